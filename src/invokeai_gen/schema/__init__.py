@@ -1,0 +1,16 @@
+"""What a server's openapi.json says of its node types: what each accepts and what it returns."""
+
+from invokeai_gen.schema.field_types import FieldType
+from invokeai_gen.schema.openapi import Schema, SchemaError, load_schema, shipped_schema
+from invokeai_gen.schema.templates import InputTemplate, NodeTemplate, OutputTemplate
+
+__all__ = [
+    "FieldType",
+    "InputTemplate",
+    "NodeTemplate",
+    "OutputTemplate",
+    "Schema",
+    "SchemaError",
+    "load_schema",
+    "shipped_schema",
+]

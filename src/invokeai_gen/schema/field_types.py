@@ -1,0 +1,143 @@
+"""The type of a node's field, read from its schema as the GUI reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal, TypeAlias
+
+Cardinality: TypeAlias = Literal["SINGLE", "COLLECTION", "SINGLE_OR_COLLECTION"]
+
+_PRIMITIVES: Final = {
+    "integer": "IntegerField",
+    "number": "FloatField",
+    "string": "StringField",
+    "boolean": "BooleanField",
+}
+
+STATEFUL_TYPES: Final = frozenset(
+    {
+        "IntegerField",
+        "FloatField",
+        "StringField",
+        "BooleanField",
+        "EnumField",
+        "ImageField",
+        "VideoField",
+        "BoardField",
+        "StylePresetField",
+        "SystemPromptField",
+        "ModelIdentifierField",
+        "LoRAField",
+        "ColorField",
+        "SchedulerField",
+        "SavedWorkflowField",
+        "FloatGeneratorField",
+        "IntegerGeneratorField",
+        "StringGeneratorField",
+        "ImageGeneratorField",
+        "LoRAMetadataField",
+        "ControlNetMetadataField",
+        "IPAdapterMetadataField",
+        "T2IAdapterMetadataField",
+        "MetadataExtraField",
+    }
+)
+"""Types with an input component in the GUI. A field of any other type can only be connected."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldType:
+    """InvokeAI's name of a type, and whether the field takes one value, a collection, or either."""
+
+    name: str
+    cardinality: Cardinality = "SINGLE"
+    batch: bool = False
+    """The list of a batch node or the output of a generator, which connect only to each other."""
+    original: FieldType | None = None
+    """What the schema says where `ui_type` says something else."""
+
+    @property
+    def is_stateful(self) -> bool:
+        """The GUI keeps a value for such a field; all others only accept connections."""
+        return self.name in STATEFUL_TYPES
+
+    @property
+    def is_single(self) -> bool:
+        return self.cardinality == "SINGLE"
+
+    @property
+    def is_collection(self) -> bool:
+        return self.cardinality == "COLLECTION"
+
+    @property
+    def is_single_or_collection(self) -> bool:
+        return self.cardinality == "SINGLE_OR_COLLECTION"
+
+    def __str__(self) -> str:
+        suffix = {"SINGLE": "", "COLLECTION": " collection", "SINGLE_OR_COLLECTION": " or collection"}
+        return self.name + suffix[self.cardinality]
+
+
+def field_type(schema: Mapping[str, Any]) -> FieldType | None:
+    """The type of a property, its `ui_type` first. `None` where the GUI shows no such field."""
+    parsed = parse_type(schema)
+    ui_type = schema.get("ui_type")
+    if not ui_type:
+        return parsed
+    declared = FieldType(ui_type, "COLLECTION" if ui_type == "CollectionField" else "SINGLE")
+    if declared.is_stateful and parsed is not None and parsed != declared:
+        return replace(declared, original=parsed)
+    return declared
+
+
+def parse_type(schema: Mapping[str, Any]) -> FieldType | None:
+    """The type that the JSON schema itself describes. `None` for anything the GUI does not support."""
+    if "$ref" in schema:
+        return _named(_ref_name(schema))
+    if schema.get("const"):
+        return FieldType("EnumField")
+    kind = schema.get("type")
+    if not kind:
+        all_of = schema.get("allOf")
+        if all_of:
+            return _named(_ref_name(all_of[0])) if "$ref" in all_of[0] else None
+        return _parse_union(schema["anyOf"]) if schema.get("anyOf") is not None else None
+    if schema.get("enum"):
+        return FieldType("EnumField")
+    if kind == "array":
+        items = schema.get("items") or {}
+        name = _ref_name(items) if "$ref" in items else _primitive(items.get("type"))
+        return FieldType(name, "COLLECTION") if name else None
+    return _named(_primitive(kind))
+
+
+def _parse_union(members: list[Mapping[str, Any]]) -> FieldType | None:
+    """`T | None` is T; `T | list[T]` takes either; no other union has a field."""
+    members = [member for member in members if member.get("type") != "null"]
+    if len(members) == 1:
+        return parse_type(members[0])
+    if len(members) != 2:
+        return None
+    one, many = members if members[1].get("type") == "array" else reversed(members)
+    if many.get("type") != "array" or members[0].get("type") == members[1].get("type") == "array":
+        return None
+    items = many.get("items") or {}
+    if ("$ref" in one) != ("$ref" in items):
+        return None
+    name, item_name = (_ref_name(part) if "$ref" in part else part.get("type") for part in (one, items))
+    if not isinstance(name, str) or not name or name != item_name:
+        return None
+    return FieldType(_PRIMITIVES.get(name, name), "SINGLE_OR_COLLECTION")
+
+
+def _named(name: str | None) -> FieldType | None:
+    return FieldType(name) if name else None
+
+
+def _ref_name(schema: Mapping[str, Any]) -> str:
+    return str(schema["$ref"]).rsplit("/", 1)[-1]
+
+
+def _primitive(kind: object) -> str | None:
+    return _PRIMITIVES.get(kind) if isinstance(kind, str) else None

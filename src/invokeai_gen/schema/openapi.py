@@ -1,0 +1,107 @@
+"""An openapi.json: found, read, and turned into templates only for the node types that are asked for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+from invokeai_gen import json_js
+from invokeai_gen.errors import InvokeAIGenError
+from invokeai_gen.schema.templates import DENIED_NODE_TYPES, NodeTemplate, build_template
+
+VERSION_KEY: Final = "x-invokeai-version"
+"""Where `invokeai-gen pull` notes the server's real version; `info.version` of InvokeAI is always 1.0.0."""
+
+MAX_SCHEMA_BYTES: Final = 64 * 1024 * 1024
+
+
+class SchemaError(InvokeAIGenError):
+    """An openapi.json that cannot be read or is not InvokeAI's."""
+
+
+class Schema:
+    """The node types of one InvokeAI server."""
+
+    def __init__(self, document: Mapping[str, Any], *, source: str) -> None:
+        schemas = document.get("components", {}).get("schemas") if isinstance(document, dict) else None
+        if not isinstance(schemas, dict):
+            raise SchemaError(f"{source}: not an openapi.json: it has no components.schemas")
+        self.source = source
+        self.document = document
+        self.schemas: Mapping[str, Any] = schemas
+        self.version = str(document.get("info", {}).get(VERSION_KEY, ""))
+        self._templates: dict[str, NodeTemplate | None] = {}
+        if not self._schema_names:
+            raise SchemaError(f'{source}: has no InvokeAI node types (schemas with "class": "invocation")')
+
+    @cached_property
+    def _schema_names(self) -> dict[str, str]:
+        names = {}
+        for name, schema in self.schemas.items():
+            if isinstance(schema, dict) and schema.get("class") == "invocation":
+                node_type = schema.get("properties", {}).get("type", {}).get("default")
+                if isinstance(node_type, str) and node_type not in DENIED_NODE_TYPES:
+                    names[node_type] = name
+        return names
+
+    @property
+    def node_types(self) -> Iterable[str]:
+        """Every node type that the GUI would offer."""
+        return self._schema_names.keys()
+
+    def template(self, node_type: str) -> NodeTemplate | None:
+        """The template of a node type, built when first asked for. `None` where the server has no such node."""
+        if node_type not in self._templates:
+            name = self._schema_names.get(node_type)
+            try:
+                self._templates[node_type] = build_template(name, self.schemas) if name else None
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
+                raise SchemaError(f"{self.source}: the schema of node type {node_type!r} is malformed") from error
+        return self._templates[node_type]
+
+    def enum(self, name: str) -> frozenset[str]:
+        """The values of a named enum such as `BaseModelType`; empty where there is none."""
+        schema = self.schemas.get(name)
+        return frozenset(schema.get("enum") or ()) if isinstance(schema, dict) else frozenset()
+
+    def fingerprint(self, node_types: Iterable[str]) -> str:
+        """SHA-256 over the schemas of some node types: it changes only when one of those does."""
+        digest = hashlib.sha256()
+        for node_type in sorted(set(node_types)):
+            template = self.template(node_type)
+            if template is not None:
+                used = [self.schemas[name] for name in template.schema_names]
+                digest.update(json.dumps([node_type, used], sort_keys=True, ensure_ascii=True).encode())
+        return digest.hexdigest()
+
+
+def load_schema(path: Path) -> Schema:
+    """Read an openapi.json from disk. Raises `SchemaError`, which names the file."""
+    try:
+        if path.stat().st_size > MAX_SCHEMA_BYTES:
+            raise SchemaError(f"{path}: larger than {MAX_SCHEMA_BYTES // 2**20} MiB, not an openapi.json")
+        return parse_schema(path.read_bytes(), source=str(path))
+    except OSError as error:
+        raise SchemaError(f"{path}: {error.strerror or error}") from error
+
+
+def parse_schema(text: bytes | str, *, source: str) -> Schema:
+    """Read an openapi.json from text; `source` is what messages call it."""
+    try:
+        document = json_js.loads(text)
+    except ValueError as error:
+        raise SchemaError(f"{source}: not JSON: {error}") from error
+    return Schema(document, source=source)
+
+
+def shipped_schema() -> Schema:
+    """The snapshot that comes with the package (in a checkout, `data/openapi.json`)."""
+    shipped = files("invokeai_gen").joinpath("_shipped", "openapi.json")
+    if shipped.is_file():
+        return parse_schema(shipped.read_bytes(), source="the schema that ships with invokeai-gen")
+    return load_schema(Path(__file__).resolve().parents[3] / "data" / "openapi.json")

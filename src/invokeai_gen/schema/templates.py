@@ -1,0 +1,286 @@
+"""Node templates: what the GUI knows of a node type, built from its schema."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Literal, TypeAlias
+
+from invokeai_gen.json_js import UNSET, Unset
+from invokeai_gen.schema.field_types import FieldType, field_type
+
+Connection: TypeAlias = Literal["connection", "direct", "any"]
+
+DENIED_NODE_TYPES: Final = frozenset({"graph", "linear_ui_output"})
+"""Node types that the GUI does not offer, whatever the server says."""
+
+_RESERVED_INPUTS: Final = frozenset({"id", "type", "use_cache"})
+_BATCH_INPUTS: Final = {
+    ("float_batch", "floats"),
+    ("integer_batch", "integers"),
+    ("string_batch", "strings"),
+    ("image_batch", "images"),
+}
+_BATCH_OUTPUTS: Final = {
+    ("float_generator", "floats"),
+    ("integer_generator", "integers"),
+    ("string_generator", "strings"),
+    ("image_generator", "images"),
+}
+
+_LIMITS: Final = {
+    "minimum": "ge",
+    "exclusiveMinimum": "gt",
+    "maximum": "le",
+    "exclusiveMaximum": "lt",
+    "multipleOf": "multiple_of",
+    "minLength": "min_length",
+    "maxLength": "max_length",
+    "minItems": "min_items",
+    "maxItems": "max_items",
+}
+_NUMBER_LIMITS: Final = frozenset({"ge", "gt", "le", "lt", "multiple_of"})
+_LENGTH_LIMITS: Final = frozenset({"min_length", "max_length"})
+_ITEM_LIMITS: Final = frozenset({"min_items", "max_items"})
+
+_GENERATOR_DEFAULTS: Final[Mapping[str, dict[str, Any]]] = {
+    "FloatGeneratorField": {"type": "float_generator_arithmetic_sequence", "start": 0, "step": 0.1, "count": 10},
+    "IntegerGeneratorField": {"type": "integer_generator_arithmetic_sequence", "start": 0, "step": 1, "count": 10},
+    "StringGeneratorField": {"type": "string_generator_parse_string", "input": "foo,bar,baz,qux", "splitOn": ","},
+    "ImageGeneratorField": {"type": "image_generator_images_from_board", "category": "images"},
+}
+_NULL_DEFAULTS: Final[Mapping[str, Any]] = {
+    "IntegerField": 0,
+    "FloatField": 0,
+    "StringField": "",
+    "BooleanField": False,
+    "BoardField": "auto",
+    "LoRAField": [],
+    "ColorField": {"r": 127, "g": 127, "b": 127, "a": 255},
+    "SchedulerField": "dpmpp_3m_k",
+    "SavedWorkflowField": "",
+}
+"""What the GUI puts in place of a null or missing default."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputTemplate:
+    """One input field of a node type."""
+
+    name: str
+    title: str
+    type: FieldType
+    required: bool
+    connection: Connection
+    """Whether it takes a value (`direct`), an edge (`connection`) or either (`any`)."""
+    description: str
+    default: Any | Unset
+    """The value that a new node has in the GUI."""
+    hidden: bool
+    limits: Mapping[str, float]
+    """Limits that the GUI checks before it invokes: those at the top of the property, by pydantic's names."""
+    exact_limits: Mapping[str, float]
+    """Limits that the server checks: also those inside an optional type or a collection's items."""
+    choices: tuple[str, ...]
+    choice_labels: Mapping[str, str]
+    model_base: tuple[str, ...]
+    model_type: tuple[str, ...]
+    model_variant: tuple[str, ...]
+    model_format: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OutputTemplate:
+    """One output field of a node type."""
+
+    name: str
+    title: str
+    type: FieldType
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeTemplate:
+    """One node type as the server offers it."""
+
+    type: str
+    title: str
+    version: str
+    description: str
+    node_pack: str
+    use_cache: bool
+    output_type: str
+    inputs: Mapping[str, InputTemplate]
+    outputs: Mapping[str, OutputTemplate]
+    schema_names: tuple[str, str] = field(compare=False)
+    """Names of its own and of its output's schema in openapi.json."""
+
+
+def build_template(name: str, schemas: Mapping[str, Any]) -> NodeTemplate | None:
+    """The template of the invocation schema `name`. `None` where its output schema is missing or is none."""
+    schema = schemas[name]
+    node_type = schema["properties"]["type"]["default"]
+    output_name = str(schema.get("output", {}).get("$ref", "")).rsplit("/", 1)[-1]
+    output_schema = schemas.get(output_name)
+    if not isinstance(output_schema, dict) or output_schema.get("class") != "output":
+        return None
+    properties = schema["properties"]
+    inputs = {
+        key: template
+        for key, value in properties.items()
+        if (template := _input_template(node_type, key, value, schemas)) is not None
+    }
+    outputs = {
+        key: output
+        for key, value in output_schema["properties"].items()
+        if (output := _output_template(node_type, key, value)) is not None
+    }
+    return NodeTemplate(
+        type=node_type,
+        title=str(schema.get("title") or name).replace("Invocation", "", 1),
+        version=str(schema.get("version", "")),
+        description=str(schema.get("description") or ""),
+        node_pack=str(schema.get("node_pack") or "invokeai"),
+        use_cache=bool(properties.get("use_cache", {}).get("default", True)),
+        output_type=str(output_schema["properties"].get("type", {}).get("default", "")),
+        inputs=inputs,
+        outputs=outputs,
+        schema_names=(name, output_name),
+    )
+
+
+def _input_template(
+    node_type: str, name: str, schema: Mapping[str, Any], schemas: Mapping[str, Any]
+) -> InputTemplate | None:
+    if name in _RESERVED_INPUTS or (node_type, name) == ("iterate", "index") or "field_kind" not in schema:
+        return None
+    kind = field_type(schema)
+    if kind is None or kind.name == "IsIntermediate":
+        return None
+    if (node_type, name) in _BATCH_INPUTS:
+        kind = replace(kind, batch=True)
+    choices = _choices(schema)
+    if kind.name == "EnumField" and not choices:
+        return None
+    if kind.name != "EnumField":
+        choices = choices or _enum_of(schema, schemas)
+    labels = schema.get("ui_choice_labels") or {}
+    return InputTemplate(
+        name=name,
+        title=_title(schema, name),
+        type=kind,
+        required=bool(schema.get("orig_required")),
+        connection=schema.get("input", "any") if kind.is_stateful else "connection",
+        description=str(schema.get("description") or ""),
+        default=_default(kind, schema, choices),
+        hidden=bool(schema.get("ui_hidden")),
+        limits=_limits(kind, schema),
+        exact_limits=_exact_limits(kind, schema),
+        choices=choices,
+        choice_labels={str(key): str(value) for key, value in labels.items()},
+        model_base=_strings(schema.get("ui_model_base")),
+        model_type=_strings(schema.get("ui_model_type")),
+        model_variant=_strings(schema.get("ui_model_variant")),
+        model_format=_strings(schema.get("ui_model_format")),
+    )
+
+
+def _output_template(node_type: str, name: str, schema: Mapping[str, Any]) -> OutputTemplate | None:
+    if name == "type" or "field_kind" not in schema:
+        return None
+    kind = field_type(schema)
+    if kind is None:
+        return None
+    if (node_type, name) in _BATCH_OUTPUTS:
+        kind = replace(kind, batch=True)
+    return OutputTemplate(name, _title(schema, name), kind)
+
+
+def _title(schema: Mapping[str, Any], name: str) -> str:
+    title = schema.get("title")
+    return str(title) if title is not None else start_case(name)
+
+
+def _default(kind: FieldType, schema: Mapping[str, Any], choices: tuple[str, ...]) -> Any | Unset:
+    if not kind.is_stateful:
+        return UNSET
+    if kind.name in _GENERATOR_DEFAULTS:
+        return dict(_GENERATOR_DEFAULTS[kind.name])
+    if kind.name.endswith("MetadataField"):
+        return UNSET
+    default = schema.get("default")
+    if default is not None:
+        return copy.deepcopy(default)
+    if kind.name == "EnumField":
+        return choices[0]
+    if kind.is_collection and kind.name in {"IntegerField", "FloatField", "StringField", "ImageField"}:
+        # A collection without a default stays empty-handed unless required; a number alone then falls back to 0.
+        return [] if schema.get("orig_required") else copy.deepcopy(_NULL_DEFAULTS.get(kind.name, UNSET))
+    return copy.deepcopy(_NULL_DEFAULTS.get(kind.name, UNSET))
+
+
+def _choices(schema: Mapping[str, Any]) -> tuple[str, ...]:
+    members = [part for part in schema.get("anyOf", ()) if part.get("type") != "null"]
+    if "anyOf" in schema:
+        if len(members) != 1 or "$ref" in members[0]:
+            return ()
+        schema = members[0]
+    if schema.get("const"):
+        return (schema["const"],)
+    return tuple(schema.get("enum") or ())
+
+
+def _enum_of(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> tuple[str, ...]:
+    """The values of a named enum that a property refers to, such as a custom node's."""
+    members = [part for part in (schema, *schema.get("anyOf", ()), *schema.get("allOf", ())) if "$ref" in part]
+    if len(members) != 1:
+        return ()
+    target = schemas.get(str(members[0]["$ref"]).rsplit("/", 1)[-1])
+    return tuple(target.get("enum") or ()) if isinstance(target, dict) else ()
+
+
+def _allowed_limits(kind: FieldType) -> frozenset[str]:
+    allowed: frozenset[str] = frozenset()
+    if kind.name in {"IntegerField", "FloatField"}:
+        allowed = _NUMBER_LIMITS
+    elif kind.name == "StringField":
+        allowed = _LENGTH_LIMITS
+    return allowed if kind.is_single else allowed | _ITEM_LIMITS
+
+
+def _limits(kind: FieldType, schema: Mapping[str, Any]) -> dict[str, float]:
+    """The GUI looks at the limits of numbers and of the four collections that it can edit."""
+    allowed = _allowed_limits(kind) if kind.name in {"IntegerField", "FloatField", "StringField", "ImageField"} else ()
+    return {
+        limit: schema[key]
+        for key, limit in _LIMITS.items()
+        if limit in allowed and isinstance(schema.get(key), (int, float)) and not isinstance(schema[key], bool)
+    }
+
+
+def _exact_limits(kind: FieldType, schema: Mapping[str, Any]) -> dict[str, float]:
+    allowed = _allowed_limits(kind)
+    limits: dict[str, float] = {}
+    parts = [schema, *(part for part in schema.get("anyOf", ()) if part.get("type") != "null")]
+    for part in [*parts, *(part["items"] for part in parts if isinstance(part.get("items"), dict))]:
+        for key, limit in _LIMITS.items():
+            value = part.get(key)
+            if limit in allowed and isinstance(value, (int, float)) and not isinstance(value, bool):
+                limits.setdefault(limit, value)
+    return limits
+
+
+def _strings(value: object) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    return tuple(str(item) for item in value) if isinstance(value, list) else (str(value),)
+
+
+_WORDS: Final = re.compile(r"[A-Z]?[a-z]+|[0-9]+|[A-Z]+(?![a-z])|[^\W\d_]+")
+
+
+def start_case(name: str) -> str:
+    """`t5_encoder` as the GUI titles it: `T 5 Encoder`."""
+    words = _WORDS.findall(name)
+    return " ".join(word if word.isupper() else word[0].upper() + word[1:].lower() for word in words)
