@@ -1,0 +1,296 @@
+"""A workflow as the GUI holds it: of the current version, and without anything the GUI does not know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from invokeai_gen.json_js import UNSET, Unset
+
+CALL_SAVED_WORKFLOW = "call_saved_workflow"
+SAVED_WORKFLOW_INPUT = "saved_workflow_input::"
+"""Prefix of the inputs that a `call_saved_workflow` node has for the form of the workflow it calls."""
+
+NODES_WITH_EXTRA_INPUTS = frozenset({"core_metadata"})
+"""Node types that take inputs their schema does not name, and keep them as they are."""
+
+BATCH_FIELDS = {
+    "image_batch": "images",
+    "string_batch": "strings",
+    "integer_batch": "integers",
+    "float_batch": "floats",
+}
+GENERATOR_TYPES = frozenset({"image_generator", "string_generator", "integer_generator", "float_generator"})
+
+
+@dataclass(slots=True)
+class FieldInstance:
+    """The value and the user's own words for one input of one node."""
+
+    name: str
+    label: str = ""
+    description: str = ""
+    value: Any | Unset = UNSET
+
+    def to_json(self) -> dict[str, Any]:
+        data = {"name": self.name, "label": self.label, "description": self.description}
+        return data if self.value is UNSET else {**data, "value": self.value}
+
+
+@dataclass(slots=True)
+class InvocationNode:
+    """A node that runs on the server, or a batch or generator node that multiplies runs."""
+
+    id: str
+    type: str
+    version: str
+    node_pack: str
+    label: str
+    notes: str
+    inputs: dict[str, FieldInstance]
+    dynamic_input_templates: dict[str, Any]
+    is_open: bool
+    is_intermediate: bool
+    use_cache: bool
+    position: dict[str, float]
+
+    @property
+    def is_batch(self) -> bool:
+        return self.type in BATCH_FIELDS
+
+    @property
+    def is_executable(self) -> bool:
+        """It enters the graph; batch and generator nodes do not."""
+        return not self.is_batch and self.type not in GENERATOR_TYPES
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "type": "invocation",
+            "data": {
+                "id": self.id,
+                "version": self.version,
+                "nodePack": self.node_pack,
+                "label": self.label,
+                "notes": self.notes,
+                "type": self.type,
+                "inputs": {name: instance.to_json() for name, instance in self.inputs.items()},
+                "dynamicInputTemplates": self.dynamic_input_templates,
+                "isOpen": self.is_open,
+                "isIntermediate": self.is_intermediate,
+                "useCache": self.use_cache,
+            },
+            "position": self.position,
+        }
+
+
+@dataclass(slots=True)
+class NotesNode:
+    """A note on the canvas; it never runs."""
+
+    id: str
+    label: str
+    notes: str
+    is_open: bool
+    position: dict[str, float]
+
+    def to_json(self) -> dict[str, Any]:
+        data = {"id": self.id, "type": "notes", "label": self.label, "isOpen": self.is_open, "notes": self.notes}
+        return {"id": self.id, "type": "notes", "data": data, "position": self.position}
+
+
+@dataclass(slots=True)
+class ConnectorNode:
+    """A bend in an edge: what enters at `in` leaves at `out`."""
+
+    id: str
+    label: str
+    is_open: bool
+    position: dict[str, float]
+
+    def to_json(self) -> dict[str, Any]:
+        data = {"id": self.id, "type": "connector", "label": self.label, "isOpen": self.is_open}
+        return {"id": self.id, "type": "connector", "data": data, "position": self.position}
+
+
+Node: TypeAlias = InvocationNode | NotesNode | ConnectorNode
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """A connection between two fields; a collapsed one stands for several and names no fields."""
+
+    id: str
+    source: str
+    target: str
+    source_handle: str | None = None
+    target_handle: str | None = None
+    hidden: bool | None = None
+
+    @property
+    def is_default(self) -> bool:
+        return self.source_handle is not None
+
+    def to_json(self) -> dict[str, Any]:
+        data: dict[str, Any] = {"id": self.id, "source": self.source, "target": self.target}
+        if not self.is_default:
+            return {**data, "type": "collapsed"}
+        data |= {"type": "default", "sourceHandle": self.source_handle, "targetHandle": self.target_handle}
+        return data if self.hidden is None else {**data, "hidden": self.hidden}
+
+
+@dataclass(slots=True)
+class Workflow:
+    """A loaded workflow."""
+
+    name: str
+    author: str
+    description: str
+    version: str
+    contact: str
+    tags: str
+    notes: str
+    category: str
+    nodes: list[Node]
+    edges: list[Edge]
+    exposed_fields: list[tuple[str, str]]
+    form: Form
+
+    def invocations(self) -> Iterator[InvocationNode]:
+        """The nodes that are neither notes nor connectors, in file order."""
+        return (node for node in self.nodes if isinstance(node, InvocationNode))
+
+    def node_by_id(self) -> dict[str, Node]:
+        """Nodes by id; of two nodes with one id the GUI always finds the first."""
+        return {node.id: node for node in reversed(self.nodes)}
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "author": self.author,
+            "description": self.description,
+            "version": self.version,
+            "contact": self.contact,
+            "tags": self.tags,
+            "notes": self.notes,
+            "nodes": [node.to_json() for node in self.nodes],
+            "edges": [edge.to_json() for edge in self.edges],
+            "exposedFields": [{"nodeId": node, "fieldName": name} for node, name in self.exposed_fields],
+            "meta": {"category": self.category, "version": "4.0.0"},
+            "form": self.form.to_json(),
+        }
+
+
+@dataclass(slots=True)
+class FormElement:
+    """A piece of the form: `container`, `node-field`, `heading`, `text` or `divider`."""
+
+    id: str
+    type: str
+    parent_id: str | None = None
+    layout: str = "column"
+    children: list[str] = field(default_factory=list)
+    """Of a container."""
+    content: str = ""
+    """Of a heading or text."""
+    node_id: str = ""
+    field_name: str = ""
+    show_description: bool = True
+    settings: dict[str, Any] | None = None
+    """Of a node field: which component shows it, and how that narrows its values."""
+
+    def to_json(self) -> dict[str, Any]:
+        data: dict[str, Any] = {"id": self.id}
+        if self.parent_id is not None:
+            data["parentId"] = self.parent_id
+        if self.type == "container":
+            data["data"] = {"layout": self.layout, "children": list(self.children)}
+        elif self.type == "node-field":
+            data["data"] = {
+                "fieldIdentifier": {"nodeId": self.node_id, "fieldName": self.field_name},
+                "showDescription": self.show_description,
+            }
+            if self.settings is not None:
+                data["data"]["settings"] = self.settings
+        elif self.type in {"heading", "text"}:
+            data["data"] = {"content": self.content}
+        return {**data, "type": self.type}
+
+
+@dataclass(slots=True)
+class Form:
+    """The form that a workflow shows to those who run it."""
+
+    elements: dict[str, FormElement]
+    root_id: str
+
+    @classmethod
+    def empty(cls) -> Form:
+        return cls({"root": FormElement("root", "container")}, "root")
+
+    @property
+    def is_empty(self) -> bool:
+        root = self.elements.get(self.root_id)
+        return root is None or root.type != "container" or (len(self.elements) == 1 and not root.children)
+
+    @property
+    def is_sound(self) -> bool:
+        """Every element hangs where it says it hangs, and every one is reached from the root exactly as a tree."""
+        root = self.elements.get(self.root_id)
+        if root is None or root.type != "container" or root.parent_id is not None or root.id != self.root_id:
+            return False
+        reached = {self.root_id}
+        pending = [self.root_id]
+        while pending:
+            parent = self.elements[pending.pop()]
+            for child_id in parent.children:
+                child = self.elements.get(child_id)
+                if child is None or child_id == self.root_id or not self._hangs_well(child_id, child):
+                    return False
+                if child_id not in reached and child.type == "container":
+                    pending.append(child_id)
+                reached.add(child_id)
+        return len(reached) == len(self.elements)
+
+    def _hangs_well(self, key: str, element: FormElement) -> bool:
+        if element.id == self.root_id:
+            return element.parent_id is None
+        parent = self.elements.get(element.parent_id) if element.parent_id is not None else None
+        return parent is not None and parent.type == "container" and key in parent.children
+
+    def fields(self) -> Iterator[tuple[FormElement, tuple[str, ...]]]:
+        """The node fields, depth first, each with the headings and texts that stand above it."""
+        seen = {self.root_id}
+        stack = [self._visit(self.root_id, ())]
+        while stack:
+            for element_id, sections in stack[-1]:
+                element = self.elements.get(element_id)
+                if element is None or element_id in seen:
+                    continue
+                seen.add(element_id)
+                if element.type == "node-field":
+                    yield element, sections
+                elif element.type == "container":
+                    stack.append(self._visit(element_id, sections))
+                    break
+            else:
+                stack.pop()
+
+    def _visit(self, container_id: str, above: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """The children of a container, each with the sections it stands under."""
+        container = self.elements.get(container_id)
+        heading = text = ""
+        for child_id in container.children if container is not None else ():
+            child = self.elements.get(child_id)
+            if child is not None and child.type == "heading":
+                heading, text = child.content.strip(), ""
+            elif child is not None and child.type == "text":
+                text = child.content.strip()
+            yield child_id, (*above, *filter(None, (heading, text)))
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "elements": {key: element.to_json() for key, element in self.elements.items()},
+            "rootElementId": self.root_id,
+        }

@@ -1,0 +1,303 @@
+"""Which edges of a file survive loading. They are tried in file order, each against those already kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from invokeai_gen.schema import FieldType, InputTemplate, Schema
+from invokeai_gen.workflow.connections import are_compatible, are_equal, can_connect
+from invokeai_gen.workflow.document import ConnectorNode, Edge, InvocationNode, Node, NotesNode, Workflow
+from invokeai_gen.workflow.errors import Warning
+from invokeai_gen.workflow.nodes import input_template
+
+CONNECTOR_IN: Final = "in"
+CONNECTOR_OUT: Final = "out"
+_IF_INPUTS: Final = ("true_input", "false_input")
+
+
+class EdgeProblem(Exception):
+    """Why an edge is dropped."""
+
+
+@dataclass(slots=True)
+class EdgeIndex:
+    """Edges that were kept, found by either end in the order in which they were kept."""
+
+    nodes: dict[str, Node]
+    edges: list[Edge] = field(default_factory=list)
+    by_target: dict[str, list[Edge]] = field(default_factory=dict)
+    by_source: dict[str, list[Edge]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, nodes: dict[str, Node], edges: Iterable[Edge]) -> EdgeIndex:
+        index = cls(nodes)
+        for edge in edges:
+            index.add(edge)
+        return index
+
+    def add(self, edge: Edge) -> None:
+        self.edges.append(edge)
+        self.by_target.setdefault(edge.target, []).append(edge)
+        self.by_source.setdefault(edge.source, []).append(edge)
+
+    def into(self, node_id: str, handle: str) -> Iterator[Edge]:
+        return (edge for edge in self.by_target.get(node_id, ()) if edge.target_handle == handle)
+
+    def out_of(self, node_id: str) -> list[Edge]:
+        return self.by_source.get(node_id, [])
+
+    def connector_source(self, connector_id: str) -> tuple[str, str] | None:
+        """The node and field that a chain of connectors starts at; `None` where it dangles."""
+        seen: set[str] = set()
+        node_id = connector_id
+        while node_id not in seen:
+            seen.add(node_id)
+            edge = next(self.into(node_id, CONNECTOR_IN), None)
+            source = self.nodes.get(edge.source) if edge is not None else None
+            if edge is None or edge.source_handle is None or source is None:
+                return None
+            if isinstance(source, InvocationNode):
+                return source.id, edge.source_handle
+            if not isinstance(source, ConnectorNode):
+                return None
+            node_id = source.id
+        return None
+
+    def connector_targets(self, connector_id: str, within: set[Edge] | None = None) -> list[Edge]:
+        """The edges by which what enters a connector finally leaves its chain; `within` collects all on the way."""
+        found: list[Edge] = []
+        seen = {connector_id}
+        stack = [iter(self.out_of(connector_id))]
+        while stack:
+            edge = next(stack[-1], None)
+            if edge is None:
+                stack.pop()
+            elif edge.source_handle == CONNECTOR_OUT and edge.target_handle is not None:
+                if within is not None:
+                    within.add(edge)
+                if not isinstance(self.nodes.get(edge.target), ConnectorNode):
+                    found.append(edge)
+                elif edge.target not in seen:
+                    seen.add(edge.target)
+                    stack.append(iter(self.out_of(edge.target)))
+        return found
+
+    def leads_to(self, start: str, goal: str) -> bool:
+        """There is a path along the edges from `start` to `goal`."""
+        seen = {start}
+        pending = [start]
+        while pending:
+            node_id = pending.pop()
+            if node_id == goal:
+                return True
+            for edge in self.out_of(node_id):
+                if edge.target not in seen:
+                    seen.add(edge.target)
+                    pending.append(edge.target)
+        return False
+
+
+def validated_edges(workflow: Workflow, schema: Schema, warnings: list[Warning]) -> list[Edge]:
+    """The edges that the GUI keeps; a warning for each that it deletes."""
+    nodes = workflow.node_by_id()
+    index = EdgeIndex(nodes)
+    kept: list[Edge] = []
+    for edge in workflow.edges:
+        try:
+            _check_ends(edge, nodes, schema)
+            if edge.is_default:
+                _Check(index, schema).check(edge)
+        except EdgeProblem as problem:
+            warnings.append(Warning(f"deleted invalid edge {_described(edge)}: {problem}"))
+        else:
+            index.add(edge)
+            kept.append(edge)
+    return kept
+
+
+def _described(edge: Edge) -> str:
+    if not edge.is_default:
+        return f"{edge.source} -> {edge.target}"
+    return f"{edge.source}.{edge.source_handle} -> {edge.target}.{edge.target_handle}"
+
+
+def _check_ends(edge: Edge, nodes: dict[str, Node], schema: Schema) -> None:
+    """Both ends name a node and field that exist."""
+    source, target = nodes.get(edge.source), nodes.get(edge.target)
+    if source is None:
+        raise EdgeProblem(f"source node {edge.source} does not exist")
+    if target is None:
+        raise EdgeProblem(f"target node {edge.target} does not exist")
+    for node in (source, target):
+        if isinstance(node, InvocationNode) and schema.template(node.type) is None:
+            raise EdgeProblem(f"node {node.id} is of unknown type {node.type}")
+    if not edge.is_default:
+        return
+    if isinstance(source, InvocationNode):
+        template = schema.template(source.type)
+        if template is not None and edge.source_handle not in template.outputs:
+            raise EdgeProblem(f"source node {edge.source} has no output {edge.source_handle}")
+    if isinstance(target, InvocationNode) and input_template(target, edge.target_handle or "", schema) is None:
+        raise EdgeProblem(f"target node {edge.target} has no input {edge.target_handle}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Check:
+    """One edge against the edges already kept."""
+
+    index: EdgeIndex
+    schema: Schema
+
+    def check(self, edge: Edge) -> None:
+        if edge.source == edge.target:
+            raise EdgeProblem("a node cannot be connected to itself")
+        source_handle, target_handle = edge.source_handle or "", edge.target_handle or ""
+        if any(edge.source == other.source and source_handle == other.source_handle
+               for other in self.index.into(edge.target, target_handle)):  # fmt: skip
+            raise EdgeProblem("the connection exists already")
+        source = self._source(edge.source, source_handle)
+        target = self.index.nodes[edge.target]
+        if isinstance(target, NotesNode):
+            raise EdgeProblem("a note cannot be connected")
+        if isinstance(target, ConnectorNode):
+            self._check_connector(edge, target, source is not None)
+            return
+        template = input_template(target, target_handle, self.schema)
+        if template is None:
+            raise EdgeProblem(f"target node {edge.target} has no input {target_handle}")
+        if template.connection == "direct":
+            raise EdgeProblem("the input takes no connection")
+        if source is None:
+            self._check_dangling(edge, template)
+            return
+        self._check_types(target, template, *source)
+        if self.index.leads_to(edge.target, edge.source):
+            raise EdgeProblem("the connection would create a cycle")
+
+    def _source(self, node_id: str, handle: str) -> tuple[InvocationNode, str, FieldType] | None:
+        """The real source behind any connectors; `None` for a connector that nothing enters yet."""
+        node = self.index.nodes.get(node_id)
+        if isinstance(node, ConnectorNode):
+            if handle != CONNECTOR_OUT:
+                raise EdgeProblem(f"a connector has no output {handle}")
+            real = self.index.connector_source(node.id)
+            return self._source(*real) if real is not None else None
+        if not isinstance(node, InvocationNode):
+            raise EdgeProblem("a note cannot be connected")
+        template = self.schema.template(node.type)
+        output = template.outputs.get(handle) if template is not None else None
+        if output is None:
+            raise EdgeProblem(f"source node {node_id} has no output {handle}")
+        return node, handle, output.type
+
+    def _check_connector(self, edge: Edge, target: ConnectorNode, has_source: bool) -> None:
+        if edge.target_handle != CONNECTOR_IN:
+            raise EdgeProblem(f"a connector has no input {edge.target_handle}")
+        if next(self.index.into(target.id, CONNECTOR_IN), None) is not None:
+            raise EdgeProblem("an input may only have one connection")
+        if not has_source:
+            return
+        within: set[Edge] = set()
+        ends = self.index.connector_targets(target.id, within)
+        if not ends:
+            return
+        others = (item for item in self.index.edges if item not in within)
+        rest = _Check(EdgeIndex.of(self.index.nodes, others), self.schema)
+        for end in ends:
+            rest.check(replace(edge, target=end.target, target_handle=end.target_handle))
+
+    def _check_types(
+        self,
+        target: InvocationNode,
+        template: InputTemplate,
+        source_node: InvocationNode,
+        source_handle: str,
+        source_type: FieldType,
+    ) -> None:
+        handle = template.name
+        self._check_collect(target, handle, source_node, source_handle, source_type)
+        if target.type == "if" and handle in _IF_INPUTS:
+            self._check_if_inputs(target, handle, source_type)
+        if template.type.name != "CollectionItemField" and next(self.index.into(target.id, handle), None) is not None:
+            raise EdgeProblem("an input may only have one connection")
+        source_types = [source_type]
+        if source_node.type == "if" and source_handle == "value":
+            source_types = self._if_input_types(source_node) or source_types
+        if not all(can_connect(item, template.type) for item in source_types):
+            raise EdgeProblem(f"{' and '.join(map(str, source_types))} cannot be connected to {template.type}")
+
+    def _check_dangling(self, edge: Edge, template: InputTemplate) -> None:
+        """Nothing enters the connector yet: its targets must at least agree with each other."""
+        for end in self.index.connector_targets(edge.source):
+            if (end.target, end.target_handle) == (edge.target, edge.target_handle):
+                continue
+            node = self.index.nodes.get(end.target)
+            other = (
+                input_template(node, end.target_handle or "", self.schema) if isinstance(node, InvocationNode) else None
+            )
+            if other is None or not are_compatible(other.type, template.type):
+                raise EdgeProblem("the targets of a connector must be of one type")
+
+    def _check_collect(
+        self, target: InvocationNode, handle: str, source: InvocationNode, source_handle: str, source_type: FieldType
+    ) -> None:
+        """A `collect` node, and a chain of them, collects items of one type."""
+        if target.type != "collect":
+            return
+        items: FieldType | None = None
+        if handle == "item":
+            items = source_type
+        elif handle == "collection" and (source.type, source_handle) == ("collect", "collection"):
+            items = self._collected_type(source)
+        collected = self._collected_type(target) if items is not None else None
+        if items is not None and collected is not None and not are_equal(items, collected):
+            raise EdgeProblem("cannot mix and match types in a collection")
+
+    def _collected_type(self, node: InvocationNode) -> FieldType | None:
+        seen: set[str] = set()
+        while node.id not in seen:
+            seen.add(node.id)
+            edge = next(self.index.into(node.id, "item"), None) or next(self.index.into(node.id, "collection"), None)
+            source = self.index.nodes.get(edge.source) if edge is not None else None
+            if edge is None or not isinstance(source, InvocationNode):
+                return None
+            chained = edge.target_handle == "collection" and (source.type, edge.source_handle) == (
+                "collect",
+                "collection",
+            )
+            if not chained:
+                template = self.schema.template(source.type)
+                output = template.outputs.get(edge.source_handle or "") if template is not None else None
+                return _item_type(output.type) if output is not None else None
+            node = source
+        return None
+
+    def _check_if_inputs(self, target: InvocationNode, handle: str, source_type: FieldType) -> None:
+        """Both branches of an `if` node carry the same kind of value."""
+        sibling = _IF_INPUTS[1 - _IF_INPUTS.index(handle)]
+        edge = next(self.index.into(target.id, sibling), None)
+        if edge is None:
+            return
+        other = self._source(edge.source, edge.source_handle or "")
+        if other is None or not are_compatible(source_type, other[2]):
+            raise EdgeProblem("both inputs of an if node must be of one type")
+
+    def _if_input_types(self, node: InvocationNode) -> list[FieldType]:
+        types = []
+        for edge in self.index.by_target.get(node.id, ()):
+            if edge.target_handle in _IF_INPUTS:
+                try:
+                    source = self._source(edge.source, edge.source_handle or "")
+                except EdgeProblem:
+                    continue
+                if source is not None:
+                    types.append(source[2])
+        return types
+
+
+def _item_type(collected: FieldType) -> FieldType | None:
+    if collected.name == "CollectionField":
+        return None
+    return collected if collected.is_single else replace(collected, cardinality="SINGLE")

@@ -1,0 +1,167 @@
+"""The form of a file: read, mended, or built from the older list of exposed fields."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from invokeai_gen.schema import FieldType, Schema
+from invokeai_gen.workflow.document import Form, FormElement, InvocationNode, Workflow
+from invokeai_gen.workflow.errors import Warning, WorkflowError
+from invokeai_gen.workflow.nodes import input_template, updated_field_name
+from invokeai_gen.workflow.record import Record, wrong
+
+_NUMBER_COMPONENTS = ("number-input", "slider", "number-input-and-slider")
+
+
+def parse_form(data: Any) -> Form:
+    """The form of a file. One of a wrong shape counts as empty, one that does not hang together is refused."""
+    try:
+        form = _parse(data)
+    except WorkflowError:
+        return Form.empty()
+    if form.root_id not in form.elements:
+        raise WorkflowError(f"the form's rootElementId {form.root_id!r} names no element of the form")
+    if not form.is_sound:
+        raise WorkflowError("the form's structure is invalid: an element is missing, or no container reaches it")
+    return form
+
+
+def rename_fields(workflow: Workflow) -> None:
+    """Let the form follow the fields that updating a node has renamed."""
+    nodes = workflow.node_by_id()
+    workflow.exposed_fields = [
+        (node_id, updated_field_name(node, name) if isinstance(node := nodes.get(node_id), InvocationNode) else name)
+        for node_id, name in workflow.exposed_fields
+    ]
+    for element in workflow.form.elements.values():
+        node = nodes.get(element.node_id)
+        if element.type == "node-field" and isinstance(node, InvocationNode):
+            element.field_name = updated_field_name(node, element.field_name)
+
+
+def form_of(workflow: Workflow, schema: Schema, warnings: list[Warning]) -> Form:
+    """The form that the GUI shows: from `exposedFields` if there is no other, without fields that no node has."""
+    nodes = workflow.node_by_id()
+    form = workflow.form
+    if workflow.exposed_fields and form.is_empty:
+        form = _from_exposed_fields(workflow, schema)
+    for key, element in list(form.elements.items()):
+        node = nodes.get(element.node_id)
+        if element.type != "node-field":
+            continue
+        if not isinstance(node, InvocationNode) or element.field_name not in node.inputs:
+            # The GUI deletes by the element's own id, and so not at all where the form has it under another.
+            form.elements.pop(element.id, None)
+            warnings.append(Warning(f"deleted missing form field: node {element.node_id} field {element.field_name}"))
+    return form
+
+
+def _from_exposed_fields(workflow: Workflow, schema: Schema) -> Form:
+    nodes = workflow.node_by_id()
+    form = Form.empty()
+    root = form.elements[form.root_id]
+    for node_id, name in reversed(workflow.exposed_fields):
+        node = nodes.get(node_id)
+        template = input_template(node, name, schema) if isinstance(node, InvocationNode) else None
+        if template is None:
+            continue
+        # The GUI invents a random id; ours is the same for the same field, so that output is reproducible.
+        element_id = "node-field-" + hashlib.sha256(f"{node_id}\n{name}".encode("utf-8", "replace")).hexdigest()[:10]
+        form.elements[element_id] = FormElement(
+            element_id,
+            "node-field",
+            parent_id=form.root_id,
+            node_id=node_id,
+            field_name=name,
+            show_description=False,
+            settings=_default_settings(template.type),
+        )
+        root.children.insert(0, element_id)
+    return form
+
+
+def _default_settings(kind: FieldType) -> dict[str, Any] | None:
+    if not kind.is_single:
+        return None
+    if kind.name in {"IntegerField", "FloatField"}:
+        stem = "integer" if kind.name == "IntegerField" else "float"
+        return {"type": f"{stem}-field-config", "showShuffle": False, "component": "number-input"}
+    return {"type": "string-field-config", "component": "input"} if kind.name == "StringField" else None
+
+
+def _parse(data: Any) -> Form:
+    record = Record.of(data, "form")
+    elements = {key: _parse_element(item) for key, item in record.members("elements")}
+    return Form(elements, record.name("rootElementId"))
+
+
+def _parse_element(item: Record) -> FormElement:
+    element = FormElement(item.name("id"), item.text("type"))
+    if "parentId" in item.data:
+        element.parent_id = item.name("parentId")
+    if element.type == "divider":
+        if "data" in item.data:
+            raise wrong(item.at("data"), "nothing", item.data["data"])
+        return element
+    data = item.record("data")
+    match element.type:
+        case "container":
+            element.layout = data.text("layout")
+            children = data.data.get("children")
+            if element.layout not in ("row", "column") or not isinstance(children, list):
+                raise wrong(item.at("data"), "a layout and children", data.data)
+            element.children = [Record({"id": child}).name("id") for child in children]
+        case "node-field":
+            identifier = data.record("fieldIdentifier")
+            element.node_id, element.field_name = identifier.name("nodeId"), identifier.name("fieldName")
+            element.show_description = data.flag("showDescription", True)
+            if "settings" in data.data:
+                element.settings = _parse_settings(data.record("settings"))
+        case "heading" | "text":
+            element.content = data.text("content")
+        case other:
+            raise wrong(item.at("type"), "a kind of form element", other)
+    return element
+
+
+def _parse_settings(data: Record) -> dict[str, Any]:
+    """Settings for numbers or for strings, whichever fits first."""
+    for parse in (_number_settings, _string_settings):
+        settings = parse(data)
+        if settings is not None:
+            return settings
+    raise wrong(data.path, "the settings of a number or string field", data.data)
+
+
+def _number_settings(data: Record) -> dict[str, Any] | None:
+    kind = data.data.get("type", "float-field-config")
+    shuffle, component = data.data.get("showShuffle", False), data.data.get("component", "number-input")
+    limits: dict[str, Any] = {key: data.data[key] for key in ("min", "max") if key in data.data}
+    if kind not in ("float-field-config", "integer-field-config") or not isinstance(shuffle, bool):
+        return None
+    if component not in _NUMBER_COMPONENTS or any(
+        isinstance(limit, bool) or not isinstance(limit, (int, float)) for limit in limits.values()
+    ):
+        return None
+    return {"type": kind, "showShuffle": shuffle, "component": component, **limits}
+
+
+def _string_settings(data: Record) -> dict[str, Any] | None:
+    kind = data.data.get("type", "string-field-config")
+    component = data.data.get("component", "input")
+    if kind != "string-field-config":
+        return None
+    if component in ("input", "textarea"):
+        return {"type": kind, "component": component}
+    options = data.data.get("options")
+    if component != "dropdown" or not isinstance(options, list):
+        return None
+    if not all(isinstance(item, dict) and isinstance(item.get("label"), str) and isinstance(item.get("value"), str)
+               for item in options):  # fmt: skip
+        return None
+    return {
+        "type": kind,
+        "component": component,
+        "options": [{"label": item["label"], "value": item["value"]} for item in options],
+    }

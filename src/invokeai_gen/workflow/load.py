@@ -1,0 +1,183 @@
+"""From a workflow file to a `Workflow`, with the GUI's warnings on the way."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from invokeai_gen import json_js
+from invokeai_gen.json_js import UNSET
+from invokeai_gen.schema import Schema
+from invokeai_gen.workflow.document import (
+    NODES_WITH_EXTRA_INPUTS,
+    ConnectorNode,
+    Edge,
+    FieldInstance,
+    InvocationNode,
+    Node,
+    NotesNode,
+    Workflow,
+)
+from invokeai_gen.workflow.edges import validated_edges
+from invokeai_gen.workflow.errors import Warning, WorkflowError
+from invokeai_gen.workflow.form import form_of, parse_form, rename_fields
+from invokeai_gen.workflow.migrate import migrate
+from invokeai_gen.workflow.nodes import update_nodes
+from invokeai_gen.workflow.record import Record, wrong
+from invokeai_gen.workflow.values import ModelVocabulary, parse_value
+
+MAX_WORKFLOW_BYTES: Final = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowFile:
+    """A file's bytes as JSON data, not yet looked at."""
+
+    name: str
+    """Its name without any folder."""
+    data: Any
+    sha256: str
+    """Of the bytes with line ends made `\\n`, so that a checkout on Windows has the same."""
+
+
+def read_workflow_file(path: Path) -> WorkflowFile:
+    """Read a workflow file. Raises `WorkflowError` where it cannot be read or is not JSON."""
+    try:
+        if path.stat().st_size > MAX_WORKFLOW_BYTES:
+            raise WorkflowError(f"larger than {MAX_WORKFLOW_BYTES // 2**20} MiB, no workflow is")
+        raw = path.read_bytes()
+    except OSError as error:
+        raise WorkflowError(error.strerror or str(error)) from error
+    raw = raw.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")
+    try:
+        data = json_js.loads(raw)
+    except ValueError as error:
+        raise WorkflowError(f"not JSON: {error}") from error
+    return WorkflowFile(path.name, data, hashlib.sha256(raw).hexdigest())
+
+
+def load_workflow(data: Any, schema: Schema) -> tuple[Workflow, list[Warning]]:
+    """Parse a workflow, bring it to the current version and mend it, as the GUI does when a user opens it.
+
+    `data` is not changed. Raises `WorkflowError` for everything that the GUI refuses to open.
+    """
+    if not isinstance(data, dict):
+        raise WorkflowError("no workflow: the file holds no JSON object")
+    record = migrate(Record(data), lambda node_type: _node_pack(node_type, schema))
+    workflow = _parse(record, ModelVocabulary.of(schema))
+    warnings: list[Warning] = []
+    workflow.edges = validated_edges(workflow, schema, warnings)
+    update_nodes(workflow, schema, warnings)
+    rename_fields(workflow)
+    workflow.form = form_of(workflow, schema, warnings)
+    return workflow, warnings
+
+
+def _node_pack(node_type: str, schema: Schema) -> str:
+    template = schema.template(node_type)
+    return template.node_pack if template is not None else "unknown"
+
+
+def _parse(data: Record, models: ModelVocabulary) -> Workflow:
+    meta = data.record("meta")
+    category = meta.text("category", "user")
+    if category not in ("user", "default"):
+        raise wrong("meta.category", "'user' or 'default'", category)
+    if "id" in data.data and not data.text("id"):
+        raise wrong("id", "a name that is not empty", "")
+    workflow = Workflow(
+        name=data.text("name"),
+        author=data.text("author"),
+        description=data.text("description"),
+        version=data.text("version"),
+        contact=data.text("contact"),
+        tags=data.text("tags"),
+        notes=data.text("notes"),
+        category=category,
+        nodes=[_parse_node(node, models) for node in data.records("nodes")],
+        edges=[_parse_edge(edge) for edge in data.records("edges")],
+        exposed_fields=[(item.name("nodeId"), item.name("fieldName")) for item in data.records("exposedFields")],
+        form=parse_form(data.data.get("form")),
+    )
+    if sum(node.type == "workflow_return" for node in workflow.invocations()) > 1:
+        raise WorkflowError("a workflow may not contain more than one workflow_return node")
+    return workflow
+
+
+def _parse_node(node: Record, models: ModelVocabulary) -> Node:
+    node_id, data = node.name("id"), node.record("data")
+    data.name("id")
+    position = _parse_position(node)
+    match node.data.get("type"):
+        case "invocation":
+            return _parse_invocation(node_id, data, position, models)
+        case "notes":
+            return NotesNode(node_id, data.text("label"), data.text("notes"), data.flag("isOpen"), position)
+        case "connector":
+            return ConnectorNode(node_id, data.text("label"), data.flag("isOpen"), position)
+        case other:
+            raise wrong(node.at("type"), "'invocation', 'notes' or 'connector'", other)
+
+
+def _parse_invocation(
+    node_id: str, data: Record, position: dict[str, float], models: ModelVocabulary
+) -> InvocationNode:
+    node_type = data.name("type")
+    pack = data.text("nodePack", "invokeai")
+    if not pack:
+        raise wrong(data.at("nodePack"), "a name that is not empty", pack)
+    templates = data.data.get("dynamicInputTemplates", {})
+    if not isinstance(templates, dict):
+        raise wrong(data.at("dynamicInputTemplates"), "an object", templates)
+    return InvocationNode(
+        id=node_id,
+        type=node_type,
+        version=data.version("version"),
+        node_pack=pack,
+        label=data.text("label"),
+        notes=data.text("notes"),
+        inputs={
+            name: _parse_instance(item, models, keep_extras=node_type in NODES_WITH_EXTRA_INPUTS)
+            for name, item in data.members("inputs")
+        },
+        dynamic_input_templates=dict(templates),
+        is_open=data.flag("isOpen"),
+        is_intermediate=data.flag("isIntermediate"),
+        use_cache=data.flag("useCache"),
+        position=position,
+    )
+
+
+def _parse_instance(item: Record, models: ModelVocabulary, *, keep_extras: bool) -> FieldInstance:
+    label, description = (item.data.get(key) for key in ("label", "description"))
+    return FieldInstance(
+        name=item.name("name"),
+        label=label if isinstance(label, str) else "",
+        description=description if isinstance(description, str) else "",
+        value=parse_value(item.data.get("value", UNSET), models, keep_extras=keep_extras),
+    )
+
+
+def _parse_position(node: Record) -> dict[str, float]:
+    if "position" not in node.data:
+        return {"x": 0, "y": 0}
+    position = node.record("position")
+    for axis in ("x", "y"):
+        value = position.data.get(axis)
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise wrong(position.at(axis), "a number", value)
+    return {axis: position.data[axis] for axis in ("x", "y")}
+
+
+def _parse_edge(edge: Record) -> Edge:
+    edge_id, source, target = edge.name("id"), edge.name("source"), edge.name("target")
+    match edge.data.get("type"):
+        case "default":
+            hidden = edge.flag("hidden") if "hidden" in edge.data else None
+            return Edge(edge_id, source, target, edge.name("sourceHandle"), edge.name("targetHandle"), hidden)
+        case "collapsed":
+            return Edge(edge_id, source, target)
+        case other:
+            raise wrong(edge.at("type"), "'default' or 'collapsed'", other)

@@ -1,0 +1,212 @@
+"""Bringing old exports (1.0.0, 2.0.0, 3.0.0) to 4.0.0 as the GUI does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from invokeai_gen.json_js import UNSET, Unset
+from invokeai_gen.workflow.errors import WorkflowError
+from invokeai_gen.workflow.record import Record, is_version, wrong
+
+CURRENT_VERSION: Final = "4.0.0"
+
+_SINGLE_V1: Final = {
+    "boolean": "BooleanField",
+    "enum": "EnumField",
+    "float": "FloatField",
+    "integer": "IntegerField",
+    "string": "StringField",
+    "Any": "AnyField",
+    "Collection": "CollectionField",
+    "CollectionItem": "CollectionItemField",
+    "Scheduler": "SchedulerField",
+    "VaeModelField": "VAEModelField",
+    **{
+        name: name
+        for name in [
+            "BoardField",
+            "ClipField",
+            "ColorField",
+            "ConditioningField",
+            "ControlField",
+            "ControlNetModelField",
+            "DenoiseMaskField",
+            "ImageField",
+            "IPAdapterField",
+            "IPAdapterModelField",
+            "LatentsField",
+            "LoRAModelField",
+            "MainModelField",
+            "MetadataField",
+            "MetadataItemField",
+            "SDXLMainModelField",
+            "SDXLRefinerModelField",
+            "T2IAdapterField",
+            "T2IAdapterModelField",
+            "UNetField",
+            "VaeField",
+        ]
+    },
+}
+_MANY_V1: Final = {
+    stem + suffix: stem + "Field"
+    for stem in [
+        "Boolean",
+        "Color",
+        "Conditioning",
+        "Control",
+        "Float",
+        "Image",
+        "Integer",
+        "IPAdapter",
+        "Latents",
+        "MetadataItem",
+        "String",
+        "T2IAdapter",
+    ]
+    for suffix in ("Collection", "Polymorphic")
+} | {"MetadataCollection": "MetadataField"}
+
+_MAIN_MODELS_V2: Final = frozenset({"MainModelField", "SDXLMainModelField", "SDXLRefinerModelField"})
+_MODELS_V2: Final = frozenset(
+    {"VAEModelField", "LoRAModelField", "ControlNetModelField", "IPAdapterModelField", "T2IAdapterModelField"}
+)
+_BASES_V2: Final = frozenset({"any", "sd-1", "sd-2", "sdxl", "sdxl-refiner"})
+_SCHEDULERS_V2: Final = frozenset(
+    [
+        "euler",
+        "deis",
+        "ddim",
+        "ddpm",
+        "dpmpp_2s",
+        "dpmpp_2m",
+        "dpmpp_2m_sde",
+        "dpmpp_sde",
+        "heun",
+        "kdpm_2",
+        "lms",
+        "pndm",
+        "unipc",
+        "euler_k",
+        "dpmpp_2s_k",
+        "dpmpp_2m_k",
+        "dpmpp_2m_sde_k",
+        "dpmpp_sde_k",
+        "heun_k",
+        "lms_k",
+        "euler_a",
+        "kdpm_2_a",
+        "lcm",
+    ]
+)
+
+
+def migrate(data: Record, node_pack: Callable[[str], str]) -> Record:
+    """A file of any supported version as a file of version 4.0.0. The input is not changed.
+
+    `node_pack` names the node pack of a node type: a 1.0.0 file does not. Raises `WorkflowError` for a file
+    without a version, of a version nobody knows, or of a shape that its version does not have.
+    """
+    meta = data.data.get("meta")
+    version = meta.get("version") if isinstance(meta, dict) else None
+    if not is_version(version):
+        raise WorkflowError("no workflow: it has no meta.version (export it from the InvokeAI workflow editor)")
+    if version == "1.0.0":
+        data = _from_v1(data, node_pack)
+        version = "2.0.0"
+    if version == "2.0.0":
+        data = _from_v2(data)
+        version = "3.0.0"
+    if version not in ("3.0.0", CURRENT_VERSION):
+        raise WorkflowError(f"workflow version {version} is not known (known are 1.0.0, 2.0.0, 3.0.0 and 4.0.0)")
+    return Record({**data.data, "meta": {**data.record("meta").data, "version": CURRENT_VERSION}})
+
+
+def _from_v1(data: Record, node_pack: Callable[[str], str]) -> Record:
+    nodes = []
+    for node in data.records("nodes", optional=True):
+        if node.data.get("type") == "invocation":
+            body = node.record("data")
+            body.flag("embedWorkflow")
+            body_type = body.name("type")
+            node_data = {
+                **body.data,
+                "useCache": body.flag("useCache", True),
+                "version": body.data.get("version") or "1.0.0",
+                "nodePack": node_pack(body_type),
+                "inputs": {name: _field_from_v1(item) for name, item in body.members("inputs")},
+                "outputs": {name: _field_from_v1(item) for name, item in body.members("outputs")},
+            }
+            nodes.append({**node.data, "data": node_data})
+        else:
+            nodes.append(node.data)
+    texts = ("name", "author", "description", "version", "contact", "tags", "notes")
+    return Record(
+        {
+            **{key: data.text(key, "") for key in texts},
+            "nodes": nodes,
+            "edges": data.data.get("edges", []),
+            "exposedFields": data.data.get("exposedFields", []),
+            "meta": {"version": "2.0.0", "category": "user"},
+        }
+    )
+
+
+def _field_from_v1(item: Record) -> dict[str, Any]:
+    old = item.text("type")
+    name = _SINGLE_V1.get(old) or _MANY_V1.get(old)
+    if name is None:
+        raise WorkflowError(f"{item.at('type')}: unknown field type {old!r}")
+    is_collection = old == "Collection" or (old in _MANY_V1 and old.endswith("Collection"))
+    kind = {"name": name, "isCollection": is_collection, "isCollectionOrScalar": old.endswith("Polymorphic")}
+    return {**item.data, "type": kind}
+
+
+def _from_v2(data: Record) -> Record:
+    nodes = []
+    for node in data.records("nodes"):
+        if node.data.get("type") == "invocation":
+            body = node.record("data")
+            body.record("outputs")
+            inputs = {name: _input_from_v2(item) for name, item in body.members("inputs")}
+            nodes.append({**node.data, "data": {**body.data, "inputs": inputs}})
+        else:
+            nodes.append(node.data)
+    kept = {key: value for key, value in data.data.items() if key != "form"}
+    return Record({**kept, "nodes": nodes})
+
+
+def _input_from_v2(item: Record) -> dict[str, Any]:
+    kind = item.record("type")
+    if item.data.get("fieldKind") != "input":
+        raise wrong(item.at("fieldKind"), "'input'", item.data.get("fieldKind"))
+    item.name("id")
+    parsed = {"name": item.name("name"), "label": item.data.get("label") or ""}
+    value = _value_from_v2(kind.text("name"), item.data.get("value", UNSET))
+    return parsed if value is UNSET else {**parsed, "value": value}
+
+
+def _value_from_v2(kind: str, value: Any) -> Any | Unset:
+    """Version 2 kept a value only where it suited the field's type."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    fits = {
+        "IntegerField": number and isinstance(value, int),
+        "FloatField": number,
+        "StringField": isinstance(value, str),
+        "EnumField": isinstance(value, str),
+        "BooleanField": isinstance(value, bool),
+        "SchedulerField": isinstance(value, str) and value in _SCHEDULERS_V2,
+    }
+    if kind in fits:
+        return value if fits[kind] else UNSET
+    if not isinstance(value, dict):
+        return UNSET
+    if kind in {"ImageField", "BoardField", "ColorField"}:
+        return value  # checked again, by shape, when the current version is read
+    if kind in _MAIN_MODELS_V2 | _MODELS_V2:
+        name, base = value.get("model_name"), value.get("base_model")
+        is_model = isinstance(name, str) and len(name) >= 3 and base in _BASES_V2
+        if is_model and (kind in _MODELS_V2 or value.get("model_type") == "main"):
+            return value
+    return UNSET

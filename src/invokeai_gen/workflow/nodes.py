@@ -1,0 +1,145 @@
+"""Bringing the nodes of a file to the versions that the server offers."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from typing import Any
+
+from invokeai_gen.json_js import UNSET
+from invokeai_gen.schema import FieldType, InputTemplate, NodeTemplate, Schema
+from invokeai_gen.workflow.document import (
+    NODES_WITH_EXTRA_INPUTS,
+    SAVED_WORKFLOW_INPUT,
+    FieldInstance,
+    InvocationNode,
+    Workflow,
+)
+from invokeai_gen.workflow.errors import Warning
+
+
+def input_template(node: InvocationNode, name: str, schema: Schema) -> InputTemplate | None:
+    """What the node accepts in a field; the fields of a called workflow are described by the node itself."""
+    dynamic = node.dynamic_input_templates.get(name)
+    if isinstance(dynamic, dict):
+        return _dynamic_template(name, dynamic)
+    template = schema.template(node.type)
+    return template.inputs.get(name) if template is not None else None
+
+
+def _dynamic_template(name: str, data: dict[str, Any]) -> InputTemplate:
+    kind = data.get("type") if isinstance(data.get("type"), dict) else {}
+    limits = {
+        limit: data[key]
+        for key, limit in (
+            ("minimum", "ge"),
+            ("exclusiveMinimum", "gt"),
+            ("maximum", "le"),
+            ("exclusiveMaximum", "lt"),
+            ("multipleOf", "multiple_of"),
+            ("minLength", "min_length"),
+            ("maxLength", "max_length"),
+            ("minItems", "min_items"),
+            ("maxItems", "max_items"),
+        )
+        if isinstance(data.get(key), (int, float))
+    }
+    assert isinstance(kind, dict)
+    return InputTemplate(
+        name=name,
+        title=str(data.get("title") or name.removeprefix(SAVED_WORKFLOW_INPUT)),
+        type=FieldType(str(kind.get("name", "")), kind.get("cardinality", "SINGLE"), bool(kind.get("batch"))),
+        required=bool(data.get("required")),
+        connection="any",
+        description=str(data.get("description") or ""),
+        default=data.get("default", UNSET),
+        hidden=False,
+        limits=limits,
+        exact_limits=limits,
+        choices=tuple(str(item) for item in data.get("options") or ()),
+        choice_labels=dict(data.get("ui_choice_labels") or {}),
+        model_base=tuple(data.get("ui_model_base") or ()),
+        model_type=tuple(data.get("ui_model_type") or ()),
+        model_variant=tuple(data.get("ui_model_variant") or ()),
+        model_format=tuple(data.get("ui_model_format") or ()),
+    )
+
+
+def update_nodes(workflow: Workflow, schema: Schema, warnings: list[Warning]) -> None:
+    """Update every node whose version differs from its template's within one major version."""
+    connected: dict[str, set[str]] = {}
+    for edge in workflow.edges:
+        connected.setdefault(edge.target, set()).add(edge.target_handle or "")
+    for node in workflow.invocations():
+        template = schema.template(node.type)
+        if template is None:
+            warnings.append(
+                Warning(f"node {node.id} is of unknown type {node.type} (a node pack that is not installed?)")
+            )
+            continue
+        if node.version != template.version:
+            if _major(node.version) != _major(template.version):
+                warnings.append(
+                    Warning(
+                        f"node {node.id} of type {node.type} cannot be updated from version {node.version} to "
+                        f"{template.version}: delete it in the GUI and add it again"
+                    )
+                )
+                continue
+            _update(node, template, connected.get(node.id, set()))
+        for name in node.inputs:
+            if node.type not in NODES_WITH_EXTRA_INPUTS and input_template(node, name, schema) is None:
+                warnings.append(Warning(f"node {node.id} of type {node.type} has no input {name}"))
+
+
+def updated_field_name(node: InvocationNode, name: str) -> str:
+    """The name by which forms reach a field that an update has moved."""
+    if node.type == "image_collection" and name == "collection" and "images" in node.inputs:
+        return "images"
+    return name
+
+
+def _update(node: InvocationNode, template: NodeTemplate, connected: set[str]) -> None:
+    """Fill in what the node lacks, put its inputs in template order and drop those the template lacks."""
+    old_version = node.version
+    node.version = template.version
+    for name, instance in node.inputs.items():
+        if name in template.inputs:
+            instance.value = _filled(instance.value, template.inputs[name].default)
+    inputs = {
+        name: node.inputs.get(name) or FieldInstance(name, value=copy.deepcopy(item.default))
+        for name, item in template.inputs.items()
+    }
+    if node.type in NODES_WITH_EXTRA_INPUTS:
+        inputs |= {name: instance for name, instance in node.inputs.items() if name not in inputs}
+    node.inputs = inputs
+    if node.type == "image_collection" and _release(old_version) < (1, 0, 2):
+        _move_image_collection(inputs, connected)
+
+
+def _filled(value: Any, default: Any) -> Any:
+    """The value, with the default for what is undefined in it."""
+    if value is UNSET:
+        return copy.deepcopy(default)
+    if isinstance(value, dict) and isinstance(default, dict):
+        return {**{key: _filled(item, default.get(key, UNSET)) for key, item in value.items()},
+                **{key: copy.deepcopy(item) for key, item in default.items() if key not in value}}  # fmt: skip
+    return value
+
+
+def _move_image_collection(inputs: dict[str, FieldInstance], connected: set[str]) -> None:
+    collection, images = inputs.get("collection"), inputs.get("images")
+    if collection is None or images is None or not isinstance(collection.value, list) or "collection" in connected:
+        return
+    if isinstance(images.value, list) and images.value:
+        return
+    inputs["images"] = replace(images, value=collection.value)
+    inputs["collection"] = replace(collection, value=[])
+
+
+def _release(version: str) -> tuple[int, ...]:
+    return tuple(int(part) if part.strip().isdecimal() else 0 for part in version.split(".")[:3])
+
+
+def _major(version: str) -> int:
+    return _release(version)[0]
