@@ -1,0 +1,120 @@
+"""The inputs of a workflow: the fields of its form, in the order in which the GUI shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from invokeai_gen.json_js import UNSET, Unset
+from invokeai_gen.plan.readiness import value_problems
+from invokeai_gen.runtime.plan import Constraints, JsonValue, ModelLimits, PlannedInput
+from invokeai_gen.schema import InputTemplate, Schema
+from invokeai_gen.workflow.document import FormElement, InvocationNode, Workflow
+from invokeai_gen.workflow.edges import EdgeIndex
+from invokeai_gen.workflow.nodes import input_template
+
+
+def planned_inputs(workflow: Workflow, schema: Schema, edges: EdgeIndex) -> Iterator[PlannedInput]:
+    """Every field of the form that the server knows, once, with what may be put in it.
+
+    A value that the form holds but the server would not take is left out: whoever runs the workflow must choose one.
+    """
+    nodes = workflow.node_by_id()
+    seen: set[tuple[str, str]] = set()
+    for element, sections in workflow.form.fields():
+        node = nodes.get(element.node_id)
+        binding = (element.node_id, element.field_name)
+        if not isinstance(node, InvocationNode) or binding in seen:
+            continue
+        template = input_template(node, element.field_name, schema)
+        if template is None:
+            continue
+        seen.add(binding)
+        yield _planned_input(len(seen) - 1, node, template, element, sections, schema, edges)
+
+
+def _planned_input(
+    index: int,
+    node: InvocationNode,
+    template: InputTemplate,
+    element: FormElement,
+    sections: tuple[str, ...],
+    schema: Schema,
+    edges: EdgeIndex,
+) -> PlannedInput:
+    instance = node.inputs[element.field_name]
+    fed_by = _fed_by(node, element.field_name, schema, edges)
+    is_refused = fed_by is None and any(value_problems(instance.value, template))
+    value: JsonValue | Unset = UNSET if is_refused else instance.value
+    node_template = schema.template(node.type)
+    options = _options(element, template, value)
+    return PlannedInput(
+        index=index,
+        label=instance.label or template.title,
+        node_id=node.id,
+        node_type=node.type,
+        node_label=node.label,
+        node_title=node_template.title if node_template is not None else node.type,
+        field_name=element.field_name,
+        field_type=template.type.name,
+        cardinality=template.type.cardinality,
+        description=instance.description or template.description,
+        sections=sections,
+        required=is_refused or template.required,
+        value=value,
+        fed_by=fed_by,
+        constraints=_constraints(element, template, value),
+        choices=tuple(options) if options else template.choices,
+        choice_labels=options or dict(template.choice_labels),
+        models=ModelLimits(
+            base=template.model_base,
+            type=template.model_type,
+            variant=template.model_variant,
+            format=template.model_format,
+        ),
+    )
+
+
+def _fed_by(node: InvocationNode, field_name: str, schema: Schema, edges: EdgeIndex) -> str | None:
+    edge = next(edges.into(node.id, field_name), None)
+    if edge is None:
+        return None
+    source = edges.nodes.get(edge.source)
+    if not isinstance(source, InvocationNode):
+        real = edges.connector_source(edge.source)
+        source = edges.nodes.get(real[0]) if real is not None else None
+    if not isinstance(source, InvocationNode):
+        return None
+    template = schema.template(source.type)
+    return source.label or (template.title if template is not None else source.type)
+
+
+def _constraints(element: FormElement, template: InputTemplate, value: JsonValue | Unset) -> Constraints:
+    """The server's limits, narrowed by those of the form where the form's own value respects them."""
+    limits: dict[str, Any] = dict(template.exact_limits)
+    settings = element.settings or {}
+    is_number = template.type.is_single and template.type.name in {"IntegerField", "FloatField"}
+    if is_number and settings.get("type") in ("integer-field-config", "float-field-config"):
+        low, high = settings.get("min"), settings.get("max")
+        is_respected = not isinstance(value, (int, float)) or (
+            (low is None or value >= low) and (high is None or value <= high)
+        )
+        if is_respected and low is not None and low >= limits.get("ge", low) and low > limits.get("gt", low - 1):
+            limits.pop("gt", None)
+            limits["ge"] = low
+        if is_respected and high is not None and high <= limits.get("le", high) and high < limits.get("lt", high + 1):
+            limits.pop("lt", None)
+            limits["le"] = high
+    for name in ("min_length", "max_length", "min_items", "max_items"):
+        if name in limits:
+            limits[name] = int(limits[name])
+    return Constraints(**limits)
+
+
+def _options(element: FormElement, template: InputTemplate, value: JsonValue | Unset) -> dict[str, str]:
+    """The options of a drop-down list, by value, where the form's own value is one of them."""
+    settings = element.settings or {}
+    if settings.get("component") != "dropdown" or template.type.name != "StringField" or not template.type.is_single:
+        return {}
+    options = {item["value"]: item["label"] for item in settings["options"]}
+    return options if value is UNSET or value in options else {}

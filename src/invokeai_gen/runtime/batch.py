@@ -1,0 +1,92 @@
+"""Batch data: how the lists of batch nodes become the `data` of an enqueue, and how many queue items that makes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TypeAlias
+
+from invokeai_gen.json_js import UNSET, Unset, in_key_order
+from invokeai_gen.runtime.generators import ServerQuery, generate, server_query
+from invokeai_gen.runtime.plan import JsonValue, PlanBatch, WorkflowPlan
+
+Binding: TypeAlias = tuple[str, str]
+"""What identifies an input: `(node id, field name)`."""
+
+Values: TypeAlias = Mapping[Binding, JsonValue | Unset]
+"""Values that take the place of the file's own; `UNSET` leaves the field empty."""
+
+GROUP_FIELD = "batch_group_id"
+GENERATOR_FIELD = "generator"
+UNGROUPED = "None"
+
+
+def value_of(plan: WorkflowPlan, values: Values, node_id: str, field_name: str) -> JsonValue | Unset:
+    """The chosen value of a field, else the file's own."""
+    if (node_id, field_name) in values:
+        return values[node_id, field_name]
+    for item in plan.node(node_id).fields:
+        if item.name == field_name:
+            return item.value
+    return UNSET
+
+
+def server_queries(plan: WorkflowPlan, values: Values) -> tuple[ServerQuery, ...]:
+    """What a server must be asked before the batches can be laid out."""
+    queries = (
+        server_query(batch.generator_node_id, _settings(plan, values, batch.generator_node_id))
+        for batch in plan.batches
+        if batch.generator_node_id is not None
+    )
+    return tuple({query.node_id: query for query in queries if query is not None}.values())
+
+
+def batch_items(
+    plan: WorkflowPlan, values: Values, generated: Mapping[str, list[JsonValue]]
+) -> dict[str, list[JsonValue]]:
+    """The list of every batch node, by its id. `generated` has the answers to `server_queries`, by generator node."""
+    return {batch.node_id: _items(plan, values, batch, generated) for batch in plan.batches}
+
+
+def _items(
+    plan: WorkflowPlan, values: Values, batch: PlanBatch, generated: Mapping[str, list[JsonValue]]
+) -> list[JsonValue]:
+    if batch.generator_node_id is None:
+        own = value_of(plan, values, batch.node_id, batch.field_name)
+        return own if isinstance(own, list) else []
+    if batch.generator_node_id in generated:
+        return generated[batch.generator_node_id]
+    return generate(_settings(plan, values, batch.generator_node_id))
+
+
+def _settings(plan: WorkflowPlan, values: Values, node_id: str) -> dict[str, JsonValue]:
+    settings = value_of(plan, values, node_id, GENERATOR_FIELD)
+    return settings if isinstance(settings, dict) else {}
+
+
+def batch_groups(plan: WorkflowPlan, values: Values) -> dict[str, list[PlanBatch]]:
+    """Batch nodes by group, in order of first appearance. A node without the field is in a group of its own kind."""
+    groups: dict[str, list[PlanBatch]] = {}
+    for batch in plan.batches:
+        group = value_of(plan, values, batch.node_id, GROUP_FIELD)
+        groups.setdefault("undefined" if group is UNSET else str(group), []).append(batch)
+    return in_key_order(groups.items())
+
+
+def batch_data(
+    plan: WorkflowPlan, values: Values, items: Mapping[str, list[JsonValue]]
+) -> list[list[dict[str, JsonValue]]]:
+    """The `data` of an enqueue: batch nodes outside of groups multiply, those of one group advance together."""
+    data = []
+    for group, batches in batch_groups(plan, values).items():
+        rows = [
+            [{"node_path": node, "field_name": name, "items": items[batch.node_id]} for node, name in batch.targets]
+            for batch in batches
+        ]
+        data += rows if group == UNGROUPED else [[column for row in rows for column in row]]
+    return [row for row in data if row]
+
+
+def queue_size(data: list[list[dict[str, JsonValue]]], runs: int) -> int:
+    """How many queue items a batch makes."""
+    return runs * math.prod(len(row[0]["items"]) for row in data)
