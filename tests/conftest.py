@@ -1,0 +1,37 @@
+"""What all tests share: a real InvokeAI server, and its log where a test that used it fails."""
+
+import os
+from collections.abc import Generator, Iterator
+
+import pytest
+
+from tests.server import Server
+
+_SERVER = pytest.StashKey[Server]()
+
+
+@pytest.fixture(scope="session")
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """Our own server with the tiny models, for the whole session. Not to be killed: start another one for that."""
+    with Server.start(models=True) as running:
+        request.config.stash[_SERVER] = running
+        yield running
+
+
+@pytest.fixture(scope="session")
+def server_url(request: pytest.FixtureRequest) -> str:
+    """The server that ``INVOKEAI_URL`` names (it needs the tiny models), else our own."""
+    url = os.environ.get("INVOKEAI_URL")
+    if url:
+        return url.rstrip("/")
+    own: Server = request.getfixturevalue("server")
+    return own.url
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    running = item.config.stash.get(_SERVER, None)
+    if report.failed and running and {"server", "server_url"} & set(getattr(item, "fixturenames", ())):
+        report.sections.append((f"InvokeAI log ({running.log_path})", running.log_tail()))
+    return report
