@@ -1,8 +1,10 @@
-"""``python -m tests.server``: install InvokeAI for the tests, or run one by hand."""
+"""``python -m tests.server``: install InvokeAI for the tests, or run one by hand or for one command."""
 
 import argparse
 import contextlib
+import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -20,7 +22,9 @@ def main(arguments: list[str] | None = None) -> int:
     verbs = parser.add_subparsers(dest="verb", required=True)
     prepare = verbs.add_parser("provision", help="install InvokeAI and make the tiny models, once per machine")
     run = verbs.add_parser("run", help="run a server until Ctrl-C")
-    for verb in (prepare, run):
+    around = verbs.add_parser("with", help="run a server for as long as COMMAND runs, with INVOKEAI_URL set for it")
+    around.add_argument("command", nargs="+", metavar="COMMAND")
+    for verb in (prepare, run, around):
         verb.add_argument("--version", choices=known_versions(), default=DEFAULT_VERSION)
     run.add_argument("--port", type=int, help="default: any free one")
     run.add_argument("--root", type=Path, help="default: a fresh one, removed at the end")
@@ -31,8 +35,10 @@ def main(arguments: list[str] | None = None) -> int:
         if args.verb == "provision":
             print(provision(args.version))
             make_models(args.version)
-        else:
+        elif args.verb == "run":
             serve(args)
+        else:
+            return run_command(args.version, args.command)
     except (CacheError, ProvisionError, ModelInstallError, ServerError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -55,6 +61,12 @@ def serve(args: argparse.Namespace) -> None:
         while server.running:
             time.sleep(0.5)
         print(f"error: the server ended by itself\n{server.log_tail()}", file=sys.stderr)
+
+
+def run_command(version: str, command: list[str]) -> int:
+    """Exit code of a command that ran beside a server of its own."""
+    with Server.start(version=version) as server:
+        return subprocess.run(command, env={**os.environ, "INVOKEAI_URL": server.url}, check=False).returncode
 
 
 def _as_interrupt(signum: int, frame: FrameType | None) -> None:

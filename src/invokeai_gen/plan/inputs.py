@@ -47,7 +47,7 @@ def _planned_input(
     is_refused = fed_by is None and any(value_problems(instance.value, template))
     value: JsonValue | Unset = UNSET if is_refused else instance.value
     node_template = schema.template(node.type)
-    options = _options(element, template, value)
+    options = _options(element, template)
     return PlannedInput(
         index=index,
         label=instance.label or template.title,
@@ -63,7 +63,7 @@ def _planned_input(
         required=is_refused or template.required,
         value=value,
         fed_by=fed_by,
-        constraints=_constraints(element, template, value),
+        constraints=_constraints(element, template),
         choices=tuple(options) if options else template.choices,
         choice_labels=options or dict(template.choice_labels),
         models=ModelLimits(
@@ -89,20 +89,17 @@ def _fed_by(node: InvocationNode, field_name: str, schema: Schema, edges: EdgeIn
     return source.label or (template.title if template is not None else source.type)
 
 
-def _constraints(element: FormElement, template: InputTemplate, value: JsonValue | Unset) -> Constraints:
-    """The server's limits, narrowed by those of the form where the form's own value respects them."""
+def _constraints(element: FormElement, template: InputTemplate) -> Constraints:
+    """The server's limits, narrowed by those of the form."""
     limits: dict[str, Any] = dict(template.exact_limits)
     settings = element.settings or {}
     is_number = template.type.is_single and template.type.name in {"IntegerField", "FloatField"}
     if is_number and settings.get("type") in ("integer-field-config", "float-field-config"):
         low, high = settings.get("min"), settings.get("max")
-        is_respected = not isinstance(value, (int, float)) or (
-            (low is None or value >= low) and (high is None or value <= high)
-        )
-        if is_respected and low is not None and low >= limits.get("ge", low) and low > limits.get("gt", low - 1):
+        if low is not None and low >= limits.get("ge", low) and low > limits.get("gt", low - 1):
             limits.pop("gt", None)
             limits["ge"] = low
-        if is_respected and high is not None and high <= limits.get("le", high) and high < limits.get("lt", high + 1):
+        if high is not None and high <= limits.get("le", high) and high < limits.get("lt", high + 1):
             limits.pop("lt", None)
             limits["le"] = high
     for name in ("min_length", "max_length", "min_items", "max_items"):
@@ -111,10 +108,9 @@ def _constraints(element: FormElement, template: InputTemplate, value: JsonValue
     return Constraints(**limits)
 
 
-def _options(element: FormElement, template: InputTemplate, value: JsonValue | Unset) -> dict[str, str]:
-    """The options of a drop-down list, by value, where the form's own value is one of them."""
+def _options(element: FormElement, template: InputTemplate) -> dict[str, str]:
+    """The options of a drop-down list, by value."""
     settings = element.settings or {}
     if settings.get("component") != "dropdown" or template.type.name != "StringField" or not template.type.is_single:
         return {}
-    options = {item["value"]: item["label"] for item in settings["options"]}
-    return options if value is UNSET or value in options else {}
+    return {item["value"]: item["label"] for item in settings["options"]}

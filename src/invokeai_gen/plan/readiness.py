@@ -73,18 +73,11 @@ def reasons_of(
     `items` are the lists of the batch nodes; `None` where they cannot be known yet (a server must be asked first),
     and then nothing is said of them.
     """
+    connected = {(edge.target, edge.target_handle) for edge in workflow.edges}
     return [
         *_batch_reasons(workflow, plan, values, items),
-        *(
-            reason
-            for node in workflow.invocations()
-            for reason in _node_reasons(node, schema, values, _connected(workflow))
-        ),
+        *(reason for node in workflow.invocations() for reason in _node_reasons(node, schema, values, connected)),
     ]
-
-
-def _connected(workflow: Workflow) -> set[tuple[str, str | None]]:
-    return {(edge.target, edge.target_handle) for edge in workflow.edges}
 
 
 def _node_reasons(

@@ -1,0 +1,50 @@
+"""What the command says to people. Text of workflow files passes through here, so that it cannot steer a terminal."""
+
+from __future__ import annotations
+
+import sys
+import unicodedata
+from collections.abc import Iterable
+from typing import NoReturn
+
+import click
+
+
+def printable(text: str) -> str:
+    """The text with everything that is not shown as a character (escape codes, bidi controls …) written out."""
+    return "".join(_printable(character) for character in text)
+
+
+def _printable(character: str) -> str:
+    if unicodedata.category(character)[0] != "C":
+        return character
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def one_line(text: str) -> str:
+    """The text as `printable` gives it, cut before it fills the screen."""
+    line = printable(text)
+    return line if len(line) <= 500 else line[:497] + "..."
+
+
+def fail(error: Exception | str, *, source: str = "", exit_code: int = 1) -> NoReturn:
+    """Say why nothing can be done, one line per reason, and leave."""
+    tell("error", lines_of(error), source=source)
+    sys.exit(exit_code)
+
+
+def lines_of(error: Exception | str) -> list[str]:
+    """A line for each thing that is wrong."""
+    from invokeai_gen.runtime.problems import ParamsError
+
+    if isinstance(error, ParamsError):
+        return [problem.message for problem in error.problems]
+    return [line.strip() for line in str(error).splitlines()] or [type(error).__name__]
+
+
+def tell(kind: str, lines: Iterable[str], *, source: str = "") -> None:
+    """Say something on stderr, each line with what it is about."""
+    prefix = f"{kind}: {source}: " if source else f"{kind}: "
+    color = {"error": "red", "warning": "yellow"}.get(kind)
+    for line in lines:
+        click.echo(click.style(printable(prefix), fg=color) + one_line(line), err=True)

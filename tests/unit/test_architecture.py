@@ -1,0 +1,71 @@
+"""Which package may import which: the arrows of the architecture all point one way."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import invokeai_gen
+
+PACKAGE = Path(invokeai_gen.__file__).parent
+
+ALLOWED = {
+    "schema": {"schema"},
+    "workflow": {"schema", "workflow"},
+    "plan": {"schema", "workflow", "plan", "runtime"},
+    "codegen": {"schema", "codegen", "runtime"},
+    "runtime": {"runtime", "server"},
+    "server": {"server"},
+    "cli": {"schema", "workflow", "plan", "codegen", "runtime", "server", "cli"},
+}
+LEAVES = {"errors", "json_js"}
+"""Modules that every package may import."""
+
+
+def _imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    parts = (name.split(".") for name in found if name.startswith("invokeai_gen."))
+    return {names[1] for names in parts if (PACKAGE / names[1]).is_dir() or (PACKAGE / f"{names[1]}.py").exists()}
+
+
+@pytest.mark.parametrize("package", ALLOWED)
+def test_a_package_imports_only_what_it_stands_on(package: str) -> None:
+    for path in (PACKAGE / package).rglob("*.py"):
+        imported = _imports(path) - LEAVES
+        assert imported <= ALLOWED[package], f"{path.relative_to(PACKAGE)} imports {imported - ALLOWED[package]}"
+
+
+@pytest.mark.parametrize("package", ["plan", "codegen"])
+def test_the_compiler_takes_only_data_and_pure_rules_from_the_runtime(package: str) -> None:
+    pure = {"plan", "values", "field_values", "problems", "batch", "generators", "params"}
+    for path in (PACKAGE / package).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("invokeai_gen.runtime."):
+                module = str(node.module).split(".")[2]
+                assert module in pure, f"{path.relative_to(PACKAGE)} imports runtime.{module}"
+
+
+def _loaded_by(statement: str) -> set[str]:
+    code = f"{statement}; import sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_the_help_text_loads_no_heavy_library() -> None:
+    loaded = _loaded_by("from invokeai_gen.cli import cli; cli.main(['--help'], standalone_mode=False)")
+    heavy = {"jinja2", "black", "pydantic", "httpx", "rich", "socketio", "aiohttp", "datamodel_code_generator"}
+    assert not loaded & heavy
+
+
+def test_a_generated_module_loads_no_tool_of_the_generator() -> None:
+    loaded = _loaded_by("from invokeai_gen.runtime import ImageOutput, WorkflowOutputs, Workflow, params")
+    assert not loaded & {"jinja2", "black", "click", "rich", "socketio", "aiohttp", "datamodel_code_generator", "PIL"}

@@ -1,0 +1,52 @@
+"""JSON is read and written with JavaScript's numbers and key order."""
+
+from __future__ import annotations
+
+import pytest
+
+from invokeai_gen import json_js
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2.0", 2),
+        ("2.5", 2.5),
+        ("-0.0", 0),
+        ("1e3", 1000),
+        ("9007199254740993", 9007199254740992),
+        ("12345678901234567890", 12345678901234567000),
+        ("1e21", 1e21),
+    ],
+)
+def test_numbers_are_doubles_and_integral_ones_integers(text: str, expected: float) -> None:
+    value = json_js.loads(text)
+    assert value == expected
+    assert type(value) is type(expected)
+
+
+def test_keys_that_look_like_indices_come_first_in_numeric_order() -> None:
+    assert list(json_js.loads('{"b": 1, "10": 2, "2": 3, "01": 4, "4294967295": 5}')) == [
+        "2",
+        "10",
+        "b",
+        "01",
+        "4294967295",
+    ]
+
+
+@pytest.mark.parametrize("text", ["NaN", "[Infinity]", "-Infinity", "1e400", "9" * 500])
+def test_numbers_that_json_cannot_carry_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="not a number that JSON can carry"):
+        json_js.loads(text)
+
+
+@pytest.mark.parametrize("depth", [json_js.MAX_DEPTH + 1, 100_000])
+def test_deep_nesting_is_refused(depth: int) -> None:
+    with pytest.raises(ValueError, match="nested deeper than 200 levels"):
+        json_js.loads("[" * depth + "]" * depth)
+
+
+def test_white_space_is_what_javascript_trims() -> None:
+    assert json_js.trim("\ufeff\u00a0 x\n") == "x"
+    assert json_js.trim("\x1cx\x85") == "\x1cx\x85"
