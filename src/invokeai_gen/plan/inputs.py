@@ -47,7 +47,7 @@ def _planned_input(
     is_refused = fed_by is None and any(value_problems(instance.value, template))
     value: JsonValue | Unset = UNSET if is_refused else instance.value
     node_template = schema.template(node.type)
-    options = _options(element, template)
+    options = _options(element, template, value)
     return PlannedInput(
         index=index,
         label=instance.label or template.title,
@@ -63,7 +63,7 @@ def _planned_input(
         required=is_refused or template.required,
         value=value,
         fed_by=fed_by,
-        constraints=_constraints(element, template),
+        constraints=_constraints(element, template, value),
         choices=tuple(options) if options else template.choices,
         choice_labels=options or dict(template.choice_labels),
         models=ModelLimits(
@@ -89,18 +89,20 @@ def _fed_by(node: InvocationNode, field_name: str, schema: Schema, edges: EdgeIn
     return source.label or (template.title if template is not None else source.type)
 
 
-def _constraints(element: FormElement, template: InputTemplate) -> Constraints:
-    """The server's limits, narrowed by those of the form."""
+def _constraints(element: FormElement, template: InputTemplate, value: JsonValue | Unset) -> Constraints:
+    """The server's limits, narrowed by those of the form unless the form's own value breaks them.
+
+    A slider only limits what is entered with it: the GUI submits a value that it does not reach as readily.
+    """
     limits: dict[str, Any] = dict(template.exact_limits)
     settings = element.settings or {}
     is_number = template.type.is_single and template.type.name in {"IntegerField", "FloatField"}
     if is_number and settings.get("type") in ("integer-field-config", "float-field-config"):
+        number = value if isinstance(value, (int, float)) else None
         low, high = settings.get("min"), settings.get("max")
-        if low is not None and low >= limits.get("ge", low) and low > limits.get("gt", low - 1):
-            limits.pop("gt", None)
+        if low is not None and (number is None or number >= low) and _narrows(limits, "ge", "gt", -low):
             limits["ge"] = low
-        if high is not None and high <= limits.get("le", high) and high < limits.get("lt", high + 1):
-            limits.pop("lt", None)
+        if high is not None and (number is None or number <= high) and _narrows(limits, "le", "lt", high):
             limits["le"] = high
     for name in ("min_length", "max_length", "min_items", "max_items"):
         if name in limits:
@@ -108,9 +110,21 @@ def _constraints(element: FormElement, template: InputTemplate) -> Constraints:
     return Constraints(**limits)
 
 
-def _options(element: FormElement, template: InputTemplate) -> dict[str, str]:
-    """The options of a drop-down list, by value."""
+def _narrows(limits: dict[str, Any], inclusive: str, exclusive: str, bound: float) -> bool:
+    """A bound (a lower one negated) is tighter than those there are; an exclusive one then gives way to it."""
+    sign = 1 if inclusive == "le" else -1
+    if exclusive in limits and bound >= sign * limits[exclusive]:
+        return False
+    if inclusive in limits and bound > sign * limits[inclusive]:
+        return False
+    limits.pop(exclusive, None)
+    return True
+
+
+def _options(element: FormElement, template: InputTemplate, value: JsonValue | Unset) -> dict[str, str]:
+    """The options of a drop-down list, by value, unless the form's own value is none of them."""
     settings = element.settings or {}
     if settings.get("component") != "dropdown" or template.type.name != "StringField" or not template.type.is_single:
         return {}
-    return {item["value"]: item["label"] for item in settings["options"]}
+    options = {item["value"]: item["label"] for item in settings["options"]}
+    return options if value is UNSET or value in options else {}

@@ -1,0 +1,66 @@
+"""Which inputs and outputs a workflow has, and what is known of each."""
+
+from __future__ import annotations
+
+from invokeai_gen.runtime.plan import Constraints
+from invokeai_gen.schema import Schema
+from tests.unit.workflow_builder import Builder
+
+
+def test_inputs_come_in_the_order_of_the_form_with_the_sections_above_them(schema: Schema) -> None:
+    builder = Builder(schema).node("b", "blank_image").node("i", "integer")
+    builder.text("Size", heading=True).field("b.width").text("Details").field("b.height").text("Count", heading=True)
+    inputs = builder.field("i.value").compile().plan.inputs
+    assert [(item.index, item.label, item.sections) for item in inputs] == [
+        (0, "Width", ("Size",)),
+        (1, "Height", ("Size", "Details")),
+        (2, "Value", ("Count",)),
+    ]
+
+
+def test_a_slider_narrows_the_range_of_the_schema(schema: Schema) -> None:
+    slider = {"type": "integer-field-config", "component": "slider", "min": 64, "max": 1024}
+    plan = Builder(schema).node("r", "img_resize", image={"image_name": "a"}).field("r.width", **slider).compile().plan
+    assert plan.inputs[0].constraints == Constraints(ge=64, le=1024)
+
+
+def test_a_slider_does_not_refuse_the_value_that_the_form_itself_holds(schema: Schema) -> None:
+    slider = {"type": "integer-field-config", "component": "slider", "min": 64, "max": 128}
+    plan = Builder(schema).node("r", "img_resize", image={"image_name": "a"}).field("r.width", **slider).compile().plan
+    assert plan.inputs[0].value == 512
+    assert plan.inputs[0].constraints == Constraints(ge=64)
+
+
+def test_the_options_of_a_dropdown_are_choices_with_labels(schema: Schema) -> None:
+    options = [{"label": "Tall", "value": "portrait"}, {"label": "Wide", "value": "landscape"}]
+    settings = {"type": "string-field-config", "component": "dropdown", "options": options}
+    plan = Builder(schema).node("s", "string", value="portrait").field("s.value", **settings).compile().plan
+    assert plan.inputs[0].choices == ("portrait", "landscape")
+    assert plan.inputs[0].choice_labels == {"portrait": "Tall", "landscape": "Wide"}
+
+
+def test_an_input_fed_by_an_edge_names_the_node_behind_the_connectors(schema: Schema) -> None:
+    builder = Builder(schema).node("i", "integer", label="Edge Length").connector("c").node("b", "blank_image")
+    plan = builder.edge("i.value", "c.in").edge("c.out", "b.width").field("b.width").compile().plan
+    assert plan.inputs[0].fed_by == "Edge Length"
+
+
+def test_roles_of_outputs(schema: Schema) -> None:
+    builder = Builder(schema).node("b", "blank_image").node("s", "save_image").node("r", "img_resize")
+    builder.edge("b.image", "r.image").edge("r.image", "s.image").field("s.board").text("x").node("n", "integer")
+    outputs = {item.node_id: (item.role, item.result_type) for item in builder.compile().plan.outputs}
+    assert outputs == {
+        "s": ("user", "ImageOutput"),
+        "n": ("result", "int"),
+        "b": ("debug", "ImageOutput"),
+        "r": ("debug", "ImageOutput"),
+    }
+
+
+def test_a_node_behind_an_iterate_gives_a_list_until_a_collect(schema: Schema) -> None:
+    builder = Builder(schema).node("c", "range", start=0, stop=3, step=1).node("i", "iterate").node("a", "add")
+    builder.node("l", "collect").edge("c.collection", "i.collection").edge("i.item", "a.a").edge("a.value", "l.item")
+    builder.node("t", "add").edge("i.item", "t.a")
+    outputs = {item.node_id: item.result_type for item in builder.compile().plan.outputs}
+    assert outputs["t"] == "list[int]"
+    assert outputs["l"] == "NodeResult"
