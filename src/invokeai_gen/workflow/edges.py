@@ -85,17 +85,26 @@ class EdgeIndex:
         return found
 
     def leads_to(self, start: str, goal: str) -> bool:
-        """There is a path along the edges from `start` to `goal`."""
-        seen = {start}
-        pending = [start]
-        while pending:
-            node_id = pending.pop()
-            if node_id == goal:
-                return True
-            for edge in self.out_of(node_id):
-                if edge.target not in seen:
-                    seen.add(edge.target)
-                    pending.append(edge.target)
+        """There is a path along the edges from `start` to `goal`.
+
+        Searched from both ends, node by node in turn: the shorter side settles it, which keeps long chains cheap in
+        whatever order their edges come.
+        """
+        ahead, behind = {start}, {goal}
+        forward, backward = [start], [goal]
+        while forward and backward:
+            for edge in self.out_of(forward.pop()):
+                if edge.target in behind:
+                    return True
+                if edge.target not in ahead:
+                    ahead.add(edge.target)
+                    forward.append(edge.target)
+            for edge in self.by_target.get(backward.pop(), ()):
+                if edge.source in ahead:
+                    return True
+                if edge.source not in behind:
+                    behind.add(edge.source)
+                    backward.append(edge.source)
         return False
 
 
