@@ -143,7 +143,9 @@ def _color(value: Any) -> Any:
 def _image(value: Any) -> Any:
     if isinstance(value, (ImageRef, Path, bytes, PillowImage)) or _is_text(value):
         return value
-    raise ValueError("Input should be an image: a pathlib.Path, bytes, a Pillow image, or an ImageRef or name on the server")
+    raise ValueError(
+        "Input should be an image: a pathlib.Path, bytes, a Pillow image, or an ImageRef or name on the server"
+    )
 
 
 def _video(value: Any) -> Any:

@@ -1,0 +1,166 @@
+"""The annotation and the default of an input, as Python source."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from invokeai_gen.codegen.literals import Source, call, literal
+from invokeai_gen.codegen.names import PythonIdentifier
+from invokeai_gen.runtime import field_values
+from invokeai_gen.runtime.field_values import Choice, Limited, ListOf, OneOf, Plain, Shape, Structure
+from invokeai_gen.runtime.plan import UNSET, PlannedInput
+from invokeai_gen.runtime.values import BoardRef, BoundingBox, Color, ImageRef, LoRA, ModelRef, VideoRef
+
+_FROM_RUNTIME: Final = frozenset(
+    {"BoardInput", "BoundingBox", "ColorInput", "ImageInput", "LoRA", "ModelInput", "VideoInput"}
+)
+
+
+@dataclass(slots=True)
+class Imports:
+    """The names that a module's annotations and defaults need."""
+
+    typing: set[str] = field(default_factory=set)
+    pydantic: set[str] = field(default_factory=set)
+    runtime: set[str] = field(default_factory=set)
+    types: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What `_types.py` calls the value types that the workflows share."""
+
+    choices: Mapping[tuple[Any, ...], PythonIdentifier] = field(default_factory=dict)
+    structures: Mapping[str, PythonIdentifier] = field(default_factory=dict)
+
+
+def annotation(planned: PlannedInput, names: Names, imports: Imports) -> Source:
+    """The full annotation of an input: its type, limits and binding."""
+    shape = field_values.shape_of(planned)
+    parts = [type_text(shape, names, imports)]
+    if isinstance(shape, Limited):
+        parts = [type_text(shape.shape, names, imports), _limits(shape, imports)]
+    imports.typing.add("Annotated")
+    return Source(f"Annotated[{', '.join([*parts, binding(planned, imports)])}]")
+
+
+def type_text(shape: Shape, names: Names, imports: Imports) -> Source:
+    """A shape as the annotation that `field_values.runtime_type` is at run time."""
+    match shape:
+        case Plain(name):
+            if name in _FROM_RUNTIME:
+                imports.runtime.add(name)
+            elif "Any" in name:
+                imports.typing.add("Any")
+            return Source(name)
+        case Structure(name):
+            if name in names.structures:
+                imports.types.add(names.structures[name])
+                return Source(names.structures[name])
+            imports.typing.add("Any")
+            return Source("dict[str, Any]")
+        case Choice(options):
+            if options in names.choices:
+                imports.types.add(names.choices[options])
+                return Source(names.choices[options])
+            imports.typing.add("Literal")
+            return Source(f"Literal[{', '.join(literal(option) for option in options)}]")
+        case Limited(inner):
+            imports.typing.add("Annotated")
+            return Source(f"Annotated[{type_text(inner, names, imports)}, {_limits(shape, imports)}]")
+        case ListOf(item):
+            return Source(f"list[{type_text(item, names, imports)}]")
+        case OneOf(members):
+            return Source(" | ".join(type_text(member, names, imports) for member in members))
+
+
+def binding(planned: PlannedInput, imports: Imports) -> Source:
+    """The `Input(…)` that ties the parameter to its field."""
+    imports.runtime.add("Input")
+    limits = field_values.model_limits(planned)
+    optional: dict[str, object] = {
+        "base": limits.base,
+        "type": limits.type,
+        "variant": limits.variant,
+        "format": limits.format,
+        "fed_by": planned.fed_by,
+    }
+    return call(
+        Source("Input"),
+        literal(planned.index),
+        node=literal(planned.node_id),
+        field=literal(planned.field_name),
+        label=literal(planned.label),
+        **{key: literal(value) for key, value in optional.items() if value},
+    )
+
+
+def default(planned: PlannedInput, names: Names, imports: Imports) -> Source | None:
+    """What stands behind the `=` of an input; `None` where its caller must give a value."""
+    value = field_values.default_of(planned)
+    if value is UNSET:
+        return None
+    text = value_text(value, imports)
+    if isinstance(value, (list, dict)):
+        imports.pydantic.add("Field")
+        factory = f"lambda: {text}" if value else _container(field_values.shape_of(planned), names, imports)
+        return call(Source("Field"), default_factory=Source(factory))
+    return text
+
+
+def value_text(value: Any, imports: Imports) -> Source:
+    """A Python value as the expression that makes it."""
+    match value:
+        case ImageRef() | VideoRef():
+            return _constructed(value, [value.name], {}, imports)
+        case BoardRef():
+            return _constructed(value, [value.id], {}, imports)
+        case ModelRef():
+            keys = ("key", "hash", "name", "base", "type", "submodel_type")
+            known = {key: getattr(value, key) for key in keys if getattr(value, key)}
+            return _constructed(value, [], known, imports)
+        case Color():
+            return _constructed(value, [value.r, value.g, value.b, *([value.a] if value.a != 255 else [])], {}, imports)
+        case BoundingBox():
+            sides = {key: getattr(value, key) for key in ("x_min", "x_max", "y_min", "y_max")}
+            score = {} if value.score is None else {"score": value.score}
+            return _constructed(value, [], sides | score, imports)
+        case LoRA():
+            return _constructed(value, [value.lora, value.weight], {}, imports)
+        case list():
+            return Source(f"[{', '.join(value_text(item, imports) for item in value)}]")
+        case _:
+            return literal(value)
+
+
+def _container(shape: Shape, names: Names, imports: Imports) -> Source:
+    """What makes an empty value of a shape that is a collection or an object, typed for checkers."""
+    match shape:
+        case OneOf(members):
+            collections = [member for member in members if isinstance(member, (ListOf, Limited))]
+            return _container((collections or members)[0], names, imports)
+        case Limited(inner):
+            return _container(inner, names, imports)
+        case ListOf(Limited(item)):
+            return type_text(ListOf(item), names, imports)
+        case _:
+            return type_text(shape, names, imports)
+
+
+def _constructed(
+    value: object, positional: Sequence[object], keywords: Mapping[str, object], imports: Imports
+) -> Source:
+    name = type(value).__name__
+    imports.runtime.add(name)
+    return call(
+        Source(name),
+        *(value_text(item, imports) for item in positional),
+        **{key: value_text(item, imports) for key, item in keywords.items()},
+    )
+
+
+def _limits(shape: Limited, imports: Imports) -> Source:
+    imports.pydantic.add("Field")
+    return call(Source("Field"), **{name: literal(value) for name, value in shape.limits})

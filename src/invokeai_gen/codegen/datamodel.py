@@ -1,0 +1,116 @@
+"""The one place that knows datamodel-code-generator: schemas in, Python source out, both as text."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+
+def render(schemas: str) -> str:
+    """Python source of the types in a JSON object of schemas. Raises `ValueError` if it is more than declarations."""
+    from datamodel_code_generator import InputFileType, LiteralType, PythonVersion, generate
+    from datamodel_code_generator.enums import DataModelType
+
+    document = {
+        "openapi": "3.1.0",
+        "info": {"title": "value types", "version": "1"},
+        "paths": {},
+        "components": {"schemas": json.loads(schemas)},
+    }
+    text = generate(
+        json.dumps(document),
+        input_file_type=InputFileType.OpenAPI,
+        output_model_type=DataModelType.TypingTypedDict,
+        target_python_version=PythonVersion.PY_311,
+        enum_field_as_literal=LiteralType.All,
+        use_schema_description=True,
+        use_field_description=True,
+        use_standard_collections=True,
+        use_union_operator=True,
+        use_type_alias=True,
+        disable_timestamp=True,
+        custom_file_header="#",
+        formatters=[],
+    )
+    assert isinstance(text, str), "one document becomes one module"
+    text = _with_usable_typed_dict(text.removeprefix("#").lstrip())
+    _check_declarations(text)
+    return text
+
+
+def rendering(schemas: str) -> Callable[[], str]:
+    """Start `render` on another core, where there is one, and return what waits for its text.
+
+    Loading and running the generator takes about as long as everything else, and needs nothing of it.
+    """
+    if (os.cpu_count() or 1) < 2:
+        return lambda: render(schemas)
+    pool = ThreadPoolExecutor(1)
+    started = pool.submit(_render_elsewhere, schemas)
+    pool.shutdown(wait=False)
+    return lambda: started.result() or render(schemas)
+
+
+def main() -> None:
+    """Render standard input to standard output, as UTF-8: what the other process does."""
+    sys.stdout.buffer.write(render(sys.stdin.buffer.read().decode()).encode())
+
+
+def _render_elsewhere(schemas: str) -> str:
+    """The text as another Python gives it; empty where there was any trouble, which is then better raised here."""
+    code = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import main; main()"
+    try:
+        done = subprocess.run([sys.executable, "-c", code], input=schemas.encode(), capture_output=True, check=True)
+        return done.stdout.decode()
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return ""
+
+
+def _with_usable_typed_dict(text: str) -> str:
+    """Before Python 3.12, pydantic only takes the `TypedDict` of typing_extensions."""
+    found = re.search(r"^from typing import (.*)$", text, flags=re.MULTILINE)
+    if found is None:
+        return text
+    names = found[1].split(", ")
+    others = [name for name in names if name != "TypedDict"]
+    lines = [f"from typing import {', '.join(others)}"] if others else []
+    if "TypedDict" in names:
+        lines += ["", "from typing_extensions import TypedDict"]
+    return text.replace(found[0], "\n".join(lines), 1)
+
+
+def _check_declarations(text: str) -> None:
+    """A server's schema is foreign text too: the result must be imports, aliases and bare classes, and nothing else."""
+    for statement in ast.parse(text).body:
+        match statement:
+            case ast.ImportFrom(module="typing" | "typing_extensions" | "__future__"):
+                continue
+            case ast.Expr(value=ast.Constant(value=str())):
+                continue
+            case ast.AnnAssign(target=ast.Name(), annotation=ast.Name(id="TypeAlias"), value=ast.expr() as value):
+                _check_type(value)
+            case ast.ClassDef(decorator_list=[], bases=[ast.Name()], keywords=[]):
+                for member in statement.body:
+                    match member:
+                        case ast.AnnAssign(target=ast.Name(), annotation=annotation, value=None):
+                            _check_type(annotation)
+                        case ast.Expr(value=ast.Constant(value=str())) | ast.Pass():
+                            continue
+                        case _:
+                            raise ValueError(f"the value types have more than declarations: {ast.unparse(member)}")
+            case ast.Assign(targets=[ast.Name()], value=ast.Call(func=ast.Name(id="TypedDict"), args=arguments)):
+                for argument in arguments:
+                    _check_type(argument)
+            case _:
+                raise ValueError(f"the value types have more than declarations: {ast.unparse(statement)}")
+
+
+def _check_type(expression: ast.expr) -> None:
+    if any(isinstance(node, (ast.Call, ast.Lambda, ast.Await, ast.NamedExpr)) for node in ast.walk(expression)):
+        raise ValueError(f"the value types have more than declarations: {ast.unparse(expression)}")

@@ -1,0 +1,325 @@
+"""What a generated module says about itself: docstrings for people, where their editor shows them."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from invokeai_gen.codegen.annotations import Imports, Names, type_text, value_text
+from invokeai_gen.codegen.literals import literal, one_line
+from invokeai_gen.runtime import field_values
+from invokeai_gen.runtime.field_values import Choice, Limited, ListOf, OneOf, Shape
+from invokeai_gen.runtime.plan import UNSET, PlannedInput, PlannedOutput, WorkflowPlan
+
+WIDTH: Final = 110
+_MAX_DEFAULT: Final = 40
+_MAX_CHOICES: Final = 12
+
+_MEANINGS: Final = {
+    "ge": "{} or more",
+    "gt": "more than {}",
+    "le": "at most {}",
+    "lt": "less than {}",
+    "multiple_of": "in steps of {}",
+}
+
+
+def input_doc(planned: PlannedInput) -> str:
+    """Label and description of an input, what it accepts, its default, and where it is in the GUI."""
+    head = one_line(planned.label) or planned.name
+    head = head if head.endswith((".", "!", "?", ":")) else f"{head}."
+    if planned.description:
+        head = f"{head} {_sentence(one_line(planned.description))}"
+    where = f"Input {planned.index}: {_place(planned)}."
+    if planned.fed_by is not None:
+        facts = [f"Cannot be set: it is fed by the node {literal(planned.fed_by)}.", where]
+    else:
+        facts = [_sentence(fact) for fact in (*allowed(planned), _default(planned)) if fact] + [where]
+    return _paragraphs([head, " ".join(facts)])
+
+
+def output_doc(output: PlannedOutput, inputs: Sequence[PlannedInput]) -> str:
+    """Which node an output comes from, and which input chooses its board."""
+    node = one_line(output.node_label) or one_line(output.node_title) or output.node_type
+    text = f"What the node {literal(node)} (`{one_line(output.node_type)}`) returns"
+    if output.is_iterated:
+        text += ", once for each iteration"
+    board = next((item for item in inputs if item.index == output.board_input), None)
+    if board is not None:
+        text += f"; goes to the board `{board.name}`"
+    return _paragraphs([_sentence(text)])
+
+
+def module_doc(plan: WorkflowPlan, names: Names, *, module: str, package: str, version: str) -> str:
+    """Everything that a reader of the module should know before its first line of code."""
+    info = plan.info
+    about = [
+        f"{title}: {one_line(text)}."
+        for title, text in (("Author", info.author), ("Version", info.version), ("Tags", info.tags))
+        if text.strip()
+    ]
+    if info.contact.strip():
+        about.append(f"Contact: {one_line(info.contact)}.")
+    blocks = [
+        _sentence(one_line(info.name) or one_line(info.source) or module),
+        *_wrapped(info.description),
+        " ".join(about),
+        *_wrapped(info.notes),
+    ]
+    if plan.inputs:
+        blocks.append("Inputs\n\n" + _table(("", "name", "type", "default", "label"), _input_rows(plan.inputs, names)))
+    outputs = [output for output in plan.outputs if output.role != "debug"]
+    if outputs:
+        rows = [
+            (output.name, output.result_type, one_line(output.node_label or output.node_title)) for output in outputs
+        ]
+        blocks.append("Outputs\n\n" + _table(("name", "type", "node"), rows))
+    blocks.append("Example\n\n" + textwrap.indent(example(plan, module=module, package=package), "    "))
+    blocks.append(_origin(plan, version))
+    return "\n\n".join(block for block in blocks if block)
+
+
+def params_doc(plan: WorkflowPlan) -> str:
+    """What the class of inputs is for."""
+    if not plan.inputs:
+        return "The workflow's form has no inputs: it runs as it is."
+    return "The inputs of the workflow, in the order of its form; what is not given keeps the value of the file."
+
+
+def outputs_doc(plan: WorkflowPlan) -> str:
+    """What the class of results is for."""
+    text = "The results of one run."
+    if all(output.role == "debug" for output in plan.outputs):
+        text += " The workflow has no output that can be named."
+    hidden = [output.name for output in plan.outputs if output.role == "debug"]
+    if hidden:
+        text += f" Its intermediate images are in `debug_outputs`: {', '.join(f'`{name}`' for name in hidden)}."
+    return textwrap.fill(text, WIDTH, break_long_words=False)
+
+
+def example(plan: WorkflowPlan, *, module: str, package: str) -> str:
+    """A program that runs the workflow: the required inputs and the first image."""
+    required = [
+        f"{item.name}={_placeholder(item)}"
+        for item in plan.inputs
+        if item.fed_by is None and field_values.default_of(item) is UNSET
+    ]
+    lines = [f"from {package} import {module} as wf" if package else f"import {module} as wf", ""]
+    if any("Path(" in argument for argument in required):
+        lines.insert(0, "from pathlib import Path\n")
+    arguments = f"wf.Params({', '.join(required)})"
+    if len(arguments) > WIDTH - 30:
+        lines.append("params = wf.Params(\n" + "".join(f"    {argument},\n" for argument in required) + ")")
+        arguments = "params"
+    results = [output for output in plan.outputs if output.role != "debug"]
+    images = [output for output in results if "ImageOutput" in output.result_type]
+    shown = next(iter([*images, *results]), None)
+    if plan.batches:
+        lines.append(f"for out in wf.run_all({arguments}):")
+        lines.append(textwrap.indent(_use(shown), "    ") if shown is not None else "    print(out)")
+    else:
+        lines.append(f"out = wf.run({arguments})")
+        lines.append(_use(shown) if shown is not None else "print(out)")
+    return "\n".join(lines)
+
+
+def _use(output: PlannedOutput) -> str:
+    many = output.result_type.startswith("list[")
+    suffix = {"ImageOutput": ".png", "VideoOutput": ".mp4"}.get(output.result_type.removeprefix("list[").rstrip("]"))
+    if suffix is None:
+        return f"print(out.{output.name})"
+    if not many:
+        return f'out.{output.name}.save("{output.name}{suffix}")'
+    return f'for number, item in enumerate(out.{output.name}):\n    item.save(f"{output.name}-{{number}}{suffix}")'
+
+
+def _placeholder(planned: PlannedInput) -> str:
+    """A value of the right kind for an input that has none, to be replaced by the reader."""
+    item: Shape = field_values.shape_of(planned)
+    if isinstance(item, OneOf):
+        item = item.members[0]
+    limits = dict(item.limits) if isinstance(item, Limited) else {}
+    if isinstance(item, Limited):
+        item = item.shape
+    if isinstance(item, ListOf):
+        return "[]" if not limits.get("min_length") else "[...]"
+    if isinstance(item, Choice):
+        return literal(item.options[0])
+    values = {
+        "ImageField": 'Path("input.png")',
+        "VideoField": 'Path("input.mp4")',
+        "ModelIdentifierField": '"name of the model"',
+        "StringField": '"…"',
+        "ColorField": '"#ff8000"',
+        "BooleanField": "True",
+        "BoundingBoxField": "BoundingBox(x_min=0, x_max=64, y_min=0, y_max=64)",
+    }
+    if planned.field_type in {"IntegerField", "FloatField"}:
+        low = limits.get("ge", limits.get("gt", 0) + (1 if "gt" in limits else 0))
+        return repr(low)
+    return values.get(planned.field_type, "...")
+
+
+def allowed(planned: PlannedInput) -> Iterable[str]:
+    """What the input accepts, beyond what its type already says."""
+    shape = field_values.shape_of(planned)
+    for part in _parts(shape):
+        if isinstance(part, Limited):
+            if isinstance(part.shape, ListOf):
+                yield _sizes(dict(part.limits), "item")
+            elif any(name.endswith("_length") for name, _ in part.limits):
+                yield _sizes(dict(part.limits), "character")
+            else:
+                yield _range(dict(part.limits))
+        elif isinstance(part, Choice):
+            yield _choices(part, planned)
+    limits = field_values.model_limits(planned)
+    if planned.field_type == "ModelIdentifierField":
+        words = [
+            f"{noun} {' or '.join(one_line(item) for item in allowed)}"
+            for noun, allowed in (
+                ("base", limits.base),
+                ("type", limits.type),
+                ("variant", limits.variant),
+                ("format", limits.format),
+            )
+            if allowed
+        ]
+        if words:
+            yield f"A model of {', '.join(words)}"
+
+
+def _parts(shape: Shape) -> Iterable[Shape]:
+    """The shape and all shapes inside it, outermost first."""
+    yield shape
+    match shape:
+        case OneOf(members):
+            for member in members:
+                yield from _parts(member)
+        case Limited(inner) | ListOf(inner):
+            yield from _parts(inner)
+        case _:
+            return
+
+
+def _range(limits: dict[str, float]) -> str:
+    if "ge" in limits and "le" in limits:
+        words = [f"{limits.pop('ge'):g} to {limits.pop('le'):g}".replace("e+", "e")]
+    else:
+        words = []
+    words += [_MEANINGS[name].format(repr(value)) for name, value in limits.items()]
+    return ", ".join(words)
+
+
+def _sizes(limits: dict[str, float], noun: str) -> str:
+    low, high = int(limits.get("min_length", 0)), limits.get("max_length")
+    if high is None:
+        return f"At least {low} {noun}{'' if low == 1 else 's'}"
+    return f"{low} to {int(high)} {noun}s" if low else f"At most {int(high)} {noun}s"
+
+
+def _choices(choice: Choice, planned: PlannedInput) -> str:
+    labels = planned.choice_labels
+    shown = [
+        f"`{literal(option)}` ({one_line(labels[str(option)])})" if labels.get(str(option)) else f"`{literal(option)}`"
+        for option in choice.options[: None if labels else _MAX_CHOICES]
+    ]
+    more = len(choice.options) - len(shown)
+    return "One of " + ", ".join(shown) + (f" and {more} more" if more else "")
+
+
+def _default(planned: PlannedInput) -> str:
+    value = field_values.default_of(planned)
+    if value is UNSET:
+        return "Required: the workflow has no value for it"
+    if value is None:
+        return "Default `None`, which leaves it empty"
+    return f"Default {short_default(value)}"
+
+
+def short_default(value: Any) -> str:
+    """A default in a table or a sentence."""
+    name = getattr(value, "name", "")
+    text = literal(name) if isinstance(name, str) and name else value_text(value, Imports())
+    return text if len(text) <= _MAX_DEFAULT else f"{text[: _MAX_DEFAULT - 2]}…{text[-1]}"
+
+
+def _input_rows(inputs: Sequence[PlannedInput], names: Names) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = []
+    for item in inputs:
+        value = field_values.default_of(item)
+        fed = item.fed_by is not None
+        default = f"from {literal(item.fed_by)}" if fed else "required" if value is UNSET else short_default(value)
+        kind = "" if fed else short_type(field_values.shape_of(item), names)
+        rows.append((str(item.index), item.name, kind, default, one_line(item.label)))
+    return rows
+
+
+def short_type(shape: Shape, names: Names) -> str:
+    """A shape without its limits, and long choices counted instead of listed."""
+    match shape:
+        case Limited(inner):
+            return short_type(inner, names)
+        case ListOf(item):
+            return f"list[{short_type(item, names)}]"
+        case OneOf(members):
+            return " | ".join(short_type(member, names) for member in members)
+        case Choice(options) if options not in names.choices and len(options) > 3:
+            return f"one of {len(options)}"
+        case _:
+            return type_text(shape, names, Imports())
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
+    return "\n".join(
+        ("    " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))).rstrip()
+        for row in (head, *rows)
+    )
+
+
+def _origin(plan: WorkflowPlan, version: str) -> str:
+    info = plan.info
+    parts = [f"Made by invokeai-gen {version}"]
+    if info.source:
+        parts.append(f"from {one_line(info.source)}")
+    lines = [" ".join(parts)]
+    if info.sha256:
+        lines.append(f"source SHA-256  {info.sha256}")
+    if info.schema_fingerprint:
+        lines.append(f"node schemas    {info.schema_fingerprint}")
+    if info.server_version:
+        lines.append(f"InvokeAI        {one_line(info.server_version)}")
+    return "\n".join(lines)
+
+
+def _place(planned: PlannedInput) -> str:
+    """The field as people name it: `node_type.field`, and the node's label where it has one."""
+    field = f"`{one_line(planned.node_type)}.{one_line(planned.field_name)}`"
+    label = one_line(planned.node_label)
+    return f"{field} of the node {literal(label)}" if label else field
+
+
+def _wrapped(text: str) -> list[str]:
+    """Paragraphs of foreign text, each wrapped; lines that a person broke stay broken."""
+    return [
+        "\n".join(
+            textwrap.fill(one_line(line), WIDTH, break_long_words=False) for line in part.splitlines() if line.strip()
+        )
+        for part in text.replace("\r\n", "\n").replace("\r", "\n").split("\n\n")
+        if part.strip()
+    ]
+
+
+def _paragraphs(texts: Sequence[str]) -> str:
+    """On one line where it fits, else each text wrapped, with empty lines between."""
+    joined = " ".join(texts)
+    if len(joined) <= WIDTH:
+        return joined
+    return "\n\n".join(textwrap.fill(text, WIDTH, break_long_words=False, break_on_hyphens=False) for text in texts)
+
+
+def _sentence(text: str) -> str:
+    text = text[:1].upper() + text[1:].rstrip()
+    return text if text.endswith((".", "!", "?", ":", "…", "。")) else f"{text}."

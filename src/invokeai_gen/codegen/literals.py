@@ -1,0 +1,79 @@
+"""Foreign data as Python source: the only way in which anything a workflow says reaches a generated module."""
+
+from __future__ import annotations
+
+import ast
+import math
+import textwrap
+from collections.abc import Mapping
+
+
+class Source(str):
+    """A piece of Python source that our own code made; templates print nothing else."""
+
+    __slots__ = ()
+
+
+def literal(value: object) -> Source:
+    """The value as a Python literal: text, numbers, booleans, `None`, and tuples, lists and dicts of them.
+
+    Whatever is not printable (control and bidirectional characters, lone surrogates) is written as an escape.
+    Raises `TypeError` for any other value and `ValueError` for a number that has no literal.
+    """
+    if value is None or isinstance(value, (bool, int, str)):
+        return Source(_plain(value))
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"{value!r} has no literal")
+        return Source(repr(value))
+    if isinstance(value, (tuple, list)):
+        items = ", ".join(literal(item) for item in value)
+        if isinstance(value, list):
+            return Source(f"[{items}]")
+        return Source(f"({items},)" if len(value) == 1 else f"({items})")
+    if isinstance(value, Mapping):
+        return Source("{" + ", ".join(f"{literal(key)}: {literal(item)}" for key, item in value.items()) + "}")
+    raise TypeError(f"{type(value).__name__} has no literal")
+
+
+def call(name: Source, /, *positional: Source, **keywords: Source) -> Source:
+    """A call expression."""
+    arguments = [*positional, *(f"{key}={value}" for key, value in keywords.items())]
+    return Source(f"{name}({', '.join(arguments)})")
+
+
+def docstring(text: str, indent: int = 0) -> Source:
+    """Text of any origin as a triple-quoted docstring, its lines behind the first indented."""
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    escaped = [_escaped(line.rstrip()) for line in lines]
+    while len(escaped) > 1 and not escaped[-1]:
+        escaped.pop()
+    body = textwrap.indent("\n".join(escaped), " " * indent).strip(" ")
+    closing = f"\n{' ' * indent}" if len(escaped) > 1 else ""
+    source = f'"""{body}{closing}"""'
+    assert isinstance(ast.literal_eval(source), str), f"{text!r} did not become a docstring"
+    return Source(source)
+
+
+def one_line(text: str) -> str:
+    """Foreign text for the middle of a sentence: white space and line breaks become single spaces."""
+    return " ".join(text.split())
+
+
+def _plain(value: bool | int | str | None) -> str:
+    # A subclass could bring a `__repr__` of its own.
+    if isinstance(value, str):
+        return str.__repr__(value)
+    if value is None or isinstance(value, bool):
+        return repr(value)
+    return int.__repr__(value)
+
+
+def _escaped(line: str) -> str:
+    """One line of a triple-quoted string."""
+    text = line.replace("\\", "\\\\").replace('"""', r"\"\"\"")
+    if text.endswith('"'):
+        text = text[:-1] + r"\""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode("ascii") for char in text
+    )

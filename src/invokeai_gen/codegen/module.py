@@ -1,0 +1,159 @@
+"""A plan with names becomes the text of a Python module."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from invokeai_gen import __version__
+from invokeai_gen.codegen import docs
+from invokeai_gen.codegen.annotations import Imports, Names, annotation, binding, default
+from invokeai_gen.codegen.literals import Source, docstring, literal
+from invokeai_gen.codegen.names import PythonIdentifier
+from invokeai_gen.runtime.plan import PlannedInput, PlannedOutput, WorkflowPlan
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+LINE_LENGTH: Final = 120
+
+_ALWAYS_IMPORTED: Final = frozenset(
+    {"AsyncInvokeAIClient", "AsyncJob", "InvokeAIClient", "Job", "RunOptions", "SubmitOptions", "Workflow"}
+    | {"WorkflowOutputs", "WorkflowParams", "params"}
+)
+_EXPORTS: Final = frozenset({"WORKFLOW", "Outputs", "Params", "arun", "asubmit", "run", "submit"})
+_BATCH_EXPORTS: Final = frozenset({"arun_all", "run_all"})
+_RESULT_TYPES: Final = re.compile(r"[A-Z]\w+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _InputView:
+    name: PythonIdentifier
+    fed: bool
+    binding: Source
+    annotation: Source
+    default: Source | None
+    docstring: Source
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _OutputView:
+    name: PythonIdentifier
+    type: Source
+    docstring: Source
+
+
+@dataclass(slots=True, kw_only=True)
+class _ModuleView:
+    """Everything the template prints, each piece already source."""
+
+    docstring: Source
+    params_doc: Source
+    outputs_doc: Source
+    is_batch: bool
+    exports: Source
+    imports: list[Source] = field(default_factory=list)
+    inputs: list[_InputView]
+    outputs: list[_OutputView]
+
+
+def render(plan: WorkflowPlan, names: Names, *, module: PythonIdentifier, package: str = "generated") -> str:
+    """The module of a plan whose inputs and outputs have names. The same plan always gives the same text."""
+    imports = Imports(
+        typing={"Final", "Unpack"},
+        runtime={*_ALWAYS_IMPORTED},
+    )
+    is_batch = bool(plan.batches)
+    about = docs.module_doc(plan, names, module=module, package=package, version=__version__)
+    view = _ModuleView(
+        docstring=docstring(about),
+        params_doc=docstring(docs.params_doc(plan), 4),
+        outputs_doc=docstring(docs.outputs_doc(plan), 4),
+        is_batch=is_batch,
+        exports=Source(
+            f"__all__ = {literal(sorted(_EXPORTS | (_BATCH_EXPORTS if is_batch else set()), key=_import_order))}"
+        ),
+        inputs=[_input(item, names, imports) for item in plan.inputs],
+        outputs=[_output(item, plan, imports) for item in plan.outputs if item.role != "debug"],
+    )
+    view.imports = _import_lines(imports)
+    return formatted(_environment().get_template("module.py.jinja").render(module=view))
+
+
+def formatted(text: str) -> str:
+    """Python source as black writes it, whatever the settings of the project around."""
+    from black import format_str
+    from black.mode import Mode, TargetVersion
+
+    return format_str(text, mode=Mode(target_versions={TargetVersion.PY311}, line_length=LINE_LENGTH))
+
+
+def templates_folder() -> Path:
+    """Where the templates are: inside an installed package, or in the checkout."""
+    shipped = Path(str(files("invokeai_gen").joinpath("_shipped", "templates")))
+    return shipped if shipped.is_dir() else Path(__file__).resolve().parents[3] / "templates"
+
+
+def _input(planned: PlannedInput, names: Names, imports: Imports) -> _InputView:
+    fed = planned.fed_by is not None
+    if fed:
+        imports.typing.add("ClassVar")
+    return _InputView(
+        name=PythonIdentifier(planned.name),
+        fed=fed,
+        binding=binding(planned, imports),
+        annotation=Source("") if fed else annotation(planned, names, imports),
+        default=None if fed else default(planned, names, imports),
+        docstring=docstring(docs.input_doc(planned), 4),
+    )
+
+
+def _output(output: PlannedOutput, plan: WorkflowPlan, imports: Imports) -> _OutputView:
+    imports.runtime.update(_RESULT_TYPES.findall(output.result_type))
+    return _OutputView(
+        name=PythonIdentifier(output.name),
+        type=Source(output.result_type),
+        docstring=docstring(docs.output_doc(output, plan.inputs), 4),
+    )
+
+
+def _import_lines(imports: Imports) -> list[Source]:
+    lines = [f"from typing import {', '.join(sorted(imports.typing, key=_import_order))}", ""]
+    if imports.pydantic:
+        lines += [f"from pydantic import {', '.join(sorted(imports.pydantic))}", ""]
+    lines.append(f"from invokeai_gen.runtime import {', '.join(sorted(imports.runtime, key=_import_order))}")
+    if imports.types:
+        lines += ["", f"from ._types import {', '.join(sorted(imports.types, key=_import_order))}"]
+    return [Source(line) for line in lines]
+
+
+def _import_order(name: str) -> tuple[int, str]:
+    """Constants, then classes, then functions, as import sorters have it."""
+    return (0 if name.isupper() else 2 if name[0].islower() else 1), name
+
+
+def _printable(value: Any) -> str:
+    """Refuses to print whatever did not become source first, so that no template can leak foreign text."""
+    if not isinstance(value, (Source, PythonIdentifier)):
+        raise TypeError(f"a template would print {type(value).__name__} {value!r}, which is no source")
+    return value
+
+
+@cache
+def _environment() -> Environment:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    return Environment(
+        loader=FileSystemLoader(templates_folder(), encoding="utf-8"),
+        autoescape=False,  # this is Python, not HTML; `finalize` is what keeps foreign text out
+        undefined=StrictUndefined,
+        finalize=_printable,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        newline_sequence="\n",
+    )

@@ -1,0 +1,173 @@
+"""`_types.py`: the value types that several workflows share, written by datamodel-code-generator.
+
+Two kinds of types go there: choices that are long or have a name of their own (schedulers), and structures of the
+schema that the runtime has no class for. `datamodel` turns what is found here into source.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from invokeai_gen.codegen.annotations import Names
+from invokeai_gen.codegen.names import PythonIdentifier
+from invokeai_gen.runtime import field_values
+from invokeai_gen.runtime.field_values import Choice, Limited, ListOf, OneOf, Shape, Structure
+from invokeai_gen.runtime.plan import JsonValue, PlannedInput, WorkflowPlan
+
+_MIN_NAMED_CHOICES: Final = 8
+"""Shorter lists are easier to read where they are used."""
+
+_TOO_WIDE: Final = frozenset({"Batch", "Graph", "GraphExecutionState", "SessionQueueItem"})
+"""Schemas that reach all node types."""
+
+_REF: Final = "#/components/schemas/"
+_KEPT_KEYWORDS: Final = frozenset(
+    {"$ref", "additionalProperties", "allOf", "anyOf", "const", "description", "enum", "items", "oneOf", "properties"}
+    | {"required", "type"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ValueTypes:
+    """The types that some workflows need from `_types.py`."""
+
+    names: Names
+    schemas: Mapping[str, JsonValue]
+    """The pruned schemas they come from, by class name."""
+
+    def to_json(self) -> str:
+        """The schemas as the document that `datamodel.render` reads; equal types give equal text."""
+        return json.dumps({name: self.schemas[name] for name in sorted(self.schemas)})
+
+
+def collect(plans: Iterable[WorkflowPlan], schemas: Mapping[str, Any]) -> ValueTypes:
+    """The types that the inputs of all these workflows share; `schemas` are the server's `components.schemas`."""
+    found: dict[tuple[Any, ...], set[tuple[str, str]]] = {}
+    structures: set[str] = set()
+    for plan in plans:
+        for planned in plan.inputs:
+            if planned.fed_by is None:
+                for shape in _leaves(field_values.shape_of(planned)):
+                    if isinstance(shape, Choice) and _is_named(shape, planned):
+                        found.setdefault(shape.options, set()).add(_choice_names(planned))
+                    elif isinstance(shape, Structure) and _is_class_name(shape.name) and shape.name in schemas:
+                        structures.add(shape.name)
+    choices = _choice_types(found, structures)
+    pruned: dict[str, JsonValue] = {
+        name: {"enum": list(options), **_enum_type(options)} for options, name in choices.items()
+    }
+    for name in sorted(structures):
+        _add_reached(name, schemas, pruned)
+    return ValueTypes(Names(choices, {name: PythonIdentifier(name) for name in structures}), pruned)
+
+
+def names_used(plan: WorkflowPlan, names: Names) -> Names:
+    """Those names that the module of one plan imports, so that it changes only when they do."""
+    shapes = [shape for item in plan.inputs if item.fed_by is None for shape in _leaves(field_values.shape_of(item))]
+    options = {shape.options for shape in shapes if isinstance(shape, Choice)}
+    structures = {shape.name for shape in shapes if isinstance(shape, Structure)}
+    return Names(
+        {key: name for key, name in names.choices.items() if key in options},
+        {key: name for key, name in names.structures.items() if key in structures},
+    )
+
+
+def _leaves(shape: Shape) -> Iterator[Shape]:
+    match shape:
+        case OneOf(members):
+            for member in members:
+                yield from _leaves(member)
+        case Limited(inner) | ListOf(inner):
+            yield from _leaves(inner)
+        case _:
+            yield shape
+
+
+def _is_named(shape: Choice, planned: PlannedInput) -> bool:
+    """Choices of the schema alone: those that a form narrowed or a file added to belong to one workflow."""
+    if shape.options != tuple(dict.fromkeys(planned.choices)) or planned.field_type == "StringField":
+        return False
+    return planned.field_type == "SchedulerField" or len(shape.options) >= _MIN_NAMED_CHOICES
+
+
+def _choice_names(planned: PlannedInput) -> tuple[str, str]:
+    """A short name for the choices of a field, and a longer one."""
+    if planned.field_type == "SchedulerField":
+        return "SchedulerName", f"{_pascal(planned.node_type)}SchedulerName"
+    return _pascal(planned.field_name), f"{_pascal(planned.node_type)}{_pascal(planned.field_name)}"
+
+
+def _choice_types(
+    found: Mapping[tuple[Any, ...], set[tuple[str, str]]], taken: Iterable[str]
+) -> dict[tuple[Any, ...], PythonIdentifier]:
+    """A name for each list of choices: the short one unless another list has it too, and at last a number."""
+    short = {options: min(name for name, _ in names) for options, names in found.items()}
+    used = set(taken)
+    named: dict[tuple[Any, ...], PythonIdentifier] = {}
+    for options in sorted(found, key=lambda options: (short[options], sorted(found[options]), json.dumps(options))):
+        alone = list(short.values()).count(short[options]) == 1
+        base = short[options] if alone else min(long for _, long in found[options])
+        base = base if _is_class_name(base) else "Choice"
+        name, number = base, 2
+        while name in used:
+            name, number = f"{base}{number}", number + 1
+        used.add(name)
+        named[options] = PythonIdentifier(name)
+    return named
+
+
+def _enum_type(options: tuple[Any, ...]) -> dict[str, str]:
+    if all(isinstance(option, str) for option in options):
+        return {"type": "string"}
+    return {"type": "integer"} if all(type(option) is int for option in options) else {}
+
+
+def _add_reached(name: str, schemas: Mapping[str, Any], pruned: dict[str, JsonValue]) -> None:
+    """Add a schema and all it refers to."""
+    if name not in pruned:
+        reached: list[str] = []
+        pruned[name] = _pruned(schemas[name], schemas, reached)
+        for other in reached:
+            _add_reached(other, schemas, pruned)
+
+
+def _pruned(schema: Any, schemas: Mapping[str, Any], reached: list[str]) -> Any:
+    """The parts of a JSON schema that a type can express. What it refers to is added to `reached`.
+
+    A node type, or something that reaches all of them, becomes a schema without limits.
+    """
+    if not isinstance(schema, dict):
+        return schema
+    kept: dict[str, Any] = {}
+    for key, value in schema.items():
+        if key == "$ref":
+            name = str(value).removeprefix(_REF)
+            target = schemas.get(name)
+            if (
+                isinstance(target, dict)
+                and target.get("class") not in ("invocation", "output")
+                and name not in _TOO_WIDE
+            ):
+                reached.append(name)
+                kept[key] = _REF + name
+        elif key == "properties":
+            kept[key] = {name: _pruned(item, schemas, reached) for name, item in value.items()}
+        elif key in {"allOf", "anyOf", "oneOf"}:
+            kept[key] = [_pruned(item, schemas, reached) for item in value]
+        elif key in {"items", "additionalProperties"}:
+            kept[key] = _pruned(value, schemas, reached)
+        elif key in _KEPT_KEYWORDS:
+            kept[key] = value
+    return kept
+
+
+def _pascal(name: str) -> str:
+    return "".join(word[:1].upper() + word[1:] for word in re.split(r"[^0-9A-Za-z]+", name))
+
+
+def _is_class_name(name: str) -> bool:
+    return name.isidentifier() and name.isascii() and name[0].isupper() and name not in {"None", "True", "False"}

@@ -1,0 +1,161 @@
+"""What is wrong with the values of a workflow, told in the words of the GUI."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from invokeai_gen.errors import InvokeAIGenError
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+
+class NamedInput(Protocol):
+    """What a message needs to know of an input; `Input` and `PlannedInput` both have it."""
+
+    @property
+    def index(self) -> int: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def label(self) -> str: ...
+
+    @property
+    def fed_by(self) -> str | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One value that cannot be used."""
+
+    name: str
+    """The Python name, as it was given."""
+    message: str
+    """A sentence for a person: label, value, and what was allowed."""
+    label: str = ""
+    """The label in the GUI; empty where no input has that name."""
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class ParamsError(InvokeAIGenError, ValueError):
+    """Values that a workflow does not accept; `problems` has one entry for each."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems: Final = tuple(problems)
+        lines = [problem.message for problem in self.problems]
+        head = "" if len(lines) == 1 else f"{len(lines)} problems:\n  "
+        super().__init__(head + "\n  ".join(lines))
+
+
+_MAX_VALUE: Final = 80
+_MEMBER: Final = re.compile(r"[A-Za-z_]")
+
+
+def invalid(item: NamedInput, error: ValidationError) -> Problem:
+    """The problem that pydantic found with the value of one input."""
+    return _invalid(item, [dict(part) for part in error.errors(include_url=False, include_context=False)], 0)
+
+
+def from_validation(error: ValidationError, inputs: Mapping[str, NamedInput]) -> list[Problem]:
+    """Every problem in a validation of several inputs, whose locations start with the Python name."""
+    parts: dict[str, list[dict[str, Any]]] = {}
+    for part in error.errors(include_url=False, include_context=False):
+        parts.setdefault(str(part["loc"][0]) if part["loc"] else "", []).append(dict(part))
+    problems = []
+    for name, details in parts.items():
+        item = inputs.get(name)
+        if item is None or item.fed_by is not None:
+            problems.append(unsettable(name, inputs))
+        elif details[0]["type"] in {"missing", "missing_keyword_only_argument"}:
+            problems.append(missing(item))
+        else:
+            problems.append(_invalid(item, details, 1))
+    order = {name: item.index for name, item in inputs.items()}
+    return sorted(problems, key=lambda problem: order.get(problem.name, len(order)))
+
+
+def missing(item: NamedInput) -> Problem:
+    """An input that the workflow leaves empty, the node requires, and the caller did not give."""
+    return Problem(item.name, f"{title(item)} is required: the workflow has no value for it", item.label)
+
+
+def unsettable(name: str, inputs: Mapping[str, NamedInput]) -> Problem:
+    """A name that is no input, with the closest ones, or one that an edge feeds, with the reason."""
+    item = inputs.get(name)
+    if item is not None:
+        return Problem(name, f"{title(item)} cannot be set: {fed_reason(item)}", item.label)
+    settable = [item for item in inputs.values() if item.fed_by is None]
+    close = _closest(name, settable)
+    if close:
+        hint = "did you mean " + " or ".join(title(item) for item in close) + "?"
+    elif settable:
+        names = [item.name for item in sorted(settable, key=lambda item: item.index)]
+        hint = "there are " + ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
+    else:
+        hint = "this workflow has none"
+    return Problem(name, f"no input is called {shown(name)}; {hint}")
+
+
+def unknown_index(index: object, inputs: Sequence[NamedInput]) -> Problem:
+    """A form index that no input has."""
+    known = f"they run from 0 to {inputs[-1].index}" if inputs else "this workflow has none"
+    return Problem(str(index), f"no input has the form index {shown(index)}; {known}")
+
+
+def fed_reason(item: NamedInput) -> str:
+    """Why an input that an edge feeds takes no value."""
+    return f"in the workflow it is fed by node {shown(item.fed_by)}"
+
+
+def shown(value: object) -> str:
+    """A value in a message: its `repr`, cut in the middle where it is long."""
+    text = f"<{len(value)} bytes>" if isinstance(value, (bytes, bytearray)) else repr(value)
+    if len(text) <= _MAX_VALUE:
+        return text
+    return f"{text[: _MAX_VALUE - 20]}…{text[-19:]}"
+
+
+def title(item: NamedInput) -> str:
+    """What a message calls an input: its label, with the Python name where they differ."""
+    return f"{item.label} ({item.name})" if item.label and item.label != item.name else item.name
+
+
+def _invalid(item: NamedInput, details: Sequence[Mapping[str, Any]], skip: int) -> Problem:
+    allowed: list[str] = []
+    for part in details:
+        where = "".join(f"item {step}: " for step in part["loc"][skip:] if isinstance(step, int))
+        value = f"got {shown(part['input'])}, " if where else ""
+        sentence = where + value + _sentence(str(part["msg"]))
+        if sentence not in allowed:
+            allowed.append(sentence)
+    value = "" if len(details) == 1 and allowed[0].startswith("item ") else f" is {shown(details[0]['input'])}, but"
+    first, *others = allowed
+    wanted = " or ".join([first, *(sentence.removeprefix("should be ") for sentence in others)])
+    return Problem(item.name, f"{title(item)}{value or ':'} {wanted}", item.label)
+
+
+def _sentence(message: str) -> str:
+    """pydantic's message without its opening words: `should be greater than 0`."""
+    message = message.removeprefix("Value error, ").removeprefix("Assertion failed, ").removeprefix("Input ")
+    return message[0].lower() + message[1:] if _MEMBER.match(message) else message
+
+
+def _closest(name: str, inputs: Iterable[NamedInput]) -> list[NamedInput]:
+    """Inputs whose name or label is nearly `name`, best first."""
+    wanted = name.casefold()
+    scored = []
+    for item in inputs:
+        ratios = [
+            difflib.SequenceMatcher(None, wanted, text.casefold()).ratio() for text in (item.name, item.label) if text
+        ]
+        if ratios and max(ratios) >= 0.7:
+            scored.append((-max(ratios), item.index, item))
+    return [item for *_, item in sorted(scored, key=lambda entry: entry[:2])[:3]]

@@ -1,0 +1,249 @@
+"""`Params` checks every value when it is given, and tells in the GUI's words what is wrong."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+import pytest
+from PIL import Image
+from pydantic import Field
+
+from invokeai_gen.errors import InvokeAIGenError
+from invokeai_gen.runtime.params import Input, WorkflowParams, params
+from invokeai_gen.runtime.problems import ParamsError
+from invokeai_gen.runtime.values import (
+    BoardInput,
+    BoardRef,
+    BoundingBox,
+    Color,
+    ColorInput,
+    ImageInput,
+    ImageRef,
+    LoRA,
+    ModelInput,
+    ModelRef,
+    VideoInput,
+)
+
+
+@params
+class Params(WorkflowParams):
+    model: Annotated[ModelInput, Input(2, node="m", field="model", label="SDXL Model", base=("sdxl",), type=("main",))]
+    width: Annotated[int, Field(ge=64, multiple_of=8), Input(0, node="w", field="value", label="Output Width")] = 512
+    cfg: Annotated[float | list[float], Input(1, node="d", field="cfg_scale", label="CFG Scale")] = 7.5
+    color: Annotated[ColorInput, Input(3, node="c", field="color", label="Colour")] = Color(1, 2, 3)
+    loras: Annotated[list[LoRA], Input(4, node="l", field="loras", label="LoRAs")] = Field(default_factory=list)
+    mode: Annotated[Literal["RGB", "RGBA"], Input(5, node="b", field="mode", label="Mode")] = "RGB"
+    seed: ClassVar[Input] = Input(6, node="n", field="seed", label="Seed", fed_by="Random Integer")
+    image: Annotated[ImageInput | None, Input(7, node="i", field="image", label="Start Image")] = None
+    board: Annotated[BoardInput, Input(8, node="s", field="board", label="Board")] = "auto"
+    video: Annotated[VideoInput | None, Input(9, node="v", field="video", label="Video")] = None
+    box: Annotated[BoundingBox | None, Input(10, node="x", field="box", label="Box")] = None
+    flag: Annotated[bool, Input(11, node="f", field="value", label="Flag")] = False
+    prompt: Annotated[str, Field(min_length=1), Input(12, node="p", field="value", label="Prompt")] = "a fox"
+
+
+def refused(make: Callable[[], object]) -> str:
+    with pytest.raises(ParamsError) as caught:
+        make()
+    return str(caught.value)
+
+
+def test_values_are_keyed_by_node_and_field_in_form_order() -> None:
+    values = Params(model="juggernaut", width=768).values()
+    assert list(values.items())[:3] == [
+        (("w", "value"), 768),
+        (("d", "cfg_scale"), 7.5),
+        (("m", "model"), "juggernaut"),
+    ]
+    assert ("n", "seed") not in values
+
+
+def test_inputs_are_listed_in_form_order_with_those_that_an_edge_feeds() -> None:
+    inputs = Params.inputs()
+    assert [item.index for item in inputs] == list(range(13))
+    assert inputs[0].name == "width"
+    assert inputs[0].label == "Output Width"
+    assert inputs[6].fed_by == "Random Integer"
+    assert inputs[6] == Params.seed
+
+
+def test_the_form_index_reads_and_sets() -> None:
+    values = Params(model="a")
+    values[0] = 64
+    assert values.width == values[0] == 64
+    assert refused(lambda: values[99]) == "no input has the form index 99; they run from 0 to 12"
+    assert "Output Width (width) is 65, but should be a multiple of 8" in refused(lambda: values.__setitem__(0, 65))
+    assert "True" in refused(lambda: values[True])
+
+
+def test_all_problems_are_told_at_once_in_form_order() -> None:
+    wrong: dict[str, Any] = {"width": 63, "colour": 1, "mode": "CMYK", "seed": 4}
+    assert refused(lambda: Params(**wrong)).splitlines() == [
+        "5 problems:",
+        "  Output Width (width) is 63, but should be a multiple of 8",
+        "  SDXL Model (model) is required: the workflow has no value for it",
+        "  Mode (mode) is 'CMYK', but should be 'RGB' or 'RGBA'",
+        "  Seed (seed) cannot be set: in the workflow it is fed by node 'Random Integer'",
+        "  no input is called 'colour'; did you mean Colour (color)?",
+    ]
+
+
+def test_problems_can_be_read_by_programs() -> None:
+    with pytest.raises(ParamsError) as caught:
+        Params(model=3)  # type: ignore[arg-type]
+    (problem,) = caught.value.problems
+    assert (problem.name, problem.label) == ("model", "SDXL Model")
+    assert isinstance(caught.value, InvokeAIGenError)
+    assert isinstance(caught.value, ValueError)
+
+
+def test_a_label_is_as_good_a_hint_as_a_name() -> None:
+    assert "did you mean Output Width (width)?" in refused(lambda: Params(model="a", output_width=64))  # type: ignore[call-arg]
+
+
+def test_an_unlike_name_gets_the_list() -> None:
+    assert "there are width, cfg, model, color" in refused(lambda: Params(model="a", zzz=64))  # type: ignore[call-arg]
+
+
+def test_assignment_is_checked_as_construction_is() -> None:
+    values = Params(model="a")
+    for name, value in (("width", "768"), ("width", True), ("width", 7.0), ("cfg", "7"), ("cfg", True), ("flag", 1)):
+        assert f"({name}) is {value!r}" in refused(lambda name=name, value=value: setattr(values, name, value))  # type: ignore[misc]
+    assert "did you mean Output Width (width)" in refused(lambda: setattr(values, "widht", 64))
+    assert "fed by node 'Random Integer'" in refused(lambda: setattr(values, "seed", 64))
+    assert values == Params(model="a")
+
+
+def test_a_whole_number_is_a_float() -> None:
+    values = Params(model="a", cfg=7)
+    assert values.cfg == 7.0
+    values.cfg = [1, 2.5]
+    assert values.cfg == [1.0, 2.5]
+
+
+def test_positional_values_are_refused() -> None:
+    assert refused(lambda: Params("a")) == "Params takes its values by name: name=value"  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_json_has_no_such_number(value: float) -> None:
+    assert "finite" in refused(lambda: Params(model="a", cfg=value))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("color", "#ff8000"),
+        ("color", "#FF8000c0"),
+        ("color", (1, 2, 3)),
+        ("color", (1, 2, 3, 4)),
+        ("color", Color(1, 2, 3, 4)),
+        ("image", Path("a.png")),
+        ("image", b"\x89PNG"),
+        ("image", "5f3a.png"),
+        ("image", ImageRef("5f3a.png")),
+        ("image", Image.new("RGB", (1, 1))),
+        ("image", None),
+        ("board", "none"),
+        ("board", "My board"),
+        ("board", BoardRef("b1")),
+        ("model", ModelRef(name="a", base="sdxl", type="main")),
+        ("model", ModelRef(hash="blake3:00")),
+        ("video", Path("a.mp4")),
+        ("box", BoundingBox(x_min=0, x_max=8, y_min=0, y_max=8)),
+        ("loras", [LoRA("detail"), LoRA(ModelRef(name="film"), 0.5)]),
+    ],
+)
+def test_accepted(name: str, value: Any) -> None:
+    values = Params(model="a")
+    setattr(values, name, value)
+    assert getattr(values, name) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("color", "red", "Colour (color) is 'red', but should be a colour: \"#ff8000\", (255, 128, 0)"),
+        ("color", (1, 2, 300), "channel b of a colour is 300"),
+        ("color", (1, 2), "should be a colour"),
+        ("image", 3, "Start Image (image) is 3, but should be an image: a pathlib.Path, bytes, a Pillow image"),
+        ("image", "", "should be an image"),
+        ("board", 3, "should be a board"),
+        ("model", "", "SDXL Model (model) is '', but should be a model: its name, key or hash"),
+        ("model", ModelRef(), "should be a model"),
+        ("model", ModelRef(name="x", base="flux"), "should be a model of base sdxl, not flux"),
+        ("model", ModelRef(name="x", type="vae"), "should be a model of type main, not vae"),
+        ("video", 3, "should be a video"),
+        ("box", {"x_min": 0}, "should be an instance of BoundingBox"),
+        ("loras", ["a"], "LoRAs (loras): item 0: got 'a', should be an instance of LoRA"),
+        ("loras", (), "should be a valid list"),
+        ("cfg", "a", "CFG Scale (cfg) is 'a', but should be a valid number or a valid list"),
+        ("cfg", [1.0, "a"], "item 1: got 'a', should be a valid number"),
+        ("prompt", "", "Prompt (prompt) is '', but string should have at least 1 character"),
+    ],
+)
+def test_refused(name: str, value: Any, sentence: str) -> None:
+    assert sentence in refused(lambda: setattr(Params(model="a"), name, value))
+
+
+def test_long_values_are_cut_in_messages() -> None:
+    assert len(refused(lambda: Params(model="a", image="x" * 500, color="y" * 500))) < 400
+    assert "<500 bytes>" in refused(lambda: Params(model="a", color=b"x" * 500))  # type: ignore[arg-type]
+
+
+def test_a_list_that_was_changed_in_place_is_checked_before_it_is_used() -> None:
+    values = Params(model="a")
+    values.loras.append("not a LoRA")  # type: ignore[arg-type]
+    assert "item 0: got 'not a LoRA'" in refused(values.values)
+
+
+def test_default_lists_are_not_shared() -> None:
+    Params(model="a").loras.append(LoRA("a"))
+    assert Params(model="a").loras == []
+
+
+def test_json_round_trip() -> None:
+    values = Params(
+        model=ModelRef(key="k", name="n"),
+        cfg=[1.0, 2.0],
+        color=(1, 2, 3),
+        loras=[LoRA("a"), LoRA(ModelRef(name="b"), 1.5)],
+        image=Path("folder/a.png"),
+        board=BoardRef("b"),
+        box=BoundingBox(x_min=0, x_max=8, y_min=0, y_max=8, score=0.5),
+    )
+    data = values.to_dict()
+    assert data["image"] == {"path": "folder/a.png"}
+    assert Params.from_dict(data) == dataclasses.replace(values, color=Color(1, 2, 3))
+
+
+def test_images_in_memory_have_no_json() -> None:
+    message = refused(Params(model="a", image=b"12345").to_dict)
+    assert message == "Start Image (image): <5 bytes> cannot be written as JSON"
+
+
+def test_copies_are_equal_and_independent() -> None:
+    values = Params(model="a", loras=[LoRA("a")])
+    for twin in (copy.deepcopy(values), pickle.loads(pickle.dumps(values)), dataclasses.replace(values)):
+        assert twin == values
+    twin = copy.deepcopy(values)
+    twin.loras.clear()
+    assert values.loras
+
+
+def test_value_types_refuse_nonsense_themselves() -> None:
+    for make in (
+        lambda: Color(256, 0, 0),
+        lambda: Color(True, 0, 0),
+        lambda: BoundingBox(x_min=4, x_max=2, y_min=0, y_max=1),
+        lambda: LoRA("a", "b"),  # type: ignore[arg-type]
+        lambda: LoRA(""),
+    ):
+        with pytest.raises(ValueError):
+            make()

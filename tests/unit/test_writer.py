@@ -1,0 +1,328 @@
+"""The package on disk: written as a whole, only where something changed, with a report of what callers would notice."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from pathlib import Path, PurePath
+from typing import Any
+
+import pytest
+
+from invokeai_gen.codegen import Change, OutputFolderError, Report, changes, folder, generate, module, writer
+from invokeai_gen.runtime.plan import UNSET, Constraints, PlannedInput, WorkflowPlan
+from tests.plan_factory import a_plan, an_input, an_output
+
+SCHEDULERS = ("ddim", "euler", "lcm")
+SCHEMAS: dict[str, Any] = {
+    "Tile": {"type": "object", "properties": {"size": {"type": "integer"}}, "required": ["size"]},
+}
+
+
+def fox(**changed: Any) -> WorkflowPlan:
+    return a_plan(
+        an_input("Prompt", index=0, field_type="StringField", value="a fox"),
+        an_input("Width", index=1, value=512),
+        an_input("Scheduler", index=2, field_type="SchedulerField", value="euler", choices=SCHEDULERS),
+        an_output(node_label="Picture"),
+        name="Fox",
+        **changed,
+    )
+
+
+def owl() -> WorkflowPlan:
+    return a_plan(an_input("Steps", index=0), an_output())
+
+
+def with_input(plan: WorkflowPlan, index: int, **changed: Any) -> WorkflowPlan:
+    inputs = tuple(replace(item, **changed) if item.index == index else item for item in plan.inputs)
+    return replace(plan, inputs=inputs, info=replace(plan.info, sha256="1" * 64))
+
+
+def made(out: Path, plans: dict[str, WorkflowPlan], **options: Any) -> Report:
+    return generate({PurePath(name): plan for name, plan in plans.items()}, out, schemas=SCHEMAS, **options)
+
+
+def contents(out: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(out.iterdir()) if path.is_file()}
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "generated"
+
+
+def test_a_package_has_a_module_and_a_plan_for_each_workflow(out: Path) -> None:
+    report = made(out, {"fox.json": fox(), "My Owl.json": owl()})
+    assert sorted(contents(out)) == [
+        "__init__.py",
+        "_types.py",
+        "fox.json",
+        "fox.py",
+        "my_owl.json",
+        "my_owl.py",
+        "py.typed",
+    ]
+    assert [(item.name, item.status, str(item.source)) for item in report.modules] == [
+        ("my_owl", "new", "My Owl.json"),
+        ("fox", "new", "fox.json"),
+    ]
+    assert WorkflowPlan.from_dict(json.loads((out / "fox.json").read_text("utf-8"))).inputs[1].name == "width"
+    assert b"from ._types import SchedulerName" in (out / "fox.py").read_bytes()
+
+
+def test_a_second_time_nothing_is_written_and_nothing_rendered(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made(out, {"fox.json": fox()})
+    times = {path: path.stat().st_mtime_ns for path in out.iterdir()}
+    monkeypatch.setattr(module, "render", None)
+    report = made(out, {"fox.json": fox()})
+    assert report.is_fresh
+    assert report.modules[0].status == "unchanged"
+    assert {path: path.stat().st_mtime_ns for path in out.iterdir()} == times
+
+
+def test_the_same_workflows_give_the_same_bytes_in_any_folder_and_order(tmp_path: Path) -> None:
+    first, second = tmp_path / "a" / "generated", tmp_path / "b" / "generated"
+    made(first, {"fox.json": fox(), "owl.json": owl()})
+    made(second, {"owl.json": owl()})
+    made(second, {"owl.json": owl(), "fox.json": fox()})
+    assert contents(first) == contents(second)
+    assert not any(b"\r" in data for data in contents(first).values())
+
+
+def test_modules_load_lazily_and_by_name(out: Path) -> None:
+    made(out, {"fox.json": fox(), "owl.json": owl()})
+    script = (
+        "import sys, generated; assert 'generated.fox' not in sys.modules; generated.fox.Params(width=64)\n"
+        "from generated import owl; assert owl.Params().steps == 7\n"
+        "heavy = {'httpx', 'jinja2', 'black', 'click', 'rich', 'socketio', 'PIL', 'datamodel_code_generator'}\n"
+        "print(sorted(heavy & set(sys.modules)))\n"
+        "generated.cat"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=out.parent, capture_output=True, text=True, check=False)
+    assert done.stdout == "[]\n", done.stderr
+    assert "module 'generated' has no attribute 'cat'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("edit", "noticed", "reason"),
+    [
+        (lambda plan: with_input(plan, 1, value=768), ["default of width was 512, is 768"], "workflow"),
+        (lambda plan: with_input(plan, 1, label="Breadth"), ["input width renamed to breadth"], "workflow"),
+        (
+            lambda plan: with_input(plan, 1, constraints=Constraints(ge=64)),
+            ["input width was int, is Annotated[int, Field(ge=64)]"],
+            "workflow",
+        ),
+        (
+            lambda plan: with_input(plan, 1, value=UNSET, required=True),
+            ["default of width was 512, is required"],
+            "workflow",
+        ),
+        (
+            lambda plan: with_input(plan, 1, fed_by="Noise"),
+            ["input width was int, is fed by 'Noise'", "default of width was 512, is "],
+            "workflow",
+        ),
+        (
+            lambda plan: replace(plan, inputs=tuple(reversed([replace(i, index=2 - i.index) for i in plan.inputs]))),
+            ["index of scheduler was 2, is 0", "index of prompt was 0, is 2"],
+            "schema",
+        ),
+        (
+            lambda plan: replace(plan, info=replace(plan.info, schema_fingerprint="2")),
+            [],
+            "schema",
+        ),
+        (
+            lambda plan: replace(plan, inputs=plan.inputs[1:], outputs=(an_output("other"),)),
+            ["input prompt removed", "output picture removed", "output save_image added"],
+            "schema",
+        ),
+    ],
+)
+def test_the_report_says_what_callers_notice_and_why(out: Path, edit: Any, noticed: list[str], reason: str) -> None:
+    made(out, {"fox.json": fox()})
+    (item,) = made(out, {"fox.json": edit(fox())}).modules
+    assert (item.status, item.reason) == ("changed", reason)
+    assert [str(change) for change in item.changes] == noticed
+
+
+def test_changes_can_be_read_by_programs() -> None:
+    old, new = a_plan(an_input(name="width")), a_plan(an_input(name="width", value=8), an_input(name="b", index=1))
+    assert changes(old, new) == (
+        Change("default", "input", "width", "7", "8"),
+        Change("added", "input", "b", new="7"),
+    )
+
+
+def test_names_can_be_kept_when_only_a_label_changed(out: Path) -> None:
+    made(out, {"fox.json": fox()})
+    (item,) = made(out, {"fox.json": with_input(fox(), 1, label="Breadth")}, keep_names=True).modules
+    assert item.changes == ()
+    assert b"    width: " in (out / "fox.py").read_bytes()
+    assert b'label="Breadth"' in (out / "fox.py").read_bytes()
+
+
+def test_an_edited_module_is_written_again(out: Path) -> None:
+    made(out, {"fox.json": fox()})
+    good = (out / "fox.py").read_bytes()
+    (out / "fox.py").write_bytes(good.replace(b"512", b"513"))
+    (item,) = made(out, {"fox.json": fox()}).modules
+    assert (item.status, item.reason, item.changes) == ("changed", "edited", ())
+    assert (out / "fox.py").read_bytes() == good
+
+
+def test_a_module_of_another_version_is_written_again(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made(out, {"fox.json": fox()})
+    monkeypatch.setattr(writer, "__version__", "99.0")
+    (item,) = made(out, {"fox.json": fox()}).modules
+    assert (item.status, item.reason) == ("changed", "generator")
+
+
+def test_check_writes_nothing_and_trusts_no_stamp(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not made(out, {"fox.json": fox()}, check=True).is_fresh
+    assert not out.exists()
+    made(out, {"fox.json": fox()})
+    before = contents(out)
+    assert made(out, {"fox.json": fox()}, check=True).is_fresh
+    render = module.render
+    monkeypatch.setattr(module, "render", lambda *args, **kwargs: render(*args, **kwargs) + "# newer template\n")
+    report = made(out, {"fox.json": fox()}, check=True)
+    assert report.written == ("fox.py",)
+    assert report.modules[0].reason == "generator"
+    assert contents(out) == before
+
+
+def test_other_modules_stay_with_their_types_until_they_are_pruned(out: Path) -> None:
+    made(out, {"fox.json": fox()})
+    report = made(out, {"owl.json": owl()})
+    assert report.vanished == ("fox",)
+    assert report.removed == ()
+    assert b"SchedulerName" in (out / "_types.py").read_bytes()
+    assert b"fox" in (out / "__init__.py").read_bytes()
+    report = made(out, {"owl.json": owl()}, prune=True)
+    assert report.removed == ("fox.py", "fox.json")
+    assert sorted(contents(out)) == ["__init__.py", "_types.py", "owl.json", "owl.py", "py.typed"]
+    assert b"SchedulerName" not in (out / "_types.py").read_bytes()
+    assert b"fox" not in (out / "__init__.py").read_bytes()
+
+
+def test_files_of_others_are_neither_overwritten_nor_removed(out: Path) -> None:
+    out.mkdir()
+    (out / "fox.py").write_text("print('mine')\n")
+    (out / "notes.py").write_text("x = 1\n")
+    with pytest.raises(OutputFolderError, match=r"fox\.py was not made by invokeai-gen"):
+        made(out, {"fox.json": fox()})
+    assert sorted(contents(out)) == ["fox.py", "notes.py"]
+    made(out, {"owl.json": owl()}, prune=True)
+    assert (out / "notes.py").read_text() == "x = 1\n"
+
+
+def test_a_workflow_is_not_overwritten_by_its_own_plan(out: Path) -> None:
+    out.mkdir()
+    (out / "fox.json").write_text('{"name": "Fox", "nodes": []}')
+    with pytest.raises(OutputFolderError, match=r"fox\.json was not made by invokeai-gen"):
+        made(out, {"fox.json": fox()})
+    assert contents(out) == {"fox.json": b'{"name": "Fox", "nodes": []}'}
+
+
+def test_a_module_that_stays_follows_the_names_of_shared_types(out: Path) -> None:
+    def choosing(node_type: str, options: tuple[str, ...]) -> WorkflowPlan:
+        return a_plan(
+            an_input("Mode", node_type=node_type, field_name="mode", field_type="EnumField", value="0", choices=options)
+        )
+
+    one, two = tuple("0123456789"), tuple("0123456789a")
+    made(out, {"one.json": choosing("img_blend", one)})
+    before = contents(out)
+    made(out, {"owl.json": owl()})
+    assert contents(out)["one.py"] == before["one.py"]
+    made(out, {"two.json": choosing("img_scale", two)})
+    assert b"import ImgBlendMode" in contents(out)["one.py"]
+    assert b"import ImgScaleMode" in contents(out)["two.py"]
+
+
+def test_an_output_that_is_no_folder_is_said_to_be_none(out: Path) -> None:
+    out.write_text("")
+    with pytest.raises(OutputFolderError, match="is not a folder"):
+        made(out, {"fox.json": fox()})
+
+
+def test_a_file_that_cannot_be_written_is_named(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, _: str) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(folder, "write_text", refuse)
+    with pytest.raises(OutputFolderError, match=r"generated.fox\.json: Permission denied"):
+        made(out, {"fox.json": fox()})
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"format": 99}', '{"format": 1}', "\x00"])
+def test_a_damaged_plan_is_replaced(out: Path, damage: str) -> None:
+    made(out, {"fox.json": fox()})
+    good = contents(out)
+    (out / "fox.json").write_text(damage)
+    made(out, {"fox.json": fox()})
+    assert contents(out) == good
+
+
+def test_a_crash_leaves_the_old_files(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made(out, {"fox.json": fox()})
+    before = contents(out)
+
+    def crash(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", crash)
+    with pytest.raises(KeyboardInterrupt):
+        made(out, {"fox.json": with_input(fox(), 1, value=1)})
+    assert contents(out) == before
+
+
+def test_two_at_once_take_turns(out: Path) -> None:
+    entered, release, order = threading.Event(), threading.Event(), []
+
+    def hold() -> None:
+        with folder.locked(out):
+            entered.set()
+            release.wait(10)
+            order.append("first")
+
+    first = threading.Thread(target=hold)
+    first.start()
+    assert entered.wait(10)
+
+    def follow() -> None:
+        made(out, {"fox.json": fox()})
+        order.append("second")
+
+    second = threading.Thread(target=follow)
+    second.start()
+    second.join(0.2)
+    assert order == []
+    release.set()
+    first.join(10)
+    second.join(30)
+    assert order == ["first", "second"]
+
+
+def test_a_label_that_is_no_text_does_not_stop_the_plan_from_being_written(out: Path) -> None:
+    plan = a_plan(an_input("lone \ud800 surrogate"))
+    made(out, {"odd.json": plan})
+    assert made(out, {"odd.json": plan}).is_fresh
+    again = WorkflowPlan.from_dict(json.loads((out / "odd.json").read_bytes()))
+    assert again.inputs[0].label == "lone \ud800 surrogate"
+
+
+def test_structures_of_the_schema_become_types(out: Path) -> None:
+    tile: PlannedInput = an_input("Tile", field_type="Tile", value=UNSET, required=True)
+    made(out, {"tiles.json": a_plan(tile)})
+    assert b"class Tile(TypedDict):" in (out / "_types.py").read_bytes()
+    script = "from generated import tiles; print(tiles.Params(tile={'size': 8}).tile)"
+    done = subprocess.run([sys.executable, "-c", script], cwd=out.parent, capture_output=True, text=True, check=True)
+    assert done.stdout == "{'size': 8}\n"
