@@ -75,22 +75,21 @@ def _node(node: PlanNode, values: Values, auto_board_id: str | None) -> dict[str
         (inputs[WORKFLOW_INPUTS] if field.is_called_input else inputs)[field.name] = value
     if node.type == CALL_SAVED_WORKFLOW:
         inputs.setdefault(WORKFLOW_INPUTS, {})
-    return {
+    body = {
         "type": node.type,
         "id": node.id,
-        **in_key_order(inputs.items()),
+        **inputs,
         "use_cache": node.use_cache,
         "is_intermediate": node.is_intermediate,
     }
+    return in_key_order(body.items())
 
 
 def _board(value: JsonValue | Unset, auto_board_id: str | None) -> JsonValue | Unset:
-    """`auto` and empty mean the board that the gallery adds to, `none` no board."""
-    if value == "none":
-        return UNSET
-    if value and value != "auto":
-        return value
-    return {"board_id": auto_board_id} if auto_board_id else UNSET
+    """`auto` and empty mean the board that the gallery adds to, `none` no board; what is no board goes as it is."""
+    if value is UNSET or value is None or value == "auto":
+        return {"board_id": auto_board_id} if auto_board_id else UNSET
+    return UNSET if value == "none" else value
 
 
 def with_values(workflow: JsonValue | None, values: Values) -> JsonValue | None:

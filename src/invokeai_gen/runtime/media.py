@@ -1,0 +1,205 @@
+"""Handles on what a run left on the server: images, videos, latents and conditioning.
+
+A handle is known by its name and knows its server; nothing is transferred before it is asked for. Each method has an
+asynchronous twin whose name starts with `a`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+from invokeai_gen.runtime.values import ImageRef, VideoRef
+from invokeai_gen.server.background import blocking
+from invokeai_gen.server.errors import DecodeError, NotCompletedError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as PILImage
+
+    from invokeai_gen.server.client import AsyncInvokeAIClient
+    from invokeai_gen.server.records import Image
+
+ImageFormat: TypeAlias = Literal["png", "jpeg", "webp"]
+_FORMATS: Final[Mapping[str, ImageFormat]] = {".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
+DEFAULT_QUALITY: Final = 90
+
+
+@dataclass(frozen=True, slots=True)
+class ImageOutput(ImageRef):
+    """An image that a node returned. It may be given as the value of an image input of another workflow."""
+
+    width: int = 0
+    """Pixels."""
+    height: int = 0
+    """Pixels."""
+    node_id: str = ""
+    """Id of the node in the workflow that returned it."""
+    client: AsyncInvokeAIClient | None = field(default=None, repr=False, compare=False)
+
+    async def abytes(self) -> bytes:
+        """The image file (PNG) as the server keeps it. Raises `NotFoundError` once it was deleted."""
+        return await _client(self.client).images.read(self.name)
+
+    async def asave(self, path: str | os.PathLike[str], *, quality: int = DEFAULT_QUALITY) -> Path:
+        """Saves the image as `path`, making its folders, and returns the path.
+
+        The file appears when it is complete. A name that ends in `.jpg`, `.jpeg` or `.webp` has the image converted
+        (that takes Pillow), with `quality` from 1 to 100; any other name gets the server's own file, a PNG.
+        """
+        target = Path(path)
+        await asyncio.to_thread(target.parent.mkdir, parents=True, exist_ok=True)
+        form = _FORMATS.get(target.suffix.lower())
+        if form is None:
+            await _client(self.client).images.download(self.name, target)
+        else:
+            data = await self.aas_format(form, quality=quality)
+            await asyncio.to_thread(write_atomically, target, data)
+        return target
+
+    async def apil(self) -> PILImage:
+        """The image as a Pillow image. Raises `DecodeError` where it cannot be read, `ImportError` without Pillow."""
+        return await asyncio.to_thread(_open, self.name, await self.abytes())
+
+    async def aas_format(self, form: ImageFormat, *, quality: int = DEFAULT_QUALITY) -> bytes:
+        """The image as a file of another format; `quality` from 1 to 100 is for JPEG and WebP. Takes Pillow.
+
+        JPEG has no transparency: what is transparent becomes white.
+        """
+        data = await self.abytes()
+        return data if form == "png" else await asyncio.to_thread(_converted, self.name, data, form, quality)
+
+    async def ametadata(self) -> dict[str, Any]:
+        """What the server keeps about how the image was made: prompt, seed, models …; empty where it has nothing."""
+        return await _client(self.client).images.metadata(self.name)
+
+    async def ainfo(self) -> Image:
+        """What the server knows of the image: board, category, whether it is starred …"""
+        return await _client(self.client).images.get(self.name)
+
+    bytes = blocking(abytes)
+    save = blocking(asave)
+    pil = blocking(apil)
+    as_format = blocking(aas_format)
+    metadata = blocking(ametadata)
+    info = blocking(ainfo)
+
+    def _repr_png_(self) -> Any:
+        """The picture in a notebook."""
+        return self.bytes()
+
+
+@dataclass(frozen=True, slots=True)
+class VideoOutput(VideoRef):
+    """A video that a node returned. It may be given as the value of a video input of another workflow."""
+
+    width: int = 0
+    """Pixels."""
+    height: int = 0
+    """Pixels."""
+    node_id: str = ""
+    """Id of the node in the workflow that returned it."""
+    client: AsyncInvokeAIClient | None = field(default=None, repr=False, compare=False)
+
+    async def abytes(self) -> bytes:
+        """The video file. Raises `NotFoundError` once it was deleted."""
+        return await _client(self.client).videos.read(self.name)
+
+    async def asave(self, path: str | os.PathLike[str]) -> Path:
+        """Saves the video as `path`, making its folders, and returns the path; the file appears when it is complete."""
+        target = Path(path)
+        await asyncio.to_thread(target.parent.mkdir, parents=True, exist_ok=True)
+        await _client(self.client).videos.download(self.name, target)
+        return target
+
+    async def ametadata(self) -> dict[str, Any]:
+        """What the server keeps about how the video was made; empty where it has nothing."""
+        return await _client(self.client).videos.metadata(self.name)
+
+    bytes = blocking(abytes)
+    save = blocking(asave)
+    metadata = blocking(ametadata)
+
+
+@dataclass(frozen=True, slots=True)
+class LatentsOutput:
+    """Latents that a node returned. The server keeps them for its own nodes only: there is nothing to download."""
+
+    name: str
+    width: int
+    """Pixels of the image that they stand for."""
+    height: int
+    """Pixels of the image that they stand for."""
+    seed: int | None = None
+    node_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ConditioningOutput:
+    """Conditioning that a node returned. The server keeps it for its own nodes only: there is nothing to download."""
+
+    name: str
+    node_id: str = ""
+    fields: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """Everything the node returned, as JSON."""
+
+
+def write_atomically(target: Path, data: bytes) -> None:
+    """Writes a file that appears under its name only when it is complete."""
+    temporary = target.with_name(f".{target.name[:100]}.{os.getpid()}.{id(data):x}.part")
+    try:
+        temporary.write_bytes(data)
+        os.replace(temporary, target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def json_bytes(data: Any) -> bytes:
+    """JSON for people: indented, Unicode as it is."""
+    return (json.dumps(data, ensure_ascii=False, indent=2) + "\n").encode()
+
+
+def _client(client: AsyncInvokeAIClient | None) -> AsyncInvokeAIClient:
+    if client is None:
+        raise NotCompletedError("this output was made without a server, so there is nothing to download")
+    return client
+
+
+def _open(name: str, data: bytes) -> PILImage:
+    try:
+        import PIL.Image
+    except ImportError as error:
+        raise ImportError("images as Pillow objects need Pillow: pip install 'invokeai-gen[images]'") from error
+    try:
+        image = PIL.Image.open(io.BytesIO(data))
+        image.load()
+    except OSError as error:
+        raise DecodeError(f"image {name!r} cannot be read: {error}") from error
+    return image
+
+
+def _converted(name: str, data: bytes, form: ImageFormat, quality: int) -> bytes:
+    image = _open(name, data)
+    if form == "jpeg":
+        image = _flat(image)
+    buffer = io.BytesIO()
+    image.save(buffer, form.upper(), quality=quality)
+    return buffer.getvalue()
+
+
+def _flat(image: PILImage) -> PILImage:
+    """The image on white, without transparency."""
+    import PIL.Image
+
+    if image.mode == "RGB":
+        return image
+    layered = image.convert("RGBA")
+    white = PIL.Image.new("RGBA", layered.size, "white")
+    white.alpha_composite(layered)
+    return white.convert("RGB")

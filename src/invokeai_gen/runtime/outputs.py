@@ -1,0 +1,318 @@
+"""`WorkflowOutputs`: what one finished queue item gave, by the names that the plan has for its nodes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from invokeai_gen.runtime.media import (
+    ConditioningOutput,
+    ImageOutput,
+    LatentsOutput,
+    VideoOutput,
+    json_bytes,
+    write_atomically,
+)
+from invokeai_gen.runtime.plan import PlannedOutput, WorkflowPlan
+from invokeai_gen.runtime.resolve import Uploads
+from invokeai_gen.runtime.results import NodeResult, media_names, plain_value, results_by_node
+from invokeai_gen.server.background import blocking
+from invokeai_gen.server.client import AsyncInvokeAIClient
+from invokeai_gen.server.errors import DecodeError, DownloadError, MissingOutputError, ServerError
+from invokeai_gen.server.records import QueueItem, Removal, Timings
+
+OutputItem: TypeAlias = (
+    ImageOutput | VideoOutput | LatentsOutput | ConditioningOutput | NodeResult | int | float | str | bool | list[Any]
+)
+DOWNLOADS_AT_ONCE: Final = 4
+_UNSAFE: Final = re.compile(r'[\x00-\x1f<>:"/\\|?*]')
+_PLAIN: Final = {"int", "float", "str", "bool"}
+Sizes: TypeAlias = Mapping[str, Mapping[str, int]]
+_NO_SIZES: Final[Sizes] = {}
+
+
+def decode(
+    output: PlannedOutput, result: NodeResult, client: AsyncInvokeAIClient | None, sizes: Sizes = _NO_SIZES
+) -> OutputItem:
+    """One result of a node in the Python type that `output.item_type` promises. Raises `DecodeError` if it is not so.
+
+    `sizes` are those of images that stand in a collection, where InvokeAI gives only their names.
+    """
+    try:
+        return _decoded(output, output.item_type, result, client, sizes)
+    except (KeyError, TypeError, ValueError) as error:
+        raise DecodeError(
+            f"{output.node_label or output.node_title!r} ({output.node_type}) did not return what its schema says "
+            f"({output.item_type}): {error!r} in {dict(result.fields)!r}"
+        ) from error
+
+
+def _decoded(
+    output: PlannedOutput, item_type: str, result: NodeResult, client: AsyncInvokeAIClient | None, sizes: Sizes
+) -> OutputItem:
+    if item_type == "NodeResult":
+        return result
+    if item_type in _PLAIN or (item_type.startswith("list[") and item_type[5:-1] in _PLAIN):
+        value: OutputItem = plain_value(output, result)
+        return value
+    if item_type.startswith("list["):
+        (values,) = result.fields.values()
+        return [
+            _handle(item_type[5:-1], item, sizes.get(item.get("image_name"), {}), result.node_id, client)
+            for item in values
+        ]
+    if item_type == "ConditioningOutput":
+        conditioning: Any = next(iter(result.fields.values()))
+        first = conditioning[0] if isinstance(conditioning, list) else conditioning
+        return ConditioningOutput(first["conditioning_name"], result.node_id, result.fields)
+    field_type = {"ImageOutput": "ImageField", "VideoOutput": "VideoField", "LatentsOutput": "LatentsField"}[item_type]
+    name = next(name for name, kind in output.output_fields.items() if kind == field_type)
+    return _handle(item_type, result.fields[name], result.fields, result.node_id, client)
+
+
+def _handle(
+    kind: str, value: Mapping[str, Any], sizes: Mapping[str, Any], node_id: str, client: AsyncInvokeAIClient | None
+) -> OutputItem:
+    width, height = sizes.get("width") or 0, sizes.get("height") or 0
+    if kind == "ImageOutput":
+        return ImageOutput(value["image_name"], width, height, node_id, client)
+    if kind == "VideoOutput":
+        return VideoOutput(value.get("video_name") or value["video_id"], width, height, node_id, client)
+    return LatentsOutput(value["latents_name"], width, height, value.get("seed"), node_id)
+
+
+class WorkflowOutputs:
+    """Base of every generated `Outputs`. The attributes of a subclass are the outputs of the workflow by name."""
+
+    def __init__(
+        self,
+        plan: WorkflowPlan | None,
+        item: QueueItem,
+        client: AsyncInvokeAIClient | None = None,
+        uploads: Uploads | None = None,
+    ) -> None:
+        self._plan = plan
+        self._client = client
+        self._uploads = uploads or Uploads()
+        self.queue_item = item
+        """The queue item itself."""
+        self.cleanup: Removal | None = None
+        """What `run(cleanup=…)` deleted; `None` where it was not asked to."""
+        self._results = results_by_node(item.session)
+        sizes = image_sizes(result for results in self._results.values() for result in results)
+        self._named: dict[str, Any] = {}
+        for output in plan.outputs if plan is not None else ():
+            found = [decode(output, result, client, sizes) for result in self._results.get(output.node_id, ())]
+            if output.is_iterated or found:
+                value = found if output.is_iterated else found[-1]
+                self._named[output.node_id] = value
+                if output.name:
+                    self.__dict__[output.name] = value
+
+    if not TYPE_CHECKING:  # type checkers would take it as leave to use any name
+
+        def __getattr__(self, name):
+            if not name.startswith("_"):
+                for output in self._plan.outputs if self._plan is not None else ():
+                    if output.name == name:
+                        raise MissingOutputError(
+                            f"{name!r}: the node {output.node_label or output.node_title!r} did not run in queue item "
+                            f"{self.item_id}"
+                        )
+            raise MissingOutputError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __repr__(self) -> str:
+        named = ", ".join(f"{name}={value!r}" for name, value in self.user_outputs.items())
+        return f"{type(self).__name__}(item_id={self.item_id}{', ' if named else ''}{named})"
+
+    @property
+    def item_id(self) -> int:
+        """Id of the queue item."""
+        return self.queue_item.item_id
+
+    @property
+    def batch_id(self) -> str:
+        """Id of the batch that it was enqueued with."""
+        return self.queue_item.batch_id
+
+    @property
+    def session_id(self) -> str:
+        """Id of the execution; images made by it carry the same."""
+        return self.queue_item.session_id
+
+    @property
+    def timings(self) -> Timings:
+        """When the item was created, started and completed, and how many seconds it took."""
+        return self.queue_item.timings
+
+    @property
+    def batch_values(self) -> dict[tuple[str, str], Any]:
+        """Which values of the batch nodes this item got, by `(node id, field name)`; empty without batch nodes."""
+        return {
+            (entry["node_path"], entry["field_name"]): entry["value"] for entry in self.queue_item.field_values or ()
+        }
+
+    @property
+    def user_outputs(self) -> dict[str, Any]:
+        """What the workflow is for: nodes whose board is on the form, and other final results, by name."""
+        return self._with_roles({"user", "result"})
+
+    @property
+    def debug_outputs(self) -> dict[str, Any]:
+        """Intermediate images, by name."""
+        return self._with_roles({"debug"})
+
+    @property
+    def images(self) -> list[ImageOutput]:
+        """The images among the user outputs, in the plan's order; without a plan, every image that a node returned."""
+        if self._plan is not None:
+            return [
+                item for value in self.user_outputs.values() for item in _flat(value) if isinstance(item, ImageOutput)
+            ]
+        names = {
+            name: result.node_id
+            for results in self._results.values()
+            for result in results
+            for kind, name in media_names(result.fields)
+            if kind == "image_name"
+        }
+        return [ImageOutput(name, node_id=node_id, client=self._client) for name, node_id in names.items()]
+
+    @property
+    def nodes(self) -> Mapping[str, tuple[NodeResult, ...]]:
+        """Everything that every node returned, by the node's id in the workflow, in the order of execution."""
+        return self._results
+
+    def by_node(self, node_id: str) -> tuple[NodeResult, ...]:
+        """Everything that a node returned: several results behind an `iterate`, none if it did not run."""
+        return self._results.get(node_id, ())
+
+    async def adownload(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        metadata: bool = False,
+        debug: bool = False,
+        skip_existing: bool = False,
+        at_once: int = DOWNLOADS_AT_ONCE,
+    ) -> list[Path]:
+        """Saves the images and videos of all user outputs in a folder, which is made; returns the files in order.
+
+        Files are called after the outputs (`NAME.png`, and `NAME-001.png` … where there are several), so a second
+        call, with `skip_existing`, goes on where the first one stopped. `metadata` puts the server's metadata beside
+        each as `NAME.json`; `debug` adds the intermediate images; `at_once` is how many are loaded at the same time.
+        Raises `DownloadError`, which lists what is saved and what is not.
+        """
+        target = Path(folder)
+        await asyncio.to_thread(target.mkdir, parents=True, exist_ok=True)
+        named = self.user_outputs | (self.debug_outputs if debug else {})
+        wanted = [(target / name, handle) for name, handle in file_names(named)]
+        slots = asyncio.Semaphore(at_once)
+
+        async def save(path: Path, handle: ImageOutput | VideoOutput) -> None:
+            async with slots:
+                if not (skip_existing and path.exists()):
+                    await handle.asave(path)
+                if metadata:
+                    data = json_bytes(await handle.ametadata())
+                    await asyncio.to_thread(write_atomically, path.with_suffix(".json"), data)
+
+        done = await asyncio.gather(*(save(*pair) for pair in wanted), return_exceptions=True)
+        failed: dict[str, str] = {}
+        for (path, _), outcome in zip(wanted, done, strict=True):
+            if isinstance(outcome, (ServerError, OSError)):
+                failed[path.name] = str(outcome)
+            elif outcome is not None:
+                raise outcome
+        saved = [path for path, _ in wanted if path.name not in failed]
+        if failed:
+            raise DownloadError(saved, failed)
+        return saved
+
+    async def acleanup_inputs(self) -> Removal:
+        """Deletes the images and videos that this run uploaded as its inputs."""
+        return await self._uploads.remove(self._online())
+
+    async def acleanup_outputs(self) -> Removal:
+        """Deletes the images that this run made, intermediate ones included.
+
+        Images that another run made (the server's node cache hands them out again), uploads, and images that someone
+        has starred since are kept, and named in `kept`.
+        """
+        client = self._online()
+        names = dict.fromkeys(
+            name
+            for results in self._results.values()
+            for result in results
+            for kind, name in media_names(result.fields)
+            if kind == "image_name"
+        )
+        made: list[str] = []
+        kept: dict[str, str] = {}
+        failed: dict[str, str] = {}
+        for name in names:
+            try:
+                image = await client.images.get(name)
+            except ServerError as error:
+                failed[name] = str(error)
+                continue
+            if image.session_id != self.session_id:
+                kept[name] = "not made by this run"
+            elif image.starred:
+                kept[name] = "starred"
+            else:
+                made.append(name)
+        return await client.images.delete(made) + Removal(failed=failed, kept=kept)
+
+    async def acleanup_queue_item(self) -> Removal:
+        """Removes the item from the queue. Its images stay."""
+        return await self._online().queue.delete([self.item_id])
+
+    download = blocking(adownload)
+    cleanup_inputs = blocking(acleanup_inputs)
+    cleanup_outputs = blocking(acleanup_outputs)
+    cleanup_queue_item = blocking(acleanup_queue_item)
+
+    def _online(self) -> AsyncInvokeAIClient:
+        if self._client is None:
+            raise MissingOutputError("these outputs were read without a server")
+        return self._client
+
+    def _with_roles(self, roles: Iterable[str]) -> dict[str, Any]:
+        outputs = self._plan.outputs if self._plan is not None else ()
+        return {
+            output.name or output.node_id: self._named[output.node_id]
+            for output in outputs
+            if output.role in roles and output.node_id in self._named
+        }
+
+
+def image_sizes(results: Iterable[NodeResult]) -> dict[str, Mapping[str, int]]:
+    """Width and height of every image that some node returned together with its size."""
+    return {
+        result["image"]["image_name"]: {"width": result["width"], "height": result["height"]}
+        for result in results
+        if isinstance(result.get("image"), Mapping) and result.get("width") and result.get("height")
+    }
+
+
+def file_names(named: Mapping[str, Any]) -> Iterator[tuple[str, ImageOutput | VideoOutput]]:
+    """A file name for each image and video among outputs: safe on every system, and the same every time."""
+    for name, value in named.items():
+        stem = _UNSAFE.sub("_", name).strip(". ")[:120] or "output"
+        handles = [item for item in _flat(value) if isinstance(item, (ImageOutput, VideoOutput))]
+        for number, handle in enumerate(handles):
+            suffix = ".png" if isinstance(handle, ImageOutput) else Path(handle.name).suffix or ".mp4"
+            yield (f"{stem}-{number:03d}{suffix}" if isinstance(value, list) else f"{stem}{suffix}"), handle
+
+
+def _flat(value: Any) -> Iterator[Any]:
+    if isinstance(value, list):
+        for item in value:
+            yield from _flat(item)
+    else:
+        yield value

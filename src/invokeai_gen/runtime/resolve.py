@@ -1,0 +1,280 @@
+"""From what a user gave to what a server understands: uploads, and boards and models looked up by name.
+
+Which model or board a name means is decided by the pure functions at the end of this module.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import hashlib
+import io
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias
+
+from invokeai_gen.runtime.field_values import model_limits, to_json
+from invokeai_gen.runtime.plan import UNSET, JsonValue, ModelLimits, PlannedInput, Unset, WorkflowPlan
+from invokeai_gen.runtime.values import BoardRef, ImageRef, LoRA, ModelRef, VideoRef
+from invokeai_gen.server.client import AsyncInvokeAIClient
+from invokeai_gen.server.errors import (
+    BoardResolutionError,
+    MediaResolutionError,
+    ModelResolutionError,
+    NotFoundError,
+    UnsupportedMediaError,
+    ValueResolutionError,
+)
+from invokeai_gen.server.records import Board, Model, Removal
+
+Binding: TypeAlias = tuple[str, str]
+ResolveModels: TypeAlias = Literal["auto", "off"]
+_MEDIA: Final = {"ImageField": "image", "VideoField": "video"}
+_LEGACY_MODEL_SUFFIX: Final = "ModelField"
+"""Older custom nodes name the type of their model fields `VAEModelField`, `LoRAModelField` …"""
+
+
+@dataclass(slots=True)
+class Uploads:
+    """What a run has put on the server as its input."""
+
+    images: list[str] = field(default_factory=list)
+    videos: list[str] = field(default_factory=list)
+
+    async def remove(self, client: AsyncInvokeAIClient) -> Removal:
+        """Deletes all of it."""
+        removal = await client.images.delete(self.images) + await client.videos.delete(self.videos)
+        self.images = [name for name in self.images if name in removal.failed]
+        self.videos = [name for name in self.videos if name in removal.failed]
+        return removal
+
+
+async def resolve(
+    plan: WorkflowPlan,
+    values: Mapping[Binding, Any],
+    client: AsyncInvokeAIClient,
+    *,
+    resolve_models: ResolveModels = "auto",
+    create_boards: bool = False,
+) -> tuple[dict[Binding, JsonValue | Unset], Uploads]:
+    """The values as JSON, every name in them made sure of on this server, and what was uploaded for that.
+
+    Equal files are uploaded once. A board becomes `"auto"`, `"none"` or `{board_id}`; `create_boards` makes one where
+    none has that name. `resolve_models="off"` sends models as they are given. Raises `ValueResolutionError` (its
+    message names the input's label), after deleting again what was uploaded.
+    """
+    resolver = _Resolver(client, resolve_models, create_boards)
+    resolved: dict[Binding, JsonValue | Unset] = {}
+    inputs = {planned.binding: planned for planned in plan.inputs}
+    try:
+        for binding, value in values.items():
+            resolved[binding] = await resolver.value(inputs[binding], value)
+    except BaseException:
+        await resolver.uploads.remove(client)
+        raise
+    return resolved, resolver.uploads
+
+
+async def resolve_board(client: AsyncInvokeAIClient, board: BoardRef | str | None) -> str | None:
+    """Id of the board that new images go to where a workflow says `auto`; `None` for no board."""
+    if board is None or board == "none":
+        return None
+    answer = await _Resolver(client, "auto", False).board("auto_board", board)
+    return None if isinstance(answer, str) else str(answer["board_id"])
+
+
+class _Resolver:
+    def __init__(self, client: AsyncInvokeAIClient, resolve_models: ResolveModels, create_boards: bool) -> None:
+        self.uploads = Uploads()
+        self._client = client
+        self._resolve_models = resolve_models
+        self._create_boards = create_boards
+        self._boards: list[Board] | None = None
+        self._uploaded: dict[bytes, str] = {}
+        self._checked: set[tuple[str, str]] = set()
+
+    async def value(self, planned: PlannedInput, value: Any) -> JsonValue | Unset:
+        if value is None or isinstance(value, Unset):
+            return UNSET
+        kind = planned.field_type
+        if isinstance(value, list):
+            return [await self.value(planned, item) for item in value]
+        if kind in _MEDIA or isinstance(value, (ImageRef, VideoRef)):
+            return await self._media(planned.label, "video" if kind == "VideoField" else "image", value)
+        if kind == "BoardField" or isinstance(value, BoardRef):
+            return await self.board(planned.label, value)
+        if isinstance(value, LoRA):
+            return {"lora": await self._model(planned, value.lora), "weight": value.weight}
+        if isinstance(value, ModelRef) or kind == "ModelIdentifierField" or kind.endswith(_LEGACY_MODEL_SUFFIX):
+            return await self._model(planned, value)
+        return to_json(value, kind)
+
+    async def board(self, label: str, value: BoardRef | str | Mapping[str, Any]) -> JsonValue:
+        if value in ("auto", "none") or isinstance(value, Mapping):
+            return value
+        if self._boards is None:
+            self._boards = await self._client.boards.list(include_archived=True)
+        found = find_board(label, value, self._boards, may_lack=self._create_boards)
+        if found is None:
+            found = await self._client.boards.create(str(value))
+            self._boards.append(found)
+        return {"board_id": found.board_id}
+
+    async def _model(self, planned: PlannedInput, value: ModelRef | str | Mapping[str, Any]) -> JsonValue:
+        if isinstance(value, Mapping):
+            return value
+        if self._resolve_models == "off":
+            if isinstance(value, str):
+                raise ModelResolutionError(planned.label, f"{value!r} needs resolve_models='auto' to be looked up.")
+            return to_json(value, "ModelIdentifierField")
+        limits = model_limits(planned)
+        try:
+            found = find_model(planned.label, value, limits, await self._client.models.known())
+        except ModelResolutionError:
+            found = find_model(planned.label, value, limits, await self._client.models.known(fresh=True))
+        submodel = value.submodel_type if isinstance(value, ModelRef) else None
+        identifier = ModelRef(
+            key=found.key, hash=found.hash, name=found.name, base=found.base, type=found.type, submodel_type=submodel
+        )
+        return to_json(identifier, "ModelIdentifierField")
+
+    async def _media(self, label: str, kind: Literal["image", "video"], value: Any) -> JsonValue:
+        if isinstance(value, Mapping):
+            return value
+        if isinstance(value, (ImageRef, VideoRef)):
+            name = await self._existing(label, kind, value.name)
+        elif isinstance(value, str) and not os.path.isfile(value):
+            name = await self._existing(label, kind, value)
+        else:
+            data, file_name = await asyncio.to_thread(_file_of, label, value)
+            name = await self._upload(label, kind, data, file_name)
+        return {f"{kind}_name": name}
+
+    async def _existing(self, label: str, kind: Literal["image", "video"], name: str) -> str:
+        if (kind, name) not in self._checked:
+            try:
+                await (self._client.images.get(name) if kind == "image" else self._client.videos.get(name))
+            except NotFoundError:
+                problem = f"{name!r} is neither a file here nor the name of {_an(kind)} on the server."
+                raise MediaResolutionError(label, problem) from None
+            self._checked.add((kind, name))
+        return name
+
+    async def _upload(self, label: str, kind: Literal["image", "video"], data: bytes, file_name: str) -> str:
+        digest = hashlib.sha256(data).digest()
+        if digest not in self._uploaded:
+            try:
+                if kind == "image":
+                    name = (await self._client.images.upload(data, file_name)).image_name
+                    self.uploads.images.append(name)
+                else:
+                    name = (await self._client.videos.upload(data, file_name)).video_name
+                    self.uploads.videos.append(name)
+            except UnsupportedMediaError:
+                raise MediaResolutionError(label, f"the server cannot read {file_name!r} as {_an(kind)}.") from None
+            self._uploaded[digest] = name
+        return self._uploaded[digest]
+
+
+def _file_of(label: str, value: Any) -> tuple[bytes, str]:
+    """Bytes and name of the file to upload."""
+    if isinstance(value, bytes):
+        return value, "upload"
+    if isinstance(value, (str, Path)):
+        path = Path(value)
+        try:
+            return path.read_bytes(), path.name
+        except OSError as error:
+            problem = f"{path} cannot be read: {error.strerror or error}."
+            raise MediaResolutionError(label, problem) from None
+    if hasattr(value, "save") and hasattr(value, "mode"):
+        buffer = io.BytesIO()
+        value.save(buffer, "PNG")
+        return buffer.getvalue(), "image.png"
+    raise ValueResolutionError(label, f"{type(value).__name__} is neither a file, nor bytes, nor a Pillow image.")
+
+
+def _an(kind: str) -> str:
+    return "an image" if kind == "image" else "a video"
+
+
+def find_board(label: str, wanted: BoardRef | str, boards: Sequence[Board], *, may_lack: bool = False) -> Board | None:
+    """The board of that id, else the only one of that name.
+
+    Raises `BoardResolutionError` for several and, unless `may_lack`, for none, with the names that come closest.
+    """
+    given = wanted.id if isinstance(wanted, BoardRef) else wanted
+    for board in boards:
+        if board.board_id == given:
+            return board
+    named = [] if isinstance(wanted, BoardRef) else [board for board in boards if board.board_name == given]
+    if len(named) > 1:
+        ids = [f"BoardRef({board.board_id!r}) with {board.image_count} images" for board in named]
+        raise BoardResolutionError(label, f"{len(named)} boards are called {given!r}; say which by its id.", ids)
+    if named:
+        return named[0]
+    if may_lack and isinstance(wanted, str):
+        return None
+    names = _closest_first(given, [board.board_name for board in boards])
+    raise BoardResolutionError(label, f"no board has the name or id {given!r}; 'none' and 'auto' always work.", names)
+
+
+def find_model(label: str, wanted: ModelRef | str, limits: ModelLimits, models: Sequence[Model]) -> Model:
+    """The model that is meant: by key, else hash, else name with base and type, else name among those the field takes.
+
+    Keys are those of one server; hash and name travel. Raises `ModelResolutionError` where none or several are meant,
+    or the one that is meant does not go into this field.
+    """
+    ref = wanted if isinstance(wanted, ModelRef) else ModelRef(key=wanted, hash=wanted, name=wanted)
+    fitting = [model for model in models if _fits(model, limits)]
+    same_name = [model for model in fitting if ref.name and model.name == ref.name]
+    steps = (
+        [model for model in models if ref.key and model.key == ref.key],
+        [model for model in models if ref.hash and model.hash == ref.hash],
+        [model for model in same_name if (ref.base, ref.type) == (model.base, model.type)],
+        same_name,
+    )
+    shown = repr(wanted if isinstance(wanted, str) else ref.name or ref.hash or ref.key)
+    found: list[Model] = next((step for step in steps if step), [])
+    if len(found) > 1:
+        found = [model for model in found if model in same_name] or found
+    if len(found) == 1 or (found and len({model.hash for model in found}) == 1):
+        if not _fits(found[0], limits):
+            raise ModelResolutionError(
+                label, f"{found[0]} does not go in here; the field takes {_takes(limits)}.", _offered(shown, fitting)
+            )
+        return found[0]
+    if found:
+        raise ModelResolutionError(label, f"several models are meant by {shown}; give a key.", [
+            f"{model} with key {model.key!r}" for model in found
+        ])  # fmt: skip
+    raise ModelResolutionError(
+        label, f"no model {shown} that goes in here ({_takes(limits)}).", _offered(shown, fitting)
+    )
+
+
+def _fits(model: Model, limits: ModelLimits) -> bool:
+    return (
+        (not limits.base or model.base in limits.base or model.base == "any")
+        and (not limits.type or model.type in limits.type)
+        and (not limits.variant or model.variant is None or model.variant in limits.variant)
+        and (not limits.format or model.format is None or model.format in limits.format)
+    )
+
+
+def _takes(limits: ModelLimits) -> str:
+    """What a field takes, in words: `sdxl or sdxl-refiner main models`."""
+    parts = [" or ".join(part) for part in (limits.base, limits.type) if part]
+    return " ".join(parts or ["any"]) + " models"
+
+
+def _offered(wanted: str, models: Sequence[Model]) -> list[str]:
+    return _closest_first(wanted, [str(model) for model in models])
+
+
+def _closest_first(wanted: str, names: Sequence[str]) -> list[str]:
+    """The names, those most like `wanted` first, each once."""
+    ratio = {name: difflib.SequenceMatcher(None, wanted.casefold(), name.casefold()).ratio() for name in names}
+    return sorted(ratio, key=lambda name: (-ratio[name], name))

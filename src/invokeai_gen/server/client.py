@@ -1,0 +1,215 @@
+"""One InvokeAI server as an object: `InvokeAIClient`, and `AsyncInvokeAIClient` with the same methods to be awaited."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import weakref
+from collections.abc import Mapping
+from typing import Any, Self
+
+from invokeai_gen.server import background
+from invokeai_gen.server.background import bridge, facade
+from invokeai_gen.server.boards import AsyncBoards, Boards
+from invokeai_gen.server.follow import Follower, Watch
+from invokeai_gen.server.http import DEFAULT_URL, READ_TIMEOUT, Backend, Transport, clean_url, public_url
+from invokeai_gen.server.images import AsyncImages, AsyncVideos, Images, Videos
+from invokeai_gen.server.models import AsyncModels, Models
+from invokeai_gen.server.queue import AsyncQueue, Queue
+from invokeai_gen.server.workflows import AsyncWorkflows, Workflows
+
+_open: set[_Connections] = set()
+"""Of every client that is still in use; what is left at the end of the process is closed then."""
+_shared: dict[tuple[int, str], InvokeAIClient] = {}
+
+
+class _Connections:
+    """What a client has open, apart from it so that it can be closed after the client is gone."""
+
+    def __init__(self, transport: Transport, queue: AsyncQueue) -> None:
+        self.transport = transport
+        self._queue = queue
+        self._follower: Follower | None = None
+
+    async def follow(self, batch_id: str, labels: Mapping[str, str]) -> Watch:
+        if self._follower is None:
+            self._follower = Follower(self.transport, self._queue)
+        return await self._follower.watch(batch_id, labels)
+
+    async def forget(self, watch: Watch) -> None:
+        if self._follower is not None:
+            self._follower.forget(watch)
+
+    async def close(self) -> None:
+        follower, self._follower = self._follower, None
+        if follower is not None:
+            await follower.close()
+        await self.transport.close()
+
+    def abandon(self) -> None:
+        """Closes soon, without waiting for it: called wherever Python finds that nobody uses the client any more."""
+        _open.discard(self)
+        asyncio.run_coroutine_threadsafe(self.close(), background.loop())
+
+
+class AsyncInvokeAIClient:
+    """One InvokeAI server. Its methods may be awaited on any event loop, also on several one after another.
+
+    `url` defaults to the environment variable `INVOKEAI_URL`, else to `http://localhost:9090`; `token` to
+    `INVOKEAI_TOKEN`. `timeout` is how long, in seconds, the server may be silent during one request. Nothing is sent
+    before it is needed.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        token: str | None = None,
+        timeout: float = READ_TIMEOUT,
+        queue_id: str = "default",
+        http_backend: Backend | None = None,
+    ) -> None:
+        self._transport = Transport(
+            url or os.environ.get("INVOKEAI_URL") or DEFAULT_URL,
+            token=token or os.environ.get("INVOKEAI_TOKEN") or None,
+            timeout=timeout,
+            backend=http_backend,
+        )
+        self.boards = AsyncBoards(self._transport)
+        self.images = AsyncImages(self._transport)
+        self.videos = AsyncVideos(self._transport)
+        self.models = AsyncModels(self._transport)
+        self.queue = AsyncQueue(self._transport, queue_id)
+        self.workflows = AsyncWorkflows(self._transport)
+        self._connections = _Connections(self._transport, self.queue)
+        _open.add(self._connections)
+        weakref.finalize(self, self._connections.abandon).atexit = False
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.url!r})"
+
+    @property
+    def url(self) -> str:
+        """Address of the server, without any credentials."""
+        return public_url(self._transport.url)
+
+    async def version(self) -> str:
+        """Version of InvokeAI that runs there, such as `6.14.2`."""
+        return str((await self._transport.get("/api/v1/app/version"))["version"])
+
+    async def openapi(self) -> dict[str, Any]:
+        """The server's `/openapi.json`, from which modules are generated."""
+        answer: dict[str, Any] = await self._transport.get("/openapi.json")
+        return answer
+
+    async def login(self, email: str, password: str, *, remember: bool = False) -> None:
+        """Logs in to a server that has accounts; later requests carry the token it gives.
+
+        `remember` asks for a token that lives longer. Raises `UnauthorizedError` for a wrong password and
+        `ForbiddenError` on a server without accounts.
+        """
+        body = {"email": email, "password": password, "remember_me": remember}
+        self._transport.token = (await self._transport.send("POST", "/api/v1/auth/login", json=body))["token"]
+
+    async def ask(self, method: str, path: str, *, params: dict[str, Any] | None = None, json: Any = None) -> Any:
+        """JSON of any other request to the server's API, for what has no method of its own."""
+        if method == "GET":
+            return await self._transport.get(path, params)
+        return await self._transport.send(method, path, params=params, json=json)
+
+    async def close(self) -> None:
+        """Closes all connections. Jobs that are being followed end with an error; the server goes on with them."""
+        await bridge(self._connections.close())
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.close()
+
+    async def follow(self, batch_id: str, labels: Mapping[str, str]) -> Watch:
+        """Begins to follow a batch that is about to be enqueued. `labels`: what to call which node."""
+        return await bridge(self._connections.follow(batch_id, labels))
+
+    async def forget(self, watch: Watch) -> None:
+        """Stops following a batch."""
+        await bridge(self._connections.forget(watch))
+
+
+class InvokeAIClient:
+    """One InvokeAI server. May be used from several threads at once.
+
+    `url` defaults to the environment variable `INVOKEAI_URL`, else to `http://localhost:9090`; `token` to
+    `INVOKEAI_TOKEN`. `timeout` is how long, in seconds, the server may be silent during one request. Nothing is sent
+    before it is needed.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        token: str | None = None,
+        timeout: float = READ_TIMEOUT,
+        queue_id: str = "default",
+        http_backend: Backend | None = None,
+    ) -> None:
+        self._core = AsyncInvokeAIClient(
+            url, token=token, timeout=timeout, queue_id=queue_id, http_backend=http_backend
+        )
+        self.boards = Boards(self._core.boards)
+        self.images = Images(self._core.images)
+        self.videos = Videos(self._core.videos)
+        self.models = Models(self._core.models)
+        self.queue = Queue(self._core.queue)
+        self.workflows = Workflows(self._core.workflows)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.url!r})"
+
+    @property
+    def url(self) -> str:
+        """Address of the server, without any credentials."""
+        return self._core.url
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    version = facade(AsyncInvokeAIClient.version)
+    openapi = facade(AsyncInvokeAIClient.openapi)
+    login = facade(AsyncInvokeAIClient.login)
+    ask = facade(AsyncInvokeAIClient.ask)
+    close = facade(AsyncInvokeAIClient.close)
+
+
+def default_client(url: str | None = None) -> InvokeAIClient:
+    """The client that is shared by everything in this process that names no other, one per address.
+
+    The address is `url`, else `INVOKEAI_URL`, else `http://localhost:9090`. It is closed when the process ends.
+    """
+    address = clean_url(url or os.environ.get("INVOKEAI_URL") or DEFAULT_URL)
+    key = (os.getpid(), address)
+    if key not in _shared:
+        _shared[key] = InvokeAIClient(address)
+    return _shared[key]
+
+
+def core_of(client: InvokeAIClient | AsyncInvokeAIClient | None) -> AsyncInvokeAIClient:
+    """The asynchronous client behind whichever was given; the shared one for `None`."""
+    if isinstance(client, AsyncInvokeAIClient):
+        return client
+    return (client or default_client())._core
+
+
+@atexit.register
+def _close_all() -> None:
+    """Leaves no connection open, so that neither side complains."""
+    if _open:
+        background.run(_close_each([*_open]))
+
+
+async def _close_each(connections: list[_Connections]) -> None:
+    await asyncio.gather(*(each.close() for each in connections), return_exceptions=True)

@@ -1,0 +1,253 @@
+"""What can go wrong between this project and a server, as one tree that can be caught at any height."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from invokeai_gen.errors import InvokeAIGenError
+
+
+class ServerError(InvokeAIGenError):
+    """Root of everything that concerns a server, its queue and what a run left there."""
+
+
+class InvalidUrlError(ServerError, ValueError):
+    """The address given for a server is not one."""
+
+
+class ConnectionFailedError(ServerError):
+    """The server cannot be reached, or the connection broke before it answered."""
+
+
+class RequestTimeoutError(ConnectionFailedError):
+    """The server was reached but did not answer in time."""
+
+
+class NotInvokeAIError(ServerError):
+    """Something answers at this address, but not in the way InvokeAI does."""
+
+
+class StatusError(ServerError):
+    """The server answered with an error status. Every known status has a class of its own below."""
+
+    def __init__(self, method: str, path: str, status: int, detail: Any = None, hint: str = "") -> None:
+        self.method = method
+        self.path = path
+        self.status = status
+        self.detail = detail
+        """The server's explanation: a text, or for 422 a list of `{type, loc, msg, input}`."""
+        text = f"{method} {path} was answered with status {status}"
+        if isinstance(detail, str) and detail:
+            text += f": {detail}"
+        super().__init__(f"{text}. {hint}" if hint else text)
+
+
+class BadRequestError(StatusError):
+    """400: the server does not accept what was asked."""
+
+
+class UnauthorizedError(StatusError):
+    """401: the server wants an account, or the token is no longer valid."""
+
+
+class ForbiddenError(StatusError):
+    """403: this account may not do that."""
+
+
+class NotFoundError(StatusError):
+    """404: no such thing on this server."""
+
+
+class UnsupportedMediaError(StatusError):
+    """415: an upload that the server cannot read as an image or a video."""
+
+
+class RejectedError(StatusError):
+    """422: the request does not fit the server's schema. `problems` tells each reason on a line of its own."""
+
+    def __init__(
+        self, method: str, path: str, status: int, detail: Any = None, hint: str = "", problems: Sequence[str] = ()
+    ) -> None:
+        self.problems = tuple(problems) or tuple(_plain_problems(detail))
+        super().__init__(method, path, status, detail, hint or "\n".join(f"- {line}" for line in self.problems))
+
+
+class ServerFaultError(StatusError):
+    """5xx: the server failed while it worked on the request."""
+
+
+def status_error(method: str, path: str, status: int, detail: Any) -> StatusError:
+    """The error for an answer's status, with what a person can do about it."""
+    if status == 401:
+        hint = "Pass token=…, set INVOKEAI_TOKEN, or call login(email, password)."
+        return UnauthorizedError(method, path, status, detail, hint)
+    if status >= 500:
+        return ServerFaultError(method, path, status, detail, "The server's own log has the reason.")
+    kind = {400: BadRequestError, 403: ForbiddenError, 404: NotFoundError, 415: UnsupportedMediaError}.get(status)
+    if kind is not None:
+        return kind(method, path, status, detail)
+    return RejectedError(method, path, status, detail) if status == 422 else StatusError(method, path, status, detail)
+
+
+def _plain_problems(detail: Any) -> list[str]:
+    if not isinstance(detail, list):
+        return []
+    return [
+        f"{'.'.join(str(part) for part in entry.get('loc', ()))}: {entry.get('msg', '')}"
+        for entry in detail
+        if isinstance(entry, dict)
+    ]
+
+
+class EnqueueError(ServerError):
+    """A batch did not enter the queue as asked."""
+
+
+class EnqueueClippedError(EnqueueError):
+    """The queue had room for only a part of the batch. What went in was canceled again."""
+
+    def __init__(self, enqueued: int, requested: int, batch_id: str) -> None:
+        self.enqueued = enqueued
+        self.requested = requested
+        self.batch_id = batch_id
+        what = f"only {enqueued} of {requested} items" if enqueued else f"none of {requested} items"
+        super().__init__(
+            f"the server's queue is full: {what} went in (they were canceled again). "
+            "Wait until it is shorter, ask for fewer runs, or raise `max_queue_size` in the server's invokeai.yaml."
+        )
+
+
+class EnqueueUncertainError(EnqueueError):
+    """The answer to an enqueue was lost and the server does not know the batch: it may or may not still arrive."""
+
+    def __init__(self, batch_id: str, reason: Exception) -> None:
+        self.batch_id = batch_id
+        super().__init__(
+            f"the server did not confirm the batch {batch_id} ({reason}) and does not list it. "
+            "Look into the queue before you send it again."
+        )
+
+
+class JobError(ServerError):
+    """A queue item did not give outputs."""
+
+    def __init__(self, message: str, *, item_id: int | None = None) -> None:
+        self.item_id = item_id
+        super().__init__(message)
+
+
+class JobFailedError(JobError):
+    """A node raised an error on the server."""
+
+    def __init__(
+        self,
+        *,
+        item_id: int,
+        error_type: str,
+        error_message: str,
+        server_traceback: str = "",
+        node_id: str | None = None,
+        node_type: str = "",
+        node_label: str = "",
+        field_labels: Sequence[str] = (),
+    ) -> None:
+        self.error_type = error_type
+        """Name of the exception on the server."""
+        self.error_message = error_message
+        self.server_traceback = server_traceback
+        self.node_id = node_id
+        """Id of the node in the workflow, where the server says which it was."""
+        self.node_type = node_type
+        self.node_label = node_label
+        self.field_labels = tuple(field_labels)
+        """Labels of the form's fields that belong to this node."""
+        where = ""
+        if node_label or node_type:
+            shown = repr(node_label) if node_label else "a node"
+            where = f" in {shown} ({node_type})" if node_type else f" in {shown}"
+        text = f"queue item {item_id} failed{where}: {error_type}: {error_message}"
+        if self.field_labels:
+            text += f"\nForm fields of this node: {', '.join(map(repr, self.field_labels))}"
+        super().__init__(text, item_id=item_id)
+
+    @property
+    def field_label(self) -> str | None:
+        """Label of the form field that is to blame, where the failing node has only one."""
+        return self.field_labels[0] if len(self.field_labels) == 1 else None
+
+
+class JobCanceledError(JobError):
+    """The item was canceled: here, in the GUI, or by another client."""
+
+
+class JobDeletedError(JobCanceledError):
+    """The item is no longer in the queue: it was deleted, pruned, or the queue was cleared."""
+
+
+class JobTimeoutError(JobError, TimeoutError):
+    """The item did not end in the time it was given."""
+
+
+class UnknownStatusError(JobError):
+    """The server gave a status that this version of invokeai-gen does not know."""
+
+
+class NotCompletedError(JobError):
+    """Outputs were asked for before there are any."""
+
+
+class SeveralItemsError(JobError):
+    """A batch gives several outputs where one was asked for."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        super().__init__(
+            f"this makes {count} queue items (batch nodes, or runs > 1), each with outputs of its own: "
+            "use run_all(), or all_outputs() of the job."
+        )
+
+
+class MissingOutputError(ServerError, AttributeError):
+    """A node gave no result in this run, or there is no output of that name."""
+
+
+class DecodeError(ServerError):
+    """A result does not look as the workflow's schema says, or an image cannot be read."""
+
+
+class DownloadError(ServerError):
+    """Some outputs could not be saved. `saved` are the files that are complete, `failed` maps the others to the reason."""
+
+    def __init__(self, saved: Sequence[Any], failed: Mapping[str, str]) -> None:
+        self.saved = tuple(saved)
+        self.failed = dict(failed)
+        lines = "\n".join(f"- {name}: {reason}" for name, reason in self.failed.items())
+        super().__init__(f"{len(self.failed)} of {len(self.saved) + len(self.failed)} outputs were not saved:\n{lines}")
+
+
+class ValueResolutionError(ServerError, ValueError):
+    """A value for an input does not exist on this server, or cannot be understood. Names the input's label."""
+
+    def __init__(self, label: str, problem: str, candidates: Sequence[str] = ()) -> None:
+        self.label = label
+        self.candidates = tuple(candidates)
+        """What could have been given instead, best first."""
+        text = f"{label!r}: {problem}"
+        if self.candidates:
+            shown = ", ".join(self.candidates[:10])
+            more = f", … ({len(self.candidates)} in all)" if len(self.candidates) > 10 else ""
+            text += f" This server has: {shown}{more}."
+        super().__init__(text)
+
+
+class ModelResolutionError(ValueResolutionError):
+    """No model, or more than one, fits what was given."""
+
+
+class BoardResolutionError(ValueResolutionError):
+    """No board, or more than one, has that name."""
+
+
+class MediaResolutionError(ValueResolutionError):
+    """An image or a video that is neither a file nor on the server."""

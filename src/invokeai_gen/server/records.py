@@ -1,0 +1,210 @@
+"""Things a server keeps, as small frozen classes. Keys that a server adds or lacks do no harm."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
+from typing import Any, Self
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """Base of all records: the fields are those of the server's JSON, which stays at hand as `raw`."""
+
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> Self:
+        """The record in a server's answer."""
+        known = {item.name for item in fields(cls)} - {"raw"}
+        return cls(raw=data, **{key: value for key, value in data.items() if key in known})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Board(Record):
+    """A board of the gallery."""
+
+    board_id: str
+    board_name: str
+    image_count: int = 0
+    asset_count: int = 0
+    archived: bool = False
+    cover_image_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image(Record):
+    """An image on the server, without its pixels."""
+
+    image_name: str
+    width: int
+    """Pixels."""
+    height: int
+    """Pixels."""
+    image_category: str = ""
+    """`general` for a result, `user` for an upload, or `mask`, `control`, `other`."""
+    is_intermediate: bool = False
+    starred: bool = False
+    has_workflow: bool = False
+    session_id: str | None = None
+    """The session that made it; `None` for an upload."""
+    node_id: str | None = None
+    board_id: str | None = None
+    created_at: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Video(Record):
+    """A video on the server, without its frames."""
+
+    video_name: str
+    width: int
+    height: int
+    duration: float = 0.0
+    """Seconds."""
+    fps: float | None = None
+    is_intermediate: bool = False
+    starred: bool = False
+    session_id: str | None = None
+    board_id: str | None = None
+    created_at: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model(Record):
+    """An installed model."""
+
+    key: str
+    """Unique on this server only."""
+    hash: str
+    """Of the model's files: the same on every server."""
+    name: str
+    base: str
+    """`sd-1`, `sdxl`, `flux` …"""
+    type: str
+    """`main`, `vae`, `lora` …"""
+    variant: str | None = None
+    format: str | None = None
+    description: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.base} {self.type})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedWorkflow(Record):
+    """A workflow in the server's library. `workflow` is the workflow itself, which lists leave out."""
+
+    workflow_id: str
+    name: str
+    description: str = ""
+    category: str = ""
+    tags: str = ""
+    thumbnail_url: str | None = None
+    workflow: Mapping[str, Any] | None = field(default=None, repr=False)
+    created_at: str = ""
+    updated_at: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timings:
+    """When an item entered the queue, began and ended, by the server's clock (UTC)."""
+
+    created: datetime | None
+    started: datetime | None
+    completed: datetime | None
+
+    @property
+    def execution_seconds(self) -> float | None:
+        """From start to end, `None` for an item that has not ended (or was canceled before it began)."""
+        if self.started is None or self.completed is None:
+            return None
+        return (self.completed - self.started).total_seconds()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueItem(Record):
+    """One entry of the queue: a graph with its state of execution."""
+
+    item_id: int
+    status: str
+    batch_id: str
+    session_id: str = ""
+    priority: int = 0
+    origin: str | None = None
+    destination: str | None = None
+    error_type: str | None = None
+    error_message: str | None = None
+    error_traceback: str | None = None
+    created_at: str | None = None
+    started_at: str | None = None
+    completed_at: str | None = None
+    field_values: list[dict[str, Any]] | None = None
+    """Which values of a batch this item got: `{node_path, field_name, value}`."""
+    session: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """Graph, execution graph, results and errors, as the server's JSON has them."""
+
+    @property
+    def is_redacted(self) -> bool:
+        """Whether it belongs to another account, so that the server tells only that it exists."""
+        return self.batch_id == "redacted"
+
+    @property
+    def timings(self) -> Timings:
+        """When it was created, started and completed."""
+        return Timings(
+            created=parse_time(self.created_at),
+            started=parse_time(self.started_at),
+            completed=parse_time(self.completed_at),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueCounts(Record):
+    """How many items have which status, in the whole queue or in one batch."""
+
+    pending: int = 0
+    in_progress: int = 0
+    waiting: int = 0
+    completed: int = 0
+    failed: int = 0
+    canceled: int = 0
+    total: int = 0
+
+    @property
+    def finished(self) -> int:
+        """Items that have ended, in whichever way."""
+        return self.completed + self.failed + self.canceled
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enqueued:
+    """What an enqueue gave."""
+
+    batch_id: str
+    item_ids: tuple[int, ...]
+    """In the order in which they will run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Removal:
+    """What came of a request to delete things: names or ids, and a reason for each that is still there."""
+
+    deleted: tuple[str, ...] = ()
+    failed: Mapping[str, str] = field(default_factory=dict)
+    """It was tried, and did not work."""
+    kept: Mapping[str, str] = field(default_factory=dict)
+    """It was not tried on purpose, such as an image that another run made."""
+
+    def __add__(self, other: Removal) -> Removal:
+        return Removal(
+            deleted=self.deleted + other.deleted,
+            failed={**self.failed, **other.failed},
+            kept={**self.kept, **other.kept},
+        )
+
+
+def parse_time(text: str | None) -> datetime | None:
+    """The server's `2026-11-20 20:53:48.396` (UTC without saying so) as an aware datetime."""
+    return datetime.fromisoformat(text).replace(tzinfo=UTC) if text else None

@@ -1,0 +1,196 @@
+"""What a run leaves on the server: saved, converted, given to the next run, and cleaned up."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import PIL.Image
+import pytest
+
+from invokeai_gen.runtime import BoardRef, ImageRef, InvokeAIClient
+from invokeai_gen.server.errors import (
+    BoardResolutionError,
+    DownloadError,
+    JobFailedError,
+    MediaResolutionError,
+    NotFoundError,
+)
+from tests import plans
+
+TIME = 120.0
+
+
+@pytest.fixture(scope="module")
+def client(server_url: str) -> Iterator[InvokeAIClient]:
+    with InvokeAIClient(server_url) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def out(client: InvokeAIClient) -> plans.PictureOutputs:
+    return plans.picture().run(plans.PictureParams(width=80, color="#ff0000"), client=client, timeout=TIME)
+
+
+def png(color: str = "blue", size: tuple[int, int] = (40, 20)) -> bytes:
+    buffer = BytesIO()
+    PIL.Image.new("RGB", size, color).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def width_of(path: Path) -> int:
+    with PIL.Image.open(path) as image:
+        return image.width
+
+
+def test_an_image_is_saved_in_folders_that_are_made(out: plans.PictureOutputs, tmp_path: Path) -> None:
+    path = out.picture.save(tmp_path / "new" / "folder" / "fox.png")
+    assert path.read_bytes() == out.picture.bytes() == out.picture._repr_png_()
+    assert [entry.name for entry in path.parent.iterdir()] == ["fox.png"], "no temporary file is left"
+    assert out.picture.pil().size == (80, 48)
+
+
+@pytest.mark.parametrize(("name", "form"), [("a.jpg", "JPEG"), ("a.JPEG", "JPEG"), ("a.webp", "WEBP"), ("a", "PNG")])
+def test_the_name_says_the_format(out: plans.PictureOutputs, tmp_path: Path, name: str, form: str) -> None:
+    with PIL.Image.open(out.picture.save(tmp_path / name, quality=80)) as saved:
+        assert (saved.format, saved.size) == (form, (80, 48))
+        red, green, blue = saved.convert("RGB").getpixel((40, 24))  # type: ignore[misc]
+    assert red > 240
+    assert green < 15
+    assert blue < 15
+
+
+def test_handles_work_on_any_event_loop(out: plans.PictureOutputs, tmp_path: Path) -> None:
+    async def main() -> int:
+        await out.picture.asave(tmp_path / "a.png")
+        return len(await out.picture.aas_format("webp", quality=10))
+
+    assert asyncio.run(main()) > 0
+    assert (tmp_path / "a.png").is_file()
+
+
+def test_all_outputs_are_downloaded_under_their_names(client: InvokeAIClient, tmp_path: Path) -> None:
+    outputs = plans.iterated().run(plans.NoParams(), client=client, timeout=TIME)
+    saved = outputs.download(tmp_path, metadata=True)
+    names = [f"{name}-00{n}.png" for name in ("each", "all_of_them") for n in range(4)]
+    assert [path.name for path in saved] == names
+    assert [width_of(path) for path in saved[:4]] == [16, 24, 32, 40]
+    assert sorted(width_of(path) for path in saved[4:]) == [16, 24, 32, 40]
+    assert json.loads((tmp_path / "each-000.json").read_text()) == outputs.each[0].metadata()
+
+
+def test_a_download_goes_on_where_it_stopped_and_tells_what_is_missing(client: InvokeAIClient, tmp_path: Path) -> None:
+    outputs = plans.iterated().run(plans.NoParams(), client=client, timeout=TIME)
+    (tmp_path / "each-000.png").write_bytes(b"mine")
+    gone = outputs.each[1].name
+    client.images.delete([gone])
+    with pytest.raises(DownloadError, match="2 of 8 outputs were not saved") as caught:
+        outputs.download(tmp_path, skip_existing=True)
+    collected = [image.name for image in outputs.all_of_them].index(gone)
+    assert set(caught.value.failed) == {"each-001.png", f"all_of_them-00{collected}.png"}
+    assert len(caught.value.saved) == 6
+    assert (tmp_path / "each-000.png").read_bytes() == b"mine"
+
+
+def test_an_image_may_come_from_anywhere(client: InvokeAIClient, out: plans.PictureOutputs, tmp_path: Path) -> None:
+    path = tmp_path / "in.png"
+    path.write_bytes(png())
+    sources: list[Any] = [
+        path,
+        str(path),
+        png(),
+        PIL.Image.open(path),
+        out.picture,
+        ImageRef(out.picture.name),
+        out.picture.name,
+    ]
+    for source in sources:
+        result = plans.resize().run(plans.ResizeParams(picture=source, width=24), client=client, timeout=TIME)
+        assert result.small.width == 24
+        result.cleanup_inputs()
+
+
+def test_what_was_uploaded_is_deleted_again_and_nothing_else(client: InvokeAIClient, out: plans.PictureOutputs) -> None:
+    result = plans.resize().run(plans.ResizeParams(picture=png("green")), client=client, timeout=TIME)
+    (uploaded,) = result._uploads.images
+    assert client.images.get(uploaded).image_category == "user"
+    assert result.cleanup_inputs().deleted == (uploaded,)
+    assert result.cleanup_inputs().deleted == ()
+    with pytest.raises(NotFoundError):
+        client.images.get(uploaded)
+
+    given = plans.resize().run(plans.ResizeParams(picture=out.picture), client=client, timeout=TIME)
+    assert given.cleanup_inputs().deleted == ()
+    assert client.images.get(out.picture.name)
+
+
+def test_an_input_that_is_no_image_is_told_by_its_label(client: InvokeAIClient, tmp_path: Path) -> None:
+    path = tmp_path / "note.png"
+    path.write_text("not an image")
+    with pytest.raises(MediaResolutionError, match="'Picture': the server cannot read 'note.png' as an image"):
+        plans.resize().run(plans.ResizeParams(picture=path), client=client)
+    with pytest.raises(MediaResolutionError, match="'Picture': .* cannot be read: No such file"):
+        plans.resize().run(plans.ResizeParams(picture=tmp_path / "absent.png"), client=client)
+
+
+def test_outputs_of_this_run_are_deleted_and_those_of_others_kept(client: InvokeAIClient) -> None:
+    cached = plans.picture(use_cache=True)
+    first = cached.run(plans.PictureParams(width=104), client=client, timeout=TIME)
+    second = cached.run(plans.PictureParams(width=104), client=client, timeout=TIME)
+    assert second.blurred.name == first.blurred.name, "the server's node cache handed it out again"
+    removal = second.cleanup_outputs()
+    assert removal.deleted == (second.picture.name,)
+    assert removal.kept[first.blurred.name] == "not made by this run"
+    assert removal.failed == {}
+    client.images.star([first.picture.name])
+    removal = first.cleanup_outputs()
+    assert removal.kept == {first.picture.name: "starred"}
+    assert first.blurred.name in removal.deleted
+    client.images.delete([first.picture.name])
+
+
+def test_a_policy_cleans_up_after_success_and_failure(client: InvokeAIClient) -> None:
+    done = plans.resize().run(
+        plans.ResizeParams(picture=png("red")), client=client, timeout=TIME, cleanup=("inputs", "queue_items")
+    )
+    assert done.cleanup is not None
+    assert str(done.item_id) in done.cleanup.deleted
+    assert len(done.cleanup.deleted) == 2
+    assert done.small.pil().size == (32, 32), "the output itself stays"
+    with pytest.raises(NotFoundError):
+        client.queue.get(done.item_id)
+    with pytest.raises(JobFailedError) as caught:
+        plans.picture().run(plans.PictureParams(width=-8), client=client, timeout=TIME, cleanup=("queue_items",))
+    assert caught.value.item_id is not None
+    with pytest.raises(NotFoundError):
+        client.queue.get(caught.value.item_id)
+
+
+def test_an_image_goes_to_the_board_that_was_named(client: InvokeAIClient) -> None:
+    board = client.boards.create("runtime tests: named")
+    try:
+        for given in (board.board_name, board.board_id, BoardRef(board.board_id)):
+            done = plans.picture().run(plans.PictureParams(board=given), client=client, timeout=TIME)
+            assert done.picture.info().board_id == board.board_id
+        done = plans.picture().run(
+            plans.PictureParams(board="none"), client=client, timeout=TIME, auto_board=board.board_id
+        )
+        assert done.picture.info().board_id is None
+        done = plans.picture().run(
+            plans.PictureParams(board="auto"), client=client, timeout=TIME, auto_board=board.board_name
+        )
+        assert done.picture.info().board_id == board.board_id
+    finally:
+        client.boards.delete(board.board_id, images="delete")
+
+
+def test_a_board_is_made_only_for_those_who_ask(client: InvokeAIClient) -> None:
+    name = "runtime tests: to be made"
+    with pytest.raises(BoardResolutionError, match="'Board': no board has the name or id"):
+        plans.picture().run(plans.PictureParams(board=name), client=client)
+    done = plans.picture().run(plans.PictureParams(board=name), client=client, timeout=TIME, create_boards=True)
+    (board,) = client.boards.find(name)
+    assert done.picture.info().board_id == board.board_id
+    client.boards.delete(board.board_id, images="delete")

@@ -1,0 +1,87 @@
+"""Which model and which board a name means."""
+
+import pytest
+
+from invokeai_gen.runtime.plan import ModelLimits
+from invokeai_gen.runtime.resolve import find_board, find_model
+from invokeai_gen.runtime.values import BoardRef, ModelRef
+from invokeai_gen.server.errors import BoardResolutionError, ModelResolutionError
+from invokeai_gen.server.records import Board, Model
+
+SD1 = Model(key="k1", hash="h1", name="dream", base="sd-1", type="main")
+SDXL = Model(key="k2", hash="h2", name="dream", base="sdxl", type="main")
+OTHER = Model(key="k3", hash="h3", name="juggernaut", base="sdxl", type="main")
+COPY = Model(key="k4", hash="h3", name="juggernaut copy", base="sdxl", type="main")
+VAE = Model(key="k5", hash="h5", name="dream", base="sdxl", type="vae")
+MODELS = [SD1, SDXL, OTHER, COPY, VAE]
+SDXL_MAIN = ModelLimits(base=("sdxl",), type=("main",))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ("k2", SDXL),
+        ("h2", SDXL),
+        ("dream", SDXL),
+        (ModelRef(key="k2"), SDXL),
+        (ModelRef(key="of another server", hash="h2", name="renamed"), SDXL),
+        (ModelRef(key="x", hash="re-quantised", name="dream", base="sdxl", type="main"), SDXL),
+        (ModelRef(name="juggernaut"), OTHER),
+        (ModelRef(hash="h3", name="juggernaut copy"), COPY),
+        (ModelRef(hash="h3", name="renamed"), OTHER),
+    ],
+)
+def test_a_model_is_meant_by_key_then_hash_then_name(wanted: ModelRef | str, found: Model) -> None:
+    assert find_model("Model", wanted, SDXL_MAIN, MODELS) == found
+
+
+def test_a_missing_model_is_told_with_those_that_would_go_in() -> None:
+    with pytest.raises(ModelResolutionError) as caught:
+        find_model("SDXL Model", "dreem", SDXL_MAIN, MODELS)
+    assert caught.value.label == "SDXL Model"
+    assert caught.value.candidates[0] == "dream (sdxl main)"
+    assert "dream (sd-1 main)" not in caught.value.candidates
+    assert "no model 'dreem' that goes in here (sdxl main models)" in str(caught.value)
+
+
+def test_a_model_of_another_base_is_refused_though_it_exists() -> None:
+    with pytest.raises(ModelResolutionError, match=r"dream \(sd-1 main\) does not go in here"):
+        find_model("Model", ModelRef(key="k1"), SDXL_MAIN, MODELS)
+
+
+def test_an_ambiguous_name_is_told_with_keys() -> None:
+    with pytest.raises(ModelResolutionError, match="several models are meant by 'dream'") as caught:
+        find_model("Model", "dream", ModelLimits(), MODELS)
+    assert "dream (sdxl vae) with key 'k5'" in caught.value.candidates
+
+
+BOARDS = [
+    Board(board_id="1", board_name="Foxes"),
+    Board(board_id="2", board_name="Twice"),
+    Board(board_id="3", board_name="Twice"),
+    Board(board_id="Foxes?", board_name="1"),
+]
+
+
+def test_a_board_is_meant_by_id_then_by_name() -> None:
+    assert find_board("Board", "Foxes", BOARDS) == BOARDS[0]
+    assert find_board("Board", "1", BOARDS) == BOARDS[0]
+    assert find_board("Board", BoardRef("3"), BOARDS) == BOARDS[2]
+
+
+def test_a_name_that_two_boards_have_is_told_with_their_ids() -> None:
+    with pytest.raises(BoardResolutionError, match="2 boards are called 'Twice'") as caught:
+        find_board("Output Board", "Twice", BOARDS)
+    assert [text.split(")")[0] for text in caught.value.candidates] == ["BoardRef('2'", "BoardRef('3'"]
+
+
+def test_a_name_that_no_board_has_is_told_with_the_closest() -> None:
+    with pytest.raises(BoardResolutionError) as caught:
+        find_board("Output Board", "Foxs", BOARDS)
+    assert caught.value.candidates[0] == "Foxes"
+    assert find_board("Output Board", "Foxs", BOARDS, may_lack=True) is None
+
+
+def test_an_id_is_never_taken_for_a_name_that_could_be_made() -> None:
+    with pytest.raises(BoardResolutionError):
+        find_board("Output Board", BoardRef("9"), BOARDS, may_lack=True)

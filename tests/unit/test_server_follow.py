@@ -1,0 +1,141 @@
+"""What a followed batch makes of the events it gets."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from typing import Any
+
+import pytest
+
+from invokeai_gen.server.errors import ConnectionFailedError
+from invokeai_gen.server.events import (
+    InvocationError,
+    InvocationProgress,
+    JobEvent,
+    Preview,
+    StatusChanged,
+    parse_event,
+)
+from invokeai_gen.server.follow import Watch
+
+
+def on_a_loop(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+    @wraps(test)
+    def call() -> None:
+        asyncio.run(test())
+
+    return call
+
+
+def status(item_id: int, value: str) -> tuple[str, dict[str, Any]]:
+    return "queue_item_status_changed", {"item_id": item_id, "batch_id": "b", "status": value}
+
+
+def node(name: str, prepared: str = "p", **more: Any) -> tuple[str, dict[str, Any]]:
+    invocation = {"id": prepared, "type": "img_blur"}
+    return name, {"item_id": 1, "batch_id": "b", "invocation": invocation, "invocation_source_id": "n", **more}
+
+
+def drain(queue: asyncio.Queue[JobEvent | None]) -> list[JobEvent | None]:
+    return [queue.get_nowait() for _ in range(queue.qsize())]
+
+
+@on_a_loop
+async def test_it_is_done_when_every_item_has_ended() -> None:
+    watch = Watch("b", {})
+    watch.handle(*status(1, "completed"))  # comes before the answer to the enqueue does
+    watch.expect((1, 2))
+    assert not watch.done.done()
+    watch.handle(*status(2, "canceled"))
+    assert watch.done.done()
+
+
+@on_a_loop
+async def test_a_status_that_is_not_known_ends_it_too() -> None:
+    watch = Watch("b", {})
+    watch.expect((1,))
+    watch.handle(*status(1, "abducted"))
+    assert watch.done.done()
+
+
+@on_a_loop
+async def test_the_waiting_of_a_workflow_call_is_not_the_end() -> None:
+    watch = Watch("b", {})
+    watch.expect((1,))
+    watch.handle(*status(1, "waiting"))
+    assert not watch.done.done()
+
+
+@on_a_loop
+async def test_the_error_of_a_node_is_still_heard_after_the_item_failed() -> None:
+    watch = Watch("b", {"n": "Soften"})
+    watch.expect((1,))
+    queue = watch.subscribe()
+    watch.handle(*status(1, "failed"))
+    assert watch.done.done()
+    watch.handle(*node("invocation_error", error_type="E", error_message="m", error_traceback="t"))
+    _, error, end = drain(queue)
+    assert isinstance(error, InvocationError)
+    assert (error.node_label, error.error_type, error.error_message, error.server_traceback) == (
+        "Soften",
+        "E",
+        "m",
+        "t",
+    )
+    assert end is None
+
+
+@on_a_loop
+async def test_a_late_listener_hears_everything_but_outdated_progress() -> None:
+    watch = Watch("b", {})
+    watch.handle(*node("invocation_started"))
+    for step in range(5):
+        watch.handle(*node("invocation_progress", message="Denoising", percentage=step / 5, image=None))
+    watch.handle(*node("invocation_progress", prepared="other", message="Saving", percentage=None, image=None))
+    first, progress, other = drain(watch.subscribe())
+    assert first is not None
+    assert isinstance(progress, InvocationProgress)
+    assert isinstance(other, InvocationProgress)
+    assert (progress.percentage, other.message) == (0.8, "Saving")
+
+
+@on_a_loop
+async def test_a_status_that_both_event_and_question_tell_is_heard_once() -> None:
+    watch = Watch("b", {})
+    watch.expect((1, 2))
+    queue = watch.subscribe()
+    for value in ("in_progress", "in_progress", "completed", "canceled"):
+        watch.handle(*status(1, value))
+    assert [event.status for event in drain(queue) if isinstance(event, StatusChanged)] == ["in_progress", "completed"]
+
+
+@on_a_loop
+async def test_giving_up_is_an_error_for_whoever_waits_and_the_end_for_whoever_listens() -> None:
+    watch = Watch("b", {})
+    queue = watch.subscribe()
+    watch.fail(ConnectionFailedError("gone"))
+    with pytest.raises(ConnectionFailedError):
+        await watch.done
+    assert drain(queue) == [None]
+    assert drain(watch.subscribe()) == [None]
+
+
+def test_a_preview_gives_the_bytes_of_its_picture() -> None:
+    event = parse_event(
+        *node(
+            "invocation_progress",
+            message="Denoising",
+            percentage=0.5,
+            image={"width": 64, "height": 32, "dataURL": "data:image/jpeg;base64,/9j/"},
+        ),
+        labels={},
+    )
+    assert isinstance(event, InvocationProgress)
+    assert event.preview is not None
+    assert event.preview == Preview(64, 32, "data:image/jpeg;base64,/9j/")
+    assert event.preview.bytes() == b"\xff\xd8\xff"
+    assert event.node_label == "img_blur"
+
+
+def test_events_of_no_interest_are_left_out() -> None:
+    assert parse_event("model_load_started", {}, {}) is None

@@ -1,0 +1,173 @@
+"""Requests that go wrong in ways which a healthy server cannot show."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from invokeai_gen.server import AsyncInvokeAIClient, InvokeAIClient, http
+from invokeai_gen.server.background import run
+from invokeai_gen.server.errors import (
+    ConnectionFailedError,
+    ForbiddenError,
+    InvalidUrlError,
+    NotFoundError,
+    NotInvokeAIError,
+    RejectedError,
+    RequestTimeoutError,
+    ServerFaultError,
+    UnauthorizedError,
+)
+
+Handler = Callable[[httpx.Request], httpx.Response]
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "FIRST_RETRY_WAIT", 0.0)
+
+
+def client_for(handler: Handler, token: str | None = None) -> InvokeAIClient:
+    return InvokeAIClient("http://server:9090", token=token, http_backend=httpx.MockTransport(handler))
+
+
+def answers(*given: httpx.Response | Exception) -> tuple[Handler, list[httpx.Request]]:
+    seen: list[httpx.Request] = []
+    rest: Iterator[httpx.Response | Exception] = iter(given)
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        answer = next(rest)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    return handle, seen
+
+
+VERSION = httpx.Response(200, json={"version": "6.14.2"})
+
+
+@pytest.mark.parametrize(
+    "trouble", [httpx.Response(503), httpx.ReadError("reset"), httpx.ConnectError("refused"), httpx.ReadTimeout("late")]
+)
+def test_a_read_is_asked_again(trouble: httpx.Response | Exception) -> None:
+    handler, seen = answers(trouble, VERSION)
+    assert client_for(handler).version() == "6.14.2"
+    assert len(seen) == 2
+
+
+def test_a_read_is_given_up_after_four_attempts() -> None:
+    handler, seen = answers(*[httpx.Response(502, json={"detail": "bad gateway"})] * 9)
+    with pytest.raises(ServerFaultError, match="502: bad gateway"):
+        client_for(handler).version()
+    assert len(seen) == http.READ_ATTEMPTS
+
+
+def test_a_change_is_sent_again_only_if_it_never_arrived() -> None:
+    board = httpx.Response(201, json={"board_id": "1", "board_name": "b"})
+    handler, seen = answers(httpx.ConnectError("refused"), board)
+    assert client_for(handler).boards.create("b").board_id == "1"
+    assert len(seen) == 2
+
+    handler, seen = answers(httpx.ReadError("reset"), board)
+    with pytest.raises(ConnectionFailedError, match="broke during POST"):
+        client_for(handler).boards.create("b")
+    assert len(seen) == 1
+
+
+def test_silence_is_told_as_a_timeout() -> None:
+    handler, _ = answers(*[httpx.ReadTimeout("late")] * 9)
+    with pytest.raises(RequestTimeoutError, match="did not finish its answer"):
+        client_for(handler).version()
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (401, UnauthorizedError),
+        (403, ForbiddenError),
+        (404, NotFoundError),
+        (422, RejectedError),
+        (500, ServerFaultError),
+    ],
+)
+def test_each_status_has_its_error(status: int, error: type[Exception]) -> None:
+    handler, _ = answers(httpx.Response(status, json={"detail": "because"}))
+    with pytest.raises(error, match="because"):
+        client_for(handler).images.get("x")
+
+
+def test_an_answer_that_is_no_json_is_told_as_another_server() -> None:
+    handler, _ = answers(httpx.Response(200, text="<html>hello</html>"))
+    with pytest.raises(NotInvokeAIError, match="address of an InvokeAI server"):
+        client_for(handler).version()
+
+
+def test_names_cannot_leave_their_place_in_a_path() -> None:
+    handler, seen = answers(httpx.Response(404, json={"detail": "no"}))
+    with pytest.raises(NotFoundError):
+        client_for(handler).images.get("../boards/?x=1#y")
+    assert seen[0].url.raw_path == b"/api/v1/images/i/..%2Fboards%2F%3Fx%3D1%23y"
+
+
+def test_the_token_goes_with_each_request_and_a_refreshed_one_replaces_it() -> None:
+    handler, seen = answers(
+        httpx.Response(200, json={"version": "1"}, headers={"X-Refreshed-Token": "second"}),
+        httpx.Response(200, json={"version": "1"}),
+    )
+    client = client_for(handler, token="first")
+    client.version()
+    client.version()
+    assert [request.headers["authorization"] for request in seen] == ["Bearer first", "Bearer second"]
+
+
+def test_no_secret_is_shown() -> None:
+    client = InvokeAIClient("http://user:hunter2@127.0.0.1:1/sub/", token="s3cret")
+    assert repr(client) == "InvokeAIClient('http://127.0.0.1:1/sub')"
+    with pytest.raises(ConnectionFailedError) as caught:
+        client.version()
+    shown = repr(client._core) + repr(client._core._transport) + str(caught.value) + repr(caught.value)
+    assert "hunter2" not in shown
+    assert "s3cret" not in shown
+    handler, _ = answers(httpx.Response(401, json={"detail": "Invalid email or password"}))
+    with pytest.raises(UnauthorizedError) as denied:
+        client_for(handler).login("me@example.com", "hunter2")
+    assert "hunter2" not in str(denied.value)
+
+
+@pytest.mark.parametrize("url", ["localhost:9090", "ftp://x", "http://", "http://x?y=1"])
+def test_an_address_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(InvalidUrlError, match="not the address of a server"):
+        InvokeAIClient(url)
+
+
+def test_the_address_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INVOKEAI_URL", "http://elsewhere:1234/")
+    assert InvokeAIClient().url == AsyncInvokeAIClient().url == "http://elsewhere:1234"
+    monkeypatch.delenv("INVOKEAI_URL")
+    assert InvokeAIClient().url == "http://localhost:9090"
+
+
+def test_a_download_that_breaks_leaves_what_was_there(tmp_path: Path) -> None:
+    class Broken(httpx.AsyncByteStream):
+        async def __aiter__(self):  # type: ignore[no-untyped-def]
+            yield b"half"
+            raise httpx.ReadError("reset")
+
+    handler, _ = answers(httpx.Response(200, stream=Broken()))
+    target = tmp_path / "picture.png"
+    target.write_bytes(b"old")
+    with pytest.raises(ConnectionFailedError):
+        client_for(handler).images.download("x", target)
+    assert [path.name for path in tmp_path.iterdir()] == ["picture.png"]
+    assert target.read_bytes() == b"old"
+
+
+def test_the_http_client_is_closed_with_ours() -> None:
+    handler, _ = answers(VERSION, VERSION)
+    client = client_for(handler)
+    client.version()
+    run(client._core.close())
+    assert client.version() == "6.14.2"
