@@ -20,7 +20,8 @@ ALLOWED = {
     "codegen": {"schema", "codegen", "runtime"},
     "runtime": {"runtime", "server"},
     "server": {"server"},
-    "cli": {"schema", "workflow", "plan", "codegen", "runtime", "server", "cli"},
+    "handle": {"schema", "workflow", "plan", "codegen", "runtime", "server", "handle"},
+    "cli": {"schema", "workflow", "plan", "codegen", "runtime", "server", "handle", "cli"},
 }
 LEAVES = {"errors", "json_js"}
 """Modules that every package may import."""

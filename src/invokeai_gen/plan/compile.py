@@ -5,12 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from invokeai_gen.plan.inputs import planned_inputs
+from invokeai_gen.plan.inputs import constraints_of, planned_inputs
 from invokeai_gen.plan.outputs import planned_outputs
-from invokeai_gen.plan.readiness import NotReadyError, reasons_of
+from invokeai_gen.plan.readiness import NotReadyError, reasons_of, unheeded
 from invokeai_gen.runtime.batch import batch_items, server_queries
 from invokeai_gen.runtime.generators import GeneratorError
-from invokeai_gen.runtime.plan import PlanBatch, PlanEdge, PlanField, PlanNode, WorkflowInfo, WorkflowPlan
+from invokeai_gen.runtime.plan import (
+    UNSET,
+    FieldLimits,
+    JsonValue,
+    PlanBatch,
+    PlanEdge,
+    PlanField,
+    PlanNode,
+    WorkflowInfo,
+    WorkflowPlan,
+)
 from invokeai_gen.schema import Schema
 from invokeai_gen.workflow import Warning, Workflow, WorkflowFile, load_workflow
 from invokeai_gen.workflow.document import (
@@ -19,9 +29,11 @@ from invokeai_gen.workflow.document import (
     SAVED_WORKFLOW_INPUT,
     ConnectorNode,
     InvocationNode,
+    Node,
 )
 from invokeai_gen.workflow.edges import EdgeIndex
 from invokeai_gen.workflow.nodes import input_template
+from invokeai_gen.workflow.values import ModelVocabulary, parse_value
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +43,7 @@ class Compilation:
     plan: WorkflowPlan
     workflow: Workflow
     warnings: tuple[Warning, ...]
-    """What the GUI only mentions."""
+    """What the GUI only mentions, and what it sends although the server will refuse it."""
 
 
 def compile_workflow(file: WorkflowFile, schema: Schema, *, validate: bool = True) -> Compilation:
@@ -43,6 +55,7 @@ def compile_workflow(file: WorkflowFile, schema: Schema, *, validate: bool = Tru
     file that the GUI would not open.
     """
     workflow, warnings = load_workflow(file.data, schema)
+    warnings += (Warning(str(reason)) for reason in unheeded(workflow, schema))
     plan = plan_of(workflow, schema, file)
     if validate:
         on_form = {item.binding for item in plan.inputs}
@@ -71,11 +84,26 @@ def plan_of(workflow: Workflow, schema: Schema, file: WorkflowFile) -> WorkflowP
         info=_info(workflow, schema, file),
         nodes=tuple(_node(node, schema, connected) for node in nodes),
         edges=edges,
-        batches=tuple(_batch(node, index) for node in nodes if node.is_batch),
-        workflow=workflow.to_json() if workflow.form.is_sound else None,
+        batches=tuple(_batch(node, index, schema) for node in nodes if node.is_batch),
+        workflow=_stored(workflow, schema) if workflow.form.is_sound else None,
         inputs=inputs,
         outputs=tuple(planned_outputs(workflow, schema, edges, inputs)),
     )
+
+
+def _stored(workflow: Workflow, schema: Schema) -> JsonValue:
+    """The workflow as the server keeps it with each image. The GUI parses it again, so that what an update has merged
+    into a value is lost where the value's shape has no place for it."""
+    models = ModelVocabulary.of(schema)
+    stored = workflow.to_json()
+    for node in stored["nodes"]:
+        keep_extras = node["data"]["type"] in NODES_WITH_EXTRA_INPUTS
+        for instance in node["data"].get("inputs", {}).values():
+            if isinstance(instance.get("value"), dict):
+                value = parse_value(instance.pop("value"), models, keep_extras=keep_extras)
+                if value is not UNSET:
+                    instance["value"] = value
+    return stored
 
 
 def _info(workflow: Workflow, schema: Schema, file: WorkflowFile) -> WorkflowInfo:
@@ -145,7 +173,7 @@ def _edges(workflow: Workflow, index: EdgeIndex) -> Iterator[PlanEdge]:
             yield flat
 
 
-def _batch(node: InvocationNode, index: EdgeIndex) -> PlanBatch:
+def _batch(node: InvocationNode, index: EdgeIndex, schema: Schema) -> PlanBatch:
     field_name = BATCH_FIELDS[node.type]
     handle = "image" if node.type == "image_batch" else "value"
     targets = [
@@ -158,4 +186,15 @@ def _batch(node: InvocationNode, index: EdgeIndex) -> PlanBatch:
     if generator is not None and isinstance(index.nodes.get(generator), ConnectorNode):
         origin = index.connector_source(generator)
         generator = origin[0] if origin is not None else None
-    return PlanBatch(node.id, field_name, tuple(targets), generator)
+    limits = tuple(_target_limits(index.nodes.get(target), name, schema) for target, name in targets)
+    return PlanBatch(node.id, field_name, tuple(targets), generator, limits)
+
+
+def _target_limits(node: Node | None, name: str, schema: Schema) -> FieldLimits:
+    """What the server accepts in a field that a batch feeds."""
+    template = input_template(node, name, schema) if isinstance(node, InvocationNode) else None
+    if template is None or template.type.is_collection:
+        return FieldLimits()
+    return FieldLimits(
+        field_type=template.type.name, constraints=constraints_of(template.exact_limits), choices=template.choices
+    )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from invokeai_gen.json_js import UNSET, Unset
-from invokeai_gen.plan.readiness import value_problems
+from invokeai_gen.plan.readiness import choice_problem, value_problems
 from invokeai_gen.runtime.plan import Constraints, JsonValue, ModelLimits, PlannedInput
 from invokeai_gen.schema import InputTemplate, Schema
 from invokeai_gen.workflow.document import FormElement, InvocationNode, Workflow
@@ -44,7 +44,8 @@ def _planned_input(
 ) -> PlannedInput:
     instance = node.inputs[element.field_name]
     fed_by = _fed_by(node, element.field_name, schema, edges)
-    is_refused = fed_by is None and any(value_problems(instance.value, template))
+    problems = [*value_problems(instance.value, template), choice_problem(instance.value, template)]
+    is_refused = fed_by is None and any(problems)
     value: JsonValue | Unset = UNSET if is_refused else instance.value
     node_template = schema.template(node.type)
     options = _options(element, template, value)
@@ -104,10 +105,14 @@ def _constraints(element: FormElement, template: InputTemplate, value: JsonValue
             limits["ge"] = low
         if high is not None and (number is None or number <= high) and _narrows(limits, "le", "lt", high):
             limits["le"] = high
-    for name in ("min_length", "max_length", "min_items", "max_items"):
-        if name in limits:
-            limits[name] = int(limits[name])
-    return Constraints(**limits)
+    return constraints_of(limits)
+
+
+def constraints_of(limits: Mapping[str, float]) -> Constraints:
+    """Limits as a template has them; lengths and sizes are whole numbers."""
+    sizes = {"min_length", "max_length", "min_items", "max_items"}
+    exact: dict[str, Any] = {name: int(limit) if name in sizes else limit for name, limit in limits.items()}
+    return Constraints(**exact)
 
 
 def _narrows(limits: dict[str, Any], inclusive: str, exclusive: str, bound: float) -> bool:

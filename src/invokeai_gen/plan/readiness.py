@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from invokeai_gen.errors import InvokeAIGenError
@@ -18,12 +18,21 @@ from invokeai_gen.workflow.document import (
     Workflow,
 )
 from invokeai_gen.workflow.nodes import input_template
+from invokeai_gen.workflow.values import is_integer, is_number
 
-_BATCH_ITEM_TYPES: Mapping[str, tuple[type, ...]] = {
-    "string_batch": (str,),
-    "integer_batch": (int,),
-    "float_batch": (int, float),
-    "image_batch": (dict,),
+_IS_ITEM: Mapping[str, Callable[[JsonValue], bool]] = {
+    "StringField": lambda item: isinstance(item, str),
+    "IntegerField": is_integer,
+    "FloatField": is_number,
+    "ImageField": lambda item: isinstance(item, dict),
+}
+"""The collections that the GUI can edit: a list of anything else is none of them to it, and goes unchecked."""
+
+_BATCH_ITEMS = {
+    "string_batch": "StringField",
+    "integer_batch": "IntegerField",
+    "float_batch": "FloatField",
+    "image_batch": "ImageField",
 }
 _GENERATOR_OF = {f"{stem}_batch": f"{stem}_generator_" for stem in ("string", "integer", "float", "image")}
 
@@ -74,9 +83,22 @@ def reasons_of(
     and then nothing is said of them.
     """
     connected = {(edge.target, edge.target_handle) for edge in workflow.edges}
+    # The GUI looks for what is wrong with a node under the id that its data repeats.
+    nodes = workflow.node_by_id()
+    by_data_id = [(node, nodes.get(node.data_id)) for node in workflow.invocations()]
     return [
         *_batch_reasons(workflow, plan, values, items),
-        *(reason for node in workflow.invocations() for reason in _node_reasons(node, schema, values, connected)),
+        *(
+            _reason(node, None, f"the id in its data, {_quoted(node.data_id)}, is not the id of any such node")
+            for node, other in by_data_id
+            if not isinstance(other, InvocationNode)
+        ),
+        *(
+            reason
+            for _, node in by_data_id
+            if isinstance(node, InvocationNode)
+            for reason in _node_reasons(node, schema, values, connected)
+        ),
     ]
 
 
@@ -108,6 +130,20 @@ def _node_reasons(
                 yield _reason(node, template, problem, name, label, is_value=True)
 
 
+def unheeded(workflow: Workflow, schema: Schema) -> Iterator[Reason]:
+    """What the GUI does not look at, but the server will refuse: values that are none of the choices."""
+    connected = {(edge.target, edge.target_handle) for edge in workflow.edges}
+    for node in workflow.invocations():
+        for name, instance in node.inputs.items():
+            field_template = input_template(node, name, schema)
+            if field_template is None or (node.id, name) in connected:
+                continue
+            problem = choice_problem(instance.value, field_template)
+            if problem is not None:
+                label = instance.label or field_template.title
+                yield _reason(node, schema.template(node.type), f"{problem}, so the server will refuse it", name, label)
+
+
 def value_problems(value: JsonValue | Unset, template: InputTemplate) -> Iterator[str]:
     """What the GUI finds wrong with the value of a field that nothing is connected to."""
     if value is UNSET:
@@ -119,22 +155,22 @@ def value_problems(value: JsonValue | Unset, template: InputTemplate) -> Iterato
         yield from _collection_problems(value, template)
     elif kind.is_collection:
         return
-    elif (
-        kind.name == "IntegerField"
-        and isinstance(value, int)
-        and not isinstance(value, bool)
-        or kind.name == "FloatField"
-        and isinstance(value, (int, float))
-        and not isinstance(value, bool)
-    ):
+    elif kind.name == "IntegerField" and is_integer(value) or kind.name == "FloatField" and is_number(value):
         yield from _number_problems(value, limits)
-    elif template.choices and kind.name in {"EnumField", "SchedulerField"} and value not in template.choices:
-        yield f"{_quoted(value)} is not one of {', '.join(map(repr, template.choices))}"
+
+
+def choice_problem(value: JsonValue | Unset, template: InputTemplate) -> str | None:
+    """A value that is none of the choices: the GUI sends it all the same, and the server answers 422."""
+    if value is UNSET or not template.choices or template.type.name not in {"EnumField", "SchedulerField"}:
+        return None
+    if value in template.choices:
+        return None
+    return f"{_quoted(value)} is not one of {', '.join(map(repr, template.choices))}"
 
 
 def _collection_problems(items: list[JsonValue], template: InputTemplate) -> Iterator[str]:
     kind, limits = template.type, template.limits
-    if not kind.is_collection or kind.name not in {"IntegerField", "FloatField", "StringField", "ImageField"}:
+    if not kind.is_collection or not _is_list_of(items, kind.name):
         return
     least, most = limits.get("min_items"), limits.get("max_items")
     if least is not None and len(items) < least:
@@ -201,7 +237,7 @@ def _batch_value_reasons(
             return
         instance = node.inputs.get(batch.field_name)
         own = values.get((node.id, batch.field_name), instance.value if instance is not None else UNSET)
-        if own is not UNSET and not (isinstance(own, list) and all(_is_item(item, node.type) for item in own)):
+        if own is not UNSET and not _is_list_of(own, _BATCH_ITEMS[node.type]):
             yield _batch_reason(node, f"its list does not suit {node.type}")
         return
     field_node = next(item for item in plan.nodes if item.id == batch.generator_node_id)
@@ -214,8 +250,9 @@ def _batch_value_reasons(
         yield _batch_reason(node, f"the generator {_quoted(field_node.label)} has no settings for {node.type}")
 
 
-def _is_item(item: JsonValue, node_type: str) -> bool:
-    return isinstance(item, _BATCH_ITEM_TYPES[node_type]) and not isinstance(item, bool)
+def _is_list_of(value: JsonValue, type_name: str) -> bool:
+    is_item = _IS_ITEM.get(type_name)
+    return is_item is not None and isinstance(value, list) and all(map(is_item, value))
 
 
 def _batch_reason(node: InvocationNode, problem: str) -> Reason:

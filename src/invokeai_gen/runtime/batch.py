@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TypeAlias
 
+from pydantic import ValidationError
+
 from invokeai_gen.json_js import UNSET, Unset, in_key_order
+from invokeai_gen.runtime import problems
+from invokeai_gen.runtime.field_values import batch_item_validator
 from invokeai_gen.runtime.generators import ServerQuery, generate, server_query
-from invokeai_gen.runtime.plan import JsonValue, PlanBatch, WorkflowPlan
+from invokeai_gen.runtime.plan import JsonValue, PlanBatch, PlannedInput, WorkflowPlan
+from invokeai_gen.runtime.problems import ParamsError, Problem
 
 Binding: TypeAlias = tuple[str, str]
 """What identifies an input: `(node id, field name)`."""
@@ -90,3 +95,45 @@ def batch_data(
 def queue_size(data: list[list[dict[str, JsonValue]]], runs: int) -> int:
     """How many queue items a batch makes."""
     return runs * math.prod(len(row[0]["items"]) for row in data)
+
+
+def check_items(plan: WorkflowPlan, items: Mapping[str, list[JsonValue]]) -> None:
+    """Raises `ParamsError` for items of batches that the fields they go into cannot hold.
+
+    The server does not look at them before it runs them, and one that does not fit blocks its whole queue.
+    """
+    found = [problem for batch in plan.batches for problem in _unfit(plan, batch, items[batch.node_id])]
+    if found:
+        raise ParamsError(found)
+
+
+def _unfit(plan: WorkflowPlan, batch: PlanBatch, items: list[JsonValue]) -> Iterator[Problem]:
+    for (node_id, field_name), limits in zip(batch.targets, batch.target_limits, strict=False):
+        validator = batch_item_validator(limits)
+        if validator is None:
+            continue
+        target = f"{plan.node(node_id).label!r} ({field_name})"
+        for place, value in enumerate(items):
+            try:
+                validator.validate_python(value)
+            except ValidationError as error:
+                yield problems.unfit(_input_of(plan, batch), place, value, target, error)
+
+
+def _input_of(plan: WorkflowPlan, batch: PlanBatch) -> PlannedInput:
+    """The input that a person would change: the list or its generator on the form, else one that names the node."""
+    bindings = {(batch.node_id, batch.field_name), (batch.generator_node_id, GENERATOR_FIELD)}
+    node = plan.node(batch.generator_node_id or batch.node_id)
+    return next(
+        (planned for planned in plan.inputs if planned.binding in bindings),
+        PlannedInput(
+            index=-1,
+            label=node.label,
+            node_id=node.id,
+            node_type=node.type,
+            node_label=node.label,
+            node_title=node.label,
+            field_name=batch.field_name,
+            field_type="",
+        ),
+    )

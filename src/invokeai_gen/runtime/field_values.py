@@ -16,7 +16,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias, cast
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from invokeai_gen.runtime import problems
-from invokeai_gen.runtime.plan import UNSET, JsonValue, ModelLimits, PlannedInput, Unset
+from invokeai_gen.runtime.plan import UNSET, FieldLimits, JsonValue, ModelLimits, PlannedInput, Unset
 from invokeai_gen.runtime.problems import ParamsError
 from invokeai_gen.runtime.values import (
     BoardInput,
@@ -33,6 +33,9 @@ from invokeai_gen.runtime.values import (
     VideoRef,
     as_color,
 )
+
+_AS_THE_SERVER: Final = ConfigDict(coerce_numbers_to_str=True)
+"""InvokeAI's own configuration: a number goes into a field of text, and `64.0` into one of integers."""
 
 STRICT: Final = ConfigDict(strict=True, extra="forbid", validate_assignment=True, allow_inf_nan=False)
 """No coercion surprises: `"768"` and `True` are no integers, though `7` is a float."""
@@ -176,6 +179,16 @@ def validator_for(planned: PlannedInput) -> TypeAdapter[Any]:
 
 
 @cache
+def batch_item_validator(limits: FieldLimits) -> TypeAdapter[Any] | None:
+    """A check whether the server could put a value into a field; `None` where only the server can say."""
+    shape = _item_shape(limits)
+    inner = shape.shape if isinstance(shape, Limited) else shape
+    if not isinstance(inner, Choice) and inner not in (Plain("int"), Plain("float"), Plain("str"), Plain("bool")):
+        return None
+    return TypeAdapter(runtime_type(shape), config=_AS_THE_SERVER)
+
+
+@cache
 def _validator(shape: Shape) -> TypeAdapter[Any]:
     accepted = runtime_type(shape)
     # Our value classes check themselves, and pydantic takes no configuration for a class that is a dataclass.
@@ -268,7 +281,7 @@ def from_json(data: JsonValue) -> Any:
     return data
 
 
-def _item_shape(planned: PlannedInput) -> Shape:
+def _item_shape(planned: PlannedInput | FieldLimits) -> Shape:
     """One value of the input, without regard to its cardinality."""
     options = tuple(option for option in planned.choices if _is_text(option))
     if options:
@@ -280,7 +293,7 @@ def _item_shape(planned: PlannedInput) -> Shape:
     return _limited(Plain(name), planned, names)
 
 
-def _limited(shape: Shape, planned: PlannedInput, names: Mapping[str, str]) -> Shape:
+def _limited(shape: Shape, planned: PlannedInput | FieldLimits, names: Mapping[str, str]) -> Shape:
     """The shape with those limits of the input that apply to it, by pydantic's names."""
     limits = tuple((names[limit], value) for limit, value in planned.constraints.items() if limit in names)
     return Limited(shape, limits) if limits else shape

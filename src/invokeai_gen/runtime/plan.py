@@ -16,6 +16,7 @@ from invokeai_gen.json_js import UNSET, Unset
 __all__ = [
     "UNSET",
     "Constraints",
+    "FieldLimits",
     "JsonValue",
     "ModelLimits",
     "PlanBatch",
@@ -80,19 +81,6 @@ class PlanEdge:
     target_field: str
 
 
-@dataclass(frozen=True, slots=True)
-class PlanBatch:
-    """A batch node: its list is not a graph value but multiplies the queue items."""
-
-    node_id: str
-    field_name: str
-    """The field that holds the list: `strings`, `integers`, `floats` or `images`."""
-    targets: tuple[tuple[str, str], ...]
-    """`(node id, field name)` of every field it feeds, in the order of the edges."""
-    generator_node_id: str | None = None
-    """The generator node that replaces the list, if one is connected."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Constraints:
     """What the schema, narrowed by the form, allows for a value. `None` means no limit.
@@ -117,6 +105,31 @@ class Constraints:
             value = getattr(self, item.name)
             if value is not None:
                 yield item.name, value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldLimits:
+    """What the server accepts in a field of a node, where that can be told without the server."""
+
+    field_type: str = ""
+    """InvokeAI's name of the type; empty where it is not known."""
+    constraints: Constraints = Constraints()
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PlanBatch:
+    """A batch node: its list is not a graph value but multiplies the queue items."""
+
+    node_id: str
+    field_name: str
+    """The field that holds the list: `strings`, `integers`, `floats` or `images`."""
+    targets: tuple[tuple[str, str], ...]
+    """`(node id, field name)` of every field it feeds, in the order of the edges."""
+    generator_node_id: str | None = None
+    """The generator node that replaces the list, if one is connected."""
+    target_limits: tuple[FieldLimits, ...] = ()
+    """What the fields in `targets` accept, in the same order; empty in a plan that does not say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -281,10 +294,7 @@ class WorkflowPlan:
                 for node in data["nodes"]
             ),
             edges=tuple(PlanEdge(**edge) for edge in data["edges"]),
-            batches=tuple(
-                PlanBatch(**{**batch, "targets": tuple((node, name) for node, name in batch["targets"])})
-                for batch in data["batches"]
-            ),
+            batches=tuple(_decode_batch(batch) for batch in data["batches"]),
             workflow=data.get("workflow"),
             inputs=tuple(_decode_input(item) for item in data["inputs"]),
             outputs=tuple(
@@ -311,6 +321,19 @@ def _encode_value(value: Any) -> JsonValue:
     if isinstance(value, tuple):
         return [_encode_value(item) for item in value]
     return value
+
+
+def _decode_batch(data: Mapping[str, JsonValue]) -> PlanBatch:
+    limits = (
+        FieldLimits(
+            field_type=item.get("field_type", ""),
+            constraints=Constraints(**item.get("constraints", {})),
+            choices=tuple(item.get("choices", ())),
+        )
+        for item in data.get("target_limits", ())
+    )
+    targets = tuple((node, name) for node, name in data["targets"])
+    return PlanBatch(**{**data, "targets": targets, "target_limits": tuple(limits)})
 
 
 def _decode_input(data: Mapping[str, JsonValue]) -> PlannedInput:

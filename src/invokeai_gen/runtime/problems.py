@@ -64,6 +64,14 @@ def invalid(item: NamedInput, error: ValidationError) -> Problem:
     return _invalid(item, [dict(part) for part in error.errors(include_url=False, include_context=False)], 0)
 
 
+def unfit(item: NamedInput, place: int, value: object, target: str, error: ValidationError) -> Problem:
+    """An item of a batch that the field it would be put into cannot hold."""
+    sentence = _sentence(str(error.errors(include_url=False, include_context=False)[0]["msg"]))
+    return Problem(
+        item.name, f"{title(item)}, item {place} is {shown(value)}, but what goes into {target} {sentence}", item.label
+    )
+
+
 def from_validation(error: ValidationError, inputs: Mapping[str, NamedInput]) -> list[Problem]:
     """Every problem in a validation of several inputs, whose locations start with the Python name."""
     parts: dict[str, list[dict[str, Any]]] = {}

@@ -10,11 +10,11 @@ import difflib
 import hashlib
 import io
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
+from invokeai_gen.runtime.cleanup import Preparations
 from invokeai_gen.runtime.field_values import model_limits, to_json
 from invokeai_gen.runtime.plan import UNSET, JsonValue, ModelLimits, PlannedInput, Unset, WorkflowPlan
 from invokeai_gen.runtime.values import BoardRef, ImageRef, LoRA, ModelRef, VideoRef
@@ -27,28 +27,14 @@ from invokeai_gen.server.errors import (
     UnsupportedMediaError,
     ValueResolutionError,
 )
-from invokeai_gen.server.records import Board, Model, Removal
+from invokeai_gen.server.records import Board, Model
 
 Binding: TypeAlias = tuple[str, str]
 ResolveModels: TypeAlias = Literal["auto", "off"]
+UPLOADS_AT_ONCE: Final = 4
 _MEDIA: Final = {"ImageField": "image", "VideoField": "video"}
 _LEGACY_MODEL_SUFFIX: Final = "ModelField"
 """Older custom nodes name the type of their model fields `VAEModelField`, `LoRAModelField` …"""
-
-
-@dataclass(slots=True)
-class Uploads:
-    """What a run has put on the server as its input."""
-
-    images: list[str] = field(default_factory=list)
-    videos: list[str] = field(default_factory=list)
-
-    async def remove(self, client: AsyncInvokeAIClient) -> Removal:
-        """Deletes all of it."""
-        removal = await client.images.delete(self.images) + await client.videos.delete(self.videos)
-        self.images = [name for name in self.images if name in removal.failed]
-        self.videos = [name for name in self.videos if name in removal.failed]
-        return removal
 
 
 async def resolve(
@@ -58,23 +44,28 @@ async def resolve(
     *,
     resolve_models: ResolveModels = "auto",
     create_boards: bool = False,
-) -> tuple[dict[Binding, JsonValue | Unset], Uploads]:
-    """The values as JSON, every name in them made sure of on this server, and what was uploaded for that.
+) -> tuple[dict[Binding, JsonValue | Unset], Preparations]:
+    """The values as JSON, every name in them made sure of on this server, and what was made there for that.
 
-    Equal files are uploaded once. A board becomes `"auto"`, `"none"` or `{board_id}`; `create_boards` makes one where
+    Equal files are uploaded once, `UPLOADS_AT_ONCE` at the same time. A board becomes `"auto"`, `"none"` or `{board_id}`; `create_boards` makes one where
     none has that name. `resolve_models="off"` sends models as they are given. Raises `ValueResolutionError` (its
-    message names the input's label), after deleting again what was uploaded.
+    message names the input's label) for the first value in the order of the form that cannot be used, after deleting
+    again what was made.
     """
     resolver = _Resolver(client, resolve_models, create_boards)
-    resolved: dict[Binding, JsonValue | Unset] = {}
     inputs = {planned.binding: planned for planned in plan.inputs}
     try:
-        for binding, value in values.items():
-            resolved[binding] = await resolver.value(inputs[binding], value)
+        # All of them to their end, even if one fails: an upload that is broken off leaves an image without a known name.
+        found = await asyncio.gather(
+            *(resolver.value(inputs[binding], value) for binding, value in values.items()), return_exceptions=True
+        )
+        for item in found:
+            if isinstance(item, BaseException):
+                raise item
     except BaseException:
-        await resolver.uploads.remove(client)
+        await resolver.preparations.undo(client)
         raise
-    return resolved, resolver.uploads
+    return dict(zip(values, found, strict=True)), resolver.preparations
 
 
 async def resolve_board(client: AsyncInvokeAIClient, board: BoardRef | str | None) -> str | None:
@@ -86,21 +77,24 @@ async def resolve_board(client: AsyncInvokeAIClient, board: BoardRef | str | Non
 
 
 class _Resolver:
+    """Asks the server each question once, however many values need the answer."""
+
     def __init__(self, client: AsyncInvokeAIClient, resolve_models: ResolveModels, create_boards: bool) -> None:
-        self.uploads = Uploads()
+        self.preparations = Preparations()
         self._client = client
         self._resolve_models = resolve_models
         self._create_boards = create_boards
         self._boards: list[Board] | None = None
-        self._uploaded: dict[bytes, str] = {}
-        self._checked: set[tuple[str, str]] = set()
+        self._one_at_a_time = asyncio.Lock()
+        self._uploading = asyncio.Semaphore(UPLOADS_AT_ONCE)
+        self._names: dict[object, asyncio.Task[str]] = {}
 
     async def value(self, planned: PlannedInput, value: Any) -> JsonValue | Unset:
         if value is None or isinstance(value, Unset):
             return UNSET
         kind = planned.field_type
         if isinstance(value, list):
-            return [await self.value(planned, item) for item in value]
+            return list(await asyncio.gather(*(self.value(planned, item) for item in value)))
         if kind in _MEDIA or isinstance(value, (ImageRef, VideoRef)):
             return await self._media(planned.label, "video" if kind == "VideoField" else "image", value)
         if kind == "BoardField" or isinstance(value, BoardRef):
@@ -114,12 +108,14 @@ class _Resolver:
     async def board(self, label: str, value: BoardRef | str | Mapping[str, Any]) -> JsonValue:
         if value in ("auto", "none") or isinstance(value, Mapping):
             return value
-        if self._boards is None:
-            self._boards = await self._client.boards.list(include_archived=True)
-        found = find_board(label, value, self._boards, may_lack=self._create_boards)
-        if found is None:
-            found = await self._client.boards.create(str(value))
-            self._boards.append(found)
+        async with self._one_at_a_time:
+            if self._boards is None:
+                self._boards = await self._client.boards.list(include_archived=True)
+            found = find_board(label, value, self._boards, may_lack=self._create_boards)
+            if found is None:
+                found = await self._client.boards.create(str(value))
+                self._boards.append(found)
+                self.preparations.boards.append(found.board_id)
         return {"board_id": found.board_id}
 
     async def _model(self, planned: PlannedInput, value: ModelRef | str | Mapping[str, Any]) -> JsonValue:
@@ -130,10 +126,11 @@ class _Resolver:
                 raise ModelResolutionError(planned.label, f"{value!r} needs resolve_models='auto' to be looked up.")
             return to_json(value, "ModelIdentifierField")
         limits = model_limits(planned)
-        try:
-            found = find_model(planned.label, value, limits, await self._client.models.known())
-        except ModelResolutionError:
-            found = find_model(planned.label, value, limits, await self._client.models.known(fresh=True))
+        async with self._one_at_a_time:
+            try:
+                found = find_model(planned.label, value, limits, await self._client.models.known())
+            except ModelResolutionError:
+                found = find_model(planned.label, value, limits, await self._client.models.sync())
         submodel = value.submodel_type if isinstance(value, ModelRef) else None
         identifier = ModelRef(
             key=found.key, hash=found.hash, name=found.name, base=found.base, type=found.type, submodel_type=submodel
@@ -144,38 +141,39 @@ class _Resolver:
         if isinstance(value, Mapping):
             return value
         if isinstance(value, (ImageRef, VideoRef)):
-            name = await self._existing(label, kind, value.name)
-        elif isinstance(value, str) and not os.path.isfile(value):
-            name = await self._existing(label, kind, value)
+            value = value.name
+        elif not isinstance(value, str) or os.path.isfile(value):
+            async with self._uploading:
+                data, file_name = await asyncio.to_thread(_file_of, label, value)
+                upload = self._upload(label, kind, data, file_name)
+                return {f"{kind}_name": await self._once((kind, hashlib.sha256(data).digest()), upload)}
+        return {f"{kind}_name": await self._once((kind, value), self._existing(label, kind, value))}
+
+    async def _once(self, key: object, question: Coroutine[Any, Any, str]) -> str:
+        if key in self._names:
+            question.close()
         else:
-            data, file_name = await asyncio.to_thread(_file_of, label, value)
-            name = await self._upload(label, kind, data, file_name)
-        return {f"{kind}_name": name}
+            self._names[key] = asyncio.create_task(question)
+        return await self._names[key]
 
     async def _existing(self, label: str, kind: Literal["image", "video"], name: str) -> str:
-        if (kind, name) not in self._checked:
-            try:
-                await (self._client.images.get(name) if kind == "image" else self._client.videos.get(name))
-            except NotFoundError:
-                problem = f"{name!r} is neither a file here nor the name of {_an(kind)} on the server."
-                raise MediaResolutionError(label, problem) from None
-            self._checked.add((kind, name))
+        try:
+            await (self._client.images.get(name) if kind == "image" else self._client.videos.get(name))
+        except NotFoundError:
+            problem = f"{name!r} is neither a file here nor the name of {_an(kind)} on the server."
+            raise MediaResolutionError(label, problem) from None
         return name
 
     async def _upload(self, label: str, kind: Literal["image", "video"], data: bytes, file_name: str) -> str:
-        digest = hashlib.sha256(data).digest()
-        if digest not in self._uploaded:
-            try:
-                if kind == "image":
-                    name = (await self._client.images.upload(data, file_name)).image_name
-                    self.uploads.images.append(name)
-                else:
-                    name = (await self._client.videos.upload(data, file_name)).video_name
-                    self.uploads.videos.append(name)
-            except UnsupportedMediaError:
-                raise MediaResolutionError(label, f"the server cannot read {file_name!r} as {_an(kind)}.") from None
-            self._uploaded[digest] = name
-        return self._uploaded[digest]
+        uploads = self.preparations.uploads
+        try:
+            if kind == "image":
+                uploads.images.append((await self._client.images.upload(data, file_name)).image_name)
+                return uploads.images[-1]
+            uploads.videos.append((await self._client.videos.upload(data, file_name)).video_name)
+            return uploads.videos[-1]
+        except UnsupportedMediaError:
+            raise MediaResolutionError(label, f"the server cannot read {file_name!r} as {_an(kind)}.") from None
 
 
 def _file_of(label: str, value: Any) -> tuple[bytes, str]:

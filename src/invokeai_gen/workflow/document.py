@@ -43,6 +43,8 @@ class InvocationNode:
     """A node that runs on the server, or a batch or generator node that multiplies runs."""
 
     id: str
+    data_id: str
+    """The id that its data repeats: the same in every file that the GUI wrote."""
     type: str
     version: str
     node_pack: str
@@ -69,7 +71,7 @@ class InvocationNode:
             "id": self.id,
             "type": "invocation",
             "data": {
-                "id": self.id,
+                "id": self.data_id,
                 "version": self.version,
                 "nodePack": self.node_pack,
                 "label": self.label,
@@ -252,6 +254,13 @@ class Form:
                     pending.append(child_id)
                 reached.add(child_id)
         return len(reached) == len(self.elements)
+
+    def remove(self, keys: set[str]) -> None:
+        """Take elements out, also out of the containers that hold them."""
+        for key in keys:
+            del self.elements[key]
+        for element in self.elements.values():
+            element.children = [child for child in element.children if child not in keys]
 
     def _hangs_well(self, key: str, element: FormElement) -> bool:
         if element.id == self.root_id:

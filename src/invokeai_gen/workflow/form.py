@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Container
 from typing import Any
 
 from invokeai_gen.schema import FieldType, Schema
@@ -66,8 +67,7 @@ def _from_exposed_fields(workflow: Workflow, schema: Schema) -> Form:
         template = input_template(node, name, schema) if isinstance(node, InvocationNode) else None
         if template is None:
             continue
-        # The GUI invents a random id; ours is the same for the same field, so that output is reproducible.
-        element_id = "node-field-" + hashlib.sha256(f"{node_id}\n{name}".encode("utf-8", "replace")).hexdigest()[:10]
+        element_id = _invented_id(node_id, name, form.elements)
         form.elements[element_id] = FormElement(
             element_id,
             "node-field",
@@ -79,6 +79,14 @@ def _from_exposed_fields(workflow: Workflow, schema: Schema) -> Form:
         )
         root.children.insert(0, element_id)
     return form
+
+
+def _invented_id(node_id: str, name: str, taken: Container[str]) -> str:
+    """The GUI invents a random id; ours is the same for the same field, so that output is reproducible."""
+    seed = f"{node_id}\n{name}"
+    while (element_id := "node-field-" + hashlib.sha256(seed.encode("utf-8", "replace")).hexdigest()[:10]) in taken:
+        seed += "\n"
+    return element_id
 
 
 def _default_settings(kind: FieldType) -> dict[str, Any] | None:

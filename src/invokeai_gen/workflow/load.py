@@ -24,7 +24,7 @@ from invokeai_gen.workflow.edges import validated_edges
 from invokeai_gen.workflow.errors import Warning, WorkflowError
 from invokeai_gen.workflow.form import form_of, parse_form, rename_fields
 from invokeai_gen.workflow.migrate import migrate
-from invokeai_gen.workflow.nodes import update_nodes
+from invokeai_gen.workflow.nodes import drop_uncalled_inputs, update_nodes
 from invokeai_gen.workflow.record import Record, wrong
 from invokeai_gen.workflow.values import ModelVocabulary, parse_value
 
@@ -72,6 +72,10 @@ def load_workflow(data: Any, schema: Schema) -> tuple[Workflow, list[Warning]]:
     update_nodes(workflow, schema, warnings)
     rename_fields(workflow)
     workflow.form = form_of(workflow, schema, warnings)
+    drop_uncalled_inputs(workflow)
+    # On the GUI's canvas a node whose id is taken already turns into a copy of the first.
+    first = workflow.node_by_id()
+    workflow.nodes = [first[node.id] for node in workflow.nodes]
     return workflow, warnings
 
 
@@ -133,6 +137,7 @@ def _parse_invocation(
         raise wrong(data.at("dynamicInputTemplates"), "an object", templates)
     return InvocationNode(
         id=node_id,
+        data_id=data.name("id"),
         type=node_type,
         version=data.version("version"),
         node_pack=pack,

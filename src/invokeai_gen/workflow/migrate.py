@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from invokeai_gen.json_js import UNSET, Unset
 from invokeai_gen.workflow.errors import WorkflowError
 from invokeai_gen.workflow.record import Record, is_version, wrong
+from invokeai_gen.workflow.values import is_integer, is_number, parse_color, parse_named
 
 CURRENT_VERSION: Final = "4.0.0"
 
@@ -154,13 +155,70 @@ def _from_v1(data: Record, node_pack: Callable[[str], str]) -> Record:
 
 
 def _field_from_v1(item: Record) -> dict[str, Any]:
+    """Version 1 is strict: a value that does not suit the field's type spoils the file."""
     old = item.text("type")
     name = _SINGLE_V1.get(old) or _MANY_V1.get(old)
     if name is None:
         raise WorkflowError(f"{item.at('type')}: unknown field type {old!r}")
+    if "value" in item.data and not _suits_v1(old, item.data["value"]):
+        raise wrong(item.at("value"), f"a value for a field of type {old}", item.data["value"])
     is_collection = old == "Collection" or (old in _MANY_V1 and old.endswith("Collection"))
     kind = {"name": name, "isCollection": is_collection, "isCollectionOrScalar": old.endswith("Polymorphic")}
     return {**item.data, "type": kind}
+
+
+def _suits_v1(old: str, value: Any) -> bool:
+    if old in ("Any", "CollectionItem"):
+        return True
+    if old in _SUITS_V1:
+        return _SUITS_V1[old](value)
+    stem = old.removesuffix("Collection").removesuffix("Polymorphic")
+    suits = _SUITS_V1.get(stem, _SUITS_V1.get(stem.lower(), _SUITS_V1.get(stem + "Field", _is_object)))
+    if stem == old or (old.endswith("Polymorphic") and stem in _ONE_VALUE_V1):
+        return suits(value)
+    is_list = isinstance(value, list) and all(map(suits, value))
+    return is_list or (old.endswith("Polymorphic") and suits(value))
+
+
+def _is_object(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_model(value: Any, least: int = 1) -> bool:
+    if not isinstance(value, dict) or value.get("base_model") not in _BASES_V2:
+        return False
+    return isinstance(value.get("model_name"), str) and len(value["model_name"]) >= least
+
+
+def _is_main_model(value: Any) -> bool:
+    return _is_model(value) and value.get("model_type") in ("main", "onnx")
+
+
+_ONE_VALUE_V1: Final = frozenset({"Boolean", "Float", "Image", "Integer", "String"})
+"""Those whose polymorphic fields took one value only."""
+
+_SUITS_V1: Final[Mapping[str, Callable[[Any], bool]]] = {
+    "integer": is_integer,
+    "float": is_number,
+    "string": _is_text,
+    "enum": _is_text,
+    "boolean": lambda value: isinstance(value, bool),
+    "Collection": lambda value: isinstance(value, list),
+    "Scheduler": lambda value: _is_text(value) and value in _SCHEDULERS_V2,
+    "ImageField": lambda value: parse_named(value, "image_name") is not None,
+    "BoardField": lambda value: parse_named(value, "board_id") is not None,
+    "ColorField": lambda value: parse_color(value) is not None,
+    **dict.fromkeys(("MainModelField", "SDXLMainModelField", "SDXLRefinerModelField"), _is_main_model),
+    **dict.fromkeys(
+        ("VaeModelField", "LoRAModelField", "ControlNetModelField", "IPAdapterModelField", "T2IAdapterModelField"),
+        _is_model,
+    ),
+}
+"""What a field of a type could hold; a type that is not here could hold objects."""
 
 
 def _from_v2(data: Record) -> Record:
@@ -189,10 +247,9 @@ def _input_from_v2(item: Record) -> dict[str, Any]:
 
 def _value_from_v2(kind: str, value: Any) -> Any | Unset:
     """Version 2 kept a value only where it suited the field's type."""
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
     fits = {
-        "IntegerField": number and isinstance(value, int),
-        "FloatField": number,
+        "IntegerField": is_integer(value),
+        "FloatField": is_number(value),
         "StringField": isinstance(value, str),
         "EnumField": isinstance(value, str),
         "BooleanField": isinstance(value, bool),
@@ -200,13 +257,15 @@ def _value_from_v2(kind: str, value: Any) -> Any | Unset:
     }
     if kind in fits:
         return value if fits[kind] else UNSET
-    if not isinstance(value, dict):
-        return UNSET
-    if kind in {"ImageField", "BoardField", "ColorField"}:
-        return value  # checked again, by shape, when the current version is read
+    shapes = {
+        "ImageField": parse_named(value, "image_name"),
+        "BoardField": parse_named(value, "board_id"),
+        "ColorField": parse_color(value),
+    }
+    if kind in shapes:
+        return UNSET if shapes[kind] is None else shapes[kind]
     if kind in _MAIN_MODELS_V2 | _MODELS_V2:
-        name, base = value.get("model_name"), value.get("base_model")
-        is_model = isinstance(name, str) and len(name) >= 3 and base in _BASES_V2
+        is_model = _is_model(value, least=3)
         if is_model and (kind in _MODELS_V2 or value.get("model_type") == "main"):
             return value
     return UNSET

@@ -9,6 +9,7 @@ from typing import Any
 from invokeai_gen.json_js import UNSET
 from invokeai_gen.schema import FieldType, InputTemplate, NodeTemplate, Schema
 from invokeai_gen.workflow.document import (
+    CALL_SAVED_WORKFLOW,
     NODES_WITH_EXTRA_INPUTS,
     SAVED_WORKFLOW_INPUT,
     FieldInstance,
@@ -90,6 +91,24 @@ def update_nodes(workflow: Workflow, schema: Schema, warnings: list[Warning]) ->
         for name in node.inputs:
             if node.type not in NODES_WITH_EXTRA_INPUTS and input_template(node, name, schema) is None:
                 warnings.append(Warning(f"node {node.id} of type {node.type} has no input {name}"))
+
+
+def drop_uncalled_inputs(workflow: Workflow) -> None:
+    """A node that calls no workflow has no inputs of a called one: they go, and with them their edges and form fields."""
+    dropped = set()
+    for node in workflow.invocations():
+        called = node.inputs.get("workflow_id")
+        if node.type != CALL_SAVED_WORKFLOW or called is None or called.value:
+            continue
+        for name in [name for name in node.inputs if name.startswith(SAVED_WORKFLOW_INPUT)]:
+            dropped.add((node.id, name))
+            node.inputs.pop(name)
+            node.dynamic_input_templates.pop(name, None)
+    if not dropped:
+        return
+    workflow.edges = [edge for edge in workflow.edges if (edge.target, edge.target_handle) not in dropped]
+    fields = workflow.form.elements.items()
+    workflow.form.remove({key for key, element in fields if (element.node_id, element.field_name) in dropped})
 
 
 def updated_field_name(node: InvocationNode, name: str) -> str:

@@ -46,9 +46,9 @@ def parse_value(value: Any, models: ModelVocabulary, *, keep_extras: bool = Fals
 
 def _parse_list(items: list[Any], models: ModelVocabulary) -> Any | Unset:
     """A list is all numbers, all strings, all images or all LoRAs."""
-    if all(_is_number(item) for item in items) or all(isinstance(item, str) for item in items):
+    if all(is_number(item) for item in items) or all(isinstance(item, str) for item in items):
         return list(items)
-    for parse in (lambda item: _named(item, "image_name"), lambda item: _lora(item, models)):
+    for parse in (lambda item: parse_named(item, "image_name"), lambda item: _lora(item, models)):
         parsed = [parse(item) for item in items]
         if None not in parsed:
             return parsed
@@ -57,15 +57,16 @@ def _parse_list(items: list[Any], models: ModelVocabulary) -> Any | Unset:
 
 def _parse_object(value: dict[str, Any], models: ModelVocabulary) -> Any | Unset:
     for key in ("image_name", "video_name", "board_id", "style_preset_id", "system_prompt_id"):
-        if (named := _named(value, key)) is not None:
+        if (named := parse_named(value, key)) is not None:
             return named
-    for parsed in (_model(value, models), _color(value), *(generator(value) for generator in _GENERATORS)):
+    for parsed in (_model(value, models), parse_color(value), *(generator(value) for generator in _GENERATORS)):
         if parsed is not None:
             return parsed
     return UNSET
 
 
-def _named(value: Any, key: str) -> dict[str, str] | None:
+def parse_named(value: Any, key: str) -> dict[str, str] | None:
+    """An object that names an image, a board and the like under `key`."""
     name = value.get(key) if isinstance(value, dict) else None
     return {key: trim(name)} if isinstance(name, str) and trim(name) else None
 
@@ -87,24 +88,29 @@ def _model(value: Any, models: ModelVocabulary) -> dict[str, Any] | None:
 
 def _lora(value: Any, models: ModelVocabulary) -> dict[str, Any] | None:
     lora = _model(value.get("lora"), models) if isinstance(value, dict) else None
-    if lora is None or not _is_number(value.get("weight")):
+    if lora is None or not is_number(value.get("weight")):
         return None
     return {"lora": lora, "weight": value["weight"]}
 
 
-def _color(value: dict[str, Any]) -> dict[str, int] | None:
+def parse_color(value: Any) -> dict[str, int] | None:
+    """Four channels from 0 to 255."""
+    if not isinstance(value, dict):
+        return None
     channels = {key: value.get(key) for key in "rgba"}
-    if all(isinstance(item, int) and _is_number(item) and 0 <= item <= 255 for item in channels.values()):
+    if all(isinstance(item, int) and is_number(item) and 0 <= item <= 255 for item in channels.values()):
         return {key: int(item) for key, item in channels.items() if item is not None}
     return None
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """A JSON number; a boolean is none."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _is_integer(value: Any) -> bool:
-    return isinstance(value, int) and _is_number(value) and abs(value) <= MAX_SAFE_INTEGER
+def is_integer(value: Any) -> bool:
+    """An integer that JavaScript holds exactly; the GUI takes no other for one."""
+    return isinstance(value, int) and is_number(value) and abs(value) <= MAX_SAFE_INTEGER
 
 
 def _is_text(value: Any) -> bool:
@@ -112,15 +118,15 @@ def _is_text(value: Any) -> bool:
 
 
 def _is_numbers(value: Any) -> bool:
-    return value is None or (isinstance(value, list) and all(_is_number(item) for item in value))
+    return value is None or (isinstance(value, list) and all(is_number(item) for item in value))
 
 
 def _is_optional_integer(value: Any) -> bool:
-    return value is None or _is_integer(value)
+    return value is None or is_integer(value)
 
 
 def _is_count(value: Any) -> bool:
-    return _is_integer(value) and value >= 1
+    return is_integer(value) and value >= 1
 
 
 def _generator(
@@ -148,26 +154,24 @@ def _image_generator(value: dict[str, Any]) -> dict[str, Any] | None:
     kind = "image_generator_images_from_board"
     if value.get("type", kind) != kind or value.get("category", "images") not in ("images", "assets"):
         return None
-    board = {} if "board_id" not in value else _named(value, "board_id")
+    board = {} if "board_id" not in value else parse_named(value, "board_id")
     return None if board is None else {"type": kind} | board | {"category": value.get("category", "images")}
 
 
-_FLOAT_COUNT: Final = {"count": (_is_integer, 10), "values": (_is_numbers, UNSET)}
+_FLOAT_COUNT: Final = {"count": (is_integer, 10), "values": (_is_numbers, UNSET)}
 _DYNAMIC_PROMPT: Final = (_is_text, "a super {cute|ferocious} {dog|cat}")
 
 _GENERATORS: Final = (
     _generator(
-        "float_generator_arithmetic_sequence", {"start": (_is_number, 0), "step": (_is_number, 0.1), **_FLOAT_COUNT}
+        "float_generator_arithmetic_sequence", {"start": (is_number, 0), "step": (is_number, 0.1), **_FLOAT_COUNT}
     ),
-    _generator(
-        "float_generator_linear_distribution", {"start": (_is_number, 0), "end": (_is_number, 1), **_FLOAT_COUNT}
-    ),
+    _generator("float_generator_linear_distribution", {"start": (is_number, 0), "end": (is_number, 1), **_FLOAT_COUNT}),
     _generator(
         "float_generator_random_distribution_uniform",
         {
-            "min": (_is_number, 0),
-            "max": (_is_number, 1),
-            "count": (_is_integer, 10),
+            "min": (is_number, 0),
+            "max": (is_number, 1),
+            "count": (is_integer, 10),
             "seed": (_is_optional_integer, UNSET),
             "values": (_is_numbers, UNSET),
         },
@@ -182,18 +186,18 @@ _GENERATORS: Final = (
     ),
     _generator(
         "integer_generator_arithmetic_sequence",
-        {"start": (_is_integer, 0), "step": (_is_integer, 1), "count": (_is_integer, 10)},
+        {"start": (is_integer, 0), "step": (is_integer, 1), "count": (is_integer, 10)},
     ),
     _generator(
         "integer_generator_linear_distribution",
-        {"start": (_is_integer, 0), "end": (_is_integer, 10), "count": (_is_integer, 10)},
+        {"start": (is_integer, 0), "end": (is_integer, 10), "count": (is_integer, 10)},
     ),
     _generator(
         "integer_generator_random_distribution_uniform",
         {
-            "min": (_is_integer, 0),
-            "max": (_is_integer, 10),
-            "count": (_is_integer, 10),
+            "min": (is_integer, 0),
+            "max": (is_integer, 10),
+            "count": (is_integer, 10),
             "seed": (_is_optional_integer, UNSET),
         },
     ),

@@ -1,0 +1,121 @@
+"""Deleting what a run has put on the server: its uploads, its results, the boards made for it. Never anything else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+
+from invokeai_gen.runtime.crowd import each
+from invokeai_gen.runtime.results import media_names
+from invokeai_gen.server.errors import NotFoundError, StatusError
+from invokeai_gen.server.records import Image, QueueItem, Removal, Video
+
+if TYPE_CHECKING:
+    from invokeai_gen.server.client import AsyncInvokeAIClient
+
+CleanupTarget: TypeAlias = Literal["inputs", "outputs", "boards", "queue_items"]
+QUESTIONS_AT_ONCE: Final = 8
+
+
+@dataclass(slots=True)
+class Uploads:
+    """What a run has uploaded as its inputs, and has not deleted again."""
+
+    images: list[str] = field(default_factory=list)
+    videos: list[str] = field(default_factory=list)
+
+    async def remove(self, client: AsyncInvokeAIClient) -> Removal:
+        """Deletes all of it."""
+        removal = await client.images.delete(self.images) + await client.videos.delete(self.videos)
+        self.images = [name for name in self.images if name in removal.failed]
+        self.videos = [name for name in self.videos if name in removal.failed]
+        return removal
+
+
+@dataclass(slots=True)
+class Preparations:
+    """What had to be made on the server before a run could begin."""
+
+    uploads: Uploads = field(default_factory=Uploads)
+    boards: list[str] = field(default_factory=list)
+    """Ids of the boards that were made because none had their name."""
+
+    async def undo(self, client: AsyncInvokeAIClient) -> Removal:
+        """Deletes all of it, for a run that does not come about."""
+        return await self.uploads.remove(client) + await remove_boards(client, self, ())
+
+
+async def remove_outputs(
+    client: AsyncInvokeAIClient, items: Iterable[QueueItem], *, delete_images: bool, delete_from_board: bool
+) -> Removal:
+    """Deletes the images and videos that these items made, or only takes the images off their boards."""
+    items = list(items)
+    sessions = {item.session_id for item in items}
+    media = made_media(items)
+
+    async def ask(name: str) -> Image | Video:
+        return await (client.images if media[name] == "image_name" else client.videos).get(name)
+
+    answers = await each(ask, media, at_once=QUESTIONS_AT_ONCE)
+    kept: dict[str, str] = {}
+    failed: dict[str, str] = {}
+    ours: dict[str, list[str]] = {"image_name": [], "video_name": []}
+    for name, answer in zip(media, answers, strict=True):
+        if isinstance(answer, StatusError):
+            failed[name] = "not on the server" if isinstance(answer, NotFoundError) else str(answer)
+        elif isinstance(answer, Exception):
+            raise answer
+        elif (reason := reason_to_keep(answer, sessions)) is not None:
+            kept[name] = reason
+        else:
+            ours[media[name]].append(name)
+    removal = Removal(failed=failed, kept=kept)
+    images, videos = ours.values()
+    if delete_images:
+        return removal + await client.images.delete(images) + await client.videos.delete(videos)
+    if delete_from_board and images:
+        await client.images.move(images, None)
+    where = "taken off its board" if delete_from_board else "was not to be deleted"
+    return removal + Removal(kept=dict.fromkeys(images, where) | dict.fromkeys(videos, "was not to be deleted"))
+
+
+async def remove_boards(
+    client: AsyncInvokeAIClient, preparations: Preparations, items: Iterable[QueueItem]
+) -> Removal:
+    """Deletes the boards that were made for a run, unless someone else has put something on them since.
+
+    Images of the run itself that are still there stay, on no board.
+    """
+    own = {*made_media(items), *preparations.uploads.images}
+    removal = Removal()
+    for board_id in [*preparations.boards]:
+        try:
+            others = set(await client.boards.image_names(board_id)) - own
+            if others:
+                removal += Removal(kept={board_id: f"holds {len(others)} images that this run did not make"})
+                continue
+            await client.boards.delete(board_id)
+            removal += Removal(deleted=(board_id,))
+        except NotFoundError:
+            removal += Removal(failed={board_id: "not on the server"})
+        except StatusError as error:
+            removal += Removal(failed={board_id: str(error)})
+            continue
+        preparations.boards.remove(board_id)
+    return removal
+
+
+def made_media(items: Iterable[QueueItem]) -> Mapping[str, str]:
+    """Every image and video in the results of these items, with its kind (`image_name` or `video_name`)."""
+    return {name: kind for item in items for kind, name in media_names(item.session.get("results") or {})}
+
+
+def reason_to_keep(media: Image | Video, sessions: Iterable[str]) -> str | None:
+    """Why a result is not to be deleted; `None` where nothing speaks against it.
+
+    What the server's node cache hands out again has the session that made it first; an upload has none.
+    """
+    if media.session_id not in sessions:
+        return "not made by this run"
+    return "starred" if media.starred else None
