@@ -10,7 +10,10 @@ from invokeai_gen.runtime import (
     ImageOutput,
     Input,
     LatentsOutput,
+    LoRA,
     ModelInput,
+    VideoInput,
+    VideoOutput,
     Workflow,
     WorkflowOutputs,
     WorkflowParams,
@@ -18,6 +21,8 @@ from invokeai_gen.runtime import (
 )
 from invokeai_gen.runtime.plan import (
     UNSET,
+    Constraints,
+    FieldLimits,
     ModelLimits,
     PlanBatch,
     PlanEdge,
@@ -284,3 +289,155 @@ def text_to_image() -> Workflow[TextToImageParams, TextToImageOutputs]:
         ],
     )  # fmt: skip
     return Workflow(made, params=TextToImageParams, outputs=TextToImageOutputs)
+
+
+@params
+class PromptsParams(WorkflowParams):
+    prompts: Annotated[dict[str, Any], Input(0, node="generator", field="generator", label="Prompts")]
+
+
+class PromptsOutputs(WorkflowOutputs):
+    prompt: str
+
+
+def prompts() -> Workflow[PromptsParams, PromptsOutputs]:
+    """A string_generator → string_batch → string."""
+    made = plan(
+        "Prompts",
+        [
+            node("generator", "string_generator", generator={}),
+            node("batch", "string_batch", strings=[], batch_group_id="None"),
+            node("text", "string", "Text", value="", use_cache=False),
+        ],
+        [],
+        [form_field(0, "Prompts", "generator", "string_generator", "generator", "StringGeneratorField", {})],
+        [
+            PlannedOutput(node_id="text", node_type="string", node_label="", node_title="Text", output_type="string_output",
+                          output_fields={"value": "StringField"}, role="result", name="prompt"),
+        ],
+        [PlanBatch("batch", "strings", (("text", "value"),), "generator", (FieldLimits(field_type="StringField"),))],
+    )  # fmt: skip
+    return Workflow(made, params=PromptsParams, outputs=PromptsOutputs)
+
+
+@params
+class BoardImagesParams(WorkflowParams):
+    images: Annotated[dict[str, Any], Input(0, node="generator", field="generator", label="Images")]
+
+
+def board_images() -> Workflow[BoardImagesParams, ResizeOutputs]:
+    """An image_generator → image_batch → img_resize."""
+    made = plan(
+        "Images of a board",
+        [
+            node("generator", "image_generator", generator={}),
+            node("batch", "image_batch", images=[], batch_group_id="None"),
+            node("resize", "img_resize", "Shrink", image=UNSET, width=8, height=8, final=True, use_cache=False),
+        ],
+        [],
+        [form_field(0, "Images", "generator", "image_generator", "generator", "ImageGeneratorField", {})],
+        [image_output("resize", "img_resize", "small", "result")],
+        [PlanBatch("batch", "images", (("resize", "image"),), "generator", (FieldLimits(field_type="ImageField"),))],
+    )
+    return Workflow(made, params=BoardImagesParams, outputs=ResizeOutputs)
+
+
+@params
+class CutParams(WorkflowParams):
+    video: Annotated[VideoInput, Input(0, node="cut", field="video", label="Video")]
+    last_frame: Annotated[int, Input(1, node="cut", field="end_frame", label="Last Frame")] = 3
+
+
+class CutOutputs(WorkflowOutputs):
+    part: VideoOutput
+
+
+def cut() -> Workflow[CutParams, CutOutputs]:
+    """extract_video_range of a video that is given."""
+    made = plan(
+        "Cut",
+        [node("cut", "extract_video_range", "Cut", video=UNSET, start_frame=0, end_frame=3, fps=0, board="none",
+              final=True, use_cache=False)],
+        [],
+        [
+            form_field(0, "Video", "cut", "extract_video_range", "video", "VideoField", UNSET, required=True),
+            form_field(1, "Last Frame", "cut", "extract_video_range", "end_frame", "IntegerField", 3),
+        ],
+        [
+            PlannedOutput(node_id="cut", node_type="extract_video_range", node_label="", node_title="Cut",
+                          output_type="video_output",
+                          output_fields={"video": "VideoField", "width": "IntegerField", "height": "IntegerField"},
+                          role="result", name="part"),
+        ],
+    )  # fmt: skip
+    return Workflow(made, params=CutParams, outputs=CutOutputs)
+
+
+@params
+class LorasParams(WorkflowParams):
+    loras: Annotated[LoRA | list[LoRA], Input(0, node="loras", field="loras", label="LoRAs")]
+    model: Annotated[ModelInput, Input(1, node="loader", field="model", label="Model")] = "tiny-sd15"
+
+
+def loras() -> Workflow[LorasParams, WorkflowOutputs]:
+    """main_model_loader → lora_collection_loader."""
+    made = plan(
+        "LoRAs",
+        [
+            node("loader", "main_model_loader", model=UNSET),
+            node("loras", "lora_collection_loader", loras=UNSET, unet=..., clip=..., use_cache=False),
+        ],
+        [("loader", "unet", "loras", "unet"), ("loader", "clip", "loras", "clip")],
+        [
+            form_field(0, "LoRAs", "loras", "lora_collection_loader", "loras", "LoRAField", UNSET,
+                       cardinality="SINGLE_OR_COLLECTION", models=ModelLimits(base=("sd-1",), type=("lora",))),
+            form_field(1, "Model", "loader", "main_model_loader", "model", "ModelIdentifierField", UNSET, required=True,
+                       models=ModelLimits(base=("sd-1",), type=("main",))),
+        ],
+        [],
+    )  # fmt: skip
+    return Workflow(made, params=LorasParams, outputs=WorkflowOutputs)
+
+
+@params
+class ShrinkAllParams(WorkflowParams):
+    pictures: Annotated[list[ImageInput], Input(0, node="batch", field="images", label="Pictures")]
+
+
+def shrink_all() -> Workflow[ShrinkAllParams, ResizeOutputs]:
+    """An image_batch → img_resize."""
+    made = plan(
+        "Shrink all",
+        [
+            node("batch", "image_batch", images=[], batch_group_id="None"),
+            node("resize", "img_resize", "Shrink", image=UNSET, width=8, height=8, final=True, use_cache=False),
+        ],
+        [],
+        [form_field(0, "Pictures", "batch", "image_batch", "images", "ImageField", [], cardinality="COLLECTION")],
+        [image_output("resize", "img_resize", "small", "result")],
+        [PlanBatch("batch", "images", (("resize", "image"),))],
+    )
+    return Workflow(made, params=ShrinkAllParams, outputs=ResizeOutputs)
+
+
+def noises() -> Workflow[BatchParams, WorkflowOutputs]:
+    """A batch of integers that feeds the width of a noise, which must be a multiple of 8."""
+    made = plan(
+        "Noises",
+        [
+            node("batch", "integer_batch", integers=[], batch_group_id="None"),
+            node("noise", "noise", "Noise", seed=0, width=64, height=64, use_cpu=True),
+        ],
+        [],
+        [form_field(0, "Widths", "batch", "integer_batch", "integers", "IntegerField", [], cardinality="COLLECTION")],
+        [],
+        [
+            PlanBatch(
+                "batch",
+                "integers",
+                (("noise", "width"),),
+                target_limits=(FieldLimits(field_type="IntegerField", constraints=Constraints(gt=0, multiple_of=8)),),
+            )
+        ],
+    )
+    return Workflow(made, params=BatchParams, outputs=WorkflowOutputs)

@@ -1,4 +1,4 @@
-"""What a run leaves on the server: saved, converted, given to the next run, and cleaned up."""
+"""What a run leaves on the server: saved, converted, and given to the next run."""
 
 import asyncio
 import json
@@ -14,9 +14,7 @@ from invokeai_gen.runtime import BoardRef, ImageRef, InvokeAIClient
 from invokeai_gen.server.errors import (
     BoardResolutionError,
     DownloadError,
-    JobFailedError,
     MediaResolutionError,
-    NotFoundError,
 )
 from tests import plans
 
@@ -73,7 +71,7 @@ def test_handles_work_on_any_event_loop(out: plans.PictureOutputs, tmp_path: Pat
 
 def test_all_outputs_are_downloaded_under_their_names(client: InvokeAIClient, tmp_path: Path) -> None:
     outputs = plans.iterated().run(plans.NoParams(), client=client, timeout=TIME)
-    saved = outputs.download(tmp_path, metadata=True)
+    saved = outputs.download_outputs(tmp_path, include_metadata=True)
     names = [f"{name}-00{n}.png" for name in ("each", "all_of_them") for n in range(4)]
     assert [path.name for path in saved] == names
     assert [width_of(path) for path in saved[:4]] == [16, 24, 32, 40]
@@ -87,7 +85,7 @@ def test_a_download_goes_on_where_it_stopped_and_tells_what_is_missing(client: I
     gone = outputs.each[1].name
     client.images.delete([gone])
     with pytest.raises(DownloadError, match="2 of 8 outputs were not saved") as caught:
-        outputs.download(tmp_path, skip_existing=True)
+        outputs.download_outputs(tmp_path, skip_existing=True)
     collected = [image.name for image in outputs.all_of_them].index(gone)
     assert set(caught.value.failed) == {"each-001.png", f"all_of_them-00{collected}.png"}
     assert len(caught.value.saved) == 6
@@ -112,20 +110,6 @@ def test_an_image_may_come_from_anywhere(client: InvokeAIClient, out: plans.Pict
         result.cleanup_inputs()
 
 
-def test_what_was_uploaded_is_deleted_again_and_nothing_else(client: InvokeAIClient, out: plans.PictureOutputs) -> None:
-    result = plans.resize().run(plans.ResizeParams(picture=png("green")), client=client, timeout=TIME)
-    (uploaded,) = result._uploads.images
-    assert client.images.get(uploaded).image_category == "user"
-    assert result.cleanup_inputs().deleted == (uploaded,)
-    assert result.cleanup_inputs().deleted == ()
-    with pytest.raises(NotFoundError):
-        client.images.get(uploaded)
-
-    given = plans.resize().run(plans.ResizeParams(picture=out.picture), client=client, timeout=TIME)
-    assert given.cleanup_inputs().deleted == ()
-    assert client.images.get(out.picture.name)
-
-
 def test_an_input_that_is_no_image_is_told_by_its_label(client: InvokeAIClient, tmp_path: Path) -> None:
     path = tmp_path / "note.png"
     path.write_text("not an image")
@@ -133,39 +117,6 @@ def test_an_input_that_is_no_image_is_told_by_its_label(client: InvokeAIClient, 
         plans.resize().run(plans.ResizeParams(picture=path), client=client)
     with pytest.raises(MediaResolutionError, match="'Picture': .* cannot be read: No such file"):
         plans.resize().run(plans.ResizeParams(picture=tmp_path / "absent.png"), client=client)
-
-
-def test_outputs_of_this_run_are_deleted_and_those_of_others_kept(client: InvokeAIClient) -> None:
-    cached = plans.picture(use_cache=True)
-    first = cached.run(plans.PictureParams(width=104), client=client, timeout=TIME)
-    second = cached.run(plans.PictureParams(width=104), client=client, timeout=TIME)
-    assert second.blurred.name == first.blurred.name, "the server's node cache handed it out again"
-    removal = second.cleanup_outputs()
-    assert removal.deleted == (second.picture.name,)
-    assert removal.kept[first.blurred.name] == "not made by this run"
-    assert removal.failed == {}
-    client.images.star([first.picture.name])
-    removal = first.cleanup_outputs()
-    assert removal.kept == {first.picture.name: "starred"}
-    assert first.blurred.name in removal.deleted
-    client.images.delete([first.picture.name])
-
-
-def test_a_policy_cleans_up_after_success_and_failure(client: InvokeAIClient) -> None:
-    done = plans.resize().run(
-        plans.ResizeParams(picture=png("red")), client=client, timeout=TIME, cleanup=("inputs", "queue_items")
-    )
-    assert done.cleanup is not None
-    assert str(done.item_id) in done.cleanup.deleted
-    assert len(done.cleanup.deleted) == 2
-    assert done.small.pil().size == (32, 32), "the output itself stays"
-    with pytest.raises(NotFoundError):
-        client.queue.get(done.item_id)
-    with pytest.raises(JobFailedError) as caught:
-        plans.picture().run(plans.PictureParams(width=-8), client=client, timeout=TIME, cleanup=("queue_items",))
-    assert caught.value.item_id is not None
-    with pytest.raises(NotFoundError):
-        client.queue.get(caught.value.item_id)
 
 
 def test_an_image_goes_to_the_board_that_was_named(client: InvokeAIClient) -> None:

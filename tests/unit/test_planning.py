@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from invokeai_gen.runtime.plan import Constraints
+import json
+
+import pytest
+
+from invokeai_gen.runtime.batch import check_items
+from invokeai_gen.runtime.plan import Constraints, WorkflowPlan
+from invokeai_gen.runtime.problems import ParamsError
 from invokeai_gen.schema import Schema
 from tests.unit.workflow_builder import Builder
 
@@ -64,3 +70,17 @@ def test_a_node_behind_an_iterate_gives_a_list_until_a_collect(schema: Schema) -
     outputs = {item.node_id: item.result_type for item in builder.compile().plan.outputs}
     assert outputs["t"] == "list[int]"
     assert outputs["l"] == "NodeResult"
+
+
+def test_a_batch_knows_what_the_fields_it_feeds_accept(schema: Schema) -> None:
+    builder = Builder(schema).node("b", "integer_batch", integers=[64, 128]).node("n", "noise").node("s", "string")
+    builder.edge("b.value", "n.width").edge("b.value", "s.value")
+    plan = builder.compile().plan
+    (batch,) = plan.batches
+    assert batch.targets == (("n", "width"), ("s", "value"))
+    width, text = batch.target_limits
+    assert (width.field_type, width.constraints.multiple_of, text.field_type) == ("IntegerField", 8, "StringField")
+    assert WorkflowPlan.from_dict(json.loads(plan.to_json())) == plan
+    check_items(plan, {"b": [64, 128]})
+    with pytest.raises(ParamsError, match=r"item 1 is 7, but what goes into 'Create Latent Noise' \(width\) should be"):
+        check_items(plan, {"b": [64, 7]})

@@ -1,12 +1,17 @@
 """Which model and which board a name means."""
 
+import asyncio
+
+import httpx
 import pytest
 
 from invokeai_gen.runtime.plan import ModelLimits
-from invokeai_gen.runtime.resolve import find_board, find_model
+from invokeai_gen.runtime.resolve import UPLOADS_AT_ONCE, find_board, find_model, resolve
 from invokeai_gen.runtime.values import BoardRef, ModelRef
+from invokeai_gen.server import AsyncInvokeAIClient
 from invokeai_gen.server.errors import BoardResolutionError, ModelResolutionError
 from invokeai_gen.server.records import Board, Model
+from tests import plans
 
 SD1 = Model(key="k1", hash="h1", name="dream", base="sd-1", type="main")
 SDXL = Model(key="k2", hash="h2", name="dream", base="sdxl", type="main")
@@ -85,3 +90,21 @@ def test_a_name_that_no_board_has_is_told_with_the_closest() -> None:
 def test_an_id_is_never_taken_for_a_name_that_could_be_made() -> None:
     with pytest.raises(BoardResolutionError):
         find_board("Output Board", BoardRef("9"), BOARDS, may_lack=True)
+
+
+def test_many_files_are_uploaded_a_few_at_a_time() -> None:
+    running, most = 0, 0
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.01)
+        running -= 1
+        return httpx.Response(201, json={"image_name": f"{most}.png", "width": 1, "height": 1})
+
+    client = AsyncInvokeAIClient("http://server", http_backend=httpx.MockTransport(answer))
+    pictures = [str(number).encode() for number in range(20)]
+    _, made = asyncio.run(resolve(plans.shrink_all().plan, {("batch", "images"): pictures}, client))
+    assert len(made.uploads.images) == 20
+    assert most == UPLOADS_AT_ONCE

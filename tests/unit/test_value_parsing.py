@@ -52,6 +52,10 @@ FLOAT_GENERATOR = {"type": "float_generator_arithmetic_sequence", "start": 0, "s
             {"type": "image_generator_images_from_board"},
             {"type": "image_generator_images_from_board", "category": "images"},
         ),
+        (
+            {"type": "image_generator_images_from_board", "board_id": " b ", "category": "assets"},
+            {"type": "image_generator_images_from_board", "board_id": "b", "category": "assets"},
+        ),
         ({"type": "unheard-of"}, UNSET),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any, Final
@@ -15,9 +16,10 @@ from invokeai_gen.errors import InvokeAIGenError
 
 EXIT_CODES: Final = """\b
 Exit codes:
-  0  done
-  1  a mistake in a file or on a server, told in one line or one line per reason
-  2  wrong usage of the command
+  0  done; nothing stale, nothing different, nothing missing
+  1  a mistake in a file or on a server, told in one line per reason;
+     for check: stale, for diff: different, for doctor: something is missing
+  2  wrong usage of the command; for check and diff: the question cannot be answered
   130  interrupted with Ctrl-C
 """
 
@@ -25,16 +27,26 @@ EXAMPLES: Final = """\b
 Examples:
   invokeai-gen inspect portrait.json             what can be set, what comes out
   invokeai-gen generate workflows -o generated   one typed module per workflow
+  invokeai-gen init && invokeai-gen generate     the same, remembered in pyproject.toml
+  invokeai-gen watch                             again whenever a workflow changes
   invokeai-gen payload portrait.json --set 0="a fox in the snow"
-  invokeai-gen pull --server http://localhost:9090
+  invokeai-gen doctor --server http://localhost:9090
+  eval "$(invokeai-gen completion bash)"         completion in this shell
 """
 
 _COMMANDS: Final = {
+    "init": "Write [tool.invokeai-gen] into pyproject.toml.",
+    "pull": "Save the node types of a running server.",
+    "inspect": "Show the inputs and outputs of a workflow, or its graph.",
     "generate": "Write one typed Python module for each workflow.",
     "check": "Tell whether generated modules are what `generate` would write now.",
-    "inspect": "Show the inputs and outputs of a workflow.",
+    "diff": "Show what callers would notice between two workflows.",
+    "watch": "Generate whenever a workflow changes.",
     "payload": "Print the request that would submit a workflow.",
-    "pull": "Save the node types of a running server.",
+    "doctor": "Tell whether a server can run generated modules.",
+    "workflows": "The server's library: list, pull, push, rm.",
+    "models": "Write the server's models and boards as Python constants.",
+    "completion": "Print the completion script of a shell.",
 }
 
 
@@ -85,3 +97,7 @@ def main(args: Sequence[str] | None = None) -> Any:
         from invokeai_gen.cli.terminal import fail
 
         fail(error)
+    except BrokenPipeError:
+        # Whoever reads our output has seen enough (`| head`); nothing more may be flushed into it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

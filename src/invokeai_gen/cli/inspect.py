@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -17,34 +17,45 @@ if TYPE_CHECKING:
     from invokeai_gen.runtime.plan import PlannedInput, PlannedOutput, WorkflowPlan
 
 
-@click.command("inspect", short_help="Show the inputs and outputs of a workflow.")
+@click.command("inspect", short_help="Show the inputs and outputs of a workflow, or its graph.")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs instead of tables.")
+@click.option("--graph", type=click.Choice(["mermaid", "svg"]), help="Print the graph instead: text, or a picture.")
 @schema_options
-def command(file: Path, as_json: bool, openapi: Path | None, server: str | None) -> None:
+def command(
+    file: Path, as_json: bool, graph: Literal["mermaid", "svg"] | None, openapi: Path | None, server: str | None
+) -> None:
     """Show what can be set in a workflow and what comes out, with the names that its module would have.
 
     \b
     Examples:
       invokeai-gen inspect portrait.json
       invokeai-gen inspect portrait.json --json | jq '.inputs[].name'
+      invokeai-gen inspect portrait.json --graph svg > portrait.svg
     """
     import json
 
-    from invokeai_gen.cli.sources import open_schema
+    from invokeai_gen.cli.settings import find_settings
+    from invokeai_gen.cli.sources import compile_file, open_schema
     from invokeai_gen.cli.terminal import fail, tell
-    from invokeai_gen.codegen.names import assign_names
-    from invokeai_gen.plan import NotReadyError, compile_workflow
-    from invokeai_gen.workflow import WorkflowError, read_workflow_file
+    from invokeai_gen.codegen import assign_names
+    from invokeai_gen.plan import NotReadyError
+    from invokeai_gen.workflow import WorkflowError
 
-    schema = open_schema(openapi, server)
+    if as_json and graph:
+        raise click.UsageError("--json and --graph exclude each other")
+    schema = open_schema(openapi, server, find_settings())
     try:
-        compiled = compile_workflow(read_workflow_file(file), schema)
+        compiled, warnings = compile_file(file, schema)
     except (WorkflowError, NotReadyError) as error:
         fail(error, source=str(file))
-    tell("warning", map(str, compiled.warnings), source=str(file))
-    plan = assign_names(compiled.plan)
-    if as_json:
+    tell("warning", warnings, source=str(file))
+    plan = assign_names(compiled)
+    if graph is not None:
+        from invokeai_gen.cli.graph import graph_of, mermaid, svg
+
+        click.echo((mermaid if graph == "mermaid" else svg)(graph_of(plan)), nl=False)
+    elif as_json:
         click.echo(json.dumps(_as_json(plan), ensure_ascii=False, indent=2))
     else:
         _print_tables(plan)

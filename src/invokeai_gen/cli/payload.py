@@ -55,6 +55,7 @@ def command(
     import json
 
     from invokeai_gen.cli.assignments import read_assignments
+    from invokeai_gen.cli.settings import find_settings
     from invokeai_gen.cli.sources import open_schema
     from invokeai_gen.cli.terminal import fail, tell
     from invokeai_gen.codegen.names import assign_names
@@ -66,7 +67,7 @@ def command(
     from invokeai_gen.workflow import WorkflowError, read_workflow_file
 
     source = str(file)
-    schema = open_schema(openapi, server)
+    schema = open_schema(openapi, server, find_settings())
     try:
         compiled = compile_workflow(read_workflow_file(file), schema, validate=False)
         plan = assign_names(compiled.plan)

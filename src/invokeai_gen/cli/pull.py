@@ -6,18 +6,18 @@ from pathlib import Path
 
 import click
 
+from invokeai_gen.cli.sources import server_option
+
 
 @click.command("pull", short_help="Save the node types of a running server.")
-@click.option("--server", metavar="URL", help="Default: INVOKEAI_URL, else http://localhost:9090.")
+@server_option
 @click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
-    default=Path("openapi.json"),
-    show_default=True,
-    help="File to write.",
+    help="File to write. Default: `openapi` of pyproject.toml, else openapi.json.",
 )
-def command(server: str | None, output: Path) -> None:
+def command(server: str | None, output: Path | None) -> None:
     """Save a running server's openapi.json, with the server's version in it, for use with --openapi.
 
     Do this once for a server with custom nodes, or of another version than the snapshot that ships.
@@ -28,11 +28,15 @@ def command(server: str | None, output: Path) -> None:
     """
     import json
 
-    from invokeai_gen.cli.sources import fetch_openapi
-    from invokeai_gen.codegen.folder import write_text
+    from invokeai_gen.cli.files import save_text
+    from invokeai_gen.cli.settings import find_settings
+    from invokeai_gen.cli.sources import fetch_openapi, open_client
     from invokeai_gen.schema import Schema
 
-    document = fetch_openapi(server)
-    schema = Schema(document, source=server or "the server")
-    write_text(output, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    settings = find_settings()
+    output = output or settings.openapi_path or Path("openapi.json")
+    with open_client(server, settings) as client:
+        document = fetch_openapi(client)
+        schema = Schema(document, source=client.url)
+    save_text(output, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
     click.echo(f"{output}: InvokeAI {schema.version}, {len(list(schema.node_types))} node types")

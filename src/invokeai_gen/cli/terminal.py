@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import os
 import sys
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import NoReturn
 
 import click
@@ -47,4 +50,25 @@ def tell(kind: str, lines: Iterable[str], *, source: str = "") -> None:
     prefix = f"{kind}: {source}: " if source else f"{kind}: "
     color = {"error": "red", "warning": "yellow"}.get(kind)
     for line in lines:
-        click.echo(click.style(printable(prefix), fg=color) + one_line(line), err=True)
+        click.echo(click.style(printable(prefix), fg=color) + one_line(line), err=True, color=wants_color())
+
+
+def wants_color() -> bool | None:
+    """`False` where the user set NO_COLOR; `None` leaves it to whether the stream is a terminal."""
+    return False if os.environ.get("NO_COLOR") else None
+
+
+@contextlib.contextmanager
+def progress(title: str, total: int, *, quiet: bool = False) -> Iterator[Callable[[str], None]]:
+    """Shows how far long work has come, on a terminal only. Call what it gives with the name of each next step."""
+    if quiet or total < 5 or not sys.stderr.isatty():
+        yield lambda step: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[step]}", markup=False))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=total, step="")
+        done = itertools.count()
+        yield lambda step: bar.update(task, completed=next(done), step=one_line(step))

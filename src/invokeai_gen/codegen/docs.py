@@ -11,18 +11,11 @@ from invokeai_gen.codegen.literals import literal, one_line
 from invokeai_gen.runtime import field_values
 from invokeai_gen.runtime.field_values import Choice, Limited, ListOf, OneOf, Shape
 from invokeai_gen.runtime.plan import UNSET, PlannedInput, PlannedOutput, WorkflowPlan
+from invokeai_gen.runtime.problems import range_text
 
 WIDTH: Final = 110
 _MAX_DEFAULT: Final = 40
 _MAX_CHOICES: Final = 12
-
-_MEANINGS: Final = {
-    "ge": "{} or more",
-    "gt": "more than {}",
-    "le": "at most {}",
-    "lt": "less than {}",
-    "multiple_of": "in steps of {}",
-}
 
 
 def input_doc(planned: PlannedInput) -> str:
@@ -171,7 +164,7 @@ def allowed(planned: PlannedInput) -> Iterable[str]:
             elif any(name.endswith("_length") for name, _ in part.limits):
                 yield _sizes(dict(part.limits), "character")
             else:
-                yield _range(dict(part.limits))
+                yield range_text(part.limits)
         elif isinstance(part, Choice):
             yield _choices(part, planned)
     limits = field_values.model_limits(planned)
@@ -201,15 +194,6 @@ def _parts(shape: Shape) -> Iterable[Shape]:
             yield from _parts(inner)
         case _:
             return
-
-
-def _range(limits: dict[str, float]) -> str:
-    if "ge" in limits and "le" in limits:
-        words = [f"{limits.pop('ge'):g} to {limits.pop('le'):g}".replace("e+", "e")]
-    else:
-        words = []
-    words += [_MEANINGS[name].format(repr(value)) for name, value in limits.items()]
-    return ", ".join(words)
 
 
 def _sizes(limits: dict[str, float], noun: str) -> str:

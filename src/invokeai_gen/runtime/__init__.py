@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 from invokeai_gen.runtime.params import Input, WorkflowParams, params
 
 if TYPE_CHECKING:
-    from invokeai_gen.runtime.job import AsyncJob, Job, StreamedOutput
+    from invokeai_gen.runtime.async_job import AsyncJob, StreamedOutput
+    from invokeai_gen.runtime.job import Job
     from invokeai_gen.runtime.media import ConditioningOutput, ImageOutput, LatentsOutput, VideoOutput
     from invokeai_gen.runtime.outputs import WorkflowOutputs
     from invokeai_gen.runtime.problems import ParamsError
@@ -46,7 +47,8 @@ if TYPE_CHECKING:
     )
 
 _HOMES: Final = {
-    "invokeai_gen.runtime.job": ("AsyncJob", "Job", "StreamedOutput"),
+    "invokeai_gen.runtime.async_job": ("AsyncJob", "StreamedOutput"),
+    "invokeai_gen.runtime.job": ("Job",),
     "invokeai_gen.runtime.media": ("ConditioningOutput", "ImageOutput", "LatentsOutput", "VideoOutput"),
     "invokeai_gen.runtime.outputs": ("WorkflowOutputs",),
     "invokeai_gen.runtime.problems": ("ParamsError",),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
 
 from invokeai_gen.runtime.crowd import each
 from invokeai_gen.runtime.results import media_names
@@ -16,6 +16,15 @@ if TYPE_CHECKING:
 
 CleanupTarget: TypeAlias = Literal["inputs", "outputs", "boards", "queue_items"]
 QUESTIONS_AT_ONCE: Final = 8
+
+
+def cleanup_targets(given: Iterable[CleanupTarget]) -> frozenset[CleanupTarget]:
+    """The targets themselves. Raises `ValueError` for anything else, such as a text in place of a tuple."""
+    known = get_args(CleanupTarget)
+    unknown = [repr(given)] if isinstance(given, str) else [repr(name) for name in given if name not in known]
+    if unknown:
+        raise ValueError(f"cleanup takes a tuple of {', '.join(map(repr, known))}, not {', '.join(unknown)}")
+    return frozenset(given)
 
 
 @dataclass(slots=True)
@@ -80,9 +89,7 @@ async def remove_outputs(
     return removal + Removal(kept=dict.fromkeys(images, where) | dict.fromkeys(videos, "was not to be deleted"))
 
 
-async def remove_boards(
-    client: AsyncInvokeAIClient, preparations: Preparations, items: Iterable[QueueItem]
-) -> Removal:
+async def remove_boards(client: AsyncInvokeAIClient, preparations: Preparations, items: Iterable[QueueItem]) -> Removal:
     """Deletes the boards that were made for a run, unless someone else has put something on them since.
 
     Images of the run itself that are still there stay, on no board.
@@ -96,13 +103,12 @@ async def remove_boards(
                 removal += Removal(kept={board_id: f"holds {len(others)} images that this run did not make"})
                 continue
             await client.boards.delete(board_id)
-            removal += Removal(deleted=(board_id,))
-        except NotFoundError:
-            removal += Removal(failed={board_id: "not on the server"})
         except StatusError as error:
-            removal += Removal(failed={board_id: str(error)})
-            continue
-        preparations.boards.remove(board_id)
+            reason = "not on the server" if isinstance(error, NotFoundError) else str(error)
+            removal += Removal(failed={board_id: reason})
+        else:
+            preparations.boards.remove(board_id)
+            removal += Removal(deleted=(board_id,))
     return removal
 
 
@@ -111,7 +117,7 @@ def made_media(items: Iterable[QueueItem]) -> Mapping[str, str]:
     return {name: kind for item in items for kind, name in media_names(item.session.get("results") or {})}
 
 
-def reason_to_keep(media: Image | Video, sessions: Iterable[str]) -> str | None:
+def reason_to_keep(media: Image | Video, sessions: Container[str | None]) -> str | None:
     """Why a result is not to be deleted; `None` where nothing speaks against it.
 
     What the server's node cache hands out again has the session that made it first; an upload has none.

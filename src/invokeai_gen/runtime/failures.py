@@ -11,6 +11,7 @@ from invokeai_gen.server.errors import (
     JobError,
     JobFailedError,
     NotCompletedError,
+    RedactedJobError,
     RejectedError,
     UnknownStatusError,
 )
@@ -33,6 +34,11 @@ def overall_status(statuses: Iterable[str]) -> str:
 def error_of(item: QueueItem, plan: WorkflowPlan | None) -> JobError | None:
     """Why an item has no outputs, told in the labels of the plan; `None` for a completed one."""
     item_id = item.item_id
+    if item.is_redacted:
+        return RedactedJobError(
+            f"queue item {item_id} belongs to another account: the server tells only its status, {item.status!r}",
+            item_id=item_id,
+        )
     if item.status == "completed":
         return None
     if item.status == "canceled":

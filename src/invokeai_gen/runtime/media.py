@@ -10,6 +10,7 @@ import asyncio
 import io
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,11 +24,12 @@ if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
 
     from invokeai_gen.server.client import AsyncInvokeAIClient
-    from invokeai_gen.server.records import Image
+    from invokeai_gen.server.records import Board, Image, Video
 
 ImageFormat: TypeAlias = Literal["png", "jpeg", "webp"]
 _FORMATS: Final[Mapping[str, ImageFormat]] = {".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
 DEFAULT_QUALITY: Final = 90
+_UNSAFE: Final = re.compile(r'[\x00-\x1f<>:"/\\|?*]')
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +80,46 @@ class ImageOutput(ImageRef):
         """What the server keeps about how the image was made: prompt, seed, models …; empty where it has nothing."""
         return await _client(self.client).images.metadata(self.name)
 
+    async def asave_metadata(self, path: str | os.PathLike[str]) -> None:
+        """Writes `metadata` as a JSON file."""
+        await asyncio.to_thread(write_atomically, Path(path), json_bytes(await self.ametadata()))
+
+    async def adownload(self, folder: str | os.PathLike[str], *, include_metadata: bool = False) -> Path:
+        """Saves the server's own file in a folder, which is made, under the server's name for it; returns the path.
+
+        `include_metadata` puts the metadata beside it, as a JSON file.
+        """
+        return await _download(self, folder, include_metadata)
+
     async def ainfo(self) -> Image:
         """What the server knows of the image: board, category, whether it is starred …"""
         return await _client(self.client).images.get(self.name)
+
+    async def aseed(self) -> int | None:
+        """The seed in the metadata, where the workflow put one there (a `core_metadata` node, or the like)."""
+        seed = (await self.ametadata()).get("seed")
+        return seed if isinstance(seed, int) else None
+
+    async def aboard(self) -> Board | None:
+        """The board that the image is on now; `None` for no board."""
+        board_id = (await self.ainfo()).board_id
+        return await _client(self.client).boards.get(board_id) if board_id is not None else None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels; zeros where the node that returned it did not say."""
+        return self.width, self.height
 
     bytes = blocking(abytes)
     save = blocking(asave)
     pil = blocking(apil)
     as_format = blocking(aas_format)
     metadata = blocking(ametadata)
+    save_metadata = blocking(asave_metadata)
+    download = blocking(adownload)
     info = blocking(ainfo)
+    seed = blocking(aseed)
+    board = blocking(aboard)
 
     def _repr_png_(self) -> Any:
         """The picture in a notebook."""
@@ -121,9 +153,32 @@ class VideoOutput(VideoRef):
         """What the server keeps about how the video was made; empty where it has nothing."""
         return await _client(self.client).videos.metadata(self.name)
 
+    async def asave_metadata(self, path: str | os.PathLike[str]) -> None:
+        """Writes `metadata` as a JSON file."""
+        await asyncio.to_thread(write_atomically, Path(path), json_bytes(await self.ametadata()))
+
+    async def adownload(self, folder: str | os.PathLike[str], *, include_metadata: bool = False) -> Path:
+        """Saves the video in a folder, which is made, under the server's name for it; returns the path.
+
+        `include_metadata` puts the metadata beside it, as a JSON file.
+        """
+        return await _download(self, folder, include_metadata)
+
+    async def ainfo(self) -> Video:
+        """What the server knows of the video: length, frames per second, board, whether it is starred …"""
+        return await _client(self.client).videos.get(self.name)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels; zeros where the node that returned it did not say."""
+        return self.width, self.height
+
     bytes = blocking(abytes)
     save = blocking(asave)
     metadata = blocking(ametadata)
+    save_metadata = blocking(asave_metadata)
+    download = blocking(adownload)
+    info = blocking(ainfo)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +213,23 @@ def write_atomically(target: Path, data: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def safe_name(text: str) -> str:
+    """A text as a file name that every system takes, without folders."""
+    return _UNSAFE.sub("_", text).strip(". ")[:120] or "output"
+
+
+async def _download(handle: ImageOutput | VideoOutput, folder: str | os.PathLike[str], include_metadata: bool) -> Path:
+    target = Path(folder) / safe_name(handle.name)
+    # Not what the suffix says: the file as the server has it.
+    client = _client(handle.client)
+    await asyncio.to_thread(target.parent.mkdir, parents=True, exist_ok=True)
+    repository = client.images if isinstance(handle, ImageOutput) else client.videos
+    await repository.download(handle.name, target)
+    if include_metadata:
+        await handle.asave_metadata(target.with_suffix(".json"))
+    return target
 
 
 def json_bytes(data: Any) -> bytes:

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
+from invokeai_gen.runtime.cleanup import Uploads, remove_outputs
+from invokeai_gen.runtime.crowd import each
 from invokeai_gen.runtime.media import (
     ConditioningOutput,
     ImageOutput,
     LatentsOutput,
     VideoOutput,
-    json_bytes,
-    write_atomically,
+    safe_name,
 )
 from invokeai_gen.runtime.plan import PlannedOutput, WorkflowPlan
-from invokeai_gen.runtime.resolve import Uploads
-from invokeai_gen.runtime.results import NodeResult, media_names, plain_value, results_by_node
+from invokeai_gen.runtime.results import NodeResult, objects_with, plain_value, results_by_node
 from invokeai_gen.server.background import blocking
 from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.server.errors import DecodeError, DownloadError, MissingOutputError, ServerError
@@ -28,8 +28,14 @@ from invokeai_gen.server.records import QueueItem, Removal, Timings
 OutputItem: TypeAlias = (
     ImageOutput | VideoOutput | LatentsOutput | ConditioningOutput | NodeResult | int | float | str | bool | list[Any]
 )
+H = TypeVar("H", ImageOutput, VideoOutput, LatentsOutput, ConditioningOutput)
+_NAME_KEYS: Final[Mapping[type, str]] = {
+    ImageOutput: "image_name",
+    VideoOutput: "video_name",
+    LatentsOutput: "latents_name",
+    ConditioningOutput: "conditioning_name",
+}
 DOWNLOADS_AT_ONCE: Final = 4
-_UNSAFE: Final = re.compile(r'[\x00-\x1f<>:"/\\|?*]')
 _PLAIN: Final = {"int", "float", "str", "bool"}
 Sizes: TypeAlias = Mapping[str, Mapping[str, int]]
 _NO_SIZES: Final[Sizes] = {}
@@ -62,27 +68,32 @@ def _decoded(
     if item_type.startswith("list["):
         (values,) = result.fields.values()
         return [
-            _handle(item_type[5:-1], item, sizes.get(item.get("image_name"), {}), result.node_id, client)
-            for item in values
+            _handle(item_type[5:-1], item, sizes.get(item.get("image_name"), {}), result, client) for item in values
         ]
     if item_type == "ConditioningOutput":
         conditioning: Any = next(iter(result.fields.values()))
         first = conditioning[0] if isinstance(conditioning, list) else conditioning
-        return ConditioningOutput(first["conditioning_name"], result.node_id, result.fields)
+        return _handle(item_type, first, {}, result, client)
     field_type = {"ImageOutput": "ImageField", "VideoOutput": "VideoField", "LatentsOutput": "LatentsField"}[item_type]
     name = next(name for name, kind in output.output_fields.items() if kind == field_type)
-    return _handle(item_type, result.fields[name], result.fields, result.node_id, client)
+    return _handle(item_type, result.fields[name], result.fields, result, client)
 
 
 def _handle(
-    kind: str, value: Mapping[str, Any], sizes: Mapping[str, Any], node_id: str, client: AsyncInvokeAIClient | None
-) -> OutputItem:
+    kind: str,
+    value: Mapping[str, Any],
+    sizes: Mapping[str, Any],
+    result: NodeResult,
+    client: AsyncInvokeAIClient | None,
+) -> ImageOutput | VideoOutput | LatentsOutput | ConditioningOutput:
     width, height = sizes.get("width") or 0, sizes.get("height") or 0
     if kind == "ImageOutput":
-        return ImageOutput(value["image_name"], width, height, node_id, client)
+        return ImageOutput(value["image_name"], width, height, result.node_id, client)
     if kind == "VideoOutput":
-        return VideoOutput(value.get("video_name") or value["video_id"], width, height, node_id, client)
-    return LatentsOutput(value["latents_name"], width, height, value.get("seed"), node_id)
+        return VideoOutput(value["video_name"], width, height, result.node_id, client)
+    if kind == "ConditioningOutput":
+        return ConditioningOutput(value["conditioning_name"], result.node_id, result.fields)
+    return LatentsOutput(value["latents_name"], width, height, value.get("seed"), result.node_id)
 
 
 class WorkflowOutputs:
@@ -103,10 +114,10 @@ class WorkflowOutputs:
         self.cleanup: Removal | None = None
         """What `run(cleanup=…)` deleted; `None` where it was not asked to."""
         self._results = results_by_node(item.session)
-        sizes = image_sizes(result for results in self._results.values() for result in results)
+        self._sizes = image_sizes(itertools.chain(*self._results.values()))
         self._named: dict[str, Any] = {}
         for output in plan.outputs if plan is not None else ():
-            found = [decode(output, result, client, sizes) for result in self._results.get(output.node_id, ())]
+            found = [decode(output, result, client, self._sizes) for result in self._results.get(output.node_id, ())]
             if output.is_iterated or found:
                 value = found if output.is_iterated else found[-1]
                 self._named[output.node_id] = value
@@ -173,57 +184,60 @@ class WorkflowOutputs:
             return [
                 item for value in self.user_outputs.values() for item in _flat(value) if isinstance(item, ImageOutput)
             ]
-        names = {
-            name: result.node_id
-            for results in self._results.values()
-            for result in results
-            for kind, name in media_names(result.fields)
-            if kind == "image_name"
-        }
-        return [ImageOutput(name, node_id=node_id, client=self._client) for name, node_id in names.items()]
+        return self.every(ImageOutput)
 
     @property
     def nodes(self) -> Mapping[str, tuple[NodeResult, ...]]:
         """Everything that every node returned, by the node's id in the workflow, in the order of execution."""
         return self._results
 
+    def every(self, kind: type[H]) -> list[H]:
+        """Every image, video, latents or conditioning that any node returned, named or not, each once.
+
+        `kind` is `ImageOutput`, `VideoOutput`, `LatentsOutput` or `ConditioningOutput`.
+        """
+        found: dict[str, Any] = {}
+        key = _NAME_KEYS[kind]
+        for result in itertools.chain(*self._results.values()):
+            for value in objects_with(key, result.fields):
+                sizes = result.fields if value in result.fields.values() else self._sizes.get(value[key], {})
+                found.setdefault(value[key], _handle(kind.__name__, value, sizes, result, self._client))
+        return list(found.values())
+
     def by_node(self, node_id: str) -> tuple[NodeResult, ...]:
         """Everything that a node returned: several results behind an `iterate`, none if it did not run."""
         return self._results.get(node_id, ())
 
-    async def adownload(
+    async def adownload_outputs(
         self,
         folder: str | os.PathLike[str],
         *,
-        metadata: bool = False,
-        debug: bool = False,
+        include_metadata: bool = False,
+        include_debug: bool = False,
         skip_existing: bool = False,
-        at_once: int = DOWNLOADS_AT_ONCE,
+        concurrency: int = DOWNLOADS_AT_ONCE,
     ) -> list[Path]:
         """Saves the images and videos of all user outputs in a folder, which is made; returns the files in order.
 
-        Files are called after the outputs (`NAME.png`, and `NAME-001.png` … where there are several), so a second
-        call, with `skip_existing`, goes on where the first one stopped. `metadata` puts the server's metadata beside
-        each as `NAME.json`; `debug` adds the intermediate images; `at_once` is how many are loaded at the same time.
-        Raises `DownloadError`, which lists what is saved and what is not.
+        Files are called after the outputs (`NAME.png`, and `NAME-000.png` … where there are several), so a second
+        call, with `skip_existing`, goes on where the first one stopped. `include_metadata` puts the server's metadata
+        beside each as `NAME.json`; `include_debug` adds the intermediate images; `concurrency` is how many are loaded
+        at the same time. Raises `DownloadError`, which lists what is saved and what is not.
         """
         target = Path(folder)
-        await asyncio.to_thread(target.mkdir, parents=True, exist_ok=True)
-        named = self.user_outputs | (self.debug_outputs if debug else {})
+        named = self.user_outputs | (self.debug_outputs if include_debug else {})
         wanted = [(target / name, handle) for name, handle in file_names(named)]
-        slots = asyncio.Semaphore(at_once)
+        await asyncio.to_thread(target.mkdir, parents=True, exist_ok=True)
 
-        async def save(path: Path, handle: ImageOutput | VideoOutput) -> None:
-            async with slots:
-                if not (skip_existing and path.exists()):
-                    await handle.asave(path)
-                if metadata:
-                    data = json_bytes(await handle.ametadata())
-                    await asyncio.to_thread(write_atomically, path.with_suffix(".json"), data)
+        async def save(pair: tuple[Path, ImageOutput | VideoOutput]) -> None:
+            path, handle = pair
+            if not (skip_existing and path.exists()):
+                await handle.asave(path)
+            if include_metadata:
+                await handle.asave_metadata(path.with_suffix(".json"))
 
-        done = await asyncio.gather(*(save(*pair) for pair in wanted), return_exceptions=True)
         failed: dict[str, str] = {}
-        for (path, _), outcome in zip(wanted, done, strict=True):
+        for (path, _), outcome in zip(wanted, await each(save, wanted, at_once=concurrency), strict=True):
             if isinstance(outcome, (ServerError, OSError)):
                 failed[path.name] = str(outcome)
             elif outcome is not None:
@@ -237,42 +251,22 @@ class WorkflowOutputs:
         """Deletes the images and videos that this run uploaded as its inputs."""
         return await self._uploads.remove(self._online())
 
-    async def acleanup_outputs(self) -> Removal:
-        """Deletes the images that this run made, intermediate ones included.
+    async def acleanup_outputs(self, *, delete_images: bool = True, delete_from_board: bool = False) -> Removal:
+        """Deletes the images and videos that this run made, intermediate ones included.
 
-        Images that another run made (the server's node cache hands them out again), uploads, and images that someone
-        has starred since are kept, and named in `kept`.
+        With `delete_images=False, delete_from_board=True` the images stay and are only taken off their boards. What
+        another run made (the server's node cache hands it out again), uploads, and what someone has starred since are
+        left alone, and named in `kept`.
         """
-        client = self._online()
-        names = dict.fromkeys(
-            name
-            for results in self._results.values()
-            for result in results
-            for kind, name in media_names(result.fields)
-            if kind == "image_name"
+        return await remove_outputs(
+            self._online(), [self.queue_item], delete_images=delete_images, delete_from_board=delete_from_board
         )
-        made: list[str] = []
-        kept: dict[str, str] = {}
-        failed: dict[str, str] = {}
-        for name in names:
-            try:
-                image = await client.images.get(name)
-            except ServerError as error:
-                failed[name] = str(error)
-                continue
-            if image.session_id != self.session_id:
-                kept[name] = "not made by this run"
-            elif image.starred:
-                kept[name] = "starred"
-            else:
-                made.append(name)
-        return await client.images.delete(made) + Removal(failed=failed, kept=kept)
 
     async def acleanup_queue_item(self) -> Removal:
         """Removes the item from the queue. Its images stay."""
         return await self._online().queue.delete([self.item_id])
 
-    download = blocking(adownload)
+    download_outputs = blocking(adownload_outputs)
     cleanup_inputs = blocking(acleanup_inputs)
     cleanup_outputs = blocking(acleanup_outputs)
     cleanup_queue_item = blocking(acleanup_queue_item)
@@ -303,7 +297,7 @@ def image_sizes(results: Iterable[NodeResult]) -> dict[str, Mapping[str, int]]:
 def file_names(named: Mapping[str, Any]) -> Iterator[tuple[str, ImageOutput | VideoOutput]]:
     """A file name for each image and video among outputs: safe on every system, and the same every time."""
     for name, value in named.items():
-        stem = _UNSAFE.sub("_", name).strip(". ")[:120] or "output"
+        stem = safe_name(name)
         handles = [item for item in _flat(value) if isinstance(item, (ImageOutput, VideoOutput))]
         for number, handle in enumerate(handles):
             suffix = ".png" if isinstance(handle, ImageOutput) else Path(handle.name).suffix or ".mp4"

@@ -56,6 +56,13 @@ class ParamsError(InvokeAIGenError, ValueError):
 
 
 _MAX_VALUE: Final = 80
+_MEANINGS: Final = {
+    "ge": "{} or more",
+    "gt": "more than {}",
+    "le": "at most {}",
+    "lt": "less than {}",
+    "multiple_of": "in steps of {}",
+}
 _MEMBER: Final = re.compile(r"[A-Za-z_]")
 
 
@@ -129,6 +136,13 @@ def shown(value: object) -> str:
     if len(text) <= _MAX_VALUE:
         return text
     return f"{text[: _MAX_VALUE - 20]}…{text[-19:]}"
+
+
+def range_text(limits: Iterable[tuple[str, float]]) -> str:
+    """The limits of a number in words: `64 to 2048, in steps of 8`."""
+    left = {name: str(int(limit) if float(limit).is_integer() else limit) for name, limit in limits}
+    words = [f"{left.pop('ge')} to {left.pop('le')}"] if {"ge", "le"} <= left.keys() else []
+    return ", ".join([*words, *(_MEANINGS[name].format(limit) for name, limit in left.items())])
 
 
 def title(item: NamedInput) -> str:

@@ -10,9 +10,9 @@ import difflib
 import hashlib
 import io
 import os
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 from invokeai_gen.runtime.cleanup import Preparations
 from invokeai_gen.runtime.field_values import model_limits, to_json
@@ -29,6 +29,7 @@ from invokeai_gen.server.errors import (
 )
 from invokeai_gen.server.records import Board, Model
 
+T = TypeVar("T")
 Binding: TypeAlias = tuple[str, str]
 ResolveModels: TypeAlias = Literal["auto", "off"]
 UPLOADS_AT_ONCE: Final = 4
@@ -55,13 +56,7 @@ async def resolve(
     resolver = _Resolver(client, resolve_models, create_boards)
     inputs = {planned.binding: planned for planned in plan.inputs}
     try:
-        # All of them to their end, even if one fails: an upload that is broken off leaves an image without a known name.
-        found = await asyncio.gather(
-            *(resolver.value(inputs[binding], value) for binding, value in values.items()), return_exceptions=True
-        )
-        for item in found:
-            if isinstance(item, BaseException):
-                raise item
+        found = await _all(resolver.value(inputs[binding], value) for binding, value in values.items())
     except BaseException:
         await resolver.preparations.undo(client)
         raise
@@ -94,7 +89,7 @@ class _Resolver:
             return UNSET
         kind = planned.field_type
         if isinstance(value, list):
-            return list(await asyncio.gather(*(self.value(planned, item) for item in value)))
+            return await _all(self.value(planned, item) for item in value)
         if kind in _MEDIA or isinstance(value, (ImageRef, VideoRef)):
             return await self._media(planned.label, "video" if kind == "VideoField" else "image", value)
         if kind == "BoardField" or isinstance(value, BoardRef):
@@ -168,12 +163,28 @@ class _Resolver:
         uploads = self.preparations.uploads
         try:
             if kind == "image":
-                uploads.images.append((await self._client.images.upload(data, file_name)).image_name)
-                return uploads.images[-1]
-            uploads.videos.append((await self._client.videos.upload(data, file_name)).video_name)
-            return uploads.videos[-1]
+                name = (await self._client.images.upload(data, file_name)).image_name
+                uploads.images.append(name)
+            else:
+                name = (await self._client.videos.upload(data, file_name)).video_name
+                uploads.videos.append(name)
         except UnsupportedMediaError:
             raise MediaResolutionError(label, f"the server cannot read {file_name!r} as {_an(kind)}.") from None
+        return name
+
+
+async def _all(questions: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """All answers, in order; raises the first error in that order.
+
+    All of them go on to their end, even if one fails: an upload that is broken off leaves an image nobody knows of.
+    """
+    answers = await asyncio.gather(*questions, return_exceptions=True)
+    found: list[T] = []
+    for answer in answers:
+        if isinstance(answer, BaseException):
+            raise answer
+        found.append(answer)
+    return found
 
 
 def _file_of(label: str, value: Any) -> tuple[bytes, str]:

@@ -121,13 +121,19 @@ def plain_value(output: PlannedOutput, result: NodeResult) -> Any:
 
 
 def media_names(value: Any) -> Iterator[tuple[str, str]]:
-    """`("image_name" | "video_name", name)` of every image and video anywhere in a result, in order."""
+    """`("image_name" | "video_name", name)` of every image and video anywhere in a result."""
+    for key in _MEDIA_KEYS:
+        for item in objects_with(key, value):
+            yield key, item[key]
+
+
+def objects_with(key: str, value: Any) -> Iterator[Mapping[str, Any]]:
+    """Every object anywhere in a result that has a text under `key`, in order."""
     if isinstance(value, Mapping):
-        for key in _MEDIA_KEYS:
-            if isinstance(value.get(key), str):
-                yield key, value[key]
+        if isinstance(value.get(key), str):
+            yield value
         for item in value.values():
-            yield from media_names(item)
+            yield from objects_with(key, item)
     elif isinstance(value, (list, tuple)):
         for item in value:
-            yield from media_names(item)
+            yield from objects_with(key, item)

@@ -10,22 +10,18 @@ from pathlib import Path
 from typing import Any, Final, Generic, Self, TypedDict, TypeVar, Unpack, cast
 
 from invokeai_gen.errors import InvokeAIGenError
-from invokeai_gen.runtime.batch import batch_data, batch_items, queue_size, server_queries
+from invokeai_gen.runtime.async_job import CANCEL_TIME, AsyncJob, expect
+from invokeai_gen.runtime.batch import batch_data, batch_items, check_items, queue_size, server_queries
 from invokeai_gen.runtime.callbacks import Callbacks
+from invokeai_gen.runtime.cleanup import CleanupTarget, Preparations, cleanup_targets
 from invokeai_gen.runtime.failures import in_labels, node_labels
-from invokeai_gen.runtime.job import (
-    CANCEL_TIME,
-    AsyncJob,
-    CleanupTarget,
-    Job,
-    expect,
-)
+from invokeai_gen.runtime.job import Job
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.runtime.params import WorkflowParams
 from invokeai_gen.runtime.plan import JsonValue, WorkflowPlan
 from invokeai_gen.runtime.progress import Display
 from invokeai_gen.runtime.request import build_request
-from invokeai_gen.runtime.resolve import ResolveModels, Uploads, resolve, resolve_board
+from invokeai_gen.runtime.resolve import ResolveModels, resolve, resolve_board
 from invokeai_gen.runtime.values import BoardRef
 from invokeai_gen.server import background
 from invokeai_gen.server.background import bridge
@@ -63,7 +59,9 @@ class WaitOptions(Callbacks, total=False):
     cancel_on_interrupt: bool
     """Cancel the queue item on Ctrl-C and when the waiting task is canceled; on unless switched off."""
     cleanup: Iterable[CleanupTarget]
-    """What to delete at the end, in whichever way it comes: `"inputs"` (uploads), `"outputs"`, `"queue_items"`."""
+    """What to delete at the end, in whichever way it comes: `"inputs"` (uploads), `"outputs"`, `"boards"` (those
+    that `create_boards` made), `"queue_items"`. What came of it is in `cleanup` of the outputs; after an error, what
+    could not be deleted is noted on that error."""
     progress: bool
     """Show progress in the terminal or notebook; off unless switched on."""
 
@@ -188,12 +186,11 @@ class Workflow(Generic[P, O]):
     ) -> list[O]:
         waiting: dict[str, Any] = {key: value for key, value in options.items() if key in _WAIT_OPTIONS}
         submitting = cast("SubmitOptions", {key: value for key, value in options.items() if key not in _WAIT_OPTIONS})
-        cleanup = tuple(waiting.pop("cleanup", ()))
+        cleanup = cleanup_targets(waiting.pop("cleanup", ()))
         show = waiting.pop("progress", False)
         waiting = {"cancel_on_timeout": True, "cancel_on_interrupt": True, **waiting}
         interrupting = waiting["cancel_on_interrupt"]
         job = await self._submit(params, client, submitting, only_one=only_one, cancel=interrupting)
-        outputs: list[O] = []
         try:
             if show:
                 with Display(self.plan.info.name, len(job.item_ids)) as display:
@@ -201,12 +198,16 @@ class Workflow(Generic[P, O]):
             else:
                 await job.wait(timeout, **waiting)
             outputs = await job.all_outputs()
+        except BaseException as error:
+            for name, reason in (await job.clean_up(cleanup)).failed.items():
+                error.add_note(f"clean-up: {name} is still there: {reason}")
+            raise
         finally:
             await job.close()
-            if cleanup:
-                removal = await job.clean_up(cleanup)
-                for output in outputs:
-                    output.cleanup = removal
+        if cleanup:
+            removal = await job.clean_up(cleanup)
+            for output in outputs:
+                output.cleanup = removal
         return outputs
 
     async def _submit(
@@ -224,7 +225,7 @@ class Workflow(Generic[P, O]):
                 f"unknown option {', '.join(map(repr, unknown))}; {', '.join(SubmitOptions.__annotations__)}"
             )
         plan = self.plan
-        values, uploads = await resolve(
+        values, preparations = await resolve(
             plan,
             params.values(),
             client,
@@ -233,10 +234,10 @@ class Workflow(Generic[P, O]):
         )
         try:
             request = await self._request(values, client, options, only_one=only_one)
-            return await self._enqueue(request, client, uploads, cancel=cancel)
+            return await self._enqueue(request, client, preparations, cancel=cancel)
         except (InvokeAIGenError, asyncio.CancelledError):
             with contextlib.suppress(ServerError):
-                await uploads.remove(client)
+                await preparations.undo(client)
             raise
 
     async def _request(
@@ -253,6 +254,7 @@ class Workflow(Generic[P, O]):
             answer = await client.ask(query.method, query.path, params=dict(query.params or {}), json=query.json)
             generated[query.node_id] = query.items(answer)
         items = batch_items(plan, values, generated)
+        check_items(plan, items)
         size = queue_size(batch_data(plan, values, items), runs)
         if only_one and size != 1:
             raise SeveralItemsError(size)
@@ -267,7 +269,7 @@ class Workflow(Generic[P, O]):
         )
 
     async def _enqueue(
-        self, request: dict[str, JsonValue], client: AsyncInvokeAIClient, uploads: Uploads, *, cancel: bool
+        self, request: dict[str, JsonValue], client: AsyncInvokeAIClient, preparations: Preparations, *, cancel: bool
     ) -> AsyncJob[O]:
         batch_id = request["batch"]["batch_id"]
         watch = await client.follow(batch_id, node_labels(self.plan))
@@ -287,7 +289,13 @@ class Workflow(Generic[P, O]):
             raise
         await bridge(expect(watch, enqueued.item_ids))
         return AsyncJob(
-            client, batch_id, enqueued.item_ids, watch, plan=self.plan, outputs=self.outputs_type, uploads=uploads
+            client,
+            batch_id,
+            enqueued.item_ids,
+            watch,
+            plan=self.plan,
+            outputs=self.outputs_type,
+            preparations=preparations,
         )
 
 

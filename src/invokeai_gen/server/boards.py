@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
+from collections.abc import AsyncIterator, Iterator
 from typing import Literal
 
 from invokeai_gen.server.background import facade
+from invokeai_gen.server.errors import NotFoundError
 from invokeai_gen.server.http import Transport, segment
 from invokeai_gen.server.records import Board
 
@@ -53,6 +56,18 @@ class AsyncBoards:
         )
         return [*answer["deleted_images"]]
 
+    @contextlib.asynccontextmanager
+    async def temporary(
+        self, name: str = "temporary", *, images: Literal["keep", "delete"] = "keep"
+    ) -> AsyncIterator[Board]:
+        """A new board for the time of a `with` block; what is on it at the end is kept, on no board, or deleted too."""
+        board = await self.create(name)
+        try:
+            yield board
+        finally:
+            with contextlib.suppress(NotFoundError):
+                await self.delete(board.board_id, images=images)
+
     async def image_names(self, board_id: str) -> builtins.list[str]:
         """Names of the images on a board (`"none"` for those on no board), intermediate ones included."""
         return [*await self._transport.get(f"{_path(board_id)}/image_names")]
@@ -72,6 +87,16 @@ class Boards:
     archive = facade(AsyncBoards.archive)
     delete = facade(AsyncBoards.delete)
     image_names = facade(AsyncBoards.image_names)
+
+    @contextlib.contextmanager
+    def temporary(self, name: str = "temporary", *, images: Literal["keep", "delete"] = "keep") -> Iterator[Board]:
+        """A new board for the time of a `with` block; what is on it at the end is kept, on no board, or deleted too."""
+        board = self.create(name)
+        try:
+            yield board
+        finally:
+            with contextlib.suppress(NotFoundError):
+                self.delete(board.board_id, images=images)
 
 
 def _path(board_id: str) -> str:

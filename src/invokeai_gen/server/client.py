@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import os
+import threading
 import weakref
 from collections.abc import Mapping
 from typing import Any, Self
@@ -22,6 +23,7 @@ from invokeai_gen.server.workflows import AsyncWorkflows, Workflows
 _open: set[_Connections] = set()
 """Of every client that is still in use; what is left at the end of the process is closed then."""
 _shared: dict[tuple[int, str], InvokeAIClient] = {}
+_sharing = threading.Lock()
 
 
 class _Connections:
@@ -192,9 +194,10 @@ def default_client(url: str | None = None) -> InvokeAIClient:
     """
     address = clean_url(url or os.environ.get("INVOKEAI_URL") or DEFAULT_URL)
     key = (os.getpid(), address)
-    if key not in _shared:
-        _shared[key] = InvokeAIClient(address)
-    return _shared[key]
+    with _sharing:
+        if key not in _shared:
+            _shared[key] = InvokeAIClient(address)
+        return _shared[key]
 
 
 def core_of(client: InvokeAIClient | AsyncInvokeAIClient | None) -> AsyncInvokeAIClient:

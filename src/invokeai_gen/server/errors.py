@@ -197,6 +197,10 @@ class NotCompletedError(JobError):
     """Outputs were asked for before there are any."""
 
 
+class RedactedJobError(JobError):
+    """The item belongs to another account: the server tells its status and nothing else."""
+
+
 class SeveralItemsError(JobError):
     """A batch gives several outputs where one was asked for."""
 
@@ -224,6 +228,16 @@ class DownloadError(ServerError):
         self.failed = dict(failed)
         lines = "\n".join(f"- {name}: {reason}" for name, reason in self.failed.items())
         super().__init__(f"{len(self.failed)} of {len(self.saved) + len(self.failed)} outputs were not saved:\n{lines}")
+
+
+class CleanupError(ServerError):
+    """Some things could not be deleted. `left` maps their names to the reason, `deleted` names the others."""
+
+    def __init__(self, deleted: Sequence[str], left: Mapping[str, str]) -> None:
+        self.deleted = tuple(deleted)
+        self.left = dict(left)
+        lines = "\n".join(f"- {name}: {reason}" for name, reason in self.left.items())
+        super().__init__(f"{len(self.left)} of {len(self.left) + len(self.deleted)} were not deleted:\n{lines}")
 
 
 class ValueResolutionError(ServerError, ValueError):

@@ -25,11 +25,15 @@ class AsyncModels:
         answer = await self._transport.get("/api/v2/models/", {"base_models": base, "model_type": type})
         return [Model.of(item) for item in answer["models"]]
 
-    async def known(self, *, fresh: bool = False) -> builtins.list[Model]:
-        """All installed models as they were not more than `MEMORY` seconds ago; `fresh` asks the server in any case."""
-        now = time.monotonic()
-        if fresh or self._memory is None or now - self._memory[0] > MEMORY:
-            self._memory = now, await self.list()
+    async def known(self) -> builtins.list[Model]:
+        """All installed models as they were not more than `MEMORY` seconds ago."""
+        if self._memory is None or time.monotonic() - self._memory[0] > MEMORY:
+            return await self.sync()
+        return self._memory[1]
+
+    async def sync(self) -> builtins.list[Model]:
+        """All installed models as they are now, which is what `known` then remembers."""
+        self._memory = time.monotonic(), await self.list()
         return self._memory[1]
 
     async def get(self, key: str) -> Model:
@@ -50,3 +54,5 @@ class Models:
     list = facade(AsyncModels.list)
     get = facade(AsyncModels.get)
     find = facade(AsyncModels.find)
+    known = facade(AsyncModels.known)
+    sync = facade(AsyncModels.sync)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any, Self
+
+from invokeai_gen.server.errors import CleanupError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +125,16 @@ class Timings:
         return (self.completed - self.started).total_seconds()
 
 
+def spanning(several: Sequence[Timings]) -> Timings:
+    """From the first creation and start to the last end, which there is only when all have ended."""
+    completed = [each.completed for each in several if each.completed]
+    return Timings(
+        created=min((each.created for each in several if each.created), default=None),
+        started=min((each.started for each in several if each.started), default=None),
+        completed=max(completed, default=None) if len(completed) == len(several) else None,
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueItem(Record):
     """One entry of the queue: a graph with its state of execution."""
@@ -196,6 +208,12 @@ class Removal:
     """It was tried, and did not work."""
     kept: Mapping[str, str] = field(default_factory=dict)
     """It was not tried on purpose, such as an image that another run made."""
+
+    def raise_for_failures(self) -> Self:
+        """Raises `CleanupError`, which lists what is left, where something could not be deleted; else returns this."""
+        if self.failed:
+            raise CleanupError(self.deleted, self.failed)
+        return self
 
     def __add__(self, other: Removal) -> Removal:
         return Removal(

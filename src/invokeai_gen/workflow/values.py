@@ -56,6 +56,9 @@ def _parse_list(items: list[Any], models: ModelVocabulary) -> Any | Unset:
 
 
 def _parse_object(value: dict[str, Any], models: ModelVocabulary) -> Any | Unset:
+    if value.get("type") == _IMAGE_GENERATOR and (settings := _image_generator(value)) is not None:
+        # The GUI takes these for a board because of their board_id, and from then on fails at every Invoke.
+        return settings
     for key in ("image_name", "video_name", "board_id", "style_preset_id", "system_prompt_id"):
         if (named := parse_named(value, key)) is not None:
             return named
@@ -150,8 +153,11 @@ def _generator(
     return parse
 
 
+_IMAGE_GENERATOR: Final = "image_generator_images_from_board"
+
+
 def _image_generator(value: dict[str, Any]) -> dict[str, Any] | None:
-    kind = "image_generator_images_from_board"
+    kind = _IMAGE_GENERATOR
     if value.get("type", kind) != kind or value.get("category", "images") not in ("images", "assets"):
         return None
     board = {} if "board_id" not in value else parse_named(value, "board_id")

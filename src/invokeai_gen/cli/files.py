@@ -1,0 +1,33 @@
+"""Files that the command writes: whole or not at all, and never by accident over something else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from invokeai_gen.errors import InvokeAIGenError
+
+
+def save_text(path: Path, text: str, *, overwrite: bool = True) -> None:
+    """Write a file in one step, its folder too if need be. Raises `InvokeAIGenError`, which names the path.
+
+    Without `overwrite`, a file (or link) that is there already is an error.
+    """
+    from invokeai_gen.codegen.folder import write_text
+
+    try:
+        if not overwrite and (path.exists() or path.is_symlink()):
+            raise InvokeAIGenError(f"{path}: exists already; --force overwrites it")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, text)
+    except OSError as error:
+        raise InvokeAIGenError(f"{path}: {error.strerror or error}") from error
+    except UnicodeEncodeError as error:
+        raise InvokeAIGenError(f"{path}: the text cannot be written as UTF-8") from error
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a file. Raises `InvokeAIGenError`, which names the path."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InvokeAIGenError(f"{path}: {error.strerror or error}") from error

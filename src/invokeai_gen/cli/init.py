@@ -1,0 +1,118 @@
+"""`init`: write `[tool.invokeai-gen]` into pyproject.toml, and leave the rest of it as it is."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from invokeai_gen.cli.settings import DEFAULT_OUTPUT, DEFAULT_WORKFLOWS, TABLE, SettingsError, read_table, settings_of
+
+_FILE: Final = Path("pyproject.toml")
+_HEADER: Final = re.compile(rf"""[ \t]*\[[ \t]*tool[ \t]*\.[ \t]*["']?{TABLE}["']?[ \t]*\][ \t]*(#.*)?""")
+_ANY_HEADER: Final = re.compile(r"[ \t]*\[.*\][ \t]*(#.*)?")
+_COMMENTS: Final = {
+    "server": "for the commands that talk to a server; INVOKEAI_URL and --server win",
+    "openapi": "node types to generate against (`invokeai-gen pull` writes it)",
+    "workflows": "globs of workflow files exported from the GUI, or folders of them",
+    "output": "folder of the generated package",
+    "keep-names": "a changed label does not rename what it labels",
+}
+
+
+@click.command("init", short_help="Write [tool.invokeai-gen] into pyproject.toml.")
+@click.option("--workflows", metavar="GLOB", multiple=True, default=DEFAULT_WORKFLOWS, show_default=True, help="Workflow files or folders (may be repeated).")  # fmt: skip
+@click.option("-o", "--output", metavar="FOLDER", default=DEFAULT_OUTPUT, show_default=True, help="Folder of the generated package.")  # fmt: skip
+@click.option("--openapi", metavar="FILE", help="Node types to generate against. Default: the snapshot that ships.")
+@click.option("--server", metavar="URL", help="Server for the commands that talk to one.")
+@click.option("--keep-names", is_flag=True, help="Keep the Python name of inputs and outputs whose label changed.")
+@click.option("--force", is_flag=True, help="Replace a table that is there already.")
+def command(
+    workflows: tuple[str, ...], output: str, openapi: str | None, server: str | None, keep_names: bool, force: bool
+) -> None:
+    """Write [tool.invokeai-gen] into the pyproject.toml of this folder, and make one if there is none.
+
+    After that `generate`, `check` and `watch` need no arguments. Nothing else in the file changes. Paths in the table
+    start from the folder of the pyproject.toml.
+
+    \b
+    Examples:
+      invokeai-gen init
+      invokeai-gen init --workflows "flows/**/*.json" -o src/mine/flows --server http://localhost:9090
+    """
+    from invokeai_gen.cli.files import read_bytes, save_text
+
+    values: dict[str, Any] = {"server": server, "openapi": openapi, "workflows": list(workflows), "output": output}
+    values["keep-names"] = keep_names or None
+    table = {key: value for key, value in values.items() if value is not None}
+    settings_of(table, _FILE)
+    before = ""
+    if _FILE.exists():
+        if read_table(_FILE) is not None and not force:
+            raise SettingsError(f"{_FILE}: has [tool.{TABLE}] already; --force replaces it")
+        before = read_bytes(_FILE).decode()
+    save_text(_FILE, with_table(before, table))
+    click.echo(f"{_FILE}: [tool.{TABLE}] written")
+    click.echo(f"put exported workflows where {', '.join(workflows)} finds them, then: invokeai-gen generate")
+
+
+def with_table(text: str, table: Mapping[str, Any]) -> str:
+    """The text of a pyproject.toml with our table in it, in place of one that was there; all else as it was.
+
+    Raises `SettingsError` where the table is written in a way that cannot be replaced safely.
+    """
+    newline = "\r\n" if "\r\n" in text else "\n"
+    lines = [f"[tool.{TABLE}]"]
+    for key, value in table.items():
+        lines += [f"# {_COMMENTS[key]}", f"{key} = {_toml(value)}"]
+    ours = "".join(line + newline for line in lines)
+    start, end = _span(text.splitlines(keepends=True))
+    kept = text.splitlines(keepends=True)
+    head, tail = "".join(kept[:start]), "".join(kept[end:])
+    if head and not head.endswith(("\n", "\r")):
+        head += newline
+    if start == len(kept) and head.strip():
+        head += newline
+    result = head + ours + tail
+    if not _says_the_same(text, result, table):
+        raise SettingsError(f"{_FILE}: [tool.{TABLE}] cannot be replaced in this file; change it by hand")
+    return result
+
+
+def _span(lines: list[str]) -> tuple[int, int]:
+    """The lines of our table, without the comments and blank lines that lead to the next one; else the end."""
+    for start, line in enumerate(lines):
+        if _HEADER.fullmatch(line.rstrip("\r\n")):
+            end = start + 1
+            while end < len(lines) and not _ANY_HEADER.fullmatch(lines[end].rstrip("\r\n")):
+                end += 1
+            while end > start + 1 and end < len(lines) and lines[end - 1].strip()[:1] in ("", "#"):
+                end -= 1
+            return start, end
+    return len(lines), len(lines)
+
+
+def _says_the_same(before: str, after: str, table: Mapping[str, Any]) -> bool:
+    """Reads both as TOML: all that changed is our table. This is what makes editing text, line by line, safe."""
+    try:
+        old, new = tomllib.loads(before), tomllib.loads(after)
+    except tomllib.TOMLDecodeError:
+        return False
+    written = new.get("tool", {}).pop(TABLE, None)
+    old.get("tool", {}).pop(TABLE, None)
+    for document in (old, new):
+        if document.get("tool") == {}:
+            del document["tool"]
+    return bool(written == table and old == new)
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_toml, value))}]"
+    # A JSON string is a TOML string, save for DEL, which TOML wants escaped.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

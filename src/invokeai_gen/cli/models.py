@@ -1,0 +1,134 @@
+"""`models`: a server's models and boards as Python constants, for completion in the editor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from invokeai_gen.cli.sources import server_option
+from invokeai_gen.errors import InvokeAIGenError
+
+if TYPE_CHECKING:
+    from invokeai_gen.codegen.literals import Source
+    from invokeai_gen.codegen.names import PythonIdentifier
+    from invokeai_gen.server.records import Board, Model
+
+_TAKEN: Final = frozenset({"BoardRef", "Boards", "Final", "ModelRef", "None", "True", "False"})
+"""Names that a class for a type of models must leave alone."""
+
+
+@click.command("models", short_help="Write the server's models and boards as Python constants.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("server_models.py"),
+    show_default=True,
+    help="File to write.",
+)
+@click.option("--force", is_flag=True, help="Overwrite a file that another tool or a person made.")
+@server_option
+def command(output: Path, force: bool, server: str | None) -> None:
+    """Write a Python module that names every model and board of a server, so that an editor completes them.
+
+    \b
+    Examples:
+      invokeai-gen models --server http://localhost:9090 -o server_models.py
+    \b
+    And then in Python:
+      from server_models import Boards, Main
+      portrait.run(portrait.Params(model=Main.dreamshaper_8, board=Boards.portraits))
+    """
+    from invokeai_gen.cli.files import read_bytes, save_text
+    from invokeai_gen.cli.settings import find_settings
+    from invokeai_gen.cli.sources import open_client
+    from invokeai_gen.codegen.writer import is_generated
+
+    if output.exists() and not force and not is_generated(read_bytes(output).decode(errors="replace")):
+        raise InvokeAIGenError(f"{output}: was not made by invokeai-gen; --force overwrites it")
+    with open_client(server, find_settings()) as client:
+        version, models, boards = client.version(), client.models.list(), client.boards.list()
+    save_text(output, module_text(models, boards, version))
+    click.echo(f"{output}: {len(models)} models, {len(boards)} boards of InvokeAI {version}")
+
+
+def module_text(models: Sequence[Model], boards: Sequence[Board], version: str) -> str:
+    """The module; the same models and boards give the same text, in whatever order they come."""
+    from invokeai_gen.codegen.literals import docstring, literal
+    from invokeai_gen.codegen.module import formatted
+    from invokeai_gen.codegen.writer import stamped
+
+    body: list[str] = []
+    exports: list[str] = []
+    for kind, group in _by_type(models):
+        exports.append(kind)
+        body += [f"class {kind}:", f"    {docstring(f'Models of the type {group[0].type}.', 4)}", ""]
+        labels = [(item.name, (item.base, item.format or "")) for item in group]
+        for item, name in zip(group, _names(labels, "model"), strict=True):
+            fields = {key: literal(getattr(item, key)) for key in ("key", "hash", "name", "base", "type")}
+            body += _constant(name, "ModelRef", fields, str(item))
+    if boards:
+        exports.append("Boards")
+        body += ["class Boards:", f"    {docstring('Boards of the gallery.', 4)}", ""]
+        ordered = sorted(boards, key=lambda board: (board.board_name, board.board_id))
+        for board, name in zip(ordered, _names([(item.board_name, ()) for item in ordered], "board"), strict=True):
+            body += _constant(name, "BoardRef", {"id": literal(board.board_id)}, board.board_name)
+    head: list[str] = [docstring(f"Models and boards of a server with InvokeAI {version}."), ""]
+    used = ["BoardRef"] * bool(boards) + ["ModelRef"] * bool(models)
+    if used:
+        head += ["from typing import Final", "", f"from invokeai_gen.runtime import {', '.join(used)}", ""]
+    head.append(f"__all__ = {literal(sorted(exports))}")
+    return stamped("", formatted("\n".join((*head, *body)) + "\n"))
+
+
+def _constant(name: PythonIdentifier, kind: str, fields: dict[str, Source], about: str) -> list[str]:
+    from invokeai_gen.codegen.literals import docstring
+
+    arguments = ", ".join(f"{key}={value}" for key, value in fields.items())
+    return [f"    {name}: Final = {kind}({arguments})", f"    {docstring(about, 4)}"]
+
+
+def _by_type(models: Sequence[Model]) -> Iterable[tuple[PythonIdentifier, list[Model]]]:
+    """The models of each type, under the name of its class."""
+    from invokeai_gen.codegen.names import PythonIdentifier, identifier, words_of
+
+    groups: dict[str, list[Model]] = {}
+    for model in sorted(models, key=lambda item: (item.type, item.name, item.base, item.hash, item.key)):
+        groups.setdefault(model.type, []).append(model)
+    used = set(_TAKEN)
+    for kind, group in groups.items():
+        words = identifier(words_of(kind), fallback="models")
+        name = "".join(word[:1].upper() + word[1:] for word in words.split("_")) or "Models"
+        while name in used:
+            name += "_"
+        used.add(name)
+        yield PythonIdentifier(name), group
+
+
+def _names(labels: Sequence[tuple[str, tuple[str, ...]]], fallback: str) -> list[PythonIdentifier]:
+    """A name for each label. Those of one name are told apart by the words beside them, at last by a number."""
+    from collections import Counter
+
+    from invokeai_gen.codegen.names import identifier, words_of
+
+    candidates = []
+    for position, (label, beside) in enumerate(labels, start=1):
+        words = words_of(label)
+        longer = [words]
+        for extra in beside:
+            longer.append("_".join(filter(None, (longer[-1], words_of(extra)))))
+        candidates.append([identifier(text, fallback=fallback) for text in (*longer, f"{longer[-1]}_{position}")])
+    level = [0] * len(candidates)
+    while True:
+        chosen = [names[level[index]] for index, names in enumerate(candidates)]
+        count = Counter(chosen)
+        clashes = [
+            index for index, name in enumerate(chosen) if count[name] > 1 and level[index] + 1 < len(candidates[index])
+        ]
+        if not clashes:
+            return chosen
+        for index in clashes:
+            level[index] += 1

@@ -1,0 +1,74 @@
+"""Generated modules, found by name and read through the plan that lies beside each."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from invokeai_gen.cli.files import read_bytes
+from invokeai_gen.errors import InvokeAIGenError
+
+if TYPE_CHECKING:
+    from invokeai_gen.runtime.plan import WorkflowPlan
+
+
+class ModuleError(InvokeAIGenError):
+    """A generated module that cannot be used."""
+
+
+def find_module(name: str, output: Path) -> Path | None:
+    """The plan of the module of that name or path; `None` where the name may be that of another JSON file.
+
+    Raises `ModuleError` where it must be a module and is none.
+    """
+    path = Path(name)
+    if path.suffix == ".py":
+        if not path.is_file():
+            raise ModuleError(f"{path}: no such file")
+        return path.with_suffix(".json")
+    if path.exists():
+        return path
+    if path.suffix:
+        raise ModuleError(f"{path}: no such file")
+    named = output / f"{name}.json"
+    if not named.is_file():
+        raise ModuleError(f"{name}: no such file, and no module of that name in {output}")
+    return named
+
+
+def find_modules(names: tuple[str, ...], output: Path) -> list[tuple[str, WorkflowPlan]]:
+    """The modules that are named, and all of the folders that are, each with its plan. Raises where there is none."""
+    found: dict[str, WorkflowPlan] = {}
+    for name in names or (str(output),):
+        folder = Path(name)
+        if folder.is_dir():
+            paths = [path for path in sorted(folder.glob("*.json")) if path.with_suffix(".py").is_file()]
+            if not paths:
+                raise ModuleError(f"{folder}: no generated modules there")
+        elif not names:
+            raise ModuleError(f"{folder}: no such folder; which MODULES?")
+        else:
+            paths = [path for path in (find_module(name, output),) if path is not None]
+        for path in paths:
+            plan = read_plan(path)
+            if plan is None:
+                raise ModuleError(f"{path}: not the plan of a generated module")
+            found[str(path.with_suffix(".py"))] = plan
+    return list(found.items())
+
+
+def read_plan(path: Path) -> WorkflowPlan | None:
+    """The plan in a file; `None` for JSON of another kind. Raises `ModuleError`, which names the file."""
+    from invokeai_gen.runtime.plan import WorkflowPlan
+
+    try:
+        data = json.loads(read_bytes(path))
+    except (ValueError, RecursionError) as error:
+        raise ModuleError(f"{path}: not JSON: {error}") from error
+    if not isinstance(data, dict) or not {"format", "info", "nodes", "inputs"} <= data.keys():
+        return None
+    try:
+        return WorkflowPlan.from_dict(data)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ModuleError(f"{path}: a damaged plan, or that of another version: generate again ({error})") from error

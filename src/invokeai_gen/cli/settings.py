@@ -1,0 +1,148 @@
+"""`[tool.invokeai-gen]` in pyproject.toml: what a project says once instead of on every command line."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Final
+
+from invokeai_gen.errors import InvokeAIGenError
+
+TABLE: Final = "invokeai-gen"
+DEFAULT_OUTPUT: Final = "generated"
+DEFAULT_WORKFLOWS: Final = ("workflows/*.json",)
+
+
+class SettingsError(InvokeAIGenError):
+    """A pyproject.toml that cannot be read, or whose table says something that cannot be."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The table, checked. Where a project has none, `root` is the current folder and the rest is the default."""
+
+    root: Path
+    """The folder that all paths of the table start from: that of its pyproject.toml."""
+    source: Path | None = None
+    """The pyproject.toml; `None` where no table was found."""
+    server: str | None = None
+    """Address for the commands that talk to a server. It does not decide the node types: `openapi` does."""
+    openapi: str | None = None
+    """Node types to generate against; without it the snapshot that ships with invokeai-gen."""
+    workflows: tuple[str, ...] = ()
+    """Globs of workflow files, or folders of them."""
+    output: str = DEFAULT_OUTPUT
+    """Folder of the generated package."""
+    keep_names: bool = False
+    """Inputs and outputs whose label changed keep their Python name."""
+
+    @property
+    def output_path(self) -> Path:
+        """The output folder, as it is reached from the current one."""
+        return self.path(self.output)
+
+    @property
+    def openapi_path(self) -> Path | None:
+        """The openapi.json, as it is reached from the current folder."""
+        return self.path(self.openapi) if self.openapi is not None else None
+
+    def path(self, text: str | Path) -> Path:
+        """A path of the table, as short as it can be written from the current folder."""
+        absolute = self.root / text
+        try:
+            return Path(os.path.relpath(absolute))
+        except ValueError:  # another drive
+            return absolute
+
+
+_KEYS: Final = tuple(item.name.replace("_", "-") for item in fields(Settings) if item.name not in ("root", "source"))
+
+
+def find_settings(start: Path | None = None) -> Settings:
+    """The settings of the nearest pyproject.toml, from `start` upwards, that has our table. Raises `SettingsError`."""
+    folder = (start or Path.cwd()).resolve()
+    for root in (folder, *folder.parents):
+        path = root / "pyproject.toml"
+        if path.is_file():
+            table = read_table(path)
+            if table is not None:
+                return settings_of(table, path)
+    return Settings(root=folder)
+
+
+def read_table(path: Path) -> Mapping[str, Any] | None:
+    """Our table in a pyproject.toml; `None` where it has none. Raises `SettingsError`."""
+    shown = _shown(path)
+    try:
+        document = tomllib.loads(path.read_bytes().decode())
+    except OSError as error:
+        raise SettingsError(f"{shown}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{shown}: not UTF-8 text") from error
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{shown}: not TOML: {error}") from error
+    tools = document.get("tool", {})
+    if not isinstance(tools, dict) or TABLE not in tools:
+        return None
+    table = tools[TABLE]
+    if not isinstance(table, dict):
+        raise SettingsError(f"{shown}: tool.{TABLE} is {_short(table)}, but should be a table")
+    return table
+
+
+def settings_of(table: Mapping[str, Any], path: Path) -> Settings:
+    """The table of the pyproject.toml `path` as settings. Raises `SettingsError` with a line for each bad key."""
+    problems = []
+    for key, value in table.items():
+        expected = _expected(key)
+        if not expected:
+            close = difflib.get_close_matches(key, _KEYS, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"the keys are {', '.join(_KEYS)}"
+            problems.append(f"unknown key {key!r}; {hint}")
+        elif not _fits(key, value):
+            problems.append(f"{key} is {_short(value)}, but should be {expected}")
+    if problems:
+        raise SettingsError("\n".join(f"{_shown(path)}: [tool.{TABLE}] {problem}" for problem in problems))
+    values: dict[str, Any] = {key.replace("-", "_"): value for key, value in table.items()}
+    values["workflows"] = tuple(values.get("workflows", ()))
+    return Settings(root=path.resolve().parent, source=path, **values)
+
+
+def _expected(key: str) -> str:
+    match key:
+        case "server":
+            return 'the address of a server, such as "http://localhost:9090"'
+        case "openapi" | "output":
+            return "a path"
+        case "workflows":
+            return 'a list of globs, such as ["workflows/*.json"]'
+        case "keep-names":
+            return "true or false"
+    return ""
+
+
+def _fits(key: str, value: Any) -> bool:
+    match key:
+        case "server":
+            return isinstance(value, str) and value.startswith(("http://", "https://"))
+        case "workflows":
+            return isinstance(value, list) and bool(value) and all(isinstance(item, str) and item for item in value)
+        case "keep-names":
+            return isinstance(value, bool)
+    return isinstance(value, str) and bool(value) and "\0" not in value
+
+
+def _short(value: object) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 60 else shown[:57] + "..."
+
+
+def _shown(path: Path) -> str:
+    try:
+        return os.path.relpath(path)
+    except ValueError:
+        return str(path)

@@ -1,0 +1,86 @@
+"""Workflows opened at run time, without generating anything: look around, set values, run.
+
+    from invokeai_gen.handle import InvokeAIClient, WorkflowDefinition
+
+    client = InvokeAIClient.from_url("http://localhost:9090")
+    handle = client.create_workflow(WorkflowDefinition.from_file("portrait.json"))
+    handle.get_input_value(0).value = "a fox"
+    handle.submit_sync()
+    handle.download_outputs("images")
+
+A handle and the generated module of a workflow share every rule: names, checks, and the request that is sent.
+"""
+
+from invokeai_gen.handle.client import InvokeAIClient
+from invokeai_gen.handle.collection_field import IvkCollectionField
+from invokeai_gen.handle.definition import WorkflowDefinition
+from invokeai_gen.handle.field import FIELD_CLASSES, IvkField, register_field
+from invokeai_gen.handle.handle import WorkflowHandle
+from invokeai_gen.handle.index_map import IndexMapError, IndexMapReport, MappedInput, MovedInput
+from invokeai_gen.handle.inputs import IvkWorkflowInput
+from invokeai_gen.handle.outputs import HandleOutputs, OutputMapping
+from invokeai_gen.handle.repository import WorkflowRepository
+from invokeai_gen.handle.structured_fields import (
+    IvkBoundingBoxField,
+    IvkCLIPField,
+    IvkColorField,
+    IvkLoRAField,
+    IvkModelIdentifierField,
+    IvkStructuredField,
+    IvkUNetField,
+    IvkVAEField,
+)
+from invokeai_gen.handle.value_fields import (
+    IvkBoardField,
+    IvkBooleanField,
+    IvkEnumField,
+    IvkFloatField,
+    IvkImageField,
+    IvkIntegerField,
+    IvkLatentsField,
+    IvkSchedulerField,
+    IvkStringField,
+    IvkStructureField,
+    IvkTensorField,
+    IvkValueField,
+    IvkVideoField,
+)
+
+__all__ = [
+    "FIELD_CLASSES",
+    "HandleOutputs",
+    "IndexMapError",
+    "IndexMapReport",
+    "InvokeAIClient",
+    "IvkBoardField",
+    "IvkBooleanField",
+    "IvkBoundingBoxField",
+    "IvkCLIPField",
+    "IvkCollectionField",
+    "IvkColorField",
+    "IvkEnumField",
+    "IvkField",
+    "IvkFloatField",
+    "IvkImageField",
+    "IvkIntegerField",
+    "IvkLatentsField",
+    "IvkLoRAField",
+    "IvkModelIdentifierField",
+    "IvkSchedulerField",
+    "IvkStringField",
+    "IvkStructureField",
+    "IvkStructuredField",
+    "IvkTensorField",
+    "IvkUNetField",
+    "IvkVAEField",
+    "IvkValueField",
+    "IvkVideoField",
+    "IvkWorkflowInput",
+    "MappedInput",
+    "MovedInput",
+    "OutputMapping",
+    "WorkflowDefinition",
+    "WorkflowHandle",
+    "WorkflowRepository",
+    "register_field",
+]

@@ -1,0 +1,55 @@
+"""`IvkCollectionField`: several values of one type."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import ValidationInfo, field_validator
+
+from invokeai_gen.handle.field import item_class, unwrapped
+from invokeai_gen.handle.value_fields import IvkValueField
+from invokeai_gen.runtime.plan import PlannedInput
+
+
+class IvkCollectionField(IvkValueField[Any]):
+    """A list. In a handle, each item becomes what the field of one such value would hold: `["1", 2]` is `[1, 2]`.
+
+    `value` may be a single item where the input takes one or several.
+    """
+
+    @field_validator("value", mode="before")
+    @classmethod
+    def _items(cls, value: Any, info: ValidationInfo) -> Any:
+        if not isinstance(info.context, PlannedInput) or value is None:
+            return value
+        one = item_class(info.context.field_type)
+        if isinstance(value, list):
+            return [one.from_value(unwrapped(item)).to_value() for item in value]
+        return one.from_value(unwrapped(value)).to_value()
+
+    @classmethod
+    def plain(cls, value: Any) -> Any:
+        """The values in fields; all else is left to the class of the items, which a handle knows."""
+        if isinstance(value, list):
+            return [unwrapped(item) for item in value]
+        return unwrapped(value)
+
+    def append(self, item: Any) -> None:
+        """Adds an item at the end. Raises `ValidationError`."""
+        self.extend([item])
+
+    def extend(self, items: Iterable[Any]) -> None:
+        """Adds items at the end, all or none. Raises `ValidationError`."""
+        self.value = [*self._list(), *items]
+
+    def __len__(self) -> int:
+        return len(self._list())
+
+    def __getitem__(self, index: int) -> Any:
+        return self._list()[index]
+
+    def _list(self) -> list[Any]:
+        if self.value is None:
+            return []
+        return self.value if isinstance(self.value, list) else [self.value]

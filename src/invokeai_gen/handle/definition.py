@@ -1,0 +1,101 @@
+"""`WorkflowDefinition`: a workflow as it was exported, before it meets a server."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from invokeai_gen import json_js
+from invokeai_gen.workflow import WorkflowError, WorkflowFile, read_workflow_file
+
+
+class WorkflowDefinition:
+    """The contents of a workflow file. It never changes: handles keep their values to themselves.
+
+    Made by `from_file` and `from_dict`; nothing is checked before a handle is opened on it.
+    """
+
+    def __init__(self, file: WorkflowFile) -> None:
+        self.file = file
+        """What the compiler reads. Treat its data as read-only; `to_dict` gives a copy."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name or self.source!r})"
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str]) -> Self:
+        """The workflow in a JSON file, as the GUI exports it. Raises `WorkflowError` where it cannot be read."""
+        try:
+            return cls(read_workflow_file(Path(path)))
+        except WorkflowError as error:
+            raise WorkflowError(f"{os.fspath(path)}: {error}") from error
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], *, source: str = "") -> Self:
+        """The workflow in JSON data, which is copied.
+
+        `source` is a file name, from which `to_module` takes the module's name; by default it is made of the name of
+        the workflow. Raises `WorkflowError` for what is not JSON data.
+        """
+        try:
+            text = json.dumps(data, ensure_ascii=True, allow_nan=False)
+            copied = json_js.loads(text)
+        except (TypeError, ValueError) as error:
+            raise WorkflowError(f"not JSON data: {error}") from error
+        source = source or f"{_text(copied, 'name') or 'workflow'}.json"
+        return cls(WorkflowFile(source, copied, hashlib.sha256(text.encode()).hexdigest()))
+
+    def to_dict(self) -> dict[str, Any]:
+        """A copy of the contents."""
+        data: dict[str, Any] = copy.deepcopy(self.file.data)
+        return data
+
+    @property
+    def source(self) -> str:
+        """Name of the file, without any folder."""
+        return self.file.name
+
+    @property
+    def name(self) -> str:
+        """What its author calls it; empty where the file does not say, as with the other words below."""
+        return _text(self.file.data, "name")
+
+    @property
+    def author(self) -> str:
+        """Who made it."""
+        return _text(self.file.data, "author")
+
+    @property
+    def description(self) -> str:
+        """What it is for."""
+        return _text(self.file.data, "description")
+
+    @property
+    def version(self) -> str:
+        """The author's version of it."""
+        return _text(self.file.data, "version")
+
+    @property
+    def contact(self) -> str:
+        """How to reach its author."""
+        return _text(self.file.data, "contact")
+
+    @property
+    def tags(self) -> str:
+        """Words to find it by, separated by commas."""
+        return _text(self.file.data, "tags")
+
+    @property
+    def notes(self) -> str:
+        """The author's notes."""
+        return _text(self.file.data, "notes")
+
+
+def _text(data: Any, key: str) -> str:
+    value = data.get(key) if isinstance(data, dict) else None
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,177 @@
+"""`IvkField`: the value of one input, checked whenever it changes; and which class of field a schema type has."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar, cast
+
+from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError, model_validator
+from pydantic_core import InitErrorDetails
+
+from invokeai_gen.runtime import problems
+from invokeai_gen.runtime.field_values import check_value, default_of
+from invokeai_gen.runtime.plan import UNSET, Constraints, JsonValue, PlannedInput
+from invokeai_gen.runtime.problems import ParamsError
+
+F = TypeVar("F", bound="type[IvkField]")
+
+
+class IvkField(BaseModel):
+    """Base of all fields: a pydantic model that holds the value of one input.
+
+    A field of a handle knows what the schema and the form allow, and refuses everything else when it is assigned, with
+    pydantic's `ValidationError` (a `ValueError`) in the labels of the GUI; it then keeps the value it had. A field that
+    was made by itself only knows its own type, and is checked when it is given to a handle.
+
+    A subclass says with `from_value` and `to_value` how its attributes and the runtime's value of an input
+    (`invokeai_gen.runtime.values`, or JSON data for types that are not known there) become each other.
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid", validate_default=False)
+
+    holds_lists: ClassVar[bool] = False
+    """Whether a field of this class also holds the list of an input that takes one value or several."""
+
+    _planned: PlannedInput | None = PrivateAttr(None)
+
+    if TYPE_CHECKING:  # every field has one, as an attribute of the model or as a property
+
+        @property
+        def value(self) -> Any: ...
+
+        @value.setter
+        def value(self, value: Any) -> None: ...
+
+    @classmethod
+    @abstractmethod
+    def from_value(cls, value: Any) -> Self:
+        """The field that holds a value, `None` for an empty one. Raises `ValidationError`."""
+
+    @abstractmethod
+    def to_value(self) -> Any:
+        """The value as the runtime takes it, `None` where the field is empty."""
+
+    @abstractmethod
+    def to_json_dict(self) -> dict[str, JsonValue]:
+        """The field as JSON data.
+
+        Raises `TypeError` for what only the server can turn into JSON: bytes and images in memory.
+        """
+
+    def __eq__(self, other: object) -> bool:
+        """The same class with the same value, whatever inputs they belong to."""
+        if not isinstance(other, IvkField) or type(self) is not type(other):
+            return NotImplemented
+        return vars(self) == vars(other) and self.is_empty == other.is_empty
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no value."""
+        return self.to_value() is None
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The values that are allowed, where they are listed; empty where they are not, or not known."""
+        return self._planned.choices if self._planned is not None else ()
+
+    @property
+    def constraints(self) -> Constraints:
+        """The limits of numbers, lengths and collections, from the schema and the form; none where not known."""
+        return self._planned.constraints if self._planned is not None else Constraints()
+
+    def assign(self, other: IvkField) -> None:
+        """Takes the value of another field of the same class. Raises `TypeError`, `ValidationError`."""
+        if type(other) is not type(self):
+            raise TypeError(f"the field is of class {type(self).__name__}, not {type(other).__name__}")
+        self._change({name: getattr(other, name) for name in type(self).model_fields})
+
+    if not TYPE_CHECKING:  # type checkers would take it as leave to assign any attribute
+
+        def __setattr__(self, name, value):
+            if name in type(self).model_fields:
+                self._change({name: value})
+            else:
+                super().__setattr__(name, value)
+
+    @model_validator(mode="after")
+    def _is_a_value(self) -> Self:
+        self.to_value()
+        return self
+
+    def _change(self, changes: Mapping[str, Any]) -> None:
+        """Sets several attributes at once, or none of them."""
+        try:
+            made = type(self).model_validate({**self.__dict__, **changes}, context=self._planned)
+        except ValidationError as error:
+            raise self._refusal(changes, error) from None
+        self._check(made.to_value())
+        vars(self).update(made.__dict__)
+        self.__pydantic_fields_set__.update(changes)
+
+    def _check(self, value: Any) -> None:
+        """Raises `ValidationError` for a value that the input does not accept."""
+        if self._planned is not None:
+            try:
+                check_value(self._planned, value)
+            except ParamsError as error:
+                raise self._refusal(value, error) from None
+
+    def _refusal(self, value: Any, error: ValueError) -> ValidationError:
+        """An error about a value of this field, under the label of its input."""
+        title = problems.title(self._planned) if self._planned is not None else type(self).__name__
+        if isinstance(error, ValidationError):
+            details = cast("list[InitErrorDetails]", error.errors(include_url=False))
+        else:
+            details = [InitErrorDetails(type="value_error", loc=("value",), input=value, ctx={"error": error})]
+        return ValidationError.from_exception_data(title, details)
+
+
+def unwrapped(value: Any) -> Any:
+    """What a field holds, where one is given in place of a value."""
+    return value.to_value() if isinstance(value, IvkField) else value
+
+
+_classes: Final[dict[str, type[IvkField]]] = {}
+FIELD_CLASSES: Final[Mapping[str, type[IvkField]]] = MappingProxyType(_classes)
+"""The class of field for each schema type that has one of its own; `register_field` adds to it."""
+
+
+def register_field(*schema_types: str) -> Callable[[F], F]:
+    """Makes the decorated class the field of these schema types, in handles that are opened from now on.
+
+    The names are InvokeAI's (`IntegerField`), for a custom node the name of its class or its `ui_type`; a type that is
+    known already gets the new class. Types without a class are held by `IvkStructureField`, as JSON data.
+    """
+
+    def register(cls: F) -> F:
+        _classes.update(dict.fromkeys(schema_types, cls))
+        return cls
+
+    return register
+
+
+def item_class(schema_type: str) -> type[IvkField]:
+    """The class of field for one value of a schema type."""
+    from invokeai_gen.handle.value_fields import IvkStructureField
+
+    return _classes.get(schema_type, IvkStructureField)
+
+
+def field_class(planned: PlannedInput) -> type[IvkField]:
+    """The class of field for an input: that of its schema type, or `IvkCollectionField`."""
+    from invokeai_gen.handle.collection_field import IvkCollectionField
+
+    cls = item_class(planned.field_type)
+    if planned.cardinality == "SINGLE" or (planned.cardinality == "SINGLE_OR_COLLECTION" and cls.holds_lists):
+        return cls
+    return IvkCollectionField
+
+
+def field_for(planned: PlannedInput) -> IvkField:
+    """A field with the value that the workflow file has, empty where it has none that the node would take."""
+    value = default_of(planned)
+    field = field_class(planned).from_value(None if value is UNSET else value)
+    field._planned = planned
+    return field

@@ -1,0 +1,103 @@
+"""`WorkflowRepository`: the workflow library of a server, and handles on workflows."""
+
+from __future__ import annotations
+
+import builtins
+import json
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from invokeai_gen.handle.definition import WorkflowDefinition
+from invokeai_gen.handle.handle import WorkflowHandle
+from invokeai_gen.runtime.media import write_atomically
+from invokeai_gen.server.records import Removal, SavedWorkflow
+from invokeai_gen.server.workflows import WorkflowCategory
+
+if TYPE_CHECKING:
+    from invokeai_gen.handle.client import InvokeAIClient
+    from invokeai_gen.schema import Schema
+
+
+class WorkflowRepository:
+    """The workflows of one server: those in its library, and those that are opened on it."""
+
+    def __init__(self, client: InvokeAIClient) -> None:
+        self._client = client
+
+    def create_workflow_handle(self, definition: WorkflowDefinition, *, schema: Schema | None = None) -> WorkflowHandle:
+        """Opens a workflow, to be run on this server. Handles of one definition have nothing in common.
+
+        `schema` says what each node type accepts; by default it is the server's own, see `InvokeAIClient.schema`.
+        Raises `WorkflowError` for a file that the GUI would not open.
+        """
+        return WorkflowHandle(definition, schema or self._client.schema(), self._client)
+
+    def list(
+        self, *, category: WorkflowCategory | None = None, search: str | None = None
+    ) -> builtins.list[SavedWorkflow]:
+        """The workflows in the server's library without their contents, by name."""
+        return self._client.workflows.list(category=category, search=search)
+
+    def get(self, workflow_id: str) -> SavedWorkflow:
+        """A workflow of the library with its contents. Raises `NotFoundError`."""
+        return self._client.workflows.get(workflow_id)
+
+    def create(self, definition: WorkflowDefinition) -> SavedWorkflow:
+        """Saves a workflow in the library as a new one."""
+        return self._client.workflows.create(definition.to_dict())
+
+    def delete(self, workflow_id: str) -> None:
+        """Deletes a workflow from the library. Those that InvokeAI ships stay, without an error."""
+        self._client.workflows.delete(workflow_id)
+
+    def upload(self, path: str | os.PathLike[str]) -> SavedWorkflow:
+        """Saves the workflow in a file in the library as a new one. Raises `WorkflowError` for an unreadable file."""
+        return self.create(WorkflowDefinition.from_file(path))
+
+    def download(self, workflow_id: str, path: str | os.PathLike[str] | None = None) -> WorkflowDefinition:
+        """A workflow of the library as a definition, also written to `path` if given. Raises `NotFoundError`."""
+        saved = self.get(workflow_id)
+        definition = WorkflowDefinition.from_dict(saved.workflow or {}, source=Path(path).name if path else "")
+        if path is not None:
+            target = Path(path)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(target, json.dumps(definition.to_dict(), ensure_ascii=True, indent=2).encode() + b"\n")
+        return definition
+
+    def download_batch_outputs(
+        self,
+        handles: Sequence[WorkflowHandle],
+        output_dir: str | os.PathLike[str],
+        *,
+        include_metadata: bool = False,
+        include_debug: bool = False,
+        skip_existing: bool = False,
+    ) -> builtins.list[Path]:
+        """Saves the outputs of several handles, each in a folder of its own (`000`, `001` …); returns the files.
+
+        Raises what `WorkflowHandle.download_outputs` raises, after the handles before are done.
+        """
+        return [
+            path
+            for number, handle in enumerate(handles)
+            for path in handle.download_outputs(
+                Path(output_dir) / f"{number:03d}",
+                include_metadata=include_metadata,
+                include_debug=include_debug,
+                skip_existing=skip_existing,
+            )
+        ]
+
+    def cleanup_batch(
+        self, handles: Iterable[WorkflowHandle], *, inputs: bool = True, outputs: bool = False, queue_items: bool = True
+    ) -> Removal:
+        """Deletes what the last submissions of several handles left on the server.
+
+        By default their uploads and queue items; `outputs` adds their images. Never raises for something that is still
+        there, but says so in `failed`.
+        """
+        targets = {"inputs": inputs, "outputs": outputs, "queue_items": queue_items}
+        wanted = [name for name, is_wanted in targets.items() if is_wanted]
+        return sum((handle.job.clean_up(wanted) for handle in handles), Removal())  # type: ignore[arg-type]

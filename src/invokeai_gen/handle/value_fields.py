@@ -1,0 +1,176 @@
+"""Fields that are one value: text, numbers, choices, and images, videos, boards and tensors by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Generic, Self, TypeAlias, TypeVar
+
+from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator
+
+from invokeai_gen.handle.field import IvkField, register_field, unwrapped
+from invokeai_gen.runtime.field_values import from_json, to_json
+from invokeai_gen.runtime.plan import JsonValue
+from invokeai_gen.runtime.values import BoardInput, ImageInput, VideoInput
+
+T = TypeVar("T")
+
+
+def _no_boolean(value: Any) -> Any:
+    """Python takes `True` for 1; a person who writes it means something else."""
+    if isinstance(value, bool):
+        raise ValueError("Input should be a number, not a boolean")  # noqa: TRY004 pydantic reports only ValueErrors
+    return value
+
+
+Integer: TypeAlias = Annotated[int, BeforeValidator(_no_boolean)]
+Number: TypeAlias = Annotated[float, BeforeValidator(_no_boolean), Field(allow_inf_nan=False)]
+
+
+def _count(value: Any) -> str:
+    return "items" if isinstance(value, list) else "one"
+
+
+OneOrMany: TypeAlias = Annotated[
+    Annotated[T, Tag("one")] | Annotated[list[T], Tag("items")],
+    Discriminator(_count),
+]
+"""A value or a list of them; what is wrong with one is told without regard to the other."""
+
+
+class IvkValueField(IvkField, Generic[T]):
+    """Base of the fields with a `.value`."""
+
+    holds_lists: ClassVar[bool] = True
+
+    value: OneOrMany[T] | None = None  # pyright: ignore[reportIncompatibleMethodOverride] -- it is settable
+    """The value; a list only where the input takes lists, `None` while it is empty."""
+
+    @field_validator("value", mode="before")
+    @classmethod
+    def _from_field_or_json(cls, value: Any) -> Any:
+        return cls.plain(value)
+
+    @classmethod
+    def plain(cls, value: Any) -> Any:
+        """What is assigned as `value` without the wrapping it may have: another field, or JSON data."""
+        value = unwrapped(value)
+        return from_json(value) if isinstance(value, (dict, list)) else value
+
+    @classmethod
+    def from_value(cls, value: Any) -> Self:
+        """The field that holds a value, `None` for an empty one. Raises `ValidationError`."""
+        return cls(value=value)
+
+    def to_value(self) -> Any:
+        """The value as the runtime takes it, `None` where the field is empty."""
+        return self.value
+
+    def to_json_dict(self) -> dict[str, JsonValue]:
+        """`{"value": …}`, the value as the request would carry it.
+
+        A path becomes `{"path": …}`. Raises `TypeError` for bytes and images in memory.
+        """
+        return {"value": to_json(self.to_value())}
+
+
+@register_field("StringField", "SavedWorkflowField")
+class IvkStringField(IvkValueField[str]):
+    """Text."""
+
+
+@register_field("IntegerField")
+class IvkIntegerField(IvkValueField[Integer]):
+    """A whole number; text such as `"1024"` becomes one."""
+
+
+@register_field("FloatField")
+class IvkFloatField(IvkValueField[Number]):
+    """A number; text such as `"7.5"` becomes one."""
+
+
+@register_field("BooleanField")
+class IvkBooleanField(IvkValueField[bool]):
+    """Yes or no; `"true"`, `"false"`, 1 and 0 become one."""
+
+
+@register_field("EnumField")
+class IvkEnumField(IvkValueField[str]):
+    """One of the texts in `choices`."""
+
+
+@register_field("SchedulerField")
+class IvkSchedulerField(IvkEnumField):
+    """The name of a scheduler, one of those in `choices`."""
+
+
+@register_field("ImageField")
+class IvkImageField(IvkValueField[ImageInput]):
+    """An image: a path, bytes, a Pillow image, or one on the server by name or `ImageRef`.
+
+    Files are uploaded when the workflow is submitted.
+    """
+
+
+@register_field("VideoField")
+class IvkVideoField(IvkValueField[VideoInput]):
+    """A video: a path, bytes, or one on the server by name or `VideoRef`. Files are uploaded at submission."""
+
+
+@register_field("BoardField")
+class IvkBoardField(IvkValueField[BoardInput]):
+    """A board: `"none"`, `"auto"`, its name or id, or a `BoardRef`."""
+
+
+class _IvkNameField(IvkValueField[str]):
+    """Something that the server keeps for its own nodes, by name."""
+
+    holds_lists: ClassVar[bool] = False
+    key: ClassVar[str]
+    """Where its JSON object has the name."""
+
+    @classmethod
+    def plain(cls, value: Any) -> Any:
+        """The name in a field, a JSON object, or a result of an earlier run."""
+        value = unwrapped(value)
+        if isinstance(value, Mapping):
+            return value.get(cls.key)
+        return getattr(value, "name", value)
+
+    def to_value(self) -> Any:
+        """The JSON object with the name, `None` where the field is empty."""
+        return None if self.value is None else {self.key: self.value}
+
+
+@register_field("LatentsField")
+class IvkLatentsField(_IvkNameField):
+    """Latents that an earlier run left on the server: their name, or a `LatentsOutput`."""
+
+    key: ClassVar[str] = "latents_name"
+    seed: int | None = None
+    """The seed that they were made with, where it is known."""
+
+    @classmethod
+    def from_value(cls, value: Any) -> Self:
+        """The field that holds latents, with their seed where the value tells it."""
+        seed = value.get("seed") if isinstance(value, Mapping) else getattr(value, "seed", None)
+        return cls(value=cls.plain(value), seed=seed)
+
+    def to_value(self) -> Any:
+        """The JSON object `{latents_name, seed}`, `None` where the field is empty."""
+        return None if self.value is None else {self.key: self.value, "seed": self.seed}
+
+
+@register_field("TensorField")
+class IvkTensorField(_IvkNameField):
+    """A tensor that an earlier run left on the server, by name."""
+
+    key: ClassVar[str] = "tensor_name"
+
+
+class IvkStructureField(IvkValueField[Any]):
+    """JSON data of a type that has no class of its own, such as a custom node's; see `register_field`."""
+
+    @classmethod
+    def plain(cls, value: Any) -> Any:
+        """Data stays as it is: what it means is known to the node alone."""
+        return unwrapped(value)

@@ -1,0 +1,243 @@
+"""The commands that talk to a server, on a real one. They touch only what they made."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import uuid
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from invokeai_gen.schema import Schema, load_schema, shipped_schema
+from invokeai_gen.server import InvokeAIClient
+from invokeai_gen.server.records import Board
+from tests.cli import Cli, adder, save
+from tests.unit.workflow_builder import Builder
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server_url: str) -> Cli:
+    """The command, in an empty folder, with the server in its environment."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("INVOKEAI_URL", server_url)
+    return Cli(capsys)
+
+
+@pytest.fixture
+def client(server_url: str) -> Iterator[InvokeAIClient]:
+    with InvokeAIClient(server_url) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def schema() -> Schema:
+    return shipped_schema()
+
+
+@pytest.fixture
+def name(client: InvokeAIClient) -> Iterator[str]:
+    """A name that nothing on the server has; workflows and boards that get it are deleted afterwards."""
+    unique = f"../cli test {uuid.uuid4().hex[:8]}"
+    yield unique
+    for workflow in client.workflows.list(search=unique[3:]):
+        client.workflows.delete(workflow.workflow_id)
+    for board in client.boards.find(unique):
+        client.boards.delete(board.board_id, images="delete")
+
+
+@pytest.fixture
+def board(client: InvokeAIClient, name: str) -> Board:
+    """A board with three images."""
+    made = client.boards.create(name)
+    for shade in (10, 120, 230):
+        buffer = BytesIO()
+        Image.new("RGB", (16, 16), (shade, shade, shade)).save(buffer, "PNG")
+        client.images.upload(buffer.getvalue(), "shade.png", board_id=made.board_id)
+    return made
+
+
+def test_pull_saves_a_schema_that_generate_accepts(cli: Cli) -> None:
+    answer = cli("pull", "-o", "api.json")
+    assert answer.code == 0, answer.err
+    pulled = load_schema(Path("api.json"))
+    assert pulled.version.count(".") == 2
+    assert answer.lines == [f"api.json: InvokeAI {pulled.version}, {len(list(pulled.node_types))} node types"]
+    save(Path("adder.json"), adder())
+    assert cli("generate", "adder.json", "--openapi", "api.json").code == 0
+
+
+def test_pull_goes_where_the_pyproject_says(cli: Cli) -> None:
+    cli("init", "--openapi", "node-types.json")
+    assert cli("pull").code == 0
+    assert Path("node-types.json").is_file()
+
+
+def test_a_server_can_be_the_schema(cli: Cli, server_url: str) -> None:
+    save(Path("adder.json"), adder())
+    assert cli("generate", "adder.json", "--server", server_url).code == 0
+    assert cli("check", "adder.json", "--server", server_url).code == 0
+
+
+def test_what_is_no_invokeai_is_told(cli: Cli, server_url: str) -> None:
+    answer = cli("pull", "--server", f"{server_url}/api")
+    assert answer.code == 1
+    assert len(answer.errors) == 1
+
+
+def _payload(cli: Cli, data: dict[str, Any], *options: object) -> Any:
+    save(Path("workflow.json"), data)
+    answer = cli("payload", "workflow.json", *options)
+    assert answer.code == 0, answer.err
+    return json.loads(answer.out)
+
+
+def test_payload_asks_the_server_for_dynamic_prompts(cli: Cli, schema: Schema, server_url: str) -> None:
+    settings = {
+        "type": "string_generator_dynamic_prompts_combinatorial",
+        "input": "a {red|green} {fox|owl}",
+        "maxPrompts": 10,
+    }
+    builder = Builder(schema).node("g", "string_generator", generator=settings).node("b", "string_batch")
+    builder.node("s", "string").edge("g.strings", "b.strings").edge("b.value", "s.value")
+    save(Path("workflow.json"), builder.data())
+    without = cli("payload", "workflow.json")
+    assert without.code == 1
+    assert "name one with --server URL" in without.err
+    request = _payload(cli, builder.data(), "--server", server_url)
+    (data,) = request["batch"]["data"]
+    assert sorted(data[0]["items"]) == ["a green fox", "a green owl", "a red fox", "a red owl"]
+
+
+def test_payload_asks_the_server_for_the_images_of_a_board(
+    cli: Cli, schema: Schema, server_url: str, board: Board
+) -> None:
+    settings = {"type": "image_generator_images_from_board", "board_id": board.board_id, "category": "assets"}
+    builder = Builder(schema).node("g", "image_generator").node("b", "image_batch").node("s", "image")
+    builder.edge("g.images", "b.images").edge("b.image", "s.image").field("g.generator")
+    assigned = f"generator_type={json.dumps(settings)}"
+    request = _payload(cli, builder.data(), "--server", server_url, "--set", assigned)
+    (data,) = request["batch"]["data"]
+    assert len(data[0]["items"]) == 3
+    assert all(item["image_name"] for item in data[0]["items"])
+
+
+def test_payload_looks_up_models_and_boards_by_name(cli: Cli, schema: Schema, server_url: str, board: Board) -> None:
+    builder = Builder(schema).node("m", "main_model_loader").node("i", "blank_image").node("o", "save_image")
+    builder.edge("i.image", "o.image").field("m.model").field("o.board")
+    options = ("--server", server_url, "--set", "model=tiny-sd15", "--set", f"board={board.board_name}")
+    nodes = _payload(cli, builder.data(), *options)["batch"]["graph"]["nodes"]
+    assert nodes["m"]["model"]["hash"].startswith("blake3:")
+    assert nodes["o"]["board"] == {"board_id": board.board_id}
+
+
+def test_doctor_finds_what_is_missing(
+    cli: Cli, schema: Schema, server_url: str, client: InvokeAIClient, board: Board
+) -> None:
+    (model,) = client.models.find("tiny-sd15", type="main")
+    identifier = {key: getattr(model, key) for key in ("key", "hash", "name", "base", "type")}
+
+    def workflow(key: str, board_id: str, image: str) -> dict[str, Any]:
+        builder = Builder(schema).node("m", "main_model_loader", label="Loader", model={**identifier, "name": key, "key": key, "hash": key})  # fmt: skip
+        builder.node("i", "image", label="Picture", image={"image_name": image})
+        builder.node("o", "save_image", label="Result", board={"board_id": board_id})
+        builder.edge("i.image", "o.image").field("m.model").field("i.image").field("o.board")
+        return builder.data()
+
+    image = client.boards.image_names(board.board_id)[0]
+    able = workflow(model.key, board.board_id, image)
+    able["nodes"][0]["data"]["inputs"]["model"]["value"] = identifier
+    save(Path("flows/able.json"), able)
+    save(Path("flows/unable.json"), workflow("gone", "gone-board", "gone.png"))
+    assert cli("generate", "flows").code == 0
+
+    fine = cli("doctor", "able", "--server", server_url)
+    assert (fine.code, fine.lines[1]) == (0, "ok     generated/able.py"), fine.out
+    answer = cli("doctor")
+    assert answer.code == 1
+    assert answer.lines[2:] == [
+        "cannot generated/unable.py",
+        "  error: Model (model): the server has no model gone (sd-1 main) with this hash or name",
+        "  error: Image (image): image 'gone.png' is not on the server",
+        "  error: Board (board): the server has no board with id 'gone-board'",
+    ]
+    report = json.loads(cli("doctor", "--json").out)
+    assert report["able"] is False
+    assert [len(items) for items in report["modules"].values()] == [0, 3]
+
+
+def test_a_workflow_goes_to_the_library_and_back(cli: Cli, client: InvokeAIClient, name: str) -> None:
+    data = {**adder(), "name": name}
+    save(Path("mine.json"), data)
+    added = cli("workflows", "push", "mine.json")
+    assert added.code == 0, added.err
+    (listed,) = cli("workflows", "list", "--category", "user", "--search", name[3:]).lines
+    assert listed.endswith(f"  user     {name}")
+
+    assert cli("workflows", "pull", name, "-o", "flows").code == 0
+    (pulled,) = Path("flows").iterdir()
+    assert pulled.name == f"{name[3:].replace(' ', '-')}.json"
+    assert not list(Path().glob("*test*"))
+    back = json.loads(pulled.read_text(encoding="utf-8"))
+    assert "id" not in back
+    assert (back["name"], back["nodes"]) == (name, json.loads(json.dumps(data["nodes"])))
+    assert cli("diff", "mine.json", pulled).code == 0
+
+    assert cli("workflows", "pull", name, "-o", "flows").lines[0].startswith("unchanged")
+    pulled.write_text("mine", encoding="utf-8")
+    refused = cli("workflows", "pull", name, "-o", "flows")
+    assert refused.code == 1
+    assert refused.errors == [f"error: {pulled}: exists already; --force overwrites it"]
+    assert pulled.read_text(encoding="utf-8") == "mine"
+    assert cli("workflows", "pull", name, "-o", "flows", "--force").code == 0
+
+    save(Path("mine.json"), {**data, "description": "changed"})
+    assert cli("workflows", "push", "mine.json", "--replace", name).out.startswith("replaced")
+    (found,) = client.workflows.list(search=name[3:])
+    assert client.workflows.get(found.workflow_id).workflow is not None
+    assert cli("workflows", "rm", name).code == 0
+    assert client.workflows.list(search=name[3:]) == []
+    gone = cli("workflows", "rm", name)
+    assert gone.code == 1
+    assert gone.err.startswith(f"error: no workflow has the name or id {name!r}")
+
+
+def test_workflows_that_ship_with_the_server_stay(cli: Cli, client: InvokeAIClient) -> None:
+    shipped = client.workflows.list(category="default")[0]
+    answer = cli("workflows", "rm", shipped.workflow_id)
+    assert answer.code == 1
+    assert answer.errors == [f"error: {shipped.name!r} ships with InvokeAI and cannot be deleted"]
+
+
+def test_all_shipped_workflows_can_be_pulled_and_most_generated(cli: Cli) -> None:
+    assert cli("workflows", "pull", "--all", "--category", "default", "-o", "flows").code == 0
+    files = len(list(Path("flows").glob("*.json")))
+    assert files >= 20
+    answer = cli("generate", "flows", "-o", "out")
+    assert len(list(Path("out").glob("[a-z]*.py"))) >= files - 6
+    assert "Traceback" not in answer.err
+
+
+def test_names_and_all_exclude_each_other(cli: Cli) -> None:
+    assert cli("workflows", "pull").code == 2
+    assert cli("workflows", "pull", "x", "--all").code == 2
+
+
+def test_models_become_constants(cli: Cli, board: Board) -> None:
+    answer = cli("models", "-o", "sub/server_models.py")
+    assert answer.code == 0, answer.err
+    path = Path("sub/server_models.py")
+    spec = importlib.util.spec_from_file_location("server_models", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.Main.tiny_sd15.name == "tiny-sd15"
+    assert module.Lora.tiny_sdxl_lora.base == "sdxl"
+    assert board.board_id in {item.id for key, item in vars(module.Boards).items() if not key.startswith("_")}
+    text = path.read_text(encoding="utf-8")
+    assert cli("models", "-o", path).code == 0
+    assert set(path.read_text(encoding="utf-8").splitlines()) >= {line for line in text.splitlines() if "tiny" in line}

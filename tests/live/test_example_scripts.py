@@ -1,0 +1,98 @@
+"""The scripts in examples/ run as they are, and print what they promise."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+TRIED = {"list_inputs.py", "set_inputs.py", "submit_and_track.py", "outputs_and_cleanup.py"}
+
+
+def printed(server_url: str, script: str, *arguments: Path) -> str:
+    """What a script prints, run from another folder. Nothing may go to stderr."""
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / script), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        env={**os.environ, "INVOKEAI_URL": server_url, "PYTHONIOENCODING": "utf-8"},
+        timeout=180,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def test_every_script_is_tried() -> None:
+    """The demo has a session of its own."""
+    assert {path.name for path in EXAMPLES.glob("*.py")} - {"demo.py"} == TRIED
+
+
+def test_inputs_are_listed(server_url: str) -> None:
+    lines = printed(server_url, "list_inputs.py").splitlines()
+    assert lines[0] == "Sunset Poster 1.0.0, by invokeai-gen"
+    assert lines[2].split() == ["[", "0]", "Title", "IvkStringField", "'Evening", "at", "the", "lake'"]
+    assert re.fullmatch(r"\[ 4\] Sky Color +IvkColorField +Color\(r=\d+, g=\d+, b=\d+, a=255\)", lines[6])
+    assert len(lines) == 2 + 16 + 1
+    assert lines[-1] == "still needed: nothing"
+
+
+def test_inputs_of_another_workflow_are_listed_too(server_url: str) -> None:
+    path = EXAMPLES.parent / "data" / "workflows" / "sd15_image_to_image.json"
+    assert printed(server_url, "list_inputs.py", path).endswith("still needed: Source Image\n")
+
+
+def test_inputs_are_set(server_url: str, tmp_path: Path) -> None:
+    lines = printed(server_url, "set_inputs.py", tmp_path / "map.json").splitlines()
+    assert lines == [
+        "refused: Value error, Mood (mood) is 'grumpy', but should be 'calm', 'stormy' or 'dreamlike'",
+        "Mood is 'calm', of calm, stormy, dreamlike",
+        "Title: {'value': 'First light'}",
+        "Width: {'value': 512}",
+        "Sky Color: {'r': 43, 'g': 76, 'b': 126, 'a': 255}",
+        "Sun Size: {'value': 90}",
+        "problems: none",
+        "16 inputs where they were, 0 moved, 0 missing",
+    ]
+    assert (tmp_path / "map.json").exists()
+
+
+def test_a_run_is_tracked_blocking_and_by_events(server_url: str) -> None:
+    blocking, by_events = printed(server_url, "submit_and_track.py").split("blocking: completed, 2 images\n")
+    first, *statuses = blocking.splitlines()
+    assert first == "blocking: 1 item in the queue"
+    assert statuses[-1] == "  completed"
+    lines = by_events.splitlines()
+    assert (lines[0], lines[-2]) == ("  in_progress", "  completed")
+    assert sorted(lines[1:-2]) == ["  Pixel Art is ready: 384 x 256", "  Poster is ready: 768 x 512"]
+    assert re.fullmatch(r"events: completed after \d+\.\d s", lines[-1])
+
+
+def test_outputs_are_saved_and_the_server_is_left_clean(server_url: str, tmp_path: Path) -> None:
+    picture = tmp_path / "picture.png"
+    Image.new("RGB", (96, 64), tuple(os.urandom(3))).save(picture)
+    lines = printed(server_url, "outputs_and_cleanup.py", picture, tmp_path / "out").splitlines()
+    lines = [line for line in lines if not line.startswith("model ")]
+    assert lines[0] == "user outputs: result; latents: 3"
+    assert lines[1] == "user Result: 64 x 64"
+    assert lines[-5:-3] == ["saved: result.png", "uploaded: 1"]
+    assert lines[-3] == "deleted inputs: 1"
+    assert re.fullmatch(r"deleted outputs: [1-9]\d*, kept: \d+", lines[-2])
+    assert lines[-1] == "deleted queue items: 1"
+    with Image.open(tmp_path / "out" / "result.png") as saved:
+        assert saved.size == (64, 64)
+    assert (tmp_path / "out" / "result.json").exists()
+
+
+@pytest.mark.parametrize("script", sorted(TRIED))
+def test_a_script_says_what_it_is_for_and_how_to_call_it(script: str) -> None:
+    text = (EXAMPLES / script).read_text(encoding="utf-8")
+    assert text.startswith('"""')
+    assert f"python examples/{script}" in text

@@ -1,0 +1,277 @@
+"""`generate`, `check` and `watch`: what is written, what is told, and that nothing is ever taken for unchanged wrongly."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from invokeai_gen.cli import memory
+from invokeai_gen.cli.generation import Generation
+from invokeai_gen.cli.watch import watch
+from invokeai_gen.schema import Schema
+from tests.cli import Answer, Cli, adder, save
+
+UNCHANGED = "1 module in out, 0 written, 1 unchanged"
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("INVOKEAI_URL", raising=False)
+    monkeypatch.setattr(memory, "_generator_files", lambda: ["generator.py"])
+    Path("generator.py").write_text("1", encoding="utf-8")
+    save(Path("flows/adder.json"), adder())
+    return Cli(capsys)
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Grows by one for each generation that is not answered from the note of the last one."""
+    done: list[str] = []
+    original = Generation.schema
+
+    def counted(self: Generation) -> Schema:
+        done.append("run")
+        return original(self)
+
+    monkeypatch.setattr(Generation, "schema", counted)
+    return done
+
+
+def _generate(cli: Cli, *options: object) -> Answer:
+    return cli("generate", "flows", "-o", "out", *options)
+
+
+def test_a_run_with_nothing_changed_says_so_without_doing_it_again(cli: Cli, runs: list[str]) -> None:
+    first, second = _generate(cli), _generate(cli)
+    assert first.lines[-1] == "1 module in out, 1 written, 0 unchanged"
+    assert (second.code, second.lines) == (0, [UNCHANGED])
+    assert len(runs) == 1
+
+
+def test_a_run_with_nothing_changed_tells_the_same_errors(cli: Cli, runs: list[str]) -> None:
+    save(Path("flows/broken.json"), {"nodes": 3})
+    first, second = _generate(cli), _generate(cli)
+    assert first.code == second.code == 1
+    assert first.errors == second.errors != []
+    assert second.lines == [UNCHANGED]
+    assert len(runs) == 1
+
+
+def test_an_edit_that_keeps_date_and_size_is_noticed(cli: Cli) -> None:
+    path = Path("flows/adder.json")
+    _generate(cli)
+    status = path.stat()
+    save(path, adder(value=5))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert path.stat().st_size == status.st_size
+    assert "default of first was 1, is 5" in _generate(cli).out
+
+
+@pytest.mark.parametrize("name", ["adder.py", "adder.json", "_types.py", "__init__.py", "py.typed"])
+def test_an_edited_output_file_is_written_again(cli: Cli, name: str) -> None:
+    _generate(cli)
+    path = Path("out", name)
+    original = path.read_bytes()
+    path.write_bytes(original + b"\n# edited\n")
+    _generate(cli)
+    assert path.read_bytes() == original
+    path.unlink()
+    _generate(cli)
+    assert path.read_bytes() == original
+
+
+def test_other_options_are_another_run(cli: Cli, runs: list[str]) -> None:
+    _generate(cli)
+    _generate(cli, "--keep-names")
+    _generate(cli, "--prune")
+    assert len(runs) == 3
+
+
+def test_another_schema_is_another_run(cli: Cli, runs: list[str], schema: Schema) -> None:
+    save(Path("api.json"), schema.document)
+    _generate(cli, "--openapi", "api.json")
+    _generate(cli, "--openapi", "api.json")
+    assert len(runs) == 1
+    save(Path("api.json"), {**schema.document, "x": 1})
+    _generate(cli, "--openapi", "api.json")
+    assert len(runs) == 2
+
+
+def test_another_generator_is_another_run(cli: Cli, runs: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    _generate(cli)
+    Path("generator.py").write_text("22", encoding="utf-8")
+    _generate(cli)
+    assert len(runs) == 2
+    monkeypatch.setattr(memory, "__version__", "99")
+    _generate(cli)
+    assert len(runs) == 3
+
+
+@pytest.mark.parametrize("note", ["", "[]", "{}", '{"inputs": 1, "outputs": 2, "outcome": 3}', "\0"])
+def test_a_damaged_note_does_no_harm(cli: Cli, note: str) -> None:
+    _generate(cli)
+    memory.note_path(Path("out")).write_text(note, encoding="utf-8")
+    assert _generate(cli).lines == [UNCHANGED]
+
+
+def test_a_copied_package_does_not_bring_its_note_along(cli: Cli, runs: list[str]) -> None:
+    _generate(cli)
+    shutil.copytree("out", "copy")
+    cli("generate", "flows", "-o", "copy")
+    assert len(runs) == 2
+
+
+def test_quiet_and_verbose(cli: Cli) -> None:
+    assert _generate(cli, "-q").out == ""
+    said = _generate(cli, "-v").lines
+    assert said[:2] == ["unchanged out/adder.py", UNCHANGED]
+    assert said[2].endswith(" s")
+
+
+def test_a_vanished_workflow_keeps_its_module_until_asked(cli: Cli) -> None:
+    save(Path("flows/other.json"), adder())
+    _generate(cli)
+    Path("flows/other.json").unlink()
+    kept = "kept      out/other.py  (its workflow is gone; --prune removes it)"
+    assert kept in _generate(cli).lines
+    assert kept in _generate(cli).lines
+    assert "removed   out/other.py" in _generate(cli, "--prune").lines
+    assert not Path("out/other.py").exists()
+
+
+def test_a_broken_workflow_keeps_no_other_from_being_written(cli: Cli) -> None:
+    Path("flows/broken.json").write_text("{", encoding="utf-8")
+    answer = _generate(cli)
+    assert answer.code == 1
+    assert Path("out/adder.py").exists()
+
+
+def test_where_nothing_can_be_written_that_is_told(cli: Cli) -> None:
+    save(Path("flows/adder.json"), {})
+    answer = _generate(cli)
+    assert answer.code == 1
+    assert answer.errors[-1] == "error: no module was written"
+    assert not Path("out").exists()
+
+
+def test_keep_names_is_remembered_in_the_pyproject(cli: Cli) -> None:
+    cli("init", "--workflows", "flows", "-o", "out", "--keep-names")
+    cli("generate")
+    save(Path("flows/adder.json"), adder(label="Other"))
+    cli("generate")
+    assert "first: " in Path("out/adder.py").read_text(encoding="utf-8")
+    cli("generate", "--no-keep-names")
+    assert "other: " in Path("out/adder.py").read_text(encoding="utf-8")
+
+
+def test_check_is_0_for_fresh_modules(cli: Cli) -> None:
+    _generate(cli)
+    answer = cli("check", "flows", "-o", "out")
+    assert (answer.code, answer.lines, answer.err) == (0, ["1 module in out, all fresh"], "")
+
+
+def test_check_tells_why_a_module_is_stale(cli: Cli) -> None:
+    _generate(cli)
+    module = Path("out/adder.py")
+    text = module.read_text(encoding="utf-8")
+
+    module.write_text(text + "# mine\n", encoding="utf-8")
+    edited = cli("check", "flows", "-o", "out")
+    module.write_text(text.replace("by invokeai-gen ", "by invokeai-gen 0.0.", 1), encoding="utf-8")
+    older = cli("check", "flows", "-o", "out")
+    module.write_text(text, encoding="utf-8")
+    save(Path("flows/adder.json"), adder(value=5))
+    changed = cli("check", "flows", "-o", "out")
+    module.unlink()
+    missing = cli("check", "flows", "-o", "out")
+
+    assert [answer.code for answer in (edited, older, changed, missing)] == [1, 1, 1, 1]
+    assert edited.lines[0] == "stale: out/adder.py: it was edited or damaged"
+    assert older.lines[0] == "stale: out/adder.py: another version of invokeai-gen made it"
+    assert changed.lines[:2] == [
+        "stale: out/adder.py: the workflow changed",
+        "       default of first was 1, is 5",
+    ]
+    assert missing.lines[0] == "stale: out/adder.py: it is missing"
+
+
+def test_check_writes_nothing(cli: Cli) -> None:
+    assert cli("check", "flows", "-o", "out").code == 1
+    assert not Path("out").exists()
+
+
+def test_check_is_2_where_it_cannot_tell(cli: Cli) -> None:
+    _generate(cli)
+    save(Path("flows/broken.json"), [])
+    assert cli("check", "flows", "-o", "out").code == 2
+    assert cli("check", "nowhere").code == 2
+    assert cli("check", "flows", "--openapi", "nowhere.json").code == 2
+
+
+def test_check_does_not_believe_the_note(cli: Cli) -> None:
+    _generate(cli)
+    note = memory.note_path(Path("out"))
+    save(Path("flows/adder.json"), adder(value=5))
+    assert json.loads(note.read_text(encoding="utf-8"))["inputs"]
+    assert cli("check", "flows", "-o", "out").code == 1
+
+
+class Ended(Exception):
+    """Ends a watch in a test."""
+
+
+def test_watch_generates_after_each_change_and_survives_broken_files(
+    cli: Cli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, module = Path("flows/adder.json"), Path("out/adder.json")
+    texts: list[str] = []
+    half = json.dumps(adder(value=5))[:100]
+    steps: Iterator[Callable[[], object]] = iter(
+        [
+            lambda: path.write_text(half, encoding="utf-8"),
+            lambda: None,
+            lambda: save(path, adder(value=6)),
+            lambda: None,
+            lambda: path.unlink(),
+            lambda: None,
+            lambda: save(path, adder(value=77)),
+            lambda: None,
+            lambda: None,
+        ]
+    )
+
+    def wait() -> None:
+        texts.append(module.read_text(encoding="utf-8"))
+        step = next(steps, None)
+        if step is None:
+            raise Ended
+        step()
+
+    def prepare() -> Generation:
+        return Generation.of((Path("flows"),), Path("out"), None, None, None)
+
+    with pytest.raises(Ended):
+        watch(prepare, quiet=True, wait=wait)
+    said = capsys.readouterr().err
+    assert "flows/adder.json: not JSON" in said
+    assert said.count("flows: no workflow files (*.json) there") == 1
+    first, *_, last = texts
+    assert '"value": 1\n' in first
+    assert any('"value": 6\n' in text for text in texts)
+    assert '"value": 77\n' in last
+
+
+def test_watch_ends_quietly_with_ctrl_c(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("invokeai_gen.cli.watch.time.sleep", interrupt)
+    answer = cli("watch", "flows", "-o", "out")
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.lines[-1] == "watching for changes; Ctrl-C ends this"

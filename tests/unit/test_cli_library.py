@@ -1,0 +1,235 @@
+"""What a server says is foreign text: file names, Python constants and findings are made from it safely."""
+
+from __future__ import annotations
+
+import ast
+import copy
+import random
+import runpy
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+
+from invokeai_gen.cli.diagnosis import Finding, Inventory, diagnose
+from invokeai_gen.cli.models import module_text
+from invokeai_gen.cli.workflows import file_names
+from invokeai_gen.codegen import assign_names
+from invokeai_gen.runtime.plan import WorkflowPlan
+from invokeai_gen.schema import Schema
+from invokeai_gen.schema.openapi import VERSION_KEY
+from invokeai_gen.server.records import Board, Model, SavedWorkflow
+from tests.unit.workflow_builder import Builder
+
+SDXL = Model(key="k1", hash="blake3:1", name="Dream", base="sdxl", type="main", format="checkpoint")
+EMPTY = Inventory([], [], frozenset())
+
+
+Run: TypeAlias = Callable[[str], dict[str, Any]]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """The names in a module of that text."""
+
+    def done(text: str) -> dict[str, Any]:
+        path = tmp_path / "constants.py"
+        path.write_text(text, encoding="utf-8")
+        return runpy.run_path(str(path))
+
+    return done
+
+
+def _saved(name: str, workflow_id: str = "id") -> SavedWorkflow:
+    return SavedWorkflow(workflow_id=workflow_id, name=name)
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("My Portrait (v2)", "My-Portrait-v2.json"),
+        ("../../etc/passwd", "etc-passwd.json"),
+        ("/etc/passwd", "etc-passwd.json"),
+        ("C:\\Windows\\x", "C-Windows-x.json"),
+        ("..", "workflow.json"),
+        ("", "workflow.json"),
+        (".hidden", "hidden.json"),
+        ("a\0b\nc\x1b[2J\u202e", "a-b-c-2J.json"),
+        ("CON", "CON-workflow.json"),
+        ("日本語", "日本語.json"),
+        ("x" * 500, "x" * 80 + ".json"),
+        ("-rf", "rf.json"),
+    ],
+)
+def test_a_name_from_the_server_stays_in_the_folder(name: str, file: str) -> None:
+    assert file_names([_saved(name)]) == {"id": file}
+
+
+def test_workflows_of_one_name_get_files_of_their_own() -> None:
+    names = file_names([_saved("A", "1/../x"), _saved("a", "2"), _saved("B", "3")])
+    assert names == {"1/../x": "A-1-x.json", "2": "a-2.json", "3": "B.json"}
+
+
+def test_the_constants_of_a_server(run: Run) -> None:
+    boards = [Board(board_id="b1", board_name="Portraits")]
+    space = run(module_text([SDXL], boards, "6.14.2"))
+    assert space["Main"].dream.hash == "blake3:1"
+    assert space["Boards"].portraits.id == "b1"
+    assert space["__all__"] == ["Boards", "Main"]
+
+
+def test_constants_do_not_depend_on_the_order_of_the_answer(run: Run) -> None:
+    models = [
+        Model(key=f"k{n}", hash=f"h{n}", name=name, base=base, type=kind)
+        for n, (name, base, kind) in enumerate(
+            [("A", "sdxl", "main"), ("a!", "sd-1", "main"), ("a", "sd-1", "vae"), ("A", "sdxl", "main")]
+        )
+    ]
+    boards = [Board(board_id=str(n), board_name="Same") for n in range(3)]
+    expected = module_text(models, boards, "6")
+    for seed in range(5):
+        random.Random(seed).shuffle(models)
+        random.Random(seed).shuffle(boards)
+        assert module_text(models, boards, "6") == expected
+    space = run(expected)
+    names = [name for name in vars(space["Main"]) if not name.startswith("_")]
+    assert len(names) == 3
+    assert "a_sd_1" in names
+
+
+@pytest.mark.parametrize("text", ['"""\nimport os', "\\", "class", "a\x00b", "\u202e", "🦊", "__init__", "1st", "None"])
+def test_whatever_the_server_says_the_constants_are_only_data(run: Run, text: str) -> None:
+    model = Model(key=text, hash=text, name=text, base=text, type=text)
+    source = module_text([model, SDXL], [Board(board_id=text, board_name=text)], text)
+    allowed = (ast.ClassDef, ast.Expr, ast.Assign, ast.ImportFrom)
+    for node in ast.parse(source).body:
+        assert isinstance(node, allowed)
+        for item in node.body if isinstance(node, ast.ClassDef) else ():
+            assert isinstance(item, (ast.AnnAssign, ast.Expr))
+    space = run(source)
+    assert space["Main"].dream.key == "k1"
+
+
+def test_a_server_without_models_gives_an_empty_module(run: Run) -> None:
+    space = run(module_text([], [], "6"))
+    assert space["__all__"] == []
+
+
+def test_the_constants_pass_the_type_checker(tmp_path: Path) -> None:
+    path = tmp_path / "server_models.py"
+    path.write_text(module_text([SDXL], [Board(board_id="b", board_name="B")], "6"), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", str(path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.fixture
+def make(schema: Schema) -> Callable[..., WorkflowPlan]:
+    """A plan of one node, the field on the form where it is named."""
+
+    def made(node_type: str, on_form: str = "", **values: Any) -> WorkflowPlan:
+        builder = Builder(schema).node("n", node_type, label="My Node", **values)
+        if on_form:
+            builder.field(f"n.{on_form}")
+        return assign_names(builder.compile(validate=False).plan)
+
+    return made
+
+
+def _changed(schema: Schema, change: Callable[[dict[str, Any]], object], *, version: str = "6.14.2") -> Schema:
+    """The schema of another server."""
+    document = copy.deepcopy(dict(schema.document))
+    document["info"][VERSION_KEY] = version
+    change(document["components"]["schemas"])
+    return Schema(document, source="server")
+
+
+def test_a_server_that_is_the_same_has_everything(schema: Schema, make: Callable[..., WorkflowPlan]) -> None:
+    assert diagnose(make("add"), schema, schema, EMPTY) == []
+
+
+def test_a_missing_node_type_is_an_error(schema: Schema, make: Callable[..., WorkflowPlan]) -> None:
+    server = _changed(schema, lambda schemas: schemas.pop("AddInvocation"))
+    assert diagnose(make("add"), server, schema, EMPTY) == [
+        Finding("error", "node 'My Node'", "the server has no node type 'add' (is a node pack missing?)")
+    ]
+
+
+@pytest.mark.parametrize(("version", "kind"), [("1.0.9", "warning"), ("1.7.0", "warning"), ("2.0.0", "error")])
+def test_another_version_of_a_node(schema: Schema, make: Callable[..., WorkflowPlan], version: str, kind: str) -> None:
+    server = _changed(schema, lambda schemas: schemas["AddInvocation"].update(version=version))
+    (found,) = diagnose(make("add"), server, schema, EMPTY)
+    assert (found.kind, found.where) == (kind, "node 'My Node'")
+    assert found.problem == f"add was version 1.0.1, the server has {version}: generate again"
+
+
+def test_a_schema_that_changed_without_its_version(schema: Schema, make: Callable[..., WorkflowPlan]) -> None:
+    server = _changed(schema, lambda schemas: schemas["AddInvocation"]["properties"]["a"].update(title="Summand"))
+    (found,) = diagnose(make("add"), server, schema, EMPTY)
+    assert (found.kind, found.where) == ("warning", "node 'My Node'")
+    assert found.problem == "the schema of add changed: generate again to be sure"
+
+
+def test_a_schema_that_changed_where_the_original_is_not_at_hand(
+    schema: Schema, make: Callable[..., WorkflowPlan]
+) -> None:
+    server = _changed(schema, lambda schemas: schemas["AddInvocation"]["properties"]["a"].update(title="Summand"))
+    (found,) = diagnose(make("add"), server, server, EMPTY)
+    assert (found.kind, found.where) == ("warning", "node types")
+
+
+def test_a_field_that_is_gone_is_an_error(schema: Schema, make: Callable[..., WorkflowPlan]) -> None:
+    server = _changed(schema, lambda schemas: schemas["AddInvocation"]["properties"].pop("b"))
+    (found,) = diagnose(make("add"), server, schema, EMPTY)
+    assert found == Finding("error", "node 'My Node'", "the server's add 1.0.1 has no field 'b'")
+
+
+def test_a_default_that_is_not_allowed_any_more(schema: Schema, make: Callable[..., WorkflowPlan]) -> None:
+    server = _changed(schema, lambda schemas: schemas["AddInvocation"]["properties"]["a"].update(maximum=5))
+    (found,) = diagnose(make("add", "a", a=7), server, schema, EMPTY)
+    assert found.kind == "error"
+    assert found.problem == "the default of 'A' (a): 7 is too large: at most 5 is allowed"
+
+
+def test_another_major_version_of_invokeai_is_mentioned(schema: Schema, make: Callable[..., WorkflowPlan]) -> None:
+    server = _changed(schema, lambda schemas: None, version="7.0.0")
+    (found,) = diagnose(make("add"), server, schema, EMPTY)
+    assert found.kind == "warning"
+    assert found.problem == f"generated for version {schema.version}, the server has 7.0.0"
+
+
+MODEL = {"key": "k1", "hash": "blake3:1", "name": "Dream", "base": "sdxl", "type": "main"}
+
+
+def test_a_model_on_the_form_is_found_by_hash_or_name(schema: Schema, make: Callable[..., WorkflowPlan]) -> None:
+    plan = make("sdxl_model_loader", "model", model={**MODEL, "key": "elsewhere"})
+    assert diagnose(plan, schema, schema, Inventory([SDXL], [], frozenset())) == []
+
+
+def test_a_model_that_is_not_there_is_named_by_its_label(schema: Schema, make: Callable[..., WorkflowPlan]) -> None:
+    plan = make("sdxl_model_loader", "model", model=MODEL)
+    (found,) = diagnose(plan, schema, schema, EMPTY)
+    assert found.where == "Model (model)"
+    assert found.problem == "the server has no model Dream (sdxl main) with this hash or name"
+
+
+def test_a_model_off_the_form_must_have_the_same_key(schema: Schema, make: Callable[..., WorkflowPlan]) -> None:
+    plan = make("sdxl_model_loader", model={**MODEL, "key": "elsewhere"})
+    (found,) = diagnose(plan, schema, schema, Inventory([SDXL], [], frozenset()))
+    assert found.where == "My Node, model"
+    assert "has another key on this server" in found.problem
+
+
+def test_boards_and_images_that_are_not_there(schema: Schema, make: Callable[..., WorkflowPlan]) -> None:
+    plan = make("save_image", "board", board={"board_id": "b9"}, image={"image_name": "x.png"})
+    found = diagnose(plan, schema, schema, Inventory([], [], frozenset({("image", "x.png")})))
+    assert found == [
+        Finding("error", "Board (board)", "the server has no board with id 'b9'"),
+        Finding("error", "My Node, image", "image 'x.png' is not on the server"),
+    ]
+    there = Inventory([], [Board(board_id="b9", board_name="B")], frozenset())
+    assert diagnose(plan, schema, schema, there) == []

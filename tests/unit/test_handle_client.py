@@ -1,0 +1,100 @@
+"""The client that opens workflows: where its schema comes from, and what it costs to import."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+import invokeai_gen
+from invokeai_gen import handle as handles
+from invokeai_gen import server
+from invokeai_gen.handle import InvokeAIClient, WorkflowDefinition
+from invokeai_gen.schema import Schema, SchemaError
+from invokeai_gen.server.errors import InvalidUrlError
+
+SUNSET = Path(__file__).parents[2] / "data" / "workflows" / "sunset_poster.json"
+
+
+class Server:
+    """Gives out a schema, and counts how often it is asked for it."""
+
+    def __init__(self, schema: Schema) -> None:
+        self.document: object = schema.document
+        self.asked = 0
+        self.is_away = False
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        if self.is_away:
+            raise httpx.ConnectError("nobody there")
+        if request.url.path == "/openapi.json":
+            self.asked += 1
+            return httpx.Response(200, json=self.document)
+        return httpx.Response(200, json={"version": "6.99.0"})
+
+    def client(self) -> InvokeAIClient:
+        return InvokeAIClient.from_url("http://invokeai.example:9090", http_backend=httpx.MockTransport(self))
+
+
+def test_the_schema_is_the_servers_own_and_asked_for_once(schema: Schema) -> None:
+    there = Server(schema)
+    client = there.client()
+    first, second = (client.create_workflow(WorkflowDefinition.from_file(SUNSET)) for _ in range(2))
+    assert first.schema is second.schema
+    assert (first.schema.version, first.schema.source, there.asked) == ("6.99.0", "http://invokeai.example:9090", 1)
+    assert first.client is client
+    assert client.schema(fresh=True) is not first.schema
+    assert there.asked == 2
+
+
+def test_while_the_server_is_away_the_schema_is_the_one_that_ships(schema: Schema) -> None:
+    there = Server(schema)
+    there.is_away = True
+    client = there.client()
+    handle = client.workflow_repo.create_workflow_handle(WorkflowDefinition.from_file(SUNSET))
+    assert handle.schema.source != client.url
+    assert len(handle.list_inputs()) == 16
+    there.is_away = False
+    assert client.schema().source == client.url
+    there.is_away = True
+    assert client.schema(fresh=True).source == client.url
+
+
+def test_a_schema_can_be_given(schema: Schema) -> None:
+    there = Server(schema)
+    handle = there.client().create_workflow(WorkflowDefinition.from_file(SUNSET), schema=schema)
+    assert handle.schema is schema
+    assert there.asked == 0
+
+
+def test_something_else_at_the_address_has_no_schema(schema: Schema) -> None:
+    there = Server(schema)
+    for there.document in ({"openapi": "3.1.0"}, {"components": {"schemas": {}}}):
+        with pytest.raises(SchemaError, match=r"^http://invokeai\.example:9090: "):
+            there.client().schema()
+    with pytest.raises(InvalidUrlError):
+        InvokeAIClient.from_url("invokeai.example")
+
+
+def test_it_is_a_client_like_any_other_and_at_hand() -> None:
+    assert invokeai_gen.InvokeAIClient is InvokeAIClient
+    assert invokeai_gen.WorkflowDefinition is WorkflowDefinition
+    assert issubclass(InvokeAIClient, server.InvokeAIClient)
+    with pytest.raises(AttributeError, match="no attribute 'Workflow'"):
+        _ = invokeai_gen.Workflow
+    assert all(getattr(handles, name).__doc__ for name in handles.__all__ if name != "FIELD_CLASSES")
+
+
+def test_importing_handles_loads_nothing_heavy() -> None:
+    heavy = ("httpx", "socketio", "engineio", "aiohttp", "PIL", "rich", "click", "jinja2", "black")
+    code = (
+        "import sys, invokeai_gen; print('pydantic' in sys.modules)\n"
+        "import invokeai_gen.handle\n"
+        "invokeai_gen.InvokeAIClient('http://localhost:9')\n"
+        f"print([name for name in {heavy!r} if name in sys.modules])"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert loaded.stdout.split("\n")[:2] == ["False", "[]"], loaded.stdout
