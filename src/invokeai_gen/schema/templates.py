@@ -30,7 +30,7 @@ _BATCH_OUTPUTS: Final = {
     ("image_generator", "images"),
 }
 
-_LIMITS: Final = {
+LIMITS: Final = {
     "minimum": "ge",
     "exclusiveMinimum": "gt",
     "maximum": "le",
@@ -41,6 +41,7 @@ _LIMITS: Final = {
     "minItems": "min_items",
     "maxItems": "max_items",
 }
+"""JSON schema's keywords for limits, and pydantic's."""
 _NUMBER_LIMITS: Final = frozenset({"ge", "gt", "le", "lt", "multiple_of"})
 _LENGTH_LIMITS: Final = frozenset({"min_length", "max_length"})
 _ITEM_LIMITS: Final = frozenset({"min_items", "max_items"})
@@ -254,7 +255,7 @@ def _limits(kind: FieldType, schema: Mapping[str, Any]) -> dict[str, float]:
     allowed = _allowed_limits(kind) if kind.name in {"IntegerField", "FloatField", "StringField", "ImageField"} else ()
     return {
         limit: schema[key]
-        for key, limit in _LIMITS.items()
+        for key, limit in LIMITS.items()
         if limit in allowed and isinstance(schema.get(key), (int, float)) and not isinstance(schema[key], bool)
     }
 
@@ -264,7 +265,7 @@ def _exact_limits(kind: FieldType, schema: Mapping[str, Any]) -> dict[str, float
     limits: dict[str, float] = {}
     parts = [schema, *(part for part in schema.get("anyOf", ()) if part.get("type") != "null")]
     for part in [*parts, *(part["items"] for part in parts if isinstance(part.get("items"), dict))]:
-        for key, limit in _LIMITS.items():
+        for key, limit in LIMITS.items():
             value = part.get(key)
             if limit in allowed and isinstance(value, (int, float)) and not isinstance(value, bool):
                 limits.setdefault(limit, value)

@@ -8,6 +8,7 @@ from typing import Any
 
 from invokeai_gen.json_js import UNSET
 from invokeai_gen.schema import FieldType, InputTemplate, NodeTemplate, Schema
+from invokeai_gen.schema.templates import LIMITS
 from invokeai_gen.workflow.document import (
     CALL_SAVED_WORKFLOW,
     NODES_WITH_EXTRA_INPUTS,
@@ -17,6 +18,7 @@ from invokeai_gen.workflow.document import (
     Workflow,
 )
 from invokeai_gen.workflow.errors import Warning
+from invokeai_gen.workflow.values import is_number
 
 
 def input_template(node: InvocationNode, name: str, schema: Schema) -> InputTemplate | None:
@@ -30,21 +32,7 @@ def input_template(node: InvocationNode, name: str, schema: Schema) -> InputTemp
 
 def _dynamic_template(name: str, data: dict[str, Any]) -> InputTemplate:
     kind = data.get("type") if isinstance(data.get("type"), dict) else {}
-    limits = {
-        limit: data[key]
-        for key, limit in (
-            ("minimum", "ge"),
-            ("exclusiveMinimum", "gt"),
-            ("maximum", "le"),
-            ("exclusiveMaximum", "lt"),
-            ("multipleOf", "multiple_of"),
-            ("minLength", "min_length"),
-            ("maxLength", "max_length"),
-            ("minItems", "min_items"),
-            ("maxItems", "max_items"),
-        )
-        if isinstance(data.get(key), (int, float))
-    }
+    limits = {limit: data[key] for key, limit in LIMITS.items() if is_number(data.get(key))}
     assert isinstance(kind, dict)
     return InputTemplate(
         name=name,
