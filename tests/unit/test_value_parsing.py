@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 
 from invokeai_gen.json_js import UNSET
+from invokeai_gen.schema import shipped_schema
+from invokeai_gen.workflow import WorkflowError
 from invokeai_gen.workflow.values import ModelVocabulary, parse_value
+from tests.unit.workflow_builder import Builder
 
 MODELS = ModelVocabulary(frozenset({"sdxl", "any"}), frozenset({"main", "lora"}), frozenset({"vae"}))
 MODEL = {"key": "k", "hash": "h", "name": "n", "base": "sdxl", "type": "main"}
@@ -66,3 +69,16 @@ def test_the_first_shape_that_fits(value: Any, parsed: Any) -> None:
 @pytest.mark.parametrize("value", [None, [{"model": 1}], [1, "a"], {"type": "unheard-of"}])
 def test_extras_keep_what_no_shape_fits(value: Any) -> None:
     assert parse_value(value, MODELS, keep_extras=True) == value
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("type", 5), ("type", {"name": "StringField", "cardinality": "MANY"}), ("options", 5), ("ui_choice_labels", "x")],
+)
+def test_what_a_node_says_of_a_called_workflow_is_checked_like_the_rest_of_the_file(key: str, value: Any) -> None:
+    name = "saved_workflow_input::a::value"
+    template = {"name": name, "title": "A", "type": {"name": "StringField", "cardinality": "SINGLE", "batch": False}}
+    builder = Builder(shipped_schema()).node("c", "call_saved_workflow", workflow_id="w")
+    builder.nodes[0]["data"]["dynamicInputTemplates"] = {name: {**template, key: value}}
+    with pytest.raises(WorkflowError, match=rf"^nodes\[0\]\.data\.dynamicInputTemplates\.{name}\.{key}"):
+        builder.compile()

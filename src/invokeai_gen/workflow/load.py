@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from invokeai_gen import json_js
 from invokeai_gen.json_js import UNSET
 from invokeai_gen.schema import Schema
+from invokeai_gen.schema.field_types import Cardinality
 from invokeai_gen.workflow.document import (
     NODES_WITH_EXTRA_INPUTS,
     ConnectorNode,
@@ -132,9 +133,6 @@ def _parse_invocation(
     pack = data.text("nodePack", "invokeai")
     if not pack:
         raise wrong(data.at("nodePack"), "a name that is not empty", pack)
-    templates = data.data.get("dynamicInputTemplates", {})
-    if not isinstance(templates, dict):
-        raise wrong(data.at("dynamicInputTemplates"), "an object", templates)
     return InvocationNode(
         id=node_id,
         data_id=data.name("id"),
@@ -147,12 +145,32 @@ def _parse_invocation(
             name: _parse_instance(item, models, keep_extras=node_type in NODES_WITH_EXTRA_INPUTS)
             for name, item in data.members("inputs")
         },
-        dynamic_input_templates=dict(templates),
+        dynamic_input_templates=_parse_dynamic_templates(data),
         is_open=data.flag("isOpen"),
         is_intermediate=data.flag("isIntermediate"),
         use_cache=data.flag("useCache"),
         position=position,
     )
+
+
+def _parse_dynamic_templates(data: Record) -> dict[str, Any]:
+    """What a `call_saved_workflow` node says of the inputs of the workflow that it calls."""
+    if "dynamicInputTemplates" not in data.data:
+        return {}
+    templates = dict(data.members("dynamicInputTemplates"))
+    for template in templates.values():
+        kind = template.record("type")
+        kind.text("name")
+        if kind.text("cardinality") not in get_args(Cardinality):
+            raise wrong(kind.at("cardinality"), " or ".join(get_args(Cardinality)), kind.data["cardinality"])
+        for key in ("ui_model_base", "ui_model_type", "ui_model_variant", "ui_model_format", "options"):
+            items = template.data.get(key)
+            if items is not None and not (isinstance(items, list) and all(isinstance(item, str) for item in items)):
+                raise wrong(template.at(key), "a list of texts", items)
+        labels = template.data.get("ui_choice_labels")
+        if labels is not None and not isinstance(labels, dict):
+            raise wrong(template.at("ui_choice_labels"), "an object", labels)
+    return {name: template.data for name, template in templates.items()}
 
 
 def _parse_instance(item: Record, models: ModelVocabulary, *, keep_extras: bool) -> FieldInstance:

@@ -31,13 +31,12 @@ def input_template(node: InvocationNode, name: str, schema: Schema) -> InputTemp
 
 
 def _dynamic_template(name: str, data: dict[str, Any]) -> InputTemplate:
-    kind = data.get("type") if isinstance(data.get("type"), dict) else {}
+    kind = data["type"]
     limits = {limit: data[key] for key, limit in LIMITS.items() if is_number(data.get(key))}
-    assert isinstance(kind, dict)
     return InputTemplate(
         name=name,
         title=str(data.get("title") or name.removeprefix(SAVED_WORKFLOW_INPUT)),
-        type=FieldType(str(kind.get("name", "")), kind.get("cardinality", "SINGLE"), bool(kind.get("batch"))),
+        type=FieldType(kind["name"], kind["cardinality"], bool(kind.get("batch"))),
         required=bool(data.get("required")),
         connection="any",
         description=str(data.get("description") or ""),
@@ -45,7 +44,7 @@ def _dynamic_template(name: str, data: dict[str, Any]) -> InputTemplate:
         hidden=False,
         limits=limits,
         exact_limits=limits,
-        choices=tuple(str(item) for item in data.get("options") or ()),
+        choices=tuple(data.get("options") or ()),
         choice_labels=dict(data.get("ui_choice_labels") or {}),
         model_base=tuple(data.get("ui_model_base") or ()),
         model_type=tuple(data.get("ui_model_type") or ()),
