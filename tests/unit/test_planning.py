@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from invokeai_gen.json_js import UNSET
 from invokeai_gen.runtime.batch import check_items
 from invokeai_gen.runtime.plan import Constraints, WorkflowPlan
 from invokeai_gen.runtime.problems import ParamsError
@@ -84,3 +85,12 @@ def test_a_batch_knows_what_the_fields_it_feeds_accept(schema: Schema) -> None:
     check_items(plan, {"b": [64, 128]})
     with pytest.raises(ParamsError, match=r"item 1 is 7, but what goes into 'Create Latent Noise' \(width\) should be"):
         check_items(plan, {"b": [64, 7]})
+
+
+def test_an_object_that_the_gui_misreads_is_no_default(schema: Schema) -> None:
+    builder = Builder(schema).node("s", "segment_anything", image={"image_name": "a"}).field("s.point_lists")
+    builder.nodes[0]["data"]["inputs"]["point_lists"]["value"] = {"points": [], "name": "x"}
+    builder.field("s.image")
+    points, image = builder.compile().plan.inputs
+    assert points.value is UNSET
+    assert image.value == {"image_name": "a"}

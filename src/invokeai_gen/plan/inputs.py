@@ -46,7 +46,7 @@ def _planned_input(
     fed_by = _fed_by(node, element.field_name, schema, edges)
     problems = [*value_problems(instance.value, template), choice_problem(instance.value, template)]
     is_refused = fed_by is None and any(problems)
-    value: JsonValue | Unset = UNSET if is_refused else instance.value
+    value: JsonValue | Unset = UNSET if is_refused or _is_misread(instance.value, template) else instance.value
     node_template = schema.template(node.type)
     options = _options(element, template, value)
     return PlannedInput(
@@ -74,6 +74,12 @@ def _planned_input(
             format=template.model_format,
         ),
     )
+
+
+def _is_misread(value: JsonValue | Unset, template: InputTemplate) -> bool:
+    """The GUI reads objects of no shape it knows, a custom node's for one, as the settings of a float generator."""
+    kind = value.get("type") if isinstance(value, dict) else None
+    return str(kind).startswith("float_generator_") and template.type.name != "FloatGeneratorField"
 
 
 def _fed_by(node: InvocationNode, field_name: str, schema: Schema, edges: EdgeIndex) -> str | None:

@@ -111,8 +111,10 @@ def migrate(data: Record, node_pack: Callable[[str], str]) -> Record:
     """
     meta = data.data.get("meta")
     version = meta.get("version") if isinstance(meta, dict) else None
-    if not is_version(version):
+    if version is None:
         raise WorkflowError("no workflow: it has no meta.version (export it from the InvokeAI workflow editor)")
+    if not is_version(version):
+        raise wrong("meta.version", "a version such as 4.0.0", version)
     if version == "1.0.0":
         data = _from_v1(data, node_pack)
         version = "2.0.0"
