@@ -43,4 +43,6 @@ def main(picture: Path, folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit("usage: python examples/outputs_and_cleanup.py PICTURE [FOLDER]")
     main(Path(sys.argv[1]), Path(sys.argv[2] if len(sys.argv) > 2 else "images"))

@@ -9,10 +9,9 @@ import os
 import sys
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from invokeai_gen import InvokeAIClient, WorkflowDefinition
 from invokeai_gen.handle import IvkColorField, IvkIntegerField
+from invokeai_gen.runtime import ParamsError
 
 SUNSET = Path(__file__).parents[1] / "data" / "workflows" / "sunset_poster.json"
 
@@ -37,8 +36,8 @@ def main(index_map: Path) -> None:
     mood = inputs["Mood"].field
     try:
         mood.value = "grumpy"
-    except ValidationError as error:
-        print(f"refused: {error.errors()[0]['msg']}")
+    except ParamsError as error:
+        print(f"refused: {error}")
     print(f"Mood is {mood.value!r}, of {', '.join(mood.choices)}")
 
     for index in (0, 2, 4, 7):

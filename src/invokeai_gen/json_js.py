@@ -77,6 +77,16 @@ def trim(text: str) -> str:
     return text.strip(_WHITESPACE)
 
 
+def is_number(value: Any) -> bool:
+    """A JSON number; a boolean is none."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def is_integer(value: Any) -> bool:
+    """An integer that JavaScript holds exactly; the GUI takes no other for one."""
+    return isinstance(value, int) and is_number(value) and abs(value) <= MAX_SAFE_INTEGER
+
+
 def normalized(value: Any) -> Any:
     """A copy of JSON data with every number as `number` gives it. Raises `ValueError` for NaN and infinities."""
     if isinstance(value, bool) or value is None or isinstance(value, str):

@@ -71,6 +71,13 @@ def test_pull_saves_a_schema_that_generate_accepts(cli: Cli) -> None:
     assert cli("generate", "adder.json", "--openapi", "api.json").code == 0
 
 
+def test_pull_replaces_what_it_pulled(cli: Cli) -> None:
+    assert cli("pull").code == cli("pull").code == 0
+    Path("openapi.json").write_text("mine", encoding="utf-8")
+    assert cli("pull").code == 1
+    assert cli("pull", "--force").code == 0
+
+
 def test_pull_goes_where_the_pyproject_says(cli: Cli) -> None:
     cli("init", "--openapi", "node-types.json")
     assert cli("pull").code == 0
@@ -124,6 +131,35 @@ def test_payload_asks_the_server_for_the_images_of_a_board(
     (data,) = request["batch"]["data"]
     assert len(data[0]["items"]) == 3
     assert all(item["image_name"] for item in data[0]["items"])
+
+
+def test_payload_tells_a_board_of_a_generator_that_is_not_there(cli: Cli, schema: Schema, server_url: str) -> None:
+    settings = {"type": "image_generator_images_from_board", "board_id": "gone", "category": "images"}
+    builder = Builder(schema).node("g", "image_generator", label="Gen", generator=settings).node("b", "image_batch")
+    builder.node("s", "image").edge("g.images", "b.images").edge("b.image", "s.image").field("g.generator")
+    save(Path("batch.json"), builder.data())
+    answer = cli("payload", "batch.json", "--server", server_url)
+    assert (answer.code, answer.out) == (1, "")
+    where = "node 'Gen' (image_generator, id g), field 'Generator Type' (generator)"
+    assert answer.errors == [f"error: batch.json: {where}: the server has no board with id 'gone'"]
+
+
+def test_payload_tells_everything_that_is_not_on_the_server(cli: Cli, schema: Schema, server_url: str) -> None:
+    builder = Builder(schema).node("i", "image").node("m", "main_model_loader").node("o", "save_image", label="Out")
+    builder.node("n", "noise").edge("i.image", "o.image")
+    builder.field("i.image").field("m.model").field("o.board").field("n.width")
+    save(Path("all.json"), builder.data())
+    wrong = ("0=abc.png", "model=nope", "board=zzz", "width=7")
+    options = [part for item in wrong for part in ("--set", item)]
+    answer = cli("payload", "all.json", "--server", server_url, *options)
+    assert (answer.code, answer.out, len(answer.errors)) == (1, "", 4)
+    image, model, board, width = answer.errors
+    assert image.startswith(
+        "error: all.json: node 'Image Primitive' (image, id i), field 'Image' (image): 'abc.png' is "
+    )
+    assert "field 'Model' (model): no model 'nope' that goes in here" in model and "tiny-sd15" in model
+    assert "node 'Out' (save_image, id o), field 'Board' (board): no board has the name or id 'zzz'" in board
+    assert "field 'Width' (width): Width (width) is 7" in width
 
 
 def test_payload_looks_up_models_and_boards_by_name(cli: Cli, schema: Schema, server_url: str, board: Board) -> None:

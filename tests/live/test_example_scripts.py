@@ -52,7 +52,7 @@ def test_inputs_of_another_workflow_are_listed_too(server_url: str) -> None:
 def test_inputs_are_set(server_url: str, tmp_path: Path) -> None:
     lines = printed(server_url, "set_inputs.py", tmp_path / "map.json").splitlines()
     assert lines == [
-        "refused: Value error, Mood (mood) is 'grumpy', but should be 'calm', 'stormy' or 'dreamlike'",
+        "refused: Mood (mood) is 'grumpy', but should be 'calm', 'stormy' or 'dreamlike'",
         "Mood is 'calm', of calm, stormy, dreamlike",
         "Title: {'value': 'First light'}",
         "Width: {'value': 512}",

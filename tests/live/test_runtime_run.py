@@ -369,6 +369,15 @@ def test_a_client_that_nobody_uses_any_more_closes_its_connections(server_url: s
 # -- when connections misbehave ---------------------------------------------------------------------------------------
 
 
+def test_all_jobs_of_a_client_share_one_event_connection(server_url: str) -> None:
+    with Proxy(server_url) as proxy, InvokeAIClient(proxy.url) as client, ThreadPoolExecutor(8) as pool:
+        outs = pool.map(
+            lambda n: plans.picture().run(plans.PictureParams(width=8 + n), client=client, timeout=TIME), range(16)
+        )
+        assert [out.picture.width for out in outs] == [8 + n for n in range(16)]
+        assert sum(b"/ws/socket.io" in line for line in proxy.requests) == 1
+
+
 def test_without_events_the_server_is_asked(server_url: str) -> None:
     with Proxy(server_url) as proxy:
         proxy.refuses_websockets = True

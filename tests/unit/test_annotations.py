@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic_core import SchemaValidator
 
 from invokeai_gen.codegen.annotations import Imports, Names, default, type_text
 from invokeai_gen.codegen.names import PythonIdentifier
 from invokeai_gen.runtime import field_values, values
+from invokeai_gen.runtime.checks import Limits
 from invokeai_gen.runtime.field_values import (
-    STRICT,
     check_value,
     default_of,
     from_json,
@@ -36,6 +37,8 @@ SAMPLES: tuple[Any, ...] = (
     *([ImageRef("a")], [ImageRef("a")] * 11, [LoRA("l")], [Color(1, 2, 3)], object(), [[1]], [{"a": 1}]),
     BoundingBox(x_min=0, x_max=1, y_min=0, y_max=1),
 )
+
+STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
 
 def shapes_of_the_schema() -> dict[str, PlannedInput]:
@@ -63,18 +66,19 @@ def shapes_of_the_schema() -> dict[str, PlannedInput]:
 SHAPES = shapes_of_the_schema()
 
 
-def accepts(adapter: TypeAdapter[Any], value: Any) -> bool:
+def outcome(check: TypeAdapter[Any] | SchemaValidator, value: Any) -> tuple[object, ...]:
+    """What becomes of a value, or everything that is said against it."""
     try:
-        adapter.validate_python(value)
-    except ValidationError:
-        return False
-    return True
+        return "accepted", repr(check.validate_python(value))
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_context=False)
+        return "refused", *((part["type"], part["loc"], part["msg"]) for part in details)
 
 
 def evaluated(planned: PlannedInput) -> TypeAdapter[Any]:
-    """The check that the annotation in a generated module amounts to."""
+    """What pydantic makes of the annotation in a generated module."""
     text = type_text(shape_of(planned), Names(), Imports())
-    scope = {**vars(typing), **vars(values), "Field": Field}
+    scope = {**vars(typing), **vars(values), "Limits": Limits}
     made = eval(text, scope)
     return TypeAdapter(made, config=None if is_dataclass(made) else STRICT)
 
@@ -87,7 +91,7 @@ def test_the_schema_has_many_shapes() -> None:
 def test_annotation_and_validator_agree(planned: PlannedInput) -> None:
     rendered, checked = evaluated(planned), validator_for(planned)
     for sample in (*SAMPLES, *planned.choices[:1]):
-        assert accepts(rendered, sample) == accepts(checked, sample), sample
+        assert outcome(rendered, sample) == outcome(checked, sample), sample
 
 
 def text_of(**changes: Any) -> str:
@@ -98,11 +102,11 @@ def text_of(**changes: Any) -> str:
     ("changes", "text"),
     [
         ({}, "int"),
-        ({"constraints": Constraints(ge=64, multiple_of=8)}, "Annotated[int, Field(ge=64, multiple_of=8)]"),
-        ({"field_type": "FloatField", "constraints": Constraints(gt=0, lt=1)}, "Annotated[float, Field(gt=0, lt=1)]"),
+        ({"constraints": Constraints(ge=64, multiple_of=8)}, "Annotated[int, Limits(ge=64, multiple_of=8)]"),
+        ({"field_type": "FloatField", "constraints": Constraints(gt=0, lt=1)}, "Annotated[float, Limits(gt=0, lt=1)]"),
         (
             {"field_type": "StringField", "constraints": Constraints(max_length=8)},
-            "Annotated[str, Field(max_length=8)]",
+            "Annotated[str, Limits(max_length=8)]",
         ),
         ({"field_type": "EnumField", "choices": ("a", "b")}, "Literal['a', 'b']"),
         ({"field_type": "EnumField", "choices": (256, 512)}, "Literal[256, 512]"),
@@ -114,11 +118,11 @@ def text_of(**changes: Any) -> str:
                 "required": True,
                 "constraints": Constraints(min_items=1, max_items=10),
             },
-            "Annotated[list[ImageInput], Field(min_length=1, max_length=10)]",
+            "Annotated[list[ImageInput], Limits(min_length=1, max_length=10)]",
         ),
         (
             {"cardinality": "COLLECTION", "value": [1], "constraints": Constraints(ge=0, min_items=1)},
-            "Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]",
+            "Annotated[list[Annotated[int, Limits(ge=0)]], Limits(min_length=1)]",
         ),
         ({"field_type": "ModelIdentifierField", "required": True}, "ModelInput"),
         ({"field_type": "ModelIdentifierField"}, "ModelInput | None"),
@@ -183,9 +187,9 @@ def test_default_lists_are_made_anew() -> None:
     planned = an_input(field_type="LoRAField", cardinality="COLLECTION", value=[{"lora": MODEL, "weight": 1}])
     text = default(planned, Names(), Imports())
     assert text is not None
-    assert text.startswith("Field(default_factory=lambda: [LoRA(ModelRef(key='k'")
+    assert text.startswith("field(default_factory=lambda: [LoRA(ModelRef(key='k'")
     assert (
-        default(an_input(cardinality="COLLECTION", value=[]), Names(), Imports()) == "Field(default_factory=list[int])"
+        default(an_input(cardinality="COLLECTION", value=[]), Names(), Imports()) == "field(default_factory=list[int])"
     )
 
 
@@ -246,4 +250,5 @@ def test_the_model_in_the_file_is_within_the_limits() -> None:
 def test_pydantic_is_strict_about_constraints_of_collections() -> None:
     planned = an_input(cardinality="SINGLE_OR_COLLECTION", constraints=Constraints(ge=0, max_items=2))
     check = validator_for(planned)
-    assert [accepts(check, value) for value in (0, [0, 1], -1, [0, -1], [1, 2, 3])] == [True, True, False, False, False]
+    verdicts = [outcome(check, value)[0] for value in (0, [0, 1], -1, [0, -1], [1, 2, 3])]
+    assert verdicts == ["accepted", "accepted", "refused", "refused", "refused"]

@@ -12,6 +12,7 @@ import pytest
 import invokeai_gen
 
 PACKAGE = Path(invokeai_gen.__file__).parent
+ROOT = Path(__file__).parents[2]
 
 ALLOWED = {
     "schema": {"schema"},
@@ -23,7 +24,7 @@ ALLOWED = {
     "handle": {"schema", "workflow", "plan", "codegen", "runtime", "server", "handle"},
     "cli": {"schema", "workflow", "plan", "codegen", "runtime", "server", "handle", "cli"},
 }
-LEAVES = {"errors", "json_js"}
+LEAVES = {"errors", "generator_settings", "json_js"}
 """Modules that every package may import."""
 
 
@@ -56,8 +57,8 @@ def test_the_compiler_takes_only_data_and_pure_rules_from_the_runtime(package: s
 
 
 def _loaded_by(statement: str) -> set[str]:
-    code = f"{statement}; import sys; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    code = f"{statement}\nimport sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     return set(done.stdout.split())
 
 
@@ -67,6 +68,23 @@ def test_the_help_text_loads_no_heavy_library() -> None:
     assert not loaded & heavy
 
 
-def test_a_generated_module_loads_no_tool_of_the_generator() -> None:
-    loaded = _loaded_by("from invokeai_gen.runtime import ImageOutput, WorkflowOutputs, Workflow, params")
-    assert not loaded & {"jinja2", "black", "click", "rich", "socketio", "aiohttp", "datamodel_code_generator", "PIL"}
+def test_a_generated_module_loads_only_what_checks_values_until_it_runs() -> None:
+    loaded = _loaded_by(
+        "from generated import three_stage_refine as wf\n"
+        "from invokeai_gen.server import InvokeAIClient\n"
+        "wf.Params(width=1024).values(); InvokeAIClient('http://localhost:9')"
+    )
+    assert {"generated._types", "pydantic_core"} <= loaded
+    tools = {"jinja2", "black", "click", "rich", "socketio", "aiohttp", "datamodel_code_generator", "PIL"}
+    assert not loaded & (tools | {"pydantic", "annotated_types", "asyncio", "logging", "httpx", "tenacity"})
+    ours = {name.removeprefix("invokeai_gen.") for name in loaded if name.startswith("invokeai_gen.")}
+    assert not ours & {"runtime.plan", "runtime.job", "runtime.resolve", "server.records", "server.events"}
+
+
+def test_a_client_that_was_never_used_leaves_nothing_to_close() -> None:
+    assert not {"asyncio", "httpx"} & _loaded_by(
+        "import atexit, sys\n"
+        "atexit.register(lambda: print(*sys.modules))  # runs after what the client leaves behind\n"
+        "from invokeai_gen.server import InvokeAIClient\n"
+        "client = InvokeAIClient('http://localhost:9'); InvokeAIClient('http://localhost:9')"
+    )

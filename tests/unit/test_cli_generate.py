@@ -201,6 +201,69 @@ def test_check_tells_why_a_module_is_stale(cli: Cli) -> None:
     assert missing.lines[0] == "stale: out/adder.py: it is missing"
 
 
+def test_check_agrees_with_names_that_were_kept(cli: Cli) -> None:
+    _generate(cli)
+    save(Path("flows/adder.json"), adder(label="Other"))
+    assert _generate(cli, "--keep-names").code == 0
+    assert cli("check", "flows", "-o", "out").lines == ["1 module in out, all fresh"]
+    assert cli("check", "flows", "-o", "out", "--keep-names").code == 0
+    assert _generate(cli).lines == [UNCHANGED]
+    renamed = cli("check", "flows", "-o", "out", "--no-keep-names")
+    assert renamed.code == 1
+    assert renamed.lines == [
+        "stale: out/adder.py: it was made with --keep-names",
+        "       input first renamed to other",
+    ]
+    _generate(cli, "--no-keep-names")
+    assert cli("check", "flows", "-o", "out").code == 0
+    assert cli("check", "flows", "-o", "out", "--keep-names").code == 0
+    assert "other: " in Path("out/adder.py").read_text(encoding="utf-8")
+
+
+def test_kept_names_outlive_a_run_with_other_workflows(cli: Cli) -> None:
+    _generate(cli)
+    save(Path("flows/adder.json"), adder(label="Other"))
+    _generate(cli, "--keep-names")
+    save(Path("more/second.json"), adder())
+    cli("generate", "more", "-o", "out")
+    assert cli("check", "flows", "more", "-o", "out").code == 0
+
+
+def test_check_does_not_blame_another_version_for_this_one(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    _generate(cli)
+    monkeypatch.setattr("invokeai_gen.codegen.docs.params_doc", lambda plan: "Other words.")
+    answer = cli("check", "flows", "-o", "out")
+    assert answer.code == 1
+    assert answer.lines == ["stale: out/adder.py: this invokeai-gen writes it differently"]
+
+
+def test_a_file_that_modules_share_is_told_with_its_reason(cli: Cli) -> None:
+    _generate(cli)
+    path = Path("out/_types.py")
+    path.unlink()
+    assert cli("check", "flows", "-o", "out").lines == ["stale: out/_types.py: it is missing"]
+    assert _generate(cli).lines == ["written   out/_types.py", UNCHANGED]
+    path.write_text(path.read_text(encoding="utf-8") + "# mine\n", encoding="utf-8")
+    assert cli("check", "flows", "-o", "out").lines == ["stale: out/_types.py: it was edited or damaged"]
+    _generate(cli)
+    save(Path("flows/other.json"), adder())
+    assert cli("check", "flows", "-o", "out").lines == [
+        "stale: out/other.py: it is missing",
+        "stale: out/__init__.py: the modules changed that share it",
+    ]
+
+
+@pytest.mark.parametrize("name", ["class", "a b-c", "2nd"])
+def test_a_folder_that_python_cannot_import_is_mentioned(cli: Cli, name: str) -> None:
+    for _ in range(2):
+        answer = cli("generate", "flows", "-o", name)
+        assert answer.code == 0
+        assert len(answer.errors) == 1
+        assert answer.errors[0].startswith(f"warning: {name}: Python cannot import a folder of this name")
+    assert f"from {name}" not in Path(name, "adder.py").read_text(encoding="utf-8")
+    assert _generate(cli).err == ""
+
+
 def test_check_writes_nothing(cli: Cli) -> None:
     assert cli("check", "flows", "-o", "out").code == 1
     assert not Path("out").exists()

@@ -180,6 +180,8 @@ def test_a_schema_that_changed_where_the_original_is_not_at_hand(
     server = _changed(schema, lambda schemas: schemas["AddInvocation"]["properties"]["a"].update(title="Summand"))
     (found,) = diagnose(make("add"), server, server, EMPTY)
     assert (found.kind, found.where) == ("warning", "node types")
+    assert "which one cannot be told without the node types that the module was generated from" in found.problem
+    assert "nothing that is used" not in found.problem
 
 
 def test_a_field_that_is_gone_is_an_error(schema: Schema, make: Callable[..., WorkflowPlan]) -> None:

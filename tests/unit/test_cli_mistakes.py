@@ -220,6 +220,32 @@ def test_models_overwrites_only_its_own_file(cli: Cli) -> None:
     assert answer.errors == ["error: adder.json: was not made by invokeai-gen; --force overwrites it"]
 
 
+@pytest.mark.parametrize("text", ["print(1)", '{"nodes": []}', "[]", '{"openapi": "3.1.0", "components": []}'])
+def test_pull_overwrites_no_other_file(cli: Cli, nowhere: str, text: str) -> None:
+    path = Path("mine.txt")
+    path.write_text(text, encoding="utf-8")
+    answer = cli("pull", "-o", path, "--server", nowhere)
+    assert answer.code == 1
+    assert answer.errors == ["error: mine.txt: is no openapi.json; --force overwrites it"]
+    assert "cannot be reached" in cli("pull", "-o", path, "--force", "--server", nowhere).err
+    path.write_text('{"openapi": "3.1.0", "components": {"schemas": {}}}', encoding="utf-8")
+    assert "cannot be reached" in cli("pull", "-o", path, "--server", nowhere).err
+
+
+def test_an_example_without_its_arguments_says_its_usage(cli: Cli) -> None:
+    script = Path(__file__).parents[2] / "examples" / "outputs_and_cleanup.py"
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "usage: python examples/outputs_and_cleanup.py PICTURE [FOLDER]\n")
+
+
+@pytest.mark.parametrize("character", ["\u2028", "\u2029", "\x85"])
+def test_labels_stay_on_their_line(cli: Cli, character: str) -> None:
+    save(Path("adder.json"), adder(label=f"a{character}b"))
+    said = cli("inspect", "adder.json").out
+    assert character not in said
+    assert repr(f"a{character}b")[1:-1] in said
+
+
 def test_labels_cannot_steer_the_terminal(cli: Cli) -> None:
     data = adder(label="\x1b]0;owned\x07\u202e")
     data["nodes"][0]["data"]["type"] = "x"

@@ -57,6 +57,17 @@ def test_a_module_and_a_file(cli: Cli, module: str) -> None:
     assert cli("diff", module, "new.json").code == 1
 
 
+@pytest.mark.parametrize("files", [("refused.json", "old.json"), ("old.json", "refused.json")])
+def test_a_workflow_that_generate_refuses_has_no_difference_to_tell(cli: Cli, files: tuple[str, str]) -> None:
+    data = adder()
+    data["nodes"][0]["data"]["inputs"]["zzz"] = {"name": "zzz", "label": "", "value": 1}
+    save(Path("refused.json"), data)
+    assert cli("generate", "refused.json", "-o", "out").code == 1
+    answer = cli("diff", *files)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith("error: refused.json: node 'Sum'")
+
+
 def _boxes(text: str) -> dict[str, tuple[float, float, float, float]]:
     """Label to (x, y, width, height) of every box in an SVG."""
     root = ET.fromstring(text)

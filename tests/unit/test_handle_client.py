@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +13,8 @@ import pytest
 import invokeai_gen
 from invokeai_gen import handle as handles
 from invokeai_gen import server
-from invokeai_gen.handle import InvokeAIClient, WorkflowDefinition
-from invokeai_gen.schema import Schema, SchemaError
+from invokeai_gen.handle import InvokeAIClient, SnapshotWarning, WorkflowDefinition
+from invokeai_gen.schema import Schema, SchemaError, shipped_schema
 from invokeai_gen.server.errors import InvalidUrlError
 
 SUNSET = Path(__file__).parents[2] / "data" / "workflows" / "sunset_poster.json"
@@ -50,11 +51,14 @@ def test_the_schema_is_the_servers_own_and_asked_for_once(schema: Schema) -> Non
     assert there.asked == 2
 
 
-def test_while_the_server_is_away_the_schema_is_the_one_that_ships(schema: Schema) -> None:
+def test_while_the_server_is_away_the_schema_is_the_one_that_ships_and_that_is_told(schema: Schema) -> None:
     there = Server(schema)
     there.is_away = True
     client = there.client()
-    handle = client.workflow_repo.create_workflow_handle(WorkflowDefinition.from_file(SUNSET))
+    told = rf"^http://invokeai\.example:9090 does not answer: .* of InvokeAI {re.escape(shipped_schema().version)}, "
+    with pytest.warns(SnapshotWarning, match=told) as warned:
+        handle = client.workflow_repo.create_workflow_handle(WorkflowDefinition.from_file(SUNSET))
+    assert len(warned) == 1
     assert handle.schema.source != client.url
     assert len(handle.list_inputs()) == 16
     there.is_away = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from collections.abc import Callable
@@ -24,6 +25,8 @@ from invokeai_gen.handle import (
 )
 from invokeai_gen.handle import field as field_module
 from invokeai_gen.plan import NotReadyError
+from invokeai_gen.runtime.callbacks import Callbacks
+from invokeai_gen.runtime.options import SubmitOptions
 from invokeai_gen.runtime.problems import ParamsError
 from invokeai_gen.schema import Schema
 from invokeai_gen.server.errors import NotCompletedError
@@ -91,15 +94,35 @@ def test_a_definition_is_a_copy_that_nobody_can_change(schema: Schema) -> None:
     assert WorkflowHandle(definition, schema).get_input_value(0).value == 64
 
 
-def test_what_is_no_workflow_is_told_with_its_file(tmp_path: Path, schema: Schema) -> None:
+def test_what_is_no_workflow_is_told_with_its_file(tmp_path: Path) -> None:
     (tmp_path / "broken.json").write_text("{", encoding="utf-8")
     for name, problem in (("broken.json", "not JSON"), ("absent.json", "No such file")):
         with pytest.raises(WorkflowError, match=rf"{name}: {problem}"):
             WorkflowDefinition.from_file(tmp_path / name)
     with pytest.raises(WorkflowError, match="not JSON data"):
         WorkflowDefinition.from_dict({"nodes": {1, 2}})
-    with pytest.raises(WorkflowError):
-        WorkflowHandle(WorkflowDefinition.from_dict({}), schema)
+
+
+@pytest.mark.parametrize(
+    ("data", "lack"),
+    [
+        ({}, "it has no meta.version"),
+        ({"meta": {"category": "user"}, "nodes": []}, "it has no meta.version"),
+        ({"meta": {"version": "3.0.0"}}, "it has no list of nodes"),
+        ({"meta": {"version": "3.0.0"}, "nodes": {}}, "it has no list of nodes"),
+        ([], "it is no JSON object"),
+    ],
+)
+def test_other_json_is_no_definition(data: Any, lack: str, tmp_path: Path) -> None:
+    told = f"no workflow: {lack} (export it from the InvokeAI workflow editor)"
+    with pytest.raises(WorkflowError) as info:
+        WorkflowDefinition.from_dict(data)
+    assert str(info.value) == told
+    path = tmp_path / "other.json"
+    path.write_text(json.dumps(data), encoding="utf-8")
+    with pytest.raises(WorkflowError) as info:
+        WorkflowDefinition.from_file(path)
+    assert str(info.value) == f"{path}: {told}"
 
 
 # -- inputs -----------------------------------------------------------------------------------------------------------
@@ -220,11 +243,29 @@ def test_a_workflow_that_the_gui_would_not_invoke_can_be_looked_at(schema: Schem
     assert len(handle.list_inputs()) == 5
     (reason,) = handle.reasons
     assert reason.node_id == "odd"
+    assert repr(handle).endswith("5 inputs, cannot run: see reasons)")
+    *rows, last = handle.preview()
+    assert len(rows) == 5
+    assert last == {"index": "", "label": "cannot run", "type": "", "value": str(reason)}
     handle.get_input_value(3).value = "a.png"
     for attempt in (handle.submit_sync, lambda: handle.to_module(tmp_path / "made")):
         with pytest.raises(NotReadyError, match="no_such_node"):
             attempt()
     assert not (tmp_path / "made").exists()
+    assert handle.validate_inputs() == {}
+    fit = of(small(schema))
+    assert repr(fit).endswith(", 5 inputs)")
+    assert [row["label"] for row in fit.preview()] == [item.label for item in fit.list_inputs()]
+
+
+def test_an_unknown_option_is_told_with_all_that_there_are(schema: Schema) -> None:
+    handle = of(small(schema))
+    options: Any = {"on_foo": print}
+    with pytest.raises(
+        TypeError, match=r"^unknown option 'on_foo'; there are subscribe_events, .*\bon_status\b"
+    ) as info:
+        asyncio.run(handle.submit(**options))
+    assert all(name in str(info.value) for name in (*SubmitOptions.__annotations__, *Callbacks.__annotations__))
 
 
 def test_results_need_a_submission_first(schema: Schema) -> None:
@@ -272,11 +313,12 @@ def test_an_index_map_is_the_same_file_every_time(schema: Schema, tmp_path: Path
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"inputs": [{"index": 1}]}'])
+@pytest.mark.parametrize("text", ["", "[]", '["a"]', '{"inputs": [{"index": 1}]}', '{"inputs": {}}'])
 def test_another_file_is_no_index_map(text: str, schema: Schema, tmp_path: Path) -> None:
     (tmp_path / "map.json").write_text(text, encoding="utf-8")
-    with pytest.raises(IndexMapError, match=r"map\.json is no index map"):
+    with pytest.raises(IndexMapError) as info:
         of(small(schema)).verify_input_index_map(tmp_path / "map.json")
+    assert str(info.value) == f"{tmp_path / 'map.json'} is no index map, as export_input_index_map writes them"
 
 
 def test_values_reach_the_workflow_that_is_stored_with_the_images(opened: Callable[[str], WorkflowHandle]) -> None:
@@ -308,7 +350,7 @@ def test_a_custom_node_brings_its_own_class_of_field(schema: Schema) -> None:
         handle = of(builder)
         field = handle.get_input_value(5)
         assert (type(field), field.is_empty, handle.get_input(5).is_missing) == (TileField, True, True)
-        with pytest.raises(ValueError, match=r"for Tile \(tile\)\n.*\n.*size up to 16"):
+        with pytest.raises(ValueError, match=r"^Tile \(tile\) is 32, but should be a size up to 16$"):
             field.value = 32
         field.value = 16
         assert field.to_json_dict() == {"value": {"size": 16}}

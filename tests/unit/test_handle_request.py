@@ -26,7 +26,7 @@ NOBODY = "http://127.0.0.1:9"
 CHANGES: dict[str, dict[str, Any]] = {
     "sunset_poster": {"Title": "First light", "Width": 512, "Sky Color": "#2b4c7e", "Mood": "stormy", "Ripples": 0.5},
     "sd15_image_to_image": {"Source Image": "here.png", "CFG Scale": [7.0, 3.0], "Output Board": "none", "Steps": 3},
-    "color_study_batch": {"Names": ["a", "b"], "Hues": [1, 2, 3], "Blur": "box"},
+    "color_study_batch": {"Names": ["a", "b", "c"], "Hues": [1, 2, 3], "Blur": "box"},
     "sdxl_with_lora": {},
 }
 

@@ -44,6 +44,7 @@ def labelled(*labels: str, **common: Any) -> list[PlannedInput]:
         ("Int", "int_"),
         ("type", "type_"),
         ("list", "list_"),
+        ("field", "field_"),
         ("self", "self_"),
         ("values", "values_"),
         ("Inputs", "inputs_"),

@@ -6,14 +6,15 @@ import copy
 import dataclasses
 import pickle
 from collections.abc import Callable
+from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import pytest
 from PIL import Image
-from pydantic import Field
 
 from invokeai_gen.errors import InvokeAIGenError
+from invokeai_gen.runtime.checks import Limits
 from invokeai_gen.runtime.params import Input, WorkflowParams, params
 from invokeai_gen.runtime.problems import ParamsError
 from invokeai_gen.runtime.values import (
@@ -34,10 +35,10 @@ from invokeai_gen.runtime.values import (
 @params
 class Params(WorkflowParams):
     model: Annotated[ModelInput, Input(2, node="m", field="model", label="SDXL Model", base=("sdxl",), type=("main",))]
-    width: Annotated[int, Field(ge=64, multiple_of=8), Input(0, node="w", field="value", label="Output Width")] = 512
+    width: Annotated[int, Limits(ge=64, multiple_of=8), Input(0, node="w", field="value", label="Output Width")] = 512
     cfg: Annotated[float | list[float], Input(1, node="d", field="cfg_scale", label="CFG Scale")] = 7.5
     color: Annotated[ColorInput, Input(3, node="c", field="color", label="Colour")] = Color(1, 2, 3)
-    loras: Annotated[list[LoRA], Input(4, node="l", field="loras", label="LoRAs")] = Field(default_factory=list)
+    loras: Annotated[list[LoRA], Input(4, node="l", field="loras", label="LoRAs")] = field(default_factory=list)
     mode: Annotated[Literal["RGB", "RGBA"], Input(5, node="b", field="mode", label="Mode")] = "RGB"
     seed: ClassVar[Input] = Input(6, node="n", field="seed", label="Seed", fed_by="Random Integer")
     image: Annotated[ImageInput | None, Input(7, node="i", field="image", label="Start Image")] = None
@@ -45,7 +46,7 @@ class Params(WorkflowParams):
     video: Annotated[VideoInput | None, Input(9, node="v", field="video", label="Video")] = None
     box: Annotated[BoundingBox | None, Input(10, node="x", field="box", label="Box")] = None
     flag: Annotated[bool, Input(11, node="f", field="value", label="Flag")] = False
-    prompt: Annotated[str, Field(min_length=1), Input(12, node="p", field="value", label="Prompt")] = "a fox"
+    prompt: Annotated[str, Limits(min_length=1), Input(12, node="p", field="value", label="Prompt")] = "a fox"
 
 
 def refused(make: Callable[[], object]) -> str:

@@ -82,9 +82,9 @@ def test_a_batch_knows_what_the_fields_it_feeds_accept(schema: Schema) -> None:
     width, text = batch.target_limits
     assert (width.field_type, width.constraints.multiple_of, text.field_type) == ("IntegerField", 8, "StringField")
     assert WorkflowPlan.from_dict(json.loads(plan.to_json())) == plan
-    check_items(plan, {"b": [64, 128]})
+    check_items(plan, {}, {"b": [64, 128]})
     with pytest.raises(ParamsError, match=r"item 1 is 7, but what goes into 'Create Latent Noise' \(width\) should be"):
-        check_items(plan, {"b": [64, 7]})
+        check_items(plan, {}, {"b": [64, 7]})
 
 
 def test_an_object_that_the_gui_misreads_is_no_default(schema: Schema) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from invokeai_gen.json_js import UNSET
-from invokeai_gen.runtime.batch import batch_items, queue_size
+from invokeai_gen.runtime.batch import batch_items, check_items, queue_size
+from invokeai_gen.runtime.problems import ParamsError
 from invokeai_gen.runtime.request import build_request
 from invokeai_gen.schema import Schema
 from tests.unit.workflow_builder import Builder
@@ -68,3 +71,33 @@ def test_a_plan_is_not_changed_by_what_is_built_from_it(schema: Schema) -> None:
     before = plan.to_json()
     build_request(plan, {("i", "value"): 7})
     assert plan.to_json() == before
+
+
+def test_batches_that_the_gui_would_not_invoke_are_refused_with_the_labels_of_their_nodes(schema: Schema) -> None:
+    builder = Builder(schema).node("a", "add").node("n", "add")
+    builder.node("i", "integer_batch", label="Ones", integers=[1], batch_group_id="Group 1").edge("i.value", "a.a")
+    builder.node("j", "integer_batch", label="Twos", integers=[1, 2], batch_group_id="Group 1").edge("j.value", "a.b")
+    builder.node("e", "integer_batch", label="None", integers=[3]).edge("e.value", "n.a").field("e.integers")
+    plan = builder.compile(validate=False).plan
+    values: dict[Any, Any] = {("e", "integers"): []}
+    with pytest.raises(ParamsError) as caught:
+        check_items(plan, values, batch_items(plan, values, {}))
+    assert [problem.message for problem in caught.value.problems] == [
+        "Integers: the batch is empty",
+        "the batches of group 'Group 1' differ in length: 'Ones' has 1, 'Twos' has 2",
+    ]
+
+
+@pytest.mark.parametrize("settings", [{"foo": 1}, {"type": "integer_generator_arithmetic_sequence", "start": "x"}])
+def test_settings_of_no_generator_are_told_with_the_label(settings: dict[str, Any], schema: Schema) -> None:
+    builder = Builder(schema).node("g", "integer_generator", label="Seeds").node("b", "integer_batch").node("a", "add")
+    plan = builder.edge("g.integers", "b.integers").edge("b.value", "a.a").compile().plan
+    with pytest.raises(ParamsError, match="Seeds: the settings fit no kind of generator"):
+        batch_items(plan, {("g", "generator"): settings}, {})
+
+
+def test_missing_settings_of_a_generator_have_the_defaults_of_the_gui(schema: Schema) -> None:
+    builder = Builder(schema).node("g", "integer_generator").node("b", "integer_batch").node("a", "add")
+    plan = builder.edge("g.integers", "b.integers").edge("b.value", "a.a").compile().plan
+    settings = {"type": "integer_generator_arithmetic_sequence", "start": 5, "count": 2}
+    assert batch_items(plan, {("g", "generator"): settings}, {}) == {"b": [5, 6]}

@@ -1,5 +1,6 @@
 """Requests that go wrong in ways which a healthy server cannot show."""
 
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -135,6 +136,16 @@ def test_no_secret_is_shown() -> None:
     with pytest.raises(UnauthorizedError) as denied:
         client_for(handler).login("me@example.com", "hunter2")
     assert "hunter2" not in str(denied.value)
+
+
+def test_no_secret_is_logged_and_a_proxy_still_gets_its_password(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
+    handler, seen = answers(VERSION)
+    client = InvokeAIClient("http://me%40here:hunter2@server", http_backend=httpx.MockTransport(handler))
+    client.version()
+    assert seen[0].headers["authorization"] == f"Basic {b64encode(b'me@here:hunter2').decode()}"
+    assert "GET http://server/api" in caplog.text
+    assert "hunter2" not in caplog.text
 
 
 @pytest.mark.parametrize("url", ["localhost:9090", "ftp://x", "http://", "http://x?y=1"])

@@ -30,26 +30,35 @@ class Assignment:
 
     planned: PlannedInput
     value: Any
+    source: Path | None = None
+    """The file of `--params` that has it; `None` for the command line."""
     problem: str = ""
     """What is wrong with the value; empty where nothing is."""
 
 
-def read_assignments(plan: WorkflowPlan, assignments: Iterable[str], params: Path | None) -> list[Assignment]:
-    """The last value for each input that has one; `--set` wins over `--params`.
+@dataclass(frozen=True, slots=True)
+class Unassigned:
+    """A name that is no input, or that of one which cannot be set."""
 
-    Raises `ParamsError` with every name at once that is no input, or cannot be set.
-    """
+    problem: str
+    source: Path | None
+    """As of an `Assignment`."""
+
+
+def read_assignments(
+    plan: WorkflowPlan, assignments: Iterable[str], params: Path | None
+) -> tuple[list[Assignment], list[Unassigned]]:
+    """The last value for each input that has one, and every name that takes none; `--set` wins over `--params`."""
     found: dict[tuple[str, str], Assignment] = {}
-    unknown: list[problems.Problem] = []
-    for name, value, is_text in [*_from_file(params), *_from_options(assignments)]:
+    unknown: list[Unassigned] = []
+    for name, value, source in [*_from_file(params), *_from_options(assignments)]:
         try:
             planned = find_input(plan, name)
-            found[planned.binding] = _checked(planned, value, is_text=is_text)
         except ParamsError as error:
-            unknown += error.problems
-    if unknown:
-        raise ParamsError(unknown)
-    return list(found.values())
+            unknown += [Unassigned(problem.message, source) for problem in error.problems]
+        else:
+            found[planned.binding] = _checked(planned, value, source)
+    return list(found.values()), unknown
 
 
 def find_input(plan: WorkflowPlan, name: str) -> PlannedInput:
@@ -78,37 +87,44 @@ def _settable(planned: PlannedInput) -> PlannedInput:
     return planned
 
 
-def _checked(planned: PlannedInput, value: Any, *, is_text: bool) -> Assignment:
-    if is_text and not (planned.field_type in _TEXT_TYPES and planned.cardinality == "SINGLE" and _is_plain(value)):
+def _checked(planned: PlannedInput, value: Any, source: Path | None) -> Assignment:
+    if source is None and not _is_plain(planned, value):
         try:
             value = json_js.loads(value)
         except ValueError:
             if planned.field_type not in _TEXT_TYPES:
-                expected = f"{planned.label} ({planned.name}) is {problems.shown(value)}, but should be JSON"
-                return Assignment(planned, value, f"{expected}, such as 768, 0.5, true or [1, 2]")
-    python_value = from_json(value)
+                expected = f"{problems.title(planned)} is {problems.shown(value)}, but should be JSON"
+                return Assignment(planned, value, source, f"{expected}, such as 768, 0.5, true or [1, 2]")
+    try:
+        python_value = from_json(value)
+    except (TypeError, ValueError) as error:  # an object with the keys of a colour, but not the values of one
+        return Assignment(planned, value, source, f"{problems.title(planned)} is {problems.shown(value)}: {error}")
     if planned.field_type == "FloatField" and isinstance(python_value, int) and not isinstance(python_value, bool):
         python_value = float(python_value)
     try:
-        return Assignment(planned, check_value(planned, python_value))
+        return Assignment(planned, check_value(planned, python_value), source)
     except ParamsError as error:
-        return Assignment(planned, python_value, "; ".join(problem.message for problem in error.problems))
+        return Assignment(planned, python_value, source, "; ".join(problem.message for problem in error.problems))
 
 
-def _is_plain(value: str) -> bool:
-    """Not the JSON of an object, such as a model identifier."""
-    return not value.lstrip().startswith("{")
+def _is_plain(planned: PlannedInput, text: str) -> bool:
+    """The text is the value itself: no JSON of a list, a number, or an object such as a model identifier."""
+    has_numbers_to_choose = planned.choices and not any(isinstance(choice, str) for choice in planned.choices)
+    return (
+        planned.field_type in _TEXT_TYPES
+        and planned.cardinality == "SINGLE"
+        and not has_numbers_to_choose
+        and not text.lstrip().startswith("{")
+    )
 
 
-def _from_options(assignments: Iterable[str]) -> Iterator[tuple[str, str, bool]]:
+def _from_options(assignments: Iterable[str]) -> Iterator[tuple[str, str, None]]:
     for assignment in assignments:
-        name, equals, value = assignment.partition("=")
-        if not equals:
-            raise InvokeAIGenError(f"--set {assignment!r} has no '='; write --set NAME=VALUE")
-        yield name.strip(), value, True
+        name, _, value = assignment.partition("=")
+        yield name.strip(), value, None
 
 
-def _from_file(path: Path | None) -> Iterator[tuple[str, JsonValue, bool]]:
+def _from_file(path: Path | None) -> Iterator[tuple[str, JsonValue, Path]]:
     if path is None:
         return
     try:
@@ -120,4 +136,4 @@ def _from_file(path: Path | None) -> Iterator[tuple[str, JsonValue, bool]]:
     if not isinstance(data, Mapping):
         raise InvokeAIGenError(f'{path}: expected a JSON object {{"NAME": VALUE, …}}, found {json.dumps(data)[:60]}')
     for name, value in data.items():
-        yield name, value, False
+        yield name, value, path

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 _REASONS: Final = {
     "workflow": "the workflow changed",
     "schema": "the server's node types changed",
-    "generator": "another version of invokeai-gen made it",
+    "names": "it was made with --keep-names",
+    "version": "another version of invokeai-gen made it",
+    "generator": "this invokeai-gen writes it differently",
     "edited": "it was edited or damaged",
 }
 
@@ -37,7 +39,8 @@ def command(
     """Tell whether the generated modules are, to the letter, what `generate` would write now. Writes nothing.
 
     Without WORKFLOWS, those that [tool.invokeai-gen] in pyproject.toml names. For each stale module it says why: the
-    workflow changed, the server's node types did, another version of invokeai-gen made it, or somebody edited it.
+    workflow changed, the server's node types did, another invokeai-gen made it, or somebody edited it. Names that were
+    kept with --keep-names count as fresh, except with --no-keep-names.
 
     \b
     Examples:
@@ -89,8 +92,19 @@ def _lines(report: Report, output: Path) -> Iterator[str]:
             why = _REASONS[module.reason] if module.reason is not None else "it is missing"
             yield f"stale: {output / module.name}.py: {why}"
             yield from (f"       {change}" for change in module.changes)
-    yield from (f"stale: {output / name}" for name in report.written if name not in told)
+    yield from (f"stale: {output / name}: {_why(output / name)}" for name in report.written if name not in told)
     yield from (f"stale: {output / name}: its workflow is gone" for name in report.removed)
     if report.is_fresh:
         count = len(report.modules)
         yield f"{count} module{'s' * (count != 1)} in {output}, all fresh"
+
+
+def _why(path: Path) -> str:
+    """What is wrong with a file that the modules share."""
+    from invokeai_gen.codegen.folder import read_text
+    from invokeai_gen.codegen.writer import is_edited
+
+    if not path.exists():
+        return "it is missing"
+    text = read_text(path)
+    return _REASONS["edited"] if text is None or is_edited(text) else "the modules changed that share it"

@@ -106,7 +106,10 @@ def _node_findings(plan: WorkflowPlan, schema: Schema, known: Schema) -> Iterato
             continue
         is_explained = True
     if not is_explained:
-        problem = "some node type's schema changed, in nothing that is used; --openapi FILE with the one it was generated from tells which"  # fmt: skip
+        problem = (
+            "the schema of some node type changed; which one cannot be told without the node types that the module was "
+            "generated from (--openapi FILE): generate again to be sure"
+        )
         yield Finding("warning", "node types", problem)
 
 

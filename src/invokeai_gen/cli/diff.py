@@ -82,6 +82,6 @@ def _plan(name: str, output: Path, schema: Schema) -> WorkflowPlan:
     if plan is not None:
         return plan
     try:
-        return compile_file(Path(name), schema, validate=False)[0]
+        return compile_file(Path(name), schema)[0]
     except InvokeAIGenError as error:
         raise InvokeAIGenError("\n".join(f"{name}: {line}" for line in str(error).splitlines())) from error

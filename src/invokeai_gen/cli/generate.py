@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import sys
 import time
 from pathlib import Path
@@ -74,7 +75,14 @@ def say(outcome: Outcome, output: Path, *, quiet: bool = False, verbose: bool = 
     count = unchanged + written
     if not count:
         tell("error", ["no module was written"])
-    elif not quiet:
+        return
+    package = output.resolve().name
+    if not package.isidentifier() or keyword.iskeyword(package):
+        tell(
+            "warning",
+            [f"{output}: Python cannot import a folder of this name; choose another for `from FOLDER import …`"],
+        )
+    if not quiet:
         told = [f"unchanged {output / name}.py" for name in outcome.unchanged] if verbose else []
         for line in (*outcome.news, *told, *outcome.kept):
             click.echo(one_line(line))

@@ -44,7 +44,8 @@ class Generation:
     openapi: Path | None
     """The openapi.json to use; `None` for that of `server`, or the one that ships."""
     server: str | None
-    keep_names: bool
+    keep_names: bool | None
+    """`None` for modules whose names were kept before."""
     prune: bool
     settings: Settings
 
@@ -96,7 +97,7 @@ class Outcome:
 
     messages: list[Message] = field(default_factory=list)
     news: list[str] = field(default_factory=list)
-    """Lines about modules that changed."""
+    """Lines about modules, and files that they share, that changed."""
     kept: list[str] = field(default_factory=list)
     """Lines about modules whose workflow is gone."""
     unchanged: list[str] = field(default_factory=list)
@@ -159,6 +160,8 @@ def _note(report: Report, output: Path, outcome: Outcome) -> None:
         outcome.written_modules.append(str(module.name))
         outcome.news.append(f"{module.status:<9} {output / module.name}.py  ({module.source})")
         outcome.news += [f"          {change}" for change in module.changes]
+    if not outcome.written_modules:  # else it goes without saying that what they share was written too
+        outcome.news += [f"written   {output / name}" for name in report.written]
     outcome.news += [f"removed   {output / name}" for name in report.removed]
     if not report.removed:
         outcome.kept = [

@@ -20,9 +20,19 @@ if TYPE_CHECKING:
     from invokeai_gen.runtime.plan import JsonValue, PlannedInput, WorkflowPlan
 
 
+def _with_values(ctx: click.Context, param: click.Parameter, assignments: tuple[str, ...]) -> tuple[str, ...]:
+    for assignment in assignments:
+        if "=" not in assignment:
+            raise click.BadParameter(f"{assignment!r} has no '='; write --set NAME=VALUE", ctx, param)
+    return assignments
+
+
 @click.command("payload", short_help="Print the request that would submit a workflow.")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--set", "assignments", metavar="NAME=VALUE", multiple=True, help="Set an input (may be repeated).")
+@click.option(
+    "--set", "assignments", metavar="NAME=VALUE", multiple=True, callback=_with_values,
+    help="Set an input (may be repeated).",
+)  # fmt: skip
 @click.option(
     "--params", metavar="FILE", type=click.Path(path_type=Path), help="Set inputs from a JSON object, {NAME: VALUE, …}."
 )
@@ -60,66 +70,84 @@ def command(
     from invokeai_gen.cli.terminal import fail, tell
     from invokeai_gen.codegen.names import assign_names
     from invokeai_gen.plan import NotReadyError, compile_workflow, reasons_of
-    from invokeai_gen.runtime.batch import batch_items, server_queries
+    from invokeai_gen.runtime.batch import batch_items
     from invokeai_gen.runtime.generators import GeneratorError
-    from invokeai_gen.runtime.problems import ParamsError
     from invokeai_gen.runtime.request import build_request
     from invokeai_gen.workflow import WorkflowError, read_workflow_file
 
-    source = str(file)
     schema = open_schema(openapi, server, find_settings())
     try:
         compiled = compile_workflow(read_workflow_file(file), schema, validate=False)
-        plan = assign_names(compiled.plan)
-        tell("warning", map(str, compiled.warnings), source=source)
-        assigned = read_assignments(plan, assignments, params)
-        values, problems = _json_values(plan, assigned, server)
-        queries = server_queries(plan, values)
-        if queries and server is None:
-            needed = ", ".join(sorted({query.purpose for query in queries}))
-            fail(f"a generator needs a server ({needed}): name one with --server URL", source=source)
-        items = batch_items(plan, values, _answers(server, queries))
-        if not no_validate:
-            told = {(reason.node_id, reason.field_name) for reason in problems}
-            found = reasons_of(compiled.workflow, plan, schema, values, items)
-            problems += [reason for reason in found if (reason.node_id, reason.field_name) not in told]
-            if problems:
-                raise NotReadyError(problems)
-    except (WorkflowError, NotReadyError, GeneratorError, ParamsError) as error:
-        fail(error, source=source)
+    except (WorkflowError, NotReadyError) as error:
+        fail(error, source=str(file))
+    plan = assign_names(compiled.plan)
+    tell("warning", map(str, compiled.warnings), source=str(file))
+    assigned, unassigned = read_assignments(plan, assignments, params)
+    values, refused = _json_values(plan, assigned, server)
+    answers, unanswered = _answers(plan, values, server)
+    # Without these there is no request; what the GUI would refuse comes after them.
+    problems = [(item.source, item.problem) for item in unassigned] + [(None, str(reason)) for reason in unanswered]
+    items = None
+    if not unanswered:
+        try:
+            items = batch_items(plan, values, answers)
+        except GeneratorError as error:
+            problems.append((None, str(error)))
+    if not no_validate:
+        problems += [(item.source, str(reason)) for item, reason in refused]
+        told = {item.planned.binding for item, _ in refused}
+        sources = {item.planned.binding: item.source for item in assigned}
+        for reason in reasons_of(compiled.workflow, plan, schema, values, items):
+            binding = (reason.node_id, reason.field_name)
+            if binding not in told:
+                problems.append((sources.get(binding), str(reason)))
+    for source, problem in problems:
+        tell("error", [problem], source=str(source or file))
+    if problems:
+        sys.exit(1)
     request = build_request(plan, values, runs=runs, auto_board_id=auto_board, items=items)
     json.dump(request, sys.stdout, ensure_ascii=False, indent=2)
     click.echo()
 
 
-def _json_values(plan: WorkflowPlan, assigned: Iterable[Assignment], server: str | None) -> tuple[Values, list[Reason]]:
+def _json_values(
+    plan: WorkflowPlan, assigned: Iterable[Assignment], server: str | None
+) -> tuple[Values, list[tuple[Assignment, Reason]]]:
     """The values as the request carries them, and what is wrong with them."""
-    reasons, values, names = [], {}, {}
-    for item in assigned:
-        binding = item.planned.binding
-        problem = item.problem or _unsendable(item, server)
-        if problem:
-            reasons.append(_reason(item.planned, problem))
-        if server is not None and not problem:
-            names[binding] = item.value
-        else:
-            values[binding] = _as_json(item)
-    return {**values, **_resolved(plan, names, server)}, reasons
+    problems = {item.planned.binding: [problem] for item in assigned if (problem := _unusable(item, server))}
+    resolved: Values = {}
+    if server is not None:
+        resolved, unresolved = _resolved(
+            plan, [item for item in assigned if item.planned.binding not in problems], server
+        )
+        problems |= unresolved
+    values = {item.planned.binding: _as_json(item) for item in assigned if item.planned.binding not in resolved}
+    refused = [
+        (item, _reason(item.planned, problem))
+        for item in assigned
+        for problem in problems.get(item.planned.binding, ())
+    ]
+    return {**values, **resolved}, refused
 
 
-def _unsendable(item: Assignment, server: str | None) -> str:
-    """Why a value that its field accepts cannot be part of a request that is only printed."""
+def _unusable(item: Assignment, server: str | None) -> str:
+    """Why a value cannot be part of a request that is only printed, though its field may accept it."""
+    if item.problem:
+        return item.problem
     label = f"{item.planned.label} ({item.planned.name})"
     for value in item.value if isinstance(item.value, list) else [item.value]:
-        if item.planned.field_type in {"ImageField", "VideoField"} and isinstance(value, str) and os.path.isfile(value):
-            return f"{label} is the file {value!r}, and payload uploads nothing: give the name of one on the server"
+        is_file = isinstance(value, Path) or (isinstance(value, str) and os.path.isfile(value))
+        if item.planned.field_type in {"ImageField", "VideoField"} and is_file:
+            return (
+                f"{label} is the file {str(value)!r}, and payload uploads nothing: give the name of one on the server"
+            )
         if item.planned.field_type == "ModelIdentifierField" and isinstance(value, str) and server is None:
             return f"{label} is the name {value!r}: add --server URL to look it up, or give the model as JSON"
     return ""
 
 
 def _as_json(item: Assignment) -> JsonValue:
-    """Without a server, names of images and boards are taken for what they say."""
+    """Names of images and boards are taken for what they say, and what its field does not accept is left as it is."""
     from invokeai_gen.json_js import UNSET
     from invokeai_gen.runtime.field_values import to_json
 
@@ -130,46 +158,93 @@ def _as_json(item: Assignment) -> JsonValue:
     def convert(value: Any) -> JsonValue:
         if key is not None and isinstance(value, str) and value not in ("auto", "none"):
             return {key: value}
-        try:
-            return to_json(value, item.planned.field_type)
-        except TypeError:
-            return value
+        is_for_storage = bool(item.problem) or isinstance(value, Path)
+        return to_json(value, "" if is_for_storage else item.planned.field_type)
 
     if item.value is None:
         return UNSET
     return [convert(value) for value in item.value] if isinstance(item.value, list) else convert(item.value)
 
 
-def _resolved(plan: WorkflowPlan, names: dict[Binding, Any], server: str | None) -> dict[Binding, Any]:
-    """Values with every model, board and image made sure of on the server."""
-    if not names:
-        return {}
+def _resolved(
+    plan: WorkflowPlan, items: list[Assignment], server: str
+) -> tuple[dict[Binding, Any], dict[Binding, list[str]]]:
+    """Values with every model, board and image made sure of on the server, and what is wrong with the others."""
     import asyncio
 
     from invokeai_gen.runtime.resolve import resolve
     from invokeai_gen.server import AsyncInvokeAIClient
+    from invokeai_gen.server.errors import ValueResolutionError
 
-    async def ask() -> dict[Binding, Any]:
+    values: dict[Binding, Any] = {}
+    problems: dict[Binding, list[str]] = {}
+
+    async def ask() -> None:
         async with AsyncInvokeAIClient(server) as client:
-            resolved, _ = await resolve(plan, names, client)
-            return resolved
+            for item in items:
+                binding = item.planned.binding
+                found = []
+                for value in item.value if isinstance(item.value, list) else [item.value]:
+                    try:
+                        found.append((await resolve(plan, {binding: value}, client))[0][binding])
+                    except ValueResolutionError as error:
+                        problem = str(error).removeprefix(f"{error.label!r}: ")
+                        problems.setdefault(binding, []).append(problem)
+                if binding not in problems:
+                    values[binding] = found if isinstance(item.value, list) else found[0]
 
-    return asyncio.run(ask())
+    if items:
+        asyncio.run(ask())
+    return values, problems
 
 
-def _answers(server: str | None, queries: tuple[ServerQuery, ...]) -> dict[str, list[JsonValue]]:
-    """What the server says to the questions of the generators."""
+def _answers(plan: WorkflowPlan, values: Values, server: str | None) -> tuple[dict[str, list[JsonValue]], list[Reason]]:
+    """What the server says to the questions of the generators, and which of them have no answer."""
+    from invokeai_gen.runtime.batch import server_queries
+
+    queries = server_queries(plan, values)
     if not queries:
-        return {}
-    from invokeai_gen.server import InvokeAIClient
-
-    with InvokeAIClient(server) as client:
-        return {
-            query.node_id: query.items(
-                client.ask(query.method, query.path, params=dict(query.params) or None, json=query.json)
-            )
+        return {}, []
+    if server is None:
+        return {}, [
+            _query_reason(plan, query, f"a generator needs a server ({query.purpose}): name one with --server URL")
             for query in queries
-        }
+        ]
+    from invokeai_gen.runtime.batch import GENERATOR_FIELD, value_of
+    from invokeai_gen.server import InvokeAIClient
+    from invokeai_gen.server.errors import NotFoundError
+
+    answers, unanswered = {}, []
+    with InvokeAIClient(server) as client:
+        for query in queries:
+            try:
+                answer = client.ask(query.method, query.path, params=dict(query.params) or None, json=query.json)
+            except NotFoundError:
+                settings: JsonValue = value_of(plan, values, query.node_id, GENERATOR_FIELD)
+                if "board_id" not in settings:
+                    raise
+                problem = f"the server has no board with id {settings['board_id']!r}"
+                unanswered.append(_query_reason(plan, query, problem))
+            else:
+                answers[query.node_id] = query.items(answer)
+    return answers, unanswered
+
+
+def _query_reason(plan: WorkflowPlan, query: ServerQuery, problem: str) -> Reason:
+    from invokeai_gen.plan import Reason
+    from invokeai_gen.runtime.batch import GENERATOR_FIELD
+
+    node = plan.node(query.node_id)
+    binding = (node.id, GENERATOR_FIELD)
+    return Reason(
+        problem=problem,
+        node_id=node.id,
+        node_type=node.type,
+        node_label=node.label,
+        field_name=GENERATOR_FIELD,
+        field_label=next((item.label for item in plan.inputs if item.binding == binding), GENERATOR_FIELD),
+        is_value=True,
+    )
 
 
 def _reason(planned: PlannedInput, problem: str) -> Reason:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from invokeai_gen.cli.sources import server_option
+from invokeai_gen.errors import InvokeAIGenError
 
 
 @click.command("pull", short_help="Save the node types of a running server.")
@@ -17,10 +18,12 @@ from invokeai_gen.cli.sources import server_option
     type=click.Path(path_type=Path, dir_okay=False),
     help="File to write. Default: `openapi` of pyproject.toml, else openapi.json.",
 )
-def command(server: str | None, output: Path | None) -> None:
+@click.option("--force", is_flag=True, help="Overwrite the file even if it is something else.")
+def command(server: str | None, output: Path | None, force: bool) -> None:
     """Save a running server's openapi.json, with the server's version in it, for use with --openapi.
 
-    Do this once for a server with custom nodes, or of another version than the snapshot that ships.
+    Do this once for a server with custom nodes, or of another version than the snapshot that ships. An openapi.json that
+    is there already is replaced, no other file is.
 
     \b
     Example:
@@ -35,8 +38,24 @@ def command(server: str | None, output: Path | None) -> None:
 
     settings = find_settings()
     output = output or settings.openapi_path or Path("openapi.json")
+    if not force and output.exists() and not _is_openapi(output):
+        raise InvokeAIGenError(f"{output}: is no openapi.json; --force overwrites it")
     with open_client(server, settings) as client:
         document = fetch_openapi(client)
         schema = Schema(document, source=client.url)
     save_text(output, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
     click.echo(f"{output}: InvokeAI {schema.version}, {len(list(schema.node_types))} node types")
+
+
+def _is_openapi(path: Path) -> bool:
+    """The file is what `pull` would write, of whatever server."""
+    import json
+
+    from invokeai_gen.cli.files import read_bytes
+
+    try:
+        document = json.loads(read_bytes(path))
+    except (ValueError, RecursionError):
+        return False
+    components = document.get("components") if isinstance(document, dict) else None
+    return isinstance(components, dict) and "schemas" in components and "openapi" in document

@@ -37,8 +37,8 @@ class Settings:
     """Globs of workflow files, or folders of them."""
     output: str = DEFAULT_OUTPUT
     """Folder of the generated package."""
-    keep_names: bool = False
-    """Inputs and outputs whose label changed keep their Python name."""
+    keep_names: bool | None = None
+    """Inputs and outputs whose label changed keep their Python name; `None` for modules where they did before."""
 
     @property
     def output_path(self) -> Path:

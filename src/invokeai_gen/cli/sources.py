@@ -151,10 +151,10 @@ def _files(paths: Iterable[Path]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def compile_file(path: Path, schema: Schema, *, validate: bool = True) -> tuple[WorkflowPlan, list[str]]:
+def compile_file(path: Path, schema: Schema) -> tuple[WorkflowPlan, list[str]]:
     """The plan of a workflow file, and what the GUI would mention. Raises `WorkflowError` and `NotReadyError`."""
     from invokeai_gen.plan import compile_workflow
     from invokeai_gen.workflow import read_workflow_file
 
-    compiled = compile_workflow(read_workflow_file(path), schema, validate=validate)
+    compiled = compile_workflow(read_workflow_file(path), schema)
     return compiled.plan, [str(warning) for warning in compiled.warnings]

@@ -14,12 +14,13 @@ import click
 
 
 def printable(text: str) -> str:
-    """The text with everything that is not shown as a character (escape codes, bidi controls …) written out."""
+    """The text with everything that is not shown as a character (escape codes, bidi controls, line ends …) written out."""
     return "".join(_printable(character) for character in text)
 
 
 def _printable(character: str) -> str:
-    if unicodedata.category(character)[0] != "C":
+    category = unicodedata.category(character)
+    if category[0] != "C" and category not in ("Zl", "Zp"):
         return character
     return character.encode("unicode_escape").decode("ascii")
 

@@ -22,9 +22,11 @@ _FROM_RUNTIME: Final = frozenset(
 class Imports:
     """The names that a module's annotations and defaults need."""
 
+    dataclasses: set[str] = field(default_factory=set)
     typing: set[str] = field(default_factory=set)
-    pydantic: set[str] = field(default_factory=set)
     runtime: set[str] = field(default_factory=set)
+    editors: set[str] = field(default_factory=set)
+    """Of the runtime, but only in signatures and in the types of outputs."""
     types: set[str] = field(default_factory=set)
 
 
@@ -104,9 +106,9 @@ def default(planned: PlannedInput, names: Names, imports: Imports) -> Source | N
         return None
     text = value_text(value, imports)
     if isinstance(value, (list, dict)):
-        imports.pydantic.add("Field")
+        imports.dataclasses.add("field")
         factory = f"lambda: {text}" if value else _container(field_values.shape_of(planned), names, imports)
-        return call(Source("Field"), default_factory=Source(factory))
+        return call(Source("field"), default_factory=Source(factory))
     return text
 
 
@@ -162,5 +164,5 @@ def _constructed(
 
 
 def _limits(shape: Limited, imports: Imports) -> Source:
-    imports.pydantic.add("Field")
-    return call(Source("Field"), **{name: literal(value) for name, value in shape.limits})
+    imports.runtime.add("Limits")
+    return call(Source("Limits"), **{name: literal(value) for name, value in shape.limits})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
 
 LINE_LENGTH: Final = 120
 
-_ALWAYS_IMPORTED: Final = frozenset(
-    {"AsyncInvokeAIClient", "AsyncJob", "InvokeAIClient", "Job", "RunOptions", "SubmitOptions", "Workflow"}
-    | {"WorkflowOutputs", "WorkflowParams", "params"}
+_ALWAYS_IMPORTED: Final = frozenset({"Workflow", "WorkflowOutputs", "WorkflowParams", "params"})
+_IN_SIGNATURES: Final = frozenset(
+    {"AsyncInvokeAIClient", "AsyncJob", "InvokeAIClient", "Job", "RunOptions", "SubmitOptions"}
 )
 _EXPORTS: Final = frozenset({"WORKFLOW", "Outputs", "Params", "arun", "asubmit", "run", "submit"})
 _BATCH_EXPORTS: Final = frozenset({"arun_all", "run_all"})
@@ -64,8 +65,9 @@ class _ModuleView:
 def render(plan: WorkflowPlan, names: Names, *, module: PythonIdentifier, package: str = "generated") -> str:
     """The module of a plan whose inputs and outputs have names. The same plan always gives the same text."""
     imports = Imports(
-        typing={"Final", "Unpack"},
+        typing={"TYPE_CHECKING", "Final", "Unpack"},
         runtime={*_ALWAYS_IMPORTED},
+        editors={*_IN_SIGNATURES},
     )
     is_batch = bool(plan.batches)
     about = docs.module_doc(plan, names, module=module, package=package, version=__version__)
@@ -84,6 +86,9 @@ def render(plan: WorkflowPlan, names: Names, *, module: PythonIdentifier, packag
     return formatted(_environment().get_template("module.py.jinja").render(module=view))
 
 
+_SHIPPED: Final = Path(str(files("invokeai_gen").joinpath("_shipped", "templates")))
+
+
 def formatted(text: str) -> str:
     """Python source as black writes it, whatever the settings of the project around."""
     from black import format_str
@@ -94,8 +99,12 @@ def formatted(text: str) -> str:
 
 def templates_folder() -> Path:
     """Where the templates are: inside an installed package, or in the checkout."""
-    shipped = Path(str(files("invokeai_gen").joinpath("_shipped", "templates")))
-    return shipped if shipped.is_dir() else Path(__file__).resolve().parents[3] / "templates"
+    return _SHIPPED if is_installed() else Path(__file__).resolve().parents[3] / "templates"
+
+
+def is_installed() -> bool:
+    """The generator is that of a release; in a checkout it may differ from another of the same version."""
+    return _SHIPPED.is_dir()
 
 
 def _input(planned: PlannedInput, names: Names, imports: Imports) -> _InputView:
@@ -113,7 +122,7 @@ def _input(planned: PlannedInput, names: Names, imports: Imports) -> _InputView:
 
 
 def _output(output: PlannedOutput, plan: WorkflowPlan, imports: Imports) -> _OutputView:
-    imports.runtime.update(_RESULT_TYPES.findall(output.result_type))
+    imports.editors.update(_RESULT_TYPES.findall(output.result_type))
     return _OutputView(
         name=PythonIdentifier(output.name),
         type=Source(output.result_type),
@@ -122,12 +131,17 @@ def _output(output: PlannedOutput, plan: WorkflowPlan, imports: Imports) -> _Out
 
 
 def _import_lines(imports: Imports) -> list[Source]:
-    lines = [f"from typing import {', '.join(sorted(imports.typing, key=_import_order))}", ""]
-    if imports.pydantic:
-        lines += [f"from pydantic import {', '.join(sorted(imports.pydantic))}", ""]
-    lines.append(f"from invokeai_gen.runtime import {', '.join(sorted(imports.runtime, key=_import_order))}")
+    def line(module: str, names: Iterable[str]) -> str:
+        return f"from {module} import {', '.join(sorted(names, key=_import_order))}"
+
+    lines = ["from __future__ import annotations", ""]
+    if imports.dataclasses:
+        lines.append(line("dataclasses", imports.dataclasses))
+    lines += [line("typing", imports.typing), "", line("invokeai_gen.runtime", imports.runtime)]
     if imports.types:
-        lines += ["", f"from ._types import {', '.join(sorted(imports.types, key=_import_order))}"]
+        lines += ["", line("._types", imports.types)]
+    # What only editors and type checkers need to know would take most of the time that importing takes.
+    lines += ["", "if TYPE_CHECKING:", f"    {line('invokeai_gen.runtime', imports.editors - imports.runtime)}"]
     return [Source(line) for line in lines]
 
 

@@ -79,7 +79,8 @@ _OWN_OUTPUT_NAMES: Final = frozenset(
 )
 """Public attributes of `WorkflowOutputs`, which is too heavy to import for its names; a test compares them."""
 
-_INPUT_RESERVED: Final = _BUILTIN_TYPES | _OWN_INPUT_NAMES | {"self"}
+_INPUT_RESERVED: Final = _BUILTIN_TYPES | _OWN_INPUT_NAMES | {"field", "self"}
+"""`field` makes the defaults of the inputs below it."""
 _OUTPUT_RESERVED: Final = _BUILTIN_TYPES | _OWN_OUTPUT_NAMES | {"self"}
 
 

@@ -11,7 +11,7 @@
 A handle and the generated module of a workflow share every rule: names, checks, and the request that is sent.
 """
 
-from invokeai_gen.handle.client import InvokeAIClient
+from invokeai_gen.handle.client import InvokeAIClient, SnapshotWarning
 from invokeai_gen.handle.collection_field import IvkCollectionField
 from invokeai_gen.handle.definition import WorkflowDefinition
 from invokeai_gen.handle.field import FIELD_CLASSES, IvkField, register_field
@@ -79,6 +79,7 @@ __all__ = [
     "MappedInput",
     "MovedInput",
     "OutputMapping",
+    "SnapshotWarning",
     "WorkflowDefinition",
     "WorkflowHandle",
     "WorkflowRepository",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import cached_property
 from typing import Any, Self
 
@@ -13,6 +14,10 @@ from invokeai_gen.schema import Schema, shipped_schema
 from invokeai_gen.schema.openapi import VERSION_KEY
 from invokeai_gen.server import client as server
 from invokeai_gen.server.errors import ConnectionFailedError
+
+
+class SnapshotWarning(UserWarning):
+    """The server does not answer, so the node types of a workflow are not its own."""
 
 
 class InvokeAIClient(server.InvokeAIClient):
@@ -40,15 +45,25 @@ class InvokeAIClient(server.InvokeAIClient):
     def schema(self, *, fresh: bool = False) -> Schema:
         """What the server's node types accept and return: its `/openapi.json`, asked for once.
 
-        `fresh` asks again, such as after a node pack was installed. While the server cannot be reached it is the
-        snapshot that ships with this package; its `source` says which one it is. Raises `SchemaError` and
-        `NotInvokeAIError` for an address where something else answers.
+        `fresh` asks again, such as after a node pack was installed. While the server cannot be reached it is what it
+        said before, else the snapshot that ships with this package, with a `SnapshotWarning`; its `source` says which
+        one it is. Raises `SchemaError` and `NotInvokeAIError` for an address where something else answers.
         """
         if self._schema is None or fresh:
             try:
                 document: dict[str, Any] = json_js.normalized(self.openapi())
                 known = {**document, "info": {**document.get("info", {}), VERSION_KEY: self.version()}}
             except ConnectionFailedError:
-                return self._schema or shipped_schema()
+                return self._schema or self._shipped_schema()
             self._schema = Schema(known, source=self.url)
         return self._schema
+
+    def _shipped_schema(self) -> Schema:
+        shipped = shipped_schema()
+        warnings.warn(
+            f"{self.url} does not answer: the node types are those of InvokeAI {shipped.version}, of which a snapshot "
+            "ships with invokeai-gen; open the workflow again once the server is there",
+            SnapshotWarning,
+            stacklevel=3,
+        )
+        return shipped

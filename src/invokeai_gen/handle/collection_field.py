@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from pydantic import ValidationInfo, field_validator
+from pydantic import ValidationError, ValidationInfo, field_validator
 
-from invokeai_gen.handle.field import item_class, unwrapped
+from invokeai_gen.handle.field import IvkField, details_of, item_class, unwrapped
 from invokeai_gen.handle.value_fields import IvkValueField
 from invokeai_gen.runtime.plan import PlannedInput
 
@@ -25,7 +25,7 @@ class IvkCollectionField(IvkValueField[Any]):
             return value
         one = item_class(info.context.field_type)
         if isinstance(value, list):
-            return [one.from_value(unwrapped(item)).to_value() for item in value]
+            return [_item(one, item, place) for place, item in enumerate(value)]
         return one.from_value(unwrapped(value)).to_value()
 
     @classmethod
@@ -36,11 +36,11 @@ class IvkCollectionField(IvkValueField[Any]):
         return unwrapped(value)
 
     def append(self, item: Any) -> None:
-        """Adds an item at the end. Raises `ValidationError`."""
+        """Adds an item at the end. Raises `ParamsError`."""
         self.extend([item])
 
     def extend(self, items: Iterable[Any]) -> None:
-        """Adds items at the end, all or none. Raises `ValidationError`."""
+        """Adds items at the end, all or none. Raises `ParamsError`."""
         self.value = [*self._list(), *items]
 
     def __len__(self) -> int:
@@ -53,3 +53,10 @@ class IvkCollectionField(IvkValueField[Any]):
         if self.value is None:
             return []
         return self.value if isinstance(self.value, list) else [self.value]
+
+
+def _item(cls: type[IvkField], item: Any, place: int) -> Any:
+    try:
+        return cls.from_value(unwrapped(item)).to_value()
+    except ValueError as error:
+        raise ValidationError.from_exception_data(cls.__name__, details_of(error, item, place)) from None

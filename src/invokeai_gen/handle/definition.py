@@ -17,10 +17,12 @@ from invokeai_gen.workflow import WorkflowError, WorkflowFile, read_workflow_fil
 class WorkflowDefinition:
     """The contents of a workflow file. It never changes: handles keep their values to themselves.
 
-    Made by `from_file` and `from_dict`; nothing is checked before a handle is opened on it.
+    Made by `from_file` and `from_dict`, which refuse what is no workflow at all; the rest is checked when a handle is
+    opened on it.
     """
 
     def __init__(self, file: WorkflowFile) -> None:
+        _refuse_other_data(file.data)
         self.file = file
         """What the compiler reads. Treat its data as read-only; `to_dict` gives a copy."""
 
@@ -29,7 +31,10 @@ class WorkflowDefinition:
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str]) -> Self:
-        """The workflow in a JSON file, as the GUI exports it. Raises `WorkflowError` where it cannot be read."""
+        """The workflow in a JSON file, as the GUI exports it.
+
+        Raises `WorkflowError` for a file that cannot be read, or that holds no workflow.
+        """
         try:
             return cls(read_workflow_file(Path(path)))
         except WorkflowError as error:
@@ -40,7 +45,7 @@ class WorkflowDefinition:
         """The workflow in JSON data, which is copied.
 
         `source` is a file name, from which `to_module` takes the module's name; by default it is made of the name of
-        the workflow. Raises `WorkflowError` for what is not JSON data.
+        the workflow. Raises `WorkflowError` for what is not JSON data, or no workflow.
         """
         try:
             text = json.dumps(data, ensure_ascii=True, allow_nan=False)
@@ -94,6 +99,18 @@ class WorkflowDefinition:
     def notes(self) -> str:
         """The author's notes."""
         return _text(self.file.data, "notes")
+
+
+def _refuse_other_data(data: Any) -> None:
+    if not isinstance(data, dict):
+        lack = "it is no JSON object"
+    elif not isinstance(data.get("meta"), dict) or data["meta"].get("version") is None:
+        lack = "it has no meta.version"
+    elif not isinstance(data.get("nodes"), list):
+        lack = "it has no list of nodes"
+    else:
+        return
+    raise WorkflowError(f"no workflow: {lack} (export it from the InvokeAI workflow editor)")
 
 
 def _text(data: Any, key: str) -> str:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError, model_validator
-from pydantic_core import InitErrorDetails
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from invokeai_gen.runtime import problems
 from invokeai_gen.runtime.field_values import check_value, default_of
 from invokeai_gen.runtime.plan import UNSET, Constraints, JsonValue, PlannedInput
 from invokeai_gen.runtime.problems import ParamsError
+
+if TYPE_CHECKING:
+    from typing import LiteralString
 
 F = TypeVar("F", bound="type[IvkField]")
 
@@ -22,8 +26,9 @@ class IvkField(BaseModel):
     """Base of all fields: a pydantic model that holds the value of one input.
 
     A field of a handle knows what the schema and the form allow, and refuses everything else when it is assigned, with
-    pydantic's `ValidationError` (a `ValueError`) in the labels of the GUI; it then keeps the value it had. A field that
-    was made by itself only knows its own type, and is checked when it is given to a handle.
+    `ParamsError` (a `ValueError`) in the labels of the GUI; it then keeps the value it had. A field that was made by
+    itself only knows its own type, and is checked when it is given to a handle; what it is made of is checked by
+    pydantic, with `ValidationError` (a `ValueError` too).
 
     A subclass says with `from_value` and `to_value` how its attributes and the runtime's value of an input
     (`invokeai_gen.runtime.values`, or JSON data for types that are not known there) become each other.
@@ -82,7 +87,7 @@ class IvkField(BaseModel):
         return self._planned.constraints if self._planned is not None else Constraints()
 
     def assign(self, other: IvkField) -> None:
-        """Takes the value of another field of the same class. Raises `TypeError`, `ValidationError`."""
+        """Takes the value of another field of the same class. Raises `TypeError`, `ParamsError`."""
         if type(other) is not type(self):
             raise TypeError(f"the field is of class {type(self).__name__}, not {type(other).__name__}")
         self._change({name: getattr(other, name) for name in type(self).model_fields})
@@ -105,27 +110,57 @@ class IvkField(BaseModel):
         try:
             made = type(self).model_validate({**self.__dict__, **changes}, context=self._planned)
         except ValidationError as error:
+            if self.choices and "value" in changes:
+                self._check(unwrapped(changes["value"]))  # which lists them, where pydantic only minds the type
             raise self._refusal(changes, error) from None
         self._check(made.to_value())
         vars(self).update(made.__dict__)
         self.__pydantic_fields_set__.update(changes)
 
     def _check(self, value: Any) -> None:
-        """Raises `ValidationError` for a value that the input does not accept."""
+        """Raises `ParamsError` for a value that the input does not accept."""
         if self._planned is not None:
-            try:
-                check_value(self._planned, value)
-            except ParamsError as error:
-                raise self._refusal(value, error) from None
+            check_value(self._planned, value)
 
-    def _refusal(self, value: Any, error: ValueError) -> ValidationError:
-        """An error about a value of this field, under the label of its input."""
-        title = problems.title(self._planned) if self._planned is not None else type(self).__name__
-        if isinstance(error, ValidationError):
-            details = cast("list[InitErrorDetails]", error.errors(include_url=False))
-        else:
-            details = [InitErrorDetails(type="value_error", loc=("value",), input=value, ctx={"error": error})]
-        return ValidationError.from_exception_data(title, details)
+    def _refusal(self, value: Any, error: ValueError) -> ParamsError:
+        """What is wrong with a value of this field, under the label of its input; told of each attribute by itself."""
+        item = self._planned or _Nameless(type(self).__name__)
+        parts: dict[str, list[InitErrorDetails]] = {}
+        for detail in details_of(error, value):
+            part = next(iter(detail.get("loc", ())), "")
+            parts.setdefault(f", {part}" if part not in ("", "value") else "", []).append(detail)
+        found = [
+            problems.invalid(
+                _Nameless(problems.title(item) + part), ValidationError.from_exception_data(item.name, details)
+            )
+            for part, details in parts.items()
+        ]
+        return ParamsError([replace(problem, name=item.name, label=item.label) for problem in found])
+
+
+@dataclass(frozen=True, slots=True)
+class _Nameless:
+    """What messages call a field that belongs to no input, or a part of one."""
+
+    name: str
+    label: str = ""
+    index: int = 0
+    fed_by: str | None = None
+
+
+def details_of(error: ValueError, value: Any, *place: int) -> list[InitErrorDetails]:
+    """What pydantic, or a check inside of a field, found wrong with a value, or with the item at a place in it."""
+    found: list[Any] = [{"loc": (), "input": value, "msg": str(error)}]
+    if isinstance(error, ValidationError):
+        found = list(error.errors(include_url=False, include_context=False))
+    return [
+        InitErrorDetails(
+            type=PydanticCustomError("refused", cast("LiteralString", part["msg"].partition(", unable to ")[0])),
+            loc=(*place, *part["loc"]),
+            input=part["input"],
+        )
+        for part in found
+    ]
 
 
 def unwrapped(value: Any) -> Any:

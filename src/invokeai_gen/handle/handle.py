@@ -38,14 +38,14 @@ class WorkflowHandle(WorkflowRuns):
 
     `schema` says what each node type accepts, `client` is where the workflow runs (by default the server that all
     share). Raises `WorkflowError` for a file that the GUI would not open; one that it would open and not invoke can be
-    looked at, and `reasons` has why.
+    looked at, and `reasons` has why, as do `preview()` and the `repr`.
     """
 
     def __init__(self, definition: WorkflowDefinition, schema: Schema, client: InvokeAIClient | None = None) -> None:
         self.definition = definition
         self.schema = schema
         self.reasons: tuple[Reason, ...] = ()
-        """Why the GUI would not invoke the workflow, whatever its form holds."""
+        """Why the GUI would not invoke the workflow, whatever its form holds; empty where values are all it needs."""
         try:
             compiled = compile_workflow(definition.file, schema)
         except NotReadyError as error:
@@ -59,7 +59,8 @@ class WorkflowHandle(WorkflowRuns):
         super().__init__(Workflow(self.plan, params=self._inputs.params_type, outputs=HandleOutputs), client)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.definition.name or self.definition.source!r}, {len(self._inputs)} inputs)"
+        known = f"{self.definition.name or self.definition.source!r}, {len(self._inputs)} inputs"
+        return f"{type(self).__name__}({known}{', cannot run: see reasons' if self.reasons else ''})"
 
     # -- inputs -------------------------------------------------------------------------------------------------------
 
@@ -78,8 +79,8 @@ class WorkflowHandle(WorkflowRuns):
     def set_input_value(self, index: int, field: IvkField) -> None:
         """Gives an input the value of a field, which must be of the same class as its own.
 
-        Raises `TypeError` for another class, `ValidationError` (a `ValueError`) for a value that the input does not
-        accept, and `ParamsError` where there is no such input.
+        Raises `TypeError` for another class, `ParamsError` (a `ValueError`) for a value that the input does not
+        accept, and where there is no such input.
         """
         self._inputs.at(index).field = field
 
@@ -96,11 +97,16 @@ class WorkflowHandle(WorkflowRuns):
         return [item for item in self._inputs if item.is_missing]
 
     def validate_inputs(self) -> dict[int, list[str]]:
-        """What is wrong with the values, by index; empty where the workflow can be submitted with them."""
+        """What is wrong with the values, by index; `reasons` has what no value would mend."""
         return self._inputs.problems()
 
     def preview(self) -> list[dict[str, Any]]:
-        """A row for each input: its `index`, `label`, `type` of field, and `value`, shortened to be read."""
+        """A row for each input: its `index`, `label`, `type` of field, and `value`, shortened to be read.
+
+        A workflow that cannot run has a row for each of its `reasons` after them: no `index` and no `type` (both are
+        `""`), the `label` "cannot run", and the reason as `value`.
+        """
+        reasons = [{"index": "", "label": "cannot run", "type": "", "value": str(reason)} for reason in self.reasons]
         return [
             {
                 "index": item.input_index,
@@ -109,7 +115,7 @@ class WorkflowHandle(WorkflowRuns):
                 "value": "" if item.field.is_empty else shown(item.field.value),
             }
             for item in self._inputs
-        ]
+        ] + reasons
 
     def params(self) -> WorkflowParams:
         """The values as the `Params` that a generated module would be given.
@@ -124,7 +130,7 @@ class WorkflowHandle(WorkflowRuns):
     def sync_dnn_model(
         self, by_name: bool = True, by_base: bool = False, by_hash: bool = True
     ) -> list[tuple[IvkModelIdentifierField, IvkModelIdentifierField]]:
-        """Replaces the models of other servers by those that this server has, and returns what changed: (before, after).
+        """Replaces the models of other servers by those that this server has; returns (before, after) of each change.
 
         They are looked up as at submission: by key, hash and name, the latter two unless switched off. `by_base` takes
         any model of the same base and type where nothing else is found. Models that are not found stay as they are.

@@ -76,12 +76,14 @@ def read_index_map(path: str | os.PathLike[str]) -> tuple[MappedInput, ...]:
     """The index map in a file. Raises `IndexMapError` for any other file, and `OSError` where it cannot be read."""
     try:
         entries = json.loads(Path(path).read_text(encoding="utf-8"))["inputs"]
+        if not isinstance(entries, list):
+            raise TypeError("inputs are no list")
         return tuple(
             MappedInput(int(entry["index"]), str(entry["label"]), str(entry["node_id"]), str(entry["field_name"]))
             for entry in entries
         )
-    except (ValueError, KeyError, TypeError) as error:
-        raise IndexMapError(f"{os.fspath(path)} is no index map: {error!r}") from error
+    except (ValueError, KeyError, TypeError):
+        raise IndexMapError(f"{os.fspath(path)} is no index map, as export_input_index_map writes them") from None
 
 
 def compare_index_maps(before: Sequence[MappedInput], now: Sequence[MappedInput]) -> IndexMapReport:

@@ -29,7 +29,7 @@ class IvkWorkflowInput:
     def field(self) -> IvkField:
         """The value. Another field of the same class may be assigned, whose value is then taken over.
 
-        Raises `TypeError` for any other class and `ValidationError` for a value that the input does not accept.
+        Raises `TypeError` for any other class and `ParamsError` for a value that the input does not accept.
         """
         return self._field
 
@@ -168,7 +168,8 @@ class WorkflowInputs:
 
 def _clash(name: str, items: Sequence[IvkWorkflowInput]) -> str:
     nodes = ", ".join(f"{item.node_name!r} ({item.node_id}, index {item.input_index})" for item in items)
-    return f"{len(items)} inputs are labelled {problems.shown(name)}, of the nodes {nodes}: use get_inputs_by_system_name()"
+    labelled = f"{len(items)} inputs are labelled {problems.shown(name)}, of the nodes {nodes}"
+    return f"{labelled}: use get_inputs_by_system_name()"
 
 
 def _quoted(text: str) -> str:

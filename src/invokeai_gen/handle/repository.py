@@ -29,8 +29,9 @@ class WorkflowRepository:
     def create_workflow_handle(self, definition: WorkflowDefinition, *, schema: Schema | None = None) -> WorkflowHandle:
         """Opens a workflow, to be run on this server. Handles of one definition have nothing in common.
 
-        `schema` says what each node type accepts; by default it is the server's own, see `InvokeAIClient.schema`.
-        Raises `WorkflowError` for a file that the GUI would not open.
+        `schema` says what each node type accepts; by default it is the server's own, or with a `SnapshotWarning` the
+        one that ships, see `InvokeAIClient.schema`. A workflow that the GUI would open and not invoke is opened too:
+        `reasons` of the handle has why. Raises `WorkflowError` for a file that the GUI would not open.
         """
         return WorkflowHandle(definition, schema or self._client.schema(), self._client)
 

@@ -15,9 +15,10 @@ from invokeai_gen.runtime.async_job import AsyncJob, StreamedOutput
 from invokeai_gen.runtime.callbacks import Callbacks
 from invokeai_gen.runtime.job import Job
 from invokeai_gen.runtime.media import DEFAULT_QUALITY, ImageFormat, ImageOutput
+from invokeai_gen.runtime.options import SubmitOptions
 from invokeai_gen.runtime.params import WorkflowParams
 from invokeai_gen.runtime.values import ImageRef
-from invokeai_gen.runtime.workflow import SubmitOptions, Workflow
+from invokeai_gen.runtime.workflow import Workflow
 from invokeai_gen.server import background
 from invokeai_gen.server.client import AsyncInvokeAIClient, InvokeAIClient, core_of
 from invokeai_gen.server.errors import NotCompletedError
@@ -83,6 +84,10 @@ class WorkflowRuns(ABC):
         return something to await), unless `subscribe_events` is off. What one of them raises comes out of
         `wait_for_completion`.
         """
+        known = ["subscribe_events", *FollowedSubmitOptions.__annotations__]
+        unknown = sorted(set(options).difference(known))
+        if unknown:
+            raise TypeError(f"unknown option {', '.join(map(repr, unknown))}; there are {', '.join(known)}")
         callbacks = {name: call for name, call in options.items() if name in Callbacks.__annotations__ and call}
         others = {name: option for name, option in options.items() if name not in Callbacks.__annotations__}
         params = self.params()

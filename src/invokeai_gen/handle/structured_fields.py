@@ -41,12 +41,12 @@ class IvkStructuredField(IvkField):
         return self.value is None
 
     def clear(self) -> None:
-        """Empties the field. Raises `ValidationError` where the input must have a value."""
+        """Empties the field. Raises `ParamsError` where the input must have a value."""
         self._check(None)
         self._is_cleared = True
 
     def assign(self, other: IvkField) -> None:
-        """Takes the value of another field of the same class. Raises `TypeError`, `ValidationError`."""
+        """Takes the value of another field of the same class. Raises `TypeError`, `ParamsError`."""
         if type(other) is type(self) and other.is_empty:
             self.clear()
         else:
@@ -110,7 +110,7 @@ class IvkModelIdentifierField(IvkStructuredField):
         return known if self.submodel_type is None else {**known, "submodel_type": self.submodel_type}
 
     def clear(self) -> None:
-        """Empties the field. Raises `ValidationError` where the input must have a value."""
+        """Empties the field. Raises `ParamsError` where the input must have a value."""
         super().clear()
         vars(self).update(type(self)().__dict__)
 
@@ -166,11 +166,11 @@ class IvkColorField(IvkStructuredField):
         return None if self._is_cleared else Color(self.r, self.g, self.b, self.a)
 
     def set_rgba(self, r: int, g: int, b: int, a: int = 255) -> None:
-        """Sets all channels, each from 0 to 255. Raises `ValidationError`."""
+        """Sets all channels, each from 0 to 255. Raises `ParamsError`."""
         self._change({"r": r, "g": g, "b": b, "a": a})
 
     def set_hex(self, text: str) -> None:
-        """Sets the colour from `"#ff8000"` or, with transparency, `"#ff8000c0"`. Raises `ValidationError`."""
+        """Sets the colour from `"#ff8000"` or, with transparency, `"#ff8000c0"`. Raises `ParamsError`."""
         self.value = text
 
     def to_hex(self) -> str:
@@ -204,7 +204,7 @@ class IvkBoundingBoxField(IvkStructuredField):
         return BoundingBox(x_min=self.x_min, x_max=self.x_max, y_min=self.y_min, y_max=self.y_max, score=self.score)
 
     def set_box(self, x_min: int, x_max: int, y_min: int, y_max: int, score: float | None = None) -> None:
-        """Sets all sides at once. Raises `ValidationError`, also where a maximum is less than its minimum."""
+        """Sets all sides at once. Raises `ParamsError`, also where a maximum is less than its minimum."""
         self._change({"x_min": x_min, "x_max": x_max, "y_min": y_min, "y_max": y_max, "score": score})
 
 
@@ -222,7 +222,7 @@ class _IvkLoadedField(IvkStructuredField):
         return cls.empty() if value is None else cls(**_parts(value, (), "JSON"))
 
     def assign(self, other: IvkField) -> None:
-        """Takes the value of another field of the same class. Raises `TypeError`, `ValidationError`."""
+        """Takes the value of another field of the same class. Raises `TypeError`, `ParamsError`."""
         super().assign(other)
         self.__pydantic_extra__ = dict(other.model_extra or {})
 

@@ -9,7 +9,6 @@ from invokeai_gen.plan.inputs import constraints_of, planned_inputs
 from invokeai_gen.plan.outputs import planned_outputs
 from invokeai_gen.plan.readiness import NotReadyError, reasons_of, unheeded
 from invokeai_gen.runtime.batch import batch_items, server_queries
-from invokeai_gen.runtime.generators import GeneratorError
 from invokeai_gen.runtime.plan import (
     UNSET,
     FieldLimits,
@@ -21,6 +20,7 @@ from invokeai_gen.runtime.plan import (
     WorkflowInfo,
     WorkflowPlan,
 )
+from invokeai_gen.runtime.problems import ParamsError
 from invokeai_gen.schema import Schema
 from invokeai_gen.workflow import Warning, Workflow, WorkflowFile, load_workflow
 from invokeai_gen.workflow.document import (
@@ -61,7 +61,7 @@ def compile_workflow(file: WorkflowFile, schema: Schema, *, validate: bool = Tru
         on_form = {item.binding for item in plan.inputs}
         try:
             items = None if server_queries(plan, {}) else batch_items(plan, {}, {})
-        except GeneratorError:
+        except ParamsError:
             items = None
         reasons = [
             reason

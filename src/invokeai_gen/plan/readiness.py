@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from invokeai_gen.errors import InvokeAIGenError
-from invokeai_gen.json_js import UNSET, Unset
-from invokeai_gen.runtime.batch import UNGROUPED, Values, batch_groups
+from invokeai_gen.json_js import UNSET, Unset, is_integer, is_number
+from invokeai_gen.runtime.batch import Values, size_problems
 from invokeai_gen.runtime.plan import JsonValue, PlanBatch, WorkflowPlan
 from invokeai_gen.schema import InputTemplate, NodeTemplate, Schema
 from invokeai_gen.workflow.document import (
@@ -18,7 +18,6 @@ from invokeai_gen.workflow.document import (
     Workflow,
 )
 from invokeai_gen.workflow.nodes import input_template
-from invokeai_gen.workflow.values import is_integer, is_number
 
 _IS_ITEM: Mapping[str, Callable[[JsonValue], bool]] = {
     "StringField": lambda item: isinstance(item, str),
@@ -217,14 +216,8 @@ def _batch_reasons(
                 node, "a batch cannot go through a connector (the server refuses it): connect it directly"
             )
         yield from _batch_value_reasons(node, batch, workflow, plan, values)
-        if items is not None and not items[node.id]:
-            yield _batch_reason(node, "the batch is empty")
-    for group, batches in batch_groups(plan, values).items() if items is not None else ():
-        assert items is not None
-        sizes = {nodes[batch.node_id].label or batch.node_id: len(items[batch.node_id]) for batch in batches}
-        if group != UNGROUPED and len({len(items[batch.node_id]) for batch in batches}) > 1:
-            listed = ", ".join(f"{_quoted(label)} has {size}" for label, size in sizes.items())
-            yield Reason(problem=f"the batches of group {_quoted(group)} differ in length: {listed}")
+    for empty, problem in size_problems(plan, values, items) if items is not None else ():
+        yield _batch_reason(nodes[empty.node_id], problem) if empty is not None else Reason(problem=problem)
 
 
 def _batch_value_reasons(

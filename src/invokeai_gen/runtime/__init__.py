@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any, Final
 
+from invokeai_gen.runtime.checks import Limits
+
 # Not lazily: the module has the name of the decorator, and would take its place here as soon as someone imports it.
 from invokeai_gen.runtime.params import Input, WorkflowParams, params
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from invokeai_gen.runtime.async_job import AsyncJob, StreamedOutput
     from invokeai_gen.runtime.job import Job
     from invokeai_gen.runtime.media import ConditioningOutput, ImageOutput, LatentsOutput, VideoOutput
+    from invokeai_gen.runtime.options import RunOptions, SubmitOptions
     from invokeai_gen.runtime.outputs import WorkflowOutputs
     from invokeai_gen.runtime.problems import ParamsError
     from invokeai_gen.runtime.results import NodeResult
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
         VideoInput,
         VideoRef,
     )
-    from invokeai_gen.runtime.workflow import RunOptions, SubmitOptions, Workflow
+    from invokeai_gen.runtime.workflow import Workflow
     from invokeai_gen.server.client import AsyncInvokeAIClient, InvokeAIClient, default_client
     from invokeai_gen.server.errors import (
         ConnectionFailedError,
@@ -50,6 +53,7 @@ _HOMES: Final = {
     "invokeai_gen.runtime.async_job": ("AsyncJob", "StreamedOutput"),
     "invokeai_gen.runtime.job": ("Job",),
     "invokeai_gen.runtime.media": ("ConditioningOutput", "ImageOutput", "LatentsOutput", "VideoOutput"),
+    "invokeai_gen.runtime.options": ("RunOptions", "SubmitOptions"),
     "invokeai_gen.runtime.outputs": ("WorkflowOutputs",),
     "invokeai_gen.runtime.problems": ("ParamsError",),
     "invokeai_gen.runtime.results": ("NodeResult",),
@@ -67,7 +71,7 @@ _HOMES: Final = {
         "VideoInput",
         "VideoRef",
     ),
-    "invokeai_gen.runtime.workflow": ("RunOptions", "SubmitOptions", "Workflow"),
+    "invokeai_gen.runtime.workflow": ("Workflow",),
     "invokeai_gen.server.client": ("AsyncInvokeAIClient", "InvokeAIClient", "default_client"),
     "invokeai_gen.server.errors": (
         "ConnectionFailedError",
@@ -104,6 +108,7 @@ __all__ = [
     "JobFailedError",
     "JobTimeoutError",
     "LatentsOutput",
+    "Limits",
     "LoRA",
     "ModelInput",
     "ModelRef",

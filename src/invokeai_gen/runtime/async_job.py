@@ -173,8 +173,9 @@ class AsyncJob(Generic[O_co]):
         Raises `ConnectionFailedError` where the server stays away for a minute, and `JobDeletedError` where an item
         is no longer in the queue.
         """
+        clock = asyncio.timeout(timeout)
         try:
-            async with asyncio.timeout(timeout) as clock:
+            async with clock:
                 if callbacks:
                     async for event in self.events():
                         await call_back(callbacks, event)

@@ -6,12 +6,13 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import TypeAlias
 
-from pydantic import ValidationError
+from pydantic_core import ValidationError
 
+from invokeai_gen.generator_settings import parse_settings
 from invokeai_gen.json_js import UNSET, Unset, in_key_order
 from invokeai_gen.runtime import problems
 from invokeai_gen.runtime.field_values import batch_item_validator
-from invokeai_gen.runtime.generators import ServerQuery, generate, server_query
+from invokeai_gen.runtime.generators import GeneratorError, ServerQuery, generate, server_query
 from invokeai_gen.runtime.plan import JsonValue, PlanBatch, PlannedInput, WorkflowPlan
 from invokeai_gen.runtime.problems import ParamsError, Problem
 
@@ -61,12 +62,16 @@ def _items(
         return own if isinstance(own, list) else []
     if batch.generator_node_id in generated:
         return generated[batch.generator_node_id]
-    return generate(_settings(plan, values, batch.generator_node_id))
+    try:
+        return generate(_settings(plan, values, batch.generator_node_id))
+    except GeneratorError as error:
+        raise ParamsError([_problem(plan, batch, str(error))]) from error
 
 
 def _settings(plan: WorkflowPlan, values: Values, node_id: str) -> dict[str, JsonValue]:
+    """What a generator is set to; of no kind where it is set to nothing that one could follow."""
     settings = value_of(plan, values, node_id, GENERATOR_FIELD)
-    return settings if isinstance(settings, dict) else {}
+    return (parse_settings(settings) if isinstance(settings, dict) and "type" in settings else None) or {}
 
 
 def batch_groups(plan: WorkflowPlan, values: Values) -> dict[str, list[PlanBatch]]:
@@ -97,12 +102,30 @@ def queue_size(data: list[list[dict[str, JsonValue]]], runs: int) -> int:
     return runs * math.prod(len(row[0]["items"]) for row in data)
 
 
-def check_items(plan: WorkflowPlan, items: Mapping[str, list[JsonValue]]) -> None:
-    """Raises `ParamsError` for items of batches that the fields they go into cannot hold.
+def size_problems(
+    plan: WorkflowPlan, values: Values, items: Mapping[str, list[JsonValue]]
+) -> Iterator[tuple[PlanBatch | None, str]]:
+    """Why the GUI would not invoke batches of these sizes: each with the batch it is about, or none for a group."""
+    for batch in plan.batches:
+        if not items[batch.node_id]:
+            yield batch, "the batch is empty"
+    for group, batches in batch_groups(plan, values).items():
+        sizes = [(plan.node(batch.node_id).label, len(items[batch.node_id])) for batch in batches]
+        if group != UNGROUPED and len({size for _, size in sizes}) > 1:
+            listed = ", ".join(f"{problems.shown(label)} has {size}" for label, size in sizes)
+            yield None, f"the batches of group {problems.shown(group)} differ in length: {listed}"
 
-    The server does not look at them before it runs them, and one that does not fit blocks its whole queue.
+
+def check_items(plan: WorkflowPlan, values: Values, items: Mapping[str, list[JsonValue]]) -> None:
+    """Raises `ParamsError` for batches that are empty or of unequal length, or hold what their fields cannot.
+
+    The server does not look at the items before it runs them, and one that does not fit blocks its whole queue.
     """
-    found = [problem for batch in plan.batches for problem in _unfit(plan, batch, items[batch.node_id])]
+    found = [
+        _problem(plan, batch, problem) if batch is not None else Problem("", problem)
+        for batch, problem in size_problems(plan, values, items)
+    ]
+    found += [problem for batch in plan.batches for problem in _unfit(plan, batch, items[batch.node_id])]
     if found:
         raise ParamsError(found)
 
@@ -118,6 +141,11 @@ def _unfit(plan: WorkflowPlan, batch: PlanBatch, items: list[JsonValue]) -> Iter
                 validator.validate_python(value)
             except ValidationError as error:
                 yield problems.unfit(_input_of(plan, batch), place, value, target, error)
+
+
+def _problem(plan: WorkflowPlan, batch: PlanBatch, problem: str) -> Problem:
+    planned = _input_of(plan, batch)
+    return Problem(planned.name, f"{problems.title(planned)}: {problem}", planned.label)
 
 
 def _input_of(plan: WorkflowPlan, batch: PlanBatch) -> PlannedInput:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
@@ -12,6 +11,8 @@ R = TypeVar("R")
 
 async def each(call: Callable[[T], Awaitable[R]], items: Iterable[T], *, at_once: int) -> list[R | Exception]:
     """What `call` gives for every item, or the error it raises, in the order of the items; `at_once` at the same time."""
+    import asyncio
+
     slots = asyncio.Semaphore(at_once)
 
     async def one(item: T) -> R | Exception:

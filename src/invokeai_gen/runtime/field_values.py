@@ -7,15 +7,16 @@ same shape into a check at run time, for values that come without a generated mo
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass
 from functools import cache, reduce
 from operator import or_
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeAlias, cast
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic_core import CoreConfig, SchemaValidator, ValidationError
 
-from invokeai_gen.runtime import problems
+from invokeai_gen.runtime import checks, problems
+from invokeai_gen.runtime.checks import Limits
 from invokeai_gen.runtime.plan import UNSET, FieldLimits, JsonValue, ModelLimits, PlannedInput, Unset
 from invokeai_gen.runtime.problems import ParamsError
 from invokeai_gen.runtime.values import (
@@ -34,11 +35,8 @@ from invokeai_gen.runtime.values import (
     as_color,
 )
 
-_AS_THE_SERVER: Final = ConfigDict(coerce_numbers_to_str=True)
+_AS_THE_SERVER: Final = CoreConfig(coerce_numbers_to_str=True)
 """InvokeAI's own configuration: a number goes into a field of text, and `64.0` into one of integers."""
-
-STRICT: Final = ConfigDict(strict=True, extra="forbid", validate_assignment=True, allow_inf_nan=False)
-"""No coercion surprises: `"768"` and `True` are no integers, though `7` is a float."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +155,7 @@ def may_be_none(planned: PlannedInput) -> bool:
 
 
 def runtime_type(shape: Shape) -> Any:
-    """The shape as a type that pydantic understands."""
+    """The shape as the type that a generated module is annotated with."""
     match shape:
         case Plain(name):
             return _RUNTIME_TYPES[name]
@@ -166,33 +164,31 @@ def runtime_type(shape: Shape) -> Any:
         case Choice(options):
             return Literal[options]
         case Limited(inner, limits):
-            return Annotated[runtime_type(inner), Field(**cast("dict[str, Any]", dict(limits)))]
+            return Annotated[runtime_type(inner), Limits(**cast("dict[str, Any]", dict(limits)))]
         case ListOf(item):
             return list[runtime_type(item)]  # type: ignore[misc]
         case OneOf(members):
             return reduce(or_, (runtime_type(member) for member in members))
 
 
-def validator_for(planned: PlannedInput) -> TypeAdapter[Any]:
+def validator_for(planned: PlannedInput) -> SchemaValidator:
     """A check of values for the input; it raises pydantic's `ValidationError`."""
     return _validator(shape_of(planned))
 
 
 @cache
-def batch_item_validator(limits: FieldLimits) -> TypeAdapter[Any] | None:
+def batch_item_validator(limits: FieldLimits) -> SchemaValidator | None:
     """A check whether the server could put a value into a field; `None` where only the server can say."""
     shape = _item_shape(limits)
     inner = shape.shape if isinstance(shape, Limited) else shape
     if not isinstance(inner, Choice) and inner not in (Plain("int"), Plain("float"), Plain("str"), Plain("bool")):
         return None
-    return TypeAdapter(runtime_type(shape), config=_AS_THE_SERVER)
+    return checks.validator(runtime_type(shape), _AS_THE_SERVER)
 
 
 @cache
-def _validator(shape: Shape) -> TypeAdapter[Any]:
-    accepted = runtime_type(shape)
-    # Our value classes check themselves, and pydantic takes no configuration for a class that is a dataclass.
-    return TypeAdapter(accepted, config=None if is_dataclass(accepted) else STRICT)
+def _validator(shape: Shape) -> SchemaValidator:
+    return checks.validator(runtime_type(shape))
 
 
 def check_value(planned: PlannedInput, value: Any) -> Any:

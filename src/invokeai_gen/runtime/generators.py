@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from invokeai_gen import json_js
 from invokeai_gen.errors import InvokeAIGenError
+from invokeai_gen.generator_settings import IMAGE_GENERATOR
 from invokeai_gen.runtime.plan import JsonValue
 
 MAX_GENERATED_ITEMS: Final = 100_000
@@ -54,7 +55,7 @@ def server_query(node_id: str, settings: Mapping[str, Any]) -> ServerQuery | Non
             seed = settings.get("seed")
             body = {"prompt": settings["input"], "max_prompts": settings["count"], "combinatorial": False}
             body["seed"] = random.randint(0, 1) if seed is None else seed
-        case "image_generator_images_from_board" if settings.get("board_id"):
+        case str() as kind if kind == IMAGE_GENERATOR and settings.get("board_id"):
             params = {"categories": list(_IMAGE_CATEGORIES[settings["category"]]), "is_intermediate": False}
             path = f"/api/v1/boards/{quote(settings['board_id'], safe='')}/image_names"
             return ServerQuery(node_id=node_id, method="GET", path=path, params=params, purpose="the images of a board")
@@ -73,12 +74,12 @@ def generate(settings: Mapping[str, Any]) -> list[JsonValue]:
     stored = settings.get("values")
     if stored is not None:
         return list(stored)
-    kind = str(settings.get("type"))
-    if kind == "image_generator_images_from_board":
+    kind = settings.get("type")
+    if kind == IMAGE_GENERATOR:
         return []  # no board chosen
-    make = _KINDS.get(kind)
+    make = _KINDS.get(str(kind))
     if make is None:
-        raise GeneratorError(f"no generator is of the kind {kind!r}")
+        raise GeneratorError("the settings fit no kind of generator")
     if settings.get("count", 0) > MAX_GENERATED_ITEMS:
         raise GeneratorError(f"a generator makes {settings['count']} items, more than {MAX_GENERATED_ITEMS}")
     return make(settings)

@@ -6,7 +6,6 @@ asynchronous twin whose name starts with `a`.
 
 from __future__ import annotations
 
-import asyncio
 import io
 import json
 import os
@@ -14,10 +13,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 
 from invokeai_gen.runtime.values import ImageRef, VideoRef
-from invokeai_gen.server.background import blocking
+from invokeai_gen.server.background import blocking, in_thread
 from invokeai_gen.server.errors import DecodeError, NotCompletedError
 
 if TYPE_CHECKING:
@@ -55,26 +54,29 @@ class ImageOutput(ImageRef):
         (that takes Pillow), with `quality` from 1 to 100; any other name gets the server's own file, a PNG.
         """
         target = Path(path)
-        await asyncio.to_thread(target.parent.mkdir, parents=True, exist_ok=True)
+        await in_thread(target.parent.mkdir, parents=True, exist_ok=True)
         form = _FORMATS.get(target.suffix.lower())
         if form is None:
             await _client(self.client).images.download(self.name, target)
         else:
             data = await self.aas_format(form, quality=quality)
-            await asyncio.to_thread(write_atomically, target, data)
+            await in_thread(write_atomically, target, data)
         return target
 
     async def apil(self) -> PILImage:
         """The image as a Pillow image. Raises `DecodeError` where it cannot be read, `ImportError` without Pillow."""
-        return await asyncio.to_thread(_open, self.name, await self.abytes())
+        return await in_thread(_open, self.name, await self.abytes())
 
     async def aas_format(self, form: ImageFormat, *, quality: int = DEFAULT_QUALITY) -> bytes:
         """The image as a file of another format; `quality` from 1 to 100 is for JPEG and WebP. Takes Pillow.
 
-        JPEG has no transparency: what is transparent becomes white.
+        JPEG has no transparency: what is transparent becomes white. Raises `ValueError` for a format that is none of
+        `ImageFormat`.
         """
+        if form not in get_args(ImageFormat):
+            raise ValueError(f"an image can be had as {', '.join(get_args(ImageFormat))}, not as {form!r}")
         data = await self.abytes()
-        return data if form == "png" else await asyncio.to_thread(_converted, self.name, data, form, quality)
+        return data if form == "png" else await in_thread(_converted, self.name, data, form, quality)
 
     async def ametadata(self) -> dict[str, Any]:
         """What the server keeps about how the image was made: prompt, seed, models …; empty where it has nothing."""
@@ -82,7 +84,7 @@ class ImageOutput(ImageRef):
 
     async def asave_metadata(self, path: str | os.PathLike[str]) -> None:
         """Writes `metadata` as a JSON file."""
-        await asyncio.to_thread(write_atomically, Path(path), json_bytes(await self.ametadata()))
+        await in_thread(write_atomically, Path(path), json_bytes(await self.ametadata()))
 
     async def adownload(self, folder: str | os.PathLike[str], *, include_metadata: bool = False) -> Path:
         """Saves the server's own file in a folder, which is made, under the server's name for it; returns the path.
@@ -145,7 +147,7 @@ class VideoOutput(VideoRef):
     async def asave(self, path: str | os.PathLike[str]) -> Path:
         """Saves the video as `path`, making its folders, and returns the path; the file appears when it is complete."""
         target = Path(path)
-        await asyncio.to_thread(target.parent.mkdir, parents=True, exist_ok=True)
+        await in_thread(target.parent.mkdir, parents=True, exist_ok=True)
         await _client(self.client).videos.download(self.name, target)
         return target
 
@@ -155,7 +157,7 @@ class VideoOutput(VideoRef):
 
     async def asave_metadata(self, path: str | os.PathLike[str]) -> None:
         """Writes `metadata` as a JSON file."""
-        await asyncio.to_thread(write_atomically, Path(path), json_bytes(await self.ametadata()))
+        await in_thread(write_atomically, Path(path), json_bytes(await self.ametadata()))
 
     async def adownload(self, folder: str | os.PathLike[str], *, include_metadata: bool = False) -> Path:
         """Saves the video in a folder, which is made, under the server's name for it; returns the path.
@@ -224,7 +226,7 @@ async def _download(handle: ImageOutput | VideoOutput, folder: str | os.PathLike
     target = Path(folder) / safe_name(handle.name)
     # Not what the suffix says: the file as the server has it.
     client = _client(handle.client)
-    await asyncio.to_thread(target.parent.mkdir, parents=True, exist_ok=True)
+    await in_thread(target.parent.mkdir, parents=True, exist_ok=True)
     repository = client.images if isinstance(handle, ImageOutput) else client.videos
     await repository.download(handle.name, target)
     if include_metadata:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
-from invokeai_gen.runtime.cleanup import Uploads, remove_outputs
 from invokeai_gen.runtime.crowd import each
 from invokeai_gen.runtime.media import (
     ConditioningOutput,
@@ -18,12 +16,15 @@ from invokeai_gen.runtime.media import (
     VideoOutput,
     safe_name,
 )
-from invokeai_gen.runtime.plan import PlannedOutput, WorkflowPlan
 from invokeai_gen.runtime.results import NodeResult, objects_with, plain_value, results_by_node
-from invokeai_gen.server.background import blocking
-from invokeai_gen.server.client import AsyncInvokeAIClient
+from invokeai_gen.server.background import blocking, in_thread
 from invokeai_gen.server.errors import DecodeError, DownloadError, MissingOutputError, ServerError
-from invokeai_gen.server.records import QueueItem, Removal, Timings
+
+if TYPE_CHECKING:
+    from invokeai_gen.runtime.cleanup import Uploads
+    from invokeai_gen.runtime.plan import PlannedOutput, WorkflowPlan
+    from invokeai_gen.server.client import AsyncInvokeAIClient
+    from invokeai_gen.server.records import QueueItem, Removal, Timings
 
 OutputItem: TypeAlias = (
     ImageOutput | VideoOutput | LatentsOutput | ConditioningOutput | NodeResult | int | float | str | bool | list[Any]
@@ -106,6 +107,8 @@ class WorkflowOutputs:
         client: AsyncInvokeAIClient | None = None,
         uploads: Uploads | None = None,
     ) -> None:
+        from invokeai_gen.runtime.cleanup import Uploads
+
         self._plan = plan
         self._client = client
         self._uploads = uploads or Uploads()
@@ -227,7 +230,7 @@ class WorkflowOutputs:
         target = Path(folder)
         named = self.user_outputs | (self.debug_outputs if include_debug else {})
         wanted = [(target / name, handle) for name, handle in file_names(named)]
-        await asyncio.to_thread(target.mkdir, parents=True, exist_ok=True)
+        await in_thread(target.mkdir, parents=True, exist_ok=True)
 
         async def save(pair: tuple[Path, ImageOutput | VideoOutput]) -> None:
             path, handle = pair
@@ -258,6 +261,8 @@ class WorkflowOutputs:
         another run made (the server's node cache hands it out again), uploads, and what someone has starred since are
         left alone, and named in `kept`.
         """
+        from invokeai_gen.runtime.cleanup import remove_outputs
+
         return await remove_outputs(
             self._online(), [self.queue_item], delete_images=delete_images, delete_from_board=delete_from_board
         )

@@ -4,33 +4,33 @@ A generated module has
 
     @params
     class Params(WorkflowParams):
-        output_width: Annotated[int, Field(ge=64), Input(2, node="0a16…", field="value", label="Output Width")] = 600
+        output_width: Annotated[int, Limits(ge=64), Input(2, node="0a16…", field="value", label="Output Width")] = 600
 
-which is a keyword-only pydantic dataclass whose errors speak of the labels in the GUI.
+which is a keyword-only dataclass, checked by pydantic's core, whose errors speak of the labels in the GUI.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import wraps
-from typing import Any, ClassVar, Self, TypeVar, cast, dataclass_transform, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast, dataclass_transform, get_type_hints
 
-from pydantic import Field, ValidationError
-from pydantic.dataclasses import dataclass as pydantic_dataclass
-from pydantic_core import CoreSchema, core_schema
+from pydantic_core import ArgsKwargs, CoreSchema, SchemaValidator, ValidationError, core_schema
 
-from invokeai_gen.runtime import problems
-from invokeai_gen.runtime.field_values import STRICT, from_json, to_json
-from invokeai_gen.runtime.plan import JsonValue
+from invokeai_gen.runtime import checks, problems
+from invokeai_gen.runtime.checks import Check
 from invokeai_gen.runtime.problems import ParamsError, Problem
 from invokeai_gen.runtime.values import ModelRef
+
+if TYPE_CHECKING:
+    from invokeai_gen.runtime.plan import JsonValue
 
 P = TypeVar("P", bound="WorkflowParams")
 
 
 @dataclass(frozen=True, slots=True)
-class Input:
+class Input(Check):
     """Where a parameter goes in the workflow, and what the GUI calls it. Stands in `Annotated`."""
 
     index: int
@@ -53,11 +53,11 @@ class Input:
         """`(node id, field name)`, which identifies the input whatever its label says."""
         return self.node, self.field
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], CoreSchema]) -> CoreSchema:
-        schema = handler(source)
+    def core_schema(self, inner: Callable[[], CoreSchema]) -> CoreSchema:
+        """The check of the type itself, and for a model the one of its base and type after it."""
         if self.base or self.type:
-            return core_schema.no_info_after_validator_function(self._check_model, schema)
-        return schema
+            return core_schema.no_info_after_validator_function(self._check_model, inner())
+        return inner()
 
     def _check_model(self, value: Any) -> Any:
         """Refuse a model that is known to be of another base or type; a name alone is looked up at submission."""
@@ -72,6 +72,11 @@ class WorkflowParams:
     """Base of every generated `Params`. Attributes are inputs by name, `params[2]` is one by its index in the form."""
 
     __inputs__: ClassVar[Mapping[str, Input]] = {}
+    __core_schema__: ClassVar[CoreSchema]
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> CoreSchema:
+        return cls.__core_schema__
 
     @classmethod
     def inputs(cls) -> tuple[Input, ...]:
@@ -88,6 +93,8 @@ class WorkflowParams:
 
     def to_dict(self) -> dict[str, JsonValue]:
         """The values as JSON data, by Python name. Raises `ParamsError` for bytes and for images in memory."""
+        from invokeai_gen.runtime.field_values import to_json
+
         encoded, wrong = {}, []
         for spec in fields(cast(Any, self)):
             try:
@@ -102,6 +109,8 @@ class WorkflowParams:
     @classmethod
     def from_dict(cls, data: Mapping[str, JsonValue]) -> Self:
         """The values that `to_dict` gave; names that are absent get their default. Raises `ParamsError`."""
+        from invokeai_gen.runtime.field_values import from_json
+
         return cls(**{name: from_json(value) for name, value in data.items()})
 
     def __getitem__(self, index: int) -> Any:
@@ -121,30 +130,31 @@ class WorkflowParams:
         return found
 
 
-@dataclass_transform(kw_only_default=True, field_specifiers=(Field,))
+@dataclass_transform(kw_only_default=True, field_specifiers=(field,))
 def params(cls: type[P]) -> type[P]:
     """Make a class of annotated inputs a keyword-only dataclass that checks every value it is given."""
-    cls.__inputs__ = _inputs_of(cls)
-    inputs = cls.__inputs__
+    hints = get_type_hints(cls, include_extras=True)
+    cls.__inputs__ = inputs = _inputs_of(cls, hints)
     settable = {name for name, item in inputs.items() if item.fed_by is None}
-    made: Any = pydantic_dataclass(kw_only=True, config=STRICT)(cls)
-    construct, assign = made.__init__, made.__setattr__
+    cls.__annotations__ = {name: hints[name] for name in cls.__annotations__}  # types, where the module has texts
+    made: Any = dataclass(kw_only=True)(cls)
+    made.__core_schema__ = checks.dataclass_schema(made, hints)
+    validator = SchemaValidator(made.__core_schema__)
 
-    @wraps(construct)
+    @wraps(made.__init__)
     def __init__(self: P, /, *args: Any, **values: Any) -> None:
         if args:
             raise ParamsError([Problem("", f"{cls.__name__} takes its values by name: name=value")])
         try:
-            construct(self, **values)
+            validator.validate_python(ArgsKwargs((), values), self_instance=self)
         except ValidationError as error:
             raise ParamsError(problems.from_validation(error, inputs)) from None
 
-    @wraps(assign)
     def __setattr__(self: P, name: str, value: Any, /) -> None:
         if name not in settable:
             raise ParamsError([problems.unsettable(name, inputs)])
         try:
-            assign(self, name, value)
+            validator.validate_assignment(self, name, value)
         except ValidationError as error:
             raise ParamsError(problems.from_validation(error, inputs)) from None
 
@@ -153,10 +163,10 @@ def params(cls: type[P]) -> type[P]:
     return cast("type[P]", made)
 
 
-def _inputs_of(cls: type[WorkflowParams]) -> dict[str, Input]:
+def _inputs_of(cls: type[WorkflowParams], hints: Mapping[str, Any]) -> dict[str, Input]:
     """The `Input` of each annotation, and of each class attribute that an edge feeds, with its name filled in."""
     found = {}
-    for name, hint in get_type_hints(cls, include_extras=True).items():
+    for name, hint in hints.items():
         declared = [item for item in getattr(hint, "__metadata__", ()) if isinstance(item, Input)]
         fixed = cls.__dict__.get(name)
         if isinstance(fixed, Input):

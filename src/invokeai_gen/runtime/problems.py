@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from invokeai_gen.errors import InvokeAIGenError
 
 if TYPE_CHECKING:
-    from pydantic import ValidationError
+    from pydantic_core import ValidationError
 
 
 class NamedInput(Protocol):
@@ -147,7 +146,9 @@ def range_text(limits: Iterable[tuple[str, float]]) -> str:
 
 def title(item: NamedInput) -> str:
     """What a message calls an input: its label, with the Python name where they differ."""
-    return f"{item.label} ({item.name})" if item.label and item.label != item.name else item.name
+    if not item.label or item.label == item.name:
+        return item.name
+    return f"{item.label} ({item.name})" if item.name else item.label
 
 
 def _invalid(item: NamedInput, details: Sequence[Mapping[str, Any]], skip: int) -> Problem:
@@ -172,6 +173,8 @@ def _sentence(message: str) -> str:
 
 def _closest(name: str, inputs: Iterable[NamedInput]) -> list[NamedInput]:
     """Inputs whose name or label is nearly `name`, best first."""
+    import difflib
+
     wanted = name.casefold()
     scored = []
     for item in inputs:

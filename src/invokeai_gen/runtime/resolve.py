@@ -98,6 +98,8 @@ class _Resolver:
             return {"lora": await self._model(planned, value.lora), "weight": value.weight}
         if isinstance(value, ModelRef) or kind == "ModelIdentifierField" or kind.endswith(_LEGACY_MODEL_SUFFIX):
             return await self._model(planned, value)
+        if isinstance(value, str) and not value.isprintable():
+            _check_text(planned.label, value)
         return to_json(value, kind)
 
     async def board(self, label: str, value: BoardRef | str | Mapping[str, Any]) -> JsonValue:
@@ -152,11 +154,15 @@ class _Resolver:
         return await self._names[key]
 
     async def _existing(self, label: str, kind: Literal["image", "video"], name: str) -> str:
+        missing = MediaResolutionError(
+            label, f"{name!r} is neither a file here nor the name of {_an(kind)} on the server."
+        )
+        if _is_path(name):
+            raise missing
         try:
             await (self._client.images.get(name) if kind == "image" else self._client.videos.get(name))
         except NotFoundError:
-            problem = f"{name!r} is neither a file here nor the name of {_an(kind)} on the server."
-            raise MediaResolutionError(label, problem) from None
+            raise missing from None
         return name
 
     async def _upload(self, label: str, kind: Literal["image", "video"], data: bytes, file_name: str) -> str:
@@ -203,6 +209,19 @@ def _file_of(label: str, value: Any) -> tuple[bytes, str]:
         value.save(buffer, "PNG")
         return buffer.getvalue(), "image.png"
     raise ValueResolutionError(label, f"{type(value).__name__} is neither a file, nor bytes, nor a Pillow image.")
+
+
+def _is_path(name: str) -> bool:
+    """Names on a server have no folders; asking for one would ask for something else."""
+    return "/" in name or "\\" in name or name in (".", "..")
+
+
+def _check_text(label: str, text: str) -> None:
+    """Half a character (a lone surrogate) has no place in a request."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueResolutionError(label, "the text holds half a character, which cannot be sent.") from None
 
 
 def _an(kind: str) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from invokeai_gen.runtime.plan import PlannedOutput
+if TYPE_CHECKING:
+    from invokeai_gen.runtime.plan import PlannedOutput
 
 _MEDIA_KEYS: Final = ("image_name", "video_name")
 

@@ -1,34 +1,26 @@
 """What a user may give as the value of an input, beyond Python's own numbers and strings.
 
 Every class here is plain, frozen data: nothing is read from disk and no server is asked before a workflow is submitted.
-The `…Input` aliases list what a parameter of that kind accepts; pydantic refuses anything else with a sentence that
-says what would have been right.
+The `…Input` aliases list what a parameter of that kind accepts; anything else is refused with a sentence that says what
+would have been right.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Protocol, TypeAlias, runtime_checkable
 
-from pydantic import PlainValidator
 from pydantic_core import CoreSchema, core_schema
 
-
-class _Value:
-    """Base of the classes below. pydantic takes an instance as it is and never builds one from a dict."""
-
-    __slots__ = ()
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> CoreSchema:
-        return core_schema.is_instance_schema(cls)
+from invokeai_gen.runtime.checks import Check, Instance
 
 
 @dataclass(frozen=True, slots=True)
-class ImageRef(_Value):
+class ImageRef(Instance):
     """An image that is already on the server."""
 
     name: str
@@ -36,7 +28,7 @@ class ImageRef(_Value):
 
 
 @dataclass(frozen=True, slots=True)
-class VideoRef(_Value):
+class VideoRef(Instance):
     """A video that is already on the server."""
 
     name: str
@@ -44,14 +36,14 @@ class VideoRef(_Value):
 
 
 @dataclass(frozen=True, slots=True)
-class BoardRef(_Value):
+class BoardRef(Instance):
     """A board by its id, which is unique on one server."""
 
     id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ModelRef(_Value):
+class ModelRef(Instance):
     """A model by whatever is known of it. Keys are those of one server; hash and name travel between servers."""
 
     key: str = ""
@@ -63,7 +55,7 @@ class ModelRef(_Value):
 
 
 @dataclass(frozen=True, slots=True)
-class Color(_Value):
+class Color(Instance):
     """A colour, each channel from 0 to 255; `a` is 255 for opaque. Raises `ValueError` for a channel out of range."""
 
     r: int
@@ -78,7 +70,7 @@ class Color(_Value):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BoundingBox(_Value):
+class BoundingBox(Instance):
     """A box in pixels, `x_max` and `y_max` exclusive. Raises `ValueError` for anything but whole numbers in order."""
 
     x_min: int
@@ -96,7 +88,7 @@ class BoundingBox(_Value):
 
 
 @dataclass(frozen=True, slots=True)
-class LoRA(_Value):
+class LoRA(Instance):
     """A LoRA model and how strongly it is applied (1.0 is its full weight)."""
 
     lora: ModelRef | str
@@ -174,19 +166,27 @@ def _is_number(value: object, kind: type | tuple[type, ...]) -> bool:
     return isinstance(value, kind) and not isinstance(value, bool)
 
 
-ImageInput: TypeAlias = Annotated[ImageRef | Path | bytes | str | PillowImage, PlainValidator(_image)]
+@dataclass(frozen=True, slots=True)
+class _Accepted(Check):
+    """A function that returns the value, or raises a `ValueError`. It decides alone: the type before it is for editors."""
+
+    by: Callable[[Any], Any]
+
+    def core_schema(self, inner: Callable[[], CoreSchema]) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self.by)
+
+
+ImageInput: TypeAlias = Annotated[ImageRef | Path | bytes | str | PillowImage, _Accepted(_image)]
 """A path, the bytes of an image file, a Pillow image, or an image on the server (`ImageRef`, or its name as a string)."""
 
-VideoInput: TypeAlias = Annotated[VideoRef | Path | bytes | str, PlainValidator(_video)]
+VideoInput: TypeAlias = Annotated[VideoRef | Path | bytes | str, _Accepted(_video)]
 """A path, the bytes of a video file, or a video on the server (`VideoRef`, or its name as a string)."""
 
-BoardInput: TypeAlias = Annotated[BoardRef | Literal["auto", "none"] | str, PlainValidator(_board)]
+BoardInput: TypeAlias = Annotated[BoardRef | Literal["auto", "none"] | str, _Accepted(_board)]
 """`"none"`, `"auto"` (the board that the GUI adds new images to), a board's name or id."""
 
-ModelInput: TypeAlias = Annotated[ModelRef | str, PlainValidator(_model)]
+ModelInput: TypeAlias = Annotated[ModelRef | str, _Accepted(_model)]
 """A model, or its name, key or hash as a string."""
 
-ColorInput: TypeAlias = Annotated[
-    Color | tuple[int, int, int] | tuple[int, int, int, int] | str, PlainValidator(_color)
-]
+ColorInput: TypeAlias = Annotated[Color | tuple[int, int, int] | tuple[int, int, int, int] | str, _Accepted(_color)]
 """`"#ff8000"`, `"#ff8000c0"`, a tuple of three or four channels, or a `Color`."""

@@ -2,17 +2,21 @@
 
 Whoever asks, from whichever thread or event loop, the request itself runs here. So one client serves any number of
 threads and outlives an `asyncio.run`, and a blocking call is nothing but an asynchronous one that is waited for.
+
+asyncio is loaded with the first call, so that importing a client costs little.
 """
 
 from __future__ import annotations
 
-import asyncio
-import concurrent.futures
 import os
 import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from functools import wraps
-from typing import Any, Concatenate, Final, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Final, Generic, ParamSpec, TypeVar
+
+if TYPE_CHECKING:
+    import asyncio
+    import concurrent.futures
 
 S = TypeVar("S")
 P = ParamSpec("P")
@@ -28,6 +32,8 @@ _owner = 0
 
 def loop() -> asyncio.AbstractEventLoop:
     """The loop, started on first use; a forked child starts its own."""
+    import asyncio
+
     global _loop, _owner
     with _lock:
         if _loop is None or _owner != os.getpid():
@@ -38,6 +44,8 @@ def loop() -> asyncio.AbstractEventLoop:
 
 def is_here() -> bool:
     """Whether the caller already runs on the background loop."""
+    import asyncio
+
     try:
         return asyncio.get_running_loop() is _loop
     except RuntimeError:
@@ -48,6 +56,8 @@ class _Call(Generic[T]):
     """A coroutine that runs on the background loop, seen from outside; `outcome` is final once it has tidied up."""
 
     def __init__(self, coro: Coroutine[Any, Any, T]) -> None:
+        import concurrent.futures
+
         self.outcome: concurrent.futures.Future[T] = concurrent.futures.Future()
         self._coro = coro
         self._task: asyncio.Task[T] | None = None
@@ -81,6 +91,8 @@ def run(coro: Coroutine[Any, Any, T]) -> T:
     An interrupt (Ctrl-C) cancels the coroutine and gives it `INTERRUPT_GRACE` seconds to tidy up. Raises
     `RuntimeError` on the background loop itself, where blocking would never end.
     """
+    import concurrent.futures
+
     if is_here():
         coro.close()
         raise RuntimeError("a blocking method cannot be called from invokeai-gen's own event loop: await the async one")
@@ -99,6 +111,8 @@ async def bridge(coro: Coroutine[Any, Any, T]) -> T:
 
     Cancelling the caller cancels the coroutine, and waits until it has tidied up.
     """
+    import asyncio
+
     if is_here():
         return await coro
     call = _Call(coro)
@@ -132,6 +146,13 @@ def facade(method: Callable[Concatenate[S, P], Coroutine[Any, Any, T]]) -> Calla
         return run(method(self._core, *args, **kwargs))
 
     return call
+
+
+async def in_thread(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Awaits a function that takes its time, and would hold up the event loop if it were just called."""
+    import asyncio
+
+    return await asyncio.to_thread(call, *args, **kwargs)
 
 
 async def _next(generator: AsyncGenerator[T, None]) -> tuple[T, ...]:

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import os
 import threading
 import weakref
 from collections.abc import Mapping
-from typing import Any, Self
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
 
 from invokeai_gen.server import background
 from invokeai_gen.server.background import bridge, facade
-from invokeai_gen.server.boards import AsyncBoards, Boards
-from invokeai_gen.server.follow import Follower, Watch
 from invokeai_gen.server.http import DEFAULT_URL, READ_TIMEOUT, Backend, Transport, clean_url, public_url
-from invokeai_gen.server.images import AsyncImages, AsyncVideos, Images, Videos
-from invokeai_gen.server.models import AsyncModels, Models
-from invokeai_gen.server.queue import AsyncQueue, Queue
-from invokeai_gen.server.workflows import AsyncWorkflows, Workflows
+
+if TYPE_CHECKING:
+    from invokeai_gen.server.boards import AsyncBoards, Boards
+    from invokeai_gen.server.follow import Follower, Watch
+    from invokeai_gen.server.images import AsyncImages, AsyncVideos, Images, Videos
+    from invokeai_gen.server.models import AsyncModels, Models
+    from invokeai_gen.server.queue import AsyncQueue, Queue
+    from invokeai_gen.server.workflows import AsyncWorkflows, Workflows
 
 _open: set[_Connections] = set()
 """Of every client that is still in use; what is left at the end of the process is closed then."""
@@ -29,14 +31,21 @@ _sharing = threading.Lock()
 class _Connections:
     """What a client has open, apart from it so that it can be closed after the client is gone."""
 
-    def __init__(self, transport: Transport, queue: AsyncQueue) -> None:
+    def __init__(self, transport: Transport, queue_id: str) -> None:
         self.transport = transport
-        self._queue = queue
+        self._queue_id = queue_id
         self._follower: Follower | None = None
+
+    @property
+    def are_open(self) -> bool:
+        return self._follower is not None or self.transport.is_open
 
     async def follow(self, batch_id: str, labels: Mapping[str, str]) -> Watch:
         if self._follower is None:
-            self._follower = Follower(self.transport, self._queue)
+            from invokeai_gen.server.follow import Follower
+            from invokeai_gen.server.queue import AsyncQueue
+
+            self._follower = Follower(self.transport, AsyncQueue(self.transport, self._queue_id))
         return await self._follower.watch(batch_id, labels)
 
     async def forget(self, watch: Watch) -> None:
@@ -52,7 +61,10 @@ class _Connections:
     def abandon(self) -> None:
         """Closes soon, without waiting for it: called wherever Python finds that nobody uses the client any more."""
         _open.discard(self)
-        asyncio.run_coroutine_threadsafe(self.close(), background.loop())
+        if self.are_open:
+            import asyncio
+
+            asyncio.run_coroutine_threadsafe(self.close(), background.loop())
 
 
 class AsyncInvokeAIClient:
@@ -72,19 +84,14 @@ class AsyncInvokeAIClient:
         queue_id: str = "default",
         http_backend: Backend | None = None,
     ) -> None:
+        self._queue_id = queue_id
         self._transport = Transport(
             url or os.environ.get("INVOKEAI_URL") or DEFAULT_URL,
             token=token or os.environ.get("INVOKEAI_TOKEN") or None,
             timeout=timeout,
             backend=http_backend,
         )
-        self.boards = AsyncBoards(self._transport)
-        self.images = AsyncImages(self._transport)
-        self.videos = AsyncVideos(self._transport)
-        self.models = AsyncModels(self._transport)
-        self.queue = AsyncQueue(self._transport, queue_id)
-        self.workflows = AsyncWorkflows(self._transport)
-        self._connections = _Connections(self._transport, self.queue)
+        self._connections = _Connections(self._transport, queue_id)
         _open.add(self._connections)
         weakref.finalize(self, self._connections.abandon).atexit = False
 
@@ -95,6 +102,50 @@ class AsyncInvokeAIClient:
     def url(self) -> str:
         """Address of the server, without any credentials."""
         return public_url(self._transport.url)
+
+    # Each is loaded when it is first asked for: importing all of them takes longer than everything else here.
+
+    @cached_property
+    def boards(self) -> AsyncBoards:
+        """The boards of the gallery."""
+        from invokeai_gen.server.boards import AsyncBoards
+
+        return AsyncBoards(self._transport)
+
+    @cached_property
+    def images(self) -> AsyncImages:
+        """The images on the server."""
+        from invokeai_gen.server.images import AsyncImages
+
+        return AsyncImages(self._transport)
+
+    @cached_property
+    def videos(self) -> AsyncVideos:
+        """The videos on the server."""
+        from invokeai_gen.server.images import AsyncVideos
+
+        return AsyncVideos(self._transport)
+
+    @cached_property
+    def models(self) -> AsyncModels:
+        """The models that are installed."""
+        from invokeai_gen.server.models import AsyncModels
+
+        return AsyncModels(self._transport)
+
+    @cached_property
+    def queue(self) -> AsyncQueue:
+        """The queue: what waits, runs and has run."""
+        from invokeai_gen.server.queue import AsyncQueue
+
+        return AsyncQueue(self._transport, self._queue_id)
+
+    @cached_property
+    def workflows(self) -> AsyncWorkflows:
+        """The workflow library."""
+        from invokeai_gen.server.workflows import AsyncWorkflows
+
+        return AsyncWorkflows(self._transport)
 
     async def version(self) -> str:
         """Version of InvokeAI that runs there, such as `6.14.2`."""
@@ -159,12 +210,6 @@ class InvokeAIClient:
         self._core = AsyncInvokeAIClient(
             url, token=token, timeout=timeout, queue_id=queue_id, http_backend=http_backend
         )
-        self.boards = Boards(self._core.boards)
-        self.images = Images(self._core.images)
-        self.videos = Videos(self._core.videos)
-        self.models = Models(self._core.models)
-        self.queue = Queue(self._core.queue)
-        self.workflows = Workflows(self._core.workflows)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url!r})"
@@ -173,6 +218,48 @@ class InvokeAIClient:
     def url(self) -> str:
         """Address of the server, without any credentials."""
         return self._core.url
+
+    @cached_property
+    def boards(self) -> Boards:
+        """The boards of the gallery."""
+        from invokeai_gen.server.boards import Boards
+
+        return Boards(self._core.boards)
+
+    @cached_property
+    def images(self) -> Images:
+        """The images on the server."""
+        from invokeai_gen.server.images import Images
+
+        return Images(self._core.images)
+
+    @cached_property
+    def videos(self) -> Videos:
+        """The videos on the server."""
+        from invokeai_gen.server.images import Videos
+
+        return Videos(self._core.videos)
+
+    @cached_property
+    def models(self) -> Models:
+        """The models that are installed."""
+        from invokeai_gen.server.models import Models
+
+        return Models(self._core.models)
+
+    @cached_property
+    def queue(self) -> Queue:
+        """The queue: what waits, runs and has run."""
+        from invokeai_gen.server.queue import Queue
+
+        return Queue(self._core.queue)
+
+    @cached_property
+    def workflows(self) -> Workflows:
+        """The workflow library."""
+        from invokeai_gen.server.workflows import Workflows
+
+        return Workflows(self._core.workflows)
 
     def __enter__(self) -> Self:
         return self
@@ -204,15 +291,20 @@ def core_of(client: InvokeAIClient | AsyncInvokeAIClient | None) -> AsyncInvokeA
     """The asynchronous client behind whichever was given; the shared one for `None`."""
     if isinstance(client, AsyncInvokeAIClient):
         return client
+    if client is not None and not isinstance(client, InvokeAIClient):
+        raise TypeError(f"client should be an InvokeAIClient, not {client!r}; make one with InvokeAIClient(url)")
     return (client or default_client())._core
 
 
 @atexit.register
 def _close_all() -> None:
     """Leaves no connection open, so that neither side complains."""
-    if _open:
-        background.run(_close_each([*_open]))
+    left = [each for each in _open if each.are_open]
+    if left:
+        background.run(_close_each(left))
 
 
 async def _close_each(connections: list[_Connections]) -> None:
+    import asyncio
+
     await asyncio.gather(*(each.close() for each in connections), return_exceptions=True)

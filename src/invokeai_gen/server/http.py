@@ -5,11 +5,10 @@ from __future__ import annotations
 import contextlib
 import json as json_codec
 import os
-import uuid
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from invokeai_gen.server.background import bridge
 from invokeai_gen.server.errors import (
@@ -77,6 +76,11 @@ class Transport:
     def __repr__(self) -> str:
         return f"Transport({public_url(self.url)!r})"
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there are connections to close."""
+        return self._client is not None
+
     async def get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
         """JSON of a GET, retried with growing pauses while the server cannot be reached."""
         return await bridge(self._json("GET", path, params=params))
@@ -132,6 +136,7 @@ class Transport:
                 timeout=httpx.Timeout(self.timeout, connect=CONNECT_TIMEOUT, pool=None),
                 limits=httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS),
                 follow_redirects=True,
+                auth=_basic_auth(self.url),
             )
         return self._client
 
@@ -162,6 +167,8 @@ class Transport:
             return answer
 
     async def _download(self, path: str, target: Path) -> int:
+        import uuid
+
         size = 0
         temporary = target.with_name(f".{uuid.uuid4().hex}.part")
         try:
@@ -269,8 +276,15 @@ class Transport:
             options["timeout"] = httpx.Timeout(timeout, connect=CONNECT_TIMEOUT, pool=None)
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         query = {key: value for key, value in (params or {}).items() if value is not None}
-        request = client.build_request(method, self.url + path, params=query, headers=headers, **options)
+        # Without user name and password, because httpx logs the address.
+        request = client.build_request(method, public_url(self.url) + path, params=query, headers=headers, **options)
         return await client.send(request, stream=True)
+
+
+def _basic_auth(url: str) -> tuple[str, str] | None:
+    """User name and password in an address, for a server behind a proxy that asks for them."""
+    parts = urlsplit(url)
+    return (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
 
 
 def _detail(answer: httpx.Response) -> Any:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from invokeai_gen.json_js import UNSET, Unset
+from invokeai_gen.json_js import UNSET, Unset, is_integer, is_number
 from invokeai_gen.workflow.errors import WorkflowError
 from invokeai_gen.workflow.record import Record, is_version, wrong
-from invokeai_gen.workflow.values import is_integer, is_number, parse_color, parse_named
+from invokeai_gen.workflow.values import parse_color, parse_named
 
 CURRENT_VERSION: Final = "4.0.0"
 

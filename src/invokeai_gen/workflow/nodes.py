@@ -6,7 +6,7 @@ import copy
 from dataclasses import replace
 from typing import Any
 
-from invokeai_gen.json_js import UNSET
+from invokeai_gen.json_js import UNSET, is_number
 from invokeai_gen.schema import FieldType, InputTemplate, NodeTemplate, Schema
 from invokeai_gen.schema.templates import LIMITS
 from invokeai_gen.workflow.document import (
@@ -18,7 +18,6 @@ from invokeai_gen.workflow.document import (
     Workflow,
 )
 from invokeai_gen.workflow.errors import Warning
-from invokeai_gen.workflow.values import is_number
 
 
 def input_template(node: InvocationNode, name: str, schema: Schema) -> InputTemplate | None:

@@ -6,14 +6,12 @@ becomes the settings of a float generator.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
-from invokeai_gen.json_js import MAX_SAFE_INTEGER, UNSET, Unset, trim
+from invokeai_gen.generator_settings import IMAGE_GENERATOR, parse_settings
+from invokeai_gen.json_js import UNSET, Unset, is_number, trim
 from invokeai_gen.schema import Schema
-
-Check = Callable[[Any], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +54,13 @@ def _parse_list(items: list[Any], models: ModelVocabulary) -> Any | Unset:
 
 
 def _parse_object(value: dict[str, Any], models: ModelVocabulary) -> Any | Unset:
-    if value.get("type") == _IMAGE_GENERATOR and (settings := _image_generator(value)) is not None:
+    if value.get("type") == IMAGE_GENERATOR and (settings := parse_settings(value)) is not None:
         # The GUI takes these for a board because of their board_id, and from then on fails at every Invoke.
         return settings
     for key in ("image_name", "video_name", "board_id", "style_preset_id", "system_prompt_id"):
         if (named := parse_named(value, key)) is not None:
             return named
-    for parsed in (_model(value, models), parse_color(value), *(generator(value) for generator in _GENERATORS)):
+    for parsed in (_model(value, models), parse_color(value), parse_settings(value)):
         if parsed is not None:
             return parsed
     return UNSET
@@ -104,120 +102,3 @@ def parse_color(value: Any) -> dict[str, int] | None:
     if all(isinstance(item, int) and is_number(item) and 0 <= item <= 255 for item in channels.values()):
         return {key: int(item) for key, item in channels.items() if item is not None}
     return None
-
-
-def is_number(value: Any) -> bool:
-    """A JSON number; a boolean is none."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def is_integer(value: Any) -> bool:
-    """An integer that JavaScript holds exactly; the GUI takes no other for one."""
-    return isinstance(value, int) and is_number(value) and abs(value) <= MAX_SAFE_INTEGER
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _is_numbers(value: Any) -> bool:
-    return value is None or (isinstance(value, list) and all(is_number(item) for item in value))
-
-
-def _is_optional_integer(value: Any) -> bool:
-    return value is None or is_integer(value)
-
-
-def _is_count(value: Any) -> bool:
-    return is_integer(value) and value >= 1
-
-
-def _generator(
-    kind: str, fields: Mapping[str, tuple[Check, Any | Unset]]
-) -> Callable[[dict[str, Any]], dict[str, Any] | None]:
-    """A parser for the settings of one kind of generator: missing ones get their default, wrong ones reject."""
-
-    def parse(value: dict[str, Any]) -> dict[str, Any] | None:
-        if value.get("type", kind) != kind:
-            return None
-        parsed: dict[str, Any] = {"type": kind}
-        for name, (check, default) in fields.items():
-            item = value.get(name, default)
-            if item is UNSET:
-                continue
-            if name in value and not check(item):
-                return None
-            parsed[name] = item
-        return parsed
-
-    return parse
-
-
-_IMAGE_GENERATOR: Final = "image_generator_images_from_board"
-
-
-def _image_generator(value: dict[str, Any]) -> dict[str, Any] | None:
-    kind = _IMAGE_GENERATOR
-    if value.get("type", kind) != kind or value.get("category", "images") not in ("images", "assets"):
-        return None
-    board = {} if "board_id" not in value else parse_named(value, "board_id")
-    return None if board is None else {"type": kind} | board | {"category": value.get("category", "images")}
-
-
-_FLOAT_COUNT: Final = {"count": (is_integer, 10), "values": (_is_numbers, UNSET)}
-_DYNAMIC_PROMPT: Final = (_is_text, "a super {cute|ferocious} {dog|cat}")
-
-_GENERATORS: Final = (
-    _generator(
-        "float_generator_arithmetic_sequence", {"start": (is_number, 0), "step": (is_number, 0.1), **_FLOAT_COUNT}
-    ),
-    _generator("float_generator_linear_distribution", {"start": (is_number, 0), "end": (is_number, 1), **_FLOAT_COUNT}),
-    _generator(
-        "float_generator_random_distribution_uniform",
-        {
-            "min": (is_number, 0),
-            "max": (is_number, 1),
-            "count": (is_integer, 10),
-            "seed": (_is_optional_integer, UNSET),
-            "values": (_is_numbers, UNSET),
-        },
-    ),
-    _generator(
-        "float_generator_parse_string",
-        {
-            "input": (_is_text, "0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1"),
-            "splitOn": (_is_text, ","),
-            "values": (_is_numbers, UNSET),
-        },
-    ),
-    _generator(
-        "integer_generator_arithmetic_sequence",
-        {"start": (is_integer, 0), "step": (is_integer, 1), "count": (is_integer, 10)},
-    ),
-    _generator(
-        "integer_generator_linear_distribution",
-        {"start": (is_integer, 0), "end": (is_integer, 10), "count": (is_integer, 10)},
-    ),
-    _generator(
-        "integer_generator_random_distribution_uniform",
-        {
-            "min": (is_integer, 0),
-            "max": (is_integer, 10),
-            "count": (is_integer, 10),
-            "seed": (_is_optional_integer, UNSET),
-        },
-    ),
-    _generator(
-        "integer_generator_parse_string",
-        {"input": (_is_text, "1,2,3,4,5,6,7,8,9,10"), "splitOn": (_is_text, ",")},
-    ),
-    _generator("string_generator_parse_string", {"input": (_is_text, "foo,bar,baz,qux"), "splitOn": (_is_text, ",")}),
-    _generator(
-        "string_generator_dynamic_prompts_combinatorial", {"input": _DYNAMIC_PROMPT, "maxPrompts": (_is_count, 10)}
-    ),
-    _generator(
-        "string_generator_dynamic_prompts_random",
-        {"input": _DYNAMIC_PROMPT, "count": (_is_count, 10), "seed": (_is_optional_integer, UNSET)},
-    ),
-    _image_generator,
-)

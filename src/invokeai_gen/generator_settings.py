@@ -1,0 +1,137 @@
+"""The settings of generator nodes: which kinds there are, and what each has.
+
+Files hold them, `Params` may, and what follows them is in `invokeai_gen.runtime.generators`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from invokeai_gen.json_js import UNSET, Unset, is_integer, is_number, trim
+
+Check = Callable[[Any], bool]
+
+
+def parse_settings(value: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Settings as the first kind that they fit, what is missing set to its default; `None` where they fit none.
+
+    An object without a `type` fits the first kind whose own fields it does not contradict.
+    """
+    for parse in _GENERATORS:
+        settings = parse(value)
+        if settings is not None:
+            return settings
+    return None
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_numbers(value: Any) -> bool:
+    return value is None or (isinstance(value, list) and all(is_number(item) for item in value))
+
+
+def _is_optional_integer(value: Any) -> bool:
+    return value is None or is_integer(value)
+
+
+def _is_count(value: Any) -> bool:
+    return is_integer(value) and value >= 1
+
+
+def _generator(
+    kind: str, fields: Mapping[str, tuple[Check, Any | Unset]]
+) -> Callable[[Mapping[str, Any]], dict[str, Any] | None]:
+    """A parser for the settings of one kind of generator: missing ones get their default, wrong ones reject."""
+
+    def parse(value: Mapping[str, Any]) -> dict[str, Any] | None:
+        if value.get("type", kind) != kind:
+            return None
+        parsed: dict[str, Any] = {"type": kind}
+        for name, (check, default) in fields.items():
+            item = value.get(name, default)
+            if item is UNSET:
+                continue
+            if name in value and not check(item):
+                return None
+            parsed[name] = item
+        return parsed
+
+    return parse
+
+
+IMAGE_GENERATOR: Final = "image_generator_images_from_board"
+
+
+def _image_generator(value: Mapping[str, Any]) -> dict[str, Any] | None:
+    kind = IMAGE_GENERATOR
+    if value.get("type", kind) != kind or value.get("category", "images") not in ("images", "assets"):
+        return None
+    settings = {"type": kind}
+    if "board_id" in value:
+        board = value["board_id"]
+        if not isinstance(board, str) or not trim(board):
+            return None
+        settings["board_id"] = trim(board)
+    return {**settings, "category": value.get("category", "images")}
+
+
+_FLOAT_COUNT: Final = {"count": (is_integer, 10), "values": (_is_numbers, UNSET)}
+_DYNAMIC_PROMPT: Final = (_is_text, "a super {cute|ferocious} {dog|cat}")
+
+_GENERATORS: Final = (
+    _generator(
+        "float_generator_arithmetic_sequence", {"start": (is_number, 0), "step": (is_number, 0.1), **_FLOAT_COUNT}
+    ),
+    _generator("float_generator_linear_distribution", {"start": (is_number, 0), "end": (is_number, 1), **_FLOAT_COUNT}),
+    _generator(
+        "float_generator_random_distribution_uniform",
+        {
+            "min": (is_number, 0),
+            "max": (is_number, 1),
+            "count": (is_integer, 10),
+            "seed": (_is_optional_integer, UNSET),
+            "values": (_is_numbers, UNSET),
+        },
+    ),
+    _generator(
+        "float_generator_parse_string",
+        {
+            "input": (_is_text, "0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1"),
+            "splitOn": (_is_text, ","),
+            "values": (_is_numbers, UNSET),
+        },
+    ),
+    _generator(
+        "integer_generator_arithmetic_sequence",
+        {"start": (is_integer, 0), "step": (is_integer, 1), "count": (is_integer, 10)},
+    ),
+    _generator(
+        "integer_generator_linear_distribution",
+        {"start": (is_integer, 0), "end": (is_integer, 10), "count": (is_integer, 10)},
+    ),
+    _generator(
+        "integer_generator_random_distribution_uniform",
+        {
+            "min": (is_integer, 0),
+            "max": (is_integer, 10),
+            "count": (is_integer, 10),
+            "seed": (_is_optional_integer, UNSET),
+        },
+    ),
+    _generator(
+        "integer_generator_parse_string",
+        {"input": (_is_text, "1,2,3,4,5,6,7,8,9,10"), "splitOn": (_is_text, ",")},
+    ),
+    _generator("string_generator_parse_string", {"input": (_is_text, "foo,bar,baz,qux"), "splitOn": (_is_text, ",")}),
+    _generator(
+        "string_generator_dynamic_prompts_combinatorial", {"input": _DYNAMIC_PROMPT, "maxPrompts": (_is_count, 10)}
+    ),
+    _generator(
+        "string_generator_dynamic_prompts_random",
+        {"input": _DYNAMIC_PROMPT, "count": (_is_count, 10), "seed": (_is_optional_integer, UNSET)},
+    ),
+    _image_generator,
+)

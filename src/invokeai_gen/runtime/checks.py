@@ -1,0 +1,174 @@
+"""From annotations to checks: what pydantic would make of them, made without loading pydantic.
+
+Importing pydantic takes longer than everything else that a generated module needs, and its core (`pydantic_core`) does
+all the checking. So the annotations that generated modules are made of are told to the core directly; any other is
+left to pydantic, which is loaded then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import MISSING, dataclass, fields
+from types import GenericAlias, NoneType, UnionType
+from typing import Annotated, Any, Final, Literal, Union, cast, get_args, get_origin
+
+from pydantic_core import CoreConfig, CoreSchema, SchemaValidator, core_schema
+
+STRICT: Final = CoreConfig(strict=True, extra_fields_behavior="forbid", allow_inf_nan=False)
+"""No coercion surprises: `"768"` and `True` are no integers, though `7` is a float."""
+
+
+class Check:
+    """What may stand in `Annotated` and has a say in which values are accepted. pydantic understands it too."""
+
+    __slots__ = ()
+
+    def core_schema(self, inner: Callable[[], CoreSchema]) -> CoreSchema:
+        """The check, around the one of the type before it or in its place."""
+        raise NotImplementedError
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], CoreSchema]) -> CoreSchema:
+        return self.core_schema(lambda: handler(source))
+
+
+class Instance:
+    """Base of classes whose instances are accepted as they are, and never built from a dict. For pydantic too."""
+
+    __slots__ = ()
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> CoreSchema:
+        return core_schema.is_instance_schema(cls)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Limits of a number, or of the length of a text or list. Stands in `Annotated`; `None` means no limit.
+
+    Whatever knows annotated-types (pydantic, hypothesis …) understands it.
+    """
+
+    ge: float | None = None
+    gt: float | None = None
+    le: float | None = None
+    lt: float | None = None
+    multiple_of: float | None = None
+    min_length: int | None = None
+    max_length: int | None = None
+
+    __is_annotated_types_grouped_metadata__ = True
+
+    def __repr__(self) -> str:
+        return f"Limits({', '.join(f'{name}={value!r}' for name, value in self.items())})"
+
+    def items(self) -> Iterator[tuple[str, float]]:
+        """The limits that are set."""
+        for name in self.__slots__:
+            value = getattr(self, name)
+            if value is not None:
+                yield name, value
+
+    def __iter__(self) -> Iterator[object]:
+        import annotated_types
+
+        kinds: dict[str, Any] = {
+            "ge": annotated_types.Ge,
+            "gt": annotated_types.Gt,
+            "le": annotated_types.Le,
+            "lt": annotated_types.Lt,
+            "multiple_of": annotated_types.MultipleOf,
+            "min_length": annotated_types.MinLen,
+            "max_length": annotated_types.MaxLen,
+        }
+        return (kinds[name](value) for name, value in self.items())
+
+
+_NUMBER_LIMITS: Final = frozenset({"ge", "gt", "le", "lt", "multiple_of"})
+_LENGTH_LIMITS: Final = frozenset({"min_length", "max_length"})
+_LIMITS_OF: Final[Mapping[object, frozenset[str]]] = {
+    int: _NUMBER_LIMITS,
+    float: _NUMBER_LIMITS,
+    str: _LENGTH_LIMITS,
+    list: _LENGTH_LIMITS,
+}
+_SIMPLE: Final[Mapping[object, Callable[[], CoreSchema]]] = {
+    Any: core_schema.any_schema,
+    None: core_schema.none_schema,
+    NoneType: core_schema.none_schema,
+    bool: core_schema.bool_schema,
+    float: core_schema.float_schema,
+    int: core_schema.int_schema,
+    str: core_schema.str_schema,
+}
+
+
+def core_schema_of(hint: Any) -> CoreSchema:
+    """The check of a type hint, in the words of pydantic's core."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return _annotated(hint, arguments[0], hint.__metadata__)
+    if origin is Union or origin is UnionType:
+        return _union(arguments)
+    if origin is Literal:
+        return core_schema.literal_schema([*arguments])
+    if origin is list:
+        return core_schema.list_schema(core_schema_of(arguments[0]))
+    if origin is dict:
+        return core_schema.dict_schema(*(core_schema_of(argument) for argument in arguments))
+    if origin is None and isinstance(hint, type) and issubclass(hint, Instance):
+        return core_schema.is_instance_schema(hint)
+    simple = _SIMPLE.get(hint)
+    return simple() if simple is not None else _by_pydantic(hint)
+
+
+def validator(hint: Any, config: CoreConfig = STRICT) -> SchemaValidator:
+    """A check of values of a type; it raises pydantic's `ValidationError`."""
+    return SchemaValidator(core_schema_of(hint), config)
+
+
+def dataclass_schema(cls: type, hints: Mapping[str, Any]) -> CoreSchema:
+    """The check of all values that a dataclass is made of, which fills in the defaults, too."""
+    checked = [core_schema.dataclass_field(item.name, _with_default(item, hints[item.name])) for item in fields(cls)]
+    arguments = core_schema.dataclass_args_schema(cls.__name__, checked)
+    return core_schema.dataclass_schema(cls, arguments, [item["name"] for item in checked], config=STRICT)
+
+
+def _with_default(item: Any, hint: Any) -> CoreSchema:
+    schema = core_schema_of(hint)
+    if item.default is not MISSING:
+        return core_schema.with_default_schema(schema, default=item.default)
+    if item.default_factory is not MISSING:
+        return core_schema.with_default_schema(schema, default_factory=item.default_factory)
+    return schema
+
+
+def _annotated(hint: Any, inner: Any, metadata: tuple[Any, ...]) -> CoreSchema:
+    """Each piece of metadata is a check around those before it."""
+    *before, last = metadata
+    checked = Annotated[(inner, *before)] if before else inner
+    if isinstance(last, Check):
+        return last.core_schema(lambda: core_schema_of(checked))
+    if isinstance(last, Limits):
+        limits = dict(last.items())
+        if limits.keys() <= _LIMITS_OF.get(get_origin(checked) or checked, frozenset()):
+            return cast("CoreSchema", {**core_schema_of(checked), **limits})
+    return _by_pydantic(hint)
+
+
+def _union(members: tuple[Any, ...]) -> CoreSchema:
+    choices = [core_schema_of(member) for member in members if member is not NoneType]
+    schema = choices[0] if len(choices) == 1 else core_schema.union_schema([*choices])
+    return core_schema.nullable_schema(schema) if NoneType in members else schema
+
+
+def _by_pydantic(hint: Any) -> CoreSchema:
+    """What pydantic makes of any other hint, under the same strictness."""
+    from pydantic import ConfigDict, TypeAdapter
+
+    # As an item of a list, because an adapter of a class that could have a configuration of its own takes none.
+    config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+    several: Any = GenericAlias(list, (hint,))
+    schema: Any = TypeAdapter(several, config=config).core_schema
+    if schema["type"] == "definitions":
+        return core_schema.definitions_schema(schema["schema"]["items_schema"], schema["definitions"])
+    return cast("CoreSchema", schema["items_schema"])

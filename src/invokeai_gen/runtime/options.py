@@ -1,0 +1,51 @@
+"""The options of a run, as keyword arguments that editors know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final, TypedDict
+
+from invokeai_gen.runtime.callbacks import Callbacks
+
+if TYPE_CHECKING:
+    from invokeai_gen.runtime.cleanup import CleanupTarget
+    from invokeai_gen.runtime.resolve import ResolveModels
+    from invokeai_gen.runtime.values import BoardRef
+
+
+class SubmitOptions(TypedDict, total=False):
+    """How a workflow is submitted."""
+
+    runs: int
+    """How often, 1 unless given; each run is a queue item (or, with batch nodes, a set of them) of its own."""
+    auto_board: BoardRef | str | None
+    """The board that `auto` stands for, by name or id; no board unless given."""
+    create_boards: bool
+    """Make boards that are given by a name that no board has, instead of raising an error. The job's `cleanup_boards`
+    (or `cleanup=("boards",)` of a run) deletes them again."""
+    resolve_models: ResolveModels
+    """`"auto"` finds each model on this server by key, hash or name; `"off"` sends it as it is given."""
+    prepend: bool
+    """Put it before everything that waits in the queue."""
+
+
+class WaitOptions(Callbacks, total=False):
+    """How a run is waited for, beside the callbacks."""
+
+    cancel_on_timeout: bool
+    """Cancel the queue item when the time is over; on unless switched off."""
+    cancel_on_interrupt: bool
+    """Cancel the queue item on Ctrl-C and when the waiting task is canceled; on unless switched off."""
+    cleanup: Iterable[CleanupTarget]
+    """What to delete at the end, in whichever way it comes: `"inputs"` (uploads), `"outputs"`, `"boards"` (those
+    that `create_boards` made), `"queue_items"`. What came of it is in `cleanup` of the outputs; after an error, what
+    could not be deleted is noted on that error."""
+    progress: bool
+    """Show progress in the terminal or notebook; off unless switched on."""
+
+
+class RunOptions(SubmitOptions, WaitOptions, total=False):
+    """How a workflow is submitted and waited for."""
+
+
+WAIT_OPTIONS: Final = frozenset(WaitOptions.__annotations__) | frozenset(Callbacks.__annotations__)
