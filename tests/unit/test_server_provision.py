@@ -45,13 +45,6 @@ def test_the_environment_is_built_once(cache: Path) -> None:
     assert (venv / "built").read_text() == DEFAULT_VERSION
 
 
-def test_finding_it_again_takes_no_time(cache: Path) -> None:
-    provision(build=Builder())
-    start = time.perf_counter()
-    provision(build=Builder())
-    assert time.perf_counter() - start < 0.05
-
-
 def test_an_unfinished_environment_is_wiped_and_built_again(cache: Path) -> None:
     def fail(venv: Path, wanted: Pins) -> None:
         (venv / "half").touch()
