@@ -186,7 +186,7 @@ def test_a_field_that_two_handles_were_given_belongs_to_neither(schema: Schema) 
 def test_what_is_missing_is_listed_until_it_is_given(schema: Schema) -> None:
     handle = of(small(schema))
     assert [item.label for item in handle.get_missing_required_inputs()] == ["Image"]
-    assert handle.validate_inputs() == {3: ["Image (image) is required: the workflow has no value for it"]}
+    assert handle.validate_inputs() == {3: ["Image (image) is required: the workflow has no usable value for it"]}
     with pytest.raises(ParamsError, match="Image"):
         handle.submit_sync()
     handle.get_input_value(3).value = "a.png"

@@ -234,7 +234,7 @@ def test_a_module_does_what_it_says(tmp_path: Path) -> None:
     made = loaded(module.render(sample_plan(), Names(), module=NAME), tmp_path)
     assert made.Params(prompt="a fox").width == 600
     assert made.Outputs.__annotations__.keys() == {"final_image", "variants"}
-    with pytest.raises(ValueError, match=r"Prompt \(prompt\) is required: the workflow has no value for it"):
+    with pytest.raises(ValueError, match=r"Prompt \(prompt\) is required: the workflow has no usable value for it"):
         made.Params()
     with pytest.raises(ValueError, match=r"Seed \(seed\) cannot be set: in the workflow it is fed by node"):
         made.Params(prompt="a", seed=3)

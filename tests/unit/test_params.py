@@ -88,7 +88,7 @@ def test_all_problems_are_told_at_once_in_form_order() -> None:
     assert refused(lambda: Params(**wrong)).splitlines() == [
         "5 problems:",
         "  Output Width (width) is 63, but should be a multiple of 8",
-        "  SDXL Model (model) is required: the workflow has no value for it",
+        "  SDXL Model (model) is required: the workflow has no usable value for it",
         "  Mode (mode) is 'CMYK', but should be 'RGB' or 'RGBA'",
         "  Seed (seed) cannot be set: in the workflow it is fed by node 'Random Integer'",
         "  no input is called 'colour'; did you mean Colour (color)?",

@@ -216,7 +216,7 @@ def _choices(choice: Choice, planned: PlannedInput) -> str:
 def _default(planned: PlannedInput) -> str:
     value = field_values.default_of(planned)
     if value is UNSET:
-        return "Required: the workflow has no value for it"
+        return "Required: the workflow has no usable value for it"
     if value is None:
         return "Default `None`, which leaves it empty"
     return f"Default {short_default(value)}"

@@ -98,7 +98,7 @@ def from_validation(error: ValidationError, inputs: Mapping[str, NamedInput]) ->
 
 def missing(item: NamedInput) -> Problem:
     """An input that the workflow leaves empty, the node requires, and the caller did not give."""
-    return Problem(item.name, f"{title(item)} is required: the workflow has no value for it", item.label)
+    return Problem(item.name, f"{title(item)} is required: the workflow has no usable value for it", item.label)
 
 
 def unsettable(name: str, inputs: Mapping[str, NamedInput]) -> Problem:
