@@ -24,7 +24,7 @@ ALLOWED = {
     "handle": {"schema", "workflow", "plan", "codegen", "runtime", "server", "handle"},
     "cli": {"schema", "workflow", "plan", "codegen", "runtime", "server", "handle", "cli"},
 }
-LEAVES = {"errors", "generator_settings", "json_js"}
+LEAVES = {"errors", "files", "generator_settings", "json_js"}
 """Modules that every package may import."""
 
 

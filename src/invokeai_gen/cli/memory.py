@@ -21,6 +21,7 @@ from typing import Any, Final
 
 from invokeai_gen import __version__
 from invokeai_gen.cli.generation import Generation, Message, Outcome
+from invokeai_gen.files import replacing
 
 _FORMAT: Final = 1
 _TOOLS: Final = ("black", "datamodel_code_generator", "jinja2")
@@ -80,12 +81,11 @@ def remember(generation: Generation, inputs: str | None, outcome: Outcome) -> No
     later = replace(outcome, news=[], unchanged=names, written_modules=[])
     note = {"inputs": inputs, "outputs": _outputs_digest(generation.output), "outcome": asdict(later)}
     path = note_path(generation.output)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}")
     # Without a note the next run takes its time, and that is all.
     with contextlib.suppress(OSError):
         path.parent.mkdir(exist_ok=True)
-        temporary.write_text(json.dumps(note), encoding="utf-8")
-        os.replace(temporary, path)
+        with replacing(path) as file:
+            file.write(json.dumps(note).encode())
 
 
 def _outcome(data: dict[str, Any]) -> Outcome:

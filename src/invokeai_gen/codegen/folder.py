@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from invokeai_gen.errors import InvokeAIGenError
+from invokeai_gen.files import replacing
 
 
 class OutputFolderError(InvokeAIGenError):
@@ -43,25 +44,11 @@ def read_text(path: Path) -> str | None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace a file in one step: whoever reads it meanwhile sees the old text or the new one, never half of it."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(text.encode())
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def _umask() -> int:
-    current = os.umask(0o022)
-    os.umask(current)
-    return current
+    """Replace a file in one step, so that even a power cut leaves the old text or the new one."""
+    with replacing(path) as file:
+        file.write(text.encode())
+        file.flush()
+        os.fsync(file.fileno())
 
 
 if sys.platform == "win32":

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from invokeai_gen.handle.definition import WorkflowDefinition
 from invokeai_gen.handle.handle import WorkflowHandle
-from invokeai_gen.runtime.media import write_atomically
+from invokeai_gen.runtime.media import write_bytes
 from invokeai_gen.server.records import Removal, SavedWorkflow
 from invokeai_gen.server.workflows import WorkflowCategory
 
@@ -64,7 +64,7 @@ class WorkflowRepository:
         if path is not None:
             target = Path(path)
             target.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(target, json.dumps(definition.to_dict(), ensure_ascii=True, indent=2).encode() + b"\n")
+            write_bytes(target, json.dumps(definition.to_dict(), ensure_ascii=True, indent=2).encode() + b"\n")
         return definition
 
     def download_batch_outputs(

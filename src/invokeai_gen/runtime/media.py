@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 
+from invokeai_gen.files import replacing
 from invokeai_gen.runtime.values import ImageRef, VideoRef
 from invokeai_gen.server.background import blocking, in_thread
 from invokeai_gen.server.errors import DecodeError, NotCompletedError
@@ -60,7 +61,7 @@ class ImageOutput(ImageRef):
             await _client(self.client).images.download(self.name, target)
         else:
             data = await self.aas_format(form, quality=quality)
-            await in_thread(write_atomically, target, data)
+            await in_thread(write_bytes, target, data)
         return target
 
     async def apil(self) -> PILImage:
@@ -84,7 +85,7 @@ class ImageOutput(ImageRef):
 
     async def asave_metadata(self, path: str | os.PathLike[str]) -> None:
         """Writes `metadata` as a JSON file."""
-        await in_thread(write_atomically, Path(path), json_bytes(await self.ametadata()))
+        await in_thread(write_bytes, Path(path), json_bytes(await self.ametadata()))
 
     async def adownload(self, folder: str | os.PathLike[str], *, include_metadata: bool = False) -> Path:
         """Saves the server's own file in a folder, which is made, under the server's name for it; returns the path.
@@ -157,7 +158,7 @@ class VideoOutput(VideoRef):
 
     async def asave_metadata(self, path: str | os.PathLike[str]) -> None:
         """Writes `metadata` as a JSON file."""
-        await in_thread(write_atomically, Path(path), json_bytes(await self.ametadata()))
+        await in_thread(write_bytes, Path(path), json_bytes(await self.ametadata()))
 
     async def adownload(self, folder: str | os.PathLike[str], *, include_metadata: bool = False) -> Path:
         """Saves the video in a folder, which is made, under the server's name for it; returns the path.
@@ -206,15 +207,10 @@ class ConditioningOutput:
     """Everything the node returned, as JSON."""
 
 
-def write_atomically(target: Path, data: bytes) -> None:
+def write_bytes(target: Path, data: bytes) -> None:
     """Writes a file that appears under its name only when it is complete."""
-    temporary = target.with_name(f".{target.name[:100]}.{os.getpid()}.{id(data):x}.part")
-    try:
-        temporary.write_bytes(data)
-        os.replace(temporary, target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with replacing(target) as file:
+        file.write(data)
 
 
 def safe_name(text: str) -> str:

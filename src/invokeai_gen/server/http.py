@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json as json_codec
-import os
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
+from invokeai_gen.files import replacing
 from invokeai_gen.server.background import bridge
 from invokeai_gen.server.errors import (
     ConnectionFailedError,
@@ -167,19 +167,11 @@ class Transport:
             return answer
 
     async def _download(self, path: str, target: Path) -> int:
-        import uuid
-
         size = 0
-        temporary = target.with_name(f".{uuid.uuid4().hex}.part")
-        try:
-            with temporary.open("xb") as file:
-                async with self._exchange("GET", path, None, None, {}) as answer:
-                    async for chunk in answer.aiter_bytes(_CHUNK):
-                        size += file.write(chunk)
-            os.replace(temporary, target)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        with replacing(target) as file:
+            async with self._exchange("GET", path, None, None, {}) as answer:
+                async for chunk in answer.aiter_bytes(_CHUNK):
+                    size += file.write(chunk)
         return size
 
     @contextlib.asynccontextmanager
