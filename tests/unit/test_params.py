@@ -8,10 +8,11 @@ import pickle
 from collections.abc import Callable
 from dataclasses import field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, cast
 
 import pytest
 from PIL import Image
+from typing_extensions import TypedDict
 
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.runtime.checks import Limits
@@ -248,3 +249,20 @@ def test_value_types_refuse_nonsense_themselves() -> None:
     ):
         with pytest.raises(ValueError):
             make()
+
+
+class Style(TypedDict):
+    name: str
+    mode: str
+
+
+@params
+class StyledParams(WorkflowParams):
+    styles: Annotated[list[Style], Input(0, node="s", field="styles", label="Styles")]
+
+
+def test_a_part_that_is_missing_is_not_told_as_a_missing_input() -> None:
+    with pytest.raises(ParamsError, match="item 0: got .*, field required"):
+        StyledParams(styles=cast("list[Style]", [{"name": "a"}]))
+    with pytest.raises(ParamsError, match="Styles .* is required"):
+        StyledParams()  # type: ignore[call-arg]

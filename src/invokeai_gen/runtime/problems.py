@@ -88,7 +88,7 @@ def from_validation(error: ValidationError, inputs: Mapping[str, NamedInput]) ->
         item = inputs.get(name)
         if item is None or item.fed_by is not None:
             problems.append(unsettable(name, inputs))
-        elif details[0]["type"] in {"missing", "missing_keyword_only_argument"}:
+        elif details[0]["type"] in {"missing", "missing_keyword_only_argument"} and len(details[0]["loc"]) == 1:
             problems.append(missing(item))
         else:
             problems.append(_invalid(item, details, 1))
