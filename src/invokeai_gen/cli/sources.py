@@ -86,15 +86,9 @@ def open_schema(openapi: Path | None, server: str | None, settings: Settings) ->
 
 def fetch_openapi(client: InvokeAIClient) -> dict[str, Any]:
     """A running server's openapi.json, with its real version noted in it. Raises `SchemaError` for something else's."""
-    from invokeai_gen.json_js import normalized
-    from invokeai_gen.schema import SchemaError
-    from invokeai_gen.schema.openapi import VERSION_KEY
+    from invokeai_gen.schema.openapi import with_version
 
-    document = client.openapi()
-    info = document.get("info", {}) if isinstance(document, dict) else None
-    if not isinstance(info, dict):
-        raise SchemaError(f"{client.url}: its openapi.json is not InvokeAI's")
-    return {**normalized(document), "info": {**normalized(info), VERSION_KEY: client.version()}}
+    return with_version(client.openapi(), client.version, source=client.url)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,11 @@ import warnings
 from functools import cached_property
 from typing import Any, Self
 
-from invokeai_gen import json_js
 from invokeai_gen.handle.definition import WorkflowDefinition
 from invokeai_gen.handle.handle import WorkflowHandle
 from invokeai_gen.handle.repository import WorkflowRepository
 from invokeai_gen.schema import Schema, shipped_schema
-from invokeai_gen.schema.openapi import VERSION_KEY
+from invokeai_gen.schema.openapi import with_version
 from invokeai_gen.server import client as server
 from invokeai_gen.server.errors import ConnectionFailedError
 
@@ -51,8 +50,7 @@ class InvokeAIClient(server.InvokeAIClient):
         """
         if self._schema is None or fresh:
             try:
-                document: dict[str, Any] = json_js.normalized(self.openapi())
-                known = {**document, "info": {**document.get("info", {}), VERSION_KEY: self.version()}}
+                known = with_version(self.openapi(), self.version, source=self.url)
             except ConnectionFailedError:
                 return self._schema or self._shipped_schema()
             self._schema = Schema(known, source=self.url)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.json_js import UNSET, Unset, is_integer, is_number
-from invokeai_gen.runtime.batch import Values, size_problems
+from invokeai_gen.runtime.batch import GENERATOR_FIELD, Values, size_problems, value_of
 from invokeai_gen.runtime.plan import JsonValue, PlanBatch, WorkflowPlan
 from invokeai_gen.schema import InputTemplate, NodeTemplate, Schema
 from invokeai_gen.workflow.document import (
@@ -228,19 +228,15 @@ def _batch_value_reasons(
         if is_fed:
             yield _batch_reason(node, "no generator enters the connector that this batch is connected to")
             return
-        instance = node.inputs.get(batch.field_name)
-        own = values.get((node.id, batch.field_name), instance.value if instance is not None else UNSET)
+        own = value_of(plan, values, node.id, batch.field_name)
         if own is not UNSET and not _is_list_of(own, _BATCH_ITEMS[node.type]):
             yield _batch_reason(node, f"its list does not suit {node.type}")
         return
-    field_node = next(item for item in plan.nodes if item.id == batch.generator_node_id)
-    settings = values.get(
-        (field_node.id, "generator"),
-        next((item.value for item in field_node.fields if item.name == "generator"), UNSET),
-    )
+    generator = plan.node(batch.generator_node_id)
+    settings = value_of(plan, values, generator.id, GENERATOR_FIELD)
     kind = settings.get("type", "") if isinstance(settings, dict) else ""
     if not str(kind).startswith(_GENERATOR_OF[node.type]):
-        yield _batch_reason(node, f"the generator {_quoted(field_node.label)} has no settings for {node.type}")
+        yield _batch_reason(node, f"the generator {_quoted(generator.label)} has no settings for {node.type}")
 
 
 def _is_list_of(value: JsonValue, type_name: str) -> bool:

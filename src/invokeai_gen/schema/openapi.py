@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -78,6 +78,17 @@ class Schema:
                 used = [self.schemas[name] for name in template.schema_names]
                 digest.update(json.dumps([node_type, used], sort_keys=True, ensure_ascii=True).encode())
         return digest.hexdigest()
+
+
+def with_version(document: Any, version: Callable[[], str], *, source: str) -> dict[str, Any]:
+    """What a server gives out as its openapi.json, with the version of InvokeAI noted in it.
+
+    `version` is asked only of what can be InvokeAI's; `source` is what messages call the server. Raises `SchemaError`.
+    """
+    info = document.get("info", {}) if isinstance(document, dict) else None
+    if not isinstance(info, dict):
+        raise SchemaError(f"{source}: its openapi.json is not InvokeAI's")
+    return {**json_js.normalized(document), "info": {**json_js.normalized(info), VERSION_KEY: version()}}
 
 
 def load_schema(path: Path) -> Schema:
