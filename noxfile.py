@@ -42,7 +42,7 @@ def demo(session: nox.Session) -> None:
 def test(session: nox.Session) -> None:
     """Lint, types, freshness of generated/, and all tests, those against a real InvokeAI server among them."""
     _say(session, "install invokeai-gen and the tools")
-    session.install("-e", ".[images]")
+    session.install("-e", ".[images,servers]")
     session.install(*nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "lint", "test"))
     _say(session, "lint")
     session.run("ruff", "check", ".")

@@ -1,9 +1,12 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and by one process at a time."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
+import sys
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,3 +30,49 @@ def replacing(target: Path) -> Iterator[BinaryIO]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+@contextlib.contextmanager
+def locked(target: Path, *, wait: bool = True) -> Iterator[None]:
+    """Keeps every other process out that locks the same file or folder; waits for one that has it.
+
+    Raises `BlockingIOError` in place of waiting unless `wait`. The lock ends with the process, even with one that
+    crashed. It lies in the folder for temporary files, so that nothing of it is left beside `target`.
+    """
+    user = getattr(os, "getuid", lambda: "")()  # the folder for temporary files is often one for all users
+    key = hashlib.sha256(os.path.normcase(target.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    with (Path(tempfile.gettempdir()) / f"invokeai-gen-{user}-{key}.lock").open("a+b") as handle:
+        _lock(handle, wait)
+        try:
+            yield
+        finally:
+            _unlock(handle)
+
+
+if sys.platform == "win32":
+    import msvcrt
+    import time
+
+    def _lock(handle: BinaryIO, wait: bool) -> None:
+        while True:
+            try:
+                handle.seek(0)
+                msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
+                return
+            except OSError as error:
+                if not wait:
+                    raise BlockingIOError(*error.args) from None
+                time.sleep(0.05)
+
+    def _unlock(handle: BinaryIO) -> None:
+        handle.seek(0)
+        msvcrt.locking(handle.fileno(), msvcrt.LK_UNLCK, 1)
+
+else:
+    import fcntl
+
+    def _lock(handle: BinaryIO, wait: bool) -> None:
+        fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def _unlock(handle: BinaryIO) -> None:
+        fcntl.flock(handle, fcntl.LOCK_UN)

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from invokeai_gen.json_js import UNSET
-from invokeai_gen.runtime.batch import batch_items, check_items, queue_size
+from invokeai_gen.runtime.batch import batch_items, check_items
 from invokeai_gen.runtime.problems import ParamsError
 from invokeai_gen.runtime.request import build_request
 from invokeai_gen.schema import Schema
+from invokeai_gen.server.queue import batch_size
 from tests.unit.workflow_builder import Builder
 
 
@@ -60,9 +61,9 @@ def test_a_list_given_for_a_batch_multiplies_the_queue_items(schema: Schema) -> 
     builder = Builder(schema).node("s", "string_batch", strings=["a"]).node("j", "string_join")
     plan = builder.edge("s.value", "j.string_left").field("s.strings").compile().plan
     values = {("s", "strings"): ["x", "y", "z"]}
-    data = build_request(plan, values, runs=2)["batch"]["data"]
-    assert data == [[{"node_path": "j", "field_name": "string_left", "items": ["x", "y", "z"]}]]
-    assert queue_size(data, 2) == 6
+    batch = build_request(plan, values, runs=2)["batch"]
+    assert batch["data"] == [[{"node_path": "j", "field_name": "string_left", "items": ["x", "y", "z"]}]]
+    assert batch_size(batch) == 6
     assert batch_items(plan, values, {}) == {"s": ["x", "y", "z"]}
 
 

@@ -4,18 +4,22 @@ import json
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
-from invokeai_gen.runtime import Workflow
+from invokeai_gen.runtime import AsyncJob, Workflow, WorkflowOutputs
 from invokeai_gen.runtime.failures import error_of, in_labels, overall_status
 from invokeai_gen.runtime.workflow import PlanFileError
+from invokeai_gen.server import AsyncInvokeAIClient, background
 from invokeai_gen.server.errors import (
     JobCanceledError,
     JobFailedError,
+    JobTimeoutError,
     NotCompletedError,
     RejectedError,
     UnknownStatusError,
 )
+from invokeai_gen.server.follow import Watch
 from invokeai_gen.server.records import QueueItem
 from tests import plans
 
@@ -105,3 +109,21 @@ def test_a_plan_of_another_format_is_refused(tmp_path: Path) -> None:
 def test_an_option_that_does_not_exist_is_an_error() -> None:
     with pytest.raises(TypeError, match="unknown option 'run'"):
         plans.picture().submit(plans.PictureParams(), run=3)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (httpx.Response(200, json={"item_id": 7, "status": "canceled", "batch_id": "b"}), r"it is canceled now\)"),
+        (httpx.Response(500, json={"detail": "no"}), r"it could not be canceled: PUT .* status 500: no.*\)"),
+    ],
+)
+def test_a_job_that_is_late_is_called_canceled_only_if_it_is(answer: httpx.Response, told: str) -> None:
+    async def main() -> str:
+        client = AsyncInvokeAIClient("http://server", http_backend=httpx.MockTransport(lambda _request: answer))
+        watch = Watch("b", {})
+        watch.expect((7,))
+        return await AsyncJob(client, "b", (7,), watch, outputs=WorkflowOutputs).wait(0.01, cancel_on_timeout=True)
+
+    with pytest.raises(JobTimeoutError, match=rf"did not end within 0.01 s \(its status was pending, {told}$"):
+        background.run(main())

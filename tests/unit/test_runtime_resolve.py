@@ -1,15 +1,17 @@
 """Which model and which board a name means."""
 
 import asyncio
+import json
 
 import httpx
 import pytest
 
+from invokeai_gen.runtime import resolve as resolve_module
 from invokeai_gen.runtime.plan import ModelLimits
 from invokeai_gen.runtime.resolve import UPLOADS_AT_ONCE, find_board, find_model, resolve
 from invokeai_gen.runtime.values import BoardRef, ModelRef
-from invokeai_gen.server import AsyncInvokeAIClient
-from invokeai_gen.server.errors import BoardResolutionError, ModelResolutionError
+from invokeai_gen.server import AsyncInvokeAIClient, background, doubt, http
+from invokeai_gen.server.errors import BoardResolutionError, MediaResolutionError, ModelResolutionError
 from invokeai_gen.server.records import Board, Model
 from tests import plans
 
@@ -108,3 +110,111 @@ def test_many_files_are_uploaded_a_few_at_a_time() -> None:
     _, made = asyncio.run(resolve(plans.shrink_all().plan, {("batch", "images"): pictures}, client))
     assert len(made.uploads.images) == 20
     assert most == UPLOADS_AT_ONCE
+
+
+# -- when it does not come about ---------------------------------------------------------------------------------------
+
+
+class Server:
+    """Takes uploads and boards; what is deleted again, and what answers are lost, is up to the test."""
+
+    def __init__(self) -> None:
+        self.images: dict[str, str] = {}
+        self.boards: list[dict[str, str]] = []
+        self.loses_answers = False
+        self.deletes = True
+        self.uploading = asyncio.Event()
+        self.go_on = asyncio.Event()
+        self.go_on.set()
+
+    async def __call__(self, request: httpx.Request) -> httpx.Response:
+        path = request.url.path
+        if path.endswith("/upload"):
+            if b"not an image" in request.content:
+                return httpx.Response(415, json={"detail": "no"})
+            self.uploading.set()
+            await self.go_on.wait()
+            name = f"{len(self.images)}.png"
+            self.images[name] = request.url.params["session_id"]
+            return httpx.Response(201, json={"image_name": name, "width": 1, "height": 1})
+        if path.endswith("/images/delete"):
+            if not self.deletes:
+                raise httpx.ReadError("reset")
+            names = json.loads(request.content)["image_names"]
+            return httpx.Response(200, json={"deleted_images": [name for name in names if self.images.pop(name, None)]})
+        if request.method == "POST":
+            self.boards.append({"board_id": f"id{len(self.boards)}", "board_name": request.url.params["board_name"]})
+            if self.loses_answers:
+                raise httpx.ReadError("reset")
+            return httpx.Response(201, json=self.boards[-1])
+        return httpx.Response(200, json=[] if path.endswith("image_names") else self.boards)
+
+    def client(self) -> AsyncInvokeAIClient:
+        return AsyncInvokeAIClient("http://server", http_backend=httpx.MockTransport(self))
+
+
+PICTURES = {("batch", "images"): [b"one", b"two"]}
+
+
+@pytest.fixture
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "FIRST_RETRY_WAIT", 0.0)
+    monkeypatch.setattr(doubt, "DOUBT_WAITS", (0.0, 0.0))
+
+
+@pytest.mark.usefixtures("_no_pauses")
+def test_what_cannot_be_deleted_after_a_mistake_is_noted_on_it() -> None:
+    server = Server()
+    server.deletes = False
+    values = {("batch", "images"): [b"one", b"not an image"]}
+    with pytest.raises(MediaResolutionError, match="cannot read") as caught:
+        asyncio.run(resolve(plans.shrink_all().plan, values, server.client()))
+    reason = "the connection to http://server broke during POST /api/v1/images/delete (reset)"
+    assert caught.value.__notes__ == [f"clean-up: 0.png is still there: {reason}"]
+
+
+@pytest.mark.usefixtures("_no_pauses")
+def test_a_board_whose_answer_was_lost_is_found_and_made_once() -> None:
+    server = Server()
+    server.loses_answers = True
+    values = {("save", "board"): "Foxes"}
+    found, made = asyncio.run(resolve(plans.picture().plan, values, server.client(), create_boards=True))
+    assert found == {("save", "board"): {"board_id": "id0"}}
+    assert made.boards == ["id0"]
+    assert len(server.boards) == 1
+
+
+def test_an_upload_under_way_when_the_run_is_canceled_is_deleted_too() -> None:
+    server = Server()
+    server.go_on.clear()
+
+    async def main() -> None:
+        task = asyncio.create_task(resolve(plans.shrink_all().plan, PICTURES, server.client()))
+        await asyncio.wait_for(server.uploading.wait(), 30)
+        task.cancel()
+        await asyncio.sleep(0.05)
+        server.go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    background.run(main())
+    assert server.images == {}
+
+
+def test_a_canceled_run_does_not_wait_for_ever_for_an_upload(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resolve_module, "UNDO_TIME", 0.05)
+    server = Server()
+    server.go_on.clear()
+
+    async def main() -> list[str]:
+        task = asyncio.create_task(resolve(plans.shrink_all().plan, PICTURES, server.client()))
+        await asyncio.wait_for(server.uploading.wait(), 30)
+        task.cancel()
+        try:
+            await asyncio.wait_for(task, 30)
+        except asyncio.CancelledError as error:
+            return list(error.__notes__)
+        raise AssertionError("it was canceled")
+
+    (note,) = background.run(main())
+    assert "broken off" in note

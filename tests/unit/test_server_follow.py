@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine
 from functools import wraps
 from typing import Any
 
+import httpx
 import pytest
 
 from invokeai_gen.server.errors import ConnectionFailedError
@@ -16,7 +17,9 @@ from invokeai_gen.server.events import (
     StatusChanged,
     parse_event,
 )
-from invokeai_gen.server.follow import Watch
+from invokeai_gen.server.follow import Follower, Watch
+from invokeai_gen.server.http import Transport
+from invokeai_gen.server.queue import AsyncQueue
 
 
 def on_a_loop(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
@@ -139,3 +142,42 @@ def test_a_preview_gives_the_bytes_of_its_picture() -> None:
 
 def test_events_of_no_interest_are_left_out() -> None:
     assert parse_event("model_load_started", {}, {}) is None
+
+
+@on_a_loop
+async def test_an_answer_that_nobody_expected_ends_the_waiting_of_that_job_alone() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        path = request.url.path
+        if path.endswith("/b/odd/status"):
+            return httpx.Response(200, json=["not", "counts"])
+        if path.endswith("/b/fine/status"):
+            return httpx.Response(200, json={"total": 1, "completed": 1})
+        return httpx.Response(200, json={"item_id": 2, "batch_id": "fine", "status": "completed"})
+
+    transport = Transport("http://127.0.0.1:9", backend=httpx.MockTransport(answer))
+    follower = Follower(transport, AsyncQueue(transport))
+    try:
+        odd, fine = await follower.watch("odd", {}), await follower.watch("fine", {})
+        odd.expect((1,))
+        fine.expect((2,))
+        await asyncio.wait_for(fine.done, 30)
+        with pytest.raises(AttributeError):
+            await asyncio.wait_for(odd.done, 30)
+    finally:
+        await follower.close()
+
+
+@on_a_loop
+async def test_events_of_an_unknown_shape_are_a_reason_to_ask_and_no_more() -> None:
+    transport = Transport("http://server")
+    follower = Follower(transport, AsyncQueue(transport))
+    watch = Watch("b", {})
+    follower._watches["b"] = {watch}
+    odd: list[Any] = [None, [], "text", {"batch_id": "b"}, {"batch_id": "b", "invocation": 7}, {"batch_id": ["b"]}]
+    for name in ("queue_item_status_changed", "invocation_complete", "invocation_progress"):
+        for data in odd:
+            follower._ask_now = False
+            await follower._receive(name, data)
+            assert follower._ask_now
+    await follower._receive(*status(1, "in_progress"))
+    assert watch.statuses == {1: "in_progress"}

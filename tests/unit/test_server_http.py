@@ -1,5 +1,7 @@
 """Requests that go wrong in ways which a healthy server cannot show."""
 
+import asyncio
+import gzip
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +20,7 @@ from invokeai_gen.server.errors import (
     RejectedError,
     RequestTimeoutError,
     ServerFaultError,
+    TooManyRequestsError,
     UnauthorizedError,
 )
 
@@ -167,7 +170,7 @@ def test_a_download_that_breaks_leaves_what_was_there(tmp_path: Path) -> None:
             yield b"half"
             raise httpx.ReadError("reset")
 
-    handler, _ = answers(httpx.Response(200, stream=Broken()))
+    handler, _ = answers(*(httpx.Response(200, stream=Broken()) for _ in range(http.READ_ATTEMPTS)))
     target = tmp_path / "picture.png"
     target.write_bytes(b"old")
     with pytest.raises(ConnectionFailedError):
@@ -182,3 +185,121 @@ def test_the_http_client_is_closed_with_ours() -> None:
     client.version()
     run(client._core.close())
     assert client.version() == "6.14.2"
+
+
+HALF_OF_JSON = httpx.Response(200, content=b'{"version": "6.1', headers={"content-type": "application/json"})
+
+
+def test_an_answer_that_is_cut_is_asked_for_again() -> None:
+    handler, seen = answers(HALF_OF_JSON, VERSION)
+    assert client_for(handler).version() == "6.14.2"
+    assert len(seen) == 2
+    handler, _ = answers(*[HALF_OF_JSON] * 9)
+    with pytest.raises(ConnectionFailedError, match="only a part of the answer"):
+        client_for(handler).version()
+
+
+def test_json_that_is_nested_without_end_is_no_answer_of_invokeai() -> None:
+    handler, _ = answers(httpx.Response(200, content=b"[" * 100_000))
+    with pytest.raises(NotInvokeAIError):
+        client_for(handler).version()
+
+
+def test_a_silent_server_is_asked_only_once_more() -> None:
+    handler, seen = answers(*[httpx.ReadTimeout("late")] * 9)
+    with pytest.raises(RequestTimeoutError):
+        client_for(handler).version()
+    assert len(seen) == http.SILENT_ATTEMPTS
+
+
+@pytest.mark.parametrize("asked", ["0", "1", "Wed, 21 Oct 2026 07:28:00 GMT", "99999999"])
+def test_a_server_that_asks_for_time_gets_it(asked: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    board = httpx.Response(201, json={"board_id": "1", "board_name": "b"})
+    handler, seen = answers(httpx.Response(429, headers={"Retry-After": asked}), board)
+    assert client_for(handler).boards.create("b").board_id == "1", "it was not worked on, so it may be sent again"
+    assert len(seen) == 2
+    assert pauses == [{"1": 1.0, "99999999": http.LONGEST_ASKED_WAIT}.get(asked, 0.0)]
+
+
+def test_a_server_that_never_has_time_is_told() -> None:
+    handler, seen = answers(*[httpx.Response(429, headers={"Retry-After": "0"})] * 9)
+    with pytest.raises(TooManyRequestsError):
+        client_for(handler).boards.create("b")
+    assert len(seen) == http.READ_ATTEMPTS
+
+
+def test_what_does_no_harm_twice_is_sent_again_after_a_broken_connection() -> None:
+    handler, seen = answers(httpx.ReadError("reset"), httpx.Response(200, json={"canceled": 1}))
+    assert client_for(handler).queue.cancel_batches(["b"]) == 1
+    handler, seen = answers(httpx.ReadError("reset"), httpx.Response(200, json={"deleted_images": ["a"]}))
+    assert client_for(handler).images.delete(["a"]).deleted == ("a",)
+    assert len(seen) == 2
+
+
+def test_a_redirect_to_another_host_carries_no_token_and_brings_none() -> None:
+    handler, seen = answers(
+        httpx.Response(302, headers={"Location": "http://elsewhere/picture"}),
+        httpx.Response(200, content=b"png", headers={"X-Refreshed-Token": "theirs"}),
+        VERSION,
+    )
+    client = client_for(handler, token="s3cret")
+    assert client.images.read("x") == b"png"
+    assert "authorization" not in seen[1].headers
+    client.version()
+    assert seen[2].headers["authorization"] == "Bearer s3cret"
+    handler, seen = answers(httpx.Response(302, headers={"Location": "http://elsewhere/picture"}), VERSION)
+    InvokeAIClient("http://me:hunter2@server", http_backend=httpx.MockTransport(handler)).version()
+    assert "authorization" not in seen[1].headers
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_nothing_that_has_a_body_is_sent_on_to_another_address(status: int) -> None:
+    handler, seen = answers(httpx.Response(status, headers={"Location": "http://u:p@elsewhere/login"}))
+    with pytest.raises(NotInvokeAIError, match="on to http://elsewhere/login") as caught:
+        client_for(handler).login("me@example.com", "hunter2")
+    assert len(seen) == 1
+    assert "u:p" not in str(caught.value)
+
+
+def test_an_answer_may_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(http, "MAX_ANSWER", 1000)
+    bomb = gzip.compress(b'"' + b"a" * 1_000_000 + b'"')
+    for status in (200, 500):
+        handler, _ = answers(httpx.Response(status, content=bomb, headers={"content-encoding": "gzip"}))
+        with pytest.raises(NotInvokeAIError, match="more than 1000 bytes"):
+            client_for(handler).version()
+    handler, _ = answers(httpx.Response(200, content=b"a" * 2000))
+    assert client_for(handler).images.download("x", tmp_path / "a.png") == 2000, "a file may be large"
+
+
+def test_a_page_is_not_taken_for_a_picture(tmp_path: Path) -> None:
+    page = httpx.Response(200, html="<form>Log in</form>")
+    handler, _ = answers(page, page)
+    with pytest.raises(NotInvokeAIError, match="text/html"):
+        client_for(handler).images.download("x", tmp_path / "a.png")
+    with pytest.raises(NotInvokeAIError, match="text/html"):
+        client_for(handler).images.read("x")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_download_that_breaks_is_begun_again(tmp_path: Path) -> None:
+    class Broken(httpx.AsyncByteStream):
+        async def __aiter__(self):  # type: ignore[no-untyped-def]
+            yield b"the first half, which is longer"
+            raise httpx.ReadError("reset")
+
+    handler, seen = answers(httpx.Response(200, stream=Broken()), httpx.Response(200, content=b"whole"))
+    assert client_for(handler).images.download("x", tmp_path / "a.png") == 5
+    assert (tmp_path / "a.png").read_bytes() == b"whole"
+    assert len(seen) == 2
+
+
+@pytest.mark.parametrize("name", [".", ".."])
+def test_dots_are_no_way_up(name: str) -> None:
+    assert httpx.URL(f"http://server/api/v1/images/i/{http.segment(name)}/full").path.count("/") == 6

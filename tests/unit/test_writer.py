@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from invokeai_gen.codegen import Change, OutputFolderError, Report, changes, folder, generate, module, writer
+from invokeai_gen.files import locked
 from invokeai_gen.runtime.plan import UNSET, Constraints, PlannedInput, WorkflowPlan
 from tests.plan_factory import a_plan, an_input, an_output
 
@@ -298,7 +299,7 @@ def test_two_at_once_take_turns(out: Path) -> None:
     entered, release, order = threading.Event(), threading.Event(), []
 
     def hold() -> None:
-        with folder.locked(out):
+        with locked(out):
             entered.set()
             release.wait(10)
             order.append("first")

@@ -38,6 +38,7 @@ _COMMANDS: Final = {
     "init": "Write [tool.invokeai-gen] into pyproject.toml.",
     "pull": "Save the node types of a running server.",
     "inspect": "Show the inputs and outputs of a workflow, or its graph.",
+    "run": "Run a workflow, once or many times, and save what it makes.",
     "generate": "Write one typed Python module for each workflow.",
     "check": "Tell whether generated modules are what `generate` would write now.",
     "diff": "Show what callers would notice between two workflows.",
@@ -101,3 +102,8 @@ def main(args: Sequence[str] | None = None) -> Any:
         # Whoever reads our output has seen enough (`| head`); nothing more may be flushed into it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+
+
+def run_module(path: str) -> Any:
+    """What `python -m` does with a generated module: the command `run` for its workflow."""
+    return main(["run", path, *sys.argv[1:]])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from invokeai_gen.cli.sources import schema_options
+from invokeai_gen.cli.sources import schema_options, value_options
 
 if TYPE_CHECKING:
     from invokeai_gen.cli.assignments import Assignment
@@ -20,22 +20,9 @@ if TYPE_CHECKING:
     from invokeai_gen.runtime.plan import JsonValue, PlannedInput, WorkflowPlan
 
 
-def _with_values(ctx: click.Context, param: click.Parameter, assignments: tuple[str, ...]) -> tuple[str, ...]:
-    for assignment in assignments:
-        if "=" not in assignment:
-            raise click.BadParameter(f"{assignment!r} has no '='; write --set NAME=VALUE", ctx, param)
-    return assignments
-
-
 @click.command("payload", short_help="Print the request that would submit a workflow.")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option(
-    "--set", "assignments", metavar="NAME=VALUE", multiple=True, callback=_with_values,
-    help="Set an input (may be repeated).",
-)  # fmt: skip
-@click.option(
-    "--params", metavar="FILE", type=click.Path(path_type=Path), help="Set inputs from a JSON object, {NAME: VALUE, …}."
-)
+@value_options
 @click.option("--runs", type=click.IntRange(min=1), default=1, show_default=True, help="How often to run the whole.")
 @click.option("--auto-board", metavar="ID", help="Id of the board that fields set to `auto` add their images to.")
 @click.option("--no-validate", is_flag=True, help="Leave out what the server does not know, instead of refusing.")

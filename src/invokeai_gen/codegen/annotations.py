@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from invokeai_gen.codegen.literals import Source, call, literal
 from invokeai_gen.codegen.names import PythonIdentifier
+from invokeai_gen.json_js import is_number
 from invokeai_gen.runtime import field_values
 from invokeai_gen.runtime.field_values import Choice, Limited, ListOf, OneOf, Plain, Shape, Structure
 from invokeai_gen.runtime.plan import UNSET, PlannedInput
@@ -37,15 +38,26 @@ class Names:
     choices: Mapping[tuple[Any, ...], PythonIdentifier] = field(default_factory=dict)
     structures: Mapping[str, PythonIdentifier] = field(default_factory=dict)
 
+    def of(self, planned: PlannedInput) -> Names:
+        """Those that an input uses. Where the file has a value, only the server can tell whether a structure fits it."""
+        return self if planned.value is UNSET else Names(self.choices)
+
 
 def annotation(planned: PlannedInput, names: Names, imports: Imports) -> Source:
     """The full annotation of an input: its type, limits and binding."""
+    names = names.of(planned)
     shape = field_values.shape_of(planned)
-    parts = [type_text(shape, names, imports)]
+    parts = [plain_type(planned, names, imports)]
     if isinstance(shape, Limited):
-        parts = [type_text(shape.shape, names, imports), _limits(shape, imports)]
+        parts.append(_limits(shape, imports))
     imports.typing.add("Annotated")
     return Source(f"Annotated[{', '.join([*parts, binding(planned, imports)])}]")
+
+
+def plain_type(planned: PlannedInput, names: Names, imports: Imports) -> Source:
+    """The type of an input without its limits and its binding."""
+    shape = field_values.shape_of(planned)
+    return type_text(shape.shape if isinstance(shape, Limited) else shape, names, imports)
 
 
 def type_text(shape: Shape, names: Names, imports: Imports) -> Source:
@@ -63,6 +75,9 @@ def type_text(shape: Shape, names: Names, imports: Imports) -> Source:
                 return Source(names.structures[name])
             imports.typing.add("Any")
             return Source("dict[str, Any]")
+        case Choice(options) if any(isinstance(option, float) for option in options):
+            # There is no literal type of a float. The server knows the choices, too.
+            return Source("float") if all(map(is_number, options)) else type_text(Plain("Any"), names, imports)
         case Choice(options):
             if options in names.choices:
                 imports.types.add(names.choices[options])
@@ -107,7 +122,7 @@ def default(planned: PlannedInput, names: Names, imports: Imports) -> Source | N
     text = value_text(value, imports)
     if isinstance(value, (list, dict)):
         imports.dataclasses.add("field")
-        factory = f"lambda: {text}" if value else _container(field_values.shape_of(planned), names, imports)
+        factory = f"lambda: {text}" if value else _container(field_values.shape_of(planned), names.of(planned), imports)
         return call(Source("field"), default_factory=Source(factory))
     return text
 

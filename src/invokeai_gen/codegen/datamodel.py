@@ -10,19 +10,36 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from invokeai_gen.errors import InvokeAIGenError
+
+
+class ValueTypesError(InvokeAIGenError):
+    """Schemas of value types that no Python types can be made of."""
 
 
 def render(schemas: str) -> str:
-    """Python source of the types in a JSON object of schemas. Raises `ValueError` if it is more than declarations."""
-    from datamodel_code_generator import InputFileType, LiteralType, PythonVersion, generate
-    from datamodel_code_generator.enums import DataModelType
-
+    """Python source of the types in a JSON object of schemas. Raises `ValueTypesError` if it is more than declarations."""
     document = {
         "openapi": "3.1.0",
         "info": {"title": "value types", "version": "1"},
         "paths": {},
         "components": {"schemas": json.loads(schemas)},
     }
+    try:
+        text = _generated(document)
+        _check_declarations(text)
+    except Exception as error:  # whatever the generator, and what it uses, have to say of schemas that are none
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ValueTypesError(f"the openapi.json has value types that cannot be written as Python: {reason}") from error
+    return text
+
+
+def _generated(document: Any) -> str:
+    from datamodel_code_generator import InputFileType, LiteralType, PythonVersion, generate
+    from datamodel_code_generator.enums import DataModelType
+
     text = generate(
         json.dumps(document),
         input_file_type=InputFileType.OpenAPI,
@@ -39,9 +56,7 @@ def render(schemas: str) -> str:
         formatters=[],
     )
     assert isinstance(text, str), "one document becomes one module"
-    text = _with_usable_typed_dict(text.removeprefix("#").lstrip())
-    _check_declarations(text)
-    return text
+    return _with_usable_typed_dict(text.removeprefix("#").lstrip())
 
 
 def rendering(schemas: str) -> Callable[[], str]:
@@ -104,13 +119,32 @@ def _check_declarations(text: str) -> None:
                             continue
                         case _:
                             raise ValueError(f"the value types have more than declarations: {ast.unparse(member)}")
-            case ast.Assign(targets=[ast.Name()], value=ast.Call(func=ast.Name(id="TypedDict"), args=arguments)):
-                for argument in arguments:
-                    _check_type(argument)
+            case ast.Assign(
+                targets=[ast.Name()],
+                value=ast.Call(
+                    func=ast.Name(id="TypedDict"), args=[ast.Constant(), ast.Dict(values=members)], keywords=[]
+                ),
+            ):
+                for annotation in members:
+                    _check_type(annotation)
             case _:
                 raise ValueError(f"the value types have more than declarations: {ast.unparse(statement)}")
 
 
 def _check_type(expression: ast.expr) -> None:
-    if any(isinstance(node, (ast.Call, ast.Lambda, ast.Await, ast.NamedExpr)) for node in ast.walk(expression)):
-        raise ValueError(f"the value types have more than declarations: {ast.unparse(expression)}")
+    """Names put together. A text is only a value of a `Literal`: elsewhere it would be evaluated as another type."""
+    match expression:
+        case ast.Name() | ast.Constant(value=None) | ast.Subscript(value=ast.Name(id="Literal")):
+            parts = []
+        case ast.Subscript(value=ast.Name(), slice=ast.Tuple(elts=parts)):
+            pass
+        case ast.Subscript(value=ast.Name(), slice=part):
+            parts = [part]
+        case ast.BinOp(left=left, op=ast.BitOr(), right=right):
+            parts = [left, right]
+        case ast.Constant(value=str(name)) if name.isidentifier():
+            parts = []
+        case _:
+            raise ValueError(f"the value types have more than declarations: {ast.unparse(expression)}")
+    for part in parts:
+        _check_type(part)

@@ -235,7 +235,7 @@ def _input_rows(inputs: Sequence[PlannedInput], names: Names) -> list[tuple[str,
         value = field_values.default_of(item)
         fed = item.fed_by is not None
         default = f"from {literal(item.fed_by)}" if fed else "required" if value is UNSET else short_default(value)
-        kind = "" if fed else short_type(field_values.shape_of(item), names)
+        kind = "" if fed else short_type(field_values.shape_of(item), names.of(item))
         rows.append((str(item.index), item.name, kind, default, one_line(item.label)))
     return rows
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from invokeai_gen import __version__
 from invokeai_gen.codegen import docs
-from invokeai_gen.codegen.annotations import Imports, Names, annotation, binding, default
+from invokeai_gen.codegen.annotations import Imports, Names, annotation, binding, default, plain_type
 from invokeai_gen.codegen.literals import Source, docstring, literal
 from invokeai_gen.codegen.names import PythonIdentifier
 from invokeai_gen.runtime.plan import PlannedInput, PlannedOutput, WorkflowPlan
@@ -24,9 +24,10 @@ LINE_LENGTH: Final = 120
 
 _ALWAYS_IMPORTED: Final = frozenset({"Workflow", "WorkflowOutputs", "WorkflowParams", "params"})
 _IN_SIGNATURES: Final = frozenset(
-    {"AsyncInvokeAIClient", "AsyncJob", "InvokeAIClient", "Job", "RunOptions", "SubmitOptions"}
+    {"AsyncInvokeAIClient", "AsyncJob", "AsyncSweep", "InvokeAIClient", "Job", "RunOptions", "SubmitOptions", "Sweep"}
+    | {"SweepOptions"}
 )
-_EXPORTS: Final = frozenset({"WORKFLOW", "Outputs", "Params", "arun", "asubmit", "run", "submit"})
+_EXPORTS: Final = frozenset({"WORKFLOW", "Outputs", "Params", "arun", "asubmit", "asweep", "run", "submit", "sweep", "sweep_csv"})
 _BATCH_EXPORTS: Final = frozenset({"arun_all", "run_all"})
 _RESULT_TYPES: Final = re.compile(r"[A-Z]\w+")
 
@@ -36,6 +37,7 @@ class _InputView:
     name: PythonIdentifier
     fed: bool
     binding: Source
+    type: Source
     annotation: Source
     default: Source | None
     docstring: Source
@@ -64,6 +66,11 @@ class _ModuleView:
 
 def render(plan: WorkflowPlan, names: Names, *, module: PythonIdentifier, package: str = "generated") -> str:
     """The module of a plan whose inputs and outputs have names. The same plan always gives the same text."""
+    return formatted(source(plan, names, module=module, package=package))
+
+
+def source(plan: WorkflowPlan, names: Names, *, module: PythonIdentifier, package: str = "generated") -> str:
+    """The same, before it is formatted."""
     imports = Imports(
         typing={"TYPE_CHECKING", "Final", "Unpack"},
         runtime={*_ALWAYS_IMPORTED},
@@ -83,7 +90,7 @@ def render(plan: WorkflowPlan, names: Names, *, module: PythonIdentifier, packag
         outputs=[_output(item, plan, imports) for item in plan.outputs if item.role != "debug"],
     )
     view.imports = _import_lines(imports)
-    return formatted(_environment().get_template("module.py.jinja").render(module=view))
+    return _environment().get_template("module.py.jinja").render(module=view)
 
 
 _SHIPPED: Final = Path(str(files("invokeai_gen").joinpath("_shipped", "templates")))
@@ -115,6 +122,7 @@ def _input(planned: PlannedInput, names: Names, imports: Imports) -> _InputView:
         name=PythonIdentifier(planned.name),
         fed=fed,
         binding=binding(planned, imports),
+        type=Source("") if fed else plain_type(planned, names, imports),
         annotation=Source("") if fed else annotation(planned, names, imports),
         default=None if fed else default(planned, names, imports),
         docstring=docstring(docs.input_doc(planned), 4),
@@ -141,7 +149,15 @@ def _import_lines(imports: Imports) -> list[Source]:
     if imports.types:
         lines += ["", line("._types", imports.types)]
     # What only editors and type checkers need to know would take most of the time that importing takes.
-    lines += ["", "if TYPE_CHECKING:", f"    {line('invokeai_gen.runtime', imports.editors - imports.runtime)}"]
+    lines += [
+        "",
+        "if TYPE_CHECKING:",
+        "    from collections.abc import Iterable",
+        "    from os import PathLike",
+        "    from typing import TypedDict",
+        "",
+        f"    {line('invokeai_gen.runtime', imports.editors - imports.runtime)}",
+    ]
     return [Source(line) for line in lines]
 
 

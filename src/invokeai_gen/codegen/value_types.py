@@ -89,6 +89,8 @@ def _leaves(shape: Shape) -> Iterator[Shape]:
 
 def _is_named(shape: Choice, planned: PlannedInput) -> bool:
     """Choices of the schema alone: those that a form narrowed or a file added to belong to one workflow."""
+    if any(isinstance(option, float) for option in shape.options):
+        return False
     if shape.options != tuple(dict.fromkeys(planned.choices)) or planned.field_type == "StringField":
         return False
     return planned.field_type == "SchedulerField" or len(shape.options) >= _MIN_NAMED_CHOICES

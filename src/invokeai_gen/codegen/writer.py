@@ -17,6 +17,7 @@ from invokeai_gen.codegen.annotations import Names
 from invokeai_gen.codegen.changes import Change, changes
 from invokeai_gen.codegen.folder import OutputFolderError
 from invokeai_gen.codegen.names import PythonIdentifier, assign_names, module_names
+from invokeai_gen.files import locked
 from invokeai_gen.runtime.plan import WorkflowPlan
 
 Status: TypeAlias = Literal["new", "changed", "unchanged"]
@@ -102,7 +103,7 @@ def generate(
     try:
         if out.exists() and not out.is_dir():
             raise OutputFolderError(f"{out} is not a folder")
-        with folder.locked(out):
+        with locked(out):
             return _generate(plans, out, schemas=schemas, keep_names=keep_names, prune=prune, check=check)
     except OSError as error:
         raise OutputFolderError(f"{error.filename or out}: {error.strerror or error}") from error

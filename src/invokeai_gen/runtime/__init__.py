@@ -17,10 +17,13 @@ if TYPE_CHECKING:
     from invokeai_gen.runtime.async_job import AsyncJob, StreamedOutput
     from invokeai_gen.runtime.job import Job
     from invokeai_gen.runtime.media import ConditioningOutput, ImageOutput, LatentsOutput, VideoOutput
-    from invokeai_gen.runtime.options import RunOptions, SubmitOptions
+    from invokeai_gen.runtime.options import RunOptions, SubmitOptions, SweepOptions
     from invokeai_gen.runtime.outputs import WorkflowOutputs
     from invokeai_gen.runtime.problems import ParamsError
     from invokeai_gen.runtime.results import NodeResult
+    from invokeai_gen.runtime.sweeps.async_sweep import AsyncSweep
+    from invokeai_gen.runtime.sweeps.results import SweepCounts, SweepResult
+    from invokeai_gen.runtime.sweeps.sweep import Sweep
     from invokeai_gen.runtime.values import (
         BoardInput,
         BoardRef,
@@ -53,10 +56,13 @@ _HOMES: Final = {
     "invokeai_gen.runtime.async_job": ("AsyncJob", "StreamedOutput"),
     "invokeai_gen.runtime.job": ("Job",),
     "invokeai_gen.runtime.media": ("ConditioningOutput", "ImageOutput", "LatentsOutput", "VideoOutput"),
-    "invokeai_gen.runtime.options": ("RunOptions", "SubmitOptions"),
+    "invokeai_gen.runtime.options": ("RunOptions", "SubmitOptions", "SweepOptions"),
     "invokeai_gen.runtime.outputs": ("WorkflowOutputs",),
     "invokeai_gen.runtime.problems": ("ParamsError",),
     "invokeai_gen.runtime.results": ("NodeResult",),
+    "invokeai_gen.runtime.sweeps.async_sweep": ("AsyncSweep",),
+    "invokeai_gen.runtime.sweeps.results": ("SweepCounts", "SweepResult"),
+    "invokeai_gen.runtime.sweeps.sweep": ("Sweep",),
     "invokeai_gen.runtime.values": (
         "BoardInput",
         "BoardRef",
@@ -90,6 +96,7 @@ _HOME_OF: Final = {name: home for home, names in _HOMES.items() for name in name
 __all__ = [
     "AsyncInvokeAIClient",
     "AsyncJob",
+    "AsyncSweep",
     "BoardInput",
     "BoardRef",
     "BoundingBox",
@@ -120,6 +127,10 @@ __all__ = [
     "SeveralItemsError",
     "StreamedOutput",
     "SubmitOptions",
+    "Sweep",
+    "SweepCounts",
+    "SweepOptions",
+    "SweepResult",
     "ValueResolutionError",
     "VideoInput",
     "VideoOutput",

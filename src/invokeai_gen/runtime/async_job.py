@@ -173,30 +173,15 @@ class AsyncJob(Generic[O_co]):
         Raises `ConnectionFailedError` where the server stays away for a minute, and `JobDeletedError` where an item
         is no longer in the queue.
         """
-        clock = asyncio.timeout(timeout)
-        try:
-            async with clock:
-                if callbacks:
-                    async for event in self.events():
-                        await call_back(callbacks, event)
-                await bridge(_finished(self._watch))
-        except TimeoutError:
-            if not clock.expired():  # a callback's own
-                raise
-            status = self.last_status
-            if cancel_on_timeout:
-                await self._cancel_quietly()
-            what = "item" if len(self.item_ids) == 1 else "items"
-            raise JobTimeoutError(
-                f"queue {what} {', '.join(map(str, self.item_ids))} did not end within {timeout:g} s "
-                f"(its status was {status}" + (", it is canceled now)" if cancel_on_timeout else ")"),
-                item_id=self.item_ids[0],
-            ) from None
-        except asyncio.CancelledError:
-            if cancel_on_interrupt:
-                await self._cancel_quietly()
-            raise
-        return self.last_status
+        began = asyncio.get_running_loop().time()
+        return await wait_since(
+            self,
+            began,
+            timeout,
+            cancel_on_timeout=cancel_on_timeout,
+            cancel_on_interrupt=cancel_on_interrupt,
+            **callbacks,
+        )
 
     async def events(self) -> AsyncGenerator[JobEvent, None]:
         """Everything that happens to the items, until they have ended.
@@ -298,8 +283,12 @@ class AsyncJob(Generic[O_co]):
         """Removes the items from the queue, canceling those that have not ended. Their images stay."""
         return await self.client.queue.delete(self.item_ids)
 
-    async def clean_up(self, targets: Iterable[CleanupTarget]) -> Removal:
-        """Several of the above at once; never raises a `ServerError`, but says in `failed` what is still there."""
+    async def clean_up(self, targets: Iterable[CleanupTarget], *, timeout: float | None = None) -> Removal:
+        """Several of the above at once; never raises a `ServerError`, but says in `failed` what is still there.
+
+        So it does of what is not deleted within `timeout` seconds.
+        """
+        began = asyncio.get_running_loop().time()
         removal, wanted = Removal(), cleanup_targets(targets)
         steps = {
             "outputs": self.cleanup_outputs,
@@ -310,7 +299,8 @@ class AsyncJob(Generic[O_co]):
         for name, step in steps.items():
             if name in wanted:
                 try:
-                    removal += await step()
+                    async with in_time(began, timeout, "it was not deleted"):
+                        removal += await step()
                 except ServerError as error:
                     removal += Removal(failed={name: str(error)})
         return removal
@@ -330,9 +320,13 @@ class AsyncJob(Generic[O_co]):
     def _planned(self) -> tuple[Any, ...]:
         return self.plan.outputs if self.plan is not None else ()
 
-    async def _cancel_quietly(self) -> None:
-        with contextlib.suppress(ServerError, TimeoutError):
+    async def _cancel_quietly(self) -> str | None:
+        """Cancels what has not ended; returns the reason if that did not work."""
+        try:
             await asyncio.wait_for(self.cancel(), CANCEL_TIME)
+        except (ServerError, TimeoutError) as error:
+            return str(error) or f"no answer within {CANCEL_TIME:g} s"
+        return None
 
     async def _known_items(self) -> list[QueueItem]:
         """The items that are still in the queue or have been asked for before."""
@@ -374,6 +368,64 @@ async def expect(watch: Watch, item_ids: tuple[int, ...], status: str | None = N
     if status is not None and is_final(status):
         watch.statuses[item_ids[0]] = status
     watch.expect(item_ids)
+
+
+async def wait_since(
+    job: AsyncJob[Any],
+    began: float,
+    timeout: float | None,
+    *,
+    cancel_on_timeout: bool = False,
+    cancel_on_interrupt: bool = False,
+    **callbacks: Unpack[Callbacks],
+) -> str:
+    """Like `AsyncJob.wait`, with a `timeout` that runs since `began`, a time of the running event loop."""
+    clock = _clock(began, timeout)
+    try:
+        async with clock:
+            if callbacks:
+                async for event in job.events():
+                    await call_back(callbacks, event)
+            await bridge(_finished(job._watch))
+    except TimeoutError:
+        if not clock.expired():  # a callback's own
+            raise
+        about = f"its status was {job.last_status}"
+        if cancel_on_timeout:
+            trouble = await job._cancel_quietly()
+            about += f", it could not be canceled: {trouble}" if trouble else ", it is canceled now"
+        what = "item" if len(job.item_ids) == 1 else "items"
+        raise JobTimeoutError(
+            f"queue {what} {', '.join(map(str, job.item_ids))} did not end within {timeout:g} s ({about})",
+            item_id=job.item_ids[0],
+        ) from None
+    except asyncio.CancelledError:
+        if cancel_on_interrupt:
+            await job._cancel_quietly()
+        raise
+    return job.last_status
+
+
+def _clock(began: float, timeout: float | None) -> asyncio.Timeout:
+    return asyncio.timeout_at(None if timeout is None else began + timeout)
+
+
+@contextlib.asynccontextmanager
+async def in_time(
+    began: float, timeout: float | None, problem: str, item_id: int | None = None
+) -> AsyncGenerator[None, None]:
+    """Raises `JobTimeoutError` with the problem where the block is not left within `timeout` seconds since `began`."""
+    clock = _clock(began, timeout)
+    try:
+        async with clock:
+            yield
+    except TimeoutError as error:
+        if not clock.expired():
+            raise
+        late = JobTimeoutError(f"{problem} within {timeout:g} s", item_id=item_id)
+        for note in getattr(error.__cause__, "__notes__", ()):
+            late.add_note(note)
+        raise late from None
 
 
 async def _finished(watch: Watch) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import TypeAlias
 
@@ -95,11 +94,6 @@ def batch_data(
         ]
         data += rows if group == UNGROUPED else [[column for row in rows for column in row]]
     return [row for row in data if row]
-
-
-def queue_size(data: list[list[dict[str, JsonValue]]], runs: int) -> int:
-    """How many queue items a batch makes."""
-    return runs * math.prod(len(row[0]["items"]) for row in data)
 
 
 def size_problems(

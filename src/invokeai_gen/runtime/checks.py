@@ -170,5 +170,7 @@ def _by_pydantic(hint: Any) -> CoreSchema:
     several: Any = GenericAlias(list, (hint,))
     schema: Any = TypeAdapter(several, config=config).core_schema
     if schema["type"] == "definitions":
-        return core_schema.definitions_schema(schema["schema"]["items_schema"], schema["definitions"])
+        # Two fields may define the same, which the core refuses within one check: each has one of its own.
+        whole = core_schema.definitions_schema(schema["schema"]["items_schema"], schema["definitions"])
+        return core_schema.no_info_plain_validator_function(SchemaValidator(whole, STRICT).validate_python)
     return cast("CoreSchema", schema["items_schema"])

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+import asyncio
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
 
 from invokeai_gen.runtime.crowd import each
 from invokeai_gen.runtime.results import media_names
-from invokeai_gen.server.errors import NotFoundError, StatusError
+from invokeai_gen.server.errors import NotFoundError, ServerError, StatusError
 from invokeai_gen.server.records import Image, QueueItem, Removal, Video
 
 if TYPE_CHECKING:
     from invokeai_gen.server.client import AsyncInvokeAIClient
 
+MediaKind: TypeAlias = Literal["image", "video"]
 CleanupTarget: TypeAlias = Literal["inputs", "outputs", "boards", "queue_items"]
 QUESTIONS_AT_ONCE: Final = 8
+UNDO_TIME: Final = 4.0
+"""Seconds that deleting what a failed run had prepared may take."""
 
 
 def cleanup_targets(given: Iterable[CleanupTarget]) -> frozenset[CleanupTarget]:
@@ -33,12 +37,25 @@ class Uploads:
 
     images: list[str] = field(default_factory=list)
     videos: list[str] = field(default_factory=list)
+    known: dict[tuple[MediaKind, str], str] = field(default_factory=dict)
+    """Names of files that need not be uploaded again, by the SHA-256 of what is in them."""
+    on_add: Callable[[MediaKind, str, str], None] | None = None
+    """Is told kind, SHA-256 and name of each upload."""
+
+    def add(self, kind: MediaKind, digest: str, name: str) -> None:
+        """Notes an upload."""
+        (self.images if kind == "image" else self.videos).append(name)
+        self.known[kind, digest] = name
+        if self.on_add is not None:
+            self.on_add(kind, digest, name)
 
     async def remove(self, client: AsyncInvokeAIClient) -> Removal:
         """Deletes all of it."""
         removal = await client.images.delete(self.images) + await client.videos.delete(self.videos)
         self.images = [name for name in self.images if name in removal.failed]
         self.videos = [name for name in self.videos if name in removal.failed]
+        left = {*self.images, *self.videos}
+        self.known = {key: name for key, name in self.known.items() if name in left}
         return removal
 
 
@@ -50,9 +67,28 @@ class Preparations:
     boards: list[str] = field(default_factory=list)
     """Ids of the boards that were made because none had their name."""
 
-    async def undo(self, client: AsyncInvokeAIClient) -> Removal:
-        """Deletes all of it, for a run that does not come about."""
-        return await self.uploads.remove(client) + await remove_boards(client, self, ())
+    def add(self, more: Preparations) -> None:
+        """Takes in what else was made."""
+        self.uploads.images += more.uploads.images
+        self.uploads.videos += more.uploads.videos
+        self.uploads.known |= more.uploads.known
+        self.boards += more.boards
+
+    async def undo(self, client: AsyncInvokeAIClient, error: BaseException) -> None:
+        """Deletes all of it, for a run that does not come about; what is left is noted on the error that stopped it."""
+        try:
+            async with asyncio.timeout(UNDO_TIME):
+                removal = await self.uploads.remove(client) + await remove_boards(client, self, ())
+        except (ServerError, TimeoutError) as trouble:
+            names = [*self.uploads.images, *self.uploads.videos, *self.boards]
+            removal = Removal(failed=dict.fromkeys(names, str(trouble) or "the server is too slow"))
+        note_what_is_left(error, removal)
+
+
+def note_what_is_left(error: BaseException, removal: Removal) -> None:
+    """Adds to an error what could not be deleted after it."""
+    for name, reason in removal.failed.items():
+        error.add_note(f"clean-up: {name} is still there: {reason}")
 
 
 async def remove_outputs(
@@ -120,7 +156,7 @@ def made_media(items: Iterable[QueueItem]) -> Mapping[str, str]:
 def reason_to_keep(media: Image | Video, sessions: Container[str | None]) -> str | None:
     """Why a result is not to be deleted; `None` where nothing speaks against it.
 
-    What the server's node cache hands out again has the session that made it first; an upload has none.
+    What the server's node cache hands out again has the session that made it first; an upload has that of no item.
     """
     if media.session_id not in sessions:
         return "not made by this run"

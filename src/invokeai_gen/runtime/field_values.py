@@ -224,8 +224,8 @@ def default_of(planned: PlannedInput) -> Any | Unset:
     try:
         value = _value_from_json(planned.field_type, planned.value)
         validator_for(planned).validate_python(value)
-    except (KeyError, TypeError, ValueError):  # a value that its own field could not hold, kept by a hand-made file
-        return UNSET
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return UNSET  # a value that its own field could not hold, kept by a hand-made file
     return value
 
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import io
 import json
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 
 from invokeai_gen.files import replacing
+from invokeai_gen.runtime.safe_names import safe_name
 from invokeai_gen.runtime.values import ImageRef, VideoRef
 from invokeai_gen.server.background import blocking, in_thread
 from invokeai_gen.server.errors import DecodeError, NotCompletedError
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 ImageFormat: TypeAlias = Literal["png", "jpeg", "webp"]
 _FORMATS: Final[Mapping[str, ImageFormat]] = {".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
+_VIDEO_FORMATS: Final = {"mp4", "webm", "mov", "mkv"}
 DEFAULT_QUALITY: Final = 90
-_UNSAFE: Final = re.compile(r'[\x00-\x1f<>:"/\\|?*]')
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,8 @@ class ImageOutput(ImageRef):
     async def adownload(self, folder: str | os.PathLike[str], *, include_metadata: bool = False) -> Path:
         """Saves the server's own file in a folder, which is made, under the server's name for it; returns the path.
 
-        `include_metadata` puts the metadata beside it, as a JSON file.
+        `include_metadata` puts the metadata beside it, as a JSON file. Raises `FileExistsError` where another file has
+        such a name already.
         """
         return await _download(self, folder, include_metadata)
 
@@ -163,7 +164,8 @@ class VideoOutput(VideoRef):
     async def adownload(self, folder: str | os.PathLike[str], *, include_metadata: bool = False) -> Path:
         """Saves the video in a folder, which is made, under the server's name for it; returns the path.
 
-        `include_metadata` puts the metadata beside it, as a JSON file.
+        `include_metadata` puts the metadata beside it, as a JSON file. Raises `FileExistsError` where another file has
+        such a name already.
         """
         return await _download(self, folder, include_metadata)
 
@@ -213,21 +215,42 @@ def write_bytes(target: Path, data: bytes) -> None:
         file.write(data)
 
 
-def safe_name(text: str) -> str:
-    """A text as a file name that every system takes, without folders."""
-    return _UNSAFE.sub("_", text).strip(". ")[:120] or "output"
+def save_image(image: PILImage, target: Path) -> None:
+    """Saves a Pillow image without transparency, making its folders, in the format that the name says, else as PNG."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(target) as file:
+        image.save(file, _FORMATS.get(target.suffix.lower(), "png"), quality=DEFAULT_QUALITY)
+
+
+def media_suffix(handle: ImageOutput | VideoOutput) -> str:
+    """How the name of a saved file ends. Servers choose names, but what opens a file is not for them to choose."""
+    if isinstance(handle, ImageOutput):
+        return ".png"
+    suffix = handle.name.lower().rpartition(".")[2]
+    return f".{suffix}" if suffix in _VIDEO_FORMATS else ".mp4"
 
 
 async def _download(handle: ImageOutput | VideoOutput, folder: str | os.PathLike[str], include_metadata: bool) -> Path:
-    target = Path(folder) / safe_name(handle.name)
-    # Not what the suffix says: the file as the server has it.
+    name, suffix = safe_name(handle.name), media_suffix(handle)
+    target = Path(folder) / (name if name.lower().endswith(suffix) else name + suffix)
     client = _client(handle.client)
     await in_thread(target.parent.mkdir, parents=True, exist_ok=True)
-    repository = client.images if isinstance(handle, ImageOutput) else client.videos
-    await repository.download(handle.name, target)
+    if await in_thread(target.exists):
+        await in_thread(_check_same, target, await handle.abytes())
+    else:
+        # Not what the suffix says: the file as the server has it.
+        await (client.images if isinstance(handle, ImageOutput) else client.videos).download(handle.name, target)
     if include_metadata:
-        await handle.asave_metadata(target.with_suffix(".json"))
+        beside, metadata = target.with_suffix(".json"), json_bytes(await handle.ametadata())
+        is_there = await in_thread(beside.exists)
+        await in_thread(_check_same if is_there else write_bytes, beside, metadata)
     return target
+
+
+def _check_same(target: Path, data: bytes) -> None:
+    """A server may call an image what it likes; that must not cost anybody a file of the same name."""
+    if target.read_bytes() != data:
+        raise FileExistsError(f"{target} is there already, and is another file")
 
 
 def json_bytes(data: Any) -> bytes:

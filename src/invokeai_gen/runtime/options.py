@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final, TypedDict
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Final, Literal, TypedDict
 
 from invokeai_gen.runtime.callbacks import Callbacks
 
 if TYPE_CHECKING:
+    import os
+
     from invokeai_gen.runtime.cleanup import CleanupTarget
     from invokeai_gen.runtime.resolve import ResolveModels
     from invokeai_gen.runtime.values import BoardRef
+    from invokeai_gen.server.client import AsyncInvokeAIClient, InvokeAIClient
 
 
 class SubmitOptions(TypedDict, total=False):
@@ -46,6 +49,29 @@ class WaitOptions(Callbacks, total=False):
 
 class RunOptions(SubmitOptions, WaitOptions, total=False):
     """How a workflow is submitted and waited for."""
+
+
+class CollectOptions(TypedDict, total=False):
+    """How a sweep is waited for."""
+
+    errors: Literal["raise", "collect"]
+    """What becomes of an item that fails or is canceled: `"raise"`, as it is unless given, raises its error where the
+    results are gone through; `"collect"` gives it among them, with the error in it."""
+    cancel_on_interrupt: bool
+    """Cancel what is in the queue on Ctrl-C and when the waiting task is canceled; on unless switched off."""
+    progress: bool
+    """Show progress in the terminal or notebook while the sweep is waited for; off unless switched on."""
+
+
+class SweepOptions(SubmitOptions, CollectOptions, total=False):
+    """How a sweep is submitted and waited for."""
+
+    file: str | os.PathLike[str] | None
+    """Where to note what has been sent, so that `resume_sweep` can go on in another process. A new file, written as the
+    sweep goes on; it holds the values, but neither images nor anything secret."""
+    servers: Sequence[str | InvokeAIClient | AsyncInvokeAIClient] | None
+    """Several servers, by address or client, to share the items among them: each takes the next one when it is free,
+    and those that one has not finished when it goes away are run by the others. Takes the extra `servers`."""
 
 
 WAIT_OPTIONS: Final = frozenset(WaitOptions.__annotations__) | frozenset(Callbacks.__annotations__)

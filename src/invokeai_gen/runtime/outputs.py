@@ -14,9 +14,10 @@ from invokeai_gen.runtime.media import (
     ImageOutput,
     LatentsOutput,
     VideoOutput,
-    safe_name,
+    media_suffix,
 )
 from invokeai_gen.runtime.results import NodeResult, objects_with, plain_value, results_by_node
+from invokeai_gen.runtime.safe_names import safe_name
 from invokeai_gen.server.background import blocking, in_thread
 from invokeai_gen.server.errors import DecodeError, DownloadError, MissingOutputError, ServerError
 
@@ -185,7 +186,7 @@ class WorkflowOutputs:
         """The images among the user outputs, in the plan's order; without a plan, every image that a node returned."""
         if self._plan is not None:
             return [
-                item for value in self.user_outputs.values() for item in _flat(value) if isinstance(item, ImageOutput)
+                item for value in self.user_outputs.values() for item in flat(value) if isinstance(item, ImageOutput)
             ]
         return self.every(ImageOutput)
 
@@ -300,18 +301,25 @@ def image_sizes(results: Iterable[NodeResult]) -> dict[str, Mapping[str, int]]:
 
 
 def file_names(named: Mapping[str, Any]) -> Iterator[tuple[str, ImageOutput | VideoOutput]]:
-    """A file name for each image and video among outputs: safe on every system, and the same every time."""
+    """A file name for each image and video among outputs: safe on every system, and the same every time.
+
+    No two have the same stem, also where a system does not tell capital letters from small ones.
+    """
+    taken: set[str] = set()
     for name, value in named.items():
-        stem = safe_name(name)
-        handles = [item for item in _flat(value) if isinstance(item, (ImageOutput, VideoOutput))]
+        handles = [item for item in flat(value) if isinstance(item, (ImageOutput, VideoOutput))]
         for number, handle in enumerate(handles):
-            suffix = ".png" if isinstance(handle, ImageOutput) else Path(handle.name).suffix or ".mp4"
-            yield (f"{stem}-{number:03d}{suffix}" if isinstance(value, list) else f"{stem}{suffix}"), handle
+            wanted = safe_name(name) + (f"-{number:03d}" if isinstance(value, list) else "")
+            others = (f"{wanted}_{again}" for again in itertools.count(2))
+            stem = next(free for free in itertools.chain([wanted], others) if free.casefold() not in taken)
+            taken.add(stem.casefold())
+            yield stem + media_suffix(handle), handle
 
 
-def _flat(value: Any) -> Iterator[Any]:
+def flat(value: Any) -> Iterator[Any]:
+    """The values in an output, which may be a list of lists."""
     if isinstance(value, list):
         for item in value:
-            yield from _flat(item)
+            yield from flat(item)
     else:
         yield value

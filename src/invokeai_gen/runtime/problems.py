@@ -39,6 +39,8 @@ class Problem:
     """A sentence for a person: label, value, and what was allowed."""
     label: str = ""
     """The label in the GUI; empty where no input has that name."""
+    reason: str = ""
+    """The end of the message, after label and value: `should be 64 or more`. Empty where the value is not to blame."""
 
     def __str__(self) -> str:
         return self.message
@@ -131,7 +133,11 @@ def fed_reason(item: NamedInput) -> str:
 
 def shown(value: object) -> str:
     """A value in a message: its `repr`, cut in the middle where it is long."""
-    text = f"<{len(value)} bytes>" if isinstance(value, (bytes, bytearray)) else repr(value)
+    return shortened(f"<{len(value)} bytes>" if isinstance(value, (bytes, bytearray)) else repr(value))
+
+
+def shortened(text: str) -> str:
+    """A text in a message, cut in the middle where it is long."""
     if len(text) <= _MAX_VALUE:
         return text
     return f"{text[: _MAX_VALUE - 20]}…{text[-19:]}"
@@ -162,7 +168,7 @@ def _invalid(item: NamedInput, details: Sequence[Mapping[str, Any]], skip: int) 
     value = "" if len(details) == 1 and allowed[0].startswith("item ") else f" is {shown(details[0]['input'])}, but"
     first, *others = allowed
     wanted = " or ".join([first, *(sentence.removeprefix("should be ") for sentence in others)])
-    return Problem(item.name, f"{title(item)}{value or ':'} {wanted}", item.label)
+    return Problem(item.name, f"{title(item)}{value or ':'} {wanted}", item.label, wanted)
 
 
 def _sentence(message: str) -> str:

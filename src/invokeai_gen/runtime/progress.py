@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Self
 
 from invokeai_gen.server.events import (
     InvocationComplete,
@@ -12,11 +13,17 @@ from invokeai_gen.server.events import (
     is_final,
 )
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from invokeai_gen.runtime.sweeps.results import SweepCounts
+
 
 class Display:
-    """Shows which node works on what, and how far it is. A context manager; needs `rich`."""
+    """Shows which node works on what, and how far it is. A context manager; needs `rich`. It writes to stdout unless
+    told otherwise."""
 
-    def __init__(self, title: str, items: int = 1) -> None:
+    def __init__(self, title: str, items: int = 1, *, console: Console | None = None) -> None:
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
         self._progress = Progress(
@@ -26,6 +33,7 @@ class Display:
             TimeElapsedColumn(),
             TextColumn("{task.description}", markup=False),
             transient=False,
+            console=console,
         )
         self._items = items
         self._ended = 0
@@ -56,7 +64,7 @@ class Display:
         is_last = self._ended >= self._items
         self._progress.update(
             self._task,
-            description=event.status,
+            description=_visible(event.status),
             counted=counted,
             total=1 if is_last else None,
             completed=1 if is_last else 0,
@@ -64,13 +72,13 @@ class Display:
 
     def started(self, event: InvocationStarted) -> None:
         """Takes the start of a node."""
-        self._progress.update(self._task, description=event.node_label, total=None)
+        self._progress.update(self._task, description=_visible(event.node_label), total=None)
 
     def progressed(self, event: InvocationProgress) -> None:
         """Takes the progress of a node."""
         self._progress.update(
             self._task,
-            description=f"{event.node_label}: {event.message}",
+            description=_visible(f"{event.node_label}: {event.message}"),
             total=None if event.percentage is None else 1,
             completed=event.percentage or 0,
         )
@@ -90,8 +98,50 @@ def _both(first: Any, second: Any) -> Any:
     return call
 
 
+class SweepDisplay:
+    """Shows how far a sweep is. A context manager; needs `rich`. `counts` is asked whenever the display is drawn."""
+
+    def __init__(self, title: str, counts: Callable[[], SweepCounts], *, console: Console | None = None) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+        class Live(Progress):
+            def get_renderables(self) -> Iterable[Any]:
+                for task in self.task_ids:
+                    now = counts()
+                    self.update(task, completed=now.finished, total=now.total, description=_state_of(now))
+                yield from super().get_renderables()
+
+        self._progress = Live(
+            TextColumn("[bold]{task.fields[title]}", markup=True),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.description}", markup=False),
+            console=console,
+        )
+        self._progress.add_task("", total=None, title=_plain(title))
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._progress.stop()
+
+
+def _state_of(counts: SweepCounts) -> str:
+    """What there is to say of a sweep beside how many of its items have ended."""
+    said = {"failed": counts.failed, "canceled": counts.canceled, "waiting for room in the queue": counts.unsent}
+    return ", ".join(f"{count} {what}" for what, count in said.items() if count)
+
+
 def _plain(text: str) -> str:
     """Text from a workflow must not be read as markup."""
     from rich.markup import escape
 
-    return escape(text)
+    return escape(_visible(text))
+
+
+def _visible(text: str) -> str:
+    """Text from elsewhere must not steer the terminal: what is not shown as a character is written out."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

@@ -24,16 +24,17 @@ def build_request(
     items: Mapping[str, list[JsonValue]] | None = None,
     batch_id: str | None = None,
     prepend: bool = False,
+    data: list[list[dict[str, JsonValue]]] | None = None,
 ) -> dict[str, JsonValue]:
     """What the GUI would send on Invoke if its form held `values`.
 
     `values` must be JSON data already: images uploaded, boards and models resolved. `runs` repeats the whole batch.
     `auto_board_id` is the board that fields set to `auto` add their images to; without one they add to none. `items`
     are the lists of the batch nodes (`batch_items`), computed here unless given. `batch_id` is chosen by the server
-    unless given.
+    unless given. `data` is the batch data, made of `items` unless given.
     """
-    if items is None:
-        items = batch_items(plan, values, {})
+    if data is None:
+        data = batch_data(plan, values, batch_items(plan, values, {}) if items is None else items)
     batch: dict[str, JsonValue] = {
         "graph": {
             "id": str(uuid.uuid4()),
@@ -52,7 +53,7 @@ def build_request(
         "runs": runs,
         "origin": "workflows",
         "destination": "gallery",
-        "data": batch_data(plan, values, items),
+        "data": data,
     }
     if batch_id is not None:
         batch["batch_id"] = batch_id

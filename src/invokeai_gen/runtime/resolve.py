@@ -14,13 +14,15 @@ from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 
-from invokeai_gen.runtime.cleanup import Preparations
+from invokeai_gen.runtime.cleanup import UNDO_TIME, Preparations
 from invokeai_gen.runtime.field_values import model_limits, to_json
 from invokeai_gen.runtime.plan import UNSET, JsonValue, ModelLimits, PlannedInput, Unset, WorkflowPlan
 from invokeai_gen.runtime.values import BoardRef, ImageRef, LoRA, ModelRef, VideoRef
 from invokeai_gen.server.client import AsyncInvokeAIClient
+from invokeai_gen.server.doubt import once
 from invokeai_gen.server.errors import (
     BoardResolutionError,
+    ConnectionFailedError,
     MediaResolutionError,
     ModelResolutionError,
     NotFoundError,
@@ -48,41 +50,78 @@ async def resolve(
 ) -> tuple[dict[Binding, JsonValue | Unset], Preparations]:
     """The values as JSON, every name in them made sure of on this server, and what was made there for that.
 
-    Equal files are uploaded once, `UPLOADS_AT_ONCE` at the same time. A board becomes `"auto"`, `"none"` or `{board_id}`; `create_boards` makes one where
-    none has that name. `resolve_models="off"` sends models as they are given. Raises `ValueResolutionError` (its
-    message names the input's label) for the first value in the order of the form that cannot be used, after deleting
-    again what was made.
+    See `resolve_columns`, of which this is the case of one value for each input.
     """
-    resolver = _Resolver(client, resolve_models, create_boards)
+    columns = {binding: [value] for binding, value in values.items()}
+    preparations = Preparations()
+    found = await resolve_columns(
+        plan, columns, client, preparations, resolve_models=resolve_models, create_boards=create_boards
+    )
+    return {binding: value for binding, (value,) in found.items()}, preparations
+
+
+async def resolve_columns(
+    plan: WorkflowPlan,
+    columns: Mapping[Binding, Sequence[Any]],
+    client: AsyncInvokeAIClient,
+    preparations: Preparations,
+    *,
+    resolve_models: ResolveModels = "auto",
+    create_boards: bool = False,
+) -> dict[Binding, list[JsonValue | Unset]]:
+    """Any number of values for each input as JSON, every name in them made sure of on this server.
+
+    Equal files are uploaded once, `UPLOADS_AT_ONCE` at the same time; those that `preparations` knows are not uploaded
+    again, and what is made is added to it. A board becomes `"auto"`, `"none"` or `{board_id}`; `create_boards` makes
+    one where none has that name. `resolve_models="off"` sends models as they are given. Raises `ValueResolutionError`
+    (its message names the input's label) for the first value in the order of the form that cannot be used, after
+    deleting again what was made.
+    """
+    resolver = _Resolver(client, resolve_models, create_boards, preparations)
     inputs = {planned.binding: planned for planned in plan.inputs}
     try:
-        found = await _all(resolver.value(inputs[binding], value) for binding, value in values.items())
-    except BaseException:
-        await resolver.preparations.undo(client)
+        found = await _all(resolver.column(inputs[binding], values) for binding, values in columns.items())
+    except BaseException as error:
+        await resolver.settle(error)
+        await preparations.undo(client, error)
         raise
-    return dict(zip(values, found, strict=True)), resolver.preparations
+    return dict(zip(columns, found, strict=True))
 
 
 async def resolve_board(client: AsyncInvokeAIClient, board: BoardRef | str | None) -> str | None:
     """Id of the board that new images go to where a workflow says `auto`; `None` for no board."""
     if board is None or board == "none":
         return None
-    answer = await _Resolver(client, "auto", False).board("auto_board", board)
+    answer = await _Resolver(client, "auto", False, Preparations()).board("auto_board", board)
     return None if isinstance(answer, str) else str(answer["board_id"])
 
 
 class _Resolver:
     """Asks the server each question once, however many values need the answer."""
 
-    def __init__(self, client: AsyncInvokeAIClient, resolve_models: ResolveModels, create_boards: bool) -> None:
-        self.preparations = Preparations()
+    def __init__(
+        self,
+        client: AsyncInvokeAIClient,
+        resolve_models: ResolveModels,
+        create_boards: bool,
+        preparations: Preparations,
+    ) -> None:
+        self.preparations = preparations
         self._client = client
         self._resolve_models = resolve_models
         self._create_boards = create_boards
         self._boards: list[Board] | None = None
         self._one_at_a_time = asyncio.Lock()
         self._uploading = asyncio.Semaphore(UPLOADS_AT_ONCE)
-        self._names: dict[object, asyncio.Task[str]] = {}
+        self._tasks: dict[object, asyncio.Task[Any]] = {}
+        """What is asked or made once; these go on to their end even if whoever asked is canceled."""
+
+    async def column(self, planned: PlannedInput, values: Sequence[Any]) -> list[JsonValue | Unset]:
+        keys = [_key(value, place) for place, value in enumerate(values)]
+        distinct = dict(zip(keys, values, strict=True))
+        answers = await _all(self.value(planned, value) for value in distinct.values())
+        found = dict(zip(distinct, answers, strict=True))
+        return [found[key] for key in keys]
 
     async def value(self, planned: PlannedInput, value: Any) -> JsonValue | Unset:
         if value is None or isinstance(value, Unset):
@@ -110,9 +149,8 @@ class _Resolver:
                 self._boards = await self._client.boards.list(include_archived=True)
             found = find_board(label, value, self._boards, may_lack=self._create_boards)
             if found is None:
-                found = await self._client.boards.create(str(value))
+                found = await self._once(("new board", value), self._new_board(label, str(value)))
                 self._boards.append(found)
-                self.preparations.boards.append(found.board_id)
         return {"board_id": found.board_id}
 
     async def _model(self, planned: PlannedInput, value: ModelRef | str | Mapping[str, Any]) -> JsonValue:
@@ -142,16 +180,40 @@ class _Resolver:
         elif not isinstance(value, str) or os.path.isfile(value):
             async with self._uploading:
                 data, file_name = await asyncio.to_thread(_file_of, label, value)
-                upload = self._upload(label, kind, data, file_name)
-                return {f"{kind}_name": await self._once((kind, hashlib.sha256(data).digest()), upload)}
+                digest = hashlib.sha256(data).hexdigest()
+                upload = self._upload(label, kind, data, file_name, digest)
+                return {f"{kind}_name": await self._once((kind, digest, "file"), upload)}
         return {f"{kind}_name": await self._once((kind, value), self._existing(label, kind, value))}
 
-    async def _once(self, key: object, question: Coroutine[Any, Any, str]) -> str:
-        if key in self._names:
+    async def _new_board(self, label: str, name: str) -> Board:
+        async def find() -> Board | None:
+            return find_board(label, name, await self._client.boards.list(), may_lack=True)
+
+        def uncertain(reason: Exception) -> Exception:
+            return ConnectionFailedError(f"the server did not confirm that it made the board {name!r} ({reason})")
+
+        board = await once(lambda: self._client.boards.create(name), find, uncertain)
+        self.preparations.boards.append(board.board_id)
+        return board
+
+    async def _once(self, key: object, question: Coroutine[Any, Any, T]) -> T:
+        if key in self._tasks:
             question.close()
         else:
-            self._names[key] = asyncio.create_task(question)
-        return await self._names[key]
+            self._tasks[key] = asyncio.create_task(question)
+        answer: T = await asyncio.shield(self._tasks[key])
+        return answer
+
+    async def settle(self, error: BaseException) -> None:
+        """Lets what is under way come to its end after an error: only then is it known what it has made."""
+        if not self._tasks:
+            return
+        _, late = await asyncio.wait(self._tasks.values(), timeout=UNDO_TIME)
+        for task in late:
+            task.cancel()
+        if late:
+            error.add_note("requests were broken off: what they were to upload or to make may be on the server")
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     async def _existing(self, label: str, kind: Literal["image", "video"], name: str) -> str:
         missing = MediaResolutionError(
@@ -165,17 +227,20 @@ class _Resolver:
             raise missing from None
         return name
 
-    async def _upload(self, label: str, kind: Literal["image", "video"], data: bytes, file_name: str) -> str:
+    async def _upload(
+        self, label: str, kind: Literal["image", "video"], data: bytes, file_name: str, digest: str
+    ) -> str:
         uploads = self.preparations.uploads
+        if (kind, digest) in uploads.known:
+            return uploads.known[kind, digest]
         try:
             if kind == "image":
                 name = (await self._client.images.upload(data, file_name)).image_name
-                uploads.images.append(name)
             else:
                 name = (await self._client.videos.upload(data, file_name)).video_name
-                uploads.videos.append(name)
         except UnsupportedMediaError:
             raise MediaResolutionError(label, f"the server cannot read {file_name!r} as {_an(kind)}.") from None
+        uploads.add(kind, digest, name)
         return name
 
 
@@ -191,6 +256,11 @@ async def _all(questions: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
             raise answer
         found.append(answer)
     return found
+
+
+def _key(value: Any, place: int) -> object:
+    """Equal for values that need to be looked at only once, of which a sweep can have many."""
+    return (type(value), value) if isinstance(value, (str, int, float, Path)) else place
 
 
 def _file_of(label: str, value: Any) -> tuple[bytes, str]:

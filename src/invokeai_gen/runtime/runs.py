@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Final, Generic, TypeVar, cast
 
-from invokeai_gen.runtime.async_job import CANCEL_TIME, AsyncJob, expect
-from invokeai_gen.runtime.batch import batch_data, batch_items, check_items, queue_size, server_queries
-from invokeai_gen.runtime.cleanup import Preparations, cleanup_targets
+from invokeai_gen.json_js import Unset
+from invokeai_gen.runtime.async_job import CANCEL_TIME, AsyncJob, expect, in_time, wait_since
+from invokeai_gen.runtime.batch import Binding, batch_data, batch_items, check_items, server_queries
+from invokeai_gen.runtime.cleanup import Preparations, cleanup_targets, note_what_is_left
 from invokeai_gen.runtime.failures import in_labels, node_labels
 from invokeai_gen.runtime.options import WAIT_OPTIONS, RunOptions, SubmitOptions
 from invokeai_gen.runtime.outputs import WorkflowOutputs
@@ -24,8 +25,13 @@ from invokeai_gen.runtime.resolve import resolve, resolve_board
 from invokeai_gen.server.background import bridge
 from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.server.errors import RejectedError, ServerError, SeveralItemsError
+from invokeai_gen.server.follow import Watch
+from invokeai_gen.server.queue import batch_size
+from invokeai_gen.server.records import Enqueued
 
 O = TypeVar("O", bound=WorkflowOutputs)
+CLEANUP_TIME: Final = 30.0
+"""Seconds that cleaning up may take after an error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +58,20 @@ class Runner(Generic[O]):
         show = waiting.pop("progress", False)
         waiting = {"cancel_on_timeout": True, "cancel_on_interrupt": True, **waiting}
         interrupting = waiting["cancel_on_interrupt"]
-        job = await self.submit(params, client, submitting, only_one=only_one, cancel=interrupting)
+        began = asyncio.get_running_loop().time()
+        async with in_time(began, timeout, "the workflow was not put into the queue"):
+            job = await self.submit(params, client, submitting, only_one=only_one, cancel=interrupting)
         try:
             if show:
                 with Display(self.plan.info.name, len(job.item_ids)) as display:
-                    await job.wait(timeout, **display.wrapped(waiting))
+                    await wait_since(job, began, timeout, **display.wrapped(waiting))
             else:
-                await job.wait(timeout, **waiting)
-            outputs = await job.all_outputs()
+                await wait_since(job, began, timeout, **waiting)
+            late = f"queue item {job.item_ids[0]} has ended, but its outputs could not be read"
+            async with in_time(began, timeout, late, job.item_ids[0]):
+                outputs = await job.all_outputs()
         except BaseException as error:
-            for name, reason in (await job.clean_up(cleanup)).failed.items():
-                error.add_note(f"clean-up: {name} is still there: {reason}")
+            note_what_is_left(error, await job.clean_up(cleanup, timeout=CLEANUP_TIME))
             raise
         finally:
             await job.close()
@@ -82,17 +91,10 @@ class Runner(Generic[O]):
         cancel: bool = True,
     ) -> AsyncJob[O]:
         """Puts the workflow into the queue, with all that it needs there beforehand."""
-        unknown = sorted(set(options).difference(SubmitOptions.__annotations__))
-        if unknown:
-            raise TypeError(
-                f"unknown option {', '.join(map(repr, unknown))}; {', '.join(SubmitOptions.__annotations__)}"
-            )
+        check_options(options, SubmitOptions.__annotations__)
         if not isinstance(params, self.params_type):
             wanted = f"{self.params_type.__module__}.{self.params_type.__qualname__}"
             raise ParamsError([Problem("", f"this workflow takes {wanted}, not {shown(params)}")])
-        runs = options.get("runs", 1)
-        if runs < 1:
-            raise ParamsError([Problem("runs", f"runs is {runs}, but should be 1 or more")])
         plan = self.plan
         values, preparations = await resolve(
             plan,
@@ -104,58 +106,38 @@ class Runner(Generic[O]):
         try:
             request = await self._request(values, client, options, only_one=only_one)
             return await self._enqueue(request, client, preparations, cancel=cancel)
-        except BaseException:
-            with contextlib.suppress(ServerError):
-                await preparations.undo(client)
+        except BaseException as error:
+            await preparations.undo(client, error)
             raise
 
     async def _request(
         self,
-        values: Mapping[tuple[str, str], Any],
+        values: Mapping[Binding, JsonValue | Unset],
         client: AsyncInvokeAIClient,
         options: SubmitOptions,
         *,
         only_one: bool,
     ) -> dict[str, JsonValue]:
-        plan, runs = self.plan, options.get("runs", 1)
-        generated: dict[str, list[JsonValue]] = {}
-        for query in server_queries(plan, values):
-            answer = await client.ask(query.method, query.path, params=dict(query.params or {}), json=query.json)
-            generated[query.node_id] = query.items(answer)
-        items = batch_items(plan, values, generated)
-        check_items(plan, values, items)
-        size = queue_size(batch_data(plan, values, items), runs)
-        if only_one and size != 1:
-            raise SeveralItemsError(size)
-        return build_request(
-            plan,
+        request = build_request(
+            self.plan,
             values,
-            runs=runs,
+            runs=options.get("runs", 1),
             auto_board_id=await resolve_board(client, options.get("auto_board")),
-            items=items,
+            data=await own_batches(self.plan, values, client),
             batch_id=str(uuid.uuid4()),
             prepend=options.get("prepend", False),
         )
+        size = batch_size(request["batch"])
+        if only_one and size != 1:
+            raise SeveralItemsError(size)
+        return request
 
     async def _enqueue(
         self, request: dict[str, JsonValue], client: AsyncInvokeAIClient, preparations: Preparations, *, cancel: bool
     ) -> AsyncJob[O]:
         batch_id = request["batch"]["batch_id"]
         watch = await client.follow(batch_id, node_labels(self.plan))
-        try:
-            enqueued = await client.queue.enqueue(request)
-        except RejectedError as error:
-            await client.forget(watch)
-            raise in_labels(error, self.plan) from None
-        except asyncio.CancelledError:
-            await client.forget(watch)
-            if cancel:
-                with contextlib.suppress(ServerError, TimeoutError):
-                    await asyncio.wait_for(client.queue.cancel_batches([batch_id]), CANCEL_TIME)
-            raise
-        except BaseException:
-            await client.forget(watch)
-            raise
+        enqueued = await enqueue(self.plan, request, client, watch, cancel=cancel)
         await bridge(expect(watch, enqueued.item_ids))
         return AsyncJob(
             client,
@@ -166,3 +148,55 @@ class Runner(Generic[O]):
             outputs=self.outputs,
             preparations=preparations,
         )
+
+
+async def own_batches(
+    plan: WorkflowPlan, values: Mapping[Binding, JsonValue | Unset], client: AsyncInvokeAIClient
+) -> list[list[dict[str, JsonValue]]]:
+    """The batch data of the workflow's batch nodes, after asking the server for what only it can generate.
+
+    Raises `ParamsError` for lists that are empty, of unequal length, or hold what their fields cannot.
+    """
+    generated: dict[str, list[JsonValue]] = {}
+    for query in server_queries(plan, values):
+        answer = await client.ask(query.method, query.path, params=dict(query.params or {}), json=query.json)
+        generated[query.node_id] = query.items(answer)
+    items = batch_items(plan, values, generated)
+    check_items(plan, values, items)
+    return batch_data(plan, values, items)
+
+
+async def enqueue(
+    plan: WorkflowPlan,
+    request: Mapping[str, JsonValue],
+    client: AsyncInvokeAIClient,
+    watch: Watch,
+    *,
+    cancel: bool,
+    may_clip: bool = False,
+) -> Enqueued:
+    """Sends a request whose batch is followed already; stops following it where it does not come about.
+
+    `cancel` takes it out of the queue again when the caller is canceled meanwhile. Raises what `AsyncQueue.enqueue`
+    raises, a rejection told in labels.
+    """
+    try:
+        return await client.queue.enqueue(request, may_clip=may_clip)
+    except BaseException as error:
+        await client.forget(watch)
+        if isinstance(error, RejectedError):
+            raise in_labels(error, plan) from None
+        if cancel and isinstance(error, asyncio.CancelledError):
+            with contextlib.suppress(ServerError, TimeoutError):
+                await asyncio.wait_for(client.queue.cancel_batches([watch.batch_id]), CANCEL_TIME)
+        raise
+
+
+def check_options(given: Mapping[str, object], known: Iterable[str]) -> None:
+    """Raises `TypeError` for a keyword that is no option, and `ParamsError` for a number of runs below 1."""
+    unknown = sorted(set(given).difference(known))
+    if unknown:
+        raise TypeError(f"unknown option {', '.join(map(repr, unknown))}; there are {', '.join(known)}")
+    runs = given.get("runs", 1)
+    if not isinstance(runs, int) or runs < 1:
+        raise ParamsError([Problem("runs", f"runs is {shown(runs)}, but should be 1 or more")])

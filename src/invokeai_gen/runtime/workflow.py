@@ -5,6 +5,8 @@ Importing a generated module imports this one, so whatever only a run needs is l
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, Self, TypeVar, Unpack
 
@@ -17,9 +19,11 @@ from invokeai_gen.server.client import AsyncInvokeAIClient, InvokeAIClient, core
 if TYPE_CHECKING:
     from invokeai_gen.runtime.async_job import AsyncJob
     from invokeai_gen.runtime.job import Job
-    from invokeai_gen.runtime.options import RunOptions, SubmitOptions
+    from invokeai_gen.runtime.options import CollectOptions, RunOptions, SubmitOptions, SweepOptions
     from invokeai_gen.runtime.plan import WorkflowPlan
     from invokeai_gen.runtime.runs import Runner
+    from invokeai_gen.runtime.sweeps.async_sweep import AsyncSweep
+    from invokeai_gen.runtime.sweeps.sweep import Sweep
 
 P = TypeVar("P", bound=WorkflowParams)
 O = TypeVar("O", bound=WorkflowOutputs)
@@ -68,9 +72,9 @@ class Workflow(Generic[P, O]):
         """Submits the workflow, waits until it is done, and returns its outputs.
 
         `client` is by default one that is shared by all (`INVOKEAI_URL`, else http://localhost:9090); `timeout` is in
-        seconds, without it there is no limit. Raises `ValueResolutionError`, `EnqueueError`, `JobFailedError`,
-        `JobCanceledError`, `JobTimeoutError`, `ConnectionFailedError`, and `SeveralItemsError` for a batch, which is
-        not submitted then: use `run_all`.
+        seconds, for all of that together, without it there is no limit. Raises `ValueResolutionError`, `EnqueueError`,
+        `JobFailedError`, `JobCanceledError`, `JobTimeoutError`, `ConnectionFailedError`, and `SeveralItemsError` for a
+        batch, which is not submitted then: use `run_all`.
         """
         return background.run(self._run_one(params, core_of(client), timeout, options))
 
@@ -123,6 +127,104 @@ class Workflow(Generic[P, O]):
         """Like `submit`, to be awaited."""
         return await self._submit(params, core_of(client), options)
 
+    def sweep(
+        self,
+        base: P | None = None,
+        *,
+        product: Mapping[str, object] | None = None,
+        zip: Mapping[str, object] | None = None,
+        rows: Iterable[P] | None = None,
+        client: InvokeAIClient | None = None,
+        **options: Unpack[SweepOptions],
+    ) -> Sweep[P, O]:
+        """Submits many runs with as few requests as can be, and returns at once with a sweep to follow.
+
+        `product` has lists of values by input, every combination of which is run, the last input changing fastest;
+        the lists of `zip` advance together; `rows` are whole `Params`. They multiply with each other, with `runs`,
+        and with the batch nodes of the workflow. What is in none of them keeps its value in `base`, or its default.
+
+        All values are checked before anything is sent; files are uploaded and models and boards looked up once. What
+        the server cannot vary by itself (models, colours, boards, lists …) goes into enqueues of its own, and what the
+        queue has no room for is sent when it has. Raises `ParamsError` and what `submit` raises.
+        """
+        from invokeai_gen.runtime.sweeps.sweep import Sweep
+
+        return Sweep(background.run(self._sweep(base, product, zip, rows, core_of(client), options)))
+
+    async def asweep(
+        self,
+        base: P | None = None,
+        *,
+        product: Mapping[str, object] | None = None,
+        zip: Mapping[str, object] | None = None,
+        rows: Iterable[P] | None = None,
+        client: AsyncInvokeAIClient | InvokeAIClient | None = None,
+        **options: Unpack[SweepOptions],
+    ) -> AsyncSweep[P, O]:
+        """Like `sweep`, to be awaited."""
+        return await self._sweep(base, product, zip, rows, core_of(client), options)
+
+    def sweep_csv(
+        self,
+        path: str | os.PathLike[str],
+        base: P | None = None,
+        *,
+        product: Mapping[str, object] | None = None,
+        client: InvokeAIClient | None = None,
+        **options: Unpack[SweepOptions],
+    ) -> Sweep[P, O]:
+        """A sweep over the rows of a CSV file, whose columns are Python names or labels of inputs.
+
+        An empty cell, and an input that has no column, keeps its value in `base`. Images are named by paths from the
+        folder of the file. Raises `TableError` for all cells that do not fit, with row and column; else like `sweep`.
+        """
+        return self.sweep(rows=self.read_csv(path, base), product=product, client=client, **options)
+
+    def sweep_jsonl(
+        self,
+        path: str | os.PathLike[str],
+        base: P | None = None,
+        *,
+        product: Mapping[str, object] | None = None,
+        client: InvokeAIClient | None = None,
+        **options: Unpack[SweepOptions],
+    ) -> Sweep[P, O]:
+        """A sweep over the lines of a file, each a JSON object of values by Python name or label; else as `sweep_csv`."""
+        return self.sweep(rows=self.read_jsonl(path, base), product=product, client=client, **options)
+
+    def read_csv(self, path: str | os.PathLike[str], base: P | None = None) -> list[P]:
+        """The rows of a CSV file; see `sweep_csv`."""
+        from invokeai_gen.runtime.sweeps.tables import read_csv
+
+        return read_csv(Path(path), self.plan, self.params_type, base)
+
+    def read_jsonl(self, path: str | os.PathLike[str], base: P | None = None) -> list[P]:
+        """The lines of a file of JSON objects; see `sweep_jsonl`."""
+        from invokeai_gen.runtime.sweeps.tables import read_jsonl
+
+        return read_jsonl(Path(path), self.plan, self.params_type, base)
+
+    def resume_sweep(
+        self, file: str | os.PathLike[str], *, client: InvokeAIClient | None = None, **options: Unpack[CollectOptions]
+    ) -> Sweep[P, O]:
+        """Goes on with a sweep that was begun with `file=`, perhaps by a process that has died since.
+
+        What was sent is not sent again, what was not is sent now. Raises `SweepFileError`, and what `sweep` raises.
+        """
+        from invokeai_gen.runtime.sweeps.sweep import Sweep
+
+        return Sweep(background.run(self._resume_sweep(Path(file), core_of(client), options)))
+
+    async def aresume_sweep(
+        self,
+        file: str | os.PathLike[str],
+        *,
+        client: AsyncInvokeAIClient | InvokeAIClient | None = None,
+        **options: Unpack[CollectOptions],
+    ) -> AsyncSweep[P, O]:
+        """Like `resume_sweep`, to be awaited."""
+        return await self._resume_sweep(Path(file), core_of(client), options)
+
     def resume(self, item_id: int, *, client: InvokeAIClient | None = None) -> Job[O]:
         """The job of a queue item of this workflow that was submitted before, perhaps by another process."""
         from invokeai_gen.runtime.job import Job
@@ -145,6 +247,26 @@ class Workflow(Generic[P, O]):
 
     async def _submit(self, params: P, client: AsyncInvokeAIClient, options: SubmitOptions) -> AsyncJob[O]:
         return await self._runner().submit(params, client, options)
+
+    async def _sweep(
+        self,
+        base: P | None,
+        product: Mapping[str, object] | None,
+        zipped: Mapping[str, object] | None,
+        rows: Iterable[P] | None,
+        client: AsyncInvokeAIClient,
+        options: SweepOptions,
+    ) -> AsyncSweep[P, O]:
+        from invokeai_gen.runtime.sweeps.space import space_of
+        from invokeai_gen.runtime.sweeps.start import SweepStarter
+
+        space = space_of(self.params_type, base, product=product, zipped=zipped, rows=rows)
+        return await SweepStarter(self.plan, self.params_type, self.outputs_type).start(space, client, options)
+
+    async def _resume_sweep(self, file: Path, client: AsyncInvokeAIClient, options: CollectOptions) -> AsyncSweep[P, O]:
+        from invokeai_gen.runtime.sweeps.start import SweepStarter
+
+        return await SweepStarter(self.plan, self.params_type, self.outputs_type).resume(file, client, options)
 
     def _runner(self) -> Runner[O]:
         from invokeai_gen.runtime.runs import Runner

@@ -6,12 +6,14 @@ import atexit
 import os
 import threading
 import weakref
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Self
 
 from invokeai_gen.server import background
 from invokeai_gen.server.background import bridge, facade
+from invokeai_gen.server.credentials import Secret
 from invokeai_gen.server.http import DEFAULT_URL, READ_TIMEOUT, Backend, Transport, clean_url, public_url
 
 if TYPE_CHECKING:
@@ -40,13 +42,13 @@ class _Connections:
     def are_open(self) -> bool:
         return self._follower is not None or self.transport.is_open
 
-    async def follow(self, batch_id: str, labels: Mapping[str, str]) -> Watch:
+    async def follow(self, batch_id: str, labels: Mapping[str, str], *, statuses_only: bool) -> Watch:
         if self._follower is None:
             from invokeai_gen.server.follow import Follower
             from invokeai_gen.server.queue import AsyncQueue
 
             self._follower = Follower(self.transport, AsyncQueue(self.transport, self._queue_id))
-        return await self._follower.watch(batch_id, labels)
+        return await self._follower.watch(batch_id, labels, statuses_only=statuses_only)
 
     async def forget(self, watch: Watch) -> None:
         if self._follower is not None:
@@ -67,7 +69,24 @@ class _Connections:
             asyncio.run_coroutine_threadsafe(self.close(), background.loop())
 
 
-class AsyncInvokeAIClient:
+class _Portable(ABC):
+    """A client that another process gets, or a file, has the address and the settings, but no token and no password."""
+
+    @abstractmethod
+    def _settings(self) -> dict[str, Any]:
+        """What a client like this one is made with."""
+
+    def __reduce__(self) -> tuple[partial[Self], tuple[()]]:
+        return partial(type(self), **self._settings()), ()
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, _known: dict[int, Any]) -> Self:
+        return self
+
+
+class AsyncInvokeAIClient(_Portable):
     """One InvokeAI server. Its methods may be awaited on any event loop, also on several one after another.
 
     `url` defaults to the environment variable `INVOKEAI_URL`, else to `http://localhost:9090`; `token` to
@@ -162,6 +181,7 @@ class AsyncInvokeAIClient:
         `remember` asks for a token that lives longer. Raises `UnauthorizedError` for a wrong password and
         `ForbiddenError` on a server without accounts.
         """
+        password = Secret(password)
         body = {"email": email, "password": password, "remember_me": remember}
         self._transport.token = (await self._transport.send("POST", "/api/v1/auth/login", json=body))["token"]
 
@@ -170,6 +190,10 @@ class AsyncInvokeAIClient:
         if method == "GET":
             return await self._transport.get(path, params)
         return await self._transport.send(method, path, params=params, json=json)
+
+    def _settings(self) -> dict[str, Any]:
+        given = self._transport
+        return {"url": given.url, "timeout": given.timeout, "queue_id": self._queue_id, "http_backend": given.backend}
 
     async def close(self) -> None:
         """Closes all connections. Jobs that are being followed end with an error; the server goes on with them."""
@@ -181,16 +205,16 @@ class AsyncInvokeAIClient:
     async def __aexit__(self, *exc_info: object) -> None:
         await self.close()
 
-    async def follow(self, batch_id: str, labels: Mapping[str, str]) -> Watch:
+    async def follow(self, batch_id: str, labels: Mapping[str, str], *, statuses_only: bool = False) -> Watch:
         """Begins to follow a batch that is about to be enqueued. `labels`: what to call which node."""
-        return await bridge(self._connections.follow(batch_id, labels))
+        return await bridge(self._connections.follow(batch_id, labels, statuses_only=statuses_only))
 
     async def forget(self, watch: Watch) -> None:
         """Stops following a batch."""
         await bridge(self._connections.forget(watch))
 
 
-class InvokeAIClient:
+class InvokeAIClient(_Portable):
     """One InvokeAI server. May be used from several threads at once.
 
     `url` defaults to the environment variable `INVOKEAI_URL`, else to `http://localhost:9090`; `token` to
@@ -261,15 +285,26 @@ class InvokeAIClient:
 
         return Workflows(self._core.workflows)
 
+    def _settings(self) -> dict[str, Any]:
+        return self._core._settings()
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
+    def login(self, email: str, password: str, *, remember: bool = False) -> None:
+        """Logs in to a server that has accounts; later requests carry the token it gives.
+
+        `remember` asks for a token that lives longer. Raises `UnauthorizedError` for a wrong password and
+        `ForbiddenError` on a server without accounts.
+        """
+        password = Secret(password)
+        background.run(self._core.login(email, password, remember=remember))
+
     version = facade(AsyncInvokeAIClient.version)
     openapi = facade(AsyncInvokeAIClient.openapi)
-    login = facade(AsyncInvokeAIClient.login)
     ask = facade(AsyncInvokeAIClient.ask)
     close = facade(AsyncInvokeAIClient.close)
 

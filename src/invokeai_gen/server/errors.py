@@ -20,6 +20,10 @@ class ConnectionFailedError(ServerError):
     """The server cannot be reached, or the connection broke before it answered."""
 
 
+class UnreachableError(ConnectionFailedError):
+    """Nothing answers at this address; the request was not sent."""
+
+
 class RequestTimeoutError(ConnectionFailedError):
     """The server was reached but did not answer in time."""
 
@@ -37,6 +41,8 @@ class StatusError(ServerError):
         self.status = status
         self.detail = detail
         """The server's explanation: a text, or for 422 a list of `{type, loc, msg, input}`."""
+        self.retry_after: float | None = None
+        """Seconds after which the server wants to be asked again, where it says so."""
         text = f"{method} {path} was answered with status {status}"
         if isinstance(detail, str) and detail:
             text += f": {detail}"
@@ -73,6 +79,10 @@ class RejectedError(StatusError):
         super().__init__(method, path, status, detail, hint or "\n".join(f"- {line}" for line in self.problems))
 
 
+class TooManyRequestsError(StatusError):
+    """429: the server, or a proxy before it, does not take more requests for a while."""
+
+
 class ServerFaultError(StatusError):
     """5xx: the server failed while it worked on the request."""
 
@@ -84,7 +94,13 @@ def status_error(method: str, path: str, status: int, detail: Any) -> StatusErro
         return UnauthorizedError(method, path, status, detail, hint)
     if status >= 500:
         return ServerFaultError(method, path, status, detail, "The server's own log has the reason.")
-    kind = {400: BadRequestError, 403: ForbiddenError, 404: NotFoundError, 415: UnsupportedMediaError}.get(status)
+    kind = {
+        400: BadRequestError,
+        403: ForbiddenError,
+        404: NotFoundError,
+        415: UnsupportedMediaError,
+        429: TooManyRequestsError,
+    }.get(status)
     if kind is not None:
         return kind(method, path, status, detail)
     return RejectedError(method, path, status, detail) if status == 422 else StatusError(method, path, status, detail)
@@ -118,7 +134,7 @@ class EnqueueClippedError(EnqueueError):
         )
 
 
-class EnqueueUncertainError(EnqueueError):
+class EnqueueUncertainError(EnqueueError, ConnectionFailedError):
     """The answer to an enqueue was lost and the server does not know the batch: it may or may not still arrive."""
 
     def __init__(self, batch_id: str, reason: Exception) -> None:
@@ -126,6 +142,16 @@ class EnqueueUncertainError(EnqueueError):
         super().__init__(
             f"the server did not confirm the batch {batch_id} ({reason}) and does not list it. "
             "Look into the queue before you send it again."
+        )
+
+
+class UploadUncertainError(ConnectionFailedError):
+    """The answer to an upload was lost and the server does not list the file: it may or may not still arrive."""
+
+    def __init__(self, name: str, reason: Exception) -> None:
+        super().__init__(
+            f"the server did not confirm the upload of {name!r} ({reason}) and does not list it. "
+            "Should it have arrived all the same, it is among the newest assets."
         )
 
 

@@ -17,7 +17,6 @@ from invokeai_gen.server.errors import (
     ForbiddenError,
     JobDeletedError,
     NotFoundError,
-    ServerError,
     ServerFaultError,
     UnauthorizedError,
 )
@@ -34,7 +33,8 @@ from invokeai_gen.server.events import (
     status_of,
 )
 from invokeai_gen.server.http import Transport
-from invokeai_gen.server.queue import AsyncQueue
+from invokeai_gen.server.logs import SILENT
+from invokeai_gen.server.queue import PAGE, AsyncQueue
 
 log = logging.getLogger("invokeai_gen")
 
@@ -49,7 +49,7 @@ EVENT_GRACE: Final = 0.25
 UNREACHABLE_AFTER: Final = 60.0
 """Seconds without any answer after which a server counts as gone."""
 SOCKET_TIMEOUT: Final = 5
-"""Seconds until an event connection must stand, and until the server must have confirmed the subscription."""
+"""Seconds until an event connection must stand and the server must have confirmed the subscription."""
 RECONNECT_FIRST: Final = 0.5
 RECONNECT_SLOWEST: Final = 15.0
 
@@ -57,8 +57,10 @@ RECONNECT_SLOWEST: Final = 15.0
 class Watch:
     """One batch that is being followed."""
 
-    def __init__(self, batch_id: str, labels: Mapping[str, str]) -> None:
+    def __init__(self, batch_id: str, labels: Mapping[str, str], *, statuses_only: bool = False) -> None:
         self.batch_id = batch_id
+        self.statuses_only = statuses_only
+        """Events of nodes are left out; for batches whose items are too many to keep everything they tell."""
         self.item_ids: tuple[int, ...] | None = None
         """Known once the enqueue is answered; events may come before."""
         self.statuses: dict[int, str] = {}
@@ -67,6 +69,8 @@ class Watch:
         self._labels = labels
         self._history: list[JobEvent] = []
         self._queues: set[asyncio.Queue[JobEvent | None]] = set()
+        self._left: dict[int, None] = {}
+        """The items that have not ended, in order."""
         self._is_closed = False
 
     def subscribe(self) -> asyncio.Queue[JobEvent | None]:
@@ -86,10 +90,13 @@ class Watch:
     def expect(self, item_ids: tuple[int, ...]) -> None:
         """Says which items the batch has."""
         self.item_ids = item_ids
+        self._left = {item_id: None for item_id in item_ids if not self._has_ended(item_id)}
         self._settle()
 
     def handle(self, name: str, data: Mapping[str, Any]) -> None:
         """Takes an event from the server."""
+        if self.statuses_only and name != STATUS_EVENT:
+            return
         event = parse_event(name, data, self._labels)
         if event is not None:
             self.add(event)
@@ -102,6 +109,8 @@ class Watch:
             if self._has_ended(event.item_id) or self.statuses.get(event.item_id) == event.status:
                 return
             self.statuses[event.item_id] = event.status
+            if event.is_final:
+                self._left.pop(event.item_id, None)
         if isinstance(event, InvocationProgress):
             self._history = [
                 old for old in self._history
@@ -115,7 +124,7 @@ class Watch:
         elif isinstance(event, InvocationError) and self.done.done():
             self.close()
 
-    def fail(self, error: ServerError) -> None:
+    def fail(self, error: Exception) -> None:
         """Gives up: whoever waits gets this error."""
         if not self.done.done():
             self.done.set_exception(error)
@@ -131,13 +140,13 @@ class Watch:
 
     def unfinished(self) -> list[int]:
         """The items that have not ended, as far as is known."""
-        return [item_id for item_id in self.item_ids or () if not self._has_ended(item_id)]
+        return [*self._left]
 
     def _has_ended(self, item_id: int) -> bool:
         return is_final(self.statuses.get(item_id, "pending"))
 
     def _settle(self) -> None:
-        if self.done.done() or self.item_ids is None or self.unfinished():
+        if self.done.done() or self.item_ids is None or self._left:
             return
         self.done.set_result(None)
         if "failed" in self.statuses.values():
@@ -168,11 +177,11 @@ class Follower:
         """Whether events arrive."""
         return self._connected
 
-    async def watch(self, batch_id: str, labels: Mapping[str, str]) -> Watch:
+    async def watch(self, batch_id: str, labels: Mapping[str, str], *, statuses_only: bool = False) -> Watch:
         """Begins to follow a batch; to miss no event, before it is enqueued."""
         if not self._tasks:
             self._tasks = [asyncio.create_task(self._stay_connected()), asyncio.create_task(self._keep_asking())]
-        watch = Watch(batch_id, labels)
+        watch = Watch(batch_id, labels, statuses_only=statuses_only)
         self._watches.setdefault(batch_id, set()).add(watch)
         await self._tried.wait()
         self._wake.set()
@@ -229,23 +238,26 @@ class Follower:
 
         parts = urlsplit(self._transport.url)
         token = self._transport.token
-        async with aiohttp.ClientSession(trust_env=True) as session:
+        watched = aiohttp.TraceConfig()
+        watched.on_request_redirect.append(_stay_here)
+        async with aiohttp.ClientSession(trust_env=True, trace_configs=[watched]) as session:
             client = socketio.AsyncClient(
-                reconnection=False, logger=False, engineio_logger=False, handle_sigint=False, http_session=session
+                reconnection=False, logger=SILENT, engineio_logger=SILENT, handle_sigint=False, http_session=session
             )
             client.on("*", self._receive)
             client.on("disconnect", leave)
             try:
-                await client.connect(
-                    f"{parts.scheme}://{parts.netloc}",
-                    headers={"Authorization": f"Bearer {token}"} if token else {},
-                    auth={"token": token} if token else None,
-                    transports=["websocket"],
-                    socketio_path=f"{parts.path}/ws/socket.io",
-                    wait_timeout=SOCKET_TIMEOUT,
-                )
-                # `call` waits until the server has worked on it, so that no event of what is enqueued next is lost.
-                await client.call("subscribe_queue", {"queue_id": self._queue.queue_id}, timeout=SOCKET_TIMEOUT)
+                async with asyncio.timeout(SOCKET_TIMEOUT):
+                    await client.connect(
+                        f"{parts.scheme}://{parts.netloc}",
+                        headers=self._transport.headers,
+                        auth={"token": token} if token else None,
+                        transports=["websocket"],
+                        socketio_path=f"{parts.path}/ws/socket.io",
+                        wait_timeout=SOCKET_TIMEOUT,
+                    )
+                    # Waits until the server has worked on it, so that no event of what is enqueued next is lost.
+                    await client.call("subscribe_queue", {"queue_id": self._queue.queue_id}, timeout=SOCKET_TIMEOUT)
                 self._connected = True
                 self._tried.set()
                 self._ask_soon()
@@ -254,6 +266,13 @@ class Follower:
                 await client.shutdown()
 
     async def _receive(self, name: str, data: Any = None) -> None:
+        try:
+            self._take(name, data)
+        except (AttributeError, KeyError, TypeError) as error:
+            log.debug("%s event of an unknown shape: %s", name, type(error).__name__)
+            self._ask_soon()
+
+    def _take(self, name: str, data: Any) -> None:
         if name in QUEUE_EVENTS:
             self._ask_soon()
         elif name == STATUS_EVENT or name in NODE_EVENTS:
@@ -293,12 +312,14 @@ class Follower:
             asked_at = clock()
 
     async def _ask(self, watch: Watch) -> None:
+        clock = asyncio.get_running_loop().time
+        asked_at = clock()
         try:
             counts = await self._queue.batch_counts(watch.batch_id)
-            if counts.pending + counts.in_progress + counts.waiting < len(watch.unfinished()):
+            unfinished = counts.pending + counts.in_progress + counts.waiting
+            if unfinished < len(watch.unfinished()):
                 await asyncio.sleep(EVENT_GRACE if self._connected else 0)
-                for item_id in watch.unfinished():
-                    watch.add(status_of((await self._queue.get(item_id)).raw))
+                await self._find_ended(watch, unfinished)
             self._silent_since = None
         except NotFoundError:
             watch.fail(
@@ -310,9 +331,32 @@ class Follower:
         except (UnauthorizedError, ForbiddenError) as error:
             watch.fail(error)
         except (ConnectionFailedError, ServerFaultError) as error:
-            now = asyncio.get_running_loop().time()
-            self._silent_since = self._silent_since or now
-            if now - self._silent_since > UNREACHABLE_AFTER:
+            self._silent_since = self._silent_since or asked_at
+            if clock() - self._silent_since > UNREACHABLE_AFTER:
                 watch.fail(error)
-        except ServerError as error:
+        except Exception as error:  # noqa: BLE001 - whoever waits shall hear of it, and the others go on
             watch.fail(error)
+
+    async def _find_ended(self, watch: Watch, unfinished: int) -> None:
+        """Asks for items in the order in which they run, until no more than `unfinished` have not ended.
+
+        Raises `NotFoundError` where one is no longer in the queue.
+        """
+        left = watch.unfinished()
+        if len(left) == 1:
+            watch.add(status_of((await self._queue.get(left[0])).raw))
+            return
+        for start in range(0, len(left), PAGE):
+            if len(watch.unfinished()) <= unfinished:
+                return
+            asked = left[start : start + PAGE]
+            found = await self._queue.items(asked, with_sessions=False)
+            for item in found:
+                watch.add(status_of(item.raw))
+            if gone := set(asked).difference(item.item_id for item in found):
+                raise NotFoundError("POST", "items_by_ids", 404, f"no queue item {min(gone)}")
+
+
+async def _stay_here(*_about: object) -> None:
+    """Another host would be told the token as soon as its event connection stands."""
+    raise ConnectionFailedError("event connections do not follow redirects")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator, Sequence
+import uuid
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
 from invokeai_gen.server.background import facade, iterate
-from invokeai_gen.server.errors import StatusError
+from invokeai_gen.server.doubt import once
+from invokeai_gen.server.errors import StatusError, UploadUncertainError
 from invokeai_gen.server.http import Transport, segment
 from invokeai_gen.server.records import Image, Removal, Video
 
@@ -65,10 +68,11 @@ class AsyncImages:
     ) -> Image:
         """Uploads the bytes of an image file; the server keeps it as PNG under a name of its own.
 
-        Raises `UnsupportedMediaError` for what is not an image, `NotFoundError` for an unknown board.
+        When the answer is lost, the image is looked for among the newest ones. Raises `UnsupportedMediaError` for what
+        is not an image, `NotFoundError` for an unknown board, and `UploadUncertainError`.
         """
         params = {"image_category": category, "is_intermediate": is_intermediate, "board_id": board_id}
-        return Image.of(await self._transport.upload("/api/v1/images/upload", name, data, "image/png", params))
+        return Image.of(await _upload(self._transport, "/api/v1/images/", (name, data, "image/png"), params))
 
     async def read(self, name: str) -> bytes:
         """The image file. Raises `NotFoundError`."""
@@ -104,7 +108,8 @@ class AsyncImages:
         if not names:
             return Removal()
         try:
-            answer = await self._transport.send("POST", "/api/v1/images/delete", json={"image_names": [*names]})
+            body = {"image_names": [*names]}
+            answer = await self._transport.send("POST", "/api/v1/images/delete", json=body, repeatable=True)
         except StatusError as error:
             return Removal(failed=dict.fromkeys(names, str(error)))
         return _removal(names, answer["deleted_images"])
@@ -150,9 +155,13 @@ class AsyncVideos:
         return Video.of(await self._transport.get(_video_path(name)))
 
     async def upload(self, data: bytes, name: str, *, board_id: str | None = None) -> Video:
-        """Uploads the bytes of a video file. Raises `UnsupportedMediaError` for what is not a video."""
+        """Uploads the bytes of a video file.
+
+        When the answer is lost, the video is looked for among the newest ones. Raises `UnsupportedMediaError` for what
+        is not a video, and `UploadUncertainError`.
+        """
         params = {"video_category": "user", "is_intermediate": False, "board_id": board_id}
-        return Video.of(await self._transport.upload("/api/v1/videos/upload", name, data, "video/mp4", params))
+        return Video.of(await _upload(self._transport, "/api/v1/videos/", (name, data, "video/mp4"), params))
 
     async def read(self, name: str) -> bytes:
         """The video file. Raises `NotFoundError`."""
@@ -171,7 +180,8 @@ class AsyncVideos:
         if not names:
             return Removal()
         try:
-            answer = await self._transport.send("POST", "/api/v1/videos/delete", json={"video_names": [*names]})
+            body = {"video_names": [*names]}
+            answer = await self._transport.send("POST", "/api/v1/videos/delete", json=body, repeatable=True)
         except StatusError as error:
             return Removal(failed=dict.fromkeys(names, str(error)))
         return _removal(names, answer["deleted_videos"])
@@ -189,6 +199,28 @@ class Videos:
     download = facade(AsyncVideos.download)
     metadata = facade(AsyncVideos.metadata)
     delete = facade(AsyncVideos.delete)
+
+
+async def _upload(
+    transport: Transport, root: str, file: tuple[str, bytes, str], params: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """What the server says of an uploaded file, which it keeps once even if its first answer is lost.
+
+    It has no other way to name an upload than the id of a session. With a new one for each upload, the file is known
+    again in a list; no queue item ever has that session.
+    """
+    marker = str(uuid.uuid4())
+
+    async def find() -> Mapping[str, Any] | None:
+        newest = {"is_intermediate": params["is_intermediate"], "starred_first": False, "limit": PAGE}
+        found = (await transport.get(root, newest))["items"]
+        return next((item for item in found if item["session_id"] == marker), None)
+
+    async def send() -> Mapping[str, Any]:
+        answer: Mapping[str, Any] = await transport.upload(f"{root}upload", *file, {**params, "session_id": marker})
+        return answer
+
+    return await once(send, find, partial(UploadUncertainError, file[0]))
 
 
 def _path(name: str) -> str:

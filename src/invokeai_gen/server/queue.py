@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import math
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, Final
 
 from invokeai_gen.server.background import facade
+from invokeai_gen.server.doubt import DOUBT_WAITS, once
 from invokeai_gen.server.errors import (
-    ConnectionFailedError,
     EnqueueClippedError,
     EnqueueUncertainError,
+    ForbiddenError,
     NotFoundError,
-    RequestTimeoutError,
-    ServerFaultError,
     StatusError,
+    UnauthorizedError,
 )
 from invokeai_gen.server.events import is_final
 from invokeai_gen.server.http import Transport, segment
@@ -23,9 +25,9 @@ from invokeai_gen.server.records import Enqueued, QueueCounts, QueueItem, Remova
 
 ENQUEUE_TIMEOUT: Final = 300.0
 """Seconds: a batch of thousands of items with a large graph takes the server a while."""
-DOUBT_WAITS: Final = (0.2, 0.5, 1.0, 2.0)
-"""Pauses, in seconds, before each question whether a batch arrived whose answer was lost."""
 PAGE: Final = 100
+"""Items that are asked for with one request."""
+DEFAULT_CAPACITY: Final = 10_000
 
 
 class AsyncQueue:
@@ -35,25 +37,24 @@ class AsyncQueue:
         self._transport = transport
         self.queue_id = queue_id
         self._root = f"/api/v1/queue/{segment(queue_id)}"
+        self._has_summaries = True
 
-    async def enqueue(self, request: Mapping[str, Any]) -> Enqueued:
+    async def enqueue(self, request: Mapping[str, Any], *, may_clip: bool = False) -> Enqueued:
         """Puts a batch into the queue: the body of `enqueue_batch`, with a `batch_id` chosen by the caller.
 
         The request is never sent twice on a guess: when the answer is lost, the server is asked for that batch first.
         Raises `RejectedError` (422), `EnqueueClippedError` where the queue is full, and `EnqueueUncertainError` where
-        the server was too slow to tell.
+        nobody can tell. With `may_clip` a queue that fills up takes the first items, and the answer
+        has fewer than were sent.
         """
         batch_id: str = request["batch"]["batch_id"]
-        try:
-            answer = await self._send(request)
-        except ConnectionFailedError as error:
-            answer = await self._doubtful(batch_id, error) or await self._send(request)
-        except ServerFaultError as error:
-            lost = await self._doubtful(batch_id, error) if error.status in (502, 503, 504) else None
-            if lost is None:
-                raise
-            answer = lost
-        if answer["enqueued"] < answer["requested"]:
+        requested = batch_size(request["batch"])
+        answer = await once(
+            lambda: self._send(request),
+            lambda: self._arrived(batch_id, requested),
+            partial(EnqueueUncertainError, batch_id),
+        )
+        if answer["enqueued"] < answer["requested"] and not may_clip:
             if answer["enqueued"]:
                 await self.cancel_batches([batch_id])
             raise EnqueueClippedError(answer["enqueued"], answer["requested"], batch_id)
@@ -65,39 +66,73 @@ class AsyncQueue:
         )
         return answer
 
-    async def _doubtful(self, batch_id: str, reason: Exception) -> Mapping[str, Any] | None:
-        """What the enqueue would have answered, or `None` if it certainly did not arrive."""
-        for pause in DOUBT_WAITS:
+    async def _arrived(self, batch_id: str, requested: int) -> Mapping[str, Any] | None:
+        """What an enqueue would have answered, or `None` if the server does not know its batch."""
+        ids = await self.item_ids_of(batch_id)
+        return {"enqueued": len(ids), "requested": requested, "item_ids": ids} if ids else None
+
+    async def find_batch(self, batch_id: str, *, patience: float = 0.0) -> builtins.list[int]:
+        """Ids of the items of a batch that may have been sent a moment ago, ascending; none if it did not arrive.
+
+        The server is asked a few times, because it may still be working on the request: the last time after another
+        `patience` seconds.
+        """
+        for pause in (*DOUBT_WAITS, *([patience] if patience else [])):
             await asyncio.sleep(pause)
-            if (await self.batch_counts(batch_id)).total:
-                ids = await self.item_ids_of(batch_id)
-                return {"enqueued": len(ids), "requested": len(ids), "item_ids": ids}
-        if isinstance(reason, RequestTimeoutError):
-            raise EnqueueUncertainError(batch_id, reason) from reason
-        return None
+            if ids := await self.item_ids_of(batch_id):
+                return ids
+        return []
 
     async def item_ids_of(self, batch_id: str) -> builtins.list[int]:
         """Ids of the items of a batch, ascending. Looks through the newest items first and stops when it has all."""
         total = (await self.batch_counts(batch_id)).total
+        if not total:
+            return []
         return sorted([item.item_id for item in await self._newest(lambda item: item.batch_id == batch_id, total)])
 
     async def _newest(self, is_wanted: Callable[[QueueItem], bool], count: int) -> builtins.list[QueueItem]:
         """The newest items of a kind of which there are `count`, without their sessions where the server can do that."""
         found: builtins.list[QueueItem] = []
         ids = (await self.item_ids())[::-1]
-        verb = "item_summaries_by_ids"
         while ids and len(found) < count:
-            body = {"item_ids": ids[:PAGE]}
-            try:
-                answer = await self._transport.send("POST", f"{self._root}/{verb}", json=body)
-            except StatusError as error:
-                if verb == "items_by_ids" or error.status not in (404, 405):
-                    raise
-                verb = "items_by_ids"  # InvokeAI before 6.14
-                continue
-            found += filter(is_wanted, map(_brief, answer))
+            found += filter(is_wanted, await self._page(ids[:PAGE], with_sessions=False))
             ids = ids[PAGE:]
         return found
+
+    async def items(self, item_ids: Iterable[int], *, with_sessions: bool = True) -> builtins.list[QueueItem]:
+        """The items of these ids, `PAGE` with each request, in no particular order; ids that are not there are left out.
+
+        `with_sessions=False` leaves out the sessions, which are most of an item's size.
+        """
+        ids, found = list(item_ids), []
+        for start in range(0, len(ids), PAGE):
+            found += await self._page(ids[start : start + PAGE], with_sessions=with_sessions)
+        return found
+
+    async def _page(self, item_ids: builtins.list[int], *, with_sessions: bool) -> builtins.list[QueueItem]:
+        """Up to `PAGE` items with one request."""
+        body = {"item_ids": item_ids}
+        if not with_sessions and self._has_summaries:
+            try:
+                answer = await self._transport.send(
+                    "POST", f"{self._root}/item_summaries_by_ids", json=body, repeatable=True
+                )
+            except StatusError as error:
+                if error.status not in (404, 405):
+                    raise
+                self._has_summaries = False  # InvokeAI before 6.14
+            else:
+                return [_brief(data) for data in answer]
+        answer = await self._transport.send("POST", f"{self._root}/items_by_ids", json=body, repeatable=True)
+        return [QueueItem.of(data) if with_sessions else _brief(data) for data in answer]
+
+    async def capacity(self) -> int:
+        """How many items may wait in the queue; InvokeAI's own limit where the server does not tell this account."""
+        try:
+            answer = await self._transport.get("/api/v1/app/runtime_config")
+            return int(answer["config"]["max_queue_size"])
+        except (UnauthorizedError, ForbiddenError, NotFoundError, KeyError):
+            return DEFAULT_CAPACITY
 
     async def item_ids(self) -> builtins.list[int]:
         """Ids of all items, finished ones included, ascending."""
@@ -168,6 +203,11 @@ class AsyncQueue:
         return f"{self._root}/i/{item_id}"
 
 
+def batch_size(batch: Mapping[str, Any]) -> int:
+    """How many queue items a batch makes: its lists multiply, those that stand together count once."""
+    return int(batch.get("runs", 1)) * math.prod(len(lists[0]["items"]) for lists in batch.get("data") or ())
+
+
 def _brief(data: Mapping[str, Any]) -> QueueItem:
     """An item or a summary of one, without its session."""
     return QueueItem.of({key: value for key, value in data.items() if key != "session"})
@@ -194,8 +234,11 @@ class Queue:
         self._core = core
 
     enqueue = facade(AsyncQueue.enqueue)
+    find_batch = facade(AsyncQueue.find_batch)
     item_ids_of = facade(AsyncQueue.item_ids_of)
     item_ids = facade(AsyncQueue.item_ids)
+    items = facade(AsyncQueue.items)
+    capacity = facade(AsyncQueue.capacity)
     get = facade(AsyncQueue.get)
     list = facade(AsyncQueue.list)
     current = facade(AsyncQueue.current)

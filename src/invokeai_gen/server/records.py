@@ -50,7 +50,7 @@ class Image(Record):
     starred: bool = False
     has_workflow: bool = False
     session_id: str | None = None
-    """The session that made it; `None` for an upload."""
+    """The session that made it. An upload has `None`, or an id that no session has."""
     node_id: str | None = None
     board_id: str | None = None
     created_at: str = ""

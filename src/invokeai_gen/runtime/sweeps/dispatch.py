@@ -1,0 +1,411 @@
+"""Sending the items of a sweep and knowing what becomes of them: `Dispatcher`, which lives on the background loop.
+
+An item is sent once. Each enqueue has an id that is noted before it is sent, and where the answer is lost, or the process
+died before it came, the server is asked for that id first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from invokeai_gen.json_js import Unset
+from invokeai_gen.runtime.async_job import CANCEL_TIME, expect
+from invokeai_gen.runtime.batch import Binding
+from invokeai_gen.runtime.plan import JsonValue, WorkflowPlan
+from invokeai_gen.runtime.request import build_request
+from invokeai_gen.runtime.runs import enqueue
+from invokeai_gen.runtime.sweeps.journal import Journal
+from invokeai_gen.runtime.sweeps.layout import Block, Cell, Columns, Group, Numbering, batch_of, graph_values
+from invokeai_gen.runtime.sweeps.results import Tally
+from invokeai_gen.runtime.sweeps.space import Space
+from invokeai_gen.server.client import AsyncInvokeAIClient
+from invokeai_gen.server.errors import JobDeletedError, RejectedError, ServerError
+from invokeai_gen.server.events import StatusChanged, status_of
+from invokeai_gen.server.records import QueueItem
+
+if TYPE_CHECKING:
+    from invokeai_gen.server.follow import Watch
+
+ROOM_POLL: Final = 2.0
+"""Seconds between questions whether a full queue has room again."""
+ENQUEUE_TIME: Final = 0.002
+"""Seconds that a server may take to put one item into its queue."""
+DELETED: Final = "deleted"
+"""Status of an item that is no longer in the queue."""
+
+
+@dataclass(frozen=True, slots=True)
+class Supplies:
+    """What goes into the requests of a sweep, as the server takes it."""
+
+    base: Mapping[Binding, JsonValue | Unset]
+    columns: Columns
+    auto_board_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a sweep is laid out: the same in every process that works on it."""
+
+    groups: Sequence[Group]
+    batchable: frozenset[str]
+    """The inputs whose values the server puts into the graph itself."""
+    runs: int
+    prepend: bool
+
+
+def request_of(
+    plan: WorkflowPlan, space: Space[Any], layout: Layout, supplies: Supplies, block: Block
+) -> dict[str, JsonValue]:
+    """The request that puts the items of a block into the queue."""
+    group = layout.groups[block.group]
+    data, runs = batch_of(plan, space, group, block, supplies.columns, layout.batchable)
+    return build_request(
+        plan,
+        graph_values(plan, space, group, supplies.base, supplies.columns),
+        runs=runs,
+        auto_board_id=supplies.auto_board_id,
+        data=data,
+        batch_id=block.batch_id,
+        prepend=layout.prepend,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What a journal tells of a sweep."""
+
+    blocks: Sequence[Block]
+    sent: Mapping[str, Sequence[int]]
+    """The queue items of each batch that is known to have been sent."""
+    sending: frozenset[str]
+    """Batches that may have been sent."""
+    withdrawn: frozenset[str]
+    """Batches that were canceled before they were sent."""
+
+
+class SweepState:
+    """What is known of the items of a sweep, on the background loop."""
+
+    asks_for_items = True
+    """Whether `items` takes requests, so that it is better to ask for many at once."""
+
+    def __init__(self, space: Space[Any], groups: Sequence[Group], runs: int) -> None:
+        self.numbering = Numbering(space, groups, runs)
+        self.tally = Tally(len(self.numbering.cells))
+        self.failure: Exception | None = None
+        """Why sending or following has stopped before its end."""
+        self._news = asyncio.Event()
+
+    async def news(self, timeout: float | None = None) -> None:
+        """Waits until something has changed, or for `timeout` seconds."""
+        self._news.clear()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._news.wait(), timeout)
+
+    def cell(self, index: int) -> Cell:
+        """Run, point and combination of the item with that number."""
+        return self.numbering.cells[index]
+
+    def client_of(self, index: int) -> AsyncInvokeAIClient:
+        """The client of the server that has the item."""
+        raise NotImplementedError
+
+    async def items(self, indexes: Iterable[int]) -> dict[int, QueueItem]:
+        """The queue items, with their sessions, of these items of the sweep, as far as they are still there."""
+        raise NotImplementedError
+
+    async def again(self, indexes: Iterable[int]) -> int:
+        """Sends these items once more, and what could not be sent or followed before; returns how many are sent."""
+        raise NotImplementedError
+
+    async def cancel(self) -> None:
+        """Sends nothing more, and cancels what is in the queue and has not ended."""
+        raise NotImplementedError
+
+    async def cancel_quietly(self) -> None:
+        """Cancels, for as long as an interrupt waits for it."""
+        with contextlib.suppress(ServerError, TimeoutError):
+            await asyncio.wait_for(self.cancel(), CANCEL_TIME)
+
+    async def close(self) -> None:
+        """Sends nothing more and stops following; the server goes on with what it has."""
+        raise NotImplementedError
+
+
+class Dispatcher(SweepState):
+    """Sends blocks one after another, as the queue has room for them, and follows what was sent."""
+
+    def __init__(
+        self,
+        plan: WorkflowPlan,
+        client: AsyncInvokeAIClient,
+        space: Space[Any],
+        layout: Layout,
+        supply: Callable[[], Awaitable[Supplies]],
+        journal: Journal | None,
+    ) -> None:
+        super().__init__(space, layout.groups, layout.runs)
+        self._plan = plan
+        self._client = client
+        self._space = space
+        self._layout = layout
+        self._supply = supply
+        self._supplies: Supplies | None = None
+        self._journal = journal
+        self._waiting: deque[Block] = deque()
+        self._doubtful: set[str] = set()
+        """Batches that may have been sent."""
+        self._index_of: dict[int, int] = {}
+        self._followed: dict[str, tuple[Watch, asyncio.Task[None]]] = {}
+        self._unfollowed: dict[str, tuple[int, ...]] = {}
+        """Items of batches that could not be followed to their end."""
+        self._feeder: asyncio.Task[None] | None = None
+        self._room: int | None = None
+        """How many items the queue takes, as far as is known; `None` for enough."""
+
+    def client_of(self, index: int) -> AsyncInvokeAIClient:
+        return self._client
+
+    async def items(self, indexes: Iterable[int]) -> dict[int, QueueItem]:
+        wanted = {item_id: index for index in indexes if (item_id := self.tally.item_ids[index]) is not None}
+        return {wanted[item.item_id]: item for item in await self._client.queue.items(wanted)}
+
+    @property
+    def is_sending(self) -> bool:
+        """Whether there is something left to send, and someone who does it."""
+        return self._feeder is not None and not self._feeder.done()
+
+    @property
+    def may_have_sent(self) -> bool:
+        """Whether anything is in the queue, or may be."""
+        return bool(self._index_of or self._doubtful)
+
+    # -- sending ---------------------------------------------------------------------------------------------------
+
+    async def send(self, blocks: Iterable[Block]) -> None:
+        """Sends blocks, and returns as soon as the first is in the queue or waits for room there; the others follow.
+
+        Raises what an enqueue raises, for the first.
+        """
+        self.failure = None
+        self._waiting.extend(blocks)
+        if not self.is_sending:
+            self._feeder = asyncio.create_task(self._feed())
+        left = len(self._waiting)
+        while self.is_sending and len(self._waiting) == left and self._room is None:
+            await self.news()
+        if self.failure is not None:
+            raise self.failure
+
+    async def _feed(self) -> None:
+        try:
+            while self._waiting:
+                await self._send_next(self._waiting[0])
+        except Exception as error:  # noqa: BLE001 - whoever waits for the sweep gets it
+            self.failure = error
+        finally:
+            self._news.set()
+
+    async def _send_next(self, block: Block) -> None:
+        room = await self._wait_for_room(len(block.cells))
+        if room < len(block.cells):
+            self._split(block, room)
+            return
+        if block.batch_id in self._doubtful and (found := await self._look_for(block)):
+            await self._sent(block, found, await self._follow(block.batch_id))
+            return
+        request = request_of(self._plan, self._space, self._layout, await self._supplied(), block)
+        watch = await self._follow(block.batch_id)
+        self._note(sending=block.batch_id)
+        self._doubtful.add(block.batch_id)
+        try:
+            enqueued = await enqueue(self._plan, request, self._client, watch, cancel=True, may_clip=True)
+        except RejectedError:
+            self._doubtful.discard(block.batch_id)
+            raise
+        await self._sent(block, enqueued.item_ids, watch)
+
+    async def _sent(self, block: Block, item_ids: Sequence[int], watch: Watch) -> None:
+        """Takes note of the items that a block has become; what the queue did not take is sent later."""
+        self._doubtful.discard(block.batch_id)
+        if self._room is not None:
+            self._room -= len(item_ids)
+        if len(item_ids) < len(block.cells):
+            self._room = 0
+            if not item_ids:
+                await self._client.forget(watch)
+                return
+            block = self._split(block, len(item_ids))
+        self._waiting.popleft()
+        self._note(sent=block.batch_id, items=list(item_ids))
+        await self._adopt(block, item_ids, watch)
+
+    def _split(self, block: Block, size: int) -> Block:
+        """Divides the block that is next: the first part keeps its id."""
+        first, rest = block.split(size)
+        first = replace(first, batch_id=block.batch_id)
+        self._note(split=[encode(first), encode(rest)])
+        self._waiting.popleft()
+        self._waiting.extendleft((rest, first))
+        return first
+
+    async def _wait_for_room(self, size: int) -> int:
+        """How many items may be sent now: all of them, or what makes a full queue when it is half empty."""
+        if self._room is None or self._room >= size:
+            return size
+        capacity = await self._client.queue.capacity()
+        while True:
+            self._room = max(0, capacity - (await self._client.queue.counts()).pending)
+            if self._room >= min(size, max(1, capacity // 2)):
+                return min(size, self._room)
+            self._news.set()
+            await self.news(ROOM_POLL)
+
+    async def _supplied(self) -> Supplies:
+        if self._supplies is None:
+            self._supplies = await self._supply()
+        return self._supplies
+
+    async def _look_for(self, block: Block) -> list[int]:
+        """The items of a block that may have been sent before; none if it certainly was not."""
+        return await self._client.queue.find_batch(block.batch_id, patience=len(block.cells) * ENQUEUE_TIME)
+
+    # -- following -------------------------------------------------------------------------------------------------
+
+    async def _follow(self, batch_id: str) -> Watch:
+        return await self._client.follow(batch_id, {}, statuses_only=True)
+
+    async def _adopt(self, block: Block, item_ids: Sequence[int], watch: Watch) -> None:
+        for cell, item_id in zip(block.cells, item_ids, strict=True):
+            index = self.numbering.index(cell)
+            self.tally.send(index, item_id)
+            self._index_of[item_id] = index
+        for item_id, status in watch.statuses.items():
+            self._tell(item_id, status)
+        self._followed[block.batch_id] = watch, asyncio.create_task(self._listen(watch))
+        await expect(watch, tuple(item_ids))
+        self._news.set()
+
+    async def _listen(self, watch: Watch) -> None:
+        """Passes on the statuses of a batch until all its items have ended."""
+        events = watch.subscribe()
+        while (event := await events.get()) is not None:
+            if isinstance(event, StatusChanged):
+                self._tell(event.item_id, event.status)
+        self._followed.pop(watch.batch_id, None)
+        await self._client.forget(watch)
+        error = watch.done.exception() if watch.done.done() else None
+        if isinstance(error, JobDeletedError):
+            error = await self._after_deletion(watch)
+        if isinstance(error, Exception):
+            self._unfollowed[watch.batch_id] = watch.item_ids or ()
+            self.failure = error
+        if self._journal is not None and self.tally.all_ended:
+            self._journal.close()
+        self._news.set()
+
+    async def _after_deletion(self, watch: Watch) -> Exception | None:
+        """Tells items that are gone from those that are still there, and follows the latter on."""
+        try:
+            await self._follow_again({watch.batch_id: watch.item_ids or ()})
+        except ServerError as error:
+            return error
+        return None
+
+    async def _follow_again(self, batches: Mapping[str, Sequence[int]]) -> None:
+        """Follows batches that were sent before, after asking where they are, a hundred items at a time."""
+        watches = {batch_id: await self._follow(batch_id) for batch_id in batches}
+        open_ids = [
+            item_id for ids in batches.values() for item_id in ids if not self.tally.has_ended(self._index_of[item_id])
+        ]
+        found = {item.item_id: item for item in await self._client.queue.items(open_ids, with_sessions=False)}
+        for item_id in open_ids:
+            if item_id not in found:
+                self._tell(item_id, DELETED)
+        for batch_id, ids in batches.items():
+            watch = watches[batch_id]
+            left = tuple(item_id for item_id in ids if item_id in found)
+            self._followed[batch_id] = watch, asyncio.create_task(self._listen(watch))
+            for item_id in left:
+                watch.add(status_of(found[item_id].raw))
+            await expect(watch, left)
+
+    def _tell(self, item_id: int, status: str) -> None:
+        index = self._index_of.get(item_id)
+        if index is not None:
+            self.tally.tell(index, item_id, status)
+            self._news.set()
+
+    # -- going on, and stopping --------------------------------------------------------------------------------------
+
+    async def resume(self, past: Past) -> None:
+        """Takes over from a process that has noted how far it came."""
+        self._doubtful.update(past.sending)
+        for block in past.blocks:
+            for cell, item_id in zip(block.cells, past.sent.get(block.batch_id, ()), strict=False):
+                index = self.numbering.index(cell)
+                self.tally.send(index, item_id)
+                self._index_of[item_id] = index
+        await self._follow_again(past.sent)
+        for block in past.blocks:
+            for cell in block.cells if block.batch_id in past.withdrawn else ():
+                self.tally.withdraw(self.numbering.index(cell))
+        ended = past.withdrawn.union(past.sent)
+        await self.send([block for block in past.blocks if block.batch_id not in ended])
+
+    async def again(self, indexes: Iterable[int]) -> int:
+        batches, self._unfollowed = self._unfollowed, {}
+        await self._follow_again(batches)
+        cells: dict[int, list[Cell]] = {}
+        for index in indexes:
+            cell = self.cell(index)
+            cells.setdefault(self.numbering.group_of[cell.point], []).append(cell)
+        blocks = [Block(group, tuple(members)) for group, members in cells.items()]
+        for block in blocks:
+            self._note(block=encode(block))
+            for cell in block.cells:
+                self.tally.reset(self.numbering.index(cell))
+        count = sum(len(block.cells) for block in [*self._waiting, *blocks])
+        await self.send(blocks)
+        return count
+
+    async def cancel(self) -> None:
+        await self._stop_sending()
+        self._note(withdrawn=[block.batch_id for block in self._waiting])
+        for block in self._waiting:
+            for cell in block.cells:
+                self.tally.withdraw(self.numbering.index(cell))
+        self._waiting.clear()
+        if batches := [*self._followed, *self._doubtful]:
+            await self._client.queue.cancel_batches(batches)
+        self._news.set()
+
+    async def close(self) -> None:
+        await self._stop_sending()
+        for watch, task in [*self._followed.values()]:
+            task.cancel()
+            await self._client.forget(watch)
+        self._followed.clear()
+        if self._journal is not None:
+            self._journal.close()
+
+    async def _stop_sending(self) -> None:
+        if self._feeder is not None:
+            self._feeder.cancel()
+            await asyncio.gather(self._feeder, return_exceptions=True)
+
+    def _note(self, **entry: JsonValue) -> None:
+        if self._journal is not None:
+            self._journal.note(**entry)
+
+
+def encode(block: Block) -> dict[str, JsonValue]:
+    """A block for the journal."""
+    cells = None if block.is_whole else [[cell.run, cell.point, cell.combination] for cell in block.cells]
+    return {"id": block.batch_id, "group": block.group, "cells": cells}

@@ -1,0 +1,226 @@
+"""A sweep over several servers: each item goes to whichever is free. `dask.distributed` decides which that is.
+
+Every server is a worker of a small cluster inside this process, with one item at a time in its queue. What a server that
+goes away has not finished is run by the others; it has nothing waiting that it could run after all when it comes back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakValueDictionary
+
+from invokeai_gen.runtime.async_job import expect
+from invokeai_gen.runtime.cleanup import Preparations
+from invokeai_gen.runtime.plan import JsonValue, WorkflowPlan
+from invokeai_gen.runtime.request import build_request
+from invokeai_gen.runtime.resolve import resolve_board, resolve_columns
+from invokeai_gen.runtime.runs import enqueue
+from invokeai_gen.runtime.sweeps.dispatch import DELETED, SweepState
+from invokeai_gen.runtime.sweeps.layout import Group, own_items
+from invokeai_gen.runtime.sweeps.results import slim
+from invokeai_gen.runtime.sweeps.space import Space
+from invokeai_gen.server import background
+from invokeai_gen.server.background import in_thread
+from invokeai_gen.server.client import AsyncInvokeAIClient
+from invokeai_gen.server.errors import (
+    ConnectionFailedError,
+    EnqueueUncertainError,
+    JobDeletedError,
+    NotFoundError,
+    ServerError,
+)
+from invokeai_gen.server.records import QueueItem
+
+if TYPE_CHECKING:
+    from invokeai_gen.runtime.options import SweepOptions
+
+_spreaders: WeakValueDictionary[str, Spreader] = WeakValueDictionary()
+"""For the tasks, which the workers know by their arguments alone."""
+
+_GONE: Final = (ConnectionFailedError, EnqueueUncertainError)
+
+
+class Spreader(SweepState):
+    """Sends the items of a sweep to several servers, one at a time to each, and follows them."""
+
+    def __init__(
+        self,
+        plan: WorkflowPlan,
+        clients: Sequence[AsyncInvokeAIClient],
+        space: Space[Any],
+        groups: Sequence[Group],
+        options: SweepOptions,
+    ) -> None:
+        super().__init__(space, groups, options.get("runs", 1))
+        self.preparations: Mapping[str, Preparations] = {client.url: Preparations() for client in clients}
+        """What was made on each server for the sweep."""
+        self._plan = plan
+        self._clients = {client.url: client for client in clients}
+        self._space = space
+        self._groups = groups
+        self._options = options
+        self._key = str(uuid.uuid4())
+        self._url_of: dict[int, str] = {}
+        self._items: dict[int, QueueItem] = {}
+        """What has ended, read at once: its server may not be there later."""
+        self._running: dict[str, tuple[int, str]] = {}
+        """The item and batch that each server works on."""
+        self._abandoned: dict[str, list[str]] = {}
+        """Batches on servers that went away, which must not run when these come back."""
+        self._is_stopped = False
+        self._thread: threading.Thread | None = None
+        _spreaders[self._key] = self
+
+    asks_for_items = False
+
+    async def items(self, indexes: Iterable[int]) -> dict[int, QueueItem]:
+        return {index: self._items[index] for index in indexes if index in self._items}
+
+    def client_of(self, index: int) -> AsyncInvokeAIClient:
+        return self._clients.get(self._url_of.get(index, ""), next(iter(self._clients.values())))
+
+    def begin(self, indexes: Iterable[int]) -> None:
+        """Starts the cluster, which ends by itself when these items have ended."""
+        self.failure, self._is_stopped = None, False
+        self._thread = threading.Thread(
+            target=self._coordinate, args=([*indexes],), name="invokeai-gen sweep", daemon=True
+        )
+        self._thread.start()
+
+    async def again(self, indexes: Iterable[int]) -> int:
+        """Runs these items once more, and those that have not been run; returns how many."""
+        for index in indexes:
+            self.tally.reset(index)
+        left = [index for index in range(len(self.tally.statuses)) if not self.tally.has_ended(index)]
+        await self._join()
+        self.begin(left)
+        return len(left)
+
+    async def cancel(self) -> None:
+        """Sends nothing more, and cancels what runs."""
+        self._is_stopped = True
+        for index in range(len(self.tally.statuses)):
+            self.tally.withdraw(index)
+        for url, (_, batch_id) in [*self._running.items()]:
+            await self._clients[url].queue.cancel_batches([batch_id])
+        self._news.set()
+
+    async def close(self) -> None:
+        """Sends nothing more and stops following."""
+        self._is_stopped = True
+        await self._join()
+
+    # -- in the thread of the cluster -----------------------------------------------------------------------------------
+
+    def _coordinate(self, indexes: Sequence[int]) -> None:
+        try:
+            self._map(indexes)
+        except Exception as error:  # noqa: BLE001 - whoever waits for the sweep gets it
+            self.failure = error
+        finally:
+            background.loop().call_soon_threadsafe(self._news.set)
+
+    def _map(self, indexes: Sequence[int]) -> None:
+        """Has the cluster run all items, those of a server that goes away on the others."""
+        from distributed import Client, Scheduler, SpecCluster, Worker, as_completed
+
+        local = {"protocol": "inproc://", "dashboard": False}
+        workers = {
+            url: {"cls": Worker, "options": {"name": url, "nthreads": 1, "dashboard": False}} for url in self._clients
+        }
+        with (
+            SpecCluster(workers, {"cls": Scheduler, "options": local}, silence_logs=50) as cluster,
+            Client(cluster, set_as_default=False) as dask,
+        ):
+            addresses = {worker["id"]: address for address, worker in dask.scheduler_info(-1)["workers"].items()}
+            tasks = as_completed([dask.submit(run_item, self._key, index, pure=False) for index in indexes], loop=dask.loop)
+            for task in tasks:
+                index, gone, error = task.result()
+                if gone is None:
+                    continue
+                if gone in addresses:
+                    dask.retire_workers([addresses.pop(gone)])
+                if not addresses:
+                    raise error
+                tasks.add(dask.submit(run_item, self._key, index, pure=False))
+
+    def run(self, url: str, index: int) -> tuple[int, str | None, Exception | None]:
+        """Runs an item on a server: its index, and where that fails the server that went away, and the error."""
+        if self._is_stopped:
+            return index, None, None
+        try:
+            background.run(self._run(self._clients[url], index))
+        except _GONE as error:
+            if self._is_stopped:
+                return index, None, None
+            return index, url, error
+        return index, None, None
+
+    # -- on the background loop -------------------------------------------------------------------------------------------
+
+    async def _run(self, client: AsyncInvokeAIClient, index: int) -> None:
+        request, batch_id = await self._request(client, index), str(uuid.uuid4())
+        watch = await client.follow(batch_id, {}, statuses_only=True)
+        self._running[client.url] = index, batch_id
+        request["batch"]["batch_id"] = batch_id
+        try:
+            (item_id,) = (await enqueue(self._plan, request, client, watch, cancel=True)).item_ids
+            self._url_of[index] = client.url
+            self.tally.send(index, item_id)
+            await expect(watch, (item_id,))
+            await asyncio.shield(watch.done)
+            self._items[index] = slim(await client.queue.get(item_id))
+            self.tally.tell(index, item_id, self._items[index].status)
+        except (JobDeletedError, NotFoundError):
+            self.tally.tell(index, item_id, DELETED)
+        except _GONE:
+            self._abandoned.setdefault(client.url, []).append(batch_id)
+            self.tally.reset(index)
+            raise
+        finally:
+            self._running.pop(client.url, None)
+            await client.forget(watch)
+            self._news.set()
+
+    async def _request(self, client: AsyncInvokeAIClient, index: int) -> dict[str, JsonValue]:
+        """The request of one item, all names in it those of this server."""
+        cell = self.cell(index)
+        columns = {binding: [value] for binding, value in self._space.params(cell.point).values().items()}
+        made, more = self.preparations[client.url], Preparations()
+        more.uploads.known |= made.uploads.known
+        found = await resolve_columns(
+            self._plan,
+            columns,
+            client,
+            more,
+            resolve_models=self._options.get("resolve_models", "auto"),
+            create_boards=self._options.get("create_boards", False),
+        )
+        made.add(more)
+        return build_request(
+            self._plan,
+            {binding: value for binding, (value,) in found.items()},
+            auto_board_id=await resolve_board(client, self._options.get("auto_board")),
+            data=own_items(self._groups[self.numbering.group_of[cell.point]], cell),
+            prepend=self._options.get("prepend", False),
+        )
+
+    async def _join(self) -> None:
+        """Waits for the end of the cluster, and takes back what is left on servers that have come back since."""
+        if self._thread is not None:
+            await in_thread(self._thread.join)
+        for url, batch_ids in self._abandoned.items():
+            with contextlib.suppress(ServerError):
+                await self._clients[url].queue.cancel_batches(batch_ids)
+
+
+def run_item(key: str, index: int) -> tuple[int, str | None, Exception | None]:
+    """What a worker does for one item, on the server that it is named after."""
+    from distributed import get_worker
+
+    return _spreaders[key].run(str(get_worker().name), index)

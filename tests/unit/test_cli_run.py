@@ -1,0 +1,469 @@
+"""`run` before it talks to a server: its options, its help, what it refuses, and what a dry run shows."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.shell_completion import ShellComplete
+
+from invokeai_gen.cli import cli as group
+from invokeai_gen.cli.input_options import peek
+from invokeai_gen.cli.run import command
+from invokeai_gen.schema import Schema
+from tests.cli import Answer, Cli, adder, save
+from tests.unit.workflow_builder import Builder
+
+ROOT = Path(__file__).parents[2]
+
+
+def _labelled(builder: Builder, **labels: str) -> dict[str, Any]:
+    """The workflow with labels by `node__field`."""
+    data = builder.data()
+    for place, label in labels.items():
+        node_id, name = place.split("__")
+        (node,) = (node for node in data["nodes"] if node["id"] == node_id)
+        node["data"]["inputs"][name]["label"] = label
+    for node in data["nodes"]:
+        node["data"]["isIntermediate"] = False
+    return data
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, schema: Schema) -> Cli:
+    """The command in a folder with some workflows; nothing answers at the address of its server."""
+    monkeypatch.chdir(tmp_path)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("INVOKEAI_URL", f"http://127.0.0.1:{free.getsockname()[1]}")
+    save(Path("adder.json"), adder())
+    blur = Builder(schema).node("b", "img_blur").node("s", "save_image", label="Result").edge("b.image", "s.image")
+    blur.field("b.image").field("b.radius").field("b.blur_type").field("s.board")
+    save(Path("blur.json"), _labelled(blur, b__radius="Radius", s__board="Output"))
+    text = Builder(schema).node("t", "string", value="a fox").node("n", "integer", value=3).node("c", "color")
+    text.node("y", "boolean").node("i", "integer_collection", collection=[1])
+    text.field("t.value").field("n.value").field("c.color").field("y.value").field("i.collection")
+    save(
+        Path("text.json"),
+        _labelled(text, t__value="Prompt", n__value="Größe", c__color="Tint", y__value="Loud", i__collection="Sizes"),
+    )
+    return Cli(capsys)
+
+
+def _request(answer: Answer) -> dict[str, Any]:
+    assert answer.code == 0, answer.err
+    batch: dict[str, Any] = json.loads(answer.out)["batch"]
+    return batch
+
+
+def _nodes(answer: Answer) -> Any:
+    return _request(answer)["graph"]["nodes"]
+
+
+# -- which workflow ----------------------------------------------------------------------------------------------------
+
+
+def test_a_module_is_found_by_file_by_plan_and_by_name(cli: Cli) -> None:
+    assert cli("generate", "adder.json", "-o", "generated").code == 0
+    for name in ("generated/adder.py", "generated/adder.json", "generated.adder", "adder.json"):
+        answer = cli("run", name, "--first", "5", "--dry-run")
+        assert _nodes(answer)["sum"]["a"] == 5, name
+
+
+def test_a_module_is_not_imported(cli: Cli) -> None:
+    assert cli("generate", "adder.json", "-o", "generated").code == 0
+    Path("generated/adder.py").write_text("raise SystemExit('imported')", encoding="utf-8")
+    assert cli("run", "generated.adder", "--dry-run").code == 0
+
+
+def test_a_module_without_its_plan_is_told(cli: Cli) -> None:
+    assert cli("generate", "adder.json", "-o", "generated").code == 0
+    Path("generated/adder.json").unlink()
+    answer = cli("run", "generated/adder.py", "--dry-run")
+    assert (answer.code, len(answer.errors)) == (1, 1)
+    assert "generated/adder.json is missing: it belongs to adder.py" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("nothing.json", "nothing.json: no such file"),
+        ("generated.nothing", "generated.nothing: no such file, and no generated module of that name"),
+        (".", ".: a folder; name a workflow file or a module in it"),
+        ("broken.json", "broken.json: not JSON"),
+        ("other.json", "other.json: no workflow: it has no meta.version"),
+    ],
+)
+def test_what_is_no_workflow_is_one_line(cli: Cli, name: str, problem: str) -> None:
+    Path("broken.json").write_text("{", encoding="utf-8")
+    save(Path("other.json"), {"hello": "world"})
+    for options in ((), ("--help",), ("--dry-run",)):
+        answer = cli("run", name, *options)
+        assert (answer.code, answer.out, len(answer.errors)) == (1, "", 1)
+        assert answer.err.startswith(f"error: {problem}")
+
+
+def test_the_file_may_come_after_options(cli: Cli) -> None:
+    answer = cli("run", "--first", "4", "--set", "b=7", "adder.json", "--dry-run")
+    assert (_nodes(answer)["sum"]["a"], _nodes(answer)["sum"]["b"]) == (4, 7)
+
+
+def test_a_value_that_looks_like_an_option_is_no_option(cli: Cli) -> None:
+    assert _nodes(cli("run", "text.json", "--prompt", "-o", "--dry-run"))["t"]["value"] == "-o"
+    assert _nodes(cli("run", "text.json", "--prompt=--server", "--dry-run"))["t"]["value"] == "--server"
+
+
+def test_the_first_look_finds_file_and_server_wherever_they_are() -> None:
+    context = click.Context(command)
+    own = command.get_params(context)
+    assert peek(["--width", "7", "a.json", "--server", "http://x"], own) == ("a.json", {"server": "http://x"})
+    assert peek(["--loud", "--server=http://x", "a.json"], own) == ("a.json", {"server": "http://x"})
+    assert peek(["-oout", "--dry-run", "a.json", "b"], own) == ("a.json", {"output": "out"})
+    assert peek(["--", "-a.json"], own) == ("-a.json", {})
+    assert peek(["--server"], own) == (None, {})
+
+
+# -- help --------------------------------------------------------------------------------------------------------------
+
+
+def test_help_without_a_file_tells_how_to_see_inputs(cli: Cli) -> None:
+    answer = cli("run", "--help")
+    assert answer.code == 0
+    assert "Name a file or module to have its inputs explained here." in answer.out
+    assert "--dry-run" in answer.out
+    assert "FILE_OR_MODULE [OPTIONS]" in answer.lines[0]
+
+
+def test_help_explains_the_inputs_first_and_in_their_order(cli: Cli) -> None:
+    answer = cli("run", "text.json", "--help")
+    assert answer.code == 0, answer.err
+    text = " ".join(answer.out.split())
+    order = ["--prompt TEXT", "--größe INTEGER", "--tint COLOR", "--loud [true|false]", "--sizes JSON"]
+    places = [
+        text.index(part) for part in (*order, "--set NAME=VALUE Set an input", "Many runs:", "Results:", "Examples:")
+    ]
+    assert places == sorted(places)
+    assert "Prompt (input 0)." in text
+    assert "Default 'a fox'." in text
+
+
+def test_help_tells_ranges_choices_and_what_is_required(cli: Cli) -> None:
+    text = " ".join(cli("run", "blur.json", "--help").out.split())
+    assert "--image IMAGE" in text
+    assert "Required." in text
+    assert "One of gaussian, box. Default 'gaussian'." in text
+    assert "0 or more. Default 8.0." in text
+
+
+def test_an_input_called_like_an_option_is_set_by_name(cli: Cli) -> None:
+    text = " ".join(cli("run", "blur.json", "--help").out.split())
+    assert "--set output=BOARD Output (input 3)." in text
+    nodes = _nodes(cli("run", "blur.json", "--image", "x.png", "--set", "output=none", "--output", "here", "--dry-run"))
+    assert "board" not in nodes["s"]
+
+
+def test_text_of_the_workflow_cannot_steer_the_terminal(cli: Cli) -> None:
+    data = adder(label="Fir\x1b[31mst\n\b")
+    data["name"] = "Add\x1b]0;er"
+    save(Path("bad.json"), data)
+    for answer in (cli("run", "bad.json", "--help"), cli("run", "bad.json", "--dry-run", "--product", "0=1,2")):
+        assert answer.code == 0
+        assert not {"\x1b", "\b"} & set(answer.out + answer.err)
+
+
+def test_names_with_underscores_do_too(cli: Cli) -> None:
+    save(Path("long.json"), adder(label="First Number"))
+    for spelling in ("--first-number", "--first_number"):
+        assert _nodes(cli("run", "long.json", spelling, "9", "--dry-run"))["sum"]["a"] == 9
+
+
+def test_choices_and_options_are_completed(cli: Cli) -> None:
+    def completed(*words: str) -> list[str]:
+        *arguments, incomplete = words
+        found = ShellComplete(group, {}, "invokeai-gen", "_X").get_completions(["run", *arguments], incomplete)
+        return [item.value for item in found]
+
+    assert completed("blur.json", "--blur-type", "g") == ["gaussian"]
+    assert completed("blur.json", "--rad") == ["--radius"]
+    assert completed("text.json", "--loud", "") == ["true", "false"]
+    assert completed("nothing.json", "--con") == ["--contact-sheet"]
+
+
+# -- values ------------------------------------------------------------------------------------------------------------
+
+
+def test_values_are_read_as_elsewhere(cli: Cli) -> None:
+    answer = cli(
+        "run", "text.json", "--prompt", "a, b", "--größe", "7", "--tint", "#010203", "--loud", "--sizes", "[4, 5]",
+        "--dry-run",
+    )  # fmt: skip
+    nodes = _nodes(answer)
+    assert nodes["t"]["value"] == "a, b"
+    assert nodes["n"]["value"] == 7
+    assert nodes["c"]["color"] == {"r": 1, "g": 2, "b": 3, "a": 255}
+    assert nodes["y"]["value"] is True
+    assert nodes["i"]["collection"] == [4, 5]
+    assert _nodes(cli("run", "text.json", "--loud", "no", "--dry-run"))["y"]["value"] is False
+
+
+def test_options_win_over_set_and_set_over_a_file(cli: Cli) -> None:
+    save(Path("params.json"), {"First": 10, "b": 20})
+    nodes = _nodes(cli("run", "adder.json", "--params", "params.json", "--set", "0=11", "--first", "12", "--dry-run"))
+    assert (nodes["sum"]["a"], nodes["sum"]["b"]) == (12, 20)
+
+
+def test_all_mistakes_are_told_at_once(cli: Cli) -> None:
+    save(Path("params.json"), {"b": "x", "nothing": 1})
+    answer = cli(
+        "run", "adder.json", "--first", "many", "--params", "params.json", "--set", "nix=1", "--product", "0=1,x,2,y",
+        "--zip", "second=1", "--dry-run",
+    )  # fmt: skip
+    assert (answer.code, answer.out) == (1, "")
+    assert [line.split(", but")[0] for line in answer.errors] == [
+        "error: params.json: no input is called 'nothing'; there are first, b",
+        "error: --set: no input is called 'nix'; there are first, b",
+        "error: params.json (input 1): B (b) is 'x'",
+        "error: --first (input 0): First (first) is 'many'",
+        "error: --product (input 0): First (first) is 'x'",
+        "error: --product (input 0): First (first) is 'y'",
+        "error: --zip: no input is called 'second'; there are first, b",
+    ]
+    assert "should be a whole number" in answer.errors[3]
+
+
+def test_a_required_input_is_told_with_its_index(cli: Cli) -> None:
+    answer = cli("run", "blur.json", "--radius", "3")
+    assert (answer.code, answer.out) == (1, "")
+    told = "error: input 0: Image (image) is required: the workflow has no usable value for it"
+    assert answer.errors == [told]
+
+
+def test_a_path_that_leads_to_no_file_is_told_before_anything_is_sent(cli: Cli) -> None:
+    answer = cli("run", "blur.json", "--image", "photos/in.png")
+    told = "error: --image (input 0): Image (image) is 'photos/in.png', but there is no such file"
+    assert (answer.code, answer.errors) == (1, [told])
+    answer = cli("run", "blur.json", "--product", "image=a/1.png,a/2.png")
+    assert (answer.code, len(answer.errors)) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--frist", "1"],
+        ["--first"],
+        ["--runs", "0"],
+        ["--product", "first"],
+        ["--csv", "a.csv", "--jsonl", "b.jsonl"],
+        ["--no-save", "-o", "out"],
+        ["--resume", "x", "--first", "1"],
+        ["--resume", "x", "--csv", "a.csv"],
+        ["--errors", "ignore"],
+        ["--timeout", "0"],
+    ],
+)
+def test_wrong_usage_is_2(cli: Cli, options: list[str]) -> None:
+    answer = cli("run", "adder.json", *options)
+    assert (answer.code, answer.out) == (2, "")
+    assert "Error: " in answer.err
+
+
+def test_a_server_that_is_not_there_is_one_line(cli: Cli) -> None:
+    for options in ((), ("--product", "first=1,2")):
+        answer = cli("run", "adder.json", *options)
+        assert (answer.code, answer.out, len(answer.errors)) == (1, "", 1)
+        assert not list(Path().glob("adder-out*"))
+
+
+# -- many runs, dry ----------------------------------------------------------------------------------------------------
+
+
+def _items(answer: Answer) -> list[list[list[Any]]]:
+    """The lists of the batch data."""
+    return [[column["items"] for column in entry] for entry in _request(answer)["data"]]
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("1,2, 3", [1, 2, 3]),
+        ("[4, 5]", [4, 5]),
+        ("1..4", [1, 2, 3, 4]),
+        ("0..100..40", [0, 40, 80]),
+        ("3..1", [3, 2, 1]),
+        ("1..2,9", [1, 2, 9]),
+        ("-1..1", [-1, 0, 1]),
+    ],
+)
+def test_lists_of_numbers(cli: Cli, text: str, values: list[int]) -> None:
+    assert _items(cli("run", "adder.json", "--product", f"first={text}", "--dry-run")) == [[values]]
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("a fox,an owl", ["a fox", "an owl"]),
+        ('"a fox, red",owl', ["a fox, red", "owl"]),
+        ('["a, b", "c"]', ["a, b", "c"]),
+        ("1..3", ["1..3"]),
+    ],
+)
+def test_lists_of_texts(cli: Cli, text: str, values: list[str]) -> None:
+    assert _items(cli("run", "text.json", "--product", f"prompt={text}", "--runs", "2", "--dry-run")) == [[values]]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("1..5..-1", "is the range '1..5..-1', whose step leads away from its end"),
+        ("1..5..0", "is the range '1..5..0', whose step leads away from its end"),
+        ("0..9999999999", "is the range '0..9999999999' of 10000000000 values; more than 1000000"),
+        ("[1,", "is '[1,', which is no list in JSON"),
+        ("", "has an empty list of values"),
+    ],
+)
+def test_lists_that_cannot_be_are_told(cli: Cli, text: str, problem: str) -> None:
+    answer = cli("run", "adder.json", "--product", f"first={text}", "--dry-run")
+    assert (answer.code, len(answer.errors)) == (1, 1)
+    assert answer.err.startswith(f"error: --product (input 0): First (first) {problem}")
+
+
+def test_an_input_with_two_lists_is_told(cli: Cli) -> None:
+    answer = cli("run", "adder.json", "--product", "first=1,2", "--zip", "0=3,4")
+    told = "error: --zip (input 0): First (first) has several lists of values, --product and --zip: keep one"
+    assert (answer.code, answer.errors) == (1, [told])
+
+
+def test_zipped_lists_of_unequal_length_are_told(cli: Cli) -> None:
+    answer = cli("run", "adder.json", "--zip", "first=1,2", "--zip", "b=1,2,3")
+    assert (answer.code, answer.errors) == (1, ["error: the lists of zip differ in length: first has 2, b has 3"])
+
+
+def test_a_dry_run_counts_and_shows_the_first_request(cli: Cli) -> None:
+    answer = cli("run", "adder.json", "--product", "first=1,2,3", "--zip", "b=4,5", "--runs", "2", "--dry-run")
+    assert answer.errors == [
+        "Adder: 12 items in 1 enqueue; nothing was sent",
+        "varies: B (b): 2 values",
+        "varies: First (first): 3 values",
+    ]
+    assert _items(answer) == [[[4, 5]], [[1, 2, 3]]]
+    assert _request(answer)["runs"] == 2
+
+
+def test_what_a_server_cannot_vary_makes_enqueues(cli: Cli) -> None:
+    answer = cli("run", "text.json", "--product", "tint=#000000,#ffffff", "--product", "prompt=a,b,c", "--dry-run")
+    assert answer.errors[0].endswith(": 6 items in 2 enqueues; nothing was sent")
+    assert _items(answer) == [[["a", "b", "c"]]]
+    lists = cli("run", "text.json", "--product", "sizes=[1, 2], [3]", "--dry-run")
+    assert lists.errors[0].endswith(": 2 items in 2 enqueues; nothing was sent")
+    assert _nodes(lists)["i"]["collection"] == [1, 2]
+
+
+def test_a_dry_run_of_one_is_the_request_of_payload(cli: Cli) -> None:
+    dry = json.loads(cli("run", "text.json", "--prompt", "x", "--dry-run").out)
+    payload = json.loads(cli("payload", "text.json", "--set", "prompt=x").out)
+    for request in (dry, payload):
+        del request["batch"]["graph"]["id"]
+        request["batch"].pop("batch_id", None)
+    assert dry == payload
+
+
+def test_files_and_names_stand_in_a_dry_run_for_what_a_server_makes_of_them(cli: Cli) -> None:
+    photos = Path("photos")
+    photos.mkdir()
+    for name in ("b10.png", "b2.PNG", "notes.txt"):
+        (photos / name).write_bytes(b"")
+    answer = cli("run", "blur.json", "--each", "image=photos/*.png", "--set", "output=Cats", "--dry-run")
+    assert _items(answer) == [
+        [[{"image_name": "<upload of photos/b2.PNG>"}, {"image_name": "<upload of photos/b10.png>"}]]
+    ]
+    assert _nodes(answer)["s"]["board"] == {"board_id": "<board Cats>"}
+    whole = cli("run", "blur.json", "--image", "photos/b10.png", "--dry-run")
+    assert _nodes(whole)["b"]["image"] == {"image_name": "<upload of photos/b10.png>"}
+    named = cli("run", "blur.json", "--image", "on-the-server.png", "--dry-run")
+    assert _nodes(named)["b"]["image"] == {"image_name": "on-the-server.png"}
+
+
+def test_each_line_of_a_file_is_a_prompt(cli: Cli) -> None:
+    Path("prompts.txt").write_text("a fox, red\n\n# no\n an owl \n", encoding="utf-8")
+    answer = cli("run", "text.json", "--each", "prompt=prompts.txt", "--product", "größe=1,2", "--dry-run")
+    assert _items(answer) == [[["a fox, red", "an owl"]], [[1, 2]]]
+
+
+def test_each_is_for_files(cli: Cli) -> None:
+    answer = cli("run", "text.json", "--each", "größe=prompts.txt", "--each", "prompt=none.txt")
+    assert answer.code == 1
+    assert answer.errors[0].startswith("error: --each (input 1): Größe (größe) takes no --each")
+    assert answer.errors[1].startswith("error: --each (input 0): none.txt cannot be read")
+    answer = cli("run", "blur.json", "--each", "image=photos")
+    assert (answer.code, len(answer.errors)) == (1, 1)
+    assert answer.err.startswith("error: --each (input 0): photos is neither a folder nor a file")
+
+
+def test_rows_of_a_file_keep_what_options_say(cli: Cli) -> None:
+    Path("rows.csv").write_text("First,b\n1,\n2,7\n", encoding="utf-8")
+    answer = cli("run", "adder.json", "--csv", "rows.csv", "--b", "9", "--dry-run")
+    assert _items(answer) == [[[1, 2], [9, 7]]]
+    Path("rows.jsonl").write_text('{"First": 1}\n{"First": 5}\n', encoding="utf-8")
+    answer = cli("run", "adder.json", "--jsonl", "rows.jsonl", "--product", "b=1,2", "--dry-run")
+    assert _items(answer) == [[[1, 5]], [[1, 2]]]
+
+
+def test_a_required_input_may_come_from_rows_or_lists(cli: Cli) -> None:
+    Path("a.png").write_bytes(b"")
+    Path("rows.csv").write_text("image,radius\na.png,1\na.png,2\n", encoding="utf-8")
+    assert cli("run", "blur.json", "--csv", "rows.csv", "--dry-run").code == 0
+    Path("rows.csv").write_text("radius\n1\n2\n", encoding="utf-8")
+    assert cli("run", "blur.json", "--csv", "rows.csv", "--image", "a.png", "--dry-run").code == 0
+    assert cli("run", "blur.json", "--csv", "rows.csv", "--each", "image=a.png", "--dry-run").code == 0
+    answer = cli("run", "blur.json", "--csv", "rows.csv", "--dry-run")
+    assert answer.errors == [
+        "error: rows.csv, row 1: no column for Image (image), which needs one: the workflow has no usable value for it"
+    ]
+
+
+def test_cells_that_do_not_fit_are_told_with_row_and_column(cli: Cli) -> None:
+    Path("rows.csv").write_text("First,b\n1,x\n2,7\ny,1\n", encoding="utf-8")
+    answer = cli("run", "adder.json", "--csv", "rows.csv")
+    assert (answer.code, len(answer.errors)) == (1, 2)
+    assert answer.errors[0].startswith("error: rows.csv, row 2, column 'b' (B): 'x' should be a whole number")
+    assert answer.errors[1].startswith("error: rows.csv, row 4, column 'First' (first): 'y' should be a whole number")
+
+
+def test_batch_nodes_multiply_a_dry_run(cli: Cli, schema: Schema) -> None:
+    builder = Builder(schema).node("b", "string_batch", strings=["x", "y"]).node("t", "string").node("n", "integer")
+    builder.edge("b.value", "t.value").field("n.value")
+    save(Path("batch.json"), _labelled(builder, n__value="Number"))
+    answer = cli("run", "batch.json", "--product", "number=1,2,3", "--dry-run")
+    assert answer.errors[0].endswith(": 6 items in 1 enqueue; nothing was sent")
+    assert _items(answer) == [[[1, 2, 3]], [["x", "y"]]]
+
+
+# -- where it is saved -------------------------------------------------------------------------------------------------
+
+
+def test_results_are_never_saved_over_files(cli: Cli) -> None:
+    assert cli("generate", ROOT / "data/workflows/sunset_poster.json", "-o", "made").code == 0
+    Path("out").mkdir()
+    Path("out/poster.png").write_bytes(b"mine")
+    answer = cli("run", "made/sunset_poster.py", "-o", "out")
+    told = "error: out/poster.png: exists already; --overwrite replaces it, -o names another folder"
+    assert (answer.code, answer.errors) == (1, [told])
+    Path("out/manifest.csv").write_bytes(b"")
+    answer = cli("run", "made/sunset_poster.py", "-o", "out", "--product", "seed=1,2")
+    assert (answer.code, len(answer.errors)) == (1, 1)
+    assert answer.err.startswith("error: out/manifest.csv: the folder has the results of other runs")
+    answer = cli("run", "made/sunset_poster.py", "-o", "out/poster.png")
+    assert (answer.code, answer.errors) == (1, ["error: out/poster.png: is a file, not a folder"])
+
+
+def test_a_pattern_is_checked_before_anything_is_sent(cli: Cli) -> None:
+    answer = cli("run", "adder.json", "--product", "first=1,2", "--pattern", "{frist}.png")
+    assert (answer.code, len(answer.errors)) == (1, 1)
+    assert "did you mean {first}?" in answer.err
+    answer = cli("run", "adder.json", "--product", "first=1,2", "--pattern", "{b}.png")
+    assert (answer.code, len(answer.errors)) == (1, 1)
+    assert answer.err.startswith("error: items 0 and 1 would both be saved as")

@@ -1,0 +1,216 @@
+"""What a sweep goes over, and how its points are packed into enqueues."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from typing import Any
+
+import pytest
+
+from invokeai_gen.runtime.problems import ParamsError
+from invokeai_gen.runtime.sweeps.layout import (
+    Block,
+    Cell,
+    Data,
+    Group,
+    Numbering,
+    batch_of,
+    blocks_of,
+    graph_values,
+    is_batchable,
+    own_items,
+    selections,
+)
+from invokeai_gen.runtime.sweeps.space import Space, space_of
+from tests import plans
+from tests.plans import PictureParams
+
+OWN: Data = [[{"node_path": "x", "field_name": "n", "items": [7, 8, 9]}]]
+
+
+def space(**arguments: Any) -> Space[PictureParams]:
+    return space_of(PictureParams, arguments.pop("base", None), **arguments)
+
+
+def points(made: Space[Any]) -> list[tuple[Any, ...]]:
+    return [tuple(made.changes(point).values()) for point in range(len(made))]
+
+
+def test_a_product_has_every_combination_and_its_last_input_changes_fastest() -> None:
+    made = space(product={"width": range(1, 3), "color": ["#000000", "#ffffff"]})
+    assert points(made) == [(1, "#000000"), (1, "#ffffff"), (2, "#000000"), (2, "#ffffff")]
+    assert made.names == ("width", "color")
+
+
+def test_zip_advances_together_and_multiplies_with_a_product() -> None:
+    made = space(zipped={"width": [1, 2], "board": ["a", "b"]}, product={"color": ["#000000", "#ffffff"]})
+    assert [(*point[:2], point[2][1:2]) for point in points(made)] == [
+        (1, "a", "0"),
+        (1, "a", "f"),
+        (2, "b", "0"),
+        (2, "b", "f"),
+    ]
+
+
+def test_rows_change_only_what_differs_between_them() -> None:
+    made = space(rows=[PictureParams(width=1, board="x"), PictureParams(width=2, board="x")])
+    assert made.names == ("width",)
+    assert [made.params(point).board for point in range(2)] == ["x", "x"]
+
+
+def test_equal_rows_are_as_many_points() -> None:
+    assert len(space(rows=[PictureParams(), PictureParams(), PictureParams()])) == 3
+
+
+def test_what_does_not_change_comes_from_the_base() -> None:
+    assert space(base=PictureParams(board="b"), product={"width": [1]}).params(0).board == "b"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"product": {"width": "abc"}}, r"Width \(width\): product takes a list of values for it, not 'abc'"),
+        ({"product": {"width": 7}}, r"Width \(width\): product takes a list"),
+        ({"product": {"width": []}}, r"Width \(width\): product has no value"),
+        ({"product": {"widht": [1]}}, r"no input is called 'widht'; did you mean Width"),
+        ({"product": {"width": [1, "x"]}}, r"Width \(width\) is 'x', but .* \(value 2 of the list\)"),
+        ({"zipped": {"width": [1], "color": ["#000000", "#ffffff"]}}, "the lists of zip differ in length: width has 1"),
+        ({"zipped": {"width": [1]}, "product": {"width": [2]}}, "width changes in two ways"),
+        ({"product": [1, 2]}, "should be {name: values}"),
+        ({"rows": []}, "rows is empty"),
+        ({"rows": [PictureParams(), 3]}, "row 2 is 3, not tests.plans"),
+        ({"rows": [PictureParams()], "base": PictureParams()}, "leave out the base"),
+        ({"product": {"width": range(2000), "color": ["#000000"] * 600}}, r"1200000 points: 2000 \(width\) × 600"),
+    ],
+)
+def test_a_mistake_is_told_before_anything_is_sent(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ParamsError, match=message):
+        space(**arguments)
+
+
+def test_only_so_many_problems_are_told() -> None:
+    with pytest.raises(ParamsError) as caught:
+        space(product={"width": ["x"] * 1000})
+    assert len(caught.value.problems) == 21
+    assert caught.value.problems[-1].message == "and 980 more"
+
+
+def test_a_required_input_may_come_from_the_sweep_alone() -> None:
+    made = space_of(plans.BatchParams, None, product={"widths": [[1], [2]]})
+    assert made.params(1).widths == [2]
+    with pytest.raises(ParamsError, match="Widths"):
+        space_of(plans.BatchParams, None)
+
+
+def test_points_and_rows_are_two_ways_to_count() -> None:
+    made = space(product={"width": range(3), "color": ["#000000"] * 4, "board": ["a", "b"]})
+    assert [made.point_of(made.rows_of(point)) for point in range(24)] == list(range(24))
+
+
+PLAN = plans.picture().plan
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "expected"),
+    [
+        ("width", [1, 2.0], True),
+        ("width", [True], False),
+        ("color", [{"r": 1, "g": 2, "b": 3, "a": 4}], False),
+        ("board", ["auto"], False),
+    ],
+)
+def test_only_numbers_texts_and_images_can_be_batch_data(name: str, values: list[Any], expected: bool) -> None:
+    planned = next(planned for planned in PLAN.inputs if planned.name == name)
+    assert is_batchable(PLAN, planned, values) is expected
+
+
+def test_a_list_of_a_batch_node_is_no_batch_data() -> None:
+    plan = plans.batched().plan
+    assert not is_batchable(plan, plan.inputs[0], [[1], [2]])
+
+
+def items_of(
+    made: Space[PictureParams], groups: list[Group], blocks: list[Block], batchable: frozenset[str]
+) -> list[tuple[int, dict[tuple[str, str], Any]]]:
+    """What a server makes of these blocks: for each item its cell's number, and all values in its graph."""
+    columns = {name: [row[place] for row in axis.rows] for axis in made.axes for place, name in enumerate(axis.names)}
+    numbering = Numbering(made, groups, 1 + max(cell.run for block in blocks for cell in block.cells))
+    found = []
+    for block in blocks:
+        group = groups[block.group]
+        data, runs = batch_of(PLAN, made, group, block, columns, batchable)
+        values = graph_values(PLAN, made, group, {}, columns)
+        items = [
+            values
+            | {
+                (column["node_path"], column["field_name"]): column["items"][place]
+                for entry, place in zip(data, places, strict=True)
+                for column in entry
+            }
+            for _ in range(runs)
+            for places in itertools.product(*(range(len(entry[0]["items"])) for entry in data))
+        ]
+        assert len(items) == len(block.cells)
+        found += [(numbering.index(cell), item) for cell, item in zip(block.cells, items, strict=True)]
+    return found
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 5, 7, 1000])
+@pytest.mark.parametrize("runs", [1, 3])
+@pytest.mark.parametrize("own", [[], OWN])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"product": {"width": [1, 2, 3], "color": ["#000001", "#000002"]}},
+        {"product": {"color": ["#000001", "#000002"], "width": [1, 2, 3]}},
+        {"zipped": {"width": [1, 2, 3], "color": ["#000001", "#000002", "#000001"]}, "product": {"board": ["a", "b"]}},
+        {},
+    ],
+)
+def test_every_point_becomes_one_item_with_its_own_values(
+    arguments: dict[str, Any], own: Data, runs: int, limit: int
+) -> None:
+    made = space(**arguments)
+    columns = {name: [row[place] for row in axis.rows] for axis in made.axes for place, name in enumerate(axis.names)}
+    batchable = frozenset({"width"} & columns.keys())
+    groups = [Group(selection, own) for selection in selections(made, columns, batchable)]
+    blocks = blocks_of(made, groups, runs, limit)
+    assert all(len(block.cells) <= limit for block in blocks)
+    items = items_of(made, groups, blocks, batchable)
+    numbering = Numbering(made, groups, runs)
+    assert sorted(index for index, _ in items) == list(range(len(numbering.cells)))
+    bindings = {planned.name: planned.binding for planned in PLAN.inputs}
+    for index, values in items:
+        cell = numbering.cells[index]
+        expected = {bindings[name]: value for name, value in made.changes(cell.point).items()}
+        if own:
+            expected["x", "n"] = OWN[0][0]["items"][cell.combination]
+        assert values == expected
+
+
+def test_as_few_enqueues_as_there_are_graphs() -> None:
+    made = space(product={"width": range(100), "color": ["#000001", "#000002", "#000001"]})
+    columns = {"width": list(range(100)), "color": ["#000001", "#000002", "#000001"]}
+    groups = [Group(selection, []) for selection in selections(made, columns, frozenset({"width"}))]
+    blocks = blocks_of(made, groups, 1, 10_000)
+    assert [len(block.cells) for block in blocks] == [200, 100]
+    data, runs = batch_of(PLAN, made, groups[0], blocks[0], columns, frozenset({"width"}))
+    assert (len(data), len(data[0][0]["items"]), runs) == (1, 100, 1)
+
+
+def test_an_item_alone_has_its_own_place_in_each_batch() -> None:
+    own: Data = [*OWN, [{"node_path": "y", "field_name": "m", "items": ["a", "b"]}]]
+    (together,) = own_items(Group((), own), Cell(0, 0, 3))
+    assert [(column["node_path"], column["items"]) for column in together] == [("x", [8]), ("y", ["b"])]
+    assert own_items(Group((), []), Cell(0, 0)) == []
+
+
+def test_a_split_leaves_every_cell_in_order() -> None:
+    cells = tuple(Cell(0, point) for point in range(10))
+    first, rest = Block(0, cells, is_whole=True).split(random.Random(1).randrange(1, 9))
+    assert first.cells + rest.cells == cells
+    assert not first.is_whole
+    assert first.batch_id != rest.batch_id
+
+
