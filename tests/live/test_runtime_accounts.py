@@ -88,6 +88,25 @@ def test_after_login_workflows_run_and_events_come(guarded: Server, user: Accoun
         assert user.password not in repr(vars(client)) + repr(vars(client._core))
 
 
+def test_no_log_shows_password_or_token(guarded: Server, user: Account, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
+    for name in ("httpx", "httpcore", "aiohttp", "socketio.client", "engineio.client", "asyncio", "invokeai_gen"):
+        caplog.set_level("DEBUG", logger=name)
+    with InvokeAIClient(guarded.url) as client:
+        client.login(user.email, user.password)
+        token = client._core._transport.token
+        assert token
+        body = {"current_password": user.password, "new_password": user.password}
+        client.ask("PATCH", "/api/v1/auth/me", json=body)
+        renewed = client._core._transport.token
+        assert renewed
+        job = plans.picture().submit(plans.PictureParams(width=40), client=client)
+        assert len(list(job.events())) > 5, "events came, which takes the token too"
+        job.cleanup_queue_items()
+    assert "receive_response_headers" in caplog.text
+    assert [secret for secret in (user.password, str(token), str(renewed)) if secret in caplog.text] == []
+
+
 def test_the_token_may_come_from_the_environment(guarded: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     assert guarded.token is not None
     monkeypatch.setenv("INVOKEAI_TOKEN", guarded.token)

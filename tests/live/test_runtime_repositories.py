@@ -62,7 +62,7 @@ def test_boards_live_and_die(client: InvokeAIClient) -> None:
 def test_images_are_uploaded_moved_starred_and_deleted(client: InvokeAIClient, board: Board, tmp_path: Path) -> None:
     first = client.images.upload(png(), "fox.png", board_id=board.board_id)
     second = client.images.upload(png("red"), "fox.png")
-    assert (first.width, first.height, first.board_id, first.session_id) == (40, 20, board.board_id, None)
+    assert (first.width, first.height, first.board_id) == (40, 20, board.board_id)
     client.images.move([second.image_name], board.board_id)
     assert set(client.boards.image_names(board.board_id)) == {first.image_name, second.image_name}
     assert {image.image_name for image in client.images.list(board_id=board.board_id)} == {

@@ -37,7 +37,7 @@ from invokeai_gen.server.events import (
     StatusChanged,
 )
 from tests import plans
-from tests.live.proxy import Proxy
+from tests.live.proxy import Proxy, lost
 
 TIME = 120.0
 """Seconds that anything may take here; the server may be busy with other tests."""
@@ -377,7 +377,7 @@ def test_all_jobs_of_a_client_share_one_event_connection(server_url: str) -> Non
 
 def test_without_events_the_server_is_asked(server_url: str) -> None:
     with Proxy(server_url) as proxy:
-        proxy.refuses_websockets = True
+        proxy.refuse_events()
         with InvokeAIClient(proxy.url) as client:
             job = plans.picture().submit(plans.PictureParams(width=88), client=client)
             statuses = [event.status for event in job.events() if isinstance(event, StatusChanged)]
@@ -392,7 +392,7 @@ def test_asking_takes_over_when_the_events_stop(server_url: str) -> None:
         job = plans.text_to_image().submit(plans.TextToImageParams(steps=40), client=client)
         for event in job.events():
             if isinstance(event, InvocationStarted) and event.node_label == "Denoise":
-                proxy.refuses_websockets = True
+                proxy.refuse_events()
                 proxy.cut_websockets()
                 break
         assert job.wait(TIME) == "completed"
@@ -402,7 +402,7 @@ def test_asking_takes_over_when_the_events_stop(server_url: str) -> None:
 
 def test_a_lost_answer_to_an_enqueue_does_not_run_it_twice(server_url: str) -> None:
     with Proxy(server_url) as proxy, InvokeAIClient(proxy.url) as client:
-        proxy.lose_answer_to = b"/enqueue_batch"
+        proxy.on("POST .*/enqueue_batch", lost)
         job = plans.batched().submit(plans.BatchParams(widths=[16, 24]), client=client)
         assert [out.picture.width for out in job.all_outputs()] == [16, 24]
         assert client.queue.batch_counts(job.batch_id).total == 2

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 @click.command("inspect", short_help="Show the inputs and outputs of a workflow, or its graph.")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs instead of tables.")
+@click.option("--json", "json_", is_flag=True, help="Print JSON for programs instead of tables.")
 @click.option("--graph", type=click.Choice(["mermaid", "svg"]), help="Print the graph instead: text, or a picture.")
 @schema_options
 def command(
-    file: Path, as_json: bool, graph: Literal["mermaid", "svg"] | None, openapi: Path | None, server: str | None
+    file: Path, json_: bool, graph: Literal["mermaid", "svg"] | None, openapi: Path | None, server: str | None
 ) -> None:
     """Show what can be set in a workflow and what comes out, with the names that its module would have.
 
@@ -33,16 +33,14 @@ def command(
       invokeai-gen inspect portrait.json --json | jq '.inputs[].name'
       invokeai-gen inspect portrait.json --graph svg > portrait.svg
     """
-    import json
-
     from invokeai_gen.cli.settings import find_settings
     from invokeai_gen.cli.sources import compile_file, open_schema
-    from invokeai_gen.cli.terminal import fail, tell
+    from invokeai_gen.cli.terminal import fail, json_text, tell
     from invokeai_gen.codegen import assign_names
     from invokeai_gen.plan import NotReadyError
     from invokeai_gen.workflow import WorkflowError
 
-    if as_json and graph:
+    if json_ and graph:
         raise click.UsageError("--json and --graph exclude each other")
     schema = open_schema(openapi, server, find_settings())
     try:
@@ -55,13 +53,14 @@ def command(
         from invokeai_gen.cli.graph import graph_of, mermaid, svg
 
         click.echo((mermaid if graph == "mermaid" else svg)(graph_of(plan)), nl=False)
-    elif as_json:
-        click.echo(json.dumps(_as_json(plan), ensure_ascii=False, indent=2))
+    elif json_:
+        click.echo(json_text(as_json(plan)))
     else:
-        _print_tables(plan)
+        # A pipe or file has no width of its own: then nothing needs to be folded.
+        print_tables(plan, width=None if sys.stdout.isatty() else 240)
 
 
-def _as_json(plan: WorkflowPlan) -> dict[str, Any]:
+def as_json(plan: WorkflowPlan) -> dict[str, Any]:
     """The plan's own description of inputs and outputs, with the types that its module would give them."""
     from invokeai_gen.codegen.annotations import Imports, Names, type_text
     from invokeai_gen.runtime.field_values import default_of, shape_of
@@ -76,13 +75,12 @@ def _as_json(plan: WorkflowPlan) -> dict[str, Any]:
     return {"workflow": data["info"], "inputs": data["inputs"], "outputs": data["outputs"]}
 
 
-def _print_tables(plan: WorkflowPlan) -> None:
+def print_tables(plan: WorkflowPlan, *, width: int | None) -> None:
+    """What can be set, and what comes out, for people."""
     from rich.console import Console
 
     from invokeai_gen.cli.terminal import one_line, printable
 
-    # A pipe or file has no width of its own: then nothing needs to be folded.
-    width = None if sys.stdout.isatty() else 240
     console = Console(markup=False, emoji=False, highlight=False, width=width)
     title = plan.info.name or plan.info.source
     console.print(one_line(title), style="bold")

@@ -45,6 +45,33 @@ def server_option(function: F) -> F:
     )(function)
 
 
+def value_options(function: F) -> F:
+    """Adds `--set` and `--params` to a command."""
+    function = click.option(
+        "--params",
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        help="Set inputs from a JSON object, {NAME: VALUE, …}.",
+    )(function)
+    return click.option(
+        "--set",
+        "assignments",
+        metavar="NAME=VALUE",
+        multiple=True,
+        callback=named_values,
+        help="Set an input (may be repeated).",
+    )(function)
+
+
+def named_values(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+    """The callback of an option that takes `NAME=VALUE`. Raises `BadParameter` where there is no `=`."""
+    for text in given:
+        if "=" not in text:
+            what = param.metavar or "NAME=VALUE"
+            raise click.BadParameter(f"{text!r} has no '='; write {param.opts[0]} {what}", ctx, param)
+    return given
+
+
 @contextlib.contextmanager
 def open_client(server: str | None, settings: Settings) -> Iterator[InvokeAIClient]:
     """A client for the server that the command line names, else the environment, else pyproject.toml.

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import os
+import re
 import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -29,6 +31,16 @@ def one_line(text: str) -> str:
     """The text as `printable` gives it, cut before it fills the screen."""
     line = printable(text)
     return line if len(line) <= 500 else line[:497] + "..."
+
+
+def json_text(data: Any) -> str:
+    """JSON for programs, which may also end up on a terminal: what is not shown as a character is written `\\u…`."""
+    return re.sub(r"[^ -~\n]", _json_escaped, json.dumps(data, ensure_ascii=False, indent=2))
+
+
+def _json_escaped(found: re.Match[str]) -> str:
+    character = found[0]
+    return character if _printable(character) == character else json.dumps(character)[1:-1]
 
 
 def fail(error: Exception | str, *, source: str = "", exit_code: int = 1) -> NoReturn:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from copy import copy
+from dataclasses import asdict, field
+from functools import partial
+from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, cast
 
 from invokeai_gen.runtime.field_values import model_limits, runtime_type, shape_of
@@ -11,11 +14,11 @@ from invokeai_gen.runtime.params import Input, WorkflowParams, params
 from invokeai_gen.runtime.plan import PlannedInput, WorkflowPlan
 
 
-def params_type(plan: WorkflowPlan) -> type[WorkflowParams]:
+def params_type(plan: WorkflowPlan, defaults: Mapping[str, Any] = MappingProxyType({})) -> type[WorkflowParams]:
     """A class with an attribute for each input of a plan whose inputs have names.
 
-    Unlike in a generated module no input has a default: a handle gives every value, and leaves out only those that the
-    workflow lacks.
+    Only the inputs in `defaults` have a default, unlike in a generated module: a handle gives every value, and leaves
+    out only those that the workflow lacks.
     """
     annotations: dict[str, Any] = {}
     fixed: dict[str, Any] = {}
@@ -24,6 +27,8 @@ def params_type(plan: WorkflowPlan) -> type[WorkflowParams]:
             annotations[planned.name], fixed[planned.name] = ClassVar[Input], _input(planned)
         else:
             annotations[planned.name] = Annotated[cast("Any", runtime_type(shape_of(planned))), _input(planned)]
+            if planned.name in defaults:
+                fixed[planned.name] = field(default_factory=partial(copy, defaults[planned.name]))
     made: type[WorkflowParams] = type("Params", (WorkflowParams,), {**fixed, "__annotations__": annotations})
     return params(made)
 

@@ -196,5 +196,7 @@ def _target_limits(node: Node | None, name: str, schema: Schema) -> FieldLimits:
     if template is None or template.type.is_collection:
         return FieldLimits()
     return FieldLimits(
-        field_type=template.type.name, constraints=constraints_of(template.exact_limits), choices=template.choices
+        field_type=template.type.name,
+        constraints=constraints_of(template.exact_limits, template.type.name),
+        choices=template.choices,
     )

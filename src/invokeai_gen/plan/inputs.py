@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+import math
+from collections.abc import Callable, Iterator, Mapping
+from fractions import Fraction
+from typing import Any, Final
 
 from invokeai_gen.json_js import UNSET, Unset
 from invokeai_gen.plan.readiness import choice_problem, value_problems
@@ -111,14 +113,26 @@ def _constraints(element: FormElement, template: InputTemplate, value: JsonValue
             limits["ge"] = low
         if high is not None and (number is None or number <= high) and _narrows(limits, "le", "lt", high):
             limits["le"] = high
-    return constraints_of(limits)
+    return constraints_of(limits, template.type.name)
 
 
-def constraints_of(limits: Mapping[str, float]) -> Constraints:
-    """Limits as a template has them; lengths and sizes are whole numbers."""
-    sizes = {"min_length", "max_length", "min_items", "max_items"}
-    exact: dict[str, Any] = {name: int(limit) if name in sizes else limit for name, limit in limits.items()}
+def constraints_of(limits: Mapping[str, float], field_type: str) -> Constraints:
+    """Limits as a template has them; those of whole numbers, and of sizes, as whole numbers that mean the same."""
+    is_whole = field_type == "IntegerField"
+    exact: dict[str, Any] = {
+        name: _WHOLE[name](limit) if is_whole or name not in _NUMBER_LIMITS else limit for name, limit in limits.items()
+    }
     return Constraints(**exact)
+
+
+_NUMBER_LIMITS: Final = frozenset({"ge", "gt", "le", "lt", "multiple_of"})
+_WHOLE: Final[Mapping[str, Callable[[float], int]]] = {
+    **dict.fromkeys(("ge", "lt"), math.ceil),
+    **dict.fromkeys(("le", "gt"), math.floor),
+    # A whole number is a multiple of 1.5 where it is one of 3.
+    "multiple_of": lambda limit: Fraction(str(limit)).numerator,
+    **dict.fromkeys(("min_length", "max_length", "min_items", "max_items"), int),
+}
 
 
 def _narrows(limits: dict[str, Any], inclusive: str, exclusive: str, bound: float) -> bool:
@@ -138,4 +152,4 @@ def _options(element: FormElement, template: InputTemplate, value: JsonValue | U
     if settings.get("component") != "dropdown" or template.type.name != "StringField" or not template.type.is_single:
         return {}
     options = {item["value"]: item["label"] for item in settings["options"]}
-    return options if value is UNSET or value in options else {}
+    return options if value is UNSET or value in tuple(options) else {}

@@ -21,7 +21,8 @@ def planned_outputs(
     sources = {edge.source_node_id for edge in edges}
     iterated = _iterated(workflow, edges)
     outputs = []
-    for node in workflow.invocations():
+    # A node whose id stands twice in the file is one node, with one result.
+    for node in {node.id: node for node in workflow.invocations()}.values():
         template = schema.template(node.type)
         if template is None or not node.is_executable or not template.outputs:
             continue

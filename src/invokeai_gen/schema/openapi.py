@@ -28,13 +28,14 @@ class Schema:
     """The node types of one InvokeAI server."""
 
     def __init__(self, document: Mapping[str, Any], *, source: str) -> None:
-        schemas = document.get("components", {}).get("schemas") if isinstance(document, dict) else None
+        schemas = _member(_member(document, "components"), "schemas")
         if not isinstance(schemas, dict):
             raise SchemaError(f"{source}: not an openapi.json: it has no components.schemas")
         self.source = source
         self.document = document
         self.schemas: Mapping[str, Any] = schemas
-        self.version = str(document.get("info", {}).get(VERSION_KEY, ""))
+        version = _member(_member(document, "info"), VERSION_KEY)
+        self.version = version if isinstance(version, str) else ""
         self._templates: dict[str, NodeTemplate | None] = {}
         if not self._schema_names:
             raise SchemaError(f'{source}: has no InvokeAI node types (schemas with "class": "invocation")')
@@ -44,7 +45,7 @@ class Schema:
         names = {}
         for name, schema in self.schemas.items():
             if isinstance(schema, dict) and schema.get("class") == "invocation":
-                node_type = schema.get("properties", {}).get("type", {}).get("default")
+                node_type = _member(_member(_member(schema, "properties"), "type"), "default")
                 if isinstance(node_type, str) and node_type not in DENIED_NODE_TYPES:
                     names[node_type] = name
         return names
@@ -66,8 +67,8 @@ class Schema:
 
     def enum(self, name: str) -> frozenset[str]:
         """The values of a named enum such as `BaseModelType`; empty where there is none."""
-        schema = self.schemas.get(name)
-        return frozenset(schema.get("enum") or ()) if isinstance(schema, dict) else frozenset()
+        values = _member(self.schemas.get(name), "enum")
+        return frozenset(item for item in values if isinstance(item, str)) if isinstance(values, list) else frozenset()
 
     def fingerprint(self, node_types: Iterable[str]) -> str:
         """SHA-256 over the schemas of some node types: it changes only when one of those does."""
@@ -78,6 +79,11 @@ class Schema:
                 used = [self.schemas[name] for name in template.schema_names]
                 digest.update(json.dumps([node_type, used], sort_keys=True, ensure_ascii=True).encode())
         return digest.hexdigest()
+
+
+def _member(value: Any, key: str) -> Any:
+    """What a JSON object has under a key; `None` where it has nothing there, or is no object."""
+    return value.get(key) if isinstance(value, dict) else None
 
 
 def with_version(document: Any, version: Callable[[], str], *, source: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, TypeAlias
 
-from invokeai_gen.json_js import UNSET, Unset
+from invokeai_gen.json_js import UNSET, Unset, is_integer, is_number
 from invokeai_gen.schema.field_types import FieldType, field_type
 
 Connection: TypeAlias = Literal["connection", "direct", "any"]
@@ -30,7 +30,7 @@ _BATCH_OUTPUTS: Final = {
     ("image_generator", "images"),
 }
 
-LIMITS: Final = {
+_LIMITS: Final = {
     "minimum": "ge",
     "exclusiveMinimum": "gt",
     "maximum": "le",
@@ -227,9 +227,7 @@ def _choices(schema: Mapping[str, Any]) -> tuple[str, ...]:
         if len(members) != 1 or "$ref" in members[0]:
             return ()
         schema = members[0]
-    if schema.get("const"):
-        return (schema["const"],)
-    return tuple(schema.get("enum") or ())
+    return _options([schema["const"]] if schema.get("const") else schema.get("enum"))
 
 
 def _enum_of(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> tuple[str, ...]:
@@ -238,7 +236,25 @@ def _enum_of(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> tuple[str
     if len(members) != 1:
         return ()
     target = schemas.get(str(members[0]["$ref"]).rsplit("/", 1)[-1])
-    return tuple(target.get("enum") or ()) if isinstance(target, dict) else ()
+    return _options(target.get("enum")) if isinstance(target, dict) else ()
+
+
+def _options(values: Any) -> tuple[str, ...]:
+    """Choices of any type; text, nearly always. Raises `ValueError` for lists and objects, which nobody could choose."""
+    options = tuple(values or ())
+    if any(isinstance(option, (dict, list)) for option in options):
+        raise ValueError("an enum of lists or objects")
+    return options
+
+
+def limits_in(schema: Mapping[str, Any]) -> dict[str, float]:
+    """The limits that a JSON schema states, by pydantic's names. Raises `ValueError` for one that cannot be a limit."""
+    limits = {limit: schema[key] for key, limit in _LIMITS.items() if is_number(schema.get(key))}
+    for limit, value in limits.items():
+        is_size = limit in _LENGTH_LIMITS | _ITEM_LIMITS
+        if (is_size and not (is_integer(value) and value >= 0)) or (limit == "multiple_of" and value <= 0):
+            raise ValueError(f"{value} cannot be the limit {limit}")
+    return limits
 
 
 def _allowed_limits(kind: FieldType) -> frozenset[str]:
@@ -253,11 +269,7 @@ def _allowed_limits(kind: FieldType) -> frozenset[str]:
 def _limits(kind: FieldType, schema: Mapping[str, Any]) -> dict[str, float]:
     """The GUI looks at the limits of numbers and of the four collections that it can edit."""
     allowed = _allowed_limits(kind) if kind.name in {"IntegerField", "FloatField", "StringField", "ImageField"} else ()
-    return {
-        limit: schema[key]
-        for key, limit in LIMITS.items()
-        if limit in allowed and isinstance(schema.get(key), (int, float)) and not isinstance(schema[key], bool)
-    }
+    return {limit: value for limit, value in limits_in(schema).items() if limit in allowed}
 
 
 def _exact_limits(kind: FieldType, schema: Mapping[str, Any]) -> dict[str, float]:
@@ -265,10 +277,7 @@ def _exact_limits(kind: FieldType, schema: Mapping[str, Any]) -> dict[str, float
     limits: dict[str, float] = {}
     parts = [schema, *(part for part in schema.get("anyOf", ()) if part.get("type") != "null")]
     for part in [*parts, *(part["items"] for part in parts if isinstance(part.get("items"), dict))]:
-        for key, limit in LIMITS.items():
-            value = part.get(key)
-            if limit in allowed and isinstance(value, (int, float)) and not isinstance(value, bool):
-                limits.setdefault(limit, value)
+        limits = {limit: value for limit, value in limits_in(part).items() if limit in allowed} | limits
     return limits
 
 

@@ -11,6 +11,7 @@ from invokeai_gen import json_js
 from invokeai_gen.json_js import UNSET
 from invokeai_gen.schema import Schema
 from invokeai_gen.schema.field_types import Cardinality
+from invokeai_gen.schema.templates import limits_in
 from invokeai_gen.workflow.document import (
     NODES_WITH_EXTRA_INPUTS,
     ConnectorNode,
@@ -51,12 +52,17 @@ def read_workflow_file(path: Path) -> WorkflowFile:
         raw = path.read_bytes()
     except OSError as error:
         raise WorkflowError(error.strerror or str(error)) from error
+    return parse_workflow_file(path.name, raw)
+
+
+def parse_workflow_file(name: str, raw: bytes) -> WorkflowFile:
+    """The workflow file of that name and content. Raises `WorkflowError` where it is not JSON."""
     raw = raw.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")
     try:
         data = json_js.loads(raw)
     except ValueError as error:
         raise WorkflowError(f"not JSON: {error}") from error
-    return WorkflowFile(path.name, data, hashlib.sha256(raw).hexdigest())
+    return WorkflowFile(name, data, hashlib.sha256(raw).hexdigest())
 
 
 def load_workflow(data: Any, schema: Schema) -> tuple[Workflow, list[Warning]]:
@@ -170,6 +176,10 @@ def _parse_dynamic_templates(data: Record) -> dict[str, Any]:
         labels = template.data.get("ui_choice_labels")
         if labels is not None and not isinstance(labels, dict):
             raise wrong(template.at("ui_choice_labels"), "an object", labels)
+        try:
+            limits_in(template.data)
+        except ValueError as error:
+            raise WorkflowError(f"{template.path}: {error}") from error
     return {name: template.data for name, template in templates.items()}
 
 

@@ -6,9 +6,9 @@ import copy
 from dataclasses import replace
 from typing import Any
 
-from invokeai_gen.json_js import UNSET, is_number
+from invokeai_gen.json_js import UNSET
 from invokeai_gen.schema import FieldType, InputTemplate, NodeTemplate, Schema
-from invokeai_gen.schema.templates import LIMITS
+from invokeai_gen.schema.templates import limits_in
 from invokeai_gen.workflow.document import (
     CALL_SAVED_WORKFLOW,
     NODES_WITH_EXTRA_INPUTS,
@@ -31,7 +31,7 @@ def input_template(node: InvocationNode, name: str, schema: Schema) -> InputTemp
 
 def _dynamic_template(name: str, data: dict[str, Any]) -> InputTemplate:
     kind = data["type"]
-    limits = {limit: data[key] for key, limit in LIMITS.items() if is_number(data.get(key))}
+    limits = limits_in(data)
     return InputTemplate(
         name=name,
         title=str(data.get("title") or name.removeprefix(SAVED_WORKFLOW_INPUT)),
@@ -44,7 +44,7 @@ def _dynamic_template(name: str, data: dict[str, Any]) -> InputTemplate:
         limits=limits,
         exact_limits=limits,
         choices=tuple(data.get("options") or ()),
-        choice_labels=dict(data.get("ui_choice_labels") or {}),
+        choice_labels={str(key): str(value) for key, value in (data.get("ui_choice_labels") or {}).items()},
         model_base=tuple(data.get("ui_model_base") or ()),
         model_type=tuple(data.get("ui_model_type") or ()),
         model_variant=tuple(data.get("ui_model_variant") or ()),
@@ -142,9 +142,10 @@ def _move_image_collection(inputs: dict[str, FieldInstance], connected: set[str]
     inputs["collection"] = replace(collection, value=[])
 
 
-def _release(version: str) -> tuple[int, ...]:
-    return tuple(int(part) if part.strip().isdecimal() else 0 for part in version.split(".")[:3])
+def _release(version: str) -> tuple[float, ...]:
+    """Its first three numbers, as JavaScript's: there may be more digits than an integer can be read from."""
+    return tuple(float(part) if part.strip().isdecimal() else 0 for part in version.split(".")[:3])
 
 
-def _major(version: str) -> int:
+def _major(version: str) -> float:
     return _release(version)[0]

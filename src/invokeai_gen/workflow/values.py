@@ -78,13 +78,19 @@ def _model(value: Any, models: ModelVocabulary) -> dict[str, Any] | None:
     for key in ("key", "hash", "name"):
         if not isinstance(value.get(key), str) or not value[key]:
             return None
-    if value.get("base") not in models.bases or value.get("type") not in models.types:
+    if not _is_one_of(value.get("base"), models.bases) or not _is_one_of(value.get("type"), models.types):
         return None
     kept = {key: value[key] for key in ("key", "hash", "name", "base", "type")}
     if "submodel_type" not in value:
         return kept
     submodel = value["submodel_type"]
-    return kept | {"submodel_type": submodel} if submodel is None or submodel in models.submodels else None
+    is_known = submodel is None or _is_one_of(submodel, models.submodels)
+    return kept | {"submodel_type": submodel} if is_known else None
+
+
+def _is_one_of(value: Any, words: frozenset[str]) -> bool:
+    """A list or an object in the place of a word is none, and cannot be looked up either."""
+    return isinstance(value, str) and value in words
 
 
 def _lora(value: Any, models: ModelVocabulary) -> dict[str, Any] | None:

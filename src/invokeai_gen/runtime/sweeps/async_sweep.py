@@ -292,7 +292,7 @@ class AsyncSweep(Generic[P, O]):
                         await self._dispatcher.news()
             page = range(cursor, min(cursor + PAGE, len(ended)))
             # One that was sent again counts where it ended last.
-            fresh = [ended[place] for place in page if self._tally.ended_at[ended[place]] == place]
+            fresh = [ended[place] for place in page if self._tally.ended_at.get(ended[place]) == place]
             return page.stop, await self._collect(fresh)
 
     async def _collect(self, indexes: Sequence[int]) -> list[SweepResult[P, O]]:

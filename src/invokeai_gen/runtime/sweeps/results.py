@@ -109,6 +109,7 @@ class Tally:
         """An item is to be sent again."""
         self._set(index, UNSENT)
         self.item_ids[index] = None
+        self.ended_at.pop(index, None)
 
     def withdraw(self, index: int) -> None:
         """An item that has not been sent never will be."""

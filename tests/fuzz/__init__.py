@@ -1,0 +1,1 @@
+"""Workflow and openapi files as an attacker would write them, and what must hold for every one of them."""

@@ -1,0 +1,278 @@
+"""`run` and `python -m` of a generated module, on a real server."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from invokeai_gen.runtime.sweeps.manifest import read_manifest
+from invokeai_gen.schema import Schema, shipped_schema
+from invokeai_gen.server import InvokeAIClient
+from invokeai_gen.server.errors import NotFoundError
+from tests.cli import Cli, adder, save
+from tests.unit.workflow_builder import Builder
+
+ROOT = Path(__file__).parents[2]
+POSTER = ROOT / "data/workflows/sunset_poster.json"
+SMALL = ("--width", "256", "--height", "256")
+PATIENCE = 120.0
+"""Seconds until a test gives up waiting for another process."""
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server_url: str) -> Cli:
+    """The command, in an empty folder, with the server in its environment."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("INVOKEAI_URL", server_url)
+    return Cli(capsys)
+
+
+@pytest.fixture
+def client(server_url: str) -> Iterator[InvokeAIClient]:
+    with InvokeAIClient(server_url) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def schema() -> Schema:
+    return shipped_schema()
+
+
+@pytest.fixture
+def blur(cli: Cli, schema: Schema) -> Path:
+    """A workflow that blurs an image, and needs no model."""
+    builder = Builder(schema).node("b", "img_blur", radius=1).node("s", "save_image", label="Blurred")
+    data = builder.edge("b.image", "s.image").field("b.image").field("b.radius").field("s.board").data()
+    data["name"] = "Blur"
+    data["nodes"][1]["data"]["isIntermediate"] = False
+    data["nodes"][1]["data"]["useCache"] = False
+    return save(Path("blur.json"), data)
+
+
+def _photos(count: int) -> Path:
+    """A folder of small images, no two alike."""
+    folder = Path("photos")
+    folder.mkdir()
+    for number in range(count):
+        Image.new("RGB", (16, 16), (number, 0, 255 - number)).save(folder / f"{number}.png")
+    return folder
+
+
+def _size(path: Path) -> tuple[int, int]:
+    with Image.open(path) as image:
+        return image.size
+
+
+def _python(*arguments: object, **options: Any) -> subprocess.Popen[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(
+        [sys.executable, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        **options,
+    )
+
+
+# -- one run -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_saves_its_images_and_prints_their_paths(cli: Cli) -> None:
+    answer = cli("run", POSTER, *SMALL, "-o", "out")
+    assert answer.code == 0, answer.err
+    assert (answer.lines, answer.err) == (["out/poster.png", "out/pixel_art.png"], "")
+    assert _size(Path("out/poster.png")) == (256, 256)
+    assert sorted(path.name for path in Path("out").iterdir()) == ["pixel_art.png", "poster.png"]
+
+
+def test_each_run_has_a_new_folder_unless_one_is_named(cli: Cli) -> None:
+    for folder in ("sunset_poster-out", "sunset_poster-out-2"):
+        answer = cli("run", POSTER, *SMALL)
+        assert answer.lines == [f"{folder}/poster.png", f"{folder}/pixel_art.png"], answer.err
+
+
+def test_json_tells_files_and_names(cli: Cli, client: InvokeAIClient) -> None:
+    answer = cli("run", POSTER, *SMALL, "-o", "out", "--json")
+    assert answer.code == 0, answer.err
+    told = json.loads(answer.out)
+    poster = told["outputs"]["poster"]
+    assert (poster["file"], poster["width"]) == ("out/poster.png", 256)
+    assert client.images.get(poster["image_name"]).image_name == poster["image_name"]
+    (item,) = client.queue.items([told["item_id"]])
+    assert item.status == "completed"
+
+
+def test_results_can_stay_on_the_server(cli: Cli) -> None:
+    answer = cli("run", POSTER, *SMALL, "--no-save")
+    assert answer.code == 0, answer.err
+    assert [line.partition(": ")[0] for line in answer.lines] == ["poster", "pixel_art"]
+    assert list(Path().iterdir()) == []
+
+
+def test_numbers_are_printed_with_their_names(cli: Cli) -> None:
+    save(Path("adder.json"), adder())
+    answer = cli("run", "adder.json", "--first", "40")
+    assert (answer.code, answer.lines) == (0, ["sum: 42"]), answer.err
+    assert json.loads(cli("run", "adder.json", "--json").out)["outputs"] == {"sum": 3}
+
+
+def test_an_upload_can_be_deleted_at_the_end(cli: Cli, client: InvokeAIClient, blur: Path) -> None:
+    folder = _photos(1)
+    answer = cli("run", blur, "--image", folder / "0.png", "-o", "out", "--json", "--cleanup", "inputs")
+    assert answer.code == 0, answer.err
+    (item,) = client.queue.items([json.loads(answer.out)["item_id"]])
+    uploaded = item.session["graph"]["nodes"]["b"]["image"]["image_name"]
+    with pytest.raises(NotFoundError):
+        client.images.get(uploaded)
+    assert _size(Path("out/blurred.png")) == (16, 16)
+
+
+def test_a_board_that_is_not_there_is_told(cli: Cli) -> None:
+    answer = cli("run", POSTER, *SMALL, "--poster-board", "no such board")
+    assert (answer.code, answer.out, len(answer.errors)) == (1, "", 1)
+    assert answer.err.startswith("error: 'Poster Board': no board has the name or id 'no such board'")
+
+
+@pytest.fixture
+def ratio(cli: Cli, schema: Schema) -> Path:
+    """A workflow that fails for `b=0`."""
+    data = Builder(schema).node("d", "div", label="Ratio", a=1, b=1).field("d.b").data()
+    data["nodes"][0]["data"]["isIntermediate"] = False
+    return save(Path("ratio.json"), data)
+
+
+def test_a_run_that_fails_is_told_with_its_node(cli: Cli, ratio: Path) -> None:
+    answer = cli("run", "ratio.json", "--b", "0")
+    assert (answer.code, answer.out) == (1, "")
+    assert "Ratio" in answer.err and "ZeroDivisionError" in answer.err
+    many = cli("run", ratio, "--product", "b=1,0,2")
+    assert (many.code, many.errors[-2]) == (1, "error: 2 of 3 completed, 1 failed; saved in ratio-out")
+    assert many.errors[0].startswith("error: item 1 (b=0): ")
+
+
+# -- python -m ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_generated_module_can_be_run(tmp_path: Path, server_url: str) -> None:
+    helped = _python("-m", "generated.sunset_poster", "--help", cwd=ROOT)
+    out, err = helped.communicate(timeout=PATIENCE)
+    assert (helped.returncode, err) == (0, "")
+    assert "--horizon-color COLOR" in out
+    ran = _python(
+        "-m", "generated.sunset_poster", *SMALL, "--seed", "3", "-o", tmp_path, "--server", server_url, cwd=ROOT
+    )
+    out, err = ran.communicate(timeout=PATIENCE)
+    assert (ran.returncode, err) == (0, "")
+    assert out.splitlines() == [str(tmp_path / "poster.png"), str(tmp_path / "pixel_art.png")]
+
+
+# -- many runs ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_product_saves_a_grid(cli: Cli) -> None:
+    answer = cli(
+        "run", POSTER, *SMALL, "--product", "seed=1..3", "--product", "mood=calm,stormy", "-o", "out",
+        "--pattern", "{mood}/{seed}.png", "--contact-sheet", "sheet.png",
+    )  # fmt: skip
+    assert answer.code == 0, answer.err
+    assert answer.errors == ["6 of 6 completed; saved in out"]
+    names = [f"out/{mood}/{seed}_{output}.png" for seed in (1, 2, 3) for mood in ("calm", "stormy") for output in ("pixel_art", "poster")]  # fmt: skip
+    assert answer.lines == [*names, "sheet.png"]
+    assert all(Path(line).is_file() for line in answer.lines)
+    rows = read_manifest("out/manifest.csv")
+    assert [(row["seed"], row["mood"]) for row in rows][::2] == [
+        (seed, mood) for seed in (1, 2, 3) for mood in ("calm", "stormy")
+    ]
+
+
+def test_a_table_with_a_bad_cell_sends_nothing(cli: Cli, client: InvokeAIClient) -> None:
+    Path("rows.csv").write_text("Width,Seed\n256,1\n7,2\n300,x\n", encoding="utf-8")
+    before = client.queue.counts().total
+    answer = cli("run", POSTER, "--csv", "rows.csv", "-o", "out")
+    assert (answer.code, answer.out, len(answer.errors)) == (1, "", 2)
+    assert answer.errors[0].startswith("error: rows.csv, row 3, column 'Width' (width): '7' should be")
+    assert answer.errors[1].startswith("error: rows.csv, row 4, column 'Seed' (seed): 'x' should be")
+    assert client.queue.counts().total == before
+    assert not Path("out").exists()
+
+
+def test_a_table_is_run_row_by_row(cli: Cli) -> None:
+    Path("rows.csv").write_text("Width,Height\n256,\n320,400\n", encoding="utf-8")
+    answer = cli("run", POSTER, "--csv", "rows.csv", "--height", "300", "-o", "out", "--json")
+    assert answer.code == 0, answer.err
+    told = json.loads(answer.out)
+    assert (told["completed"], told["total"], told["failures"]) == (2, 2, [])
+    assert [_size(Path(file)) for file in told["files"] if "poster" in file] == [(256, 300), (320, 400)]
+
+
+def test_each_image_of_a_folder_is_a_run(cli: Cli, blur: Path) -> None:
+    folder = _photos(50)
+    answer = cli("run", blur, "--each", f"image={folder}", "-o", "out", "--pattern", "{image}.png", "-q")
+    assert answer.code == 0, answer.err
+    assert answer.err == ""
+    assert answer.lines == [f"out/{number}.png" for number in range(50)]
+    for number in (0, 7, 49):
+        with Image.open(f"out/{number}.png") as image:
+            assert image.convert("RGB").getpixel((8, 8)) == pytest.approx((number, 0, 255 - number), abs=1)
+
+
+def test_a_file_that_is_no_image_is_told_before_anything_is_queued(cli: Cli, blur: Path) -> None:
+    folder = _photos(2)
+    (folder / "1.png").write_bytes(b"no image")
+    answer = cli("run", blur, "--each", f"image={folder}", "-o", "out")
+    assert (answer.code, answer.out, len(answer.errors)) == (1, "", 1)
+    assert "the server cannot read '1.png' as an image" in answer.err
+    assert not Path("out").exists()
+
+
+def test_a_failure_cancels_the_others_where_that_is_wanted(cli: Cli, ratio: Path) -> None:
+    answer = cli("run", ratio, "--product", "b=0,1..2000", "--no-save", "--errors", "raise")
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.errors[0].startswith("error: item 0 (b=0): ")
+    assert ", 1 failed, " in answer.errors[-2] and " canceled" in answer.errors[-2]
+
+
+def test_ctrl_c_cancels_what_is_queued_and_tells_how_to_go_on(
+    cli: Cli, client: InvokeAIClient, tmp_path: Path, server_url: str
+) -> None:
+    file = tmp_path / "many.sweep"
+    arguments = ("-m", "invokeai_gen", "run", POSTER, "--product", "seed=1..80", "--width", "1024", "-o", "out")
+    running = _python(*arguments, "--file", file, "--server", server_url, cwd=tmp_path)
+    deadline = time.monotonic() + PATIENCE
+    while not list(tmp_path.glob("out/*.png")) and running.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=PATIENCE)
+    assert (running.returncode, out) == (130, ""), err
+    interrupted, how = err.splitlines()
+    assert interrupted.startswith("interrupted: ")
+    assert interrupted.endswith(" of 80 completed (saved in out); what was queued is canceled")
+    assert how == f"to go on: invokeai-gen run {POSTER} --resume {file} -o out --server {server_url}"
+    entries = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    (ids,) = (entry["items"] for entry in entries if "sent" in entry)
+    statuses = [item.status for item in client.queue.items(ids, with_sessions=False)]
+    assert statuses.count("canceled") > 0
+    assert not {"pending", "waiting"} & set(statuses)
+
+    answer = cli("run", POSTER, "--resume", file, "-o", "out")
+    assert answer.code == 0, answer.err
+    assert answer.errors == ["80 of 80 completed; saved in out"]
+    assert len(answer.lines) == len(list(Path("out").glob("*.png"))) == 160
+
+
+def test_what_takes_too_long_is_canceled(cli: Cli) -> None:
+    answer = cli("run", POSTER, "--product", "seed=1..200", "--width", "1024", "-o", "out", "--timeout", "1")
+    assert answer.code == 1
+    assert "error: the time of 1 s was over before all runs had ended" in answer.errors
+    assert any(" of 200 completed, " in line and " canceled" in line for line in answer.errors)

@@ -1,0 +1,403 @@
+"""Sweeps on a real server: what is sent, what comes back, and that nothing is run twice."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import PIL.Image
+import pytest
+
+from generated import color_study_batch, sd15_text_to_image, sunset_poster
+from invokeai_gen.runtime.problems import ParamsError
+from invokeai_gen.runtime.sweeps.file_pattern import FileClashError
+from invokeai_gen.runtime.sweeps.journal import SweepFileError
+from invokeai_gen.server import AsyncInvokeAIClient, InvokeAIClient
+from invokeai_gen.server.errors import DownloadError, JobCanceledError, JobFailedError, RejectedError
+from tests import plans
+from tests.live.proxy import Proxy, lost
+from tests.server import Server
+
+TIME = 120.0
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def client(server_url: str) -> Iterator[InvokeAIClient]:
+    with InvokeAIClient(server_url) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def small_queue() -> Iterator[Server]:
+    with Server.start(settings={"max_queue_size": 20}) as running:
+        yield running
+
+
+def batches_of(client: InvokeAIClient, item_ids: list[int | None]) -> Counter[str]:
+    """How many items the server has of each batch that these items belong to."""
+    items = client.queue.items(client.queue.item_ids(), with_sessions=False)
+    ours = {item.batch_id for item in items if item.item_id in set(item_ids)}
+    return Counter(item.batch_id for item in items if item.batch_id in ours)
+
+
+def pixel(data: bytes) -> tuple[int, ...]:
+    """The colour in the middle of an image file."""
+    with PIL.Image.open(io.BytesIO(data)) as image:
+        found: Any = image.convert("RGB").getpixel((image.width // 2, image.height // 2))
+        return tuple(found)
+
+
+def color_of(data: bytes) -> str:
+    """The same, each channel full or empty: a blur takes a little off."""
+    return "#" + "".join("ff" if channel > 127 else "00" for channel in pixel(data))
+
+
+def test_a_hundred_runs_take_one_enqueue_and_few_requests(server_url: str) -> None:
+    with Proxy(server_url) as proxy, InvokeAIClient(proxy.url) as client:
+        sweep = plans.picture().sweep(product={"width": range(8, 108)}, client=client)
+        assert sweep.total == len(sweep) == 100
+        results = [*sweep]
+        assert Counter(result.index for result in results) == Counter(range(100))
+        for result in results:
+            assert result.outputs.picture.width == result.params.width == 8 + result.index
+        assert proxy.asked("enqueue_batch") == 1
+        assert len(proxy.requests) < 30
+        proxy.requests.clear()
+        assert [result.params.width for result in sweep.results()] == list(range(8, 108))
+        assert len(proxy.requests) == 1
+
+
+def test_all_kinds_of_arguments_multiply(client: InvokeAIClient) -> None:
+    sweep = plans.picture().sweep(
+        zip={"width": [8, 16], "color": ["#ff0000", "#0000ff"]},
+        product={"board": ["none", "auto"]},
+        runs=2,
+        client=client,
+    )
+    results = sweep.results()
+    assert [(result.run, result.params.width, result.params.board) for result in results] == [
+        (run, width, board) for run in (0, 1) for width in (8, 16) for board in ("none", "auto")
+    ]
+    for result in results:
+        assert color_of(result.outputs.picture.bytes()) == result.params.color
+    assert sorted(batches_of(client, [result.item_id for result in results]).values()) == [2, 2, 2, 2]
+
+
+def test_the_workflows_own_batches_multiply_as_in_the_gui(client: InvokeAIClient) -> None:
+    base = color_study_batch.Params()
+    (own,) = {len(color_study_batch.WORKFLOW.run_all(base, client=client, timeout=TIME))}
+    name = next(item.name for item in color_study_batch.Params.inputs() if isinstance(getattr(base, item.name), int))
+    first = getattr(base, name)
+    sweep = color_study_batch.WORKFLOW.sweep(base, product={name: [first, first + 1]}, client=client)
+    assert sweep.total == 2 * own > 2
+    values = [(getattr(result.params, name), *result.outputs.batch_values.values()) for result in sweep.results()]
+    assert len({repr(value) for value in values}) == 2 * own
+
+
+def test_lists_of_a_batch_node_can_change_too(client: InvokeAIClient) -> None:
+    sweep = plans.batched().sweep(product={"widths": [[8, 16], [24]]}, client=client)
+    assert [result.outputs.picture.width for result in sweep.results()] == [8, 16, 24]
+
+
+def test_what_does_not_fit_is_refused_before_anything_is_sent(server_url: str) -> None:
+    with Proxy(server_url) as proxy, InvokeAIClient(proxy.url) as client:
+        with pytest.raises(ParamsError, match=r"Width \(width\) is 'x', but .*value 2 of the list"):
+            plans.picture().sweep(product={"width": [8, "x"]}, client=client)
+        with pytest.raises(ParamsError, match="Seed"):
+            sunset_poster.sweep(product={"seed": [1, -1]}, client=client)
+        with pytest.raises(TypeError, match="unknown option 'product_'"):
+            plans.picture().sweep(product_={"width": [8]}, client=client)  # type: ignore[call-arg]
+        assert proxy.requests == []
+
+
+def test_a_rejected_sweep_leaves_nothing(server_url: str, tmp_path: Path) -> None:
+    PIL.Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    (tmp_path / "b.png").write_text("no image")
+    file = tmp_path / "it.sweep"
+    with Proxy(server_url) as proxy, InvokeAIClient(proxy.url) as client:
+        with pytest.raises(ValueError, match="cannot read 'b.png' as an image"):
+            plans.resize().sweep(
+                product={"picture": [tmp_path / "a.png", tmp_path / "b.png"]}, client=client, file=file
+            )
+        assert proxy.asked("enqueue_batch") == 0
+        assert proxy.asked("images/delete") == 1
+    assert not file.exists()
+
+
+def test_a_folder_of_fifty_images_is_uploaded_once_and_runs_in_one_enqueue(server_url: str, tmp_path: Path) -> None:
+    for number in range(50):
+        PIL.Image.new("RGB", (20, 20), (number, 0, 100)).save(tmp_path / f"photo {number}.png")
+    from invokeai_gen.runtime import image_files
+
+    with Proxy(server_url) as proxy, InvokeAIClient(proxy.url) as client:
+        photos = image_files(tmp_path)
+        assert [photo.name for photo in photos[:3]] == ["photo 0.png", "photo 1.png", "photo 2.png"]
+        sweep = plans.resize().sweep(product={"picture": photos, "width": [10, 30]}, client=client)
+        assert (proxy.asked("images/upload"), proxy.asked("enqueue_batch")) == (50, 1)
+        for result in sweep:
+            assert result.outputs.small.width == result.params.width
+            assert (
+                color_of(result.outputs.small.bytes()) == f"#{photos.index(Path(str(result.params.picture))):02x}0064"
+            )
+        assert len(sweep.cleanup_inputs().deleted) == 50
+
+
+def test_an_item_that_fails_is_raised_or_collected_and_sent_again_on_demand(client: InvokeAIClient) -> None:
+    image = plans.picture().run(plans.PictureParams(width=40), client=client, timeout=TIME).picture
+    gone = plans.picture().run(plans.PictureParams(width=48), client=client, timeout=TIME).picture
+    work = {"product": {"picture": [image, gone]}, "client": client}
+    collected = plans.resize().sweep(errors="collect", **work)  # type: ignore[call-overload]
+    client.images.delete([gone.name])
+    results = collected.results()
+    if collected.counts.completed == 2:  # it was faster than the deletion
+        pytest.skip("the server was faster")
+    assert isinstance(results[1].error, JobFailedError)
+    with pytest.raises(JobFailedError):
+        _ = results[1].outputs
+    assert (results[0].is_ok, results[1].is_ok) == (True, False)
+    assert collected.retry() == 1
+    again = collected.results()
+    assert again[0].item_id == results[0].item_id
+    assert again[1].item_id != results[1].item_id
+    assert sum(batches_of(client, [result.item_id for result in [*results, *again]]).values()) == 3
+
+
+def test_by_default_a_failure_is_raised_and_the_others_go_on(client: InvokeAIClient, monkeypatch: Any) -> None:
+    client.ask("PUT", "/api/v1/queue/default/processor/pause")
+    try:
+        sweep = plans.picture().sweep(product={"width": [8, 16, 24]}, client=client)
+        client.queue.cancel(next(item.item_id for item in client.queue.list() if item.status == "pending"))
+    finally:
+        client.ask("PUT", "/api/v1/queue/default/processor/resume")
+    with pytest.raises(JobCanceledError):
+        sweep.results()
+    sweep.wait(TIME)
+    assert (sweep.counts.completed, sweep.counts.canceled) == (2, 1)
+    assert sweep.retry() == 1
+    assert [result.outputs.picture.width for result in sweep.results()] == [8, 16, 24]
+
+
+def test_cancel_ends_all_of_it_and_retry_begins_again(client: InvokeAIClient) -> None:
+    client.ask("PUT", "/api/v1/queue/default/processor/pause")
+    try:
+        sweep = plans.picture().sweep(
+            product={"width": [8, 16], "color": ["#ff0000", "#00ff00"]}, client=client, errors="collect"
+        )
+        sweep.cancel()
+        counts = sweep.wait(TIME)
+        assert (counts.canceled, counts.finished) == (4, 4)
+    finally:
+        client.ask("PUT", "/api/v1/queue/default/processor/resume")
+    assert all(isinstance(result.error, JobCanceledError) for result in sweep)
+    assert sweep.retry() == 4
+    assert all(result.is_ok for result in sweep.results())
+
+
+def test_leaving_the_block_early_cancels_what_is_left(client: InvokeAIClient) -> None:
+    with plans.picture().sweep(product={"width": range(8, 208)}, client=client) as sweep:
+        next(iter(sweep))
+    counts = client.queue.batch_counts(
+        next(iter(batches_of(client, [sweep.results and sweep._core._tally.item_ids[0]])))
+    )
+    assert counts.pending == 0
+    assert counts.canceled > 0
+
+
+def test_a_full_queue_is_filled_again_as_it_empties(small_queue: Server) -> None:
+    with Proxy(small_queue.url) as proxy, InvokeAIClient(proxy.url) as client:
+        sweep = plans.picture().sweep(product={"width": range(8, 78)}, client=client)
+        assert sweep.counts.unsent > 0
+        results = sweep.results()
+        assert [result.outputs.picture.width for result in results] == list(range(8, 78))
+        assert sum(batches_of(client, [result.item_id for result in results]).values()) == 70
+        assert 4 <= proxy.asked("enqueue_batch") <= 12
+
+
+def test_a_lost_answer_does_not_run_anything_twice(server_url: str) -> None:
+    with Proxy(server_url) as proxy, InvokeAIClient(proxy.url) as client:
+        proxy.on("enqueue_batch", lost)
+        sweep = plans.picture().sweep(product={"width": range(8, 28)}, client=client)
+        results = sweep.results()
+        assert len(results) == 20
+        assert proxy.asked("enqueue_batch") == 1
+        assert list(batches_of(client, [result.item_id for result in results]).values()) == [20]
+
+
+def test_without_events_a_sweep_comes_to_its_end_with_few_questions(server_url: str) -> None:
+    with Proxy(server_url) as proxy, InvokeAIClient(proxy.url) as client:
+        proxy.refuse_events()
+        assert len(plans.picture().sweep(product={"width": range(8, 128)}, client=client).results()) == 120
+        assert proxy.asked(r"/queue/default/i/") == 0
+        assert proxy.asked("items_by_ids|summaries_by_ids") < 60
+
+
+def test_awaited_it_does_the_same_and_a_canceled_task_cancels_it(server_url: str) -> None:
+    async def main() -> None:
+        async with AsyncInvokeAIClient(server_url) as client:
+            sweep = await plans.picture().asweep(product={"width": range(8, 18)}, client=client)
+            assert sorted([result.params.width async for result in sweep]) == list(range(8, 18))
+            long = await plans.picture().asweep(product={"width": range(8, 408)}, client=client)
+            task = asyncio.create_task(long.wait())
+            await asyncio.sleep(0.3)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert (await long.cancel()).pending == 0
+
+    asyncio.run(main())
+
+
+KILLED = """
+import sys
+from tests import plans
+sweep = plans.picture().sweep(
+    product={"width": range(8, 48), "color": ["#ff0000", "#00ff00", "#0000ff"]}, file=sys.argv[1]
+)
+for result in sweep:
+    print(result.index, flush=True)
+"""
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.15, 0.4, 1.5])
+def test_a_sweep_goes_on_after_its_process_was_killed(server_url: str, tmp_path: Path, delay: float) -> None:
+    file = tmp_path / "it.sweep"
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(file)], cwd=ROOT, env={**os.environ, "INVOKEAI_URL": server_url},
+        stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    while not file.exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    time.sleep(delay)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    with InvokeAIClient(server_url) as client:
+        sweep = plans.picture().resume_sweep(file, client=client)
+        results = sweep.results()
+        assert [result.index for result in results] == list(range(120))
+        for result in results:
+            assert result.outputs.picture.width == result.params.width
+        assert color_of(results[1].outputs.picture.bytes()) == "#00ff00"
+        assert sum(batches_of(client, [result.item_id for result in results]).values()) == 120
+
+
+def test_a_finished_sweep_can_be_read_again_from_its_file(client: InvokeAIClient, tmp_path: Path) -> None:
+    PIL.Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
+    file = tmp_path / "it.sweep"
+    base = plans.ResizeParams(picture=tmp_path / "a.png")
+    sweep = plans.resize().sweep(base, product={"width": [4, 8]}, client=client, file=file)
+    first = sweep.results()
+    again = plans.resize().resume_sweep(file, client=client)
+    assert [result.item_id for result in again.results()] == [result.item_id for result in first]
+    assert again.results()[0].params == first[0].params
+    assert again.retry() == 0
+    assert len(again.cleanup_inputs().deleted) == 1
+    with pytest.raises(SweepFileError, match="of another version|is another one"):
+        sunset_poster.WORKFLOW.resume_sweep(file, client=client)
+    with InvokeAIClient("http://127.0.0.1:9") as other, pytest.raises(SweepFileError, match="name that server"):
+        plans.resize().resume_sweep(file, client=other)
+
+
+def test_an_image_in_memory_has_no_place_in_a_sweep_file(client: InvokeAIClient, tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match=r"Picture \(picture\): .*path of a file"):
+        plans.resize().sweep(product={"picture": [b"x", b"y"]}, client=client, file=tmp_path / "it.sweep")
+    assert not (tmp_path / "it.sweep").exists()
+
+
+def test_all_images_are_saved_under_names_made_of_their_values(server_url: str, tmp_path: Path) -> None:
+    with Proxy(server_url) as proxy, InvokeAIClient(proxy.url) as client:
+        sweep = plans.picture().sweep(product={"color": ["#ff0000", "#00ff00"], "width": [8, 16]}, client=client)
+        files = sweep.download(tmp_path, "{color}/{width:03d}.png")
+        assert [file.relative_to(tmp_path).as_posix() for file in files] == [
+            "#ff0000/008.png",
+            "#ff0000/016.png",
+            "#00ff00/008.png",
+            "#00ff00/016.png",
+        ]
+        for file, result in zip(files, sweep.results(), strict=True):
+            assert color_of(file.read_bytes()) == result.params.color
+        with (tmp_path / "manifest.csv").open(encoding="utf-8-sig", newline="") as lines:
+            rows = [*csv.DictReader(lines)]
+        assert [(row["file"], row["width"], row["color"]) for row in rows] == [
+            (file.relative_to(tmp_path).as_posix(), row["width"], file.parent.name)
+            for file, row in zip(files, rows, strict=True)
+        ]
+        proxy.requests.clear()
+        assert sweep.download(tmp_path, "{color}/{width:03d}.png") == files
+        assert proxy.asked("/full") == 0
+        (tmp_path / "manifest.csv").unlink()
+        assert sweep.download(tmp_path, "{color}/{width:03d}.png", manifest="jsonl") == files
+        assert proxy.asked("/full") == 4, "compared, because nothing says what they are"
+        lines = (tmp_path / "manifest.jsonl").read_text(encoding="utf-8").splitlines()
+        assert [json.loads(line)["index"] for line in lines] == [0, 1, 2, 3]
+
+
+def test_other_files_are_left_alone_and_equal_names_refused(client: InvokeAIClient, tmp_path: Path) -> None:
+    sweep = plans.picture().sweep(product={"width": [8, 16]}, client=client)
+    (tmp_path / "0001.png").write_text("mine")
+    with pytest.raises(DownloadError, match="is something else") as caught:
+        sweep.download(tmp_path)
+    assert [path.name for path in caught.value.saved] == ["0000.png"]
+    assert (tmp_path / "0001.png").read_text() == "mine"
+    assert len(sweep.download(tmp_path, overwrite=True)) == 2
+    assert (tmp_path / "0001.png").read_bytes()[:4] == b"\x89PNG"
+    with pytest.raises(FileClashError, match="{index}"):
+        sweep.download(tmp_path / "other", "{color}")
+
+
+def test_what_failed_is_in_the_manifest(client: InvokeAIClient, tmp_path: Path) -> None:
+    sweep = plans.resize().sweep(
+        rows=[plans.ResizeParams(picture=None), plans.ResizeParams(picture=PIL.Image.new("RGB", (5, 5)))],
+        client=client,
+        errors="collect",
+    )
+    assert [path.name for path in sweep.download(tmp_path, manifest="jsonl")] == ["0001.png"]
+    rows = [json.loads(line) for line in (tmp_path / "manifest.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [(row["index"], row["file"], bool(row["error"])) for row in rows] == [
+        (0, None, True),
+        (1, "0001.png", False),
+    ]
+
+
+def test_a_grid_of_seeds_and_schedulers_becomes_a_contact_sheet(client: InvokeAIClient, tmp_path: Path) -> None:
+    base = sd15_text_to_image.Params(steps=2, width=64, height=64)
+    sweep = sd15_text_to_image.sweep(base, product={"scheduler": ["euler", "ddim"], "seed": [1, 2, 3]}, client=client)
+    sheet = sweep.contact_sheet(tmp_path / "sheet.png", size=96)
+    assert sweep.counts.completed == 6
+    with PIL.Image.open(tmp_path / "sheet.png") as saved:
+        assert saved.size == sheet.size
+        assert saved.width > 3 * 96
+        assert len(saved.getcolors(1_000_000) or ()) > 500
+
+
+def test_rows_of_a_file_are_run_and_a_bad_cell_is_told(server_url: str, tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text("Width,color\n8,#ff0000\n16,#0000ff\n", encoding="utf-8")
+    with Proxy(server_url) as proxy, InvokeAIClient(proxy.url) as client:
+        sweep = plans.picture().sweep_csv(file, client=client)
+        assert [(result.outputs.picture.width, result.params.color) for result in sweep.results()] == [
+            (8, "#ff0000"),
+            (16, "#0000ff"),
+        ]
+        proxy.requests.clear()
+        file.write_text("Width,color\n8,#ff0000\nsixteen,#0000ff\n", encoding="utf-8")
+        with pytest.raises(ParamsError, match=r"rows\.csv, row 3, column 'Width' \(width\): 'sixteen'"):
+            plans.picture().sweep_csv(file, client=client)
+        assert proxy.requests == []
+
+
+def test_a_schema_that_rejects_is_told_in_labels(client: InvokeAIClient) -> None:
+    with pytest.raises(RejectedError, match="Canvas"):
+        plans.picture().sweep(product={"color": [{"r": "x"}]}, client=client)
