@@ -194,7 +194,9 @@ def test_items_of_batches_are_refused_here_exactly_when_they_would_block_the_ser
     assert template is not None
     about = template.inputs[field]
     limits = FieldLimits(
-        field_type=about.type.name, constraints=constraints_of(about.exact_limits), choices=about.choices
+        field_type=about.type.name,
+        constraints=constraints_of(about.exact_limits, about.type.name),
+        choices=about.choices,
     )
     validator = batch_item_validator(limits)
     assert validator is not None

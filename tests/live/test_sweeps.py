@@ -20,6 +20,7 @@ import PIL.Image
 import pytest
 
 from generated import color_study_batch, sd15_text_to_image, sunset_poster
+from invokeai_gen.runtime import image_files
 from invokeai_gen.runtime.problems import ParamsError
 from invokeai_gen.runtime.sweeps.file_pattern import FileClashError
 from invokeai_gen.runtime.sweeps.journal import SweepFileError
@@ -139,8 +140,6 @@ def test_a_rejected_sweep_leaves_nothing(server_url: str, tmp_path: Path) -> Non
 def test_a_folder_of_fifty_images_is_uploaded_once_and_runs_in_one_enqueue(server_url: str, tmp_path: Path) -> None:
     for number in range(50):
         PIL.Image.new("RGB", (20, 20), (number, 0, 100)).save(tmp_path / f"photo {number}.png")
-    from invokeai_gen.runtime import image_files
-
     with Proxy(server_url) as proxy, InvokeAIClient(proxy.url) as client:
         photos = image_files(tmp_path)
         assert [photo.name for photo in photos[:3]] == ["photo 0.png", "photo 1.png", "photo 2.png"]
@@ -148,9 +147,7 @@ def test_a_folder_of_fifty_images_is_uploaded_once_and_runs_in_one_enqueue(serve
         assert (proxy.asked("images/upload"), proxy.asked("enqueue_batch")) == (50, 1)
         for result in sweep:
             assert result.outputs.small.width == result.params.width
-            assert (
-                color_of(result.outputs.small.bytes()) == f"#{photos.index(Path(str(result.params.picture))):02x}0064"
-            )
+            assert pixel(result.outputs.small.bytes()) == (photos.index(Path(str(result.params.picture))), 0, 100)
         assert len(sweep.cleanup_inputs().deleted) == 50
 
 
@@ -207,11 +204,10 @@ def test_cancel_ends_all_of_it_and_retry_begins_again(client: InvokeAIClient) ->
 
 def test_leaving_the_block_early_cancels_what_is_left(client: InvokeAIClient) -> None:
     with plans.picture().sweep(product={"width": range(8, 208)}, client=client) as sweep:
-        next(iter(sweep))
-    counts = client.queue.batch_counts(
-        next(iter(batches_of(client, [sweep.results and sweep._core._tally.item_ids[0]])))
-    )
-    assert counts.pending == 0
+        first = next(iter(sweep))
+    assert first.item_id is not None
+    counts = client.queue.batch_counts(client.queue.get(first.item_id).batch_id)
+    assert (counts.pending, counts.total) == (0, 200)
     assert counts.canceled > 0
 
 
@@ -239,7 +235,7 @@ def test_without_events_a_sweep_comes_to_its_end_with_few_questions(server_url: 
     with Proxy(server_url) as proxy, InvokeAIClient(proxy.url) as client:
         proxy.refuse_events()
         assert len(plans.picture().sweep(product={"width": range(8, 128)}, client=client).results()) == 120
-        assert proxy.asked(r"/queue/default/i/") == 0
+        assert proxy.asked(r"/queue/default/i/") <= 1, "at most for the last one"
         assert proxy.asked("items_by_ids|summaries_by_ids") < 60
 
 

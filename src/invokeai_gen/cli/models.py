@@ -101,7 +101,9 @@ def _by_type(models: Sequence[Model]) -> Iterable[tuple[PythonIdentifier, list[M
     used = set(_TAKEN)
     for kind, group in groups.items():
         words = identifier(words_of(kind), fallback="models")
-        name = "".join(word[:1].upper() + word[1:] for word in words.split("_")) or "Models"
+        # Of other scripts some capitals are several characters, and not all of those make a name.
+        name = "".join(word[:1].upper() + word[1:] if word[:1].isascii() else word for word in words.split("_"))
+        name = name or "Models"
         while name in used:
             name += "_"
         used.add(name)

@@ -43,7 +43,11 @@ def call(name: Source, /, *positional: Source, **keywords: Source) -> Source:
 
 
 def docstring(text: str, indent: int = 0) -> Source:
-    """Text of any origin as a triple-quoted docstring, its lines behind the first indented."""
+    """Text of any origin as a triple-quoted docstring, its lines behind the first indented.
+
+    Python encodes the docstrings of classes, and whoever prints one does: lone surrogates become `\\ud800` to read.
+    """
+    text = text.encode("utf-8", "backslashreplace").decode()
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     escaped = [_escaped(line.rstrip()) for line in lines]
     while len(escaped) > 1 and not escaped[-1]:

@@ -21,13 +21,16 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 LINE_LENGTH: Final = 120
+_MAX_FORMATTED: Final = 500_000
 
 _ALWAYS_IMPORTED: Final = frozenset({"Workflow", "WorkflowOutputs", "WorkflowParams", "params"})
 _IN_SIGNATURES: Final = frozenset(
     {"AsyncInvokeAIClient", "AsyncJob", "AsyncSweep", "InvokeAIClient", "Job", "RunOptions", "SubmitOptions", "Sweep"}
     | {"SweepOptions"}
 )
-_EXPORTS: Final = frozenset({"WORKFLOW", "Outputs", "Params", "arun", "asubmit", "asweep", "run", "submit", "sweep", "sweep_csv"})
+_EXPORTS: Final = frozenset(
+    {"WORKFLOW", "Outputs", "Params", "arun", "asubmit", "asweep", "run", "submit", "sweep", "sweep_csv"}
+)
 _BATCH_EXPORTS: Final = frozenset({"arun_all", "run_all"})
 _RESULT_TYPES: Final = re.compile(r"[A-Z]\w+")
 
@@ -97,7 +100,12 @@ _SHIPPED: Final = Path(str(files("invokeai_gen").joinpath("_shipped", "templates
 
 
 def formatted(text: str) -> str:
-    """Python source as black writes it, whatever the settings of the project around."""
+    """Python source as black writes it, whatever the settings of the project around.
+
+    Text beyond `_MAX_FORMATTED`, which nobody reads, stays as it is: black can take the square of its length in time.
+    """
+    if len(text) > _MAX_FORMATTED:
+        return text
     from black import format_str
     from black.mode import Mode, TargetVersion
 

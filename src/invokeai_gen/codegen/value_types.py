@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from invokeai_gen import runtime
 from invokeai_gen.codegen.annotations import Names
 from invokeai_gen.codegen.names import PythonIdentifier
 from invokeai_gen.runtime import field_values
@@ -24,11 +25,18 @@ _MIN_NAMED_CHOICES: Final = 8
 _TOO_WIDE: Final = frozenset({"Batch", "Graph", "GraphExecutionState", "SessionQueueItem"})
 """Schemas that reach all node types."""
 
+_TAKEN: Final = frozenset(
+    {*runtime.__all__, "Annotated", "Any", "ClassVar", "False", "Final", "Iterable", "Literal", "None", "NotRequired"}
+    | {"Outputs", "Params", "PathLike", "TYPE_CHECKING", "True", "TypeAlias", "TypedDict", "Unpack", "WORKFLOW"}
+)
+"""Names that modules and `_types.py` use for something else."""
+
 _REF: Final = "#/components/schemas/"
 _KEPT_KEYWORDS: Final = frozenset(
     {"$ref", "additionalProperties", "allOf", "anyOf", "const", "description", "enum", "items", "oneOf", "properties"}
     | {"required", "type"}
 )
+_NESTED_KEYWORDS: Final = frozenset({"allOf", "anyOf", "oneOf", "properties"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,17 +160,17 @@ def _pruned(schema: Any, schemas: Mapping[str, Any], reached: list[str]) -> Any:
             if (
                 isinstance(target, dict)
                 and target.get("class") not in ("invocation", "output")
-                and name not in _TOO_WIDE
+                and name not in _TOO_WIDE | _TAKEN
             ):
                 reached.append(name)
                 kept[key] = _REF + name
-        elif key == "properties":
+        elif key == "properties" and isinstance(value, dict):
             kept[key] = {name: _pruned(item, schemas, reached) for name, item in value.items()}
-        elif key in {"allOf", "anyOf", "oneOf"}:
+        elif key in {"allOf", "anyOf", "oneOf"} and isinstance(value, list):
             kept[key] = [_pruned(item, schemas, reached) for item in value]
         elif key in {"items", "additionalProperties"}:
             kept[key] = _pruned(value, schemas, reached)
-        elif key in _KEPT_KEYWORDS:
+        elif key in _KEPT_KEYWORDS - _NESTED_KEYWORDS:
             kept[key] = value
     return kept
 
@@ -172,4 +180,4 @@ def _pascal(name: str) -> str:
 
 
 def _is_class_name(name: str) -> bool:
-    return name.isidentifier() and name.isascii() and name[0].isupper() and name not in {"None", "True", "False"}
+    return name.isidentifier() and name.isascii() and name[0].isupper() and name not in _TAKEN

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from invokeai_gen.runtime.results import NodeResult
     from invokeai_gen.runtime.sweeps.async_sweep import AsyncSweep
     from invokeai_gen.runtime.sweeps.results import SweepCounts, SweepResult
+    from invokeai_gen.runtime.sweeps.source_files import TableError, image_files, read_prompts
     from invokeai_gen.runtime.sweeps.sweep import Sweep
     from invokeai_gen.runtime.values import (
         BoardInput,
@@ -62,6 +63,7 @@ _HOMES: Final = {
     "invokeai_gen.runtime.results": ("NodeResult",),
     "invokeai_gen.runtime.sweeps.async_sweep": ("AsyncSweep",),
     "invokeai_gen.runtime.sweeps.results": ("SweepCounts", "SweepResult"),
+    "invokeai_gen.runtime.sweeps.source_files": ("TableError", "image_files", "read_prompts"),
     "invokeai_gen.runtime.sweeps.sweep": ("Sweep",),
     "invokeai_gen.runtime.values": (
         "BoardInput",
@@ -131,6 +133,7 @@ __all__ = [
     "SweepCounts",
     "SweepOptions",
     "SweepResult",
+    "TableError",
     "ValueResolutionError",
     "VideoInput",
     "VideoOutput",
@@ -139,7 +142,9 @@ __all__ = [
     "WorkflowOutputs",
     "WorkflowParams",
     "default_client",
+    "image_files",
     "params",
+    "read_prompts",
 ]
 
 

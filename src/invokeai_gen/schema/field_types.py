@@ -85,6 +85,8 @@ def field_type(schema: Mapping[str, Any]) -> FieldType | None:
     ui_type = schema.get("ui_type")
     if not ui_type:
         return parsed
+    if not isinstance(ui_type, str):
+        raise TypeError("a ui_type that is no text")
     declared = FieldType(ui_type, "COLLECTION" if ui_type == "CollectionField" else "SINGLE")
     if declared.is_stateful and parsed is not None and parsed != declared:
         return replace(declared, original=parsed)

@@ -29,6 +29,8 @@ class EdgeIndex:
     edges: list[Edge] = field(default_factory=list)
     by_target: dict[str, list[Edge]] = field(default_factory=dict)
     by_source: dict[str, list[Edge]] = field(default_factory=dict)
+    _upstream: dict[str, str] = field(default_factory=dict)
+    """For connectors, one further up in the chain. What feeds a connector stays, since edges are only added."""
 
     @classmethod
     def of(cls, nodes: dict[str, Node], edges: Iterable[Edge]) -> EdgeIndex:
@@ -54,15 +56,18 @@ class EdgeIndex:
         node_id = connector_id
         while node_id not in seen:
             seen.add(node_id)
+            if (further := self._upstream.get(node_id)) is not None:
+                node_id = further
+                continue
             edge = next(self.into(node_id, CONNECTOR_IN), None)
             source = self.nodes.get(edge.source) if edge is not None else None
-            if edge is None or edge.source_handle is None or source is None:
+            if edge is not None and edge.source_handle is not None and isinstance(source, ConnectorNode):
+                node_id = source.id
+                continue
+            self._upstream.update(dict.fromkeys(seen - {node_id}, node_id))
+            if edge is None or edge.source_handle is None or not isinstance(source, InvocationNode):
                 return None
-            if isinstance(source, InvocationNode):
-                return source.id, edge.source_handle
-            if not isinstance(source, ConnectorNode):
-                return None
-            node_id = source.id
+            return source.id, edge.source_handle
         return None
 
     def connector_targets(self, connector_id: str, within: set[Edge] | None = None) -> list[Edge]:

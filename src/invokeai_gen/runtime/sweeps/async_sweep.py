@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, M
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar
 
+from invokeai_gen.runtime.async_job import CANCEL_TIME
 from invokeai_gen.runtime.cleanup import Preparations, remove_boards
 from invokeai_gen.runtime.failures import error_of
 from invokeai_gen.runtime.media import save_image
@@ -211,7 +212,7 @@ class AsyncSweep(Generic[P, O]):
 
     async def cancel(self) -> SweepCounts:
         """Sends nothing more and cancels what has not ended; returns how many items have which status."""
-        await bridge(self._dispatcher.cancel())
+        await bridge(self._cancel())
         return self.counts
 
     async def retry(self) -> int:
@@ -264,6 +265,13 @@ class AsyncSweep(Generic[P, O]):
         await self.close()
 
     # -- on the background loop ----------------------------------------------------------------------------------------
+
+    async def _cancel(self) -> None:
+        await self._dispatcher.cancel()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CANCEL_TIME):  # until the server has told so; a node may take longer
+                while not self._tally.all_ended:
+                    await self._dispatcher.news()
 
     async def _all_ended(self, timeout: float | None) -> None:
         """Waits until all have ended, or the time is over."""

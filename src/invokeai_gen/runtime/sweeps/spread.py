@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import threading
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
@@ -129,16 +130,17 @@ class Spreader(SweepState):
         """Has the cluster run all items, those of a server that goes away on the others."""
         from distributed import Client, Scheduler, SpecCluster, Worker, as_completed
 
-        local = {"protocol": "inproc://", "dashboard": False}
-        workers = {
-            url: {"cls": Worker, "options": {"name": url, "nthreads": 1, "dashboard": False}} for url in self._clients
-        }
+        local = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}  # dask opens a port for its pages all the same
+        workers = {url: {"cls": Worker, "options": {"name": url, "nthreads": 1, **local}} for url in self._clients}
+        scheduler = {"cls": Scheduler, "options": {"protocol": "inproc://", **local}}
         with (
-            SpecCluster(workers, {"cls": Scheduler, "options": local}, silence_logs=50) as cluster,
+            SpecCluster(workers, scheduler, silence_logs=logging.CRITICAL) as cluster,
             Client(cluster, set_as_default=False) as dask,
         ):
             addresses = {worker["id"]: address for address, worker in dask.scheduler_info(-1)["workers"].items()}
-            tasks = as_completed([dask.submit(run_item, self._key, index, pure=False) for index in indexes], loop=dask.loop)
+            tasks = as_completed(
+                [dask.submit(run_item, self._key, index, pure=False) for index in indexes], loop=dask.loop
+            )
             for task in tasks:
                 index, gone, error = task.result()
                 if gone is None:
