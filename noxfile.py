@@ -55,3 +55,10 @@ def test(session: nox.Session) -> None:
     session.run("python", "-m", "tests.server", "provision")
     _say(session, "tests")
     session.run("pytest", *session.posargs)
+
+
+@nox.session
+def audit(session: nox.Session) -> None:
+    """Known vulnerabilities of everything that is installed with the package; needs a vulnerability database."""
+    session.install(".[images,servers]", "pip-audit")
+    session.run("pip-audit", "--skip-editable")

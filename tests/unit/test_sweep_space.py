@@ -108,6 +108,11 @@ def test_points_and_rows_are_two_ways_to_count() -> None:
     assert [made.point_of(made.rows_of(point)) for point in range(24)] == list(range(24))
 
 
+def columns_of(made: Space[Any]) -> dict[str, list[Any]]:
+    """The values of each input, where nothing has to be looked up on a server."""
+    return {name: [row[place] for row in axis.rows] for axis in made.axes for place, name in enumerate(axis.names)}
+
+
 PLAN = plans.picture().plan
 
 
@@ -134,7 +139,7 @@ def items_of(
     made: Space[PictureParams], groups: list[Group], blocks: list[Block], batchable: frozenset[str]
 ) -> list[tuple[int, dict[tuple[str, str], Any]]]:
     """What a server makes of these blocks: for each item its cell's number, and all values in its graph."""
-    columns = {name: [row[place] for row in axis.rows] for axis in made.axes for place, name in enumerate(axis.names)}
+    columns = columns_of(made)
     numbering = Numbering(made, groups, 1 + max(cell.run for block in blocks for cell in block.cells))
     found = []
     for block in blocks:
@@ -172,7 +177,7 @@ def test_every_point_becomes_one_item_with_its_own_values(
     arguments: dict[str, Any], own: Data, runs: int, limit: int
 ) -> None:
     made = space(**arguments)
-    columns = {name: [row[place] for row in axis.rows] for axis in made.axes for place, name in enumerate(axis.names)}
+    columns = columns_of(made)
     batchable = frozenset({"width"} & columns.keys())
     groups = [Group(selection, own) for selection in selections(made, columns, batchable)]
     blocks = blocks_of(made, groups, runs, limit)
@@ -191,7 +196,7 @@ def test_every_point_becomes_one_item_with_its_own_values(
 
 def test_as_few_enqueues_as_there_are_graphs() -> None:
     made = space(product={"width": range(100), "color": ["#000001", "#000002", "#000001"]})
-    columns = {"width": list(range(100)), "color": ["#000001", "#000002", "#000001"]}
+    columns = columns_of(made)
     groups = [Group(selection, []) for selection in selections(made, columns, frozenset({"width"}))]
     blocks = blocks_of(made, groups, 1, 10_000)
     assert [len(block.cells) for block in blocks] == [200, 100]
@@ -212,5 +217,3 @@ def test_a_split_leaves_every_cell_in_order() -> None:
     assert first.cells + rest.cells == cells
     assert not first.is_whole
     assert first.batch_id != rest.batch_id
-
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -101,9 +102,9 @@ def _by_type(models: Sequence[Model]) -> Iterable[tuple[PythonIdentifier, list[M
     used = set(_TAKEN)
     for kind, group in groups.items():
         words = identifier(words_of(kind), fallback="models")
-        # Of other scripts some capitals are several characters, and not all of those make a name.
-        name = "".join(word[:1].upper() + word[1:] if word[:1].isascii() else word for word in words.split("_"))
-        name = name or "Models"
+        # In other scripts, a capital may be several characters, or join with what follows it.
+        name = "".join(word[:1].upper() + word[1:] if word.isascii() else word for word in words.split("_"))
+        name = unicodedata.normalize("NFKC", name) or "Models"
         while name in used:
             name += "_"
         used.add(name)

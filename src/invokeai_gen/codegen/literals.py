@@ -78,6 +78,8 @@ def _escaped(line: str) -> str:
     text = line.replace("\\", "\\\\").replace('"""', r"\"\"\"")
     if text.endswith('"'):
         text = text[:-1] + r"\""
+    if text.isprintable():
+        return text
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode("ascii") for char in text
     )

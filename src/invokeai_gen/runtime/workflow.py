@@ -145,7 +145,9 @@ class Workflow(Generic[P, O]):
 
         All values are checked before anything is sent; files are uploaded and models and boards looked up once. What
         the server cannot vary by itself (models, colours, boards, lists …) goes into enqueues of its own, and what the
-        queue has no room for is sent when it has. Raises `ParamsError` and what `submit` raises.
+        queue has no room for is sent when it has. The workflow that is stored with each image has the values of the
+        first one: what each was made with is in its result, and in the manifest of `Sweep.download`. Raises
+        `ParamsError` and what `submit` raises.
         """
         from invokeai_gen.runtime.sweeps.sweep import Sweep
 

@@ -15,7 +15,7 @@ from invokeai_gen.runtime.failures import error_of
 from invokeai_gen.runtime.media import save_image
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.runtime.params import WorkflowParams
-from invokeai_gen.runtime.sweeps.dispatch import SweepState
+from invokeai_gen.runtime.sweeps.dispatch import DELETED, SweepState
 from invokeai_gen.runtime.sweeps.results import SweepCounts, SweepResult, slim
 from invokeai_gen.runtime.sweeps.saving import ManifestFormat, Saver, sheet_of
 from invokeai_gen.runtime.sweeps.space import Space
@@ -215,12 +215,16 @@ class AsyncSweep(Generic[P, O]):
         await bridge(self._cancel())
         return self.counts
 
-    async def retry(self) -> int:
-        """Sends again what failed, was canceled or deleted, and what could not be sent; returns how many items that is."""
+    async def retry(self, *, deleted: bool = False) -> int:
+        """Sends again what failed or was canceled, and what could not be sent; returns how many items that is.
+
+        Items that someone has deleted from the queue may have been completed before: `deleted` sends those, too.
+        """
+        done = {"completed"} if deleted else {"completed", DELETED}
         again = [
             index
             for index, status in enumerate(self._tally.statuses)
-            if status != "completed" and self._tally.has_ended(index)
+            if status not in done and self._tally.has_ended(index)
         ]
         return await bridge(self._dispatcher.again(again))
 

@@ -382,7 +382,7 @@ class Dispatcher(SweepState):
             for cell in block.cells:
                 self.tally.withdraw(self.numbering.index(cell))
         self._waiting.clear()
-        if batches := [*self._followed, *self._doubtful]:
+        if batches := [*self._followed, *self._unfollowed, *self._doubtful]:
             await self._client.queue.cancel_batches(batches)
         self._news.set()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +39,6 @@ from invokeai_gen.runtime.sweeps.space import Axis, Space, checked_value
 from invokeai_gen.runtime.sweeps.spread import Spreader
 from invokeai_gen.server.background import bridge
 from invokeai_gen.server.client import AsyncInvokeAIClient, InvokeAIClient, core_of, default_client
-from invokeai_gen.server.errors import ServerError
 from invokeai_gen.server.queue import DEFAULT_CAPACITY
 
 P = TypeVar("P", bound=WorkflowParams)
@@ -119,8 +117,7 @@ class SweepStarter(Generic[P, O]):
             if journal is not None and is_sent:
                 error.add_note(f"{journal.path} has what was sent: the sweep can be resumed from it")
                 raise
-            with contextlib.suppress(ServerError):
-                await preparations.undo(client, error)
+            await preparations.undo(client, error)
             if journal is not None:
                 journal.discard()
             raise
@@ -131,11 +128,11 @@ class SweepStarter(Generic[P, O]):
         clients = _clients(options.get("servers") or ())
         if options.get("file") is not None:
             raise ParamsError([Problem("file", "a sweep over several servers has no file to resume it from")])
-        groups = await self._own_groups(space, clients[0])
         try:
             import distributed  # noqa: F401
         except ImportError:
-            raise ImportError('several servers take dask: pip install "invokeai-gen[servers]"') from None
+            raise ImportError("several servers take dask: pip install 'invokeai-gen[servers]'") from None
+        groups = await self._own_groups(space, clients[0])
         spreader = Spreader(self.plan, clients, space, groups, options)
         spreader.begin(range(len(spreader.tally.statuses)))
         return self._sweep(space, clients, options, spreader, spreader.preparations)
