@@ -261,7 +261,7 @@ def check_round_trip(plan: WorkflowPlan, text: str, types_text: str) -> None:
 
 def _is_ambiguous(planned: PlannedInput) -> bool:
     """An object that the server alone knows may look like a colour, an image …, and is then read as one."""
-    return planned.field_type not in field_values._PLAIN_TYPES or planned.field_type in ("AnyField", "CollectionField")
+    return field_values._PLAIN_TYPES.get(planned.field_type, "Any") in ("Any", "dict[str, Any]")
 
 
 def _distinct(values: Iterable[Any]) -> list[tuple[type, Any]]:

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-TRIED = {"list_inputs.py", "set_inputs.py", "submit_and_track.py", "outputs_and_cleanup.py"}
+TRIED = {"list_inputs.py", "set_inputs.py", "submit_and_track.py", "outputs_and_cleanup.py", "sweep_grid.py"}
 
 
 def printed(server_url: str, script: str, *arguments: Path) -> str:
@@ -96,3 +96,13 @@ def test_a_script_says_what_it_is_for_and_how_to_call_it(script: str) -> None:
     text = (EXAMPLES / script).read_text(encoding="utf-8")
     assert text.startswith('"""')
     assert f"python examples/{script}" in text
+
+
+def test_a_grid_is_run_and_saved(server_url: str, tmp_path: Path) -> None:
+    lines = printed(server_url, "sweep_grid.py", tmp_path).splitlines()
+    assert lines[0] == "6 runs, of which sun_size, sky_color differ"
+    assert lines[1:3] == ["00_sun-40_sky-#261654_pixel_art.png", "00_sun-40_sky-#261654_poster.png"]
+    assert len(lines) == 1 + 12 + 1
+    assert {path.name for path in tmp_path.iterdir()} == {*lines[1:13], "sheet.png", "manifest.csv"}
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert lines[13].startswith(f"sheet.png, {sheet.width} x {sheet.height};")

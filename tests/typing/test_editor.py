@@ -85,3 +85,10 @@ def test_mistakes_are_underlined(editor: LanguageServer, call: str, message: str
 def test_what_is_right_is_not(editor: LanguageServer) -> None:
     call = 'wf.Params(prompt="a", start_image="b", tile={"size": 1}, width=64)'
     assert editor.diagnostics(f"from generated import everything as wf\n\n{call}\n") == []
+
+
+def test_a_sweep_offers_the_inputs_that_can_change(editor: LanguageServer) -> None:
+    offered = editor.completions('from generated import everything as wf\n\nwf.sweep(product={"|"})\n')
+    names = {item["label"].strip("'\"") for item in offered}
+    assert names >= INPUTS
+    assert "seed" not in names, "fed by an edge"

@@ -6,7 +6,7 @@ import asyncio
 import concurrent.futures
 import os
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Unpack, cast
 
@@ -15,7 +15,7 @@ from invokeai_gen.runtime.async_job import AsyncJob, StreamedOutput
 from invokeai_gen.runtime.callbacks import Callbacks
 from invokeai_gen.runtime.job import Job
 from invokeai_gen.runtime.media import DEFAULT_QUALITY, ImageFormat, ImageOutput
-from invokeai_gen.runtime.options import SubmitOptions
+from invokeai_gen.runtime.options import SubmitOptions, SweepOptions
 from invokeai_gen.runtime.params import WorkflowParams
 from invokeai_gen.runtime.values import ImageRef
 from invokeai_gen.runtime.workflow import Workflow
@@ -27,6 +27,9 @@ from invokeai_gen.server.records import QueueItem, Removal
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
+
+    from invokeai_gen.runtime.sweeps.async_sweep import AsyncSweep
+    from invokeai_gen.runtime.sweeps.sweep import Sweep
 
 POLL_INTERVAL: Final = 0.5
 
@@ -96,6 +99,30 @@ class WorkflowRuns(ABC):
         if callbacks and subscribe_events:
             self._following = asyncio.create_task(job.wait(**cast("Callbacks", callbacks)))
         return job
+
+    def sweep_sync(
+        self,
+        *,
+        product: Mapping[str, object] | None = None,
+        zip: Mapping[str, object] | None = None,
+        **options: Unpack[SweepOptions],
+    ) -> Sweep[WorkflowParams, HandleOutputs]:
+        """Submits many runs that differ from the present values in the inputs named in `product` and `zip`.
+
+        Inputs go by their Python names, as in a generated module; see `Workflow.sweep`. The sweep stands alone: it is
+        not the `job` of this handle.
+        """
+        return self._workflow.sweep(self.params(), product=product, zip=zip, client=self.client, **options)
+
+    async def sweep(
+        self,
+        *,
+        product: Mapping[str, object] | None = None,
+        zip: Mapping[str, object] | None = None,
+        **options: Unpack[SweepOptions],
+    ) -> AsyncSweep[WorkflowParams, HandleOutputs]:
+        """Like `sweep_sync`, to be awaited."""
+        return await self._workflow.asweep(self.params(), product=product, zip=zip, client=self.client, **options)
 
     async def submit_sync_monitor_async(self, **options: Unpack[SubmitOptions]) -> AsyncGenerator[JobEvent, None]:
         """Submits the workflow and gives everything that happens, from the first event to the last."""
