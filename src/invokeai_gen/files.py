@@ -5,12 +5,16 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import sys
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
+
+_TEMPORARY: Final = re.compile(r"\.[0-9a-f]{32}\.part")
 
 
 @contextlib.contextmanager
@@ -32,6 +36,17 @@ def replacing(target: Path) -> Iterator[BinaryIO]:
         raise
 
 
+def remove_leftovers(folder: Path, *, older_than: float = 3600.0) -> None:
+    """Removes what `replacing` left in a folder because the process was killed, if it has lain there for so many seconds.
+
+    Somebody may still be writing what is younger, unless the folder is locked.
+    """
+    for path in folder.glob(".*.part"):
+        with contextlib.suppress(OSError):
+            if _TEMPORARY.fullmatch(path.name) and time.time() - path.stat().st_mtime >= older_than:
+                path.unlink()
+
+
 @contextlib.contextmanager
 def locked(target: Path, *, wait: bool = True) -> Iterator[None]:
     """Keeps every other process out that locks the same file or folder; waits for one that has it.
@@ -51,7 +66,6 @@ def locked(target: Path, *, wait: bool = True) -> Iterator[None]:
 
 if sys.platform == "win32":
     import msvcrt
-    import time
 
     def _lock(handle: BinaryIO, wait: bool) -> None:
         while True:

@@ -449,7 +449,8 @@ def openapi(rng: Random, used: Sequence[str]) -> dict[str, Any]:
     known = shipped()
     schemas: dict[str, Any] = dict(known.schemas)
     named = [name for node_type in used if (name := known._schema_names.get(node_type)) is not None]
-    for name in {rng.choice(named or sorted(known._schema_names.values())) for _ in range(rng.randint(1, 3))}:
+    chosen = [rng.choice(named or sorted(known._schema_names.values())) for _ in range(rng.randint(1, 3))]
+    for name in dict.fromkeys(chosen):
         schema = json.loads(json.dumps(schemas[name]))
         for _ in range(rng.randint(1, 3)):
             rng.choice(_SCHEMA_MUTATIONS)(rng, schema, schemas)

@@ -260,12 +260,13 @@ def check_round_trip(plan: WorkflowPlan, text: str, types_text: str) -> None:
 
 
 def _is_ambiguous(planned: PlannedInput) -> bool:
-    """An object that the server alone knows may look like a colour, an image …, and is then read as one."""
-    return field_values._PLAIN_TYPES.get(planned.field_type, "Any") in ("Any", "dict[str, Any]")
+    """An object in an input that takes anything may look like a colour, an image …, and is then read as one."""
+    return field_values._PLAIN_TYPES.get(planned.field_type) == "Any"
 
 
 def _distinct(values: Iterable[Any]) -> list[tuple[type, Any]]:
-    return [*dict.fromkeys((type(value), value) for value in values)]
+    """Each once; without `None`, which is a type as well as a choice."""
+    return [*dict.fromkeys((type(value), value) for value in values if value is not None)]
 
 
 def _choices(shape: Shape) -> Iterator[Any]:

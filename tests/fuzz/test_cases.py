@@ -94,6 +94,9 @@ def test_what_the_command_says_cannot_steer_a_terminal(
         ["generate", file, "-o", tmp_path / "made"],
         ["diff", save(tmp_path / "good.json", adder()), file],
         ["payload", file, "--set", "nothing=1"],
+        ["run", file, "--help"],
+        ["run", file, "--dry-run"],
+        ["run", file, "--nothing", "1"],
     ]
     for command in commands:
         answer = cli(*command)

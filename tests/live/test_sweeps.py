@@ -10,9 +10,11 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,8 @@ from invokeai_gen.runtime import image_files
 from invokeai_gen.runtime.problems import ParamsError
 from invokeai_gen.runtime.sweeps.file_pattern import FileClashError
 from invokeai_gen.runtime.sweeps.journal import SweepFileError
+from invokeai_gen.runtime.sweeps.results import SweepResult
+from invokeai_gen.runtime.sweeps.saving import Saver
 from invokeai_gen.server import AsyncInvokeAIClient, InvokeAIClient
 from invokeai_gen.server.errors import DownloadError, JobCanceledError, JobFailedError, RejectedError
 from tests import plans
@@ -368,6 +372,28 @@ def test_what_failed_is_in_the_manifest(client: InvokeAIClient, tmp_path: Path) 
         (0, None, True),
         (1, "0001.png", False),
     ]
+
+
+def test_what_is_sent_again_while_files_are_saved_counts_as_saved(
+    client: InvokeAIClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, save = threading.Event(), Saver.save
+
+    async def spied(saver: Saver, results: Sequence[SweepResult[Any, Any]]) -> None:
+        await save(saver, results)
+        seen.set()
+
+    monkeypatch.setattr(Saver, "save", spied)
+    with ThreadPoolExecutor(1) as pool:
+        with paused(client):
+            sweep = plans.picture().sweep(product={"width": [8, 16]}, client=client)
+            client.queue.cancel(min(item.item_id for item in client.queue.list() if item.status == "pending"))
+            files = pool.submit(sweep.download, tmp_path, manifest="jsonl")
+            assert seen.wait(TIME)
+            assert sweep.retry() == 1
+        assert [path.name for path in files.result(TIME)] == ["0000.png", "0001.png"]
+    rows = [json.loads(line) for line in (tmp_path / "manifest.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [(row["index"], row["error"]) for row in rows] == [(0, None), (1, None)]
 
 
 def test_a_grid_of_seeds_and_schedulers_becomes_a_contact_sheet(client: InvokeAIClient, tmp_path: Path) -> None:

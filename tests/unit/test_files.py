@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from invokeai_gen.files import replacing
+from invokeai_gen.files import remove_leftovers, replacing
 
 
 def test_a_file_appears_only_when_it_is_complete(tmp_path: Path) -> None:
@@ -37,3 +37,13 @@ def test_a_replaced_file_keeps_its_permissions(tmp_path: Path) -> None:
     with replacing(target) as file:
         file.write(b"new")
     assert target.stat().st_mode & 0o777 == 0o600
+
+
+def test_what_a_killed_process_left_is_removed_once_nobody_can_be_writing_it(tmp_path: Path) -> None:
+    left, other = tmp_path / f".{'0f' * 16}.part", tmp_path / ".my.part"
+    left.touch()
+    other.touch()
+    remove_leftovers(tmp_path)
+    assert left.exists()
+    remove_leftovers(tmp_path, older_than=0)
+    assert list(tmp_path.iterdir()) == [other]

@@ -266,3 +266,15 @@ def test_a_part_that_is_missing_is_not_told_as_a_missing_input() -> None:
         StyledParams(styles=cast("list[Style]", [{"name": "a"}]))
     with pytest.raises(ParamsError, match="Styles .* is required"):
         StyledParams()  # type: ignore[call-arg]
+
+
+@params
+class Structures(WorkflowParams):
+    one: Annotated[dict[str, Any], Input(0, node="n", field="one", label="One")]
+    many: Annotated[list[dict[str, Any]], Input(1, node="n", field="many", label="Many")]
+    color: Annotated[ColorInput, Input(2, node="n", field="color", label="Colour")]
+
+
+def test_an_object_that_only_looks_like_a_colour_comes_back_as_it_was() -> None:
+    given = Structures(one={"r": 1, "g": 2, "b": 3}, many=[{"image_name": "a"}, {}], color=Color(1, 2, 3))
+    assert Structures.from_dict(given.to_dict()) == given

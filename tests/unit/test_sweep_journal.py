@@ -97,5 +97,13 @@ def test_what_has_ended_does_not_change_any_more() -> None:
     assert (tally.statuses, tally.all_ended) == (["canceled"], True)
 
 
+def test_what_is_sent_after_all_has_not_ended() -> None:
+    tally = Tally(1)
+    tally.withdraw(0)
+    tally.send(0, 1)
+    assert (tally.all_ended, tally.ended_at) == (False, {})
+    assert tally.lost(deleted=True) == []
+
+
 def test_a_status_that_is_not_known_counts_as_other() -> None:
     assert SweepCounts.of(["unsent", "dreaming"]) == SweepCounts(total=2, unsent=1, other=1)

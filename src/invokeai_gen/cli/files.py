@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from invokeai_gen.errors import InvokeAIGenError
+from invokeai_gen.files import remove_leftovers
 
 
 def save_text(path: Path, text: str, *, overwrite: bool = True) -> None:
@@ -18,6 +19,7 @@ def save_text(path: Path, text: str, *, overwrite: bool = True) -> None:
         if not overwrite and (path.exists() or path.is_symlink()):
             raise InvokeAIGenError(f"{path}: exists already; --force overwrites it")
         path.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(path.parent)
         write_text(path, text)
     except OSError as error:
         raise InvokeAIGenError(f"{path}: {error.strerror or error}") from error

@@ -41,7 +41,9 @@ def check_for_many(plan: WorkflowPlan, folder: Path, call: Call, space: Space[An
     from invokeai_gen.cli.terminal import fail
     from invokeai_gen.runtime.sweeps.layout import Cell
     from invokeai_gen.runtime.sweeps.saving import Saver
+    from invokeai_gen.runtime.sweeps.space import check_total
 
+    check_total(len(space), call.runs)
     saver = Saver(plan, space, folder, call.pattern, None, overwrite=call.overwrite)
     if not plan.batches:
         saver.check([Cell(run, point) for run in range(call.runs) for point in range(len(space))])

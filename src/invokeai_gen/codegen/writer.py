@@ -17,7 +17,7 @@ from invokeai_gen.codegen.annotations import Names
 from invokeai_gen.codegen.changes import Change, changes
 from invokeai_gen.codegen.folder import OutputFolderError
 from invokeai_gen.codegen.names import PythonIdentifier, assign_names, module_names
-from invokeai_gen.files import locked
+from invokeai_gen.files import locked, remove_leftovers
 from invokeai_gen.runtime.plan import WorkflowPlan
 
 Status: TypeAlias = Literal["new", "changed", "unchanged"]
@@ -104,6 +104,8 @@ def generate(
         if out.exists() and not out.is_dir():
             raise OutputFolderError(f"{out} is not a folder")
         with locked(out):
+            if not check:
+                remove_leftovers(out, older_than=0)
             return _generate(plans, out, schemas=schemas, keep_names=keep_names, prune=prune, check=check)
     except OSError as error:
         raise OutputFolderError(f"{error.filename or out}: {error.strerror or error}") from error

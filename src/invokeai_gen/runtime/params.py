@@ -111,7 +111,22 @@ class WorkflowParams:
         """The values that `to_dict` gave; names that are absent get their default. Raises `ParamsError`."""
         from invokeai_gen.runtime.field_values import from_json
 
-        return cls(**{name: from_json(value) for name, value in data.items()})
+        values = {name: from_json(value) for name, value in data.items()}
+        for name in cls.__inputs__.keys() & values.keys():
+            if values[name] != data[name]:
+                try:
+                    cls._checked(name, values[name])
+                except ParamsError:  # an object that only looks like a colour, an image …
+                    values[name] = data[name]
+        return cls(**values)
+
+    @classmethod
+    def _checked(cls, name: str, value: Any) -> Any:
+        """A value as the input holds it. Raises `ParamsError`."""
+        probe = object.__new__(cls)  # an assignment looks at its own value alone, but all must have one
+        vars(probe).update(dict.fromkeys(spec.name for spec in fields(cast(Any, cls))))
+        setattr(probe, name, value)
+        return getattr(probe, name)
 
     def __getitem__(self, index: int) -> Any:
         return getattr(self, self._settable(index).name)

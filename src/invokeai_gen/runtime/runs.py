@@ -180,16 +180,28 @@ async def enqueue(
     `cancel` takes it out of the queue again when the caller is canceled meanwhile. Raises what `AsyncQueue.enqueue`
     raises, a rejection told in labels.
     """
+    sending = asyncio.create_task(client.queue.enqueue(request, may_clip=may_clip))
     try:
-        return await client.queue.enqueue(request, may_clip=may_clip)
+        return await asyncio.shield(sending)
     except BaseException as error:
         await client.forget(watch)
         if isinstance(error, RejectedError):
             raise in_labels(error, plan) from None
-        if cancel and isinstance(error, asyncio.CancelledError):
-            with contextlib.suppress(ServerError, TimeoutError):
-                await asyncio.wait_for(client.queue.cancel_batches([watch.batch_id]), CANCEL_TIME)
+        if isinstance(error, asyncio.CancelledError):
+            if cancel:
+                await asyncio.wait(
+                    [asyncio.create_task(_take_back(sending, watch.batch_id, client))], timeout=CANCEL_TIME
+                )
+            else:
+                sending.cancel()
         raise
+
+
+async def _take_back(sending: asyncio.Task[Enqueued], batch_id: str, client: AsyncInvokeAIClient) -> None:
+    """Cancels a batch that is being enqueued, once it is: the server goes on with a request that is broken off."""
+    await asyncio.gather(sending, return_exceptions=True)
+    with contextlib.suppress(ServerError):
+        await client.queue.cancel_batches([batch_id])
 
 
 def check_options(given: Mapping[str, object], known: Iterable[str]) -> None:

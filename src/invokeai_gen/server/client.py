@@ -42,13 +42,13 @@ class _Connections:
     def are_open(self) -> bool:
         return self._follower is not None or self.transport.is_open
 
-    async def follow(self, batch_id: str, labels: Mapping[str, str], *, statuses_only: bool) -> Watch:
+    async def follow(self, batch_id: str, labels: Mapping[str, str], *, keeps_events: bool) -> Watch:
         if self._follower is None:
             from invokeai_gen.server.follow import Follower
             from invokeai_gen.server.queue import AsyncQueue
 
             self._follower = Follower(self.transport, AsyncQueue(self.transport, self._queue_id))
-        return await self._follower.watch(batch_id, labels, statuses_only=statuses_only)
+        return await self._follower.watch(batch_id, labels, keeps_events=keeps_events)
 
     async def forget(self, watch: Watch) -> None:
         if self._follower is not None:
@@ -205,9 +205,9 @@ class AsyncInvokeAIClient(_Portable):
     async def __aexit__(self, *exc_info: object) -> None:
         await self.close()
 
-    async def follow(self, batch_id: str, labels: Mapping[str, str], *, statuses_only: bool = False) -> Watch:
+    async def follow(self, batch_id: str, labels: Mapping[str, str], *, keeps_events: bool = True) -> Watch:
         """Begins to follow a batch that is about to be enqueued. `labels`: what to call which node."""
-        return await bridge(self._connections.follow(batch_id, labels, statuses_only=statuses_only))
+        return await bridge(self._connections.follow(batch_id, labels, keeps_events=keeps_events))
 
     async def forget(self, watch: Watch) -> None:
         """Stops following a batch."""

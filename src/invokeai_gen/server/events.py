@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias
 
 UNFINISHED_STATUSES: Final = frozenset({"pending", "in_progress", "waiting"})
@@ -46,6 +46,8 @@ class StatusChanged:
     completed_at: str | None = None
     error_type: str | None = None
     error_message: str | None = None
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """The event as the server sent it; empty where the status was found out by asking."""
 
     @property
     def is_final(self) -> bool:
@@ -107,7 +109,7 @@ def parse_event(name: str, data: Mapping[str, Any], labels: Mapping[str, str]) -
     `labels` maps a node id to what the GUI shows; a node without one is called by its type.
     """
     if name == STATUS_EVENT:
-        return status_of(data)
+        return replace(status_of(data), raw=data)
     if name not in NODE_EVENTS:
         return None
     invocation = data["invocation"]

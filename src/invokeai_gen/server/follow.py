@@ -54,13 +54,17 @@ RECONNECT_FIRST: Final = 0.5
 RECONNECT_SLOWEST: Final = 15.0
 
 
+_ENDS: Final = frozenset({STATUS_EVENT, "invocation_complete"})
+
+
 class Watch:
     """One batch that is being followed."""
 
-    def __init__(self, batch_id: str, labels: Mapping[str, str], *, statuses_only: bool = False) -> None:
+    def __init__(self, batch_id: str, labels: Mapping[str, str], *, keeps_events: bool = True) -> None:
         self.batch_id = batch_id
-        self.statuses_only = statuses_only
-        """Events of nodes are left out; for batches whose items are too many to keep everything they tell."""
+        self.keeps_events = keeps_events
+        """Off for batches whose items are too many to keep everything they tell: nodes then tell only that they are
+        complete, and this is forgotten as soon as somebody has heard it."""
         self.item_ids: tuple[int, ...] | None = None
         """Known once the enqueue is answered; events may come before."""
         self.statuses: dict[int, str] = {}
@@ -95,7 +99,7 @@ class Watch:
 
     def handle(self, name: str, data: Mapping[str, Any]) -> None:
         """Takes an event from the server."""
-        if self.statuses_only and name != STATUS_EVENT:
+        if not self.keeps_events and name not in _ENDS:
             return
         event = parse_event(name, data, self._labels)
         if event is not None:
@@ -116,7 +120,8 @@ class Watch:
                 old for old in self._history
                 if not (isinstance(old, InvocationProgress) and old.prepared_id == event.prepared_id)
             ]  # fmt: skip
-        self._history.append(event)
+        if self.keeps_events or isinstance(event, StatusChanged) or not self._queues:
+            self._history.append(event)
         for queue in self._queues:
             queue.put_nowait(event)
         if isinstance(event, StatusChanged):
@@ -177,11 +182,11 @@ class Follower:
         """Whether events arrive."""
         return self._connected
 
-    async def watch(self, batch_id: str, labels: Mapping[str, str], *, statuses_only: bool = False) -> Watch:
+    async def watch(self, batch_id: str, labels: Mapping[str, str], *, keeps_events: bool = True) -> Watch:
         """Begins to follow a batch; to miss no event, before it is enqueued."""
         if not self._tasks:
             self._tasks = [asyncio.create_task(self._stay_connected()), asyncio.create_task(self._keep_asking())]
-        watch = Watch(batch_id, labels, statuses_only=statuses_only)
+        watch = Watch(batch_id, labels, keeps_events=keeps_events)
         self._watches.setdefault(batch_id, set()).add(watch)
         await self._tried.wait()
         self._wake.set()

@@ -15,8 +15,8 @@ from invokeai_gen.runtime.failures import error_of
 from invokeai_gen.runtime.media import save_image
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.runtime.params import WorkflowParams
-from invokeai_gen.runtime.sweeps.dispatch import DELETED, SweepState
-from invokeai_gen.runtime.sweeps.results import SweepCounts, SweepResult, slim
+from invokeai_gen.runtime.sweeps.dispatch import SweepState
+from invokeai_gen.runtime.sweeps.results import SweepCounts, SweepResult
 from invokeai_gen.runtime.sweeps.saving import ManifestFormat, Saver, sheet_of
 from invokeai_gen.runtime.sweeps.space import Space
 from invokeai_gen.server.background import bridge, in_thread
@@ -124,9 +124,7 @@ class AsyncSweep(Generic[P, O]):
 
     async def failures(self) -> list[SweepResult[P, O]]:
         """What has ended so far and was not completed, each with its error, in the order of their numbers."""
-        statuses = enumerate(self._tally.statuses)
-        failed = [index for index, status in statuses if status != "completed" and self._tally.has_ended(index)]
-        return await bridge(self._collect(failed))
+        return await bridge(self._collect(self._tally.lost(deleted=True)))
 
     async def __aiter__(self) -> AsyncGenerator[SweepResult[P, O], None]:
         """What came of each item, as soon as it has ended.
@@ -169,15 +167,18 @@ class AsyncSweep(Generic[P, O]):
         """
         saver = Saver(self.plan, self._space, Path(folder), pattern, manifest, overwrite=overwrite)
         await saver.begin(self._dispatcher.numbering.cells)
-        failed: list[SweepResult[P, O]] = []
+        failed: dict[int, SweepResult[P, O]] = {}
         try:
             async for page in self._pages():
                 await saver.save(page)
-                failed += [result for result in page if not result.is_ok]
+                for result in page:
+                    failed.pop(result.index, None)  # it may have been sent again since
+                    if not result.is_ok:
+                        failed[result.index] = result
         finally:
             await saver.write_manifest()
         saved = saver.end()
-        self._raise_first(sorted(failed, key=lambda result: result.index))
+        self._raise_first(failed[index] for index in sorted(failed))
         return saved
 
     async def contact_sheet(
@@ -220,13 +221,7 @@ class AsyncSweep(Generic[P, O]):
 
         Items that someone has deleted from the queue may have been completed before: `deleted` sends those, too.
         """
-        done = {"completed"} if deleted else {"completed", DELETED}
-        again = [
-            index
-            for index, status in enumerate(self._tally.statuses)
-            if status not in done and self._tally.has_ended(index)
-        ]
-        return await bridge(self._dispatcher.again(again))
+        return await bridge(self._dispatcher.again(deleted=deleted))
 
     async def cleanup_inputs(self) -> Removal:
         """Deletes the images and videos that were uploaded for the sweep. Items that have not ended would fail."""
@@ -239,8 +234,9 @@ class AsyncSweep(Generic[P, O]):
         """Deletes the boards that `create_boards` made for the sweep, if nobody else has put an image on them since."""
         removal = Removal()
         for client, indexes in self._by_client():
-            items = (await self._dispatcher.items(indexes)).values()
-            removal += await remove_boards(client, self._preparations[client.url], items)
+            made = self._preparations[client.url]
+            if made.boards:
+                removal += await remove_boards(client, made, (await self._dispatcher.items(indexes)).values())
         return removal
 
     async def cleanup_queue_items(self) -> Removal:
@@ -283,7 +279,7 @@ class AsyncSweep(Generic[P, O]):
         end = None if timeout is None else clock() + timeout
         async with self._canceling():
             while not self._tally.all_ended:
-                self._raise_failure()
+                self._dispatcher.raise_failure()
                 left = None if end is None else end - clock()
                 if left is not None and left <= 0:
                     return
@@ -296,7 +292,7 @@ class AsyncSweep(Generic[P, O]):
             while len(ended) == cursor:
                 if self._tally.all_ended:
                     return None
-                self._raise_failure()
+                self._dispatcher.raise_failure()
                 await self._dispatcher.news()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(linger if self._dispatcher.asks_for_items else 0):
@@ -309,17 +305,13 @@ class AsyncSweep(Generic[P, O]):
 
     async def _collect(self, indexes: Sequence[int]) -> list[SweepResult[P, O]]:
         """What came of these items, which have ended, in their order."""
-        found: list[SweepResult[P, O]] = []
-        for start in range(0, len(indexes), PAGE):
-            page = indexes[start : start + PAGE]
-            items = await self._dispatcher.items(page)
-            found += [self._result(index, items.get(index)) for index in page]
-        return found
+        items = await self._dispatcher.items(indexes)
+        return [self._result(index, items.get(index)) for index in indexes]
 
     def _result(self, index: int, item: QueueItem | None) -> SweepResult[P, O]:
         cell = self._dispatcher.cell(index)
         client = self._dispatcher.client_of(index)
-        item_id = self._tally.item_ids[index]
+        item_id = self._tally.item_ids[index] if item is None else item.item_id
         error: JobError | None = None
         outputs = None
         if item_id is None:
@@ -329,17 +321,13 @@ class AsyncSweep(Generic[P, O]):
         else:
             error = error_of(item, self.plan)
             if error is None:
-                outputs = self._outputs(self.plan, slim(item), client, self._preparations[client.url].uploads)
+                outputs = self._outputs(self.plan, item, client, self._preparations[client.url].uploads)
         return SweepResult(index, cell.run, self._space.params(cell.point), item_id, error, outputs)
 
     def _raise_first(self, results: Iterable[SweepResult[P, O]]) -> None:
         for result in results if not self._collects_errors else ():
             if result.error is not None:
                 raise result.error
-
-    def _raise_failure(self) -> None:
-        if self._dispatcher.failure is not None:
-            raise self._dispatcher.failure
 
     @contextlib.asynccontextmanager
     async def _canceling(self) -> AsyncIterator[None]:

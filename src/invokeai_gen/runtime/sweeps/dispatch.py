@@ -10,9 +10,10 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.json_js import Unset
 from invokeai_gen.runtime.async_job import CANCEL_TIME, expect
 from invokeai_gen.runtime.batch import Binding
@@ -21,11 +22,12 @@ from invokeai_gen.runtime.request import build_request
 from invokeai_gen.runtime.runs import enqueue
 from invokeai_gen.runtime.sweeps.journal import Journal
 from invokeai_gen.runtime.sweeps.layout import Block, Cell, Columns, Group, Numbering, batch_of, graph_values
-from invokeai_gen.runtime.sweeps.results import Tally
+from invokeai_gen.runtime.sweeps.results import DELETED, Tally, slim
 from invokeai_gen.runtime.sweeps.space import Space
 from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.server.errors import JobDeletedError, RejectedError, ServerError
 from invokeai_gen.server.events import StatusChanged, status_of
+from invokeai_gen.server.queue import PAGE
 from invokeai_gen.server.records import QueueItem
 
 if TYPE_CHECKING:
@@ -35,8 +37,10 @@ ROOM_POLL: Final = 2.0
 """Seconds between questions whether a full queue has room again."""
 ENQUEUE_TIME: Final = 0.002
 """Seconds that a server may take to put one item into its queue."""
-DELETED: Final = "deleted"
-"""Status of an item that is no longer in the queue."""
+
+
+class SweepClosedError(InvokeAIGenError):
+    """A sweep that was closed before its end is not followed any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +112,11 @@ class SweepState:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._news.wait(), timeout)
 
+    def raise_failure(self) -> None:
+        """Raises what has stopped it, if anything."""
+        if self.failure is not None:
+            raise self.failure
+
     def cell(self, index: int) -> Cell:
         """Run, point and combination of the item with that number."""
         return self.numbering.cells[index]
@@ -117,11 +126,14 @@ class SweepState:
         raise NotImplementedError
 
     async def items(self, indexes: Iterable[int]) -> dict[int, QueueItem]:
-        """The queue items, with their sessions, of these items of the sweep, as far as they are still there."""
+        """The queue items of these items of the sweep, as far as they are still there, and as `slim` leaves them."""
         raise NotImplementedError
 
-    async def again(self, indexes: Iterable[int]) -> int:
-        """Sends these items once more, and what could not be sent or followed before; returns how many are sent."""
+    async def again(self, *, deleted: bool = False) -> int:
+        """Sends once more what is lost (see `Tally.lost`), and what could not be sent or followed before.
+
+        Returns how many items are sent.
+        """
         raise NotImplementedError
 
     async def cancel(self) -> None:
@@ -136,6 +148,12 @@ class SweepState:
     async def close(self) -> None:
         """Sends nothing more and stops following; the server goes on with what it has."""
         raise NotImplementedError
+
+    def _end(self) -> None:
+        """Tells whoever waits that nothing more will be known."""
+        if self.failure is None and not self.tally.all_ended:
+            self.failure = SweepClosedError("the sweep was closed before its end; `retry` goes on with it")
+        self._news.set()
 
 
 class Dispatcher(SweepState):
@@ -174,7 +192,11 @@ class Dispatcher(SweepState):
 
     async def items(self, indexes: Iterable[int]) -> dict[int, QueueItem]:
         wanted = {item_id: index for index in indexes if (item_id := self.tally.item_ids[index]) is not None}
-        return {wanted[item.item_id]: item for item in await self._client.queue.items(wanted)}
+        ids, found = [*wanted], dict[int, QueueItem]()
+        for start in range(0, len(ids), PAGE):
+            for item in await self._client.queue.items(ids[start : start + PAGE]):
+                found[wanted[item.item_id]] = slim(item)
+        return found
 
     @property
     def is_sending(self) -> bool:
@@ -193,19 +215,18 @@ class Dispatcher(SweepState):
 
         Raises what an enqueue raises, for the first.
         """
-        self.failure = None
         self._waiting.extend(blocks)
         if not self.is_sending:
             self._feeder = asyncio.create_task(self._feed())
         left = len(self._waiting)
         while self.is_sending and len(self._waiting) == left and self._room is None:
             await self.news()
-        if self.failure is not None:
-            raise self.failure
+        self.raise_failure()
 
     async def _feed(self) -> None:
         try:
             while self._waiting:
+                self.raise_failure()
                 await self._send_next(self._waiting[0])
         except Exception as error:  # noqa: BLE001 - whoever waits for the sweep gets it
             self.failure = error
@@ -213,12 +234,14 @@ class Dispatcher(SweepState):
             self._news.set()
 
     async def _send_next(self, block: Block) -> None:
+        if block.batch_id in self._doubtful:  # before it is divided: what has been sent was the whole of it
+            if found := await self._look_for(block):
+                await self._sent(block, found, await self._follow(block.batch_id))
+                return
+            self._doubtful.discard(block.batch_id)
         room = await self._wait_for_room(len(block.cells))
         if room < len(block.cells):
             self._split(block, room)
-            return
-        if block.batch_id in self._doubtful and (found := await self._look_for(block)):
-            await self._sent(block, found, await self._follow(block.batch_id))
             return
         request = request_of(self._plan, self._space, self._layout, await self._supplied(), block)
         watch = await self._follow(block.batch_id)
@@ -233,24 +256,25 @@ class Dispatcher(SweepState):
 
     async def _sent(self, block: Block, item_ids: Sequence[int], watch: Watch) -> None:
         """Takes note of the items that a block has become; what the queue did not take is sent later."""
-        self._doubtful.discard(block.batch_id)
         if self._room is not None:
             self._room -= len(item_ids)
         if len(item_ids) < len(block.cells):
             self._room = 0
             if not item_ids:
+                self._doubtful.discard(block.batch_id)
                 await self._client.forget(watch)
+                await asyncio.sleep(ROOM_POLL)  # the queue may take less than it is known to
                 return
             block = self._split(block, len(item_ids))
-        self._waiting.popleft()
         self._note(sent=block.batch_id, items=list(item_ids))
+        self._waiting.popleft()
+        self._doubtful.discard(block.batch_id)
         await self._adopt(block, item_ids, watch)
 
     def _split(self, block: Block, size: int) -> Block:
         """Divides the block that is next: the first part keeps its id."""
         first, rest = block.split(size)
-        first = replace(first, batch_id=block.batch_id)
-        self._note(split=[encode(first), encode(rest)])
+        self._note(split=block.batch_id, size=size, rest=rest.batch_id)
         self._waiting.popleft()
         self._waiting.extendleft((rest, first))
         return first
@@ -260,12 +284,18 @@ class Dispatcher(SweepState):
         if self._room is None or self._room >= size:
             return size
         capacity = await self._client.queue.capacity()
+        needed = min(size, max(1, capacity // 2))
         while True:
             self._room = max(0, capacity - (await self._client.queue.counts()).pending)
-            if self._room >= min(size, max(1, capacity // 2)):
+            if self._room >= needed:
                 return min(size, self._room)
             self._news.set()
-            await self.news(ROOM_POLL)
+            enough = len(self.tally.ended) + needed - self._room
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(ROOM_POLL):
+                    while len(self.tally.ended) < enough:
+                        self.raise_failure()
+                        await self.news()
 
     async def _supplied(self) -> Supplies:
         if self._supplies is None:
@@ -279,7 +309,7 @@ class Dispatcher(SweepState):
     # -- following -------------------------------------------------------------------------------------------------
 
     async def _follow(self, batch_id: str) -> Watch:
-        return await self._client.follow(batch_id, {}, statuses_only=True)
+        return await self._client.follow(batch_id, {}, keeps_events=False)
 
     async def _adopt(self, block: Block, item_ids: Sequence[int], watch: Watch) -> None:
         for cell, item_id in zip(block.cells, item_ids, strict=True):
@@ -306,9 +336,7 @@ class Dispatcher(SweepState):
         if isinstance(error, Exception):
             self._unfollowed[watch.batch_id] = watch.item_ids or ()
             self.failure = error
-        if self._journal is not None and self.tally.all_ended:
-            self._journal.close()
-        self._news.set()
+        self._settle()
 
     async def _after_deletion(self, watch: Watch) -> Exception | None:
         """Tells items that are gone from those that are still there, and follows the latter on."""
@@ -324,13 +352,19 @@ class Dispatcher(SweepState):
         open_ids = [
             item_id for ids in batches.values() for item_id in ids if not self.tally.has_ended(self._index_of[item_id])
         ]
-        found = {item.item_id: item for item in await self._client.queue.items(open_ids, with_sessions=False)}
+        try:
+            found = {item.item_id: item for item in await self._client.queue.items(open_ids, with_sessions=False)}
+        except BaseException:
+            for watch in watches.values():
+                await self._client.forget(watch)
+            raise
         for item_id in open_ids:
             if item_id not in found:
                 self._tell(item_id, DELETED)
         for batch_id, ids in batches.items():
             watch = watches[batch_id]
             left = tuple(item_id for item_id in ids if item_id in found)
+            self._unfollowed.pop(batch_id, None)
             self._followed[batch_id] = watch, asyncio.create_task(self._listen(watch))
             for item_id in left:
                 watch.add(status_of(found[item_id].raw))
@@ -352,28 +386,41 @@ class Dispatcher(SweepState):
                 index = self.numbering.index(cell)
                 self.tally.send(index, item_id)
                 self._index_of[item_id] = index
+        if late := past.sending & past.withdrawn:
+            await self._client.queue.cancel_batches(late)
         await self._follow_again(past.sent)
         for block in past.blocks:
             for cell in block.cells if block.batch_id in past.withdrawn else ():
                 self.tally.withdraw(self.numbering.index(cell))
         ended = past.withdrawn.union(past.sent)
-        await self.send([block for block in past.blocks if block.batch_id not in ended])
+        blocks = [block for block in past.blocks if block.batch_id not in ended]
+        for block in blocks:  # whatever became of an earlier attempt
+            self._reset(block)
+        await self.send(blocks)
 
-    async def again(self, indexes: Iterable[int]) -> int:
-        batches, self._unfollowed = self._unfollowed, {}
-        await self._follow_again(batches)
+    async def again(self, *, deleted: bool = False) -> int:
+        failure, self.failure = self.failure, None
+        try:
+            await self._follow_again({**self._unfollowed})
+        except BaseException:
+            self.failure = failure
+            raise
         cells: dict[int, list[Cell]] = {}
-        for index in indexes:
+        for index in self.tally.lost(deleted=deleted):
             cell = self.cell(index)
             cells.setdefault(self.numbering.group_of[cell.point], []).append(cell)
         blocks = [Block(group, tuple(members)) for group, members in cells.items()]
         for block in blocks:
             self._note(block=encode(block))
-            for cell in block.cells:
-                self.tally.reset(self.numbering.index(cell))
+        for block in blocks:
+            self._reset(block)
         count = sum(len(block.cells) for block in [*self._waiting, *blocks])
         await self.send(blocks)
         return count
+
+    def _reset(self, block: Block) -> None:
+        for cell in block.cells:
+            self.tally.reset(self.numbering.index(cell))
 
     async def cancel(self) -> None:
         await self._stop_sending()
@@ -384,14 +431,16 @@ class Dispatcher(SweepState):
         self._waiting.clear()
         if batches := [*self._followed, *self._unfollowed, *self._doubtful]:
             await self._client.queue.cancel_batches(batches)
-        self._news.set()
+        self._settle()
 
     async def close(self) -> None:
         await self._stop_sending()
-        for watch, task in [*self._followed.values()]:
+        for batch_id, (watch, task) in [*self._followed.items()]:
             task.cancel()
             await self._client.forget(watch)
+            self._unfollowed[batch_id] = watch.item_ids or ()
         self._followed.clear()
+        self._end()
         if self._journal is not None:
             self._journal.close()
 
@@ -399,6 +448,12 @@ class Dispatcher(SweepState):
         if self._feeder is not None:
             self._feeder.cancel()
             await asyncio.gather(self._feeder, return_exceptions=True)
+
+    def _settle(self) -> None:
+        """Tells whoever waits, and lets go of the journal at the end."""
+        if self._journal is not None and self.tally.all_ended:
+            self._journal.close()
+        self._news.set()
 
     def _note(self, **entry: JsonValue) -> None:
         if self._journal is not None:

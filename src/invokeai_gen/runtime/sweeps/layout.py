@@ -17,7 +17,7 @@ from typing import Any, Final, TypeAlias
 from invokeai_gen.json_js import UNSET, Unset
 from invokeai_gen.runtime.batch import Binding
 from invokeai_gen.runtime.plan import JsonValue, PlannedInput, WorkflowPlan
-from invokeai_gen.runtime.sweeps.space import Space
+from invokeai_gen.runtime.sweeps.space import Space, check_total
 
 Columns: TypeAlias = Mapping[str, Sequence[JsonValue | Unset]]
 """For each input that changes, by Python name: the value in each row of its axis, as the server takes it."""
@@ -54,6 +54,11 @@ class Group:
         """How many items the workflow's own batch nodes make of each point."""
         return math.prod(len(entry[0]["items"]) for entry in self.own)
 
+    @property
+    def size(self) -> int:
+        """How many items one run of it has."""
+        return math.prod(map(len, self.selection)) * self.combinations
+
 
 @dataclass(frozen=True, slots=True)
 class Block:
@@ -67,8 +72,8 @@ class Block:
     batch_id: str = field(default_factory=lambda: str(uuid.uuid4()))
 
     def split(self, size: int) -> tuple[Block, Block]:
-        """The first `size` cells and the rest, each as a block of its own."""
-        return Block(self.group, self.cells[:size]), Block(self.group, self.cells[size:])
+        """The first `size` cells, which keep the id, and the rest as a block of its own."""
+        return Block(self.group, self.cells[:size], batch_id=self.batch_id), Block(self.group, self.cells[size:])
 
 
 def is_batchable(plan: WorkflowPlan, planned: PlannedInput, values: Sequence[JsonValue | Unset]) -> bool:
@@ -105,6 +110,11 @@ def selections(space: Space[Any], columns: Columns, batchable: frozenset[str]) -
 
 def _keyed(value: JsonValue | Unset) -> JsonValue:
     return {"unset": True} if isinstance(value, Unset) else [value]
+
+
+def check_size(groups: Sequence[Group], runs: int) -> None:
+    """Raises `ParamsError` for more items than anyone means."""
+    check_total(sum(group.size for group in groups), runs)
 
 
 def blocks_of(space: Space[Any], groups: Sequence[Group], runs: int, limit: int) -> list[Block]:

@@ -16,6 +16,8 @@ from invokeai_gen.server.records import QueueItem
 P = TypeVar("P", bound=WorkflowParams)
 O = TypeVar("O", bound=WorkflowOutputs)
 
+DELETED: Final = "deleted"
+"""Status of an item that is no longer in the queue."""
 UNSENT: Final = "unsent"
 """Status of an item that is not in the queue yet: there was no room, or another process was to send it."""
 
@@ -109,12 +111,16 @@ class Tally:
         """An item is to be sent again."""
         self._set(index, UNSENT)
         self.item_ids[index] = None
-        self.ended_at.pop(index, None)
 
     def withdraw(self, index: int) -> None:
         """An item that has not been sent never will be."""
         if self.statuses[index] == UNSENT:
             self._set(index, "canceled")
+
+    def lost(self, *, deleted: bool) -> list[int]:
+        """The items that have ended without being completed; those that were deleted, which may have been, on demand."""
+        done = {"completed"} if deleted else {"completed", DELETED}
+        return [index for index, status in enumerate(self.statuses) if status not in done and self.has_ended(index)]
 
     def has_ended(self, index: int) -> bool:
         """Whether an item will not change any more."""
@@ -133,6 +139,8 @@ class Tally:
         if after:
             self.ended_at[index] = len(self.ended)
             self.ended.append(index)
+        else:
+            self.ended_at.pop(index, None)
 
 
 def slim(item: QueueItem) -> QueueItem:

@@ -10,6 +10,7 @@ from dataclasses import fields
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
+from invokeai_gen.files import remove_leftovers
 from invokeai_gen.runtime.crowd import each
 from invokeai_gen.runtime.media import ImageOutput, VideoOutput, media_suffix
 from invokeai_gen.runtime.outputs import DOWNLOADS_AT_ONCE, flat
@@ -72,6 +73,7 @@ class Saver:
         """Makes the folder, and reads what an earlier call has left there. Raises `FileClashError` for equal names."""
         self.check(cells)
         await in_thread(self._folder.mkdir, parents=True, exist_ok=True)
+        await in_thread(remove_leftovers, self._folder)
         if self._manifest is not None and await in_thread(self._manifest.exists):
             rows = await in_thread(read_manifest, self._manifest)
             self._known = {str(row["file"]): row.get("name") for row in rows if row.get("file")}
@@ -88,6 +90,7 @@ class Saver:
             if result.error is not None:
                 self._rows[result.index, "", 0] = _row(result, "", None, None)
                 continue
+            self._rows.pop((result.index, "", 0), None)  # where it failed before it was sent again
             for output, value in result.outputs.user_outputs.items():
                 handles = [item for item in flat(value) if isinstance(item, (ImageOutput, VideoOutput))]
                 for number, handle in enumerate(handles):

@@ -13,7 +13,7 @@ from invokeai_gen.runtime.problems import ParamsError, Problem
 
 P = TypeVar("P", bound=WorkflowParams)
 
-MAX_POINTS: Final = 1_000_000
+MAX_ITEMS: Final = 1_000_000
 """Far above any queue; more is a slip of the pen."""
 _MAX_PROBLEMS: Final = 20
 
@@ -96,11 +96,17 @@ def space_of(
         axes.append(Axis((name,), tuple((value,) for value in values)))
     space = Space(params_type, base, axes)
     _check_once(space)
-    if len(space) > MAX_POINTS:
+    if len(space) > MAX_ITEMS:
         lengths = " × ".join(f"{len(axis.rows)} ({', '.join(axis.names)})" for axis in axes)
-        raise ParamsError([Problem("", f"the sweep has {len(space)} points: {lengths}; more than {MAX_POINTS}")])
+        raise ParamsError([Problem("", f"the sweep has {len(space)} points: {lengths}; more than {MAX_ITEMS}")])
     space.params(0)
     return space
+
+
+def check_total(once: int, runs: int) -> None:
+    """Raises `ParamsError` for more items than anyone means."""
+    if once * runs > MAX_ITEMS:
+        raise ParamsError([Problem("runs", f"the sweep has {once} × {runs} items; more than {MAX_ITEMS}")])
 
 
 def _columns(
@@ -146,10 +152,7 @@ def _checked(params_type: type[WorkflowParams], name: str, values: Iterable[Any]
 
 def checked_value(params_type: type[WorkflowParams], name: str, value: Any) -> Any:
     """A value as the input holds it. Raises `ParamsError`."""
-    probe = object.__new__(params_type)  # an assignment looks at its own value alone, but all must have one
-    vars(probe).update(dict.fromkeys(spec.name for spec in fields(cast(Any, params_type))))
-    setattr(probe, name, value)
-    return getattr(probe, name)
+    return params_type._checked(name, value)
 
 
 def _from_rows(params_type: type[P], base: P | None, rows: Iterable[P]) -> tuple[P, Axis]:

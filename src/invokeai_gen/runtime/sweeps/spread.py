@@ -21,9 +21,9 @@ from invokeai_gen.runtime.plan import JsonValue, WorkflowPlan
 from invokeai_gen.runtime.request import build_request
 from invokeai_gen.runtime.resolve import resolve_board, resolve_columns
 from invokeai_gen.runtime.runs import enqueue
-from invokeai_gen.runtime.sweeps.dispatch import DELETED, SweepState
+from invokeai_gen.runtime.sweeps.dispatch import SweepState
 from invokeai_gen.runtime.sweeps.layout import Group, own_items
-from invokeai_gen.runtime.sweeps.results import slim
+from invokeai_gen.runtime.sweeps.results import DELETED, slim
 from invokeai_gen.runtime.sweeps.space import Space
 from invokeai_gen.server import background
 from invokeai_gen.server.background import in_thread
@@ -69,8 +69,8 @@ class Spreader(SweepState):
         self._url_of: dict[int, str] = {}
         self._items: dict[int, QueueItem] = {}
         """What has ended, read at once: its server may not be there later."""
-        self._running: dict[str, tuple[int, str]] = {}
-        """The item and batch that each server works on."""
+        self._running: dict[str, tuple[AsyncInvokeAIClient, int]] = {}
+        """Server and item of each batch that is under way."""
         self._abandoned: dict[str, list[str]] = {}
         """Batches on servers that went away, which must not run when these come back."""
         self._is_stopped = False
@@ -93,13 +93,13 @@ class Spreader(SweepState):
         )
         self._thread.start()
 
-    async def again(self, indexes: Iterable[int]) -> int:
-        """Runs these items once more, and those that have not been run; returns how many."""
-        for index in indexes:
-            self.tally.reset(index)
-        left = [index for index in range(len(self.tally.statuses)) if not self.tally.has_ended(index)]
+    async def again(self, *, deleted: bool = False) -> int:
         await self._join()
-        self.begin(left)
+        for index in self.tally.lost(deleted=deleted):
+            self.tally.reset(index)
+        running = {index for _, index in self._running.values()}  # of a cluster that has ended with an error
+        left = [index for index in range(len(self.tally.statuses)) if not self.tally.has_ended(index)]
+        self.begin([index for index in left if index not in running])
         return len(left)
 
     async def cancel(self) -> None:
@@ -107,14 +107,18 @@ class Spreader(SweepState):
         self._is_stopped = True
         for index in range(len(self.tally.statuses)):
             self.tally.withdraw(index)
-        for url, (_, batch_id) in [*self._running.items()]:
-            await self._clients[url].queue.cancel_batches([batch_id])
+        running = [client.queue.cancel_batches([batch_id]) for batch_id, (client, _) in self._running.items()]
+        answers = await asyncio.gather(*running, return_exceptions=True)  # each, even if one server is away
         self._news.set()
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
 
     async def close(self) -> None:
         """Sends nothing more and stops following."""
         self._is_stopped = True
         await self._join()
+        self._end()
 
     # -- in the thread of the cluster -----------------------------------------------------------------------------------
 
@@ -167,13 +171,17 @@ class Spreader(SweepState):
 
     async def _run(self, client: AsyncInvokeAIClient, index: int) -> None:
         request, batch_id = await self._request(client, index), str(uuid.uuid4())
-        watch = await client.follow(batch_id, {}, statuses_only=True)
-        self._running[client.url] = index, batch_id
+        watch = await client.follow(batch_id, {}, keeps_events=False)
         request["batch"]["batch_id"] = batch_id
         try:
+            if self._is_stopped:
+                return
+            self._running[batch_id] = client, index
             (item_id,) = (await enqueue(self._plan, request, client, watch, cancel=True)).item_ids
             self._url_of[index] = client.url
             self.tally.send(index, item_id)
+            if self._is_stopped:  # while it was on its way, when there was nothing to cancel yet
+                await client.queue.cancel_batches([batch_id])
             await expect(watch, (item_id,))
             await asyncio.shield(watch.done)
             self._items[index] = slim(await client.queue.get(item_id))
@@ -185,7 +193,7 @@ class Spreader(SweepState):
             self.tally.reset(index)
             raise
         finally:
-            self._running.pop(client.url, None)
+            self._running.pop(batch_id, None)
             await client.forget(watch)
             self._news.set()
 
@@ -214,7 +222,7 @@ class Spreader(SweepState):
 
     async def _join(self) -> None:
         """Waits for the end of the cluster, and takes back what is left on servers that have come back since."""
-        if self._thread is not None:
+        while self._thread is not None and self._thread.is_alive():
             await in_thread(self._thread.join)
         for url, batch_ids in self._abandoned.items():
             with contextlib.suppress(ServerError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
@@ -30,6 +30,7 @@ from invokeai_gen.runtime.sweeps.layout import (
     Cell,
     Group,
     blocks_of,
+    check_size,
     graph_values,
     group_cells,
     is_batchable,
@@ -73,6 +74,7 @@ class SweepStarter(Generic[P, O]):
             space, options = self._remembered(journal, entries[0], client, given)
             preparations = _preparations(journal, entries)
             layout = next(entries_of(entries, "layout"), None)
+            past = None if layout is None else _past(space, layout, options, entries)
         except (KeyError, TypeError, ValueError, IndexError) as error:
             journal.close()
             if isinstance(error, ParamsError):
@@ -81,9 +83,9 @@ class SweepStarter(Generic[P, O]):
         except BaseException:
             journal.close()
             raise
-        if layout is None:  # the process died before anything was sent
-            return await bridge(self._begin(space, client, options, journal, preparations))
-        return await bridge(self._go_on(space, client, options, journal, preparations, layout, entries))
+        if past is None:  # the process died before anything was sent
+            return await bridge(self._begin(space, client, options, journal, preparations, is_resumed=True))
+        return await bridge(self._go_on(space, client, options, journal, preparations, *past))
 
     # -- on the background loop ----------------------------------------------------------------------------------------
 
@@ -94,6 +96,8 @@ class SweepStarter(Generic[P, O]):
         options: SweepOptions,
         journal: Journal | None,
         preparations: Preparations,
+        *,
+        is_resumed: bool = False,
     ) -> AsyncSweep[P, O]:
         is_sent = False
         try:
@@ -109,13 +113,16 @@ class SweepStarter(Generic[P, O]):
                 await dispatcher.send(blocks)
             except BaseException as error:
                 is_sent = dispatcher.may_have_sent
-                if journal is None or not is_sent or isinstance(error, asyncio.CancelledError):
+                if journal is None or isinstance(error, asyncio.CancelledError):
                     await dispatcher.cancel_quietly()
                 await dispatcher.close()
                 raise
         except BaseException as error:
             if journal is not None and is_sent:
                 error.add_note(f"{journal.path} has what was sent: the sweep can be resumed from it")
+                raise
+            if journal is not None and is_resumed:  # it still can be
+                journal.close()
                 raise
             await preparations.undo(client, error)
             if journal is not None:
@@ -133,6 +140,7 @@ class SweepStarter(Generic[P, O]):
         except ImportError:
             raise ImportError("several servers take dask: pip install 'invokeai-gen[servers]'") from None
         groups = await self._own_groups(space, clients[0])
+        check_size(groups, options.get("runs", 1))
         spreader = Spreader(self.plan, clients, space, groups, options)
         spreader.begin(range(len(spreader.tally.statuses)))
         return self._sweep(space, clients, options, spreader, spreader.preparations)
@@ -161,8 +169,8 @@ class SweepStarter(Generic[P, O]):
         options: SweepOptions,
         journal: Journal,
         preparations: Preparations,
-        layout: Mapping[str, Any],
-        entries: list[dict[str, Any]],
+        layout: Layout,
+        past: Past,
     ) -> AsyncSweep[P, O]:
         async def supply() -> Supplies:
             more = Preparations()  # what goes wrong now must not delete what was made before
@@ -172,12 +180,11 @@ class SweepStarter(Generic[P, O]):
             preparations.add(more)
             return supplies
 
+        dispatcher = Dispatcher(self.plan, client, space, layout, supply, journal)
         try:
-            decoded = _decode(layout, options)
-            dispatcher = Dispatcher(self.plan, client, space, decoded, supply, journal)
-            await dispatcher.resume(_past(space, decoded, layout, entries))
+            await dispatcher.resume(past)
         except BaseException:
-            journal.close()
+            await dispatcher.close()
             raise
         return self._sweep(space, [client], options, dispatcher, {client.url: preparations})
 
@@ -222,6 +229,7 @@ class SweepStarter(Generic[P, O]):
         for selection in selections(space, columns, names):
             values = graph_values(self.plan, space, Group(selection, []), supplies.base, columns)
             groups.append(Group(selection, await own_batches(self.plan, values, client)))
+        check_size(groups, options.get("runs", 1))
         return Layout(groups, names, options.get("runs", 1), options.get("prepend", False))
 
     def _sweep(
@@ -365,8 +373,11 @@ def _decode(layout: Mapping[str, Any], options: SweepOptions) -> Layout:
     )
 
 
-def _past(space: Space[Any], layout: Layout, laid_out: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> Past:
-    """What the entries of a sweep file add up to."""
+def _past(
+    space: Space[Any], laid_out: Mapping[str, Any], options: SweepOptions, entries: Sequence[Mapping[str, Any]]
+) -> tuple[Layout, Past]:
+    """How the sweep of a file is laid out, and what its entries add up to."""
+    layout = _decode(laid_out, options)
 
     def block(entry: Mapping[str, Any]) -> Block:
         group, cells = entry["group"], entry["cells"]
@@ -381,7 +392,8 @@ def _past(space: Space[Any], layout: Layout, laid_out: Mapping[str, Any], entrie
     withdrawn: set[str] = set()
     for entry in entries:
         if "split" in entry:
-            blocks |= {part["id"]: block(part) for part in entry["split"]}
+            first, rest = blocks[entry["split"]].split(entry["size"])
+            blocks |= {first.batch_id: first, entry["rest"]: replace(rest, batch_id=entry["rest"])}
         elif "block" in entry:
             blocks[entry["block"]["id"]] = block(entry["block"])
         elif "sending" in entry:
@@ -390,4 +402,4 @@ def _past(space: Space[Any], layout: Layout, laid_out: Mapping[str, Any], entrie
             sent[entry["sent"]] = entry["items"]
         elif "withdrawn" in entry:
             withdrawn.update(entry["withdrawn"])
-    return Past(list(blocks.values()), sent, frozenset(sending.difference(sent)), frozenset(withdrawn))
+    return layout, Past(list(blocks.values()), sent, frozenset(sending.difference(sent)), frozenset(withdrawn))

@@ -1,0 +1,459 @@
+"""What a sweep sends and when, and what it makes of faults at every step: against a queue in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from invokeai_gen.runtime.problems import ParamsError
+from invokeai_gen.runtime.sweeps import dispatch
+from invokeai_gen.runtime.sweeps.async_sweep import AsyncSweep
+from invokeai_gen.runtime.sweeps.dispatch import SweepClosedError
+from invokeai_gen.runtime.sweeps.journal import Journal, SweepFileError
+from invokeai_gen.runtime.sweeps.layout import Group
+from invokeai_gen.runtime.sweeps.results import SweepCounts
+from invokeai_gen.runtime.sweeps.space import space_of
+from invokeai_gen.runtime.sweeps.spread import Spreader
+from invokeai_gen.server import AsyncInvokeAIClient, background
+from invokeai_gen.server.errors import ConnectionFailedError, EnqueueUncertainError, JobFailedError
+from invokeai_gen.server.events import StatusChanged
+from invokeai_gen.server.follow import Watch
+from invokeai_gen.server.queue import batch_size
+from invokeai_gen.server.records import Board, Enqueued, QueueCounts, QueueItem
+from tests import plans
+
+Sweep = AsyncSweep[plans.PictureParams, plans.PictureOutputs]
+GUARD = 20.0
+COLORS = {"color": ["#ff0000", "#00ff00"]}
+"""Two enqueues: colours are no batch data."""
+
+
+class FakeQueue:
+    """A queue whose items end when the test says so."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.told_limit = limit
+        self.batches: dict[str, list[int]] = {}
+        self.status: dict[int, str] = {}
+        self.asked: Counter[str] = Counter()
+        self.faults: dict[str, list[Exception | None]] = {}
+        """What the next questions of a kind raise, if anything."""
+        self.gates: dict[str, asyncio.Event] = {}
+        """What holds up all questions of a kind."""
+        self.ids = itertools.count(1)
+
+    async def _asked(self, kind: str) -> None:
+        self.asked[kind] += 1
+        await asyncio.sleep(0)
+        if kind in self.gates:
+            await self.gates[kind].wait()
+
+    def _fault(self, kind: str) -> None:
+        if (faults := self.faults.get(kind)) and (fault := faults.pop(0)) is not None:
+            raise fault
+
+    async def enqueue(self, request: Mapping[str, Any], *, may_clip: bool) -> Enqueued:
+        assert may_clip or self.limit > batch_size(request["batch"])
+        return await asyncio.shield(asyncio.ensure_future(self._take(request["batch"])))  # a server goes on regardless
+
+    async def _take(self, batch: Mapping[str, Any]) -> Enqueued:
+        await self._asked("enqueue")
+        room = self.limit - [*self.status.values()].count("pending")
+        ids = [next(self.ids) for _ in range(min(room, batch_size(batch)))]
+        self.batches.setdefault(batch["batch_id"], []).extend(ids)
+        self.status |= dict.fromkeys(ids, "pending")
+        self._fault("enqueue")
+        return Enqueued(batch_id=batch["batch_id"], item_ids=tuple(ids))
+
+    async def find_batch(self, batch_id: str, *, patience: float) -> list[int]:
+        await self._asked("find")
+        return self.batches.get(batch_id, [])
+
+    async def items(self, ids: Iterable[int], *, with_sessions: bool = True) -> list[QueueItem]:
+        found = [
+            {"item_id": item_id, "status": self.status[item_id], "batch_id": batch_id, "session": {"errors": {}}}
+            for batch_id, members in self.batches.items()
+            for item_id in members
+            if item_id in set(ids)
+        ]
+        await self._asked("items")
+        self._fault("items")
+        return [QueueItem.of(data) for data in found]
+
+    async def get(self, item_id: int) -> QueueItem:
+        (item,) = await self.items([item_id])
+        return item
+
+    async def capacity(self) -> int:
+        return self.told_limit
+
+    async def counts(self) -> QueueCounts:
+        await self._asked("counts")
+        return QueueCounts.of({"pending": [*self.status.values()].count("pending")})
+
+    async def cancel_batches(self, batch_ids: Iterable[str]) -> int:
+        await self._asked("cancel")
+        self._fault("cancel")
+        ids = [item_id for batch_id in batch_ids for item_id in self.batches.get(batch_id, [])]
+        self.status |= {item_id: "canceled" for item_id in ids if self.status[item_id] == "pending"}
+        return len(ids)
+
+
+class FakeBoards:
+    def __init__(self) -> None:
+        self.is_away = False
+
+    async def list(self, *, include_archived: bool = False) -> list[Board]:
+        if self.is_away:
+            raise ConnectionFailedError("away")
+        return [Board.of({"board_id": "b1", "board_name": "Cats", "image_count": 0, "archived": False})]
+
+
+class FakeClient(AsyncInvokeAIClient):
+    """A client of a queue in memory."""
+
+    def __init__(self, limit: int = 10_000, url: str = "http://fake.invalid") -> None:
+        super().__init__(url)
+        self.fake = FakeQueue(limit)
+        self.fake_boards = FakeBoards()
+        vars(self).update(queue=self.fake, boards=self.fake_boards)
+        self.watches: dict[str, Watch] = {}
+
+    async def follow(self, batch_id: str, labels: Mapping[str, str], *, keeps_events: bool = True) -> Watch:
+        self.watches[batch_id] = Watch(batch_id, labels, keeps_events=keeps_events)
+        return self.watches[batch_id]
+
+    async def forget(self, watch: Watch) -> None:
+        watch.close()
+
+    def finish(self, *item_ids: int, status: str = "completed") -> None:
+        """Ends items; all that wait unless given."""
+        for batch_id, members in self.fake.batches.items():
+            for item_id in members:
+                if item_id in item_ids or (not item_ids and self.fake.status[item_id] == "pending"):
+                    self.fake.status[item_id] = status
+                    self.watches[batch_id].add(StatusChanged(item_id=item_id, batch_id=batch_id, status=status))
+
+
+def scenario(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """A test that runs on the background loop, and does not hang for ever."""
+
+    def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(dispatch, "ROOM_POLL", 3600.0)
+        background.run(asyncio.wait_for(test(tmp_path / "it.sweep"), GUARD))
+
+    run.__name__, run.__doc__ = test.__name__, test.__doc__
+    return run
+
+
+async def settle() -> None:
+    """Lets everything go on that can."""
+    for _ in range(100):
+        await asyncio.sleep(0)
+
+
+async def start(client: FakeClient, count: int = 2, **options: Any) -> Sweep:
+    return await plans.picture().asweep(
+        product={"width": range(8, 8 + count)}, client=client, errors="collect", **options
+    )
+
+
+async def start_two(client: FakeClient, **options: Any) -> Sweep:
+    return await plans.picture().asweep(product=COLORS, client=client, errors="collect", **options)
+
+
+@scenario
+async def test_a_full_queue_is_asked_for_room_only_when_there_may_be_some(_file: Path) -> None:
+    client = FakeClient(limit=20)
+    sweep = await start(client, 40)
+    await settle()
+    assert (client.fake.asked["enqueue"], client.fake.asked["counts"], sweep.counts.unsent) == (1, 1, 20)
+    for item_id in range(1, 10):
+        client.finish(item_id)
+        await settle()
+    assert client.fake.asked["counts"] == 1
+    client.finish(10)
+    await settle()
+    assert (client.fake.asked["enqueue"], client.fake.asked["counts"], sweep.counts.unsent) == (2, 3, 10)
+    await sweep.close()
+
+
+@scenario
+async def test_a_queue_that_takes_less_than_it_says_is_not_flooded(_file: Path) -> None:
+    client = FakeClient(limit=2)
+    client.fake.told_limit = 10_000
+    sweep = await start(client, 4)
+    await settle()
+    assert (client.fake.asked["enqueue"], sweep.counts) == (2, SweepCounts(total=4, pending=2, unsent=2))
+    await sweep.close()
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3])
+def test_the_smallest_queues_take_everything_in_the_end(limit: int) -> None:
+    async def main() -> None:
+        client = FakeClient(limit)
+        sweep = await start(client, 7, runs=2)
+        while not sweep.is_done:
+            await settle()
+            client.finish()
+        assert sweep.counts == SweepCounts(total=14, completed=14)
+        assert len(client.fake.status) == 14
+
+    background.run(asyncio.wait_for(main(), GUARD))
+
+
+@scenario
+async def test_an_enqueue_on_its_way_is_taken_back_when_it_has_arrived(_file: Path) -> None:
+    client = FakeClient()
+    client.fake.gates["enqueue"] = asyncio.Event()
+    task = asyncio.create_task(start(client))
+    await settle()
+    assert client.fake.asked["enqueue"] == 1
+    task.cancel()
+    await settle()
+    client.fake.gates["enqueue"].set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert {*client.fake.status.values()} == {"canceled"}
+
+
+@scenario
+async def test_cancel_takes_back_the_enqueue_that_is_on_its_way(_file: Path) -> None:
+    client = FakeClient()
+    sweep = await start_two(client)
+    gate = client.fake.gates["enqueue"] = asyncio.Event()
+    await settle()
+    assert (client.fake.asked["enqueue"], sweep.counts.unsent) == (2, 1)
+    task = asyncio.create_task(sweep.cancel())
+    await settle()
+    gate.set()
+    await settle()
+    assert {*client.fake.status.values()} == {"canceled"}
+    client.finish(1, status="canceled")
+    assert await task == SweepCounts(total=2, canceled=2)
+
+
+@scenario
+async def test_a_note_that_fails_after_an_enqueue_loses_nothing(file: Path) -> None:
+    client = FakeClient()
+    sweep = await start_two(client, file=file)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Journal, "note", full_disk)
+        with pytest.raises(SweepFileError, match="full"):
+            await sweep.wait()
+    assert await sweep.retry() == 1
+    await settle()
+    client.finish()
+    assert await sweep.wait() == SweepCounts(total=2, completed=2)
+    assert len(client.fake.status) == 2
+
+
+def full_disk(_journal: Journal, **entry: Any) -> None:
+    if "sent" in entry:
+        raise SweepFileError("the disk is full")
+
+
+@scenario
+async def test_what_could_not_be_followed_is_followed_by_whichever_retry_can(_file: Path) -> None:
+    client = FakeClient()
+    sweep = await start(client)
+    for watch in client.watches.values():
+        watch.fail(ConnectionFailedError("away"))
+    with pytest.raises(ConnectionFailedError):
+        await sweep.wait()
+    client.fake.faults["items"] = [ConnectionFailedError("still away")]
+    with pytest.raises(ConnectionFailedError, match="still"):
+        await sweep.retry()
+    with pytest.raises(ConnectionFailedError):
+        await sweep.wait()
+    assert await sweep.retry() == 0
+    client.finish()
+    assert await sweep.wait() == SweepCounts(total=2, completed=2)
+
+
+@scenario
+async def test_nothing_more_is_sent_when_nobody_follows_it(_file: Path) -> None:
+    client = FakeClient(limit=2)
+    sweep = await start(client, 3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dispatch, "ROOM_POLL", 0.0)
+        for watch in client.watches.values():
+            watch.fail(ConnectionFailedError("the client was closed"))
+        await settle()
+        client.fake.status |= dict.fromkeys(client.fake.status, "completed")
+        await settle()
+        assert client.fake.asked["enqueue"] == 1
+        assert await sweep.retry() == 1
+        client.finish()
+        assert await sweep.wait() == SweepCounts(total=3, completed=3)
+
+
+@scenario
+async def test_two_retries_at_once_send_each_item_once(_file: Path) -> None:
+    client = FakeClient()
+    sweep = await start(client)
+    client.finish(status="failed")
+    await sweep.wait()
+    await asyncio.gather(sweep.retry(), sweep.retry())
+    await settle()
+    assert len(client.fake.status) == 4
+    client.finish()
+    assert await sweep.wait() == SweepCounts(total=2, completed=2)
+
+
+@scenario
+async def test_what_is_read_while_it_is_sent_again_is_told_as_it_was(_file: Path) -> None:
+    client = FakeClient()
+    sweep = await start(client, 1)
+    client.finish(status="failed")
+    await sweep.wait()
+    gate = client.fake.gates["items"] = asyncio.Event()
+    failures = asyncio.create_task(sweep.failures())
+    await settle()
+    del client.fake.gates["items"]
+    assert await sweep.retry() == 1
+    gate.set()
+    (result,) = await failures
+    assert (result.item_id, type(result.error)) == (1, JobFailedError)
+    await sweep.close()
+
+
+@scenario
+async def test_a_closed_sweep_tells_that_it_is_and_retry_opens_it_again(file: Path) -> None:
+    client = FakeClient(limit=2)
+    sweep = await start(client, 3, file=file)
+    await sweep.close()
+    with pytest.raises(SweepClosedError):
+        await sweep.wait()
+    with pytest.raises(SweepClosedError):
+        await anext(sweep.__aiter__())
+    client.finish(1)
+    client.fake.limit = 3
+    again = asyncio.create_task(sweep.retry())
+    await settle()
+    client.finish()
+    assert await again == 1
+    await settle()
+    client.finish()
+    assert await sweep.wait() == SweepCounts(total=3, completed=3)
+    assert len(client.fake.status) == 3
+
+
+@scenario
+async def test_a_sweep_that_ends_by_being_canceled_lets_go_of_its_file(file: Path) -> None:
+    client = FakeClient(limit=2)
+    sweep = await start(client, 3, file=file)
+    client.fake.gates["enqueue"] = asyncio.Event()
+    await settle()
+    client.finish()
+    await settle()
+    client.fake.gates["enqueue"].set()
+    assert (await sweep.cancel()).finished == 3
+    again = await plans.picture().aresume_sweep(file, client=client)
+    assert again.is_done
+
+
+@scenario
+async def test_a_file_is_kept_where_the_server_is_away_when_it_is_resumed(file: Path) -> None:
+    client = FakeClient()
+    sweep = await plans.picture().asweep(product={"board": ["Cats", "none"]}, client=client, file=file)
+    await sweep.close()
+    file.write_bytes(file.read_bytes().splitlines(keepends=True)[0])  # the process died before anything was sent
+    client.fake_boards.is_away = True
+    with pytest.raises(ConnectionFailedError):
+        await plans.picture().aresume_sweep(file, client=client)
+    client.fake_boards.is_away = False
+    again = await plans.picture().aresume_sweep(file, client=client)
+    assert again.total == 2
+    await again.close()
+
+
+@scenario
+async def test_a_process_that_died_before_a_retry_was_sent_sends_it_when_it_goes_on(file: Path) -> None:
+    client = FakeClient()
+    sweep = await start_two(client, file=file)
+    await settle()
+    client.finish(status="failed")
+    await sweep.wait()
+    await sweep.retry()
+    await sweep.close()
+    entries = file.read_bytes().splitlines(keepends=True)
+    last = max(place for place, entry in enumerate(entries) if b'"block"' in entry)
+    file.write_bytes(b"".join(entries[: last + 1]))
+    client.fake.batches = {batch_id: ids for batch_id, ids in client.fake.batches.items() if {*ids} <= {1, 2}}
+    client.fake.asked.clear()
+    again = await plans.picture().aresume_sweep(file, client=client, errors="collect")
+    assert again.counts == SweepCounts(total=2, unsent=1, pending=1), "what failed before is to be sent"
+    await settle()
+    client.finish()
+    assert await again.wait() == SweepCounts(total=2, completed=2)
+    assert client.fake.asked["enqueue"] == 2
+    assert [result.index async for result in again] == [0, 1]
+
+
+@scenario
+async def test_what_was_canceled_while_it_was_sent_is_canceled_by_whoever_goes_on(file: Path) -> None:
+    client = FakeClient()
+    client.fake.faults["enqueue"] = [EnqueueUncertainError("x", TimeoutError())]
+    with pytest.raises(EnqueueUncertainError):
+        await start(client, file=file)
+    entries = [json.loads(line) for line in file.read_bytes().splitlines()]
+    (batch_id,) = [entry["sending"] for entry in entries if "sending" in entry]
+    with file.open("ab") as noted:
+        noted.write(json.dumps({"withdrawn": [batch_id]}).encode() + b"\n")
+    again = await plans.picture().aresume_sweep(file, client=client, errors="collect")
+    assert {*client.fake.status.values()} == {"canceled"}
+    assert again.counts == SweepCounts(total=2, canceled=2)
+    await again.close()
+
+
+@scenario
+async def test_a_slip_of_the_pen_is_refused(_file: Path) -> None:
+    with pytest.raises(ParamsError, match="2 × 1000000000 items"):
+        await start(FakeClient(), runs=10**9)
+
+
+def spreader(*clients: FakeClient) -> Spreader:
+    space = space_of(plans.PictureParams, None, product={"width": [8, 16]})
+    return Spreader(plans.picture().plan, clients, space, [Group(((0, 1),), [])], {})
+
+
+@scenario
+async def test_over_several_servers_an_item_on_its_way_is_taken_back_too(_file: Path) -> None:
+    client = FakeClient()
+    spread = spreader(client)
+    gate = client.fake.gates["enqueue"] = asyncio.Event()
+    running = asyncio.create_task(spread._run(client, 0))
+    await settle()
+    await spread.cancel()
+    gate.set()
+    await settle()
+    assert client.fake.status == {1: "canceled"}
+    client.finish(1, status="canceled")
+    await running
+    late = asyncio.create_task(spread._run(client, 1))
+    await late
+    assert client.fake.asked["enqueue"] == 1, "nothing is sent after it"
+
+
+@scenario
+async def test_cancel_reaches_every_server_that_is_there(_file: Path) -> None:
+    away, here = FakeClient(url="http://away.invalid"), FakeClient(url="http://here.invalid")
+    spread = spreader(away, here)
+    running = [asyncio.create_task(spread._run(client, index)) for index, client in enumerate((away, here))]
+    await settle()
+    away.fake.faults["cancel"] = [ConnectionFailedError("away")]
+    with pytest.raises(ConnectionFailedError):
+        await spread.cancel()
+    assert (away.fake.status, here.fake.status) == ({1: "pending"}, {1: "canceled"})
+    for task in running:
+        task.cancel()
+    await asyncio.gather(*running, return_exceptions=True)
