@@ -243,8 +243,9 @@ def test_a_failure_cancels_the_others_where_that_is_wanted(cli: Cli, ratio: Path
     assert ", 1 failed, " in answer.errors[-2] and " canceled" in answer.errors[-2]
 
 
-def test_ctrl_c_cancels_what_is_queued_and_tells_how_to_go_on(
-    cli: Cli, client: InvokeAIClient, tmp_path: Path, server_url: str
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_cancels_what_is_queued_and_tells_how_to_go_on(
+    sent: signal.Signals, cli: Cli, client: InvokeAIClient, tmp_path: Path, server_url: str
 ) -> None:
     file = tmp_path / "many.sweep"
     arguments = ("-m", "invokeai_gen", "run", POSTER, "--product", "seed=1..80", "--width", "1024", "-o", "out")
@@ -252,16 +253,18 @@ def test_ctrl_c_cancels_what_is_queued_and_tells_how_to_go_on(
     deadline = time.monotonic() + PATIENCE
     while not list(tmp_path.glob("out/*.png")) and running.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
-    running.send_signal(signal.SIGINT)
+    running.send_signal(sent)
     out, err = running.communicate(timeout=PATIENCE)
     assert (running.returncode, out) == (130, ""), err
     interrupted, how = err.splitlines()
     assert interrupted.startswith("interrupted: ")
-    assert interrupted.endswith(" of 80 completed (saved in out); what was queued is canceled")
+    assert interrupted.endswith(" of 80 completed (saved in out); the rest is canceled")
     assert how == f"to go on: invokeai-gen run {POSTER} --resume {file} -o out --server {server_url}"
     entries = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
     (ids,) = (entry["items"] for entry in entries if "sent" in entry)
     statuses = [item.status for item in client.queue.items(ids, with_sessions=False)]
+    assert interrupted.startswith(f"interrupted: {statuses.count('completed')} of 80")
+    assert len(list(Path("out").glob("*.png"))) == 2 * statuses.count("completed"), "what was completed is saved"
     assert statuses.count("canceled") > 0
     assert not {"pending", "waiting"} & set(statuses)
 

@@ -22,11 +22,16 @@ from invokeai_gen.runtime.sweeps.results import SweepCounts
 from invokeai_gen.runtime.sweeps.space import space_of
 from invokeai_gen.runtime.sweeps.spread import Spreader
 from invokeai_gen.server import AsyncInvokeAIClient, background
-from invokeai_gen.server.errors import ConnectionFailedError, EnqueueUncertainError, JobFailedError
+from invokeai_gen.server.errors import (
+    ConnectionFailedError,
+    EnqueueUncertainError,
+    JobFailedError,
+    ValueResolutionError,
+)
 from invokeai_gen.server.events import StatusChanged
 from invokeai_gen.server.follow import Watch
 from invokeai_gen.server.queue import batch_size
-from invokeai_gen.server.records import Board, Enqueued, QueueCounts, QueueItem
+from invokeai_gen.server.records import Board, Enqueued, Image, QueueCounts, QueueItem, Removal
 from tests import plans
 
 Sweep = AsyncSweep[plans.PictureParams, plans.PictureOutputs]
@@ -49,6 +54,7 @@ class FakeQueue:
         self.gates: dict[str, asyncio.Event] = {}
         """What holds up all questions of a kind."""
         self.ids = itertools.count(1)
+        self.sent: list[Any] = []
 
     async def _asked(self, kind: str) -> None:
         self.asked[kind] += 1
@@ -65,6 +71,7 @@ class FakeQueue:
         return await asyncio.shield(asyncio.ensure_future(self._take(request["batch"])))  # a server goes on regardless
 
     async def _take(self, batch: Mapping[str, Any]) -> Enqueued:
+        self.sent.append(batch)
         await self._asked("enqueue")
         room = self.limit - [*self.status.values()].count("pending")
         ids = [next(self.ids) for _ in range(min(room, batch_size(batch)))]
@@ -107,6 +114,21 @@ class FakeQueue:
         return len(ids)
 
 
+class FakeImages:
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+        self.ids = itertools.count()
+
+    async def upload(self, data: bytes, file_name: str) -> Image:
+        name = f"{next(self.ids)}-{file_name}"
+        self.names.add(name)
+        return Image.of({"image_name": name, "width": 1, "height": 1})
+
+    async def delete(self, names: Iterable[str]) -> Removal:
+        self.names.difference_update(names)
+        return Removal(deleted=tuple(names))
+
+
 class FakeBoards:
     def __init__(self) -> None:
         self.is_away = False
@@ -124,7 +146,8 @@ class FakeClient(AsyncInvokeAIClient):
         super().__init__(url)
         self.fake = FakeQueue(limit)
         self.fake_boards = FakeBoards()
-        vars(self).update(queue=self.fake, boards=self.fake_boards)
+        self.fake_images = FakeImages()
+        vars(self).update(queue=self.fake, boards=self.fake_boards, images=self.fake_images, videos=FakeImages())
         self.watches: dict[str, Watch] = {}
 
     async def follow(self, batch_id: str, labels: Mapping[str, str], *, keeps_events: bool = True) -> Watch:
@@ -292,6 +315,7 @@ async def test_nothing_more_is_sent_when_nobody_follows_it(_file: Path) -> None:
         await settle()
         assert client.fake.asked["enqueue"] == 1
         assert await sweep.retry() == 1
+        await settle()
         client.finish()
         assert await sweep.wait() == SweepCounts(total=3, completed=3)
 
@@ -374,6 +398,38 @@ async def test_a_file_is_kept_where_the_server_is_away_when_it_is_resumed(file: 
     again = await plans.picture().aresume_sweep(file, client=client)
     assert again.total == 2
     await again.close()
+
+
+def sent_images(client: FakeClient) -> set[str]:
+    """The images that the last enqueue names."""
+    (((column,),),) = (client.fake.sent[-1]["data"],)
+    return {item["image_name"] for item in column["items"]}
+
+
+@scenario
+async def test_what_was_deleted_again_is_uploaded_again_by_whoever_goes_on(file: Path) -> None:
+    client = FakeClient()
+    one, two = file.with_name("one.png"), file.with_name("two.png")
+    one.write_bytes(b"1")
+    two.write_bytes(b"2")
+    sweep = await plans.resize().asweep(product={"picture": [one, two]}, client=client, file=file)
+    await sweep.close()
+    entries = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(b"".join(entry for entry in entries if b'"sweep"' in entry or b'"uploaded"' in entry))
+    two.unlink()
+    with pytest.raises(ValueResolutionError):
+        await plans.resize().aresume_sweep(file, client=client)
+    two.write_bytes(b"2")
+    again = await plans.resize().aresume_sweep(file, client=client, errors="collect")
+    assert sent_images(client) == client.fake_images.names
+    client.finish(status="failed")
+    await again.wait()
+    assert len((await again.cleanup_inputs()).deleted) == 2
+    last = await plans.resize().aresume_sweep(file, client=client)
+    assert await last.retry() == 2
+    assert len(sent_images(client)) == 2
+    assert sent_images(client) == client.fake_images.names
+    await last.close()
 
 
 @scenario

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import signal
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
@@ -44,7 +46,7 @@ Exit codes:
   0    all runs were completed
   1    a mistake in a value, a file or on the server; a run that failed or was canceled
   2    wrong usage of the command
-  130  interrupted with Ctrl-C: what was queued is canceled
+  130  interrupted (Ctrl-C, or the process was ended): what was queued is canceled
 """
 
 
@@ -235,11 +237,26 @@ def command(ctx: click.Context, /, file: str, **given: Any) -> None:
     call.check(ctx, [option.opts[0] for option, _ in inputs])
     tell("warning", found.runnable.warnings, source=found.runnable.shown)
     run = Runner(found.runnable, call, {option.planned.name: (option.opts[0], text) for option, text in inputs})
-    if call.resume is not None:
-        run.resume(call.resume)
-    elif call.dry_run:
-        run.rehearse()
-    elif call.is_sweep or found.runnable.plan.batches:
-        run.sweep()
-    else:
-        run.once()
+    with _terminated_in_good_order():
+        if call.resume is not None:
+            run.resume(call.resume)
+        elif call.dry_run:
+            run.rehearse()
+        elif call.is_sweep or found.runnable.plan.batches:
+            run.sweep()
+        else:
+            run.once()
+
+
+@contextlib.contextmanager
+def _terminated_in_good_order() -> Iterator[None]:
+    """Whoever ends the process (`timeout`, a service that stops) is heard as Ctrl-C is: nothing stays in the queue."""
+
+    def interrupt(*_: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -134,8 +134,12 @@ class SweepReport:
         counts = self._sweep.counts
         parts = [f"{counts.completed} of {counts.total} completed"]
         parts += [f"{counts.failed} failed"] if counts.failed else []
-        where = f" (saved in {self._folder})" if self._folder is not None and counts.completed else ""
-        return f"{', '.join(parts)}{where}; what was queued is canceled"
+        where = ""
+        if self._folder is not None and counts.completed:
+            where = f" (saved in {self._folder})" if self.files else f" (what had been fetched is in {self._folder})"
+        left = counts.total - counts.finished
+        state = f"{left} may still run: that they are canceled was not confirmed" if left else "the rest is canceled"
+        return f"{', '.join(parts)}{where}; {state}"
 
     def print_files(self) -> None:
         """The paths of what was saved, one on a line."""

@@ -170,6 +170,7 @@ class Runner:
                     else:
                         self._save(sweep, report)
             except KeyboardInterrupt:
+                self._save_what_is_done(sweep, report)
                 _leave_interrupted([f"interrupted: {report.so_far()}", self._how_to_go_on(client)])
             except InvokeAIGenError as error:
                 tell("error", [*lines_of(error), report.so_far(), self._how_to_go_on(client)])
@@ -194,6 +195,13 @@ class Runner:
         if self._call.contact_sheet is not None:
             sweep.contact_sheet(self._call.contact_sheet)
             report.files.append(self._call.contact_sheet)
+
+    def _save_what_is_done(self, sweep: Sweep[WorkflowParams, WorkflowOutputs], report: SweepReport) -> None:
+        """After an interrupt: nothing more is run, and what was completed is not left behind."""
+        with contextlib.suppress(InvokeAIGenError, OSError, KeyboardInterrupt):
+            sweep.cancel()
+            if sweep.is_done and not self._call.no_save:
+                self._save(sweep, report)
 
     def _conclude(
         self,

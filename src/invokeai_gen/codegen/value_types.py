@@ -27,7 +27,18 @@ _TOO_WIDE: Final = frozenset({"Batch", "Graph", "GraphExecutionState", "SessionQ
 
 _TAKEN: Final = frozenset(
     {*runtime.__all__, "Annotated", "Any", "ClassVar", "False", "Final", "Iterable", "Literal", "None", "NotRequired"}
-    | {"Outputs", "Params", "PathLike", "TYPE_CHECKING", "True", "TypeAlias", "TypedDict", "Unpack", "WORKFLOW"}
+    | {
+        "Outputs",
+        "Params",
+        "PathLike",
+        "TYPE_CHECKING",
+        "True",
+        "TypeAlias",
+        "TypedDict",
+        "Unpack",
+        "Values",
+        "WORKFLOW",
+    }
 )
 """Names that modules and `_types.py` use for something else."""
 

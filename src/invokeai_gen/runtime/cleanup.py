@@ -41,6 +41,8 @@ class Uploads:
     """Names of files that need not be uploaded again, by the SHA-256 of what is in them."""
     on_add: Callable[[MediaKind, str, str], None] | None = None
     """Is told kind, SHA-256 and name of each upload."""
+    on_remove: Callable[[list[str]], None] | None = None
+    """Is told the names of those that were deleted again."""
 
     def add(self, kind: MediaKind, digest: str, name: str) -> None:
         """Notes an upload."""
@@ -55,7 +57,10 @@ class Uploads:
         self.images = [name for name in self.images if name in removal.failed]
         self.videos = [name for name in self.videos if name in removal.failed]
         left = {*self.images, *self.videos}
+        gone = [name for name in self.known.values() if name not in left]
         self.known = {key: name for key, name in self.known.items() if name in left}
+        if gone and self.on_remove is not None:
+            self.on_remove(gone)
         return removal
 
 

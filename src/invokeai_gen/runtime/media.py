@@ -217,6 +217,8 @@ def write_bytes(target: Path, data: bytes) -> None:
 
 def save_image(image: PILImage, target: Path) -> None:
     """Saves a Pillow image without transparency, making its folders, in the format that the name says, else as PNG."""
+    if target.is_dir() or not target.name:
+        raise IsADirectoryError(f"{target} is a folder: name a file in it, such as sheet.png")
     target.parent.mkdir(parents=True, exist_ok=True)
     with replacing(target) as file:
         image.save(file, _FORMATS.get(target.suffix.lower(), "png"), quality=DEFAULT_QUALITY)

@@ -209,6 +209,10 @@ def check_options(given: Mapping[str, object], known: Iterable[str]) -> None:
     unknown = sorted(set(given).difference(known))
     if unknown:
         raise TypeError(f"unknown option {', '.join(map(repr, unknown))}; there are {', '.join(known)}")
+    for name, allowed in (("errors", ("raise", "collect")), ("resolve_models", ("auto", "off"))):
+        if given.get(name, allowed[0]) not in allowed:
+            wanted = " or ".join(map(repr, allowed))
+            raise ParamsError([Problem(name, f"{name} is {shown(given[name])}, but should be {wanted}")])
     runs = given.get("runs", 1)
     if not isinstance(runs, int) or runs < 1:
         raise ParamsError([Problem("runs", f"runs is {shown(runs)}, but should be 1 or more")])

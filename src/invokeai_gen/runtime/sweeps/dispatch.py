@@ -410,6 +410,8 @@ class Dispatcher(SweepState):
             cell = self.cell(index)
             cells.setdefault(self.numbering.group_of[cell.point], []).append(cell)
         blocks = [Block(group, tuple(members)) for group, members in cells.items()]
+        if self._journal is not None and (blocks or self._waiting):
+            self._journal.take()
         for block in blocks:
             self._note(block=encode(block))
         for block in blocks:

@@ -218,7 +218,7 @@ def _unknown(field: _Field, known: Collection[str]) -> str:
 
 
 def _listed(names: Iterable[str]) -> str:
-    told = list(names)
+    told = sorted(names)
     return (", ".join(told[:_NAMES_TOLD]) + (", …" if len(told) > _NAMES_TOLD else "")) or "none"
 
 

@@ -78,7 +78,11 @@ class Journal:
     def note(self, **entry: JsonValue) -> None:
         """Adds an entry. Raises `SweepFileError` where that fails: then the step it is about must not be taken."""
         if self._lock is None:
-            self._lock = _locked(self.path)
+            self.take()
+            try:
+                return self.note(**entry)
+            finally:
+                self.close()
         try:
             with self.path.open("ab") as file:
                 file.write(_line(entry))
@@ -93,8 +97,13 @@ class Journal:
             self.path.unlink()
         self.close()
 
+    def take(self) -> None:
+        """Keeps others out, also after it was closed. Raises `SweepFileError` where somebody else has it now."""
+        if self._lock is None:
+            self._lock = _locked(self.path)
+
     def close(self) -> None:
-        """Lets others open the file; another entry opens it again."""
+        """Lets others open the file."""
         if self._lock is not None:
             self._lock.close()
             self._lock = None

@@ -67,7 +67,7 @@ class SweepCounts:
     failed: int = 0
     canceled: int = 0
     other: int = 0
-    """With a status that this version does not know."""
+    """Deleted from the queue, or with a status that this version does not know."""
 
     @classmethod
     def of(cls, statuses: Iterable[str]) -> SweepCounts:

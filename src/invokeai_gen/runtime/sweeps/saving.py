@@ -60,8 +60,8 @@ class Saver:
         self._folder = folder
         self._overwrite = overwrite
         self._manifest = None if manifest is None else folder / f"manifest.{manifest}"
-        self._known: dict[str, Any] = {}
-        """What an earlier call has saved: names on the server, by file."""
+        self._others: dict[str, dict[str, Any]] = {}
+        """What earlier calls have saved, by file."""
         self._rows: dict[tuple[int, str, int], dict[str, Any]] = {}
         """By number of the item, output and place in the output, as `_saved`."""
         self._written = 0
@@ -76,7 +76,7 @@ class Saver:
         await in_thread(remove_leftovers, self._folder)
         if self._manifest is not None and await in_thread(self._manifest.exists):
             rows = await in_thread(read_manifest, self._manifest)
-            self._known = {str(row["file"]): row.get("name") for row in rows if row.get("file")}
+            self._others = {str(row["file"]): row for row in rows if row.get("file")}
 
     def check(self, cells: Sequence[Cell]) -> None:
         """Raises `FileClashError` where two of these would be saved under one name."""
@@ -88,7 +88,7 @@ class Saver:
         wanted: list[tuple[SweepResult[Any, Any], str, int, PurePosixPath, Media]] = []
         for result in results:
             if result.error is not None:
-                self._rows[result.index, "", 0] = _row(result, "", None, None)
+                self._rows[result.index, "", 0] = _row(result, str(result.error))
                 continue
             self._rows.pop((result.index, "", 0), None)  # where it failed before it was sent again
             for output, value in result.outputs.user_outputs.items():
@@ -105,7 +105,7 @@ class Saver:
                 self._failed[str(path)] = str(outcome)
             else:
                 raise outcome
-            self._rows[key] = _row(result, output, path if outcome is None else None, handle)
+            self._rows[key] = _row(result, self._failed.get(str(path), ""), output, path, handle)
         if len(self._rows) - self._written >= max(_MANIFEST_EVERY, self._written // 10):
             await self.write_manifest()
 
@@ -114,6 +114,8 @@ class Saver:
         if self._manifest is not None:
             rows = [self._rows[key] for key in sorted(self._rows)]
             self._written = len(rows)
+            ours = {row["file"] for row in rows}
+            rows = [row for file, row in self._others.items() if file not in ours] + rows
             await in_thread(write_manifest, self._manifest, rows)
 
     def end(self) -> list[Path]:
@@ -144,7 +146,7 @@ class Saver:
         target = self._folder / path
         if self._overwrite or not await in_thread(target.exists):
             await handle.asave(target)
-        elif self._known.get(str(path)) != handle.name and not await _holds(target, handle):
+        elif self._others.get(str(path), {}).get("name") != handle.name and not await _holds(target, handle):
             raise FileExistsError(
                 f"{target} is there already, and is something else: choose another folder, or overwrite it"
             )
@@ -182,20 +184,32 @@ def values_of(params: WorkflowParams) -> dict[str, Any]:
 
 
 def _row(
-    result: SweepResult[Any, Any], output: str, path: PurePosixPath | None, handle: Media | None
+    result: SweepResult[Any, Any],
+    problem: str,
+    output: str = "",
+    path: PurePosixPath | None = None,
+    handle: Media | None = None,
 ) -> dict[str, Any]:
-    """A line of the manifest: what the file is, and all values it was made with."""
+    """A line of the manifest: what the file is, or why there is none, and all values in the words of a person."""
     own = {
-        "file": None if path is None else str(path),
+        "file": "" if path is None or problem else str(path),
         "index": result.index,
         "run": result.run,
         "item_id": result.item_id,
         "output": output,
-        "name": None if handle is None else handle.name,
-        "error": None if result.error is None else str(result.error),
+        "name": "" if handle is None else handle.name,
+        "server": "" if handle is None or handle.client is None else handle.client.url,
+        "error": problem,
     }
-    values = values_of(result.params)
+    values = {name: _told(value) for name, value in values_of(result.params).items()}
     return own | {f"{name} (input)" if name in own else name: value for name, value in values.items()}
+
+
+def _told(value: Any) -> Any:
+    """A value for the manifest: numbers and texts as they are, files by their path, all else in a few words."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    return value.as_posix() if isinstance(value, Path) else short_text(value)
 
 
 async def sheet_of(
@@ -211,6 +225,9 @@ async def sheet_of(
     """A contact sheet of these results: a grid where two inputs change and nothing else, else with captions."""
     from invokeai_gen.runtime.sweeps import contact_sheet as sheets
 
+    known = [one.name for one in plan.outputs if one.role != "debug" and "ImageOutput" in one.item_type]
+    if output is not None and output not in known:
+        raise sheets.ContactSheetError(f"no output is called {output!r}; there are {', '.join(known) or 'none'}")
     images = [_image_of(result, output) for result in results]
 
     async def load(image: ImageOutput | None) -> bytes | None:

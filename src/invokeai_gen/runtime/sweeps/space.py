@@ -118,6 +118,10 @@ def _columns(
     found: dict[str, list[Any]] = {}
     wrong: list[Problem] = []
     for name, values in (given or {}).items():
+        if not isinstance(name, str):
+            message = f"{argument} takes Python names of inputs, not {problems.shown(name)}"
+            wrong.append(Problem(str(name), message))
+            continue
         item = params_type.__inputs__.get(name)
         if item is None or item.fed_by is not None:
             wrong.append(problems.unsettable(name, params_type.__inputs__))

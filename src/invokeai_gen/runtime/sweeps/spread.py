@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 _spreaders: WeakValueDictionary[str, Spreader] = WeakValueDictionary()
 """For the tasks, which the workers know by their arguments alone."""
 
+log = logging.getLogger("invokeai_gen")
 _GONE: Final = (ConnectionFailedError, EnqueueUncertainError)
 
 
@@ -150,6 +151,7 @@ class Spreader(SweepState):
                 if gone is None:
                     continue
                 if gone in addresses:
+                    log.warning("%s takes no further part in the sweep: %s", gone, error)
                     dask.retire_workers([addresses.pop(gone)])
                 if not addresses:
                     raise error

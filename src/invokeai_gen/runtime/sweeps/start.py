@@ -175,7 +175,7 @@ class SweepStarter(Generic[P, O]):
         async def supply() -> Supplies:
             more = Preparations()  # what goes wrong now must not delete what was made before
             more.uploads.known |= preparations.uploads.known
-            more.uploads.on_add = preparations.uploads.on_add
+            more.uploads.on_add, more.uploads.on_remove = preparations.uploads.on_add, preparations.uploads.on_remove
             supplies = await self._supplies(space, client, options, more)
             preparations.add(more)
             return supplies
@@ -333,12 +333,15 @@ def _given(supplies: Supplies) -> Callable[[], Awaitable[Supplies]]:
 
 
 def _preparations(journal: Journal | None, entries: Sequence[Mapping[str, Any]] = ()) -> Preparations:
-    """What has been made on the server for a sweep, each upload noted in its file."""
+    """What has been made on the server for a sweep; what is uploaded or deleted again is noted in its file."""
     made = Preparations()
+    removed = {name for names in entries_of(entries, "removed") for name in names}
     for kind, digest, name in entries_of(entries, "uploaded"):
-        made.uploads.add(kind, digest, name)
+        if name not in removed:
+            made.uploads.add(kind, digest, name)
     if journal is not None:
         made.uploads.on_add = lambda *upload: journal.note(uploaded=upload)
+        made.uploads.on_remove = lambda names: journal.note(removed=names)
     return made
 
 

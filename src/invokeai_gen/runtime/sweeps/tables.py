@@ -9,6 +9,7 @@ import csv
 import io
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import MISSING, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
@@ -59,7 +60,9 @@ def read_csv(path: str | os.PathLike[str], plan: WorkflowPlan, params_type: type
     if not text.strip():
         raise TableError.of_file(path, "is empty: its first row should name inputs, the others their values")
     rows = _Rows(path, "row", "column", params_type, base)
-    records = _records(text, _delimiter(text, plan), rows)
+    delimiter = _delimiter(text, plan)
+    rows.has_decimal_commas = delimiter != ","
+    records = _records(text, delimiter, rows)
     number, header = next(records, (1, []))
     columns = _columns(rows, plan, number, [name.strip() for name in header])
     named = {place for place, name in enumerate(header) if name.strip()}
@@ -132,6 +135,10 @@ class _Column:
         return problems.shown(self.called) + (f" ({', '.join(others)})" if others else "")
 
 
+_DECIMAL_COMMA: Final = re.compile(r"[+-]?[0-9]+,(?![0-9]{3}$)[0-9]+")
+"""Not what may be a thousand."""
+
+
 class _Rows(Generic[P]):
     """Builds a `Params` of each row, and collects what is wrong with all of them."""
 
@@ -139,6 +146,8 @@ class _Rows(Generic[P]):
         self, path: str | os.PathLike[str], unit: str, part: str, params_type: type[P], base: P | None
     ) -> None:
         self.neighbourhood = Neighbourhood(path)
+        self.has_decimal_commas = False
+        """Whether `0,5` is half: the comma does not part the cells, as in tables of countries that write so."""
         self._path = os.fspath(path)
         self._unit, self._part = unit, part
         self._shown: Callable[[Any], str] = repr if part == "column" else _json
@@ -280,6 +289,8 @@ def _find_column(rows: _Rows[Any], plan: WorkflowPlan, name: str, *, is_text: bo
     locate = rows.neighbourhood.located if planned.field_type in _MEDIA else None
 
     def read(given: Any) -> Any:
+        if rows.has_decimal_commas and planned.field_type == "FloatField" and _DECIMAL_COMMA.fullmatch(given.strip()):
+            given = given.replace(",", ".")
         value = value_of_json(planned, given if from_text is None else from_text(given))
         if locate is None:
             return value
