@@ -8,6 +8,7 @@ import csv
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -22,7 +23,7 @@ import PIL.Image
 import pytest
 
 from generated import color_study_batch, sd15_text_to_image, sunset_poster
-from invokeai_gen.runtime import image_files
+from invokeai_gen.runtime import Sweep, image_files
 from invokeai_gen.runtime.problems import ParamsError
 from invokeai_gen.runtime.sweeps.file_pattern import FileClashError
 from invokeai_gen.runtime.sweeps.journal import SweepFileError
@@ -82,6 +83,37 @@ def test_a_hundred_runs_take_one_enqueue_and_few_requests(server_url: str) -> No
         proxy.requests.clear()
         assert [result.params.width for result in sweep.results()] == list(range(8, 108))
         assert len(proxy.requests) == 1
+
+
+def test_what_events_tell_is_what_the_server_says_when_it_is_asked(server_url: str) -> None:
+    base, values = color_study_batch.Params(), range(3)
+    name = next(item.name for item in color_study_batch.Params.inputs() if isinstance(getattr(base, item.name), int))
+    with Proxy(server_url) as proxy, InvokeAIClient(proxy.url) as client:
+        sweeps: list[Sweep[Any, Any]] = [
+            sunset_poster.sweep(sunset_poster.Params(width=256, height=256), product={"seed": values}, client=client),
+            color_study_batch.WORKFLOW.sweep(
+                base, product={name: [getattr(base, name) + n for n in values]}, client=client
+            ),
+        ]
+        for sweep in sweeps:
+            proxy.requests.clear()
+            heard = sorted(sweep, key=lambda result: result.index)
+            assert proxy.asked("items_by_ids") == 0
+            asked = sweep.results()
+            assert proxy.asked("items_by_ids") == 1
+            for one, other in zip(heard, asked, strict=True):
+                assert one.params == other.params
+                assert one.outputs.nodes.keys() == other.outputs.nodes.keys()
+                assert {**one.outputs.nodes} == {**other.outputs.nodes}
+                assert one.outputs.user_outputs == other.outputs.user_outputs
+                assert one.outputs.batch_values == other.outputs.batch_values != {}
+                assert one.outputs.timings == other.outputs.timings
+                assert one.outputs.session_id == other.outputs.session_id
+
+
+def test_iterated_nodes_are_asked_for(client: InvokeAIClient) -> None:
+    (result,) = plans.iterated().sweep(client=client)
+    assert [image.width for image in result.outputs.each] == [16, 24, 32, 40]
 
 
 def test_all_kinds_of_arguments_multiply(client: InvokeAIClient) -> None:
@@ -214,6 +246,19 @@ def test_leaving_the_block_early_cancels_what_is_left(client: InvokeAIClient) ->
     counts = client.queue.batch_counts(client.queue.get(first.item_id).batch_id)
     assert (counts.pending, counts.total) == (0, 200)
     assert counts.canceled > 0
+
+
+def test_a_script_that_ends_early_says_what_it_has_not_sent(small_queue: Server) -> None:
+    script = "from tests import plans; plans.picture().sweep(product={'width': range(8, 68)})"
+    environment = {**os.environ, "INVOKEAI_URL": small_queue.url}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+    assert re.fullmatch(
+        r"\d+ items of a sweep were never sent: wait for it, or give it a file= to go on with\n", done.stderr
+    )
+    with InvokeAIClient(small_queue.url) as client:
+        client.queue.clear()
 
 
 def test_a_full_queue_is_filled_again_as_it_empties(small_queue: Server) -> None:
@@ -369,7 +414,7 @@ def test_what_failed_is_in_the_manifest(client: InvokeAIClient, tmp_path: Path) 
     assert [path.name for path in sweep.download(tmp_path, manifest="jsonl")] == ["0001.png"]
     rows = [json.loads(line) for line in (tmp_path / "manifest.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [(row["index"], row["file"], bool(row["error"])) for row in rows] == [
-        (0, None, True),
+        (0, "", True),
         (1, "0001.png", False),
     ]
 
@@ -393,7 +438,7 @@ def test_what_is_sent_again_while_files_are_saved_counts_as_saved(
             assert sweep.retry() == 1
         assert [path.name for path in files.result(TIME)] == ["0000.png", "0001.png"]
     rows = [json.loads(line) for line in (tmp_path / "manifest.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert [(row["index"], row["error"]) for row in rows] == [(0, None), (1, None)]
+    assert [(row["index"], row["error"]) for row in rows] == [(0, ""), (1, "")]
 
 
 def test_a_grid_of_seeds_and_schedulers_becomes_a_contact_sheet(client: InvokeAIClient, tmp_path: Path) -> None:

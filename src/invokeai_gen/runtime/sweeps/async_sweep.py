@@ -295,7 +295,8 @@ class AsyncSweep(Generic[P, O]):
                 self._dispatcher.raise_failure()
                 await self._dispatcher.news()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(linger if self._dispatcher.asks_for_items else 0):
+                at_hand = all(map(self._dispatcher.is_at_hand, ended[cursor : cursor + PAGE]))
+                async with asyncio.timeout(0 if at_hand else linger):
                     while len(ended) < cursor + PAGE and not self._tally.all_ended:
                         await self._dispatcher.news()
             page = range(cursor, min(cursor + PAGE, len(ended)))

@@ -7,11 +7,14 @@ died before it came, the server is asked for that id first.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
+import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakSet
 
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.json_js import Unset
@@ -20,13 +23,23 @@ from invokeai_gen.runtime.batch import Binding
 from invokeai_gen.runtime.plan import JsonValue, WorkflowPlan
 from invokeai_gen.runtime.request import build_request
 from invokeai_gen.runtime.runs import enqueue
+from invokeai_gen.runtime.sweeps.hearsay import Hearsay
 from invokeai_gen.runtime.sweeps.journal import Journal
-from invokeai_gen.runtime.sweeps.layout import Block, Cell, Columns, Group, Numbering, batch_of, graph_values
+from invokeai_gen.runtime.sweeps.layout import (
+    Block,
+    Cell,
+    Columns,
+    Group,
+    Numbering,
+    batch_of,
+    field_values,
+    graph_values,
+)
 from invokeai_gen.runtime.sweeps.results import DELETED, Tally, slim
 from invokeai_gen.runtime.sweeps.space import Space
 from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.server.errors import JobDeletedError, RejectedError, ServerError
-from invokeai_gen.server.events import StatusChanged, status_of
+from invokeai_gen.server.events import InvocationComplete, StatusChanged, status_of
 from invokeai_gen.server.queue import PAGE
 from invokeai_gen.server.records import QueueItem
 
@@ -37,6 +50,10 @@ ROOM_POLL: Final = 2.0
 """Seconds between questions whether a full queue has room again."""
 ENQUEUE_TIME: Final = 0.002
 """Seconds that a server may take to put one item into its queue."""
+
+
+log = logging.getLogger("invokeai_gen")
+_dispatchers: WeakSet[Dispatcher] = WeakSet()
 
 
 class SweepClosedError(InvokeAIGenError):
@@ -96,9 +113,6 @@ class Past:
 class SweepState:
     """What is known of the items of a sweep, on the background loop."""
 
-    asks_for_items = True
-    """Whether `items` takes requests, so that it is better to ask for many at once."""
-
     def __init__(self, space: Space[Any], groups: Sequence[Group], runs: int) -> None:
         self.numbering = Numbering(space, groups, runs)
         self.tally = Tally(len(self.numbering.cells))
@@ -127,6 +141,10 @@ class SweepState:
 
     async def items(self, indexes: Iterable[int]) -> dict[int, QueueItem]:
         """The queue items of these items of the sweep, as far as they are still there, and as `slim` leaves them."""
+        raise NotImplementedError
+
+    def is_at_hand(self, index: int) -> bool:
+        """Whether `items` need not ask for this item."""
         raise NotImplementedError
 
     async def again(self, *, deleted: bool = False) -> int:
@@ -186,22 +204,50 @@ class Dispatcher(SweepState):
         self._feeder: asyncio.Task[None] | None = None
         self._room: int | None = None
         """How many items the queue takes, as far as is known; `None` for enough."""
+        self._hearsay = Hearsay(plan)
+        _dispatchers.add(self)
 
     def client_of(self, index: int) -> AsyncInvokeAIClient:
         return self._client
 
     async def items(self, indexes: Iterable[int]) -> dict[int, QueueItem]:
-        wanted = {item_id: index for index in indexes if (item_id := self.tally.item_ids[index]) is not None}
-        ids, found = [*wanted], dict[int, QueueItem]()
+        wanted: dict[int, int] = {}
+        found: dict[int, QueueItem] = {}
+        for index in indexes:
+            item_id = self.tally.item_ids[index]
+            heard = self._heard(index)
+            if heard is not None:
+                found[index] = heard
+            elif item_id is not None:
+                wanted[item_id] = index
+        ids = [*wanted]
         for start in range(0, len(ids), PAGE):
             for item in await self._client.queue.items(ids[start : start + PAGE]):
                 found[wanted[item.item_id]] = slim(item)
         return found
 
+    def is_at_hand(self, index: int) -> bool:
+        return self.tally.item_ids[index] in self._hearsay
+
+    def _heard(self, index: int) -> QueueItem | None:
+        """An item that need not be asked for, because its events have told everything."""
+        item_id = self.tally.item_ids[index]
+        if self._supplies is None or item_id is None or (item := self._hearsay.take(item_id)) is None:
+            return None
+        cell, layout = self.cell(index), self._layout
+        group = layout.groups[self.numbering.group_of[cell.point]]
+        told = field_values(self._plan, self._space, group, cell, self._supplies.columns, layout.batchable)
+        return replace(item, field_values=told)
+
     @property
     def is_sending(self) -> bool:
         """Whether there is something left to send, and someone who does it."""
         return self._feeder is not None and not self._feeder.done()
+
+    @property
+    def unsent(self) -> int:
+        """How many items wait for room in the queue."""
+        return sum(len(block.cells) for block in self._waiting) if self.is_sending else 0
 
     @property
     def may_have_sent(self) -> bool:
@@ -211,15 +257,14 @@ class Dispatcher(SweepState):
     # -- sending ---------------------------------------------------------------------------------------------------
 
     async def send(self, blocks: Iterable[Block]) -> None:
-        """Sends blocks, and returns as soon as the first is in the queue or waits for room there; the others follow.
+        """Sends blocks, and returns when they are in the queue, or there is no room for more; then the others follow.
 
-        Raises what an enqueue raises, for the first.
+        Raises what an enqueue raises.
         """
         self._waiting.extend(blocks)
         if not self.is_sending:
             self._feeder = asyncio.create_task(self._feed())
-        left = len(self._waiting)
-        while self.is_sending and len(self._waiting) == left and self._room is None:
+        while self.is_sending and self._room is None:
             await self.news()
         self.raise_failure()
 
@@ -316,8 +361,6 @@ class Dispatcher(SweepState):
             index = self.numbering.index(cell)
             self.tally.send(index, item_id)
             self._index_of[item_id] = index
-        for item_id, status in watch.statuses.items():
-            self._tell(item_id, status)
         self._followed[block.batch_id] = watch, asyncio.create_task(self._listen(watch))
         await expect(watch, tuple(item_ids))
         self._news.set()
@@ -326,7 +369,11 @@ class Dispatcher(SweepState):
         """Passes on the statuses of a batch until all its items have ended."""
         events = watch.subscribe()
         while (event := await events.get()) is not None:
-            if isinstance(event, StatusChanged):
+            if isinstance(event, InvocationComplete):
+                self._hearsay.hear(event)
+            elif isinstance(event, StatusChanged):
+                if event.is_final:
+                    self._hearsay.end(event)
                 self._tell(event.item_id, event.status)
         self._followed.pop(watch.batch_id, None)
         await self._client.forget(watch)
@@ -374,7 +421,7 @@ class Dispatcher(SweepState):
         index = self._index_of.get(item_id)
         if index is not None:
             self.tally.tell(index, item_id, status)
-            self._news.set()
+            self._settle()
 
     # -- going on, and stopping --------------------------------------------------------------------------------------
 
@@ -466,3 +513,11 @@ def encode(block: Block) -> dict[str, JsonValue]:
     """A block for the journal."""
     cells = None if block.is_whole else [[cell.run, cell.point, cell.combination] for cell in block.cells]
     return {"id": block.batch_id, "group": block.group, "cells": cells}
+
+
+@atexit.register
+def _tell_what_was_not_sent() -> None:
+    """A process that ends does not send what the queue had no room for."""
+    for dispatcher in _dispatchers:
+        if count := dispatcher.unsent:
+            log.warning("%d items of a sweep were never sent: wait for it, or give it a file= to go on with", count)

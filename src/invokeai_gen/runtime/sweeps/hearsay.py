@@ -29,7 +29,7 @@ class Hearsay:
         """Of items that have not ended: what each execution of a node gave."""
         self._items: dict[int, QueueItem] = {}
 
-    def __contains__(self, item_id: int) -> bool:
+    def __contains__(self, item_id: object) -> bool:
         return item_id in self._items
 
     def hear(self, event: InvocationComplete) -> None:

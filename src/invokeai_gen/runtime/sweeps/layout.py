@@ -161,6 +161,22 @@ def batch_of(
     return ([together], 1) if together else ([], len(block.cells))
 
 
+def field_values(
+    plan: WorkflowPlan, space: Space[Any], group: Group, cell: Cell, columns: Columns, batchable: frozenset[str]
+) -> list[dict[str, JsonValue]]:
+    """Which values of its batch data the item of a cell has, as the server would tell them."""
+    bindings = {planned.name: planned.binding for planned in plan.inputs}
+    told = [
+        (*bindings[name], columns[name][row])
+        for axis, row in zip(space.axes, space.rows_of(cell.point), strict=True)
+        for name in axis.names
+        if name in batchable
+    ]
+    for entry, (place,) in zip(group.own, _places(group, [cell]), strict=True):
+        told += [(column["node_path"], column["field_name"], column["items"][place]) for column in entry]
+    return [{"node_path": node, "field_name": name, "value": value} for node, name, value in told]
+
+
 def own_items(group: Group, cell: Cell) -> Data:
     """The batch data that makes the one item of a cell alone."""
     together = [

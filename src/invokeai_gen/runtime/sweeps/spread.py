@@ -78,7 +78,8 @@ class Spreader(SweepState):
         self._thread: threading.Thread | None = None
         _spreaders[self._key] = self
 
-    asks_for_items = False
+    def is_at_hand(self, index: int) -> bool:
+        return index in self._items
 
     async def items(self, indexes: Iterable[int]) -> dict[int, QueueItem]:
         return {index: self._items[index] for index in indexes if index in self._items}
