@@ -250,26 +250,26 @@ async def test_an_enqueue_on_its_way_is_taken_back_when_it_has_arrived(_file: Pa
 
 @scenario
 async def test_cancel_takes_back_the_enqueue_that_is_on_its_way(_file: Path) -> None:
-    client = FakeClient()
-    sweep = await start_two(client)
+    client = FakeClient(limit=1)
+    sweep = await start(client)
     gate = client.fake.gates["enqueue"] = asyncio.Event()
+    client.finish()
     await settle()
     assert (client.fake.asked["enqueue"], sweep.counts.unsent) == (2, 1)
     task = asyncio.create_task(sweep.cancel())
     await settle()
     gate.set()
-    await settle()
-    assert {*client.fake.status.values()} == {"canceled"}
-    client.finish(1, status="canceled")
-    assert await task == SweepCounts(total=2, canceled=2)
+    assert await task == SweepCounts(total=2, completed=1, canceled=1)
+    assert client.fake.status == {1: "completed", 2: "canceled"}
 
 
 @scenario
 async def test_a_note_that_fails_after_an_enqueue_loses_nothing(file: Path) -> None:
-    client = FakeClient()
-    sweep = await start_two(client, file=file)
+    client = FakeClient(limit=1)
+    sweep = await start(client, file=file)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Journal, "note", full_disk)
+        client.finish()
         with pytest.raises(SweepFileError, match="full"):
             await sweep.wait()
     assert await sweep.retry() == 1
@@ -445,13 +445,17 @@ async def test_a_process_that_died_before_a_retry_was_sent_sends_it_when_it_goes
     last = max(place for place, entry in enumerate(entries) if b'"block"' in entry)
     file.write_bytes(b"".join(entries[: last + 1]))
     client.fake.batches = {batch_id: ids for batch_id, ids in client.fake.batches.items() if {*ids} <= {1, 2}}
-    client.fake.asked.clear()
-    again = await plans.picture().aresume_sweep(file, client=client, errors="collect")
-    assert again.counts == SweepCounts(total=2, unsent=1, pending=1), "what failed before is to be sent"
-    await settle()
-    client.finish()
-    assert await again.wait() == SweepCounts(total=2, completed=2)
-    assert client.fake.asked["enqueue"] == 2
+    client.fake.status = {1: "failed", 2: "failed"}
+    client.fake.limit = client.fake.told_limit = 1
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dispatch, "ROOM_POLL", 0.0)
+        again = await plans.picture().aresume_sweep(file, client=client, errors="collect")
+        assert again.counts == SweepCounts(total=2, unsent=1, pending=1), "what failed before is to be sent"
+        client.finish()
+        await settle()
+        client.finish()
+        assert await again.wait() == SweepCounts(total=2, completed=2)
+    assert sorted(client.fake.status.values()) == ["completed", "completed", "failed", "failed"]
     assert [result.index async for result in again] == [0, 1]
 
 

@@ -137,7 +137,7 @@ class Workflow(Generic[P, O]):
         client: InvokeAIClient | None = None,
         **options: Unpack[SweepOptions],
     ) -> Sweep[P, O]:
-        """Submits many runs with as few requests as can be, and returns at once with a sweep to follow.
+        """Submits many runs with as few requests as can be, and returns a sweep to follow, without waiting for results.
 
         `product` has lists of values by input, every combination of which is run, the last input changing fastest;
         the lists of `zip` advance together; `rows` are whole `Params`. They multiply with each other, with `runs`,
