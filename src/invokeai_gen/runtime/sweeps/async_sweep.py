@@ -253,7 +253,7 @@ class AsyncSweep(Generic[P, O]):
             yield client, [index for index in range(self.total) if self._dispatcher.client_of(index) is client]
 
     async def close(self) -> None:
-        """Stops sending and following. The server goes on with what it has."""
+        """Stops sending and following. The server goes on with what it has; `retry` takes it up again."""
         await bridge(self._dispatcher.close())
 
     async def __aenter__(self) -> Self:
