@@ -37,24 +37,22 @@ def main() -> None:
     options.add_argument("--runs", type=int, default=1000)
     options.add_argument("--rounds", type=int, default=2)
     arguments = options.parse_args()
-    with Server.start() as server:
+    with Server.start(fast=False) as server, Proxy(server.url) as proxy:
         print(f"InvokeAI {server.version}, load {os.getloadavg()[0]:.1f}, {os.cpu_count()} CPUs", flush=True)
         _swept(server.url, 10)
         ratios = []
         for number in range(arguments.rounds):
             by_hand, own_time = _by_hand(server.url, arguments.runs)
-            wall, server_time = _swept(server.url, arguments.runs)
+            proxy.requests.clear()
+            wall, server_time = _swept(proxy.url, arguments.runs)
             ratios.append(wall / own_time)
             print(
                 f"round {number + 1}: {arguments.runs} items by hand {by_hand:.2f} s (the server says {own_time:.2f} s), "
-                f"as a sweep {wall:.2f} s (the server says {server_time:.2f} s): {wall / own_time:.3f}",
+                f"as a sweep {wall:.2f} s (the server says {server_time:.2f} s): {wall / own_time:.3f}, "
+                f"{len(proxy.requests)} requests, {proxy.asked('enqueue_batch')} of them enqueues",
                 flush=True,
             )
         print(f"median of sweep / server's own time for the batch sent by hand: {statistics.median(ratios):.3f}")
-        with Proxy(server.url) as proxy:
-            _swept(proxy.url, arguments.runs)
-            enqueues = proxy.asked("enqueue_batch")
-            print(f"requests of a sweep of {arguments.runs}: {len(proxy.requests)}, {enqueues} of them enqueues")
 
 
 def _swept(url: str, runs: int) -> tuple[float, float]:
