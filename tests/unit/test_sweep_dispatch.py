@@ -15,12 +15,12 @@ import pytest
 from invokeai_gen.runtime.problems import ParamsError
 from invokeai_gen.runtime.sweeps import dispatch
 from invokeai_gen.runtime.sweeps.async_sweep import AsyncSweep
-from invokeai_gen.runtime.sweeps.dispatch import SweepClosedError
 from invokeai_gen.runtime.sweeps.journal import Journal, SweepFileError
 from invokeai_gen.runtime.sweeps.layout import Group
 from invokeai_gen.runtime.sweeps.results import SweepCounts
 from invokeai_gen.runtime.sweeps.space import space_of
 from invokeai_gen.runtime.sweeps.spread import Spreader
+from invokeai_gen.runtime.sweeps.state import SweepClosedError
 from invokeai_gen.server import AsyncInvokeAIClient, background
 from invokeai_gen.server.errors import (
     ConnectionFailedError,

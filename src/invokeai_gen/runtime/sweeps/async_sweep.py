@@ -15,10 +15,10 @@ from invokeai_gen.runtime.failures import error_of
 from invokeai_gen.runtime.media import save_image
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.runtime.params import WorkflowParams
-from invokeai_gen.runtime.sweeps.dispatch import SweepState
 from invokeai_gen.runtime.sweeps.results import SweepCounts, SweepResult
 from invokeai_gen.runtime.sweeps.saving import ManifestFormat, Saver, sheet_of
 from invokeai_gen.runtime.sweeps.space import Space
+from invokeai_gen.runtime.sweeps.state import SweepState
 from invokeai_gen.server.background import bridge, in_thread
 from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.server.errors import JobCanceledError, JobDeletedError, JobError, JobTimeoutError

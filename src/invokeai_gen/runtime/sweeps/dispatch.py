@@ -16,27 +16,22 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
 
-from invokeai_gen.errors import InvokeAIGenError
-from invokeai_gen.json_js import Unset
-from invokeai_gen.runtime.async_job import CANCEL_TIME, expect
-from invokeai_gen.runtime.batch import Binding
+from invokeai_gen.runtime.async_job import expect
 from invokeai_gen.runtime.plan import JsonValue, WorkflowPlan
-from invokeai_gen.runtime.request import build_request
 from invokeai_gen.runtime.runs import enqueue
 from invokeai_gen.runtime.sweeps.hearsay import Hearsay
 from invokeai_gen.runtime.sweeps.journal import Journal
 from invokeai_gen.runtime.sweeps.layout import (
     Block,
     Cell,
-    Columns,
-    Group,
-    Numbering,
-    batch_of,
+    Layout,
+    Supplies,
     field_values,
-    graph_values,
+    request_of,
 )
-from invokeai_gen.runtime.sweeps.results import DELETED, Tally, slim
+from invokeai_gen.runtime.sweeps.results import DELETED, slim
 from invokeai_gen.runtime.sweeps.space import Space
+from invokeai_gen.runtime.sweeps.state import SweepState
 from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.server.errors import JobDeletedError, RejectedError, ServerError
 from invokeai_gen.server.events import InvocationComplete, StatusChanged, status_of
@@ -56,47 +51,6 @@ log = logging.getLogger("invokeai_gen")
 _dispatchers: WeakSet[Dispatcher] = WeakSet()
 
 
-class SweepClosedError(InvokeAIGenError):
-    """A sweep that was closed before its end is not followed any more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Supplies:
-    """What goes into the requests of a sweep, as the server takes it."""
-
-    base: Mapping[Binding, JsonValue | Unset]
-    columns: Columns
-    auto_board_id: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """How a sweep is laid out: the same in every process that works on it."""
-
-    groups: Sequence[Group]
-    batchable: frozenset[str]
-    """The inputs whose values the server puts into the graph itself."""
-    runs: int
-    prepend: bool
-
-
-def request_of(
-    plan: WorkflowPlan, space: Space[Any], layout: Layout, supplies: Supplies, block: Block
-) -> dict[str, JsonValue]:
-    """The request that puts the items of a block into the queue."""
-    group = layout.groups[block.group]
-    data, runs = batch_of(plan, space, group, block, supplies.columns, layout.batchable)
-    return build_request(
-        plan,
-        graph_values(plan, space, group, supplies.base, supplies.columns),
-        runs=runs,
-        auto_board_id=supplies.auto_board_id,
-        data=data,
-        batch_id=block.batch_id,
-        prepend=layout.prepend,
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class Past:
     """What a journal tells of a sweep."""
@@ -108,70 +62,6 @@ class Past:
     """Batches that may have been sent."""
     withdrawn: frozenset[str]
     """Batches that were canceled before they were sent."""
-
-
-class SweepState:
-    """What is known of the items of a sweep, on the background loop."""
-
-    def __init__(self, space: Space[Any], groups: Sequence[Group], runs: int) -> None:
-        self.numbering = Numbering(space, groups, runs)
-        self.tally = Tally(len(self.numbering.cells))
-        self.failure: Exception | None = None
-        """Why sending or following has stopped before its end."""
-        self._news = asyncio.Event()
-
-    async def news(self, timeout: float | None = None) -> None:
-        """Waits until something has changed, or for `timeout` seconds."""
-        self._news.clear()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._news.wait(), timeout)
-
-    def raise_failure(self) -> None:
-        """Raises what has stopped it, if anything."""
-        if self.failure is not None:
-            raise self.failure
-
-    def cell(self, index: int) -> Cell:
-        """Run, point and combination of the item with that number."""
-        return self.numbering.cells[index]
-
-    def client_of(self, index: int) -> AsyncInvokeAIClient:
-        """The client of the server that has the item."""
-        raise NotImplementedError
-
-    async def items(self, indexes: Iterable[int]) -> dict[int, QueueItem]:
-        """The queue items of these items of the sweep, as far as they are still there, and as `slim` leaves them."""
-        raise NotImplementedError
-
-    def is_at_hand(self, index: int) -> bool:
-        """Whether `items` need not ask for this item."""
-        raise NotImplementedError
-
-    async def again(self, *, deleted: bool = False) -> int:
-        """Sends once more what is lost (see `Tally.lost`), and what could not be sent or followed before.
-
-        Returns how many items are sent.
-        """
-        raise NotImplementedError
-
-    async def cancel(self) -> None:
-        """Sends nothing more, and cancels what is in the queue and has not ended."""
-        raise NotImplementedError
-
-    async def cancel_quietly(self) -> None:
-        """Cancels, for as long as an interrupt waits for it."""
-        with contextlib.suppress(ServerError, TimeoutError):
-            await asyncio.wait_for(self.cancel(), CANCEL_TIME)
-
-    async def close(self) -> None:
-        """Sends nothing more and stops following; the server goes on with what it has."""
-        raise NotImplementedError
-
-    def _end(self) -> None:
-        """Tells whoever waits that nothing more will be known."""
-        if self.failure is None and not self.tally.all_ended:
-            self.failure = SweepClosedError("the sweep was closed before its end; `retry` goes on with it")
-        self._news.set()
 
 
 class Dispatcher(SweepState):

@@ -17,6 +17,7 @@ from typing import Any, Final, TypeAlias
 from invokeai_gen.json_js import UNSET, Unset
 from invokeai_gen.runtime.batch import Binding
 from invokeai_gen.runtime.plan import JsonValue, PlannedInput, WorkflowPlan
+from invokeai_gen.runtime.request import build_request
 from invokeai_gen.runtime.sweeps.space import Space, check_total
 
 Columns: TypeAlias = Mapping[str, Sequence[JsonValue | Unset]]
@@ -214,6 +215,43 @@ def _list(binding: Binding, items: list[JsonValue | Unset]) -> dict[str, JsonVal
     node, name = binding
     assert UNSET not in items, "an empty value cannot be batch data"
     return {"node_path": node, "field_name": name, "items": items}
+
+
+@dataclass(frozen=True, slots=True)
+class Supplies:
+    """What goes into the requests of a sweep, as the server takes it."""
+
+    base: Mapping[Binding, JsonValue | Unset]
+    columns: Columns
+    auto_board_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a sweep is laid out: the same in every process that works on it."""
+
+    groups: Sequence[Group]
+    batchable: frozenset[str]
+    """The inputs whose values the server puts into the graph itself."""
+    runs: int
+    prepend: bool
+
+
+def request_of(
+    plan: WorkflowPlan, space: Space[Any], layout: Layout, supplies: Supplies, block: Block
+) -> dict[str, JsonValue]:
+    """The request that puts the items of a block into the queue."""
+    group = layout.groups[block.group]
+    data, runs = batch_of(plan, space, group, block, supplies.columns, layout.batchable)
+    return build_request(
+        plan,
+        graph_values(plan, space, group, supplies.base, supplies.columns),
+        runs=runs,
+        auto_board_id=supplies.auto_board_id,
+        data=data,
+        batch_id=block.batch_id,
+        prepend=layout.prepend,
+    )
 
 
 class Numbering:

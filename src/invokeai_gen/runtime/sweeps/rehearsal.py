@@ -15,8 +15,7 @@ from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.runtime.params import WorkflowParams
 from invokeai_gen.runtime.plan import JsonValue, PlannedInput
 from invokeai_gen.runtime.runs import check_options
-from invokeai_gen.runtime.sweeps.dispatch import Supplies, request_of
-from invokeai_gen.runtime.sweeps.layout import blocks_of
+from invokeai_gen.runtime.sweeps.layout import Supplies, blocks_of, request_of
 from invokeai_gen.runtime.sweeps.space import Space
 from invokeai_gen.runtime.sweeps.start import SweepStarter
 from invokeai_gen.runtime.values import BoardRef, ImageRef, LoRA, VideoRef

@@ -21,10 +21,10 @@ from invokeai_gen.runtime.plan import JsonValue, WorkflowPlan
 from invokeai_gen.runtime.request import build_request
 from invokeai_gen.runtime.resolve import resolve_board, resolve_columns
 from invokeai_gen.runtime.runs import enqueue
-from invokeai_gen.runtime.sweeps.dispatch import SweepState
 from invokeai_gen.runtime.sweeps.layout import Group, own_items
 from invokeai_gen.runtime.sweeps.results import DELETED, slim
 from invokeai_gen.runtime.sweeps.space import Space
+from invokeai_gen.runtime.sweeps.state import SweepState
 from invokeai_gen.server import background
 from invokeai_gen.server.background import in_thread
 from invokeai_gen.server.client import AsyncInvokeAIClient

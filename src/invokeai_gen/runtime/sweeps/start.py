@@ -23,12 +23,14 @@ from invokeai_gen.runtime.problems import ParamsError, Problem
 from invokeai_gen.runtime.resolve import resolve_board, resolve_columns
 from invokeai_gen.runtime.runs import check_options, own_batches
 from invokeai_gen.runtime.sweeps.async_sweep import AsyncSweep
-from invokeai_gen.runtime.sweeps.dispatch import Dispatcher, Layout, Past, Supplies, SweepState, encode
+from invokeai_gen.runtime.sweeps.dispatch import Dispatcher, Past, encode
 from invokeai_gen.runtime.sweeps.journal import Journal, SweepFileError, entries_of
 from invokeai_gen.runtime.sweeps.layout import (
     Block,
     Cell,
     Group,
+    Layout,
+    Supplies,
     blocks_of,
     check_size,
     graph_values,
@@ -38,6 +40,7 @@ from invokeai_gen.runtime.sweeps.layout import (
 )
 from invokeai_gen.runtime.sweeps.space import Axis, Space, checked_value
 from invokeai_gen.runtime.sweeps.spread import Spreader
+from invokeai_gen.runtime.sweeps.state import SweepState
 from invokeai_gen.server.background import bridge
 from invokeai_gen.server.client import AsyncInvokeAIClient, InvokeAIClient, core_of, default_client
 from invokeai_gen.server.queue import DEFAULT_CAPACITY
