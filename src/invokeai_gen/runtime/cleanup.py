@@ -53,14 +53,14 @@ class Uploads:
 
     async def remove(self, client: AsyncInvokeAIClient) -> Removal:
         """Deletes all of it."""
+        ours = {*self.images, *self.videos}
         removal = await client.images.delete(self.images) + await client.videos.delete(self.videos)
         self.images = [name for name in self.images if name in removal.failed]
         self.videos = [name for name in self.videos if name in removal.failed]
-        left = {*self.images, *self.videos}
-        gone = [name for name in self.known.values() if name not in left]
-        self.known = {key: name for key, name in self.known.items() if name in left}
+        gone = ours.difference(self.images, self.videos)
+        self.known = {key: name for key, name in self.known.items() if name not in gone}
         if gone and self.on_remove is not None:
-            self.on_remove(gone)
+            self.on_remove(sorted(gone))
         return removal
 
 
@@ -72,8 +72,14 @@ class Preparations:
     boards: list[str] = field(default_factory=list)
     """Ids of the boards that were made because none had their name."""
 
+    def branch(self) -> Preparations:
+        """For what else is to be made: it knows these uploads, but undoing it does not delete them. See `add`."""
+        uploads = self.uploads
+        known = Uploads(known={**uploads.known}, on_add=uploads.on_add, on_remove=uploads.on_remove)
+        return Preparations(uploads=known)
+
     def add(self, more: Preparations) -> None:
-        """Takes in what else was made."""
+        """Takes in what else was made, of a `branch`."""
         self.uploads.images += more.uploads.images
         self.uploads.videos += more.uploads.videos
         self.uploads.known |= more.uploads.known

@@ -145,18 +145,13 @@ def _checked(params_type: type[WorkflowParams], name: str, values: Iterable[Any]
     wrong: list[Problem] = []
     for place, value in enumerate(values):
         try:
-            found.append(checked_value(params_type, name, value))
+            found.append(params_type._checked(name, value))
         except ParamsError as error:
             wrong += [
                 Problem(problem.name, f"{problem.message} (value {place + 1} of the list)", problem.label)
                 for problem in error.problems
             ]
     return found, wrong
-
-
-def checked_value(params_type: type[WorkflowParams], name: str, value: Any) -> Any:
-    """A value as the input holds it. Raises `ParamsError`."""
-    return params_type._checked(name, value)
 
 
 def _from_rows(params_type: type[P], base: P | None, rows: Iterable[P]) -> tuple[P, Axis]:

@@ -204,8 +204,8 @@ class Spreader(SweepState):
         """The request of one item, all names in it those of this server."""
         cell = self.cell(index)
         columns = {binding: [value] for binding, value in self._space.params(cell.point).values().items()}
-        made, more = self.preparations[client.url], Preparations()
-        more.uploads.known |= made.uploads.known
+        made = self.preparations[client.url]
+        more = made.branch()
         found = await resolve_columns(
             self._plan,
             columns,

@@ -38,7 +38,7 @@ from invokeai_gen.runtime.sweeps.layout import (
     is_batchable,
     selections,
 )
-from invokeai_gen.runtime.sweeps.space import Axis, Space, checked_value
+from invokeai_gen.runtime.sweeps.space import Axis, Space
 from invokeai_gen.runtime.sweeps.spread import Spreader
 from invokeai_gen.runtime.sweeps.state import SweepState
 from invokeai_gen.server.background import bridge
@@ -176,9 +176,7 @@ class SweepStarter(Generic[P, O]):
         past: Past,
     ) -> AsyncSweep[P, O]:
         async def supply() -> Supplies:
-            more = Preparations()  # what goes wrong now must not delete what was made before
-            more.uploads.known |= preparations.uploads.known
-            more.uploads.on_add, more.uploads.on_remove = preparations.uploads.on_add, preparations.uploads.on_remove
+            more = preparations.branch()  # what goes wrong now must not delete what was made before
             supplies = await self._supplies(space, client, options, more)
             preparations.add(more)
             return supplies
@@ -313,7 +311,7 @@ class SweepStarter(Generic[P, O]):
         return Space(self.params_type, base, axes), cast("SweepOptions", {**given, **remembered})
 
     def _restored(self, name: str, stored: JsonValue) -> Any:
-        return checked_value(self.params_type, name, from_json(stored))
+        return self.params_type._checked(name, from_json(stored))
 
 
 def _clients(
