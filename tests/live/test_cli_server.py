@@ -20,20 +20,6 @@ from tests.cli import Cli, adder, save
 from tests.unit.workflow_builder import Builder
 
 
-@pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server_url: str) -> Cli:
-    """The command, in an empty folder, with the server in its environment."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("INVOKEAI_URL", server_url)
-    return Cli(capsys)
-
-
-@pytest.fixture
-def client(server_url: str) -> Iterator[InvokeAIClient]:
-    with InvokeAIClient(server_url) as opened:
-        yield opened
-
-
 @pytest.fixture(scope="module")
 def schema() -> Schema:
     return shipped_schema()

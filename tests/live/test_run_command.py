@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,20 +26,6 @@ POSTER = ROOT / "data/workflows/sunset_poster.json"
 SMALL = ("--width", "256", "--height", "256")
 PATIENCE = 120.0
 """Seconds until a test gives up waiting for another process."""
-
-
-@pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server_url: str) -> Cli:
-    """The command, in an empty folder, with the server in its environment."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("INVOKEAI_URL", server_url)
-    return Cli(capsys)
-
-
-@pytest.fixture
-def client(server_url: str) -> Iterator[InvokeAIClient]:
-    with InvokeAIClient(server_url) as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")
