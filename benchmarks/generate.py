@@ -21,7 +21,7 @@ import venv
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from invokeai_gen.cli.workflows import file_names
+from invokeai_gen.cli.server.workflows import file_names
 from invokeai_gen.server import InvokeAIClient
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from invokeai_gen.runtime.plan import PlannedInput, PlannedOutput, PlanNode, WorkflowInfo, WorkflowPlan
+from invokeai_gen.core.plan import PlannedInput, PlannedOutput, PlanNode, WorkflowInfo, WorkflowPlan
 
 
 def an_input(label: str = "Width", **changes: Any) -> PlannedInput:

@@ -4,6 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+from invokeai_gen.core.plan import (
+    UNSET,
+    Constraints,
+    FieldLimits,
+    ModelLimits,
+    PlanBatch,
+    PlanEdge,
+    PlanField,
+    PlannedInput,
+    PlannedOutput,
+    PlanNode,
+    WorkflowInfo,
+    WorkflowPlan,
+)
 from invokeai_gen.runtime import (
     BoardInput,
     ImageInput,
@@ -18,20 +32,6 @@ from invokeai_gen.runtime import (
     WorkflowOutputs,
     WorkflowParams,
     params,
-)
-from invokeai_gen.runtime.plan import (
-    UNSET,
-    Constraints,
-    FieldLimits,
-    ModelLimits,
-    PlanBatch,
-    PlanEdge,
-    PlanField,
-    PlannedInput,
-    PlannedOutput,
-    PlanNode,
-    WorkflowInfo,
-    WorkflowPlan,
 )
 
 IMAGE_FIELDS = {"image": "ImageField", "width": "IntegerField", "height": "IntegerField"}

@@ -1,6 +1,6 @@
 """The settings of generator nodes: which kinds there are, and what each has.
 
-Files hold them, `Params` may, and what follows them is in `invokeai_gen.runtime.generators`.
+Files hold them, `Params` may, and what follows them is in `invokeai_gen.core.generators`.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from invokeai_gen.json_js import UNSET, Unset, is_integer, is_number, trim
+from invokeai_gen.js_json import UNSET, Unset, is_integer, is_number, trim
 
 Check = Callable[[Any], bool]
 

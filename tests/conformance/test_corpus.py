@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from invokeai_gen.plan import NotReadyError, compile_workflow
-from invokeai_gen.runtime.request import build_request
+from invokeai_gen.compiler import NotReadyError, compile_workflow
+from invokeai_gen.core.request import build_request
 from invokeai_gen.schema import Schema, load_schema
 from invokeai_gen.workflow import WorkflowError, read_workflow_file
 from tests.conformance.compare import differences

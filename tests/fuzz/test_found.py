@@ -12,9 +12,9 @@ from invokeai_gen.cli.terminal import json_text
 from invokeai_gen.codegen import datamodel
 from invokeai_gen.codegen.datamodel import ValueTypesError
 from invokeai_gen.codegen.literals import docstring
-from invokeai_gen.plan.inputs import constraints_of
-from invokeai_gen.runtime.field_values import default_of
-from invokeai_gen.runtime.plan import UNSET
+from invokeai_gen.compiler.inputs import constraints_of
+from invokeai_gen.core.field_values import default_of
+from invokeai_gen.core.plan import UNSET
 from invokeai_gen.schema import Schema, SchemaError
 from invokeai_gen.server.records import Model
 from invokeai_gen.workflow.nodes import _release
@@ -213,7 +213,7 @@ def test_a_docstring_can_be_encoded() -> None:
 
 @pytest.mark.parametrize("kind", ["ΐ", "İ", "ß", "ŉ", "\ud800", "ǆ x", "none"])
 def test_a_type_of_models_in_any_script_makes_a_class(kind: str) -> None:
-    from invokeai_gen.cli.models import module_text
+    from invokeai_gen.cli.server.models import module_text
 
     text = module_text([Model(key="k", hash="h", name="n", base="b", type=kind, format="f")], [], "6")
     exec(compile(text, "<constants>", "exec"), {"__name__": "constants"})  # noqa: S102

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from invokeai_gen.plan import Compilation, NotReadyError, compile_workflow, reasons_of
-from invokeai_gen.runtime.batch import batch_items
-from invokeai_gen.runtime.request import build_request
+from invokeai_gen.compiler import Compilation, NotReadyError, compile_workflow, reasons_of
+from invokeai_gen.core.batch import batch_items
+from invokeai_gen.core.request import build_request
 from invokeai_gen.schema import Schema, load_schema
 from invokeai_gen.workflow import WorkflowError, read_workflow_file
 from tests.conformance.compare import differences

@@ -22,8 +22,9 @@ from pathlib import Path
 import PIL.Image
 import pytest
 
-from invokeai_gen.runtime import InvokeAIClient, Job, async_job, cleanup, resolve, runs
-from invokeai_gen.server import background, doubt, follow, http, queue
+from invokeai_gen.runtime import InvokeAIClient, Job, async_job, cleanup, resolve
+from invokeai_gen.runtime import runner as runs
+from invokeai_gen.server import background, follow, http, idempotency, queue
 from invokeai_gen.server.errors import (
     ConnectionFailedError,
     DownloadError,
@@ -143,14 +144,14 @@ def nothing_left_here() -> Iterator[None]:
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """All waiting is short; what is tested is its order."""
     monkeypatch.setattr(http, "FIRST_RETRY_WAIT", 0.01)
-    monkeypatch.setattr(doubt, "DOUBT_WAITS", (0.05, 0.05))
+    monkeypatch.setattr(idempotency, "DOUBT_WAITS", (0.05, 0.05))
     monkeypatch.setattr(follow, "UNREACHABLE_AFTER", PATIENCE)
     monkeypatch.setattr(follow, "FIRST_POLL", 0.02)
 
 
 @pytest.fixture
 def direct(server_url: str, nothing_left_here: None) -> Iterator[InvokeAIClient]:
-    """Past the proxy, to look at what is really there."""
+    """ReplayedState the proxy, to look at what is really there."""
     with InvokeAIClient(server_url) as made:
         yield made
 
@@ -342,10 +343,10 @@ def test_a_run_ends_soon_after_its_deadline_though_the_server_is_silent(
 ) -> None:
     monkeypatch.setattr(follow, "UNREACHABLE_AFTER", TIME)
     monkeypatch.setattr(queue, "ENQUEUE_TIMEOUT", TIME)
-    for module, name in ((async_job, "CANCEL_TIME"), (runs, "CANCEL_TIME"), (runs, "CLEANUP_TIME")):
+    for module, name in ((async_job, "CANCEL_TIMEOUT"), (runs, "CANCEL_TIMEOUT"), (runs, "CLEANUP_TIMEOUT")):
         monkeypatch.setattr(module, name, PATIENCE)
     for module in (cleanup, resolve):
-        monkeypatch.setattr(module, "UNDO_TIME", PATIENCE)
+        monkeypatch.setattr(module, "UNDO_TIMEOUT", PATIENCE)
     items, kept = set(direct.queue.item_ids()), images(direct)
     with Proxy(direct.url) as proxy, InvokeAIClient(proxy.url) as client:
         proxy.refuse_events()

@@ -23,14 +23,14 @@ import PIL.Image
 import pytest
 
 from generated import color_study_batch, sd15_text_to_image, sunset_poster
+from invokeai_gen.core.problems import ParamsError
 from invokeai_gen.runtime import Sweep, image_files
-from invokeai_gen.runtime.problems import ParamsError
-from invokeai_gen.runtime.sweeps.file_pattern import FileClashError
-from invokeai_gen.runtime.sweeps.journal import SweepFileError
-from invokeai_gen.runtime.sweeps.results import SweepResult
-from invokeai_gen.runtime.sweeps.saving import Saver
 from invokeai_gen.server import AsyncInvokeAIClient, InvokeAIClient
 from invokeai_gen.server.errors import DownloadError, JobCanceledError, JobFailedError, RejectedError
+from invokeai_gen.sweeps.files.pattern import FileClashError
+from invokeai_gen.sweeps.files.saving import Saver
+from invokeai_gen.sweeps.journal import SweepFileError
+from invokeai_gen.sweeps.results import SweepResult
 from tests import plans
 from tests.live.proxy import Proxy, lost
 from tests.server import Server

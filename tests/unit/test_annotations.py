@@ -13,9 +13,9 @@ from pydantic_core import SchemaValidator
 
 from invokeai_gen.codegen.annotations import Imports, Names, default, type_text
 from invokeai_gen.codegen.names import PythonIdentifier
-from invokeai_gen.runtime import field_values, values
-from invokeai_gen.runtime.checks import Limits
-from invokeai_gen.runtime.field_values import (
+from invokeai_gen.core import field_values, values
+from invokeai_gen.core.checks import Limits
+from invokeai_gen.core.field_values import (
     check_value,
     default_of,
     from_json,
@@ -23,9 +23,9 @@ from invokeai_gen.runtime.field_values import (
     to_json,
     validator_for,
 )
-from invokeai_gen.runtime.plan import UNSET, Constraints, ModelLimits, PlannedInput
-from invokeai_gen.runtime.problems import ParamsError
-from invokeai_gen.runtime.values import BoardRef, BoundingBox, Color, ImageRef, LoRA, ModelRef, VideoRef
+from invokeai_gen.core.plan import UNSET, Constraints, ModelLimits, PlannedInput
+from invokeai_gen.core.problems import ParamsError
+from invokeai_gen.core.values import BoardRef, BoundingBox, Color, ImageRef, LoRA, ModelRef, VideoRef
 from invokeai_gen.schema import shipped_schema
 from tests.plan_factory import an_input
 

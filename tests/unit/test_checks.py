@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import Annotated, Any, Literal, NotRequired, get_type_hints
 
 import annotated_types
@@ -12,10 +13,10 @@ from pydantic.dataclasses import dataclass as pydantic_dataclass
 from pydantic_core import ArgsKwargs, SchemaValidator
 from typing_extensions import TypedDict
 
-from invokeai_gen.runtime.checks import Limits, dataclass_schema, validator
-from invokeai_gen.runtime.params import Input, WorkflowParams, params
-from invokeai_gen.runtime.problems import ParamsError
-from invokeai_gen.runtime.values import ColorInput, ImageInput, LoRA, ModelInput, ModelRef
+from invokeai_gen.core.checks import Limits, dataclass_schema, validator
+from invokeai_gen.core.params import Input, WorkflowParams, params
+from invokeai_gen.core.problems import ParamsError
+from invokeai_gen.core.values import ColorInput, ImageInput, LoRA, ModelInput, ModelRef
 
 STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, validate_assignment=True)
 
@@ -79,7 +80,7 @@ def outcome(check: TypeAdapter[Any] | SchemaValidator, value: Any) -> tuple[obje
         return "refused", *((part["type"], part["loc"], part["msg"]) for part in details)
 
 
-@pytest.mark.parametrize("hint", HINTS, ids=repr)
+@pytest.mark.parametrize("hint", HINTS, ids=lambda hint: re.sub(r" at 0x[0-9a-f]+", "", repr(hint)))
 def test_a_hint_is_checked_as_pydantic_checks_it(hint: Any) -> None:
     ours = validator(list[hint])
     theirs: TypeAdapter[Any] = TypeAdapter(list[hint], config=STRICT)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from invokeai_gen.cli import memory
-from invokeai_gen.cli.generation import Generation
-from invokeai_gen.cli.watch import watch
+from invokeai_gen.cli.generate import build_cache
+from invokeai_gen.cli.generate.generation import Generation
+from invokeai_gen.cli.generate.watch import watch
 from invokeai_gen.schema import Schema
 from tests.cli import Answer, Cli, adder, save
 
@@ -23,7 +23,7 @@ UNCHANGED = "1 module in out, 0 written, 1 unchanged"
 def cli(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("INVOKEAI_URL", raising=False)
-    monkeypatch.setattr(memory, "_generator_files", lambda: ["generator.py"])
+    monkeypatch.setattr(build_cache, "_generator_files", lambda: ["generator.py"])
     Path("generator.py").write_text("1", encoding="utf-8")
     save(Path("flows/adder.json"), adder())
     return Cli(capsys)
@@ -108,7 +108,7 @@ def test_another_generator_is_another_run(cli: Cli, runs: list[str], monkeypatch
     Path("generator.py").write_text("22", encoding="utf-8")
     _generate(cli)
     assert len(runs) == 2
-    monkeypatch.setattr(memory, "__version__", "99")
+    monkeypatch.setattr(build_cache, "__version__", "99")
     _generate(cli)
     assert len(runs) == 3
 
@@ -116,7 +116,7 @@ def test_another_generator_is_another_run(cli: Cli, runs: list[str], monkeypatch
 @pytest.mark.parametrize("note", ["", "[]", "{}", '{"inputs": 1, "outputs": 2, "outcome": 3}', "\0"])
 def test_a_damaged_note_does_no_harm(cli: Cli, note: str) -> None:
     _generate(cli)
-    memory.note_path(Path("out")).write_text(note, encoding="utf-8")
+    build_cache.note_path(Path("out")).write_text(note, encoding="utf-8")
     assert _generate(cli).lines == [UNCHANGED]
 
 
@@ -279,7 +279,7 @@ def test_check_is_2_where_it_cannot_tell(cli: Cli) -> None:
 
 def test_check_does_not_believe_the_note(cli: Cli) -> None:
     _generate(cli)
-    note = memory.note_path(Path("out"))
+    note = build_cache.note_path(Path("out"))
     save(Path("flows/adder.json"), adder(value=5))
     assert json.loads(note.read_text(encoding="utf-8"))["inputs"]
     assert cli("check", "flows", "-o", "out").code == 1
@@ -334,7 +334,7 @@ def test_watch_ends_quietly_with_ctrl_c(cli: Cli, monkeypatch: pytest.MonkeyPatc
     def interrupt(seconds: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("invokeai_gen.cli.watch.time.sleep", interrupt)
+    monkeypatch.setattr("invokeai_gen.cli.generate.watch.time.sleep", interrupt)
     answer = cli("watch", "flows", "-o", "out")
     assert (answer.code, answer.err) == (0, "")
     assert answer.lines[-1] == "watching for changes; Ctrl-C ends this"

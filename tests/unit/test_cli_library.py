@@ -14,11 +14,11 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from invokeai_gen.cli.diagnosis import Finding, Inventory, diagnose
-from invokeai_gen.cli.models import module_text
-from invokeai_gen.cli.workflows import file_names
+from invokeai_gen.cli.server.diagnosis import Finding, Inventory, diagnose
+from invokeai_gen.cli.server.models import module_text
+from invokeai_gen.cli.server.workflows import file_names
 from invokeai_gen.codegen import assign_names
-from invokeai_gen.runtime.plan import WorkflowPlan
+from invokeai_gen.core.plan import WorkflowPlan
 from invokeai_gen.schema import Schema
 from invokeai_gen.schema.openapi import VERSION_KEY
 from invokeai_gen.server.records import Board, Model, SavedWorkflow

@@ -12,8 +12,8 @@ import pytest
 from click.shell_completion import ShellComplete
 
 from invokeai_gen.cli import cli as group
-from invokeai_gen.cli.input_options import peek
-from invokeai_gen.cli.run import command
+from invokeai_gen.cli.run.input_options import peek
+from invokeai_gen.cli.run.run import command
 from invokeai_gen.schema import Schema
 from tests.cli import Answer, Cli, adder, save
 from tests.unit.workflow_builder import Builder

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from invokeai_gen.cli.init import with_table
+from invokeai_gen.cli.generate.init import with_table
 from invokeai_gen.cli.settings import SettingsError, find_settings
 from tests.cli import Cli, adder, save
 

@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from invokeai_gen.cli.graph import Box, Graph, graph_of, mermaid, svg
+from invokeai_gen.cli.show.graph import Box, Graph, graph_of, mermaid, svg
 from invokeai_gen.codegen import assign_names
 from invokeai_gen.schema import Schema
 from tests.cli import Cli, adder, save

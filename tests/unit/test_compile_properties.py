@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from invokeai_gen.plan import compile_workflow
-from invokeai_gen.runtime.plan import WorkflowPlan
-from invokeai_gen.runtime.request import build_request
+from invokeai_gen.compiler import compile_workflow
+from invokeai_gen.core.plan import WorkflowPlan
+from invokeai_gen.core.request import build_request
 from invokeai_gen.schema import Schema, shipped_schema
 from invokeai_gen.workflow import WorkflowError, WorkflowFile, load_workflow, read_workflow_file
 

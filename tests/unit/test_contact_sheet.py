@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from PIL import Image, ImageChops, ImageFont
 
-from invokeai_gen.runtime.sweeps import lettering
-from invokeai_gen.runtime.sweeps.contact_sheet import Cell, ContactSheetError, contact_sheet
-from invokeai_gen.runtime.sweeps.lettering import Lettering
+from invokeai_gen.sweeps.files import lettering
+from invokeai_gen.sweeps.files.contact_sheet import Cell, ContactSheetError, contact_sheet
+from invokeai_gen.sweeps.files.lettering import Lettering
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 Color = tuple[int, int, int]

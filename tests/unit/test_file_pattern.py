@@ -11,10 +11,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from invokeai_gen.core.file_names import safe_name
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.runtime import BoardRef, BoundingBox, Color, ImageRef, LoRA, ModelRef
-from invokeai_gen.runtime.safe_names import safe_name
-from invokeai_gen.runtime.sweeps.file_pattern import FileClashError, FilePattern, FilePatternError, unique
+from invokeai_gen.sweeps.files.pattern import FileClashError, FilePattern, FilePatternError, unique
 
 EXAMPLE = "{index:04d}_{seed}_{prompt:.40}.png"
 DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d) *(\.|$)", re.IGNORECASE)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from invokeai_gen.files import remove_leftovers, replacing
+from invokeai_gen.atomic_files import remove_leftovers, replacing
 
 
 def test_a_file_appears_only_when_it_is_complete(tmp_path: Path) -> None:

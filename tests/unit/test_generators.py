@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from invokeai_gen.runtime.generators import GeneratorError, generate, server_query
+from invokeai_gen.core.generators import GeneratorError, generate, server_query
 
 
 def _integers(kind: str, **settings: Any) -> list[Any]:

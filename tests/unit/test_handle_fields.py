@@ -8,6 +8,9 @@ from typing import Any, Self
 
 import pytest
 
+from invokeai_gen.core.plan import UNSET, Constraints
+from invokeai_gen.core.problems import ParamsError
+from invokeai_gen.core.values import BoardRef, BoundingBox, Color, ImageRef, LoRA, ModelRef
 from invokeai_gen.handle import (
     FIELD_CLASSES,
     IvkBoardField,
@@ -36,9 +39,6 @@ from invokeai_gen.handle import (
 from invokeai_gen.handle import field as field_module
 from invokeai_gen.handle.field import field_for
 from invokeai_gen.runtime.media import LatentsOutput
-from invokeai_gen.runtime.plan import UNSET, Constraints
-from invokeai_gen.runtime.problems import ParamsError
-from invokeai_gen.runtime.values import BoardRef, BoundingBox, Color, ImageRef, LoRA, ModelRef
 from tests.plan_factory import an_input
 
 MODEL = {"key": "k", "hash": "h", "name": "n", "base": "sdxl", "type": "main"}

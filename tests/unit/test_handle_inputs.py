@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from invokeai_gen.compiler import NotReadyError
+from invokeai_gen.core.problems import ParamsError
 from invokeai_gen.handle import (
     IndexMapError,
     IvkColorField,
@@ -24,10 +26,8 @@ from invokeai_gen.handle import (
     register_field,
 )
 from invokeai_gen.handle import field as field_module
-from invokeai_gen.plan import NotReadyError
 from invokeai_gen.runtime.callbacks import Callbacks
 from invokeai_gen.runtime.options import SubmitOptions
-from invokeai_gen.runtime.problems import ParamsError
 from invokeai_gen.schema import Schema
 from invokeai_gen.server.errors import NotCompletedError
 from invokeai_gen.workflow import WorkflowError

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from invokeai_gen.core.field_values import from_json
 from invokeai_gen.runtime import Color, ModelRef
-from invokeai_gen.runtime.field_values import from_json
-from invokeai_gen.runtime.sweeps.manifest import ManifestError, read_manifest, write_manifest
+from invokeai_gen.sweeps.files.manifest import ManifestError, read_manifest, write_manifest
 
 ROWS: list[dict[str, object]] = [
     {"file": "0000.png", "index": 0, "prompt": "雪地里的狐狸", "cfg": 7.5},

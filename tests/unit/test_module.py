@@ -21,7 +21,7 @@ from invokeai_gen.codegen import module
 from invokeai_gen.codegen.annotations import Names
 from invokeai_gen.codegen.literals import Source, docstring, literal
 from invokeai_gen.codegen.names import PythonIdentifier, assign_names
-from invokeai_gen.runtime.plan import UNSET, Constraints, ModelLimits, PlanBatch, WorkflowPlan
+from invokeai_gen.core.plan import UNSET, Constraints, ModelLimits, PlanBatch, WorkflowPlan
 from tests.plan_factory import a_plan, an_input, an_output
 
 NAME = PythonIdentifier("sdxl_flux_refine")

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from invokeai_gen.codegen import names
 from invokeai_gen.codegen.names import MAX_LABEL, PythonIdentifier, assign_names, module_names, words_of
+from invokeai_gen.core.params import WorkflowParams
+from invokeai_gen.core.plan import PlannedInput
 from invokeai_gen.runtime import WorkflowOutputs
-from invokeai_gen.runtime.params import WorkflowParams
-from invokeai_gen.runtime.plan import PlannedInput
 from tests.plan_factory import a_plan, an_input, an_output
 
 

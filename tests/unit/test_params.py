@@ -14,11 +14,10 @@ import pytest
 from PIL import Image
 from typing_extensions import TypedDict
 
-from invokeai_gen.errors import InvokeAIGenError
-from invokeai_gen.runtime.checks import Limits
-from invokeai_gen.runtime.params import Input, WorkflowParams, params
-from invokeai_gen.runtime.problems import ParamsError
-from invokeai_gen.runtime.values import (
+from invokeai_gen.core.checks import Limits
+from invokeai_gen.core.params import Input, WorkflowParams, params
+from invokeai_gen.core.problems import ParamsError
+from invokeai_gen.core.values import (
     BoardInput,
     BoardRef,
     BoundingBox,
@@ -31,6 +30,7 @@ from invokeai_gen.runtime.values import (
     ModelRef,
     VideoInput,
 )
+from invokeai_gen.errors import InvokeAIGenError
 
 
 @params

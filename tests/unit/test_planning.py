@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from invokeai_gen.json_js import UNSET
-from invokeai_gen.runtime.batch import check_items
-from invokeai_gen.runtime.plan import Constraints, WorkflowPlan
-from invokeai_gen.runtime.problems import ParamsError
+from invokeai_gen.core.batch import check_items
+from invokeai_gen.core.plan import Constraints, WorkflowPlan
+from invokeai_gen.core.problems import ParamsError
+from invokeai_gen.js_json import UNSET
 from invokeai_gen.schema import Schema
 from tests.unit.workflow_builder import Builder
 

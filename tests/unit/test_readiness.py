@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from invokeai_gen.plan import NotReadyError, Reason
+from invokeai_gen.compiler import NotReadyError, Reason
 from invokeai_gen.schema import Schema
 from tests.unit.workflow_builder import Builder
 

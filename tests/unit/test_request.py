@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from invokeai_gen.json_js import UNSET
-from invokeai_gen.runtime.batch import batch_items, check_items
-from invokeai_gen.runtime.problems import ParamsError
-from invokeai_gen.runtime.request import build_request
+from invokeai_gen.core.batch import batch_items, check_items
+from invokeai_gen.core.problems import ParamsError
+from invokeai_gen.core.request import build_request
+from invokeai_gen.js_json import UNSET
 from invokeai_gen.schema import Schema
 from invokeai_gen.server.queue import batch_size
 from tests.unit.workflow_builder import Builder

@@ -6,11 +6,11 @@ import json
 import httpx
 import pytest
 
+from invokeai_gen.core.plan import ModelLimits
+from invokeai_gen.core.values import BoardRef, ModelRef
 from invokeai_gen.runtime import resolve as resolve_module
-from invokeai_gen.runtime.plan import ModelLimits
 from invokeai_gen.runtime.resolve import UPLOADS_AT_ONCE, find_board, find_model, resolve
-from invokeai_gen.runtime.values import BoardRef, ModelRef
-from invokeai_gen.server import AsyncInvokeAIClient, background, doubt, http
+from invokeai_gen.server import AsyncInvokeAIClient, background, http, idempotency
 from invokeai_gen.server.errors import BoardResolutionError, MediaResolutionError, ModelResolutionError
 from invokeai_gen.server.records import Board, Model
 from tests import plans
@@ -159,7 +159,7 @@ PICTURES = {("batch", "images"): [b"one", b"two"]}
 @pytest.fixture
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "FIRST_RETRY_WAIT", 0.0)
-    monkeypatch.setattr(doubt, "DOUBT_WAITS", (0.0, 0.0))
+    monkeypatch.setattr(idempotency, "DOUBT_WAITS", (0.0, 0.0))
 
 
 @pytest.mark.usefixtures("_no_pauses")
@@ -202,7 +202,7 @@ def test_an_upload_under_way_when_the_run_is_canceled_is_deleted_too() -> None:
 
 
 def test_a_canceled_run_does_not_wait_for_ever_for_an_upload(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resolve_module, "UNDO_TIME", 0.05)
+    monkeypatch.setattr(resolve_module, "UNDO_TIMEOUT", 0.05)
     server = Server()
     server.go_on.clear()
 

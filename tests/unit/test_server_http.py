@@ -224,7 +224,7 @@ def test_a_server_that_asks_for_time_gets_it(asked: str, monkeypatch: pytest.Mon
     handler, seen = answers(httpx.Response(429, headers={"Retry-After": asked}), board)
     assert client_for(handler).boards.create("b").board_id == "1", "it was not worked on, so it may be sent again"
     assert len(seen) == 2
-    assert pauses == [{"1": 1.0, "99999999": http.LONGEST_ASKED_WAIT}.get(asked, 0.0)]
+    assert pauses == [{"1": 1.0, "99999999": http.MAX_RETRY_AFTER}.get(asked, 0.0)]
 
 
 def test_a_server_that_never_has_time_is_told() -> None:

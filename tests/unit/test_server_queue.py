@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from invokeai_gen.server import InvokeAIClient, doubt, http
+from invokeai_gen.server import InvokeAIClient, http, idempotency
 from invokeai_gen.server.errors import EnqueueClippedError, EnqueueUncertainError
 from invokeai_gen.server.queue import queue_position
 from invokeai_gen.server.records import QueueItem
@@ -19,7 +19,7 @@ ENQUEUED = httpx.Response(200, json={"enqueued": 2, "requested": 2, "item_ids": 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "FIRST_RETRY_WAIT", 0.0)
-    monkeypatch.setattr(doubt, "DOUBT_WAITS", (0.0, 0.0))
+    monkeypatch.setattr(idempotency, "DOUBT_WAITS", (0.0, 0.0))
 
 
 class Server:

@@ -12,15 +12,7 @@ from typing import Any
 
 import pytest
 
-from invokeai_gen.runtime.problems import ParamsError
-from invokeai_gen.runtime.sweeps import dispatch
-from invokeai_gen.runtime.sweeps.async_sweep import AsyncSweep
-from invokeai_gen.runtime.sweeps.journal import Journal, SweepFileError
-from invokeai_gen.runtime.sweeps.layout import Group
-from invokeai_gen.runtime.sweeps.results import SweepCounts
-from invokeai_gen.runtime.sweeps.space import space_of
-from invokeai_gen.runtime.sweeps.spread import Spreader
-from invokeai_gen.runtime.sweeps.state import SweepClosedError
+from invokeai_gen.core.problems import ParamsError
 from invokeai_gen.server import AsyncInvokeAIClient, background
 from invokeai_gen.server.errors import (
     ConnectionFailedError,
@@ -32,6 +24,14 @@ from invokeai_gen.server.events import StatusChanged
 from invokeai_gen.server.follow import Watch
 from invokeai_gen.server.queue import batch_size
 from invokeai_gen.server.records import Board, Enqueued, Image, QueueCounts, QueueItem, Removal
+from invokeai_gen.sweeps import dispatch
+from invokeai_gen.sweeps.async_sweep import AsyncSweep
+from invokeai_gen.sweeps.batching import Group
+from invokeai_gen.sweeps.journal import Journal, SweepFileError
+from invokeai_gen.sweeps.multi_server import MultiServer
+from invokeai_gen.sweeps.results import SweepCounts
+from invokeai_gen.sweeps.space import space_of
+from invokeai_gen.sweeps.state import SweepClosedError
 from tests import plans
 
 Sweep = AsyncSweep[plans.PictureParams, plans.PictureOutputs]
@@ -481,25 +481,25 @@ async def test_a_slip_of_the_pen_is_refused(_file: Path) -> None:
         await start(FakeClient(), runs=10**9)
 
 
-def spreader(*clients: FakeClient) -> Spreader:
+def multi_server(*clients: FakeClient) -> MultiServer:
     space = space_of(plans.PictureParams, None, product={"width": [8, 16]})
-    return Spreader(plans.picture().plan, clients, space, [Group(((0, 1),), [])], {})
+    return MultiServer(plans.picture().plan, clients, space, [Group(((0, 1),), [])], {})
 
 
 @scenario
 async def test_over_several_servers_an_item_on_its_way_is_taken_back_too(_file: Path) -> None:
     client = FakeClient()
-    spread = spreader(client)
+    shared = multi_server(client)
     gate = client.fake.gates["enqueue"] = asyncio.Event()
-    running = asyncio.create_task(spread._run(client, 0))
+    running = asyncio.create_task(shared._run(client, 0))
     await settle()
-    await spread.cancel()
+    await shared.cancel()
     gate.set()
     await settle()
     assert client.fake.status == {1: "canceled"}
     client.finish(1, status="canceled")
     await running
-    late = asyncio.create_task(spread._run(client, 1))
+    late = asyncio.create_task(shared._run(client, 1))
     await late
     assert client.fake.asked["enqueue"] == 1, "nothing is sent after it"
 
@@ -507,12 +507,12 @@ async def test_over_several_servers_an_item_on_its_way_is_taken_back_too(_file: 
 @scenario
 async def test_cancel_reaches_every_server_that_is_there(_file: Path) -> None:
     away, here = FakeClient(url="http://away.invalid"), FakeClient(url="http://here.invalid")
-    spread = spreader(away, here)
-    running = [asyncio.create_task(spread._run(client, index)) for index, client in enumerate((away, here))]
+    shared = multi_server(away, here)
+    running = [asyncio.create_task(shared._run(client, index)) for index, client in enumerate((away, here))]
     await settle()
     away.fake.faults["cancel"] = [ConnectionFailedError("away")]
     with pytest.raises(ConnectionFailedError):
-        await spread.cancel()
+        await shared.cancel()
     assert (away.fake.status, here.fake.status) == ({1: "pending"}, {1: "canceled"})
     for task in running:
         task.cancel()

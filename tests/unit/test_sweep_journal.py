@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from invokeai_gen.runtime.sweeps.journal import Journal, SweepFileError, entries_of
-from invokeai_gen.runtime.sweeps.results import SweepCounts, Tally
+from invokeai_gen.sweeps.journal import Journal, SweepFileError, entries_of
+from invokeai_gen.sweeps.results import SweepCounts, Tally
 
 
 def test_what_was_noted_is_there_again(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from invokeai_gen.runtime.problems import ParamsError
-from invokeai_gen.runtime.sweeps.layout import (
+from invokeai_gen.core.problems import ParamsError
+from invokeai_gen.sweeps.batching import (
     Block,
     Cell,
     Data,
@@ -22,7 +22,7 @@ from invokeai_gen.runtime.sweeps.layout import (
     own_items,
     selections,
 )
-from invokeai_gen.runtime.sweeps.space import Space, space_of
+from invokeai_gen.sweeps.space import Space, space_of
 from tests import plans
 from tests.plans import PictureParams
 

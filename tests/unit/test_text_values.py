@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from invokeai_gen.cli.assignments import read_assignments
-from invokeai_gen.json_js import UNSET
-from invokeai_gen.runtime.field_values import check_value
-from invokeai_gen.runtime.lookup import find_input
-from invokeai_gen.runtime.plan import Constraints, PlannedInput
-from invokeai_gen.runtime.problems import ParamsError
-from invokeai_gen.runtime.text_values import json_of_text, text_reader, value_of_json
-from invokeai_gen.runtime.values import BoardRef, BoundingBox, Color, ImageRef, LoRA, ModelRef
+from invokeai_gen.core.field_values import check_value
+from invokeai_gen.core.input_lookup import find_input
+from invokeai_gen.core.plan import Constraints, PlannedInput
+from invokeai_gen.core.problems import ParamsError
+from invokeai_gen.core.text_values import json_of_text, text_reader, value_of_json
+from invokeai_gen.core.values import BoardRef, BoundingBox, Color, ImageRef, LoRA, ModelRef
+from invokeai_gen.js_json import UNSET
 from tests.plan_factory import a_plan, an_input
 
 WIDTH = an_input("Width", name="width")

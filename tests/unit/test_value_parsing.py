@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from invokeai_gen.json_js import UNSET
+from invokeai_gen.js_json import UNSET
 from invokeai_gen.schema import shipped_schema
 from invokeai_gen.workflow import WorkflowError
 from invokeai_gen.workflow.values import ModelVocabulary, parse_value

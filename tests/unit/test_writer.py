@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
+from invokeai_gen.atomic_files import locked
 from invokeai_gen.codegen import Change, OutputFolderError, Report, changes, folder, generate, module, writer
-from invokeai_gen.files import locked
-from invokeai_gen.runtime.plan import UNSET, Constraints, PlannedInput, WorkflowPlan
+from invokeai_gen.core.plan import UNSET, Constraints, PlannedInput, WorkflowPlan
 from tests.plan_factory import a_plan, an_input, an_output
 
 SCHEDULERS = ("ddim", "euler", "lcm")

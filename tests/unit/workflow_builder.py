@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from invokeai_gen.json_js import UNSET
-from invokeai_gen.plan import Compilation, compile_workflow
+from invokeai_gen.compiler import Compilation, compile_workflow
+from invokeai_gen.js_json import UNSET
 from invokeai_gen.schema import Schema
 from invokeai_gen.workflow import WorkflowFile
 

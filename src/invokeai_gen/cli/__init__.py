@@ -50,6 +50,23 @@ _COMMANDS: Final = {
     "completion": "Print the completion script of a shell.",
 }
 
+_HOMES: Final = {
+    "init": "generate.init",
+    "generate": "generate.generate",
+    "check": "generate.check",
+    "diff": "generate.diff",
+    "watch": "generate.watch",
+    "run": "run.run",
+    "inspect": "show.inspect",
+    "payload": "show.payload",
+    "pull": "server.pull",
+    "doctor": "server.doctor",
+    "workflows": "server.workflows",
+    "models": "server.models",
+    "completion": "completion",
+}
+"""The module of each command, below this package."""
+
 
 class _LazyGroup(click.Group):
     """A group that knows its commands by name and imports one only to run it."""
@@ -60,7 +77,7 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        module = importlib.import_module(f"invokeai_gen.cli.{cmd_name}")
+        module = importlib.import_module(f"invokeai_gen.cli.{_HOMES[cmd_name]}")
         command: click.Command = module.command
         return command
 

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from invokeai_gen import json_js
+from invokeai_gen import js_json
+from invokeai_gen.core.field_values import check_value
+from invokeai_gen.core.input_lookup import find_input
+from invokeai_gen.core.problems import ParamsError
+from invokeai_gen.core.text_values import json_of_text, value_of_json
 from invokeai_gen.errors import InvokeAIGenError
-from invokeai_gen.runtime.field_values import check_value
-from invokeai_gen.runtime.lookup import find_input
-from invokeai_gen.runtime.problems import ParamsError
-from invokeai_gen.runtime.text_values import json_of_text, value_of_json
 
 if TYPE_CHECKING:
-    from invokeai_gen.runtime.plan import JsonValue, PlannedInput, WorkflowPlan
+    from invokeai_gen.core.plan import JsonValue, PlannedInput, WorkflowPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def _from_file(path: Path | None) -> Iterator[tuple[str, JsonValue, Path]]:
     if path is None:
         return
     try:
-        data = json_js.loads(path.read_bytes())
+        data = js_json.loads(path.read_bytes())
     except OSError as error:
         raise InvokeAIGenError(f"{path}: {error.strerror or error}") from error
     except ValueError as error:

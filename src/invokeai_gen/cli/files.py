@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from invokeai_gen.atomic_files import remove_leftovers
 from invokeai_gen.errors import InvokeAIGenError
-from invokeai_gen.files import remove_leftovers
 
 
 def save_text(path: Path, text: str, *, overwrite: bool = True) -> None:

@@ -10,7 +10,7 @@ from invokeai_gen.cli.files import read_bytes
 from invokeai_gen.errors import InvokeAIGenError
 
 if TYPE_CHECKING:
-    from invokeai_gen.runtime.plan import WorkflowPlan
+    from invokeai_gen.core.plan import WorkflowPlan
 
 
 class ModuleError(InvokeAIGenError):
@@ -60,7 +60,7 @@ def find_modules(names: tuple[str, ...], output: Path) -> list[tuple[str, Workfl
 
 def read_plan(path: Path) -> WorkflowPlan | None:
     """The plan in a file; `None` for JSON of another kind. Raises `ModuleError`, which names the file."""
-    from invokeai_gen.runtime.plan import WorkflowPlan
+    from invokeai_gen.core.plan import WorkflowPlan
 
     try:
         data = json.loads(read_bytes(path))

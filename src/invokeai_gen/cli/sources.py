@@ -16,7 +16,7 @@ from invokeai_gen.cli.settings import Settings
 from invokeai_gen.errors import InvokeAIGenError
 
 if TYPE_CHECKING:
-    from invokeai_gen.runtime.plan import WorkflowPlan
+    from invokeai_gen.core.plan import WorkflowPlan
     from invokeai_gen.schema import Schema
     from invokeai_gen.server import InvokeAIClient
 
@@ -174,7 +174,7 @@ def _files(paths: Iterable[Path]) -> list[Path]:
 
 def compile_file(path: Path, schema: Schema) -> tuple[WorkflowPlan, list[str]]:
     """The plan of a workflow file, and what the GUI would mention. Raises `WorkflowError` and `NotReadyError`."""
-    from invokeai_gen.plan import compile_workflow
+    from invokeai_gen.compiler import compile_workflow
     from invokeai_gen.workflow import read_workflow_file
 
     compiled = compile_workflow(read_workflow_file(path), schema)

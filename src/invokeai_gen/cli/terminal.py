@@ -51,7 +51,7 @@ def fail(error: Exception | str, *, source: str = "", exit_code: int = 1) -> NoR
 
 def lines_of(error: Exception | str) -> list[str]:
     """A line for each thing that is wrong."""
-    from invokeai_gen.runtime.problems import ParamsError
+    from invokeai_gen.core.problems import ParamsError
 
     if isinstance(error, ParamsError):
         return [problem.message for problem in error.problems]

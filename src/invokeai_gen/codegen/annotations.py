@@ -8,11 +8,11 @@ from typing import Any, Final
 
 from invokeai_gen.codegen.literals import Source, call, literal
 from invokeai_gen.codegen.names import PythonIdentifier
-from invokeai_gen.json_js import is_number
-from invokeai_gen.runtime import field_values
-from invokeai_gen.runtime.field_values import Choice, Limited, ListOf, OneOf, Plain, Shape, Structure
-from invokeai_gen.runtime.plan import UNSET, PlannedInput
-from invokeai_gen.runtime.values import BoardRef, BoundingBox, Color, ImageRef, LoRA, ModelRef, VideoRef
+from invokeai_gen.core import field_values
+from invokeai_gen.core.field_values import Choice, Limited, ListOf, OneOf, Plain, Shape, Structure
+from invokeai_gen.core.plan import UNSET, PlannedInput
+from invokeai_gen.core.values import BoardRef, BoundingBox, Color, ImageRef, LoRA, ModelRef, VideoRef
+from invokeai_gen.js_json import is_number
 
 _FROM_RUNTIME: Final = frozenset(
     {"BoardInput", "BoundingBox", "ColorInput", "ImageInput", "LoRA", "ModelInput", "VideoInput"}

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from invokeai_gen.codegen.annotations import Imports, Names, type_text, value_text
-from invokeai_gen.runtime import field_values
-from invokeai_gen.runtime.plan import UNSET, PlannedInput, PlannedOutput, WorkflowPlan
+from invokeai_gen.core import field_values
+from invokeai_gen.core.plan import UNSET, PlannedInput, PlannedOutput, WorkflowPlan
 
 ChangeKind: TypeAlias = Literal["added", "removed", "renamed", "retyped", "default", "moved"]
 

@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from invokeai_gen.codegen.annotations import Imports, Names, type_text, value_text
 from invokeai_gen.codegen.literals import literal, one_line
-from invokeai_gen.runtime import field_values
-from invokeai_gen.runtime.field_values import Choice, Limited, ListOf, OneOf, Shape
-from invokeai_gen.runtime.plan import UNSET, PlannedInput, PlannedOutput, WorkflowPlan
-from invokeai_gen.runtime.problems import range_text
+from invokeai_gen.core import field_values
+from invokeai_gen.core.field_values import Choice, Limited, ListOf, OneOf, Shape
+from invokeai_gen.core.plan import UNSET, PlannedInput, PlannedOutput, WorkflowPlan
+from invokeai_gen.core.problems import range_text
 
 WIDTH: Final = 110
 _MAX_DEFAULT: Final = 40

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from invokeai_gen.atomic_files import replacing
 from invokeai_gen.errors import InvokeAIGenError
-from invokeai_gen.files import replacing
 
 
 class OutputFolderError(InvokeAIGenError):

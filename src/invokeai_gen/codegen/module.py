@@ -15,7 +15,7 @@ from invokeai_gen.codegen import docs
 from invokeai_gen.codegen.annotations import Imports, Names, annotation, binding, default, plain_type
 from invokeai_gen.codegen.literals import Source, docstring, literal
 from invokeai_gen.codegen.names import PythonIdentifier
-from invokeai_gen.runtime.plan import PlannedInput, PlannedOutput, WorkflowPlan
+from invokeai_gen.core.plan import PlannedInput, PlannedOutput, WorkflowPlan
 
 if TYPE_CHECKING:
     from jinja2 import Environment

@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Final, Generic, Self, TypeVar
 
-from invokeai_gen.runtime.params import WorkflowParams
-from invokeai_gen.runtime.plan import PlannedInput, PlannedOutput, WorkflowPlan
+from invokeai_gen.core.params import WorkflowParams
+from invokeai_gen.core.plan import PlannedInput, PlannedOutput, WorkflowPlan
 
 H = TypeVar("H", bound=Hashable)
 

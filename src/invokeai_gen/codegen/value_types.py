@@ -15,9 +15,9 @@ from typing import Any, Final
 from invokeai_gen import runtime
 from invokeai_gen.codegen.annotations import Names
 from invokeai_gen.codegen.names import PythonIdentifier
-from invokeai_gen.runtime import field_values
-from invokeai_gen.runtime.field_values import Choice, Limited, ListOf, OneOf, Shape, Structure
-from invokeai_gen.runtime.plan import JsonValue, PlannedInput, WorkflowPlan
+from invokeai_gen.core import field_values
+from invokeai_gen.core.field_values import Choice, Limited, ListOf, OneOf, Shape, Structure
+from invokeai_gen.core.plan import JsonValue, PlannedInput, WorkflowPlan
 
 _MIN_NAMED_CHOICES: Final = 8
 """Shorter lists are easier to read where they are used."""

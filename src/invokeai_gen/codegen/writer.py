@@ -12,13 +12,13 @@ from pathlib import Path, PurePath
 from typing import Any, Final, Literal, TypeAlias
 
 from invokeai_gen import __version__
+from invokeai_gen.atomic_files import locked, remove_leftovers
 from invokeai_gen.codegen import datamodel, folder, module, value_types
 from invokeai_gen.codegen.annotations import Names
 from invokeai_gen.codegen.changes import Change, changes
 from invokeai_gen.codegen.folder import OutputFolderError
 from invokeai_gen.codegen.names import PythonIdentifier, assign_names, module_names
-from invokeai_gen.files import locked, remove_leftovers
-from invokeai_gen.runtime.plan import WorkflowPlan
+from invokeai_gen.core.plan import WorkflowPlan
 
 Status: TypeAlias = Literal["new", "changed", "unchanged"]
 Reason: TypeAlias = Literal["workflow", "schema", "names", "version", "generator", "edited"]

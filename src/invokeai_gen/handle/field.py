@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar, cast
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from invokeai_gen.runtime import problems
-from invokeai_gen.runtime.field_values import check_value, default_of
-from invokeai_gen.runtime.plan import UNSET, Constraints, JsonValue, PlannedInput
-from invokeai_gen.runtime.problems import ParamsError
+from invokeai_gen.core import problems
+from invokeai_gen.core.field_values import check_value, default_of
+from invokeai_gen.core.plan import UNSET, Constraints, JsonValue, PlannedInput
+from invokeai_gen.core.problems import ParamsError
 
 if TYPE_CHECKING:
     from typing import LiteralString
@@ -31,7 +31,7 @@ class IvkField(BaseModel):
     pydantic, with `ValidationError` (a `ValueError` too).
 
     A subclass says with `from_value` and `to_value` how its attributes and the runtime's value of an input
-    (`invokeai_gen.runtime.values`, or JSON data for types that are not known there) become each other.
+    (`invokeai_gen.core.values`, or JSON data for types that are not known there) become each other.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid", validate_default=False)

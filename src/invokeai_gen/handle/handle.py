@@ -7,6 +7,9 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from invokeai_gen.codegen.names import assign_names, module_names
+from invokeai_gen.compiler import NotReadyError, Reason, compile_workflow
+from invokeai_gen.core.params import WorkflowParams
+from invokeai_gen.core.problems import shown
 from invokeai_gen.handle.definition import WorkflowDefinition
 from invokeai_gen.handle.field import IvkField
 from invokeai_gen.handle.index_map import (
@@ -21,9 +24,6 @@ from invokeai_gen.handle.models import synced
 from invokeai_gen.handle.outputs import HandleOutputs
 from invokeai_gen.handle.runs import WorkflowRuns
 from invokeai_gen.handle.structured_fields import IvkModelIdentifierField
-from invokeai_gen.plan import NotReadyError, Reason, compile_workflow
-from invokeai_gen.runtime.params import WorkflowParams
-from invokeai_gen.runtime.problems import shown
 from invokeai_gen.runtime.workflow import Workflow
 from invokeai_gen.schema import Schema
 from invokeai_gen.server import background

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from invokeai_gen.core import problems
+from invokeai_gen.core.dynamic_params import params_type
+from invokeai_gen.core.field_values import default_of
+from invokeai_gen.core.params import WorkflowParams
+from invokeai_gen.core.plan import UNSET, PlannedInput, WorkflowPlan
+from invokeai_gen.core.problems import ParamsError, Problem
 from invokeai_gen.handle.field import IvkField, field_for
-from invokeai_gen.handle.params import params_type
-from invokeai_gen.runtime import problems
-from invokeai_gen.runtime.field_values import default_of
-from invokeai_gen.runtime.params import WorkflowParams
-from invokeai_gen.runtime.plan import UNSET, PlannedInput, WorkflowPlan
-from invokeai_gen.runtime.problems import ParamsError, Problem
 
 
 class IvkWorkflowInput:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from invokeai_gen.core.field_values import model_limits
+from invokeai_gen.core.values import ModelRef
 from invokeai_gen.handle.inputs import IvkWorkflowInput
 from invokeai_gen.handle.structured_fields import IvkModelIdentifierField
-from invokeai_gen.runtime.field_values import model_limits
 from invokeai_gen.runtime.resolve import find_model
-from invokeai_gen.runtime.values import ModelRef
 from invokeai_gen.server.errors import ModelResolutionError
 from invokeai_gen.server.records import Model
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from invokeai_gen.core.plan import OutputRole
 from invokeai_gen.runtime.media import ConditioningOutput, ImageOutput, LatentsOutput
 from invokeai_gen.runtime.outputs import WorkflowOutputs
-from invokeai_gen.runtime.plan import OutputRole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

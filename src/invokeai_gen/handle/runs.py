@@ -10,14 +10,14 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Unpack, cast
 
+from invokeai_gen.core.params import WorkflowParams
+from invokeai_gen.core.values import ImageRef
 from invokeai_gen.handle.outputs import HandleOutputs, OutputMapping
 from invokeai_gen.runtime.async_job import AsyncJob, StreamedOutput
 from invokeai_gen.runtime.callbacks import Callbacks
 from invokeai_gen.runtime.job import Job
 from invokeai_gen.runtime.media import DEFAULT_QUALITY, ImageFormat, ImageOutput
 from invokeai_gen.runtime.options import SubmitOptions, SweepOptions
-from invokeai_gen.runtime.params import WorkflowParams
-from invokeai_gen.runtime.values import ImageRef
 from invokeai_gen.runtime.workflow import Workflow
 from invokeai_gen.server import background
 from invokeai_gen.server.client import AsyncInvokeAIClient, InvokeAIClient, core_of
@@ -28,8 +28,8 @@ from invokeai_gen.server.records import QueueItem, Removal
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
 
-    from invokeai_gen.runtime.sweeps.async_sweep import AsyncSweep
-    from invokeai_gen.runtime.sweeps.sweep import Sweep
+    from invokeai_gen.sweeps.async_sweep import AsyncSweep
+    from invokeai_gen.sweeps.sweep import Sweep
 
 POLL_INTERVAL: Final = 0.5
 

@@ -7,11 +7,11 @@ from typing import Any, ClassVar, Final, Self
 
 from pydantic import ConfigDict, Field, PrivateAttr
 
+from invokeai_gen.core.field_values import from_json, to_json
+from invokeai_gen.core.plan import JsonValue
+from invokeai_gen.core.values import BoundingBox, Color, LoRA, ModelRef, as_color
 from invokeai_gen.handle.field import IvkField, register_field, unwrapped
 from invokeai_gen.handle.value_fields import Integer, Number
-from invokeai_gen.runtime.field_values import from_json, to_json
-from invokeai_gen.runtime.plan import JsonValue
-from invokeai_gen.runtime.values import BoundingBox, Color, LoRA, ModelRef, as_color
 
 _IDENTITY: Final = ("key", "hash", "name")
 """What says which model is meant, in the order in which InvokeAI's servers are asked."""

@@ -7,10 +7,10 @@ from typing import Annotated, Any, ClassVar, Generic, Self, TypeAlias, TypeVar
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator
 
+from invokeai_gen.core.field_values import from_json, to_json
+from invokeai_gen.core.plan import JsonValue
+from invokeai_gen.core.values import BoardInput, ImageInput, VideoInput
 from invokeai_gen.handle.field import IvkField, register_field, unwrapped
-from invokeai_gen.runtime.field_values import from_json, to_json
-from invokeai_gen.runtime.plan import JsonValue
-from invokeai_gen.runtime.values import BoardInput, ImageInput, VideoInput
 
 T = TypeVar("T")
 

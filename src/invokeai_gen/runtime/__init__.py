@@ -8,24 +8,15 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any, Final
 
-from invokeai_gen.runtime.checks import Limits
+from invokeai_gen.core.checks import Limits
 
 # Not lazily: the module has the name of the decorator, and would take its place here as soon as someone imports it.
-from invokeai_gen.runtime.params import Input, WorkflowParams, params
+from invokeai_gen.core.params import Input, WorkflowParams, params
 
 if TYPE_CHECKING:
-    from invokeai_gen.runtime.async_job import AsyncJob, StreamedOutput
-    from invokeai_gen.runtime.job import Job
-    from invokeai_gen.runtime.media import ConditioningOutput, ImageOutput, LatentsOutput, VideoOutput
-    from invokeai_gen.runtime.options import RunOptions, SubmitOptions, SweepOptions
-    from invokeai_gen.runtime.outputs import WorkflowOutputs
-    from invokeai_gen.runtime.problems import ParamsError
-    from invokeai_gen.runtime.results import NodeResult
-    from invokeai_gen.runtime.sweeps.async_sweep import AsyncSweep
-    from invokeai_gen.runtime.sweeps.results import SweepCounts, SweepResult
-    from invokeai_gen.runtime.sweeps.source_files import TableError, image_files, read_prompts
-    from invokeai_gen.runtime.sweeps.sweep import Sweep
-    from invokeai_gen.runtime.values import (
+    from invokeai_gen.core.problems import ParamsError
+    from invokeai_gen.core.results import NodeResult
+    from invokeai_gen.core.values import (
         BoardInput,
         BoardRef,
         BoundingBox,
@@ -39,6 +30,11 @@ if TYPE_CHECKING:
         VideoInput,
         VideoRef,
     )
+    from invokeai_gen.runtime.async_job import AsyncJob, StreamedOutput
+    from invokeai_gen.runtime.job import Job
+    from invokeai_gen.runtime.media import ConditioningOutput, ImageOutput, LatentsOutput, VideoOutput
+    from invokeai_gen.runtime.options import RunOptions, SubmitOptions, SweepOptions
+    from invokeai_gen.runtime.outputs import WorkflowOutputs
     from invokeai_gen.runtime.workflow import Workflow
     from invokeai_gen.server.client import AsyncInvokeAIClient, InvokeAIClient, default_client
     from invokeai_gen.server.errors import (
@@ -52,6 +48,10 @@ if TYPE_CHECKING:
         SeveralItemsError,
         ValueResolutionError,
     )
+    from invokeai_gen.sweeps.async_sweep import AsyncSweep
+    from invokeai_gen.sweeps.files.sources import TableError, image_files, read_prompts
+    from invokeai_gen.sweeps.results import SweepCounts, SweepResult
+    from invokeai_gen.sweeps.sweep import Sweep
 
 _HOMES: Final = {
     "invokeai_gen.runtime.async_job": ("AsyncJob", "StreamedOutput"),
@@ -59,13 +59,13 @@ _HOMES: Final = {
     "invokeai_gen.runtime.media": ("ConditioningOutput", "ImageOutput", "LatentsOutput", "VideoOutput"),
     "invokeai_gen.runtime.options": ("RunOptions", "SubmitOptions", "SweepOptions"),
     "invokeai_gen.runtime.outputs": ("WorkflowOutputs",),
-    "invokeai_gen.runtime.problems": ("ParamsError",),
-    "invokeai_gen.runtime.results": ("NodeResult",),
-    "invokeai_gen.runtime.sweeps.async_sweep": ("AsyncSweep",),
-    "invokeai_gen.runtime.sweeps.results": ("SweepCounts", "SweepResult"),
-    "invokeai_gen.runtime.sweeps.source_files": ("TableError", "image_files", "read_prompts"),
-    "invokeai_gen.runtime.sweeps.sweep": ("Sweep",),
-    "invokeai_gen.runtime.values": (
+    "invokeai_gen.core.problems": ("ParamsError",),
+    "invokeai_gen.core.results": ("NodeResult",),
+    "invokeai_gen.sweeps.async_sweep": ("AsyncSweep",),
+    "invokeai_gen.sweeps.results": ("SweepCounts", "SweepResult"),
+    "invokeai_gen.sweeps.files.sources": ("TableError", "image_files", "read_prompts"),
+    "invokeai_gen.sweeps.sweep": ("Sweep",),
+    "invokeai_gen.core.values": (
         "BoardInput",
         "BoardRef",
         "BoundingBox",

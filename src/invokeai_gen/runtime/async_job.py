@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, Unpack, overload
 
+from invokeai_gen.core.results import node_result, results_by_node
 from invokeai_gen.runtime.callbacks import Callbacks, call_back
 from invokeai_gen.runtime.cleanup import (
     CleanupTarget,
@@ -19,7 +20,6 @@ from invokeai_gen.runtime.cleanup import (
 )
 from invokeai_gen.runtime.failures import error_of, node_labels, overall_status
 from invokeai_gen.runtime.outputs import WorkflowOutputs, decode
-from invokeai_gen.runtime.results import node_result, results_by_node
 from invokeai_gen.server import background
 from invokeai_gen.server.background import bridge
 from invokeai_gen.server.client import AsyncInvokeAIClient, InvokeAIClient, core_of
@@ -39,12 +39,12 @@ from invokeai_gen.server.events import (
 from invokeai_gen.server.records import QueueItem, Removal, Timings, spanning
 
 if TYPE_CHECKING:
-    from invokeai_gen.runtime.plan import WorkflowPlan
+    from invokeai_gen.core.plan import WorkflowPlan
     from invokeai_gen.server.follow import Watch
 
 O_co = TypeVar("O_co", bound=WorkflowOutputs, covariant=True)
 A = TypeVar("A", bound=WorkflowOutputs)
-CANCEL_TIME: Final = 5.0
+CANCEL_TIMEOUT: Final = 5.0
 """Seconds that a cancellation may take while an interrupt is waiting for it."""
 
 
@@ -323,9 +323,9 @@ class AsyncJob(Generic[O_co]):
     async def _cancel_quietly(self) -> str | None:
         """Cancels what has not ended; returns the reason if that did not work."""
         try:
-            await asyncio.wait_for(self.cancel(), CANCEL_TIME)
+            await asyncio.wait_for(self.cancel(), CANCEL_TIMEOUT)
         except (ServerError, TimeoutError) as error:
-            return str(error) or f"no answer within {CANCEL_TIME:g} s"
+            return str(error) or f"no answer within {CANCEL_TIMEOUT:g} s"
         return None
 
     async def _known_items(self) -> list[QueueItem]:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
 
-from invokeai_gen.runtime.crowd import each
-from invokeai_gen.runtime.results import media_names
+from invokeai_gen.core.results import media_names
+from invokeai_gen.server.concurrency import gather_limited
 from invokeai_gen.server.errors import NotFoundError, ServerError, StatusError
 from invokeai_gen.server.records import Image, QueueItem, Removal, Video
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MediaKind: TypeAlias = Literal["image", "video"]
 CleanupTarget: TypeAlias = Literal["inputs", "outputs", "boards", "queue_items"]
 QUESTIONS_AT_ONCE: Final = 8
-UNDO_TIME: Final = 4.0
+UNDO_TIMEOUT: Final = 4.0
 """Seconds that deleting what a failed run had prepared may take."""
 
 
@@ -88,7 +88,7 @@ class Preparations:
     async def undo(self, client: AsyncInvokeAIClient, error: BaseException) -> None:
         """Deletes all of it, for a run that does not come about; what is left is noted on the error that stopped it."""
         try:
-            async with asyncio.timeout(UNDO_TIME):
+            async with asyncio.timeout(UNDO_TIMEOUT):
                 removal = await self.uploads.remove(client) + await remove_boards(client, self, ())
         except (ServerError, TimeoutError) as trouble:
             names = [*self.uploads.images, *self.uploads.videos, *self.boards]
@@ -113,7 +113,7 @@ async def remove_outputs(
     async def ask(name: str) -> Image | Video:
         return await (client.images if media[name] == "image_name" else client.videos).get(name)
 
-    answers = await each(ask, media, at_once=QUESTIONS_AT_ONCE)
+    answers = await gather_limited(ask, media, at_once=QUESTIONS_AT_ONCE)
     kept: dict[str, str] = {}
     failed: dict[str, str] = {}
     ours: dict[str, list[str]] = {"image_name": [], "video_name": []}

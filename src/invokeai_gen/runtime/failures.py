@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
-from invokeai_gen.runtime.results import failing_node
+from invokeai_gen.core.results import failing_node
 from invokeai_gen.server.errors import (
     JobCanceledError,
     JobError,
@@ -18,7 +18,7 @@ from invokeai_gen.server.errors import (
 from invokeai_gen.server.events import is_final
 
 if TYPE_CHECKING:
-    from invokeai_gen.runtime.plan import WorkflowPlan
+    from invokeai_gen.core.plan import WorkflowPlan
     from invokeai_gen.server.records import QueueItem
 
 _STATUS_ORDER: Final = ("in_progress", "waiting", "pending", "failed", "canceled", "completed")

@@ -15,7 +15,7 @@ from invokeai_gen.server.errors import JobError
 from invokeai_gen.server.events import JobEvent
 
 if TYPE_CHECKING:
-    from invokeai_gen.runtime.plan import WorkflowPlan
+    from invokeai_gen.core.plan import WorkflowPlan
 
 O_co = TypeVar("O_co", bound=WorkflowOutputs, covariant=True)
 A = TypeVar("A", bound=WorkflowOutputs)

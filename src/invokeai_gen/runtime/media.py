@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 
-from invokeai_gen.files import replacing
-from invokeai_gen.runtime.safe_names import safe_name
-from invokeai_gen.runtime.values import ImageRef, VideoRef
+from invokeai_gen.atomic_files import replacing
+from invokeai_gen.core.file_names import safe_name
+from invokeai_gen.core.values import ImageRef, VideoRef
 from invokeai_gen.server.background import blocking, in_thread
 from invokeai_gen.server.errors import DecodeError, NotCompletedError
 

@@ -10,9 +10,9 @@ from invokeai_gen.runtime.callbacks import Callbacks
 if TYPE_CHECKING:
     import os
 
+    from invokeai_gen.core.values import BoardRef
     from invokeai_gen.runtime.cleanup import CleanupTarget
     from invokeai_gen.runtime.resolve import ResolveModels
-    from invokeai_gen.runtime.values import BoardRef
     from invokeai_gen.server.client import AsyncInvokeAIClient, InvokeAIClient
 
 

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
-from invokeai_gen.runtime.crowd import each
+from invokeai_gen.core.file_names import safe_name
+from invokeai_gen.core.results import NodeResult, objects_with, plain_value, results_by_node
 from invokeai_gen.runtime.media import (
     ConditioningOutput,
     ImageOutput,
@@ -16,14 +17,13 @@ from invokeai_gen.runtime.media import (
     VideoOutput,
     media_suffix,
 )
-from invokeai_gen.runtime.results import NodeResult, objects_with, plain_value, results_by_node
-from invokeai_gen.runtime.safe_names import safe_name
 from invokeai_gen.server.background import blocking, in_thread
+from invokeai_gen.server.concurrency import gather_limited
 from invokeai_gen.server.errors import DecodeError, DownloadError, MissingOutputError, ServerError
 
 if TYPE_CHECKING:
+    from invokeai_gen.core.plan import PlannedOutput, WorkflowPlan
     from invokeai_gen.runtime.cleanup import Uploads
-    from invokeai_gen.runtime.plan import PlannedOutput, WorkflowPlan
     from invokeai_gen.server.client import AsyncInvokeAIClient
     from invokeai_gen.server.records import QueueItem, Removal, Timings
 
@@ -241,7 +241,7 @@ class WorkflowOutputs:
                 await handle.asave_metadata(path.with_suffix(".json"))
 
         failed: dict[str, str] = {}
-        for (path, _), outcome in zip(wanted, await each(save, wanted, at_once=concurrency), strict=True):
+        for (path, _), outcome in zip(wanted, await gather_limited(save, wanted, at_once=concurrency), strict=True):
             if isinstance(outcome, (ServerError, OSError)):
                 failed[path.name] = str(outcome)
             elif outcome is not None:

@@ -16,7 +16,7 @@ from invokeai_gen.server.events import (
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from invokeai_gen.runtime.sweeps.results import SweepCounts
+    from invokeai_gen.sweeps.results import SweepCounts
 
 
 class Display:

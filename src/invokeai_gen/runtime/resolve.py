@@ -14,12 +14,11 @@ from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 
-from invokeai_gen.runtime.cleanup import UNDO_TIME, Preparations
-from invokeai_gen.runtime.field_values import model_limits, to_json
-from invokeai_gen.runtime.plan import UNSET, JsonValue, ModelLimits, PlannedInput, Unset, WorkflowPlan
-from invokeai_gen.runtime.values import BoardRef, ImageRef, LoRA, ModelRef, VideoRef
+from invokeai_gen.core.field_values import model_limits, to_json
+from invokeai_gen.core.plan import UNSET, JsonValue, ModelLimits, PlannedInput, Unset, WorkflowPlan
+from invokeai_gen.core.values import BoardRef, ImageRef, LoRA, ModelRef, VideoRef
+from invokeai_gen.runtime.cleanup import UNDO_TIMEOUT, Preparations
 from invokeai_gen.server.client import AsyncInvokeAIClient
-from invokeai_gen.server.doubt import once
 from invokeai_gen.server.errors import (
     BoardResolutionError,
     ConnectionFailedError,
@@ -29,6 +28,7 @@ from invokeai_gen.server.errors import (
     UnsupportedMediaError,
     ValueResolutionError,
 )
+from invokeai_gen.server.idempotency import send_once
 from invokeai_gen.server.records import Board, Model
 
 T = TypeVar("T")
@@ -192,7 +192,7 @@ class _Resolver:
         def uncertain(reason: Exception) -> Exception:
             return ConnectionFailedError(f"the server did not confirm that it made the board {name!r} ({reason})")
 
-        board = await once(lambda: self._client.boards.create(name), find, uncertain)
+        board = await send_once(lambda: self._client.boards.create(name), find, uncertain)
         self.preparations.boards.append(board.board_id)
         return board
 
@@ -208,7 +208,7 @@ class _Resolver:
         """Lets what is under way come to its end after an error: only then is it known what it has made."""
         if not self._tasks:
             return
-        _, late = await asyncio.wait(self._tasks.values(), timeout=UNDO_TIME)
+        _, late = await asyncio.wait(self._tasks.values(), timeout=UNDO_TIMEOUT)
         for task in late:
             task.cancel()
         if late:

@@ -10,20 +10,20 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, Self, TypeVar, Unpack
 
+from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.runtime.outputs import WorkflowOutputs
-from invokeai_gen.runtime.params import WorkflowParams
 from invokeai_gen.server import background
 from invokeai_gen.server.client import AsyncInvokeAIClient, InvokeAIClient, core_of
 
 if TYPE_CHECKING:
+    from invokeai_gen.core.plan import WorkflowPlan
     from invokeai_gen.runtime.async_job import AsyncJob
     from invokeai_gen.runtime.job import Job
     from invokeai_gen.runtime.options import CollectOptions, RunOptions, SubmitOptions, SweepOptions
-    from invokeai_gen.runtime.plan import WorkflowPlan
-    from invokeai_gen.runtime.runs import Runner
-    from invokeai_gen.runtime.sweeps.async_sweep import AsyncSweep
-    from invokeai_gen.runtime.sweeps.sweep import Sweep
+    from invokeai_gen.runtime.runner import Runner
+    from invokeai_gen.sweeps.async_sweep import AsyncSweep
+    from invokeai_gen.sweeps.sweep import Sweep
 
 P = TypeVar("P", bound=WorkflowParams)
 O = TypeVar("O", bound=WorkflowOutputs)
@@ -149,7 +149,7 @@ class Workflow(Generic[P, O]):
         first one: what each was made with is in its result, and in the manifest of `Sweep.download`. Raises
         `ParamsError` and what `submit` raises.
         """
-        from invokeai_gen.runtime.sweeps.sweep import Sweep
+        from invokeai_gen.sweeps.sweep import Sweep
 
         return Sweep(background.run(self._sweep(base, product, zip, rows, core_of(client), options)))
 
@@ -196,13 +196,13 @@ class Workflow(Generic[P, O]):
 
     def read_csv(self, path: str | os.PathLike[str], base: P | None = None) -> list[P]:
         """The rows of a CSV file; see `sweep_csv`."""
-        from invokeai_gen.runtime.sweeps.tables import read_csv
+        from invokeai_gen.sweeps.files.tables import read_csv
 
         return read_csv(Path(path), self.plan, self.params_type, base)
 
     def read_jsonl(self, path: str | os.PathLike[str], base: P | None = None) -> list[P]:
         """The lines of a file of JSON objects; see `sweep_jsonl`."""
-        from invokeai_gen.runtime.sweeps.tables import read_jsonl
+        from invokeai_gen.sweeps.files.tables import read_jsonl
 
         return read_jsonl(Path(path), self.plan, self.params_type, base)
 
@@ -213,7 +213,7 @@ class Workflow(Generic[P, O]):
 
         What was sent is not sent again, what was not is sent now. Raises `SweepFileError`, and what `sweep` raises.
         """
-        from invokeai_gen.runtime.sweeps.sweep import Sweep
+        from invokeai_gen.sweeps.sweep import Sweep
 
         return Sweep(background.run(self._resume_sweep(Path(file), core_of(client), options)))
 
@@ -259,19 +259,19 @@ class Workflow(Generic[P, O]):
         client: AsyncInvokeAIClient,
         options: SweepOptions,
     ) -> AsyncSweep[P, O]:
-        from invokeai_gen.runtime.sweeps.space import space_of
-        from invokeai_gen.runtime.sweeps.start import SweepStarter
+        from invokeai_gen.sweeps.space import space_of
+        from invokeai_gen.sweeps.start import SweepStarter
 
         space = space_of(self.params_type, base, product=product, zipped=zipped, rows=rows)
         return await SweepStarter(self.plan, self.params_type, self.outputs_type).start(space, client, options)
 
     async def _resume_sweep(self, file: Path, client: AsyncInvokeAIClient, options: CollectOptions) -> AsyncSweep[P, O]:
-        from invokeai_gen.runtime.sweeps.start import SweepStarter
+        from invokeai_gen.sweeps.start import SweepStarter
 
         return await SweepStarter(self.plan, self.params_type, self.outputs_type).resume(file, client, options)
 
     def _runner(self) -> Runner[O]:
-        from invokeai_gen.runtime.runs import Runner
+        from invokeai_gen.runtime.runner import Runner
 
         return Runner(self.plan, self.params_type, self.outputs_type)
 
@@ -280,7 +280,7 @@ def read_plan(path: Path) -> WorkflowPlan:
     """The plan in a file that the generator wrote. Raises `PlanFileError` with what to do about it."""
     import json
 
-    from invokeai_gen.runtime.plan import WorkflowPlan
+    from invokeai_gen.core.plan import WorkflowPlan
 
     try:
         return WorkflowPlan.from_dict(json.loads(path.read_text(encoding="utf-8")))

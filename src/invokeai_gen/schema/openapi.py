@@ -10,7 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
-from invokeai_gen import json_js
+from invokeai_gen import js_json
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.schema.templates import DENIED_NODE_TYPES, NodeTemplate, build_template
 
@@ -94,7 +94,7 @@ def with_version(document: Any, version: Callable[[], str], *, source: str) -> d
     info = document.get("info", {}) if isinstance(document, dict) else None
     if not isinstance(info, dict):
         raise SchemaError(f"{source}: its openapi.json is not InvokeAI's")
-    return {**json_js.normalized(document), "info": {**json_js.normalized(info), VERSION_KEY: version()}}
+    return {**js_json.normalized(document), "info": {**js_json.normalized(info), VERSION_KEY: version()}}
 
 
 def load_schema(path: Path) -> Schema:
@@ -110,7 +110,7 @@ def load_schema(path: Path) -> Schema:
 def parse_schema(text: bytes | str, *, source: str) -> Schema:
     """Read an openapi.json from text; `source` is what messages call it."""
     try:
-        document = json_js.loads(text)
+        document = js_json.loads(text)
     except ValueError as error:
         raise SchemaError(f"{source}: not JSON: {error}") from error
     return Schema(document, source=source)

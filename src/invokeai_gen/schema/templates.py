@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, TypeAlias
 
-from invokeai_gen.json_js import UNSET, Unset, is_integer, is_number
+from invokeai_gen.js_json import UNSET, Unset, is_integer, is_number
 from invokeai_gen.schema.field_types import FieldType, field_type
 
 Connection: TypeAlias = Literal["connection", "direct", "any"]

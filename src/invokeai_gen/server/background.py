@@ -22,7 +22,7 @@ S = TypeVar("S")
 P = ParamSpec("P")
 T = TypeVar("T")
 
-INTERRUPT_GRACE: Final = 10.0
+INTERRUPT_TIMEOUT: Final = 10.0
 """Seconds that an interrupted call has to tidy up (cancel its queue item) before the interrupt goes on."""
 
 _lock = threading.Lock()
@@ -88,7 +88,7 @@ class _Call(Generic[T]):
 def run(coro: Coroutine[Any, Any, T]) -> T:
     """Runs a coroutine on the background loop and blocks until it is done.
 
-    An interrupt (Ctrl-C) cancels the coroutine and gives it `INTERRUPT_GRACE` seconds to tidy up. Raises
+    An interrupt (Ctrl-C) cancels the coroutine and gives it `INTERRUPT_TIMEOUT` seconds to tidy up. Raises
     `RuntimeError` on the background loop itself, where blocking would never end.
     """
     import concurrent.futures
@@ -102,7 +102,7 @@ def run(coro: Coroutine[Any, Any, T]) -> T:
     except BaseException:
         if not call.outcome.done():
             call.cancel()
-            concurrent.futures.wait([call.outcome], timeout=INTERRUPT_GRACE)
+            concurrent.futures.wait([call.outcome], timeout=INTERRUPT_TIMEOUT)
         raise
 
 
@@ -122,7 +122,7 @@ async def bridge(coro: Coroutine[Any, Any, T]) -> T:
     except asyncio.CancelledError:
         if not outcome.done():
             call.cancel()
-            await asyncio.wait([outcome], timeout=INTERRUPT_GRACE)
+            await asyncio.wait([outcome], timeout=INTERRUPT_TIMEOUT)
         if outcome.done() and not outcome.cancelled():
             outcome.exception()
         raise

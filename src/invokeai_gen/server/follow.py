@@ -44,7 +44,7 @@ SAFETY_POLL: Final = 10.0
 """Seconds between questions while the events arrive: for what an event may have missed."""
 POLL_COST: Final = 0.02
 """Seconds added to the pause for each batch that is followed, so that many of them do not flood the server."""
-EVENT_GRACE: Final = 0.25
+EVENT_TIMEOUT: Final = 0.25
 """Seconds that events which are still on their way have to arrive after an item is known to have ended."""
 UNREACHABLE_AFTER: Final = 60.0
 """Seconds without any answer after which a server counts as gone."""
@@ -156,7 +156,7 @@ class Watch:
         self.done.set_result(None)
         if "failed" in self.statuses.values():
             # InvokeAI tells that an item failed before it tells which node did.
-            asyncio.get_running_loop().call_later(EVENT_GRACE, self.close)
+            asyncio.get_running_loop().call_later(EVENT_TIMEOUT, self.close)
         else:
             self.close()
 
@@ -310,7 +310,7 @@ class Follower:
             except TimeoutError:
                 pause = min(pause * 1.5, SLOWEST_POLL)
             if self._connected:
-                await asyncio.sleep(EVENT_GRACE)
+                await asyncio.sleep(EVENT_TIMEOUT)
             for watch in self._all():
                 if not watch.done.done() and watch.item_ids is not None:
                     await self._ask(watch)
@@ -323,7 +323,7 @@ class Follower:
             counts = await self._queue.batch_counts(watch.batch_id)
             unfinished = counts.pending + counts.in_progress + counts.waiting
             if unfinished < len(watch.unfinished()):
-                await asyncio.sleep(EVENT_GRACE if self._connected else 0)
+                await asyncio.sleep(EVENT_TIMEOUT if self._connected else 0)
                 await self._find_ended(watch, unfinished)
             self._silent_since = None
         except NotFoundError:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeAlias, TypeVar
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from invokeai_gen.files import replacing
+from invokeai_gen.atomic_files import replacing
 from invokeai_gen.server.background import bridge
 from invokeai_gen.server.credentials import Secret, basic_authorization
 from invokeai_gen.server.errors import (
@@ -42,8 +42,8 @@ CONNECT_ATTEMPTS: Final = 3
 SILENT_ATTEMPTS: Final = 2
 """Few, since each of them takes the whole time that a request has."""
 FIRST_RETRY_WAIT: Final = 0.2
-LONGEST_RETRY_WAIT: Final = 2.0
-LONGEST_ASKED_WAIT: Final = 30.0
+MAX_RETRY_WAIT: Final = 2.0
+MAX_RETRY_AFTER: Final = 30.0
 """Seconds that a server may put off a request with `Retry-After`."""
 MAX_ANSWER: Final = 1 << 30
 """Bytes of an answer that is kept in memory. What is downloaded into a file may be larger."""
@@ -325,9 +325,9 @@ def _pause(state: tenacity.RetryCallState) -> float:
 
     error = state.outcome and state.outcome.exception()
     if isinstance(error, StatusError) and error.retry_after is not None:
-        return min(error.retry_after, LONGEST_ASKED_WAIT)
+        return min(error.retry_after, MAX_RETRY_AFTER)
     longest = FIRST_RETRY_WAIT * float(2**state.attempt_number)
-    return min(longest * random.uniform(0.5, 1), LONGEST_RETRY_WAIT)
+    return min(longest * random.uniform(0.5, 1), MAX_RETRY_WAIT)
 
 
 async def _written(answer: httpx.Response, file: BinaryIO) -> int:

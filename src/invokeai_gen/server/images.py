@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
 from invokeai_gen.server.background import facade, iterate
-from invokeai_gen.server.doubt import once
 from invokeai_gen.server.errors import StatusError, UploadUncertainError
 from invokeai_gen.server.http import Transport, segment
+from invokeai_gen.server.idempotency import send_once
 from invokeai_gen.server.records import Image, Removal, Video
 
 ImageCategory: TypeAlias = Literal["general", "user", "mask", "control", "other"]
@@ -220,7 +220,7 @@ async def _upload(
         answer: Mapping[str, Any] = await transport.upload(f"{root}upload", *file, {**params, "session_id": marker})
         return answer
 
-    return await once(send, find, partial(UploadUncertainError, file[0]))
+    return await send_once(send, find, partial(UploadUncertainError, file[0]))
 
 
 def _path(name: str) -> str:

@@ -10,7 +10,6 @@ from functools import partial
 from typing import Any, Final
 
 from invokeai_gen.server.background import facade
-from invokeai_gen.server.doubt import DOUBT_WAITS, once
 from invokeai_gen.server.errors import (
     EnqueueClippedError,
     EnqueueUncertainError,
@@ -21,6 +20,7 @@ from invokeai_gen.server.errors import (
 )
 from invokeai_gen.server.events import is_final
 from invokeai_gen.server.http import Transport, segment
+from invokeai_gen.server.idempotency import DOUBT_WAITS, send_once
 from invokeai_gen.server.records import Enqueued, QueueCounts, QueueItem, Removal
 
 ENQUEUE_TIMEOUT: Final = 300.0
@@ -49,7 +49,7 @@ class AsyncQueue:
         """
         batch_id: str = request["batch"]["batch_id"]
         requested = batch_size(request["batch"])
-        answer = await once(
+        answer = await send_once(
             lambda: self._send(request),
             lambda: self._arrived(batch_id, requested),
             partial(EnqueueUncertainError, batch_id),

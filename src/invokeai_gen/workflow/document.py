@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from invokeai_gen.json_js import UNSET, Unset
+from invokeai_gen.js_json import UNSET, Unset
 
 CALL_SAVED_WORKFLOW = "call_saved_workflow"
 SAVED_WORKFLOW_INPUT = "saved_workflow_input::"

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, get_args
 
-from invokeai_gen import json_js
-from invokeai_gen.json_js import UNSET
+from invokeai_gen import js_json
+from invokeai_gen.js_json import UNSET
 from invokeai_gen.schema import Schema
 from invokeai_gen.schema.field_types import Cardinality
 from invokeai_gen.schema.templates import limits_in
@@ -59,7 +59,7 @@ def parse_workflow_file(name: str, raw: bytes) -> WorkflowFile:
     """The workflow file of that name and content. Raises `WorkflowError` where it is not JSON."""
     raw = raw.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")
     try:
-        data = json_js.loads(raw)
+        data = js_json.loads(raw)
     except ValueError as error:
         raise WorkflowError(f"not JSON: {error}") from error
     return WorkflowFile(name, data, hashlib.sha256(raw).hexdigest())

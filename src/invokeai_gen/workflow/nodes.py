@@ -6,7 +6,7 @@ import copy
 from dataclasses import replace
 from typing import Any
 
-from invokeai_gen.json_js import UNSET
+from invokeai_gen.js_json import UNSET
 from invokeai_gen.schema import FieldType, InputTemplate, NodeTemplate, Schema
 from invokeai_gen.schema.templates import limits_in
 from invokeai_gen.workflow.document import (

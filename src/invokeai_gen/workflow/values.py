@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from invokeai_gen.generator_settings import IMAGE_GENERATOR, parse_settings
-from invokeai_gen.json_js import UNSET, Unset, is_number, trim
+from invokeai_gen.js_json import UNSET, Unset, is_number, trim
 from invokeai_gen.schema import Schema
 
 

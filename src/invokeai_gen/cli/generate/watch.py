@@ -1,0 +1,101 @@
+"""`watch`: generate whenever a workflow changes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from invokeai_gen.cli.generate.generation import Generation, generation_options
+from invokeai_gen.errors import InvokeAIGenError
+
+Snapshot = dict[str, tuple[int, int, int]]
+"""Of each file that matters: inode, size and time of its last change."""
+
+
+@click.command("watch", short_help="Generate whenever a workflow changes.")
+@generation_options
+@click.option("--prune", is_flag=True, help="Remove modules whose workflow is gone.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing of what went well.")
+@click.option(
+    "--interval", type=click.FloatRange(min=0.05), default=0.5, show_default=True, help="Seconds between looks."
+)
+def command(
+    workflows: tuple[Path, ...],
+    output: Path | None,
+    keep_names: bool | None,
+    prune: bool,
+    quiet: bool,
+    interval: float,
+    openapi: Path | None,
+    server: str | None,
+) -> None:
+    """Generate now, and again whenever a workflow file, the openapi.json or the pyproject.toml changes.
+
+    A file that is broken for a while is told, and its module stays as it is. End it with Ctrl-C.
+
+    \b
+    Examples:
+      invokeai-gen watch
+      invokeai-gen watch workflows -o src/mine/workflows
+    """
+
+    def prepare() -> Generation:
+        return Generation.of(workflows, output, keep_names, openapi, server, prune=prune)
+
+    with contextlib.suppress(KeyboardInterrupt):
+        watch(prepare, quiet=quiet, wait=lambda: time.sleep(interval))
+    sys.exit(0)
+
+
+def watch(prepare: Callable[[], Generation], *, quiet: bool, wait: Callable[[], None]) -> None:
+    """Generate after each change, once it has settled: a file that is still being written changes between two looks.
+
+    Never returns; `wait` may raise what ends it.
+    """
+    from invokeai_gen.cli.generate.generate import generate
+    from invokeai_gen.cli.terminal import lines_of, tell
+
+    generation = prepare()
+    done: Snapshot | None = None
+    latest = _snapshot(generation)
+    while True:
+        if latest != done:
+            done = latest
+            try:
+                generate(generation, quiet=quiet)
+            except InvokeAIGenError as error:
+                tell("error", lines_of(error))
+            if not quiet:
+                click.echo("watching for changes; Ctrl-C ends this")
+        wait()
+        try:
+            generation = prepare()
+        except (InvokeAIGenError, click.ClickException) as error:
+            # Without files there is nothing to look at; say so once, and look again.
+            now: Snapshot = {f"error: {error}": (0, 0, 0)}
+            if now != done:
+                tell("error", lines_of(error if isinstance(error, InvokeAIGenError) else error.format_message()))
+                done = now
+            latest = now
+            continue
+        before, latest = latest, _snapshot(generation)
+        while before != latest:
+            wait()
+            before, latest = latest, _snapshot(generation)
+
+
+def _snapshot(generation: Generation) -> Snapshot:
+    paths = [str(source.path) for source in generation.sources]
+    paths += [str(path) for path in (generation.openapi, generation.settings.source) if path is not None]
+    found = {}
+    for path in paths:
+        with contextlib.suppress(OSError):
+            status = os.stat(path)
+            found[path] = (status.st_ino, status.st_size, status.st_mtime_ns)
+    return found

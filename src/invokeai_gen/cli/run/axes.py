@@ -1,0 +1,156 @@
+"""Lists of values that come as text: `--product NAME=1,2,3`, `--zip NAME=…` and `--each NAME=photos/*.png`."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+from invokeai_gen import js_json
+from invokeai_gen.core import problems
+from invokeai_gen.core.field_values import check_value
+from invokeai_gen.core.input_lookup import find_input
+from invokeai_gen.core.problems import ParamsError, Problem
+from invokeai_gen.core.text_values import text_reader, value_of_json
+
+if TYPE_CHECKING:
+    from invokeai_gen.core.plan import PlannedInput, WorkflowPlan
+
+_NUMBER: Final = r"[+-]?[0-9]+(?:\.[0-9]+)?"
+_RANGE: Final = re.compile(rf"({_NUMBER})\.\.({_NUMBER})(?:\.\.({_NUMBER}))?")
+_RANGES_GO_INTO: Final = frozenset({"IntegerField", "FloatField"})
+_MAX_VALUES: Final = 1_000_000
+_MAX_SHOWN: Final = 10
+"""Mistakes of one list: as many as anyone would read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Axes:
+    """Lists of values by Python name, each value checked, and what is wrong with the others."""
+
+    product: dict[str, list[Any]]
+    zipped: dict[str, list[Any]]
+    mistakes: list[tuple[str, Problem]]
+    """Each with the option that has it."""
+
+
+def read_axes(plan: WorkflowPlan, *, each: Iterable[str], product: Iterable[str], zipped: Iterable[str]) -> Axes:
+    """The lists of all three options; `--each` makes axes of the product, before those of `--product`."""
+    axes = Axes({}, {}, [])
+    seen: dict[str, str] = {}
+    options: list[tuple[str, Iterable[str], Callable[[PlannedInput, str], list[Any]], dict[str, list[Any]]]] = [
+        ("--each", each, values_of_files, axes.product),
+        ("--product", product, values_of_text, axes.product),
+        ("--zip", zipped, values_of_text, axes.zipped),
+    ]
+    for option, given, read, found in options:
+        for text in given:
+            name, _, values = text.partition("=")
+            planned = None
+            try:
+                planned = find_input(plan, name.strip())
+                if planned.name in seen:
+                    raise _error(planned, f"has several lists of values, {seen[planned.name]} and {option}: keep one")
+                seen[planned.name] = option
+                found[planned.name] = read(planned, values)
+            except ParamsError as error:
+                told = [_about(planned, problem) for problem in error.problems[:_MAX_SHOWN]]
+                axes.mistakes.extend((option, problem) for problem in told)
+                if len(error.problems) > len(told):
+                    rest = f"and {len(error.problems) - len(told)} more"
+                    axes.mistakes.append((option, _about(planned, Problem("", rest))))
+    return axes
+
+
+def values_of_text(planned: PlannedInput, text: str) -> list[Any]:
+    """The values of `1,2,3`, `1..100`, `0..1..0.25`, `"a, b",c` or of a list in JSON. Raises `ParamsError`."""
+    read = text_reader(planned)
+    values: list[Any] = []
+    wrong: list[Problem] = []
+    for part in _parts(planned, text):
+        try:
+            data = read(part) if isinstance(part, str) else part
+            values.append(check_value(planned, value_of_json(planned, data)))
+        except ParamsError as error:
+            wrong += error.problems
+    if wrong:
+        raise ParamsError(wrong)
+    if not values:
+        raise _error(planned, "has an empty list of values")
+    return values
+
+
+def values_of_files(planned: PlannedInput, text: str) -> list[Any]:
+    """The images that a folder or pattern has, or the prompts in a text file. Raises `ParamsError`."""
+    from invokeai_gen.sweeps.files.sources import image_files, read_prompts
+
+    where = os.path.expanduser(text)
+    is_list = planned.cardinality == "COLLECTION"
+    if planned.field_type == "ImageField" and not is_list:
+        return [check_value(planned, path) for path in image_files(where)]
+    if planned.field_type == "StringField" and not is_list and not planned.choices:
+        return [check_value(planned, prompt) for prompt in read_prompts(where)]
+    raise _error(
+        planned, "takes no --each, which is for images (a folder or pattern) and texts (a file): use --product"
+    )
+
+
+def _parts(planned: PlannedInput, text: str) -> Iterator[Any]:
+    """Each value of a list: a text by the rules of `text_reader`, or JSON data."""
+    if planned.cardinality == "COLLECTION":
+        yield from _lists(planned, text)
+    elif text.lstrip().startswith("["):
+        yield from _json_list(planned, text)
+    else:
+        rows = csv.reader([text], skipinitialspace=True)
+        for part in (cell.strip() for row in rows for cell in row):
+            found = _RANGE.fullmatch(part) if planned.field_type in _RANGES_GO_INTO else None
+            if found is None:
+                yield part
+            else:
+                yield from map(str, _range(planned, part, *found.groups()))
+
+
+def _json_list(planned: PlannedInput, text: str) -> list[Any]:
+    try:
+        data = js_json.loads(text)
+    except ValueError as error:
+        raise _error(planned, f"is {problems.shown(text)}, which is no list in JSON: {error}") from None
+    assert isinstance(data, list)
+    return data
+
+
+def _lists(planned: PlannedInput, text: str) -> list[Any]:
+    """Lists, written one after another or within a list of their own."""
+    data = _json_list(planned, f"[{text}]")
+    if len(data) == 1 and isinstance(data[0], list) and data[0] and all(isinstance(item, list) for item in data[0]):
+        data = data[0]
+    if not all(isinstance(item, list) for item in data):
+        raise _error(planned, "takes lists: write them in JSON, one after another, such as [1, 2], [3]")
+    return data
+
+
+def _range(planned: PlannedInput, text: str, start: str, end: str, step: str | None) -> Iterator[Decimal]:
+    """The numbers from start to end, both included."""
+    first, last = Decimal(start), Decimal(end)
+    by = Decimal(step) if step is not None else Decimal(1 if last >= first else -1)
+    if not by or (last - first) / by < 0:
+        raise _error(planned, f"is the range {problems.shown(text)}, whose step leads away from its end")
+    count = int((last - first) // by) + 1
+    if count > _MAX_VALUES:
+        raise _error(planned, f"is the range {problems.shown(text)} of {count} values; more than {_MAX_VALUES}")
+    for place in range(count):
+        yield first + place * by
+
+
+def _about(planned: PlannedInput | None, problem: Problem) -> Problem:
+    """The problem as one of that input, where it is about a file."""
+    return problem if planned is None or problem.name else replace(problem, name=planned.name, label=planned.label)
+
+
+def _error(planned: PlannedInput, problem: str) -> ParamsError:
+    return ParamsError([Problem(planned.name, f"{problems.title(planned)} {problem}", planned.label)])

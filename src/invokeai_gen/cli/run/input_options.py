@@ -1,0 +1,180 @@
+"""The inputs of a workflow as options of a command: how they are spelled, explained and completed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+from click.shell_completion import CompletionItem
+
+if TYPE_CHECKING:
+    from invokeai_gen.core.plan import PlannedInput, WorkflowPlan
+
+_METAVARS: Final = {
+    "IntegerField": "INTEGER",
+    "FloatField": "NUMBER",
+    "StringField": "TEXT",
+    "BooleanField": "[true|false]",
+    "ImageField": "IMAGE",
+    "VideoField": "VIDEO",
+    "BoardField": "BOARD",
+    "ModelIdentifierField": "MODEL",
+    "ColorField": "COLOR",
+}
+_MAX_CHOICES: Final = 60
+
+
+class InputOption(click.Option):
+    """An option that gives an input its value, as text."""
+
+    def __init__(self, planned: PlannedInput, spellings: Sequence[str]) -> None:
+        is_switch = planned.field_type == "BooleanField" and planned.cardinality == "SINGLE"
+        alone: Any = {"is_flag": False, "flag_value": "true"} if is_switch else {}
+        super().__init__(
+            [*spellings, variable_of(planned)],
+            metavar=metavar_of(planned),
+            **alone,
+        )
+        self.planned: Final = planned
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        return f"{self.opts[0]} {self.metavar}", explained(self.planned)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        if self.planned.field_type in ("ImageField", "VideoField"):
+            return [CompletionItem(incomplete, type="file")]
+        choices: Sequence[Any] = self.planned.choices
+        if self.planned.field_type == "BooleanField":
+            choices = ("true", "false")
+        return [CompletionItem(str(choice)) for choice in choices if str(choice).startswith(incomplete)]
+
+
+@dataclass(frozen=True, slots=True)
+class InputOptions:
+    """All inputs that can be set, as options where there can be one."""
+
+    options: tuple[InputOption, ...]
+    shadowed: tuple[PlannedInput, ...]
+    """Inputs with the name of an option that the command has itself: they take `--set NAME=VALUE`."""
+
+    @classmethod
+    def of(cls, plan: WorkflowPlan, taken: Collection[str]) -> InputOptions:
+        """The options of a plan's inputs; those in `taken` are not to be had."""
+        options: list[InputOption] = []
+        shadowed: list[PlannedInput] = []
+        used = set(taken)
+        for planned in plan.inputs:
+            if planned.fed_by is not None:
+                continue
+            spellings = [text for text in spellings_of(planned) if text not in used]
+            if spellings_of(planned)[0] in taken or not spellings:
+                shadowed.append(planned)
+                continue
+            used.update(spellings)
+            options.append(InputOption(planned, spellings))
+        return cls(tuple(options), tuple(shadowed))
+
+    def help_records(self, ctx: click.Context) -> list[tuple[str, str]]:
+        """For each input, in the order of the form, how it is written and what it is."""
+        records = {option.planned.index: option.get_help_record(ctx) for option in self.options}
+        for planned in self.shadowed:
+            records[planned.index] = f"--set {planned.name}={metavar_of(planned)}", explained(planned)
+        return [record for _, record in sorted(records.items()) if record is not None]
+
+    def given(self, values: Mapping[str, Any]) -> Iterator[tuple[InputOption, str]]:
+        """The options that the command line has, with their texts."""
+        for option in self.options:
+            text = values.get(variable_of(option.planned))
+            if text is not None:
+                yield option, text
+
+
+def variable_of(planned: PlannedInput) -> str:
+    """The name that click has for the option of an input."""
+    return f"input_{planned.index}"
+
+
+def spellings_of(planned: PlannedInput) -> list[str]:
+    """`--output-width`, and `--output_width` for those who think in Python."""
+    return list(dict.fromkeys((f"--{planned.name.strip('_').replace('_', '-')}", f"--{planned.name}")))
+
+
+def metavar_of(planned: PlannedInput) -> str:
+    """What stands for a value in the help."""
+    if planned.cardinality == "COLLECTION":
+        return "JSON"
+    if planned.choices:
+        return "CHOICE"
+    return _METAVARS.get(planned.field_type, "JSON")
+
+
+def explained(planned: PlannedInput) -> str:
+    """Label, index, description, what is allowed, and the default."""
+    from invokeai_gen.cli.terminal import one_line
+
+    label = planned.label or planned.name
+    facts = [f"{label} (input {planned.index})"]
+    facts += [text for text in (planned.description, *_allowed(planned), _default(planned)) if text]
+    return one_line(" ".join(_sentence(text) for text in facts))
+
+
+def _allowed(planned: PlannedInput) -> list[str]:
+    from invokeai_gen.codegen.docs import allowed
+
+    if not planned.choices:
+        return [text.replace("`", "") for text in allowed(planned)]
+    names = []
+    for choice in planned.choices[:_MAX_CHOICES]:
+        label = planned.choice_labels.get(str(choice), "")
+        names.append(f"{choice} ({label})" if label and label.casefold() != str(choice).casefold() else str(choice))
+    more = len(planned.choices) - len(names)
+    return ["One of " + ", ".join(names) + (f" and {more} more" if more else "")]
+
+
+def _default(planned: PlannedInput) -> str:
+    from invokeai_gen.core.field_values import default_of
+    from invokeai_gen.core.plan import UNSET
+    from invokeai_gen.core.problems import shortened
+    from invokeai_gen.sweeps.files.short_texts import short_text
+
+    value = default_of(planned)
+    if value is UNSET:
+        return "Required"
+    if value is None:
+        return "May be left empty"
+    return f"Default {shortened(repr(value) if isinstance(value, str) else short_text(value))}"
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    return text if text.endswith((".", "!", "?", ":", "…")) else f"{text}."
+
+
+def peek(args: Sequence[str], options: Sequence[click.Parameter]) -> tuple[str | None, dict[str, str]]:
+    """The first argument and the values of the `options` that are known, where others are not known yet.
+
+    Those others are taken to have a value each.
+    """
+    known = {text: option for option in options if isinstance(option, click.Option) for text in option.opts}
+    found: dict[str, str] = {}
+    argument: str | None = None
+    rest = list(args)
+    while rest:
+        text = rest.pop(0)
+        if text == "--":
+            return (argument if argument is not None else rest[0] if rest else None), found
+        if not text.startswith("-") or text == "-":
+            argument = text if argument is None else argument
+            continue
+        name, is_joined, value = text.partition("=") if text.startswith("--") else (text[:2], text[2:], text[2:])
+        option = known.get(name)
+        if option is None:
+            if not is_joined and rest and rest[0].partition("=")[0] not in known:
+                rest.pop(0)
+        elif not option.is_flag:
+            if not is_joined and not rest:
+                break
+            found[str(option.name)] = value if is_joined else rest.pop(0)
+    return argument, found

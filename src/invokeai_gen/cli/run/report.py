@@ -1,0 +1,182 @@
+"""What the command `run` leaves behind: files, lines on stdout, and what became of each of many runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+if TYPE_CHECKING:
+    from invokeai_gen.core.params import WorkflowParams
+    from invokeai_gen.runtime.outputs import WorkflowOutputs
+    from invokeai_gen.sweeps.results import SweepResult
+    from invokeai_gen.sweeps.sweep import Sweep
+
+_SHOWN: Final = 20
+"""Failures that are told one by one."""
+
+
+# -- one run -----------------------------------------------------------------------------------------------------------
+
+
+def save_outputs(outputs: WorkflowOutputs, folder: Path) -> dict[str, list[Path]]:
+    """Saves images and videos; returns their files by output."""
+    from invokeai_gen.runtime.outputs import file_names
+
+    saved = {
+        name: [folder / file_name for file_name, _ in file_names({name: value})]
+        for name, value in outputs.user_outputs.items()
+    }
+    if any(saved.values()):
+        outputs.download_outputs(folder)
+    return saved
+
+
+def print_outputs(outputs: WorkflowOutputs, saved: Mapping[str, Sequence[Path]], *, as_json: bool) -> None:
+    """The paths of the files, one on a line, and `name: value` for numbers and texts; or all of it as JSON."""
+    from invokeai_gen.cli.terminal import json_text, printable
+
+    if as_json:
+        found = {name: _as_json(value, saved.get(name, ())) for name, value in outputs.user_outputs.items()}
+        click.echo(json_text({"item_id": outputs.item_id, "outputs": found}))
+        return
+    for name, value in outputs.user_outputs.items():
+        for path in saved.get(name, ()):
+            click.echo(str(path))
+        if name not in saved and (named := _server_names(value)):
+            click.echo(printable(f"{name}: {', '.join(named)}"))
+        elif _is_plain(value):
+            click.echo(printable(f"{name}: {value if isinstance(value, str) else _json(value)}"))
+
+
+def _as_json(value: Any, files: Sequence[Path]) -> Any:
+    """An output for programs: plain values as they are, all else with what is known of it."""
+    from invokeai_gen.core.results import NodeResult
+    from invokeai_gen.runtime.media import ImageOutput, VideoOutput
+
+    if isinstance(value, list) and not _is_plain(value):
+        places: list[Sequence[Path]] = [[path] for path in files] if len(files) == len(value) else [()] * len(value)
+        return [_as_json(item, place) for item, place in zip(value, places, strict=True)]
+    if isinstance(value, (ImageOutput, VideoOutput)):
+        key = "image_name" if isinstance(value, ImageOutput) else "video_name"
+        data = {key: value.name, "width": value.width, "height": value.height}
+        return {"file": str(files[0]), **data} if files else data
+    if isinstance(value, NodeResult):
+        return dict(value.fields)
+    return value if _is_plain(value) else {"name": getattr(value, "name", None)}
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(_is_plain(item) for item in value)
+    return value is None or isinstance(value, (bool, int, float, str))
+
+
+def _server_names(value: Any) -> list[str]:
+    from invokeai_gen.runtime.media import ImageOutput, VideoOutput
+
+    items = value if isinstance(value, list) else [value]
+    return [item.name for item in items if isinstance(item, (ImageOutput, VideoOutput))]
+
+
+def _json(value: Any) -> str:
+    import json
+
+    return json.dumps(value, ensure_ascii=False)
+
+
+# -- many runs ---------------------------------------------------------------------------------------------------------
+
+
+class SweepReport:
+    """What became of many runs."""
+
+    def __init__(self, sweep: Sweep[WorkflowParams, WorkflowOutputs], folder: Path | None) -> None:
+        self._sweep = sweep
+        self._folder = folder
+        self.files: list[Path] = []
+        """What has been saved."""
+
+    def failures(self) -> list[SweepResult[WorkflowParams, WorkflowOutputs]]:
+        """What was not completed."""
+        counts = self._sweep.counts
+        return self._sweep.failures() if counts.completed < counts.total else []
+
+    def lines_of(self, failures: Iterable[SweepResult[WorkflowParams, WorkflowOutputs]]) -> list[str]:
+        """A line for each failure, as many as anyone would read: first what failed, then what was canceled."""
+        from invokeai_gen.server.errors import JobCanceledError
+
+        ordered = sorted(failures, key=lambda failure: isinstance(failure.error, JobCanceledError))
+        lines = [self._line_of(failure) for failure in ordered[:_SHOWN]]
+        return lines if len(ordered) <= _SHOWN else [*lines, f"and {len(ordered) - _SHOWN} more"]
+
+    def _line_of(self, failure: SweepResult[WorkflowParams, WorkflowOutputs]) -> str:
+        """Index, values and error of one that was not completed."""
+        from invokeai_gen.sweeps.files.short_texts import short_text
+
+        values = ", ".join(f"{name}={short_text(getattr(failure.params, name))}" for name in self._sweep.varying)
+        where = f"item {failure.index}" + (f" ({values})" if values else "")
+        return f"{where}: {' '.join(str(failure.error).split())}"
+
+    def summary(self) -> str:
+        """How many were completed, and where their files are."""
+        counts = self._sweep.counts
+        states = {"failed": counts.failed, "canceled": counts.canceled, "not sent": counts.unsent, "lost": counts.other}
+        parts = [f"{counts.completed} of {counts.total} completed"]
+        parts += [f"{count} {state}" for state, count in states.items() if count]
+        where = f"; saved in {self._folder}" if self._folder is not None and counts.completed else ""
+        return ", ".join(parts) + where
+
+    def so_far(self) -> str:
+        """What had been done when it was stopped."""
+        counts = self._sweep.counts
+        parts = [f"{counts.completed} of {counts.total} completed"]
+        parts += [f"{counts.failed} failed"] if counts.failed else []
+        where = ""
+        if self._folder is not None and counts.completed:
+            where = f" (saved in {self._folder})" if self.files else f" (what had been fetched is in {self._folder})"
+        left = counts.total - counts.finished
+        state = f"{left} may still run: that they are canceled was not confirmed" if left else "the rest is canceled"
+        return f"{', '.join(parts)}{where}; {state}"
+
+    def print_files(self) -> None:
+        """The paths of what was saved, one on a line."""
+        for path in self.files:
+            click.echo(str(path))
+
+    def print_json(self, failures: Iterable[SweepResult[WorkflowParams, WorkflowOutputs]]) -> None:
+        """All of it for programs."""
+        from dataclasses import asdict
+
+        from invokeai_gen.cli.terminal import json_text
+        from invokeai_gen.core.field_values import to_json
+
+        varying = self._sweep.varying
+        told = [
+            {
+                "index": failure.index,
+                "item_id": failure.item_id,
+                "values": {name: to_json(getattr(failure.params, name)) for name in varying},
+                "error": str(failure.error),
+            }
+            for failure in failures
+        ]
+        folder = None if self._folder is None else str(self._folder)
+        files = [str(path) for path in self.files]
+        click.echo(json_text({**asdict(self._sweep.counts), "folder": folder, "files": files, "failures": told}))
+
+
+def clean_up(sweep: Sweep[WorkflowParams, WorkflowOutputs], targets: Iterable[str]) -> None:
+    """Deletes from the server what is named, and tells what is still there."""
+    from invokeai_gen.cli.terminal import tell
+
+    actions = {
+        "inputs": sweep.cleanup_inputs,
+        "boards": sweep.cleanup_boards,
+        "queue-items": sweep.cleanup_queue_items,
+    }
+    for target, act in actions.items():
+        if target in targets:
+            tell("warning", [f"{name} is still on the server: {reason}" for name, reason in act().failed.items()])

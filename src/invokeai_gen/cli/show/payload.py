@@ -1,0 +1,248 @@
+"""`payload`: print the request that would submit a workflow."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from invokeai_gen.cli.sources import schema_options, value_options
+
+if TYPE_CHECKING:
+    from invokeai_gen.cli.assignments import Assignment
+    from invokeai_gen.compiler import Reason
+    from invokeai_gen.core.batch import Binding, Values
+    from invokeai_gen.core.generators import ServerQuery
+    from invokeai_gen.core.plan import JsonValue, PlannedInput, WorkflowPlan
+
+
+@click.command("payload", short_help="Print the request that would submit a workflow.")
+@click.argument("file", type=click.Path(path_type=Path))
+@value_options
+@click.option("--runs", type=click.IntRange(min=1), default=1, show_default=True, help="How often to run the whole.")
+@click.option("--auto-board", metavar="ID", help="Id of the board that fields set to `auto` add their images to.")
+@click.option("--no-validate", is_flag=True, help="Leave out what the server does not know, instead of refusing.")
+@schema_options
+def command(
+    file: Path,
+    assignments: tuple[str, ...],
+    params: Path | None,
+    runs: int,
+    auto_board: str | None,
+    no_validate: bool,
+    openapi: Path | None,
+    server: str | None,
+) -> None:
+    """Print the JSON body for POST /api/v1/queue/default/enqueue_batch, just as the GUI would send it for FILE.
+
+    NAME is the label that the GUI shows, the Python name, or the index that `inspect` shows. VALUE is plain text for
+    text, choices, images, boards, models and colours, else JSON (768, 0.5, true, [1, 2]). Whatever keeps the GUI from
+    invoking the workflow is told on stderr, and then nothing is printed; with --no-validate it is printed all the
+    same. Nothing is uploaded or submitted.
+
+    \b
+    Examples:
+      invokeai-gen payload portrait.json --set "Positive Prompt=a fox" --set 2=768
+      invokeai-gen payload portrait.json --server http://localhost:9090 --set model=dreamshaper > request.json
+    """
+    import json
+
+    from invokeai_gen.cli.assignments import read_assignments
+    from invokeai_gen.cli.settings import find_settings
+    from invokeai_gen.cli.sources import open_schema
+    from invokeai_gen.cli.terminal import fail, tell
+    from invokeai_gen.codegen.names import assign_names
+    from invokeai_gen.compiler import NotReadyError, compile_workflow, reasons_of
+    from invokeai_gen.core.batch import batch_items
+    from invokeai_gen.core.generators import GeneratorError
+    from invokeai_gen.core.request import build_request
+    from invokeai_gen.workflow import WorkflowError, read_workflow_file
+
+    schema = open_schema(openapi, server, find_settings())
+    try:
+        compiled = compile_workflow(read_workflow_file(file), schema, validate=False)
+    except (WorkflowError, NotReadyError) as error:
+        fail(error, source=str(file))
+    plan = assign_names(compiled.plan)
+    tell("warning", map(str, compiled.warnings), source=str(file))
+    assigned, unassigned = read_assignments(plan, assignments, params)
+    values, refused = _json_values(plan, assigned, server)
+    answers, unanswered = _answers(plan, values, server)
+    # Without these there is no request; what the GUI would refuse comes after them.
+    problems = [(item.source, item.problem) for item in unassigned] + [(None, str(reason)) for reason in unanswered]
+    items = None
+    if not unanswered:
+        try:
+            items = batch_items(plan, values, answers)
+        except GeneratorError as error:
+            problems.append((None, str(error)))
+    if not no_validate:
+        problems += [(item.source, str(reason)) for item, reason in refused]
+        told = {item.planned.binding for item, _ in refused}
+        sources = {item.planned.binding: item.source for item in assigned}
+        for reason in reasons_of(compiled.workflow, plan, schema, values, items):
+            binding = (reason.node_id, reason.field_name)
+            if binding not in told:
+                problems.append((sources.get(binding), str(reason)))
+    for source, problem in problems:
+        tell("error", [problem], source=str(source or file))
+    if problems:
+        sys.exit(1)
+    request = build_request(plan, values, runs=runs, auto_board_id=auto_board, items=items)
+    json.dump(request, sys.stdout, ensure_ascii=False, indent=2)
+    click.echo()
+
+
+def _json_values(
+    plan: WorkflowPlan, assigned: Iterable[Assignment], server: str | None
+) -> tuple[Values, list[tuple[Assignment, Reason]]]:
+    """The values as the request carries them, and what is wrong with them."""
+    problems = {item.planned.binding: [problem] for item in assigned if (problem := _unusable(item, server))}
+    resolved: Values = {}
+    if server is not None:
+        resolved, unresolved = _resolved(
+            plan, [item for item in assigned if item.planned.binding not in problems], server
+        )
+        problems |= unresolved
+    values = {item.planned.binding: _as_json(item) for item in assigned if item.planned.binding not in resolved}
+    refused = [
+        (item, _reason(item.planned, problem))
+        for item in assigned
+        for problem in problems.get(item.planned.binding, ())
+    ]
+    return {**values, **resolved}, refused
+
+
+def _unusable(item: Assignment, server: str | None) -> str:
+    """Why a value cannot be part of a request that is only printed, though its field may accept it."""
+    if item.problem:
+        return item.problem
+    label = f"{item.planned.label} ({item.planned.name})"
+    for value in item.value if isinstance(item.value, list) else [item.value]:
+        is_file = isinstance(value, Path) or (isinstance(value, str) and os.path.isfile(value))
+        if item.planned.field_type in {"ImageField", "VideoField"} and is_file:
+            return (
+                f"{label} is the file {str(value)!r}, and payload uploads nothing: give the name of one on the server"
+            )
+        if item.planned.field_type == "ModelIdentifierField" and isinstance(value, str) and server is None:
+            return f"{label} is the name {value!r}: add --server URL to look it up, or give the model as JSON"
+    return ""
+
+
+def _as_json(item: Assignment) -> JsonValue:
+    """Names of images and boards are taken for what they say, and what its field does not accept is left as it is."""
+    from invokeai_gen.core.field_values import to_json
+    from invokeai_gen.js_json import UNSET
+
+    key = {"ImageField": "image_name", "VideoField": "video_name", "BoardField": "board_id"}.get(
+        item.planned.field_type
+    )
+
+    def convert(value: Any) -> JsonValue:
+        if key is not None and isinstance(value, str) and value not in ("auto", "none"):
+            return {key: value}
+        is_for_storage = bool(item.problem) or isinstance(value, Path)
+        return to_json(value, "" if is_for_storage else item.planned.field_type)
+
+    if item.value is None:
+        return UNSET
+    return [convert(value) for value in item.value] if isinstance(item.value, list) else convert(item.value)
+
+
+def _resolved(
+    plan: WorkflowPlan, items: list[Assignment], server: str
+) -> tuple[dict[Binding, Any], dict[Binding, list[str]]]:
+    """Values with every model, board and image made sure of on the server, and what is wrong with the others."""
+    import asyncio
+
+    from invokeai_gen.runtime.resolve import resolve
+    from invokeai_gen.server import AsyncInvokeAIClient
+    from invokeai_gen.server.errors import ValueResolutionError
+
+    values: dict[Binding, Any] = {}
+    problems: dict[Binding, list[str]] = {}
+
+    async def ask() -> None:
+        async with AsyncInvokeAIClient(server) as client:
+            for item in items:
+                binding = item.planned.binding
+                found = []
+                for value in item.value if isinstance(item.value, list) else [item.value]:
+                    try:
+                        found.append((await resolve(plan, {binding: value}, client))[0][binding])
+                    except ValueResolutionError as error:
+                        problem = str(error).removeprefix(f"{error.label!r}: ")
+                        problems.setdefault(binding, []).append(problem)
+                if binding not in problems:
+                    values[binding] = found if isinstance(item.value, list) else found[0]
+
+    if items:
+        asyncio.run(ask())
+    return values, problems
+
+
+def _answers(plan: WorkflowPlan, values: Values, server: str | None) -> tuple[dict[str, list[JsonValue]], list[Reason]]:
+    """What the server says to the questions of the generators, and which of them have no answer."""
+    from invokeai_gen.core.batch import server_queries
+
+    queries = server_queries(plan, values)
+    if not queries:
+        return {}, []
+    if server is None:
+        return {}, [
+            _query_reason(plan, query, f"a generator needs a server ({query.purpose}): name one with --server URL")
+            for query in queries
+        ]
+    from invokeai_gen.core.batch import GENERATOR_FIELD, value_of
+    from invokeai_gen.server import InvokeAIClient
+    from invokeai_gen.server.errors import NotFoundError
+
+    answers, unanswered = {}, []
+    with InvokeAIClient(server) as client:
+        for query in queries:
+            try:
+                answer = client.ask(query.method, query.path, params=dict(query.params) or None, json=query.json)
+            except NotFoundError:
+                settings: JsonValue = value_of(plan, values, query.node_id, GENERATOR_FIELD)
+                if "board_id" not in settings:
+                    raise
+                problem = f"the server has no board with id {settings['board_id']!r}"
+                unanswered.append(_query_reason(plan, query, problem))
+            else:
+                answers[query.node_id] = query.items(answer)
+    return answers, unanswered
+
+
+def _query_reason(plan: WorkflowPlan, query: ServerQuery, problem: str) -> Reason:
+    from invokeai_gen.compiler import Reason
+    from invokeai_gen.core.batch import GENERATOR_FIELD
+
+    node = plan.node(query.node_id)
+    binding = (node.id, GENERATOR_FIELD)
+    return Reason(
+        problem=problem,
+        node_id=node.id,
+        node_type=node.type,
+        node_label=node.label,
+        field_name=GENERATOR_FIELD,
+        field_label=next((item.label for item in plan.inputs if item.binding == binding), GENERATOR_FIELD),
+        is_value=True,
+    )
+
+
+def _reason(planned: PlannedInput, problem: str) -> Reason:
+    from invokeai_gen.compiler import Reason
+
+    return Reason(
+        problem=problem,
+        node_id=planned.node_id,
+        node_type=planned.node_type,
+        node_label=planned.node_label or planned.node_title,
+        field_name=planned.field_name,
+        field_label=planned.label,
+        is_value=True,
+    )

@@ -1,0 +1,202 @@
+"""From a loaded workflow to a `WorkflowPlan`: what the GUI would put into a request, kept apart from its values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from invokeai_gen.compiler.inputs import constraints_of, planned_inputs
+from invokeai_gen.compiler.outputs import planned_outputs
+from invokeai_gen.compiler.readiness import NotReadyError, reasons_of, unheeded
+from invokeai_gen.core.batch import batch_items, server_queries
+from invokeai_gen.core.plan import (
+    UNSET,
+    FieldLimits,
+    JsonValue,
+    PlanBatch,
+    PlanEdge,
+    PlanField,
+    PlanNode,
+    WorkflowInfo,
+    WorkflowPlan,
+)
+from invokeai_gen.core.problems import ParamsError
+from invokeai_gen.schema import Schema
+from invokeai_gen.workflow import Warning, Workflow, WorkflowFile, load_workflow
+from invokeai_gen.workflow.document import (
+    BATCH_FIELDS,
+    NODES_WITH_EXTRA_INPUTS,
+    SAVED_WORKFLOW_INPUT,
+    ConnectorNode,
+    InvocationNode,
+    Node,
+)
+from invokeai_gen.workflow.edges import EdgeIndex
+from invokeai_gen.workflow.nodes import input_template
+from invokeai_gen.workflow.values import ModelVocabulary, parse_value
+
+
+@dataclass(frozen=True, slots=True)
+class Compilation:
+    """A plan, and what was learnt on the way to it."""
+
+    plan: WorkflowPlan
+    workflow: Workflow
+    warnings: tuple[Warning, ...]
+    """What the GUI only mentions, and what it sends although the server will refuse it."""
+
+
+def compile_workflow(file: WorkflowFile, schema: Schema, *, validate: bool = True) -> Compilation:
+    """Compile a workflow against the node types of a server.
+
+    With `validate`, everything that keeps the GUI from invoking it raises `NotReadyError` with all reasons at once,
+    save for empty or disallowed values of fields on the form: those are left to whoever runs it. Without, unknown
+    nodes are left out, as the GUI does when its "Validate Connections and Graph" is off. Raises `WorkflowError` for a
+    file that the GUI would not open.
+    """
+    workflow, warnings = load_workflow(file.data, schema)
+    warnings += (Warning(str(reason)) for reason in unheeded(workflow, schema))
+    plan = plan_of(workflow, schema, file)
+    if validate:
+        on_form = {item.binding for item in plan.inputs}
+        try:
+            items = None if server_queries(plan, {}) else batch_items(plan, {}, {})
+        except ParamsError:
+            items = None
+        reasons = [
+            reason
+            for reason in reasons_of(workflow, plan, schema, {}, items)
+            if not (reason.is_value and (reason.node_id, reason.field_name) in on_form)
+        ]
+        if reasons:
+            raise NotReadyError(reasons)
+    return Compilation(plan, workflow, tuple(warnings))
+
+
+def plan_of(workflow: Workflow, schema: Schema, file: WorkflowFile) -> WorkflowPlan:
+    """The plan of a loaded workflow, whether or not the GUI would invoke it."""
+    index = EdgeIndex.of(workflow.node_by_id(), workflow.edges)
+    nodes = [node for node in workflow.invocations() if schema.template(node.type) is not None]
+    edges = tuple(_edges(workflow, index))
+    connected = {(edge.target_node_id, edge.target_field) for edge in edges}
+    inputs = tuple(planned_inputs(workflow, schema, index))
+    return WorkflowPlan(
+        info=_info(workflow, schema, file),
+        nodes=tuple(_node(node, schema, connected) for node in nodes),
+        edges=edges,
+        batches=tuple(_batch(node, index, schema) for node in nodes if node.is_batch),
+        workflow=_stored(workflow, schema) if workflow.form.is_sound else None,
+        inputs=inputs,
+        outputs=tuple(planned_outputs(workflow, schema, edges, inputs)),
+    )
+
+
+def _stored(workflow: Workflow, schema: Schema) -> JsonValue:
+    """The workflow as the server keeps it with each image. The GUI parses it again, so that what an update has merged
+    into a value is lost where the value's shape has no place for it."""
+    models = ModelVocabulary.of(schema)
+    stored = workflow.to_json()
+    for node in stored["nodes"]:
+        keep_extras = node["data"]["type"] in NODES_WITH_EXTRA_INPUTS
+        for instance in node["data"].get("inputs", {}).values():
+            if isinstance(instance.get("value"), dict):
+                value = parse_value(instance.pop("value"), models, keep_extras=keep_extras)
+                if value is not UNSET:
+                    instance["value"] = value
+    return stored
+
+
+def _info(workflow: Workflow, schema: Schema, file: WorkflowFile) -> WorkflowInfo:
+    return WorkflowInfo(
+        name=workflow.name,
+        author=workflow.author,
+        description=workflow.description,
+        version=workflow.version,
+        contact=workflow.contact,
+        tags=workflow.tags,
+        notes=workflow.notes,
+        source=file.name,
+        sha256=file.sha256,
+        server_version=schema.version,
+        schema_fingerprint=schema.fingerprint(node.type for node in workflow.invocations()),
+    )
+
+
+def _node(node: InvocationNode, schema: Schema, connected: set[tuple[str, str]]) -> PlanNode:
+    template = schema.template(node.type)
+    assert template is not None
+    return PlanNode(
+        id=node.id,
+        type=node.type,
+        label=node.label or template.title,
+        fields=tuple(_fields(node, schema, connected)),
+        use_cache=node.use_cache,
+        is_intermediate=node.is_intermediate,
+        is_executable=node.is_executable,
+    )
+
+
+def _fields(node: InvocationNode, schema: Schema, connected: set[tuple[str, str]]) -> Iterator[PlanField]:
+    for name, instance in node.inputs.items():
+        template = input_template(node, name, schema)
+        is_called_input = node.type == "call_saved_workflow" and name.startswith(SAVED_WORKFLOW_INPUT)
+        if template is None and node.type not in NODES_WITH_EXTRA_INPUTS and not is_called_input:
+            continue
+        yield PlanField(
+            name=name,
+            value=instance.value,
+            is_board=template is not None and template.type.name == "BoardField",
+            is_connected=(node.id, name) in connected,
+            is_called_input=is_called_input,
+        )
+
+
+def _edges(workflow: Workflow, index: EdgeIndex) -> Iterator[PlanEdge]:
+    """The edges between executable nodes, connectors skipped, each once."""
+    seen: set[PlanEdge] = set()
+    for edge in workflow.edges:
+        target = index.nodes.get(edge.target)
+        source = index.nodes.get(edge.source)
+        if edge.source_handle is None or edge.target_handle is None:
+            continue
+        if not isinstance(target, InvocationNode) or not target.is_executable:
+            continue
+        origin: tuple[str, str] | None = (edge.source, edge.source_handle)
+        if isinstance(source, ConnectorNode):
+            origin = index.connector_source(source.id)
+            source = index.nodes.get(origin[0]) if origin is not None else None
+        if origin is None or not isinstance(source, InvocationNode) or not source.is_executable:
+            continue
+        flat = PlanEdge(*origin, edge.target, edge.target_handle)
+        if flat not in seen:
+            seen.add(flat)
+            yield flat
+
+
+def _batch(node: InvocationNode, index: EdgeIndex, schema: Schema) -> PlanBatch:
+    field_name = BATCH_FIELDS[node.type]
+    handle = "image" if node.type == "image_batch" else "value"
+    targets = [
+        (edge.target, edge.target_handle)
+        for edge in index.out_of(node.id)
+        if edge.source_handle == handle and edge.target_handle is not None
+    ]
+    feeding = next(index.into(node.id, field_name), None)
+    generator = feeding.source if feeding is not None else None
+    if generator is not None and isinstance(index.nodes.get(generator), ConnectorNode):
+        origin = index.connector_source(generator)
+        generator = origin[0] if origin is not None else None
+    limits = tuple(_target_limits(index.nodes.get(target), name, schema) for target, name in targets)
+    return PlanBatch(node.id, field_name, tuple(targets), generator, limits)
+
+
+def _target_limits(node: Node | None, name: str, schema: Schema) -> FieldLimits:
+    """What the server accepts in a field that a batch feeds."""
+    template = input_template(node, name, schema) if isinstance(node, InvocationNode) else None
+    if template is None or template.type.is_collection:
+        return FieldLimits()
+    return FieldLimits(
+        field_type=template.type.name,
+        constraints=constraints_of(template.exact_limits, template.type.name),
+        choices=template.choices,
+    )

@@ -1,0 +1,155 @@
+"""The inputs of a workflow: the fields of its form, in the order in which the GUI shows them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from fractions import Fraction
+from typing import Any, Final
+
+from invokeai_gen.compiler.readiness import choice_problem, value_problems
+from invokeai_gen.core.plan import Constraints, JsonValue, ModelLimits, PlannedInput
+from invokeai_gen.js_json import UNSET, Unset
+from invokeai_gen.schema import InputTemplate, Schema
+from invokeai_gen.workflow.document import FormElement, InvocationNode, Workflow
+from invokeai_gen.workflow.edges import EdgeIndex
+from invokeai_gen.workflow.nodes import input_template
+
+
+def planned_inputs(workflow: Workflow, schema: Schema, edges: EdgeIndex) -> Iterator[PlannedInput]:
+    """Every field of the form that the server knows, once, with what may be put in it.
+
+    A value that the form holds but the server would not take is left out: whoever runs the workflow must choose one.
+    """
+    nodes = workflow.node_by_id()
+    seen: set[tuple[str, str]] = set()
+    for element, sections in workflow.form.fields():
+        node = nodes.get(element.node_id)
+        binding = (element.node_id, element.field_name)
+        if not isinstance(node, InvocationNode) or binding in seen:
+            continue
+        template = input_template(node, element.field_name, schema)
+        if template is None:
+            continue
+        seen.add(binding)
+        yield _planned_input(len(seen) - 1, node, template, element, sections, schema, edges)
+
+
+def _planned_input(
+    index: int,
+    node: InvocationNode,
+    template: InputTemplate,
+    element: FormElement,
+    sections: tuple[str, ...],
+    schema: Schema,
+    edges: EdgeIndex,
+) -> PlannedInput:
+    instance = node.inputs[element.field_name]
+    fed_by = _fed_by(node, element.field_name, schema, edges)
+    problems = [*value_problems(instance.value, template), choice_problem(instance.value, template)]
+    is_refused = fed_by is None and any(problems)
+    value: JsonValue | Unset = UNSET if is_refused or _is_misread(instance.value, template) else instance.value
+    node_template = schema.template(node.type)
+    options = _options(element, template, value)
+    return PlannedInput(
+        index=index,
+        label=instance.label or template.title,
+        node_id=node.id,
+        node_type=node.type,
+        node_label=node.label,
+        node_title=node_template.title if node_template is not None else node.type,
+        field_name=element.field_name,
+        field_type=template.type.name,
+        cardinality=template.type.cardinality,
+        description=instance.description or template.description,
+        sections=sections,
+        required=is_refused or template.required,
+        value=value,
+        fed_by=fed_by,
+        constraints=_constraints(element, template, value),
+        choices=tuple(options) if options else template.choices,
+        choice_labels=options or dict(template.choice_labels),
+        models=ModelLimits(
+            base=template.model_base,
+            type=template.model_type,
+            variant=template.model_variant,
+            format=template.model_format,
+        ),
+    )
+
+
+def _is_misread(value: JsonValue | Unset, template: InputTemplate) -> bool:
+    """The GUI reads objects of no shape it knows, a custom node's for one, as the settings of a float generator."""
+    kind = value.get("type") if isinstance(value, dict) else None
+    return str(kind).startswith("float_generator_") and template.type.name != "FloatGeneratorField"
+
+
+def _fed_by(node: InvocationNode, field_name: str, schema: Schema, edges: EdgeIndex) -> str | None:
+    edge = next(edges.into(node.id, field_name), None)
+    if edge is None:
+        return None
+    source = edges.nodes.get(edge.source)
+    if not isinstance(source, InvocationNode):
+        real = edges.connector_source(edge.source)
+        source = edges.nodes.get(real[0]) if real is not None else None
+    if not isinstance(source, InvocationNode):
+        return None
+    template = schema.template(source.type)
+    return source.label or (template.title if template is not None else source.type)
+
+
+def _constraints(element: FormElement, template: InputTemplate, value: JsonValue | Unset) -> Constraints:
+    """The server's limits, narrowed by those of the form unless the form's own value breaks them.
+
+    A slider only limits what is entered with it: the GUI submits a value that it does not reach as readily.
+    """
+    limits: dict[str, Any] = dict(template.exact_limits)
+    settings = element.settings or {}
+    is_number = template.type.is_single and template.type.name in {"IntegerField", "FloatField"}
+    if is_number and settings.get("type") in ("integer-field-config", "float-field-config"):
+        number = value if isinstance(value, (int, float)) else None
+        low, high = settings.get("min"), settings.get("max")
+        if low is not None and (number is None or number >= low) and _narrows(limits, "ge", "gt", -low):
+            limits["ge"] = low
+        if high is not None and (number is None or number <= high) and _narrows(limits, "le", "lt", high):
+            limits["le"] = high
+    return constraints_of(limits, template.type.name)
+
+
+def constraints_of(limits: Mapping[str, float], field_type: str) -> Constraints:
+    """Limits as a template has them; those of whole numbers, and of sizes, as whole numbers that mean the same."""
+    is_whole = field_type == "IntegerField"
+    exact: dict[str, Any] = {
+        name: _WHOLE[name](limit) if is_whole or name not in _NUMBER_LIMITS else limit for name, limit in limits.items()
+    }
+    return Constraints(**exact)
+
+
+_NUMBER_LIMITS: Final = frozenset({"ge", "gt", "le", "lt", "multiple_of"})
+_WHOLE: Final[Mapping[str, Callable[[float], int]]] = {
+    **dict.fromkeys(("ge", "lt"), math.ceil),
+    **dict.fromkeys(("le", "gt"), math.floor),
+    # A whole number is a multiple of 1.5 where it is one of 3.
+    "multiple_of": lambda limit: Fraction(str(limit)).numerator,
+    **dict.fromkeys(("min_length", "max_length", "min_items", "max_items"), int),
+}
+
+
+def _narrows(limits: dict[str, Any], inclusive: str, exclusive: str, bound: float) -> bool:
+    """A bound (a lower one negated) is tighter than those there are; an exclusive one then gives way to it."""
+    sign = 1 if inclusive == "le" else -1
+    if exclusive in limits and bound >= sign * limits[exclusive]:
+        return False
+    if inclusive in limits and bound > sign * limits[inclusive]:
+        return False
+    limits.pop(exclusive, None)
+    return True
+
+
+def _options(element: FormElement, template: InputTemplate, value: JsonValue | Unset) -> dict[str, str]:
+    """The options of a drop-down list, by value, unless the form's own value is none of them."""
+    settings = element.settings or {}
+    if settings.get("component") != "dropdown" or template.type.name != "StringField" or not template.type.is_single:
+        return {}
+    options = {item["value"]: item["label"] for item in settings["options"]}
+    return options if value is UNSET or value in tuple(options) else {}

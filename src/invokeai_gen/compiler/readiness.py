@@ -1,0 +1,274 @@
+"""Why the GUI would not invoke a workflow: every reason, in the words of someone who only knows the GUI."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from invokeai_gen.core.batch import GENERATOR_FIELD, Values, size_problems, value_of
+from invokeai_gen.core.plan import JsonValue, PlanBatch, WorkflowPlan
+from invokeai_gen.errors import InvokeAIGenError
+from invokeai_gen.js_json import UNSET, Unset, is_integer, is_number
+from invokeai_gen.schema import InputTemplate, NodeTemplate, Schema
+from invokeai_gen.workflow.document import (
+    BATCH_FIELDS,
+    NODES_WITH_EXTRA_INPUTS,
+    ConnectorNode,
+    InvocationNode,
+    Workflow,
+)
+from invokeai_gen.workflow.nodes import input_template
+
+_IS_ITEM: Mapping[str, Callable[[JsonValue], bool]] = {
+    "StringField": lambda item: isinstance(item, str),
+    "IntegerField": is_integer,
+    "FloatField": is_number,
+    "ImageField": lambda item: isinstance(item, dict),
+}
+"""The collections that the GUI can edit: a list of anything else is none of them to it, and goes unchecked."""
+
+_BATCH_ITEMS = {
+    "string_batch": "StringField",
+    "integer_batch": "IntegerField",
+    "float_batch": "FloatField",
+    "image_batch": "ImageField",
+}
+_GENERATOR_OF = {f"{stem}_batch": f"{stem}_generator_" for stem in ("string", "integer", "float", "image")}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    """One thing that stands between a workflow and the queue."""
+
+    problem: str
+    """What is wrong, with the value and what was allowed."""
+    node_id: str = ""
+    node_type: str = ""
+    node_label: str = ""
+    """What the GUI shows on the node."""
+    field_name: str = ""
+    field_label: str = ""
+    """What the GUI shows on the field."""
+    is_value: bool = False
+    """A value is empty or not allowed: another value would mend it."""
+
+    def __str__(self) -> str:
+        if not self.node_id:
+            return self.problem
+        where = f"node {_quoted(self.node_label)} ({self.node_type}, id {self.node_id})"
+        if self.field_name:
+            where += f", field {_quoted(self.field_label)} ({self.field_name})"
+        return f"{where}: {self.problem}"
+
+
+class NotReadyError(InvokeAIGenError):
+    """A workflow that the GUI would not invoke."""
+
+    def __init__(self, reasons: list[Reason]) -> None:
+        self.reasons = tuple(reasons)
+        super().__init__("\n".join(str(reason) for reason in reasons))
+
+
+def reasons_of(
+    workflow: Workflow,
+    plan: WorkflowPlan,
+    schema: Schema,
+    values: Values,
+    items: Mapping[str, list[JsonValue]] | None,
+) -> list[Reason]:
+    """Every reason why the GUI would refuse to invoke `workflow` with `values` in its form.
+
+    `items` are the lists of the batch nodes; `None` where they cannot be known yet (a server must be asked first),
+    and then nothing is said of them.
+    """
+    connected = {(edge.target, edge.target_handle) for edge in workflow.edges}
+    # The GUI looks for what is wrong with a node under the id that its data repeats.
+    nodes = workflow.node_by_id()
+    by_data_id = [(node, nodes.get(node.data_id)) for node in workflow.invocations()]
+    return [
+        *_batch_reasons(workflow, plan, values, items),
+        *(
+            _reason(node, None, f"the id in its data, {_quoted(node.data_id)}, is not the id of any such node")
+            for node, other in by_data_id
+            if not isinstance(other, InvocationNode)
+        ),
+        *(
+            reason
+            for _, node in by_data_id
+            if isinstance(node, InvocationNode)
+            for reason in _node_reasons(node, schema, values, connected)
+        ),
+    ]
+
+
+def _node_reasons(
+    node: InvocationNode, schema: Schema, values: Values, connected: set[tuple[str, str | None]]
+) -> Iterator[Reason]:
+    template = schema.template(node.type)
+    if template is None:
+        yield _reason(
+            node, None, "this node type does not exist on the server (install its node pack, or delete the node)"
+        )
+        return
+    for name, instance in node.inputs.items():
+        field_template = input_template(node, name, schema)
+        if field_template is None:
+            if node.type not in NODES_WITH_EXTRA_INPUTS:
+                yield _reason(
+                    node,
+                    template,
+                    f"the server's version {template.version} of this node has no such field (the file has version "
+                    f"{node.version}); delete the node in the GUI and add it again",
+                    name,
+                    instance.label or name,
+                )
+        elif (node.id, name) not in connected:
+            value = values.get((node.id, name), instance.value)
+            for problem in value_problems(value, field_template):
+                label = instance.label or field_template.title
+                yield _reason(node, template, problem, name, label, is_value=True)
+
+
+def unheeded(workflow: Workflow, schema: Schema) -> Iterator[Reason]:
+    """What the GUI does not look at, but the server will refuse: values that are none of the choices."""
+    connected = {(edge.target, edge.target_handle) for edge in workflow.edges}
+    for node in workflow.invocations():
+        for name, instance in node.inputs.items():
+            field_template = input_template(node, name, schema)
+            if field_template is None or (node.id, name) in connected:
+                continue
+            problem = choice_problem(instance.value, field_template)
+            if problem is not None:
+                label = instance.label or field_template.title
+                yield _reason(node, schema.template(node.type), f"{problem}, so the server will refuse it", name, label)
+
+
+def value_problems(value: JsonValue | Unset, template: InputTemplate) -> Iterator[str]:
+    """What the GUI finds wrong with the value of a field that nothing is connected to."""
+    if value is UNSET:
+        if template.required:
+            yield "a value is required, and the field is empty"
+        return
+    kind, limits = template.type, template.limits
+    if isinstance(value, list):
+        yield from _collection_problems(value, template)
+    elif kind.is_collection:
+        return
+    elif kind.name == "IntegerField" and is_integer(value) or kind.name == "FloatField" and is_number(value):
+        yield from _number_problems(value, limits)
+
+
+def choice_problem(value: JsonValue | Unset, template: InputTemplate) -> str | None:
+    """A value that is none of the choices: the GUI sends it all the same, and the server answers 422."""
+    if value is UNSET or not template.choices or template.type.name not in {"EnumField", "SchedulerField"}:
+        return None
+    if value in template.choices:
+        return None
+    return f"{_quoted(value)} is not one of {', '.join(map(repr, template.choices))}"
+
+
+def _collection_problems(items: list[JsonValue], template: InputTemplate) -> Iterator[str]:
+    kind, limits = template.type, template.limits
+    if not kind.is_collection or not _is_list_of(items, kind.name):
+        return
+    least, most = limits.get("min_items"), limits.get("max_items")
+    if least is not None and len(items) < least:
+        yield f"{len(items)} items, at least {least:g} are required"
+    if most is not None and len(items) > most:
+        yield f"{len(items)} items, at most {most:g} are allowed"
+    for item in items:
+        if isinstance(item, str):
+            shortest, longest = limits.get("min_length"), limits.get("max_length")
+            if longest is not None and len(item) > longest:
+                yield f"{_quoted(item)} has {len(item)} characters, at most {longest:g} are allowed"
+            if shortest is not None and len(item) < shortest:
+                yield f"{_quoted(item)} has {len(item)} characters, at least {shortest:g} are required"
+        elif isinstance(item, (int, float)):
+            yield from _number_problems(item, limits)
+
+
+def _number_problems(value: float, limits: Mapping[str, float]) -> Iterator[str]:
+    if "le" in limits and value > limits["le"]:
+        yield f"{value} is too large: at most {limits['le']} is allowed"
+    if "ge" in limits and value < limits["ge"]:
+        yield f"{value} is too small: at least {limits['ge']} is required"
+    if "lt" in limits and value >= limits["lt"]:
+        yield f"{value} is too large: it must be less than {limits['lt']}"
+    if "gt" in limits and value <= limits["gt"]:
+        yield f"{value} is too small: it must be greater than {limits['gt']}"
+    if "multiple_of" in limits and value % limits["multiple_of"] != 0:
+        yield f"{value} is not a multiple of {limits['multiple_of']}"
+
+
+def _batch_reasons(
+    workflow: Workflow, plan: WorkflowPlan, values: Values, items: Mapping[str, list[JsonValue]] | None
+) -> Iterator[Reason]:
+    if not any(node.is_executable for node in workflow.invocations()):
+        yield Reason(problem="the workflow has no node that could run")
+    nodes = {node.id: node for node in workflow.invocations()}
+    connectors = {node.id for node in workflow.nodes if isinstance(node, ConnectorNode)}
+    for batch in plan.batches:
+        node = nodes[batch.node_id]
+        if not any(edge.source == node.id for edge in workflow.edges):
+            yield _batch_reason(node, "this batch node is not connected to anything")
+        if any(target in connectors for target, _ in batch.targets):
+            yield _batch_reason(
+                node, "a batch cannot go through a connector (the server refuses it): connect it directly"
+            )
+        yield from _batch_value_reasons(node, batch, workflow, plan, values)
+    for empty, problem in size_problems(plan, values, items) if items is not None else ():
+        yield _batch_reason(nodes[empty.node_id], problem) if empty is not None else Reason(problem=problem)
+
+
+def _batch_value_reasons(
+    node: InvocationNode, batch: PlanBatch, workflow: Workflow, plan: WorkflowPlan, values: Values
+) -> Iterator[Reason]:
+    is_fed = any(edge.target == node.id and edge.target_handle == batch.field_name for edge in workflow.edges)
+    if batch.generator_node_id is None:
+        if is_fed:
+            yield _batch_reason(node, "no generator enters the connector that this batch is connected to")
+            return
+        own = value_of(plan, values, node.id, batch.field_name)
+        if own is not UNSET and not _is_list_of(own, _BATCH_ITEMS[node.type]):
+            yield _batch_reason(node, f"its list does not suit {node.type}")
+        return
+    generator = plan.node(batch.generator_node_id)
+    settings = value_of(plan, values, generator.id, GENERATOR_FIELD)
+    kind = settings.get("type", "") if isinstance(settings, dict) else ""
+    if not str(kind).startswith(_GENERATOR_OF[node.type]):
+        yield _batch_reason(node, f"the generator {_quoted(generator.label)} has no settings for {node.type}")
+
+
+def _is_list_of(value: JsonValue, type_name: str) -> bool:
+    is_item = _IS_ITEM.get(type_name)
+    return is_item is not None and isinstance(value, list) and all(map(is_item, value))
+
+
+def _batch_reason(node: InvocationNode, problem: str) -> Reason:
+    return _reason(node, None, problem, BATCH_FIELDS[node.type], BATCH_FIELDS[node.type].title())
+
+
+def _reason(
+    node: InvocationNode,
+    template: NodeTemplate | None,
+    problem: str,
+    field_name: str = "",
+    field_label: str = "",
+    *,
+    is_value: bool = False,
+) -> Reason:
+    label = node.label or (template.title if template is not None else node.type)
+    return Reason(
+        problem=problem,
+        node_id=node.id,
+        node_type=node.type,
+        node_label=label,
+        field_name=field_name,
+        field_label=field_label,
+        is_value=is_value,
+    )
+
+
+def _quoted(value: object) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 80 else shown[:77] + "..."

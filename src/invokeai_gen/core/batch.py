@@ -1,0 +1,161 @@
+"""Batch data: how the lists of batch nodes become the `data` of an enqueue, and how many queue items that makes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TypeAlias
+
+from pydantic_core import ValidationError
+
+from invokeai_gen.core import problems
+from invokeai_gen.core.field_values import batch_item_validator
+from invokeai_gen.core.generators import GeneratorError, ServerQuery, generate, server_query
+from invokeai_gen.core.plan import JsonValue, PlanBatch, PlannedInput, WorkflowPlan
+from invokeai_gen.core.problems import ParamsError, Problem
+from invokeai_gen.generator_settings import parse_settings
+from invokeai_gen.js_json import UNSET, Unset, in_key_order
+
+Binding: TypeAlias = tuple[str, str]
+"""What identifies an input: `(node id, field name)`."""
+
+Values: TypeAlias = Mapping[Binding, JsonValue | Unset]
+"""Values that take the place of the file's own; `UNSET` leaves the field empty."""
+
+GROUP_FIELD = "batch_group_id"
+GENERATOR_FIELD = "generator"
+UNGROUPED = "None"
+
+
+def value_of(plan: WorkflowPlan, values: Values, node_id: str, field_name: str) -> JsonValue | Unset:
+    """The chosen value of a field, else the file's own."""
+    if (node_id, field_name) in values:
+        return values[node_id, field_name]
+    for item in plan.node(node_id).fields:
+        if item.name == field_name:
+            return item.value
+    return UNSET
+
+
+def server_queries(plan: WorkflowPlan, values: Values) -> tuple[ServerQuery, ...]:
+    """What a server must be asked before the batches can be laid out."""
+    queries = (
+        server_query(batch.generator_node_id, _settings(plan, values, batch.generator_node_id))
+        for batch in plan.batches
+        if batch.generator_node_id is not None
+    )
+    return tuple({query.node_id: query for query in queries if query is not None}.values())
+
+
+def batch_items(
+    plan: WorkflowPlan, values: Values, generated: Mapping[str, list[JsonValue]]
+) -> dict[str, list[JsonValue]]:
+    """The list of every batch node, by its id. `generated` has the answers to `server_queries`, by generator node."""
+    return {batch.node_id: _items(plan, values, batch, generated) for batch in plan.batches}
+
+
+def _items(
+    plan: WorkflowPlan, values: Values, batch: PlanBatch, generated: Mapping[str, list[JsonValue]]
+) -> list[JsonValue]:
+    if batch.generator_node_id is None:
+        own = value_of(plan, values, batch.node_id, batch.field_name)
+        return own if isinstance(own, list) else []
+    if batch.generator_node_id in generated:
+        return generated[batch.generator_node_id]
+    try:
+        return generate(_settings(plan, values, batch.generator_node_id))
+    except GeneratorError as error:
+        raise ParamsError([_problem(plan, batch, str(error))]) from error
+
+
+def _settings(plan: WorkflowPlan, values: Values, node_id: str) -> dict[str, JsonValue]:
+    """What a generator is set to; of no kind where it is set to nothing that one could follow."""
+    settings = value_of(plan, values, node_id, GENERATOR_FIELD)
+    return (parse_settings(settings) if isinstance(settings, dict) and "type" in settings else None) or {}
+
+
+def batch_groups(plan: WorkflowPlan, values: Values) -> dict[str, list[PlanBatch]]:
+    """Batch nodes by group, in order of first appearance. A node without the field is in a group of its own kind."""
+    groups: dict[str, list[PlanBatch]] = {}
+    for batch in plan.batches:
+        group = value_of(plan, values, batch.node_id, GROUP_FIELD)
+        groups.setdefault("undefined" if group is UNSET else str(group), []).append(batch)
+    return in_key_order(groups.items())
+
+
+def batch_data(
+    plan: WorkflowPlan, values: Values, items: Mapping[str, list[JsonValue]]
+) -> list[list[dict[str, JsonValue]]]:
+    """The `data` of an enqueue: batch nodes outside of groups multiply, those of one group advance together."""
+    data = []
+    for group, batches in batch_groups(plan, values).items():
+        rows = [
+            [{"node_path": node, "field_name": name, "items": items[batch.node_id]} for node, name in batch.targets]
+            for batch in batches
+        ]
+        data += rows if group == UNGROUPED else [[column for row in rows for column in row]]
+    return [row for row in data if row]
+
+
+def size_problems(
+    plan: WorkflowPlan, values: Values, items: Mapping[str, list[JsonValue]]
+) -> Iterator[tuple[PlanBatch | None, str]]:
+    """Why the GUI would not invoke batches of these sizes: each with the batch it is about, or none for a group."""
+    for batch in plan.batches:
+        if not items[batch.node_id]:
+            yield batch, "the batch is empty"
+    for group, batches in batch_groups(plan, values).items():
+        sizes = [(plan.node(batch.node_id).label, len(items[batch.node_id])) for batch in batches]
+        if group != UNGROUPED and len({size for _, size in sizes}) > 1:
+            listed = ", ".join(f"{problems.shown(label)} has {size}" for label, size in sizes)
+            yield None, f"the batches of group {problems.shown(group)} differ in length: {listed}"
+
+
+def check_items(plan: WorkflowPlan, values: Values, items: Mapping[str, list[JsonValue]]) -> None:
+    """Raises `ParamsError` for batches that are empty or of unequal length, or hold what their fields cannot.
+
+    The server does not look at the items before it runs them, and one that does not fit blocks its whole queue.
+    """
+    found = [
+        _problem(plan, batch, problem) if batch is not None else Problem("", problem)
+        for batch, problem in size_problems(plan, values, items)
+    ]
+    found += [problem for batch in plan.batches for problem in _unfit(plan, batch, items[batch.node_id])]
+    if found:
+        raise ParamsError(found)
+
+
+def _unfit(plan: WorkflowPlan, batch: PlanBatch, items: list[JsonValue]) -> Iterator[Problem]:
+    for (node_id, field_name), limits in zip(batch.targets, batch.target_limits, strict=False):
+        validator = batch_item_validator(limits)
+        if validator is None:
+            continue
+        target = f"{plan.node(node_id).label!r} ({field_name})"
+        for place, value in enumerate(items):
+            try:
+                validator.validate_python(value)
+            except ValidationError as error:
+                yield problems.unfit(_input_of(plan, batch), place, value, target, error)
+
+
+def _problem(plan: WorkflowPlan, batch: PlanBatch, problem: str) -> Problem:
+    planned = _input_of(plan, batch)
+    return Problem(planned.name, f"{problems.title(planned)}: {problem}", planned.label)
+
+
+def _input_of(plan: WorkflowPlan, batch: PlanBatch) -> PlannedInput:
+    """The input that a person would change: the list or its generator on the form, else one that names the node."""
+    bindings = {(batch.node_id, batch.field_name), (batch.generator_node_id, GENERATOR_FIELD)}
+    node = plan.node(batch.generator_node_id or batch.node_id)
+    return next(
+        (planned for planned in plan.inputs if planned.binding in bindings),
+        PlannedInput(
+            index=-1,
+            label=node.label,
+            node_id=node.id,
+            node_type=node.type,
+            node_label=node.label,
+            node_title=node.label,
+            field_name=batch.field_name,
+            field_type="",
+        ),
+    )

@@ -1,0 +1,45 @@
+"""The `Params` of a workflow that was opened at run time: the very class that a generated module would define."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import copy
+from dataclasses import asdict, field
+from functools import partial
+from types import MappingProxyType
+from typing import Annotated, Any, ClassVar, cast
+
+from invokeai_gen.core.field_values import model_limits, runtime_type, shape_of
+from invokeai_gen.core.params import Input, WorkflowParams, params
+from invokeai_gen.core.plan import PlannedInput, WorkflowPlan
+
+
+def params_type(plan: WorkflowPlan, defaults: Mapping[str, Any] = MappingProxyType({})) -> type[WorkflowParams]:
+    """A class with an attribute for each input of a plan whose inputs have names.
+
+    Only the inputs in `defaults` have a default, unlike in a generated module: a handle gives every value, and leaves
+    out only those that the workflow lacks.
+    """
+    annotations: dict[str, Any] = {}
+    fixed: dict[str, Any] = {}
+    for planned in plan.inputs:
+        if planned.fed_by is not None:
+            annotations[planned.name], fixed[planned.name] = ClassVar[Input], _input(planned)
+        else:
+            annotations[planned.name] = Annotated[cast("Any", runtime_type(shape_of(planned))), _input(planned)]
+            if planned.name in defaults:
+                fixed[planned.name] = field(default_factory=partial(copy, defaults[planned.name]))
+    made: type[WorkflowParams] = type("Params", (WorkflowParams,), {**fixed, "__annotations__": annotations})
+    return params(made)
+
+
+def _input(planned: PlannedInput) -> Input:
+    limits: Mapping[str, Any] = asdict(model_limits(planned))
+    return Input(
+        planned.index,
+        node=planned.node_id,
+        field=planned.field_name,
+        label=planned.label,
+        fed_by=planned.fed_by,
+        **limits,
+    )

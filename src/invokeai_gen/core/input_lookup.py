@@ -1,0 +1,41 @@
+"""Which input of a workflow a person means: by its index in the form, its Python name or its label."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from invokeai_gen.core import problems
+from invokeai_gen.core.problems import ParamsError
+
+if TYPE_CHECKING:
+    from invokeai_gen.core.plan import PlannedInput, WorkflowPlan
+
+
+def find_input(plan: WorkflowPlan, name: str) -> PlannedInput:
+    """The input of that index, Python name or label; an index is tried first, a label last.
+
+    Raises `ParamsError` for a name that no input has, with those that come close; for a label that several have, with
+    their names and indices; and for an input that an edge feeds, with the node it comes from.
+    """
+    if name.isascii() and name.isdigit() and len(name) < 10:
+        for planned in plan.inputs:
+            if planned.index == int(name):
+                return _settable(planned)
+        raise ParamsError([problems.unknown_index(int(name), plan.inputs)])
+    for planned in plan.inputs:
+        if planned.name == name:
+            return _settable(planned)
+    labelled = [planned for planned in plan.inputs if planned.label == name]
+    if len(labelled) > 1:
+        names = ", ".join(f"{planned.name} (index {planned.index})" for planned in labelled)
+        message = f"{len(labelled)} inputs are labelled {problems.shown(name)}: say which by name or index: {names}"
+        raise ParamsError([problems.Problem(name, message)])
+    if labelled:
+        return _settable(labelled[0])
+    raise ParamsError([problems.unsettable(name, {planned.name: planned for planned in plan.inputs})])
+
+
+def _settable(planned: PlannedInput) -> PlannedInput:
+    if planned.fed_by is not None:
+        raise ParamsError([problems.unsettable(planned.name, {planned.name: planned})])
+    return planned

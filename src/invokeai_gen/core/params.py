@@ -1,0 +1,193 @@
+"""`Params`: the inputs of one workflow as a class of typed attributes, checked whenever a value is set.
+
+A generated module has
+
+    @params
+    class Params(WorkflowParams):
+        output_width: Annotated[int, Limits(ge=64), Input(2, node="0a16…", field="value", label="Output Width")] = 600
+
+which is a keyword-only dataclass, checked by pydantic's core, whose errors speak of the labels in the GUI.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast, dataclass_transform, get_type_hints
+
+from pydantic_core import ArgsKwargs, CoreSchema, SchemaValidator, ValidationError, core_schema
+
+from invokeai_gen.core import checks, problems
+from invokeai_gen.core.checks import Check
+from invokeai_gen.core.problems import ParamsError, Problem
+from invokeai_gen.core.values import ModelRef
+
+if TYPE_CHECKING:
+    from invokeai_gen.core.plan import JsonValue
+
+P = TypeVar("P", bound="WorkflowParams")
+
+
+@dataclass(frozen=True, slots=True)
+class Input(Check):
+    """Where a parameter goes in the workflow, and what the GUI calls it. Stands in `Annotated`."""
+
+    index: int
+    """Position in the form, counted from 0."""
+    node: str
+    field: str
+    label: str
+    base: tuple[str, ...] = ()
+    """Model bases that the field accepts, with `type`, `variant` and `format` alike; empty means any."""
+    type: tuple[str, ...] = ()
+    variant: tuple[str, ...] = ()
+    format: tuple[str, ...] = ()
+    fed_by: str | None = None
+    """The node whose output feeds the field, which therefore cannot be set."""
+    name: str = ""
+    """The Python name; `params` fills it in."""
+
+    @property
+    def binding(self) -> tuple[str, str]:
+        """`(node id, field name)`, which identifies the input whatever its label says."""
+        return self.node, self.field
+
+    def core_schema(self, inner: Callable[[], CoreSchema]) -> CoreSchema:
+        """The check of the type itself, and for a model the one of its base and type after it."""
+        if self.base or self.type:
+            return core_schema.no_info_after_validator_function(self._check_model, inner())
+        return inner()
+
+    def _check_model(self, value: Any) -> Any:
+        """Refuse a model that is known to be of another base or type; a name alone is looked up at submission."""
+        if isinstance(value, ModelRef):
+            for said, allowed, noun in ((value.base, self.base, "base"), (value.type, self.type, "type")):
+                if said not in ("", "any") and allowed and said not in allowed:
+                    raise ValueError(f"Input should be a model of {noun} {' or '.join(allowed)}, not {said}")
+        return value
+
+
+class WorkflowParams:
+    """Base of every generated `Params`. Attributes are inputs by name, `params[2]` is one by its index in the form."""
+
+    __inputs__: ClassVar[Mapping[str, Input]] = {}
+    __core_schema__: ClassVar[CoreSchema]
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> CoreSchema:
+        return cls.__core_schema__
+
+    @classmethod
+    def inputs(cls) -> tuple[Input, ...]:
+        """Every input of the form in its order, with those that an edge feeds."""
+        return tuple(sorted(cls.__inputs__.values(), key=lambda item: item.index))
+
+    def values(self) -> dict[tuple[str, str], Any]:
+        """`{(node id, field name): value}` of every input that can be set; `None` leaves the field out.
+
+        Everything is checked again, because a list can have changed since it was assigned. Raises `ParamsError`.
+        """
+        checked = replace(cast(Any, self))
+        return {item.binding: getattr(checked, item.name) for item in self.inputs() if item.fed_by is None}
+
+    def to_dict(self) -> dict[str, JsonValue]:
+        """The values as JSON data, by Python name. Raises `ParamsError` for bytes and for images in memory."""
+        from invokeai_gen.core.field_values import to_json
+
+        encoded, wrong = {}, []
+        for spec in fields(cast(Any, self)):
+            try:
+                encoded[spec.name] = to_json(getattr(self, spec.name))
+            except TypeError as error:
+                item = self.__inputs__[spec.name]
+                wrong.append(Problem(spec.name, f"{problems.title(item)}: {error}", item.label))
+        if wrong:
+            raise ParamsError(wrong)
+        return encoded
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, JsonValue]) -> Self:
+        """The values that `to_dict` gave; names that are absent get their default. Raises `ParamsError`."""
+        from invokeai_gen.core.field_values import from_json
+
+        values = {name: from_json(value) for name, value in data.items()}
+        for name in cls.__inputs__.keys() & values.keys():
+            if values[name] != data[name]:
+                try:
+                    cls._checked(name, values[name])
+                except ParamsError:  # an object that only looks like a colour, an image …
+                    values[name] = data[name]
+        return cls(**values)
+
+    @classmethod
+    def _checked(cls, name: str, value: Any) -> Any:
+        """A value as the input holds it. Raises `ParamsError`."""
+        probe = object.__new__(cls)  # an assignment looks at its own value alone, but all must have one
+        vars(probe).update(dict.fromkeys(spec.name for spec in fields(cast(Any, cls))))
+        setattr(probe, name, value)
+        return getattr(probe, name)
+
+    def __getitem__(self, index: int) -> Any:
+        return getattr(self, self._settable(index).name)
+
+    def __setitem__(self, index: int, value: Any) -> None:
+        setattr(self, self._settable(index).name, value)
+
+    @classmethod
+    def _settable(cls, index: int) -> Input:
+        inputs = cls.inputs()
+        found = next((item for item in inputs if type(index) is int and item.index == index), None)
+        if found is None:
+            raise ParamsError([problems.unknown_index(index, inputs)])
+        if found.fed_by is not None:
+            raise ParamsError([problems.unsettable(found.name, cls.__inputs__)])
+        return found
+
+
+@dataclass_transform(kw_only_default=True, field_specifiers=(field,))
+def params(cls: type[P]) -> type[P]:
+    """Make a class of annotated inputs a keyword-only dataclass that checks every value it is given."""
+    hints = get_type_hints(cls, include_extras=True)
+    cls.__inputs__ = inputs = _inputs_of(cls, hints)
+    settable = {name for name, item in inputs.items() if item.fed_by is None}
+    cls.__annotations__ = {name: hints[name] for name in cls.__annotations__}  # types, where the module has texts
+    made: Any = dataclass(kw_only=True)(cls)
+    made.__core_schema__ = checks.dataclass_schema(made, hints)
+    validator = SchemaValidator(made.__core_schema__)
+
+    @wraps(made.__init__)
+    def __init__(self: P, /, *args: Any, **values: Any) -> None:
+        if args:
+            raise ParamsError([Problem("", f"{cls.__name__} takes its values by name: name=value")])
+        try:
+            validator.validate_python(ArgsKwargs((), values), self_instance=self)
+        except ValidationError as error:
+            raise ParamsError(problems.from_validation(error, inputs)) from None
+
+    def __setattr__(self: P, name: str, value: Any, /) -> None:
+        if name not in settable:
+            raise ParamsError([problems.unsettable(name, inputs)])
+        try:
+            validator.validate_assignment(self, name, value)
+        except ValidationError as error:
+            raise ParamsError(problems.from_validation(error, inputs)) from None
+
+    made.__init__ = __init__
+    made.__setattr__ = __setattr__
+    return cast("type[P]", made)
+
+
+def _inputs_of(cls: type[WorkflowParams], hints: Mapping[str, Any]) -> dict[str, Input]:
+    """The `Input` of each annotation, and of each class attribute that an edge feeds, with its name filled in."""
+    found = {}
+    for name, hint in hints.items():
+        declared = [item for item in getattr(hint, "__metadata__", ()) if isinstance(item, Input)]
+        fixed = cls.__dict__.get(name)
+        if isinstance(fixed, Input):
+            declared = [fixed]
+        if declared:
+            found[name] = replace(declared[0], name=name)
+            if fixed is declared[0]:
+                setattr(cls, name, found[name])
+    return found

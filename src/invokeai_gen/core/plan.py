@@ -1,0 +1,352 @@
+"""`WorkflowPlan`: everything that is known of a workflow before its values are chosen.
+
+The plan is plain data. `invokeai_gen.compiler` compiles one from a workflow file and the node templates of a server,
+`invokeai_gen.codegen` writes one to disk beside each generated module, and this package alone can execute it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Final, Literal, Self, TypeAlias, cast
+
+from invokeai_gen.js_json import UNSET, Unset
+
+__all__ = [
+    "UNSET",
+    "Constraints",
+    "FieldLimits",
+    "JsonValue",
+    "ModelLimits",
+    "PlanBatch",
+    "PlanEdge",
+    "PlanField",
+    "PlanNode",
+    "PlannedInput",
+    "PlannedOutput",
+    "Unset",
+    "WorkflowInfo",
+    "WorkflowPlan",
+]
+
+JsonValue: TypeAlias = Any
+"""A value as `json.loads` gives it. (A recursive alias would be truer, but forces a cast at every use.)"""
+
+Cardinality: TypeAlias = Literal["SINGLE", "COLLECTION", "SINGLE_OR_COLLECTION"]
+OutputRole: TypeAlias = Literal["user", "result", "debug"]
+
+PLAN_FORMAT: Final = 1
+"""Raised whenever an older runtime could not execute a newer plan, or the other way round."""
+
+
+_HANDLE_TYPES: Final = {"ImageField": "ImageOutput", "VideoField": "VideoOutput", "LatentsField": "LatentsOutput"}
+_PLAIN_TYPES: Final = {"StringField": "str", "IntegerField": "int", "FloatField": "float", "BooleanField": "bool"}
+
+
+@dataclass(frozen=True, slots=True)
+class PlanField:
+    """One input field of a node, in the order in which the GUI writes it into the request."""
+
+    name: str
+    value: JsonValue | Unset = UNSET
+    is_board: bool = False
+    is_connected: bool = False
+    """Fed by an edge of the graph, so that its own value is never sent."""
+    is_called_input: bool = False
+    """An input of the workflow that a `call_saved_workflow` node calls."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanNode:
+    """One invocation node. Batch and generator nodes are here too, but do not enter the graph."""
+
+    id: str
+    type: str
+    label: str
+    """The user's own label, or the template's title."""
+    fields: tuple[PlanField, ...]
+    use_cache: bool = True
+    is_intermediate: bool = True
+    is_executable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class PlanEdge:
+    """One edge of the graph, connectors already resolved to their real source."""
+
+    source_node_id: str
+    source_field: str
+    target_node_id: str
+    target_field: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Constraints:
+    """What the schema, narrowed by the form, allows for a value. `None` means no limit.
+
+    The first four limit a number (or each number of a collection), `min_length`/`max_length` a string in characters
+    (or each string of a collection), `min_items`/`max_items` the size of a collection.
+    """
+
+    ge: float | None = None
+    gt: float | None = None
+    le: float | None = None
+    lt: float | None = None
+    multiple_of: float | None = None
+    min_length: int | None = None
+    max_length: int | None = None
+    min_items: int | None = None
+    max_items: int | None = None
+
+    def items(self) -> Iterator[tuple[str, float]]:
+        """The limits that are set, in declaration order."""
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if value is not None:
+                yield item.name, value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldLimits:
+    """What the server accepts in a field of a node, where that can be told without the server."""
+
+    field_type: str = ""
+    """InvokeAI's name of the type; empty where it is not known."""
+    constraints: Constraints = Constraints()
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PlanBatch:
+    """A batch node: its list is not a graph value but multiplies the queue items."""
+
+    node_id: str
+    field_name: str
+    """The field that holds the list: `strings`, `integers`, `floats` or `images`."""
+    targets: tuple[tuple[str, str], ...]
+    """`(node id, field name)` of every field it feeds, in the order of the edges."""
+    generator_node_id: str | None = None
+    """The generator node that replaces the list, if one is connected."""
+    target_limits: tuple[FieldLimits, ...] = ()
+    """What the fields in `targets` accept, in the same order; empty in a plan that does not say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelLimits:
+    """Which models a model field accepts. An empty tuple means any."""
+
+    base: tuple[str, ...] = ()
+    type: tuple[str, ...] = ()
+    variant: tuple[str, ...] = ()
+    format: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedInput:
+    """One field of the workflow's form, as the GUI would show it."""
+
+    index: int
+    """Position in the form, depth first from its root element, counted from 0."""
+    label: str
+    """What the GUI shows: the user's label, else the template's title."""
+    node_id: str
+    node_type: str
+    node_label: str
+    """The user's label of the node; empty where there is none."""
+    node_title: str
+    """The title of the node type."""
+    field_name: str
+    field_type: str
+    """InvokeAI's name of the type: `IntegerField`, `ModelIdentifierField`, `EnumField`, or one of a custom node."""
+    cardinality: Cardinality = "SINGLE"
+    description: str = ""
+    sections: tuple[str, ...] = ()
+    """The form's headings and texts that stand above this field, outermost first."""
+    required: bool = False
+    """The node cannot run without a value."""
+    value: JsonValue | Unset = UNSET
+    """The value in the file, as it would be sent; `UNSET` where the file has none (or none that may be sent)."""
+    fed_by: str | None = None
+    """Label of the node whose output feeds this field; such a field cannot be set."""
+    constraints: Constraints = Constraints()
+    choices: tuple[str, ...] = ()
+    choice_labels: Mapping[str, str] = field(default_factory=dict)
+    models: ModelLimits = ModelLimits()
+    name: str = ""
+    """The Python name. Empty until names have been assigned."""
+
+    @property
+    def binding(self) -> tuple[str, str]:
+        """What identifies the input whatever its label says: `(node id, field name)`."""
+        return self.node_id, self.field_name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedOutput:
+    """A node whose result is worth a name."""
+
+    node_id: str
+    node_type: str
+    node_label: str
+    node_title: str
+    output_type: str
+    """The `type` of what the node returns, such as `image_output` or `integer_collection_output`."""
+    output_fields: Mapping[str, str]
+    """Field name to InvokeAI type of what the node returns; collections as `list[...]`."""
+    role: OutputRole
+    """`user`: its board is on the form. `result`: not intermediate, or the end of a chain. `debug`: an intermediate image."""
+    is_iterated: bool = False
+    """It stands behind an `iterate` node and so runs any number of times."""
+    board_input: int | None = None
+    """Index of the input that is this node's board."""
+    sections: tuple[str, ...] = ()
+    """The form sections above that board."""
+    name: str = ""
+    """The Python name. Empty until names have been assigned."""
+
+    @property
+    def item_type(self) -> str:
+        """Python type of one result of this node: the one rule for annotations and for decoding.
+
+        `ImageOutput`, `VideoOutput`, `LatentsOutput`, `ConditioningOutput`; for a node that returns a single number,
+        string or boolean, or a collection of them or of images, that itself (`int`, `list[str]`, `list[ImageOutput]`);
+        `NodeResult` for everything else.
+        """
+        types = tuple(self.output_fields.values())
+        for field_type, python_type in _HANDLE_TYPES.items():
+            if field_type in types:
+                return python_type
+        if len(types) == 1:
+            (only,) = types
+            if only in _PLAIN_TYPES:
+                return _PLAIN_TYPES[only]
+            if only.startswith("list[") and only[5:-1] in _PLAIN_TYPES | _HANDLE_TYPES:
+                return f"list[{(_PLAIN_TYPES | _HANDLE_TYPES)[only[5:-1]]}]"
+            if only.endswith("ConditioningField"):
+                return "ConditioningOutput"
+        return "NodeResult"
+
+    @property
+    def result_type(self) -> str:
+        """Python type of the attribute in `Outputs`: `item_type`, or a list of it behind an `iterate` node."""
+        return f"list[{self.item_type}]" if self.is_iterated else self.item_type
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowInfo:
+    """What the file says of itself, and what it was compiled against."""
+
+    name: str
+    author: str = ""
+    description: str = ""
+    version: str = ""
+    contact: str = ""
+    tags: str = ""
+    notes: str = ""
+    source: str = ""
+    """File name, without any folder."""
+    sha256: str = ""
+    """Of the file's bytes with line ends made `\\n`."""
+    server_version: str = ""
+    """Version of InvokeAI whose schema it was compiled against; empty if unknown."""
+    schema_fingerprint: str = ""
+    """Of the node templates that this workflow uses."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowPlan:
+    """A workflow, ready to be filled with values and submitted."""
+
+    info: WorkflowInfo
+    nodes: tuple[PlanNode, ...]
+    edges: tuple[PlanEdge, ...]
+    batches: tuple[PlanBatch, ...]
+    workflow: JsonValue | None
+    """The workflow as the server stores it with each image; `None` where the GUI would send null."""
+    inputs: tuple[PlannedInput, ...]
+    outputs: tuple[PlannedOutput, ...]
+
+    def node(self, node_id: str) -> PlanNode:
+        """The node of that id. Raises `KeyError` where there is none."""
+        for node in self.nodes:
+            if node.id == node_id:
+                return node
+        raise KeyError(node_id)
+
+    def to_dict(self) -> dict[str, JsonValue]:
+        """The plan as JSON data; values that are the default of their field are left out."""
+        return {"format": PLAN_FORMAT, **_encode(self)}
+
+    def to_json(self) -> str:
+        """The plan as a JSON text, one line per top-level item so that diffs stay readable."""
+        return json.dumps(self.to_dict(), ensure_ascii=False, indent=1) + "\n"
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, JsonValue]) -> Self:
+        """The inverse of `to_dict`. Raises `ValueError` for a plan of another format."""
+        if data.get("format") != PLAN_FORMAT:
+            raise ValueError(f"plan format {data.get('format')!r} where {PLAN_FORMAT} was expected: generate again")
+        return cls(
+            info=WorkflowInfo(**data["info"]),
+            nodes=tuple(
+                PlanNode(**{**node, "fields": tuple(PlanField(**item) for item in node.get("fields", ()))})
+                for node in data["nodes"]
+            ),
+            edges=tuple(PlanEdge(**edge) for edge in data["edges"]),
+            batches=tuple(_decode_batch(batch) for batch in data["batches"]),
+            workflow=data.get("workflow"),
+            inputs=tuple(_decode_input(item) for item in data["inputs"]),
+            outputs=tuple(
+                PlannedOutput(**{**item, "sections": tuple(item.get("sections", ()))}) for item in data["outputs"]
+            ),
+        )
+
+
+def _encode(item: Any) -> dict[str, JsonValue]:
+    """A dataclass as a dict, without the fields that have their default value."""
+    encoded: dict[str, JsonValue] = {}
+    for spec in fields(item):
+        value = getattr(item, spec.name)
+        default = spec.default_factory() if callable(spec.default_factory) else spec.default
+        if type(value) is type(default) and value == default:
+            continue
+        encoded[spec.name] = _encode_value(value)
+    return encoded
+
+
+def _encode_value(value: Any) -> JsonValue:
+    if hasattr(value, "__dataclass_fields__"):
+        return _encode(value)
+    if isinstance(value, tuple):
+        return [_encode_value(item) for item in value]
+    return value
+
+
+def _decode_batch(data: Mapping[str, JsonValue]) -> PlanBatch:
+    limits = (
+        FieldLimits(
+            field_type=item.get("field_type", ""),
+            constraints=Constraints(**item.get("constraints", {})),
+            choices=tuple(item.get("choices", ())),
+        )
+        for item in data.get("target_limits", ())
+    )
+    targets = tuple((node, name) for node, name in data["targets"])
+    return PlanBatch(**{**data, "targets": targets, "target_limits": tuple(limits)})
+
+
+def _decode_input(data: Mapping[str, JsonValue]) -> PlannedInput:
+    models = {key: tuple(value) for key, value in data.get("models", {}).items()}
+    return PlannedInput(
+        **cast(
+            "dict[str, Any]",
+            {
+                **data,
+                "sections": tuple(data.get("sections", ())),
+                "choices": tuple(data.get("choices", ())),
+                "constraints": Constraints(**data.get("constraints", {})),
+                "models": ModelLimits(**models),
+            },
+        )
+    )

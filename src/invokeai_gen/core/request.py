@@ -1,0 +1,115 @@
+"""The request that submits a workflow: the body of `POST /api/v1/queue/{queue_id}/enqueue_batch`."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from typing import Final
+
+from invokeai_gen.core.batch import Values, batch_data, batch_items
+from invokeai_gen.core.plan import JsonValue, PlanNode, WorkflowPlan
+from invokeai_gen.js_json import UNSET, Unset, in_key_order, normalized
+
+CALL_SAVED_WORKFLOW: Final = "call_saved_workflow"
+WORKFLOW_INPUTS: Final = "workflow_inputs"
+"""Where such a node takes the form values of the workflow that it calls."""
+
+
+def build_request(
+    plan: WorkflowPlan,
+    values: Values,
+    *,
+    runs: int = 1,
+    auto_board_id: str | None = None,
+    items: Mapping[str, list[JsonValue]] | None = None,
+    batch_id: str | None = None,
+    prepend: bool = False,
+    data: list[list[dict[str, JsonValue]]] | None = None,
+) -> dict[str, JsonValue]:
+    """What the GUI would send on Invoke if its form held `values`.
+
+    `values` must be JSON data already: images uploaded, boards and models resolved. `runs` repeats the whole batch.
+    `auto_board_id` is the board that fields set to `auto` add their images to; without one they add to none. `items`
+    are the lists of the batch nodes (`batch_items`), computed here unless given. `batch_id` is chosen by the server
+    unless given. `data` is the batch data, made of `items` unless given.
+    """
+    if data is None:
+        data = batch_data(plan, values, batch_items(plan, values, {}) if items is None else items)
+    batch: dict[str, JsonValue] = {
+        "graph": {
+            "id": str(uuid.uuid4()),
+            "nodes": in_key_order(
+                (node.id, _node(node, values, auto_board_id)) for node in plan.nodes if node.is_executable
+            ),
+            "edges": [
+                {
+                    "source": {"node_id": edge.source_node_id, "field": edge.source_field},
+                    "destination": {"node_id": edge.target_node_id, "field": edge.target_field},
+                }
+                for edge in plan.edges
+            ],
+        },
+        "workflow": with_values(plan.workflow, values),
+        "runs": runs,
+        "origin": "workflows",
+        "destination": "gallery",
+        "data": data,
+    }
+    if batch_id is not None:
+        batch["batch_id"] = batch_id
+    request: dict[str, JsonValue] = normalized({"prepend": prepend, "batch": batch})
+    return request
+
+
+def _node(node: PlanNode, values: Values, auto_board_id: str | None) -> dict[str, JsonValue]:
+    inputs: dict[str, JsonValue] = {}
+    for field in node.fields:
+        value = values.get((node.id, field.name), field.value)
+        if field.is_called_input:
+            inputs.setdefault(WORKFLOW_INPUTS, {})
+        if field.is_connected:
+            continue
+        if field.is_board:
+            value = _board(value, auto_board_id)
+        if value is UNSET or (field.name == WORKFLOW_INPUTS and node.type == CALL_SAVED_WORKFLOW):
+            continue
+        (inputs[WORKFLOW_INPUTS] if field.is_called_input else inputs)[field.name] = value
+    if node.type == CALL_SAVED_WORKFLOW:
+        inputs.setdefault(WORKFLOW_INPUTS, {})
+    body = {
+        "type": node.type,
+        "id": node.id,
+        **inputs,
+        "use_cache": node.use_cache,
+        "is_intermediate": node.is_intermediate,
+    }
+    return in_key_order(body.items())
+
+
+def _board(value: JsonValue | Unset, auto_board_id: str | None) -> JsonValue | Unset:
+    """`auto` and empty mean the board that the gallery adds to, `none` no board; what is no board goes as it is."""
+    if value is UNSET or value is None or value == "auto":
+        return {"board_id": auto_board_id} if auto_board_id else UNSET
+    return UNSET if value == "none" else value
+
+
+def with_values(workflow: JsonValue | None, values: Values) -> JsonValue | None:
+    """The workflow that is stored with each image, its fields set to `values`. The original is not changed."""
+    if workflow is None:
+        return None
+    by_node: dict[str, dict[str, JsonValue | Unset]] = {}
+    for (node_id, field_name), value in values.items():
+        by_node.setdefault(node_id, {})[field_name] = value
+    nodes = [_workflow_node(node, by_node.get(node["id"], {})) for node in workflow["nodes"]]
+    return {**workflow, "nodes": nodes}
+
+
+def _workflow_node(node: JsonValue, values: Mapping[str, JsonValue | Unset]) -> JsonValue:
+    if not values or node["type"] != "invocation":
+        return node
+    inputs = dict(node["data"]["inputs"])
+    for name, value in values.items():
+        if name in inputs:
+            kept = {key: item for key, item in inputs[name].items() if key != "value"}
+            inputs[name] = kept if value is UNSET else {**kept, "value": value}
+    return {**node, "data": {**node["data"], "inputs": inputs}}

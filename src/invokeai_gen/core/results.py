@@ -1,0 +1,140 @@
+"""Which result of a finished session belongs to which node of the workflow: pure rules over the server's JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from invokeai_gen.core.plan import PlannedOutput
+
+_MEDIA_KEYS: Final = ("image_name", "video_name")
+
+
+@dataclass(frozen=True, slots=True)
+class NodeResult:
+    """What one execution of a node returned: `result["width"]`, `result.get("image")`, `result.fields`."""
+
+    node_id: str
+    """Id of the node in the workflow."""
+    prepared_id: str
+    """Id of this execution."""
+    type: str
+    """Name of the output type, such as `image_output`."""
+    fields: Mapping[str, Any]
+    """Everything it returned, as JSON."""
+    iteration: tuple[int, ...] = ()
+    """Which round of the `iterate` nodes before it this was, outermost first."""
+
+    def __getitem__(self, name: str) -> Any:
+        return self.fields[name]
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The field of that name, or `default`."""
+        return self.fields.get(name, default)
+
+
+def results_by_node(session: Mapping[str, Any]) -> dict[str, tuple[NodeResult, ...]]:
+    """The results of a session by node of the workflow, in the order in which its nodes were done.
+
+    Several results of one node are in the order of their iterations, which is not always that of their execution.
+    """
+    sources: dict[str, str] = session.get("prepared_source_mapping") or {}
+    results: Mapping[str, Mapping[str, Any]] = session.get("results") or {}
+    paths = iteration_paths(session)
+    found: dict[str, list[NodeResult]] = {}
+    for prepared, result in results.items():
+        node_id: str = sources.get(prepared, prepared)
+        found.setdefault(node_id, []).append(node_result(node_id, prepared, result, paths.get(prepared, ())))
+    # `executed` is a set on the server and comes in any order; the history is a list of the workflow's node ids.
+    order: dict[str, int] = {node_id: place for place, node_id in enumerate(session.get("executed_history") or ())}
+    nodes = sorted(found, key=lambda node_id: order.get(node_id, len(order)))
+    return {node_id: tuple(sorted(found[node_id], key=lambda item: item.iteration)) for node_id in nodes}
+
+
+def node_result(
+    node_id: str, prepared_id: str, result: Mapping[str, Any], iteration: tuple[int, ...] = ()
+) -> NodeResult:
+    """One entry of a session's `results`, or the `result` of an event."""
+    fields = {name: value for name, value in result.items() if name not in ("type", "output_meta")}
+    return NodeResult(node_id, prepared_id, result.get("type", ""), fields, iteration)
+
+
+def iteration_paths(session: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Which iteration each execution belongs to, by its id.
+
+    InvokeAI says so since 6.14. For older servers it is read off the execution graph, where each `iterate` node has
+    the `index` of its item: the indices of all `iterate` nodes before an execution, outermost first.
+    """
+    told: Mapping[str, Sequence[int]] = session.get("prepared_iteration_paths") or {}
+    if told:
+        return {prepared: tuple(path) for prepared, path in told.items()}
+    graph = session.get("execution_graph") or {}
+    nodes: Mapping[str, Mapping[str, Any]] = graph.get("nodes") or {}
+    parents: dict[str, list[str]] = {}
+    for edge in graph.get("edges") or ():
+        parents.setdefault(edge["destination"]["node_id"], []).append(edge["source"]["node_id"])
+    iterates: dict[str, frozenset[str]] = {}
+    for prepared in _parents_first(nodes, parents):
+        known = [iterates[parent] for parent in parents.get(prepared, ()) if parent in iterates]
+        join = frozenset.intersection if nodes[prepared]["type"] == "collect" else frozenset.union
+        before: frozenset[str] = join(*known) if known else frozenset()
+        iterates[prepared] = before | {prepared} if nodes[prepared]["type"] == "iterate" else before
+    return {
+        prepared: tuple(nodes[one]["index"] for one in sorted(before, key=lambda one: (len(iterates[one]), one)))
+        for prepared, before in iterates.items()
+        if before
+    }
+
+
+def _parents_first(nodes: Mapping[str, Any], parents: Mapping[str, list[str]]) -> Iterator[str]:
+    """The nodes in an order in which each comes after all that feed it."""
+    seen: set[str] = set()
+    for start in nodes:
+        stack = [start]
+        while stack:
+            current = stack[-1]
+            waiting = [parent for parent in parents.get(current, ()) if parent in nodes and parent not in seen]
+            if current in seen or not waiting:
+                stack.pop()
+                if current not in seen:
+                    seen.add(current)
+                    yield current
+            else:
+                stack += waiting
+
+
+def failing_node(session: Mapping[str, Any]) -> tuple[str, str] | None:
+    """`(node id in the workflow, node type)` of the node whose error ended the session; `None` where it does not say."""
+    for prepared in session.get("errors") or {}:
+        node_id = (session.get("prepared_source_mapping") or {}).get(prepared, prepared)
+        nodes = (session.get("graph") or {}).get("nodes") or {}
+        executed = (session.get("execution_graph") or {}).get("nodes") or {}
+        return node_id, (nodes.get(node_id) or executed.get(prepared) or {}).get("type", "")
+    return None
+
+
+def plain_value(output: PlannedOutput, result: NodeResult) -> Any:
+    """The one value of an output whose item type is a number, string, boolean or a list of them. `KeyError` if absent."""
+    (name,) = output.output_fields
+    return result.fields[name]
+
+
+def media_names(value: Any) -> Iterator[tuple[str, str]]:
+    """`("image_name" | "video_name", name)` of every image and video anywhere in a result."""
+    for key in _MEDIA_KEYS:
+        for item in objects_with(key, value):
+            yield key, item[key]
+
+
+def objects_with(key: str, value: Any) -> Iterator[Mapping[str, Any]]:
+    """Every object anywhere in a result that has a text under `key`, in order."""
+    if isinstance(value, Mapping):
+        if isinstance(value.get(key), str):
+            yield value
+        for item in value.values():
+            yield from objects_with(key, item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from objects_with(key, item)

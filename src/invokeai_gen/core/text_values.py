@@ -1,0 +1,207 @@
+"""How a text becomes the value of an input: one rule for the command line and for the cells of a table.
+
+A text is read as JSON data first, and then, like all other JSON data, as the value that a person would write in Python.
+Whether the input accepts that value is for its own check to say.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from invokeai_gen import js_json
+from invokeai_gen.core import problems
+from invokeai_gen.core.field_values import from_json, may_be_none
+from invokeai_gen.core.problems import ParamsError, Problem
+from invokeai_gen.js_json import UNSET, Unset
+
+if TYPE_CHECKING:
+    from invokeai_gen.core.plan import JsonValue, PlannedInput
+
+TextReader: TypeAlias = "Callable[[str], JsonValue]"
+
+_FREE_TEXT: Final = frozenset({"StringField", "EnumField", "SchedulerField", "SavedWorkflowField"})
+_REFERENCES: Final = frozenset({"ImageField", "VideoField", "BoardField", "ModelIdentifierField"})
+_NUMBERS: Final = {"IntegerField": ("a whole number", "768"), "FloatField": ("a number", "0.5")}
+_NUMBER_LIMITS: Final = frozenset({"ge", "gt", "le", "lt", "multiple_of"})
+_BOOLEANS: Final[Mapping[str, bool]] = {
+    "true": True,
+    "yes": True,
+    "1": True,
+    "false": False,
+    "no": False,
+    "0": False,
+}
+_NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?")
+_DECIMAL_COMMA: Final = re.compile(r"[+-]?[0-9]+,[0-9]+")
+_CHANNELS: Final = re.compile(r"\( *([0-9]{1,3}(?: *, *[0-9]{1,3}){2,3}) *\)")
+_EXAMPLES: Final = {"IntegerField": "[1, 2]", "FloatField": "[0.5, 1]", "BooleanField": "[true, false]"}
+
+
+def text_reader(planned: PlannedInput) -> TextReader:
+    """The function that reads texts for this input, for many texts; `json_of_text` is for one.
+
+    * Free text is taken as it is. All else may have blanks around it.
+    * A choice is one of the values, or one of the labels that the GUI shows for them.
+    * A number is written with a decimal point; a fraction stays one, also where a whole number is wanted.
+    * A boolean is `true`, `yes`, `1`, `false`, `no` or `0`, in any case.
+    * Images, videos, boards, models and colours are a name, path or `#ff8000`, or an object in JSON; a colour may be
+      `(255, 128, 0)`, too.
+    * `null` is `None` for an input that may be empty, unless it is one of free text.
+    * Lists and everything else are JSON.
+
+    The function raises `ParamsError` for a text that cannot be read so. It returns what the text says even if the input
+    does not accept it.
+    """
+    one = _reader_of_one(planned)
+    if planned.cardinality == "SINGLE":
+        return one
+
+    def read(text: str) -> JsonValue:
+        data: JsonValue | Unset = UNSET
+        with contextlib.suppress(ValueError):
+            data = js_json.loads(text)
+        if isinstance(data, list):
+            return data
+        if planned.cardinality == "SINGLE_OR_COLLECTION":
+            return one(text)
+        if data is not UNSET:
+            return data
+        example = _EXAMPLES.get(planned.field_type, '["a", "b"]')
+        raise _unreadable(planned, text, f"should be a list in JSON, such as {example}")
+
+    return read
+
+
+def json_of_text(planned: PlannedInput, text: str) -> JsonValue:
+    """A text for this input as JSON data, by the rules of `text_reader`. Raises `ParamsError`."""
+    return text_reader(planned)(text)
+
+
+def value_of_json(planned: PlannedInput, data: JsonValue) -> Any:
+    """JSON data, as `WorkflowParams.to_dict` writes it, as the Python value of an input; not yet checked.
+
+    Raises `ParamsError` for an object that looks like a colour, an image … and has values that it cannot have.
+    """
+    try:
+        value = from_json(data)
+    except (TypeError, ValueError) as error:
+        reason = f"cannot be used: {error}"
+        message = f"{problems.title(planned)} is {problems.shown(data)}, which {reason}"
+        raise ParamsError([Problem(planned.name, message, planned.label, reason)]) from None
+    if planned.field_type == "FloatField" and type(value) is int:
+        return float(value)
+    return value
+
+
+def _reader_of_one(planned: PlannedInput) -> TextReader:
+    """The reader of a single value."""
+    if planned.choices:
+        read = _choice_reader(planned)
+    elif planned.field_type in _FREE_TEXT:
+        return str
+    elif planned.field_type in _NUMBERS:
+        read = _number_reader(planned)
+    elif planned.field_type == "BooleanField":
+        read = _boolean_reader(planned)
+    elif planned.field_type == "ColorField":
+        read = _color
+    elif planned.field_type in _REFERENCES:
+        read = _reference
+    else:
+        read = _json_reader(planned)
+    if not may_be_none(planned) or "null" in planned.choices:
+        return read
+    return lambda text: None if text.strip() == "null" else read(text)
+
+
+def _choice_reader(planned: PlannedInput) -> TextReader:
+    """By its value, else by a label that only one of them has; anything else stays as it is, to be refused."""
+    options: dict[str, JsonValue] = {}
+    for option in planned.choices:
+        label = planned.choice_labels.get(option, "")
+        others = [planned.choice_labels.get(other) for other in planned.choices if other != option]
+        if label and label not in others:
+            options[label] = option
+    options |= {option if isinstance(option, str) else json.dumps(option): option for option in planned.choices}
+    has_numbers = not any(isinstance(option, str) for option in planned.choices)
+
+    def read(text: str) -> JsonValue:
+        if text in options:
+            return options[text]
+        stripped = text.strip()
+        return options.get(stripped, _number(stripped, text) if has_numbers else text)
+
+    return read
+
+
+def _number_reader(planned: PlannedInput) -> TextReader:
+    kind, example = _NUMBERS[planned.field_type]
+    limits = problems.range_text(item for item in planned.constraints.items() if item[0] in _NUMBER_LIMITS)
+    wanted = f"should be {kind}, {limits or f'such as {example}'}"
+    if planned.cardinality == "SINGLE_OR_COLLECTION":
+        wanted += f", or a list of them, such as {_EXAMPLES[planned.field_type]}"
+
+    def read(text: str) -> JsonValue:
+        stripped = text.strip()
+        number = _number(stripped, None)
+        if number is not None:
+            return number
+        hint = ""
+        if _DECIMAL_COMMA.fullmatch(stripped):
+            hint = f"; a decimal point is wanted, as in {stripped.replace(',', '.')}"
+        raise _unreadable(planned, text, wanted + hint)
+
+    return read
+
+
+def _number(text: str, otherwise: JsonValue) -> JsonValue:
+    """The number that a text is, as JavaScript has it (`7.0` is 7); `otherwise` for any other text."""
+    if not _NUMBER.fullmatch(text):
+        return otherwise
+    try:
+        return js_json.number(int(text) if text.isdigit() and len(text) < 400 else float(text))
+    except ValueError:  # beyond what a double holds
+        return otherwise
+
+
+def _boolean_reader(planned: PlannedInput) -> TextReader:
+    def read(text: str) -> JsonValue:
+        value = _BOOLEANS.get(text.strip().lower())
+        if value is None:
+            raise _unreadable(planned, text, "should be true or false (yes, no, 1 and 0 do, too)")
+        return value
+
+    return read
+
+
+def _reference(text: str) -> JsonValue:
+    """A name or a path, unless it is an object in JSON, or the channels of a colour."""
+    text = text.strip()
+    if text.startswith("{"):
+        with contextlib.suppress(ValueError):
+            return js_json.loads(text)
+    return text
+
+
+def _color(text: str) -> JsonValue:
+    channels = _CHANNELS.fullmatch(text.strip())
+    return dict(zip("rgba", map(int, channels[1].split(",")), strict=False)) if channels else _reference(text)
+
+
+def _json_reader(planned: PlannedInput) -> TextReader:
+    def read(text: str) -> JsonValue:
+        try:
+            return js_json.loads(text)
+        except ValueError:
+            raise _unreadable(planned, text, "should be JSON, such as 768, 0.5, true or [1, 2]") from None
+
+    return read
+
+
+def _unreadable(planned: PlannedInput, text: str, reason: str) -> ParamsError:
+    message = f"{problems.title(planned)} is {problems.shown(text)}, but {reason}"
+    return ParamsError([Problem(planned.name, message, planned.label, reason)])

@@ -1,0 +1,192 @@
+"""What a user may give as the value of an input, beyond Python's own numbers and strings.
+
+Every class here is plain, frozen data: nothing is read from disk and no server is asked before a workflow is submitted.
+The `…Input` aliases list what a parameter of that kind accepts; anything else is refused with a sentence that says what
+would have been right.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Protocol, TypeAlias, runtime_checkable
+
+from pydantic_core import CoreSchema, core_schema
+
+from invokeai_gen.core.checks import Check, Instance
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRef(Instance):
+    """An image that is already on the server."""
+
+    name: str
+    """Its `image_name`, such as `5f3a….png`."""
+
+
+@dataclass(frozen=True, slots=True)
+class VideoRef(Instance):
+    """A video that is already on the server."""
+
+    name: str
+    """Its `video_name`."""
+
+
+@dataclass(frozen=True, slots=True)
+class BoardRef(Instance):
+    """A board by its id, which is unique on one server."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRef(Instance):
+    """A model by whatever is known of it. Keys are those of one server; hash and name travel between servers."""
+
+    key: str = ""
+    hash: str = ""
+    name: str = ""
+    base: str = ""
+    type: str = ""
+    submodel_type: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Color(Instance):
+    """A colour, each channel from 0 to 255; `a` is 255 for opaque. Raises `ValueError` for a channel out of range."""
+
+    r: int
+    g: int
+    b: int
+    a: int = 255
+
+    def __post_init__(self) -> None:
+        for channel, value in zip("rgba", (self.r, self.g, self.b, self.a), strict=True):
+            if not _is_number(value, int) or not 0 <= value <= 255:
+                raise ValueError(f"channel {channel} of a colour is {value!r}, not a whole number from 0 to 255")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoundingBox(Instance):
+    """A box in pixels, `x_max` and `y_max` exclusive. Raises `ValueError` for anything but whole numbers in order."""
+
+    x_min: int
+    x_max: int
+    y_min: int
+    y_max: int
+    score: float | None = None
+
+    def __post_init__(self) -> None:
+        for side in ("x_min", "x_max", "y_min", "y_max"):
+            if not _is_number(getattr(self, side), int):
+                raise ValueError(f"{side} of a bounding box is {getattr(self, side)!r}, not a whole number")
+        if self.x_min > self.x_max or self.y_min > self.y_max:
+            raise ValueError("a bounding box needs x_min <= x_max and y_min <= y_max")
+
+
+@dataclass(frozen=True, slots=True)
+class LoRA(Instance):
+    """A LoRA model and how strongly it is applied (1.0 is its full weight)."""
+
+    lora: ModelRef | str
+    weight: float = 0.75
+
+    def __post_init__(self) -> None:
+        _model(self.lora)
+        if not _is_number(self.weight, (int, float)):
+            raise ValueError(f"the weight of a LoRA is {self.weight!r}, not a number")
+
+
+@runtime_checkable
+class PillowImage(Protocol):
+    """A `PIL.Image.Image`, told by its shape so that Pillow need not be installed."""
+
+    @property
+    def mode(self) -> str: ...
+
+    @property
+    def size(self) -> tuple[int, int]: ...
+
+    def save(self, fp: BytesIO, /, format: str | None = None) -> None: ...
+
+
+_HEX_COLOR: Final = re.compile(r"#(?:[0-9a-fA-F]{6}|[0-9a-fA-F]{8})")
+
+
+def as_color(value: Color | tuple[int, ...] | str) -> Color:
+    """The colour that `"#ff8000"`, `"#ff8000c0"`, a tuple of channels or a `Color` stands for, else `ValueError`."""
+    if isinstance(value, Color):
+        return value
+    if isinstance(value, tuple) and len(value) in (3, 4):
+        return Color(*value)
+    if isinstance(value, str) and _HEX_COLOR.fullmatch(value):
+        return Color(*bytes.fromhex(value[1:]))
+    raise ValueError('Input should be a colour: "#ff8000", (255, 128, 0), (255, 128, 0, 255) or a Color')
+
+
+def _color(value: Any) -> Any:
+    as_color(value)
+    return value
+
+
+def _image(value: Any) -> Any:
+    if isinstance(value, (ImageRef, Path, bytes, PillowImage)) or _is_text(value):
+        return value
+    raise ValueError(
+        "Input should be an image: a pathlib.Path, bytes, a Pillow image, or an ImageRef or name on the server"
+    )
+
+
+def _video(value: Any) -> Any:
+    if isinstance(value, (VideoRef, Path, bytes)) or _is_text(value):
+        return value
+    raise ValueError("Input should be a video: a pathlib.Path, bytes, or a VideoRef or name on the server")
+
+
+def _board(value: Any) -> Any:
+    if isinstance(value, BoardRef) or _is_text(value):
+        return value
+    raise ValueError('Input should be a board: "none", "auto", its name or id, or a BoardRef')
+
+
+def _model(value: Any) -> Any:
+    if (isinstance(value, ModelRef) and value != ModelRef()) or _is_text(value):
+        return value
+    raise ValueError("Input should be a model: its name, key or hash, or a ModelRef with one of them")
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value.strip() != ""
+
+
+def _is_number(value: object, kind: type | tuple[type, ...]) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
+@dataclass(frozen=True, slots=True)
+class _Accepted(Check):
+    """A function that returns the value, or raises a `ValueError`. It decides alone: the type before it is for editors."""
+
+    by: Callable[[Any], Any]
+
+    def core_schema(self, inner: Callable[[], CoreSchema]) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self.by)
+
+
+ImageInput: TypeAlias = Annotated[ImageRef | Path | bytes | str | PillowImage, _Accepted(_image)]
+"""A path, the bytes of an image file, a Pillow image, or an image on the server (`ImageRef`, or its name as a string)."""
+
+VideoInput: TypeAlias = Annotated[VideoRef | Path | bytes | str, _Accepted(_video)]
+"""A path, the bytes of a video file, or a video on the server (`VideoRef`, or its name as a string)."""
+
+BoardInput: TypeAlias = Annotated[BoardRef | Literal["auto", "none"] | str, _Accepted(_board)]
+"""`"none"`, `"auto"` (the board that the GUI adds new images to), a board's name or id."""
+
+ModelInput: TypeAlias = Annotated[ModelRef | str, _Accepted(_model)]
+"""A model, or its name, key or hash as a string."""
+
+ColorInput: TypeAlias = Annotated[Color | tuple[int, int, int] | tuple[int, int, int, int] | str, _Accepted(_color)]
+"""`"#ff8000"`, `"#ff8000c0"`, a tuple of three or four channels, or a `Color`."""

@@ -1,0 +1,54 @@
+"""Requests that must take effect once, although their answers may get lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+from invokeai_gen.server.errors import (
+    ConnectionFailedError,
+    RequestTimeoutError,
+    ServerError,
+    ServerFaultError,
+    UnreachableError,
+)
+
+T = TypeVar("T")
+
+DOUBT_WAITS: Final = (0.2, 0.5, 1.0, 2.0)
+"""Pauses, in seconds, before each question whether a request arrived whose answer was lost."""
+_GATEWAY_TIMEOUT: Final = 504
+
+
+async def send_once(
+    send: Callable[[], Awaitable[T]],
+    find: Callable[[], Awaitable[T | None]],
+    uncertain: Callable[[Exception], Exception],
+) -> T:
+    """What a request gives or, where its answer is lost, what it has made on the server as `find` tells.
+
+    It is sent a second time where the first one has left nothing. Raises `uncertain(reason)` where nobody can tell: the
+    server was silent and may still be at work, or it cannot be asked.
+    """
+    for is_last in (False, True):
+        try:
+            return await send()
+        except UnreachableError:
+            raise
+        except (ConnectionFailedError, ServerFaultError) as error:
+            reason = error
+        status = reason.status if isinstance(reason, ServerFaultError) else None
+        try:
+            # A server that says itself that it failed is not still at work.
+            for pause in DOUBT_WAITS[:1] if status == 500 else DOUBT_WAITS:
+                await asyncio.sleep(pause)
+                if (found := await find()) is not None:
+                    return found
+        except ServerError:
+            raise uncertain(reason) from reason
+        if isinstance(reason, RequestTimeoutError) or status == _GATEWAY_TIMEOUT or (is_last and status is None):
+            raise uncertain(reason) from reason
+        if is_last or status == 500:
+            raise reason
+    raise AssertionError("the last attempt returns or raises")

@@ -1,0 +1,352 @@
+"""Many runs of a workflow, followed and collected: `AsyncSweep`. `Sweep` is the same without `await`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar
+
+from invokeai_gen.core.params import WorkflowParams
+from invokeai_gen.runtime.async_job import CANCEL_TIMEOUT
+from invokeai_gen.runtime.cleanup import Preparations, remove_boards
+from invokeai_gen.runtime.failures import error_of
+from invokeai_gen.runtime.media import save_image
+from invokeai_gen.runtime.outputs import WorkflowOutputs
+from invokeai_gen.server.background import bridge, in_thread
+from invokeai_gen.server.client import AsyncInvokeAIClient
+from invokeai_gen.server.errors import JobCanceledError, JobDeletedError, JobError, JobTimeoutError
+from invokeai_gen.server.queue import PAGE
+from invokeai_gen.server.records import QueueItem, Removal
+from invokeai_gen.sweeps.files.saving import ManifestFormat, Saver, sheet_of
+from invokeai_gen.sweeps.results import SweepCounts, SweepResult
+from invokeai_gen.sweeps.space import Space
+from invokeai_gen.sweeps.state import SweepState
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as PILImage
+
+    from invokeai_gen.core.plan import WorkflowPlan
+
+P = TypeVar("P", bound=WorkflowParams)
+O = TypeVar("O", bound=WorkflowOutputs)
+
+FIRST_LINGER: Final = 0.2
+MAX_DEBOUNCE: Final = 2.0
+"""Seconds that a result waits for others, to be asked for together with them: longer as the sweep goes on."""
+
+
+class AsyncSweep(Generic[P, O]):
+    """Many runs of one workflow that have been submitted: `async for result in sweep` gives each as it is completed."""
+
+    def __init__(
+        self,
+        plan: WorkflowPlan,
+        clients: Sequence[AsyncInvokeAIClient],
+        space: Space[P],
+        dispatcher: SweepState,
+        preparations: Mapping[str, Preparations],
+        *,
+        outputs: type[O],
+        collects_errors: bool,
+        cancels_on_interrupt: bool,
+        shows_progress: bool,
+    ) -> None:
+        self.clients = tuple(clients)
+        """Of the server that it runs on, or of each."""
+        self.plan = plan
+        self._space = space
+        self._dispatcher = dispatcher
+        self._tally = dispatcher.tally
+        self._preparations = preparations
+        self._outputs = outputs
+        self._collects_errors = collects_errors
+        self._cancels_on_interrupt = cancels_on_interrupt
+        self._shows_progress = shows_progress
+
+    def __repr__(self) -> str:
+        counts = self.counts
+        return f"{type(self).__name__}({self.plan.info.name!r}, {counts.finished} of {counts.total} ended)"
+
+    def __len__(self) -> int:
+        return self.total
+
+    @property
+    def total(self) -> int:
+        """How many queue items it has in all."""
+        return len(self._tally.statuses)
+
+    @property
+    def counts(self) -> SweepCounts:
+        """How many items have which status, as far as it is known here; no request is sent."""
+        return SweepCounts.of(self._tally.statuses)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether every item is known to have ended."""
+        return self._tally.all_ended
+
+    @property
+    def varying(self) -> tuple[str, ...]:
+        """The inputs whose values change, by Python name."""
+        return self._space.names
+
+    def params(self, index: int) -> P:
+        """The values of the item with that number."""
+        return self._space.params(self._dispatcher.cell(index).point)
+
+    async def wait(self, timeout: float | None = None) -> SweepCounts:
+        """Waits until every item has ended, in whichever way, and tells how many have which status.
+
+        `timeout` is in seconds; when it has passed, `JobTimeoutError` is raised, and the sweep goes on. Raises what
+        stopped it: `ConnectionFailedError`, `EnqueueError` …; `retry` goes on from there.
+        """
+        with self._shown():
+            await bridge(self._all_ended(timeout))
+        counts = self.counts
+        if not self._tally.all_ended:
+            raise JobTimeoutError(
+                f"{counts.total - counts.finished} of {counts.total} items did not end within {timeout:g} s"
+            )
+        return counts
+
+    async def results(self) -> list[SweepResult[P, O]]:
+        """What came of every item, in the order of their numbers; waits for all of them.
+
+        With `errors="raise"` it raises the error of the first that did not complete.
+        """
+        await self.wait()
+        found = await bridge(self._collect(range(self.total)))
+        self._raise_first(found)
+        return found
+
+    async def failures(self) -> list[SweepResult[P, O]]:
+        """What has ended so far and was not completed, each with its error, in the order of their numbers."""
+        return await bridge(self._collect(self._tally.lost(deleted=True)))
+
+    async def __aiter__(self) -> AsyncGenerator[SweepResult[P, O], None]:
+        """What came of each item, as soon as it has ended.
+
+        Results are asked for a hundred at a time. With `errors="raise"` the error of an item that did not complete is
+        raised; the others go on, and can be gone through again.
+        """
+        async for page in self._pages():
+            for result in page:
+                self._raise_first([result])
+                yield result
+
+    async def _pages(self) -> AsyncGenerator[list[SweepResult[P, O]], None]:
+        cursor, linger = 0, FIRST_LINGER
+        with self._shown():
+            while (page := await bridge(self._next_page(cursor, linger))) is not None:
+                cursor, results = page
+                linger = min(linger * 1.5, MAX_DEBOUNCE)
+                yield results
+
+    async def download(
+        self,
+        folder: str | os.PathLike[str],
+        pattern: str | None = None,
+        *,
+        manifest: ManifestFormat | None = "csv",
+        overwrite: bool = False,
+    ) -> list[Path]:
+        """Saves the images and videos of every item, each as soon as it is there, and returns the files in order.
+
+        `pattern` gives their names: `"{index:04d}_{seed}_{prompt:.40}.png"` with the number of the item, values of
+        inputs, and `run`, `item_id`, `output` and `number` (of an output that is a list). Whatever the values are, the
+        names are safe on every system and lie in `folder`. A pattern that ends in `.jpg` or `.webp` converts (that
+        takes Pillow). Unless given, names are numbers; the name of the output is added where there are several.
+
+        `manifest.csv` (or `.jsonl`) in the same folder tells for each file item, output and all values, and why items
+        have no file. A second call goes on where the first one stopped. Raises `FilePatternError`, and `DownloadError`
+        for what could not be saved, which is what is there already and something else unless `overwrite`; with
+        `errors="raise"` at last also the error of the first item that did not complete.
+        """
+        saver = Saver(self.plan, self._space, Path(folder), pattern, manifest, overwrite=overwrite)
+        await saver.begin(self._dispatcher.numbering.cells)
+        failed: dict[int, SweepResult[P, O]] = {}
+        try:
+            async for page in self._pages():
+                await saver.save(page)
+                for result in page:
+                    failed.pop(result.index, None)  # it may have been sent again since
+                    if not result.is_ok:
+                        failed[result.index] = result
+        finally:
+            await saver.write_manifest()
+        saved = saver.end()
+        self._raise_first(failed[index] for index in sorted(failed))
+        return saved
+
+    async def contact_sheet(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        output: str | None = None,
+        columns: int | None = None,
+        size: int = 256,
+        font: str | os.PathLike[str] | None = None,
+    ) -> PILImage:
+        """All images on one, each with the values that are its own; waits for all. Takes Pillow.
+
+        `output` is the output to show, the first unless given; `size` the side of each image in pixels. Where exactly
+        two inputs change they become rows and columns. `font` is a font file, for texts that the system's fonts lack.
+        Saved as `path` where that is given. Failed items show why. Raises `ContactSheetError`.
+        """
+        await self.wait()
+        results = await bridge(self._collect(range(self.total)))
+        sheet = await sheet_of(
+            self.plan,
+            self._space,
+            results,
+            output=output,
+            columns=columns,
+            size=size,
+            font=None if font is None else os.fspath(font),
+        )
+        if path is not None:
+            await in_thread(save_image, sheet, Path(path))
+        return sheet
+
+    async def cancel(self) -> SweepCounts:
+        """Sends nothing more and cancels what has not ended; returns how many items have which status."""
+        await bridge(self._cancel())
+        return self.counts
+
+    async def retry(self, *, deleted: bool = False) -> int:
+        """Sends again what failed or was canceled, and what could not be sent; returns how many items that is.
+
+        Items that someone has deleted from the queue may have been completed before: `deleted` sends those, too.
+        """
+        return await bridge(self._dispatcher.again(deleted=deleted))
+
+    async def cleanup_inputs(self) -> Removal:
+        """Deletes the images and videos that were uploaded for the sweep. Items that have not ended would fail."""
+        removal = Removal()
+        for client in self.clients:
+            removal += await self._preparations[client.url].uploads.remove(client)
+        return removal
+
+    async def cleanup_boards(self) -> Removal:
+        """Deletes the boards that `create_boards` made for the sweep, if nobody else has put an image on them since."""
+        removal = Removal()
+        for client, indexes in self._by_client():
+            made = self._preparations[client.url]
+            if made.boards:
+                removal += await remove_boards(client, made, (await self._dispatcher.items(indexes)).values())
+        return removal
+
+    async def cleanup_queue_items(self) -> Removal:
+        """Removes the items from the queue, canceling those that have not ended. Their images stay."""
+        removal = Removal()
+        for client, indexes in self._by_client():
+            ids = [self._tally.item_ids[index] for index in indexes]
+            removal += await client.queue.delete([item_id for item_id in ids if item_id is not None])
+        return removal
+
+    def _by_client(self) -> Iterator[tuple[AsyncInvokeAIClient, list[int]]]:
+        """The items that each server has."""
+        for client in self.clients:
+            yield client, [index for index in range(self.total) if self._dispatcher.client_of(index) is client]
+
+    async def close(self) -> None:
+        """Stops sending and following. The server goes on with what it has; `retry` takes it up again."""
+        await bridge(self._dispatcher.close())
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        if not self.is_done:
+            await bridge(self._dispatcher.cancel_quietly())
+        await self.close()
+
+    # -- on the background loop ----------------------------------------------------------------------------------------
+
+    async def _cancel(self) -> None:
+        await self._dispatcher.cancel()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CANCEL_TIMEOUT):  # until the server has told so; a node may take longer
+                while not self._tally.all_ended:
+                    await self._dispatcher.wait_for_change()
+
+    async def _all_ended(self, timeout: float | None) -> None:
+        """Waits until all have ended, or the time is over."""
+        clock = asyncio.get_running_loop().time
+        end = None if timeout is None else clock() + timeout
+        async with self._canceling():
+            while not self._tally.all_ended:
+                self._dispatcher.raise_failure()
+                left = None if end is None else end - clock()
+                if left is not None and left <= 0:
+                    return
+                await self._dispatcher.wait_for_change(left)
+
+    async def _next_page(self, cursor: int, linger: float) -> tuple[int, list[SweepResult[P, O]]] | None:
+        """The results that have come since, a hundred at most; `None` when there will be no more."""
+        ended = self._tally.ended
+        async with self._canceling():
+            while len(ended) == cursor:
+                if self._tally.all_ended:
+                    return None
+                self._dispatcher.raise_failure()
+                await self._dispatcher.wait_for_change()
+            with contextlib.suppress(TimeoutError):
+                at_hand = all(map(self._dispatcher.is_cached, ended[cursor : cursor + PAGE]))
+                async with asyncio.timeout(0 if at_hand else linger):
+                    while len(ended) < cursor + PAGE and not self._tally.all_ended:
+                        await self._dispatcher.wait_for_change()
+            page = range(cursor, min(cursor + PAGE, len(ended)))
+            # One that was sent again counts where it ended last.
+            fresh = [ended[place] for place in page if self._tally.ended_at.get(ended[place]) == place]
+            return page.stop, await self._collect(fresh)
+
+    async def _collect(self, indexes: Sequence[int]) -> list[SweepResult[P, O]]:
+        """What came of these items, which have ended, in their order."""
+        items = await self._dispatcher.items(indexes)
+        return [self._result(index, items.get(index)) for index in indexes]
+
+    def _result(self, index: int, item: QueueItem | None) -> SweepResult[P, O]:
+        cell = self._dispatcher.cell(index)
+        client = self._dispatcher.client_of(index)
+        item_id = self._tally.item_ids[index] if item is None else item.item_id
+        error: JobError | None = None
+        outputs = None
+        if item_id is None:
+            error = JobCanceledError(f"item {index} of the sweep was canceled before it was sent")
+        elif item is None:
+            error = JobDeletedError(f"queue item {item_id} is no longer in the queue", item_id=item_id)
+        else:
+            error = error_of(item, self.plan)
+            if error is None:
+                outputs = self._outputs(self.plan, item, client, self._preparations[client.url].uploads)
+        return SweepResult(index, cell.run, self._space.params(cell.point), item_id, error, outputs)
+
+    def _raise_first(self, results: Iterable[SweepResult[P, O]]) -> None:
+        for result in results if not self._collects_errors else ():
+            if result.error is not None:
+                raise result.error
+
+    @contextlib.asynccontextmanager
+    async def _canceling(self) -> AsyncIterator[None]:
+        """What an interrupt while waiting does to the items."""
+        try:
+            yield
+        except asyncio.CancelledError:
+            if self._cancels_on_interrupt:
+                await self._dispatcher.cancel_quietly()
+            raise
+
+    @contextlib.contextmanager
+    def _shown(self) -> Iterator[None]:
+        """The display, where one is wanted."""
+        if not self._shows_progress:
+            yield
+            return
+        from invokeai_gen.runtime.progress import SweepDisplay
+
+        with SweepDisplay(self.plan.info.name, lambda: self.counts):
+            yield

@@ -1,0 +1,1 @@
+"""Tables and lists of files in; images, manifests and galleries out."""

@@ -1,0 +1,173 @@
+"""Manifests: a table that says what each file of a folder is, as CSV for people or JSON lines for programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePath
+from typing import Final
+
+from invokeai_gen.atomic_files import replacing
+from invokeai_gen.core.field_values import to_json
+from invokeai_gen.core.plan import JsonValue
+from invokeai_gen.errors import InvokeAIGenError
+from invokeai_gen.sweeps.files.short_texts import short_text
+
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+"""Beginnings that make a spreadsheet take a text for a formula; the wide ones do where such keyboards are used."""
+_MARK: Final = "'"
+_MAX_CELL_LENGTH: Final = 131_072
+"""What Python's own reader of CSV takes; Excel shows a quarter of it."""
+
+
+class ManifestError(InvokeAIGenError, ValueError):
+    """A manifest that cannot be written like this, or a file that is no manifest."""
+
+
+def write_manifest(path: str | os.PathLike[str], rows: Sequence[Mapping[str, object]]) -> Path:
+    """Writes the rows as a table, whole or not at all, making its folder; returns the path.
+
+    The suffix decides: `.jsonl` has a JSON object on each line; `.csv` has a column for each key, in the order in which
+    they first appear, and opens in Excel with every script. Values become JSON as `to_json` has them, and what has no
+    JSON (bytes, images in memory) becomes `short_text`. A text of a CSV that a spreadsheet could take for a formula,
+    or a reader for a number, gets a `'` before it, which `read_manifest` takes off again.
+
+    Raises `ManifestError` for another suffix, and for a text that is too long for a cell (131,072 characters).
+    """
+    target = Path(path)
+    encode = {".csv": _as_csv, ".jsonl": _as_lines}[_kind(target)]
+    data = encode([{str(key): _json_value(value) for key, value in row.items()} for row in rows])
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(target) as file:
+        file.write(data)
+    return target
+
+
+def read_manifest(path: str | os.PathLike[str]) -> list[dict[str, object]]:
+    """The rows of a manifest, with their values as JSON has them: numbers are numbers and `null` is `None`.
+
+    A row of a CSV has every column: what it was written without is `None`. `field_values.from_json` makes models,
+    colours and the like of what stands for them. Raises `ManifestError` for a file that is no manifest, and
+    `FileNotFoundError`.
+    """
+    source = Path(path)
+    decode = {".csv": _from_csv, ".jsonl": _from_lines}[_kind(source)]
+    try:
+        return list(decode(source.read_bytes().decode("utf-8-sig")))
+    except UnicodeDecodeError as error:
+        raise ManifestError(f"{source} is not in UTF-8, as a manifest is: {error}") from error
+    except ManifestError as error:
+        raise ManifestError(f"{source}, {error}") from error.__cause__
+
+
+def _kind(path: Path) -> str:
+    suffix = path.suffix.lower()
+    if suffix not in {".csv", ".jsonl"}:
+        raise ManifestError(f"a manifest is a .csv or a .jsonl file, not {path.name!r}")
+    return suffix
+
+
+def _json_value(value: object) -> JsonValue:
+    """The value as JSON, wherever there is one for it."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, list):
+        return [_json_value(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): _json_value(item) for key, item in value.items()}
+    try:
+        return to_json(value)
+    except (TypeError, ValueError):  # ValueError: a tuple that is no colour
+        if isinstance(value, tuple):
+            return [_json_value(item) for item in value]
+        return value.as_posix() if isinstance(value, PurePath) else short_text(value)
+
+
+def _as_lines(rows: Sequence[Mapping[str, JsonValue]]) -> bytes:
+    return "".join(f"{_dumped(row)}\n" for row in rows).encode()
+
+
+def _from_lines(text: str) -> Iterator[dict[str, object]]:
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise ManifestError(f"line {number} is not JSON: {error}") from error
+        if not isinstance(row, dict):
+            raise ManifestError(f"line {number} is not a JSON object")
+        yield row
+
+
+def _as_csv(rows: Sequence[Mapping[str, JsonValue]]) -> bytes:
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer)
+    writer.writerow([_cell(column, column) for column in columns])
+    for row in rows:
+        writer.writerow([_cell(row.get(column), column) for column in columns])
+    return buffer.getvalue().encode("utf-8-sig")
+
+
+def _from_csv(text: str) -> Iterator[dict[str, object]]:
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        columns = [value if isinstance(value := _value(cell), str) else cell for cell in next(reader, [])]
+        for cells in reader:
+            if len(cells) > len(columns):
+                raise ManifestError(f"line {reader.line_num} has {len(cells)} cells for {len(columns)} columns")
+            if cells or not columns:  # an editor may have left an empty line
+                values = [_value(cell) for cell in cells]
+                yield dict.fromkeys(columns) | dict(zip(columns, values, strict=False))
+    except csv.Error as error:
+        raise ManifestError(f"line {reader.line_num} is not CSV: {error}") from error
+
+
+def _cell(value: JsonValue, column: str) -> str:
+    """A text as it is, where it would be read as that text and nothing else; otherwise marked. All else as JSON."""
+    if not isinstance(value, str):
+        cell = _dumped(value)
+    elif not _is_unicode(value):
+        cell = json.dumps(value)
+    else:
+        cell = _MARK + value if value.startswith((_MARK, *_FORMULA)) or _is_json(value) else value
+    if len(cell) > _MAX_CELL_LENGTH:
+        raise ManifestError(
+            f"{column!r} has a value of {len(cell):,} characters, and a cell of a CSV takes {_MAX_CELL_LENGTH:,}; "
+            "write a .jsonl manifest instead"
+        )
+    return cell
+
+
+def _value(cell: str) -> object:
+    if cell.startswith(_MARK):
+        return cell.removeprefix(_MARK)
+    try:
+        return json.loads(cell)
+    except (ValueError, RecursionError):
+        return cell
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except RecursionError:  # who reads it may have more room
+        return True
+    except ValueError:
+        return False
+    return True
+
+
+def _dumped(value: object) -> str:
+    """JSON on one line, Unicode as it is; escaped where a half of a surrogate pair cannot be written otherwise."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if _is_unicode(text) else json.dumps(value)
+
+
+def _is_unicode(text: str) -> bool:
+    return text.isascii() or text.encode("utf-8", "ignore").decode() == text

@@ -1,0 +1,266 @@
+"""File names from a pattern and the values of a run: `"{index:04d}_{seed}_{prompt:.40}.png"`."""
+
+from __future__ import annotations
+
+import numbers
+import re
+import string
+import unicodedata
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import PurePath, PurePosixPath
+from typing import Final, TypeAlias, TypeVar
+
+from invokeai_gen.core.file_names import MAX_NAME_BYTES, cut, edges_off, safe_name, safe_text
+from invokeai_gen.core.problems import shown
+from invokeai_gen.errors import InvokeAIGenError
+from invokeai_gen.sweeps.files.short_texts import short_text
+
+P = TypeVar("P", bound=PurePath)
+
+_SEPARATORS: Final = re.compile(r"[/\\]")
+_ABSOLUTE: Final = re.compile(r"[/\\]|[A-Za-z]:")
+_CONVERSIONS: Final[Mapping[str | None, Callable[[object], object]]] = {
+    None: lambda value: value,
+    "s": str,
+    "r": repr,
+    "a": ascii,
+}
+_NAMES_TOLD: Final = 20
+_ROOM_FOR_VALUES: Final = 40
+"""Bytes of a name that its fixed text has to leave."""
+
+
+class FilePatternError(InvokeAIGenError, ValueError):
+    """A pattern for file names that cannot be used, or not with these values."""
+
+
+class FileClashError(FilePatternError):
+    """Two items that would be saved as the same file; `first` and `second` are their indexes, from 0."""
+
+    def __init__(self, first: int, second: int, name: str, others: int = 0) -> None:
+        self.first: Final = first
+        self.second: Final = second
+        more = f" ({others} more clash as well)" if others else ""
+        super().__init__(
+            f"items {first} and {second} would both be saved as {shown(name)}{more}; "
+            "add {index} to the pattern, as in '{index:04d}_…'. Upper and lower case count as the same, as they do on "
+            "Windows and macOS"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    name: str
+    conversion: str | None
+    spec: str
+
+    def __str__(self) -> str:
+        return (
+            "{" + self.name + (f"!{self.conversion}" if self.conversion else "") + (self.spec and f":{self.spec}") + "}"
+        )
+
+    def text(self, values: Mapping[str, object]) -> str:
+        """The value, formatted; not yet safe."""
+        if self.name not in values:
+            raise FilePatternError(f"this item has no value for {self}; there are {_listed(values)}")
+        value = values[self.name]
+        is_number = isinstance(value, numbers.Number) and not isinstance(value, bool)
+        told = _CONVERSIONS[self.conversion](value if is_number else short_text(value))
+        try:
+            formatted = format(told, self.spec)
+        except (ValueError, TypeError, OverflowError) as error:
+            kind = "a number" if isinstance(told, numbers.Number) else "a text"
+            raise FilePatternError(
+                f"{self}: the value {shown(value)} is written as {kind}, which cannot have the format {self.spec!r} "
+                f"({error}); for whole numbers use one such as 04d, for others .2f, for texts .40"
+            ) from None
+        return formatted if is_number else edges_off(formatted)
+
+
+_Component: TypeAlias = tuple[str | _Field, ...]
+
+
+class FilePattern:
+    """A pattern for the names of files, checked when it is made.
+
+    It is written as for `str.format`, with plain names only: `{seed}`, `{index:04d}`, `{prompt:.40}`, `{prompt!r}`;
+    `{{` and `}}` stand for braces. A `/` or `\\` in the pattern makes a folder; one in a value becomes `_`, as
+    everything else does that some system forbids in a name.
+
+    `known` are the names of all values that there will be. Raises `FilePatternError` for any other name, for a pattern
+    that is no pattern, is absolute, leads out of its folder or ends in a folder.
+    """
+
+    def __init__(self, pattern: str, known: Collection[str]) -> None:
+        self.pattern: Final = pattern
+        components = [component for component in _components(pattern, known) if component not in ((), (".",))]
+        if not pattern.strip() or not components:
+            raise FilePatternError(f"the pattern {shown(pattern)} is empty; use one such as '{{index:04d}}.png'")
+        if _ABSOLUTE.match(pattern):
+            raise FilePatternError(
+                f"the pattern {shown(pattern)} is absolute, but files are saved below the folder that is given for them"
+            )
+        if _SEPARATORS.match(pattern[-1]):
+            raise FilePatternError(
+                f"the pattern {shown(pattern)} ends in a folder; it has to end in the name of a file"
+            )
+        for component in components:
+            _check_component(pattern, component)
+        *self._folders, last = components
+        self._stem, self._suffix = _stem_and_suffix(last)
+        self.fields: Final[frozenset[str]] = frozenset(
+            part.name for component in components for part in component if isinstance(part, _Field)
+        )
+        """The names that the pattern uses."""
+
+    def __repr__(self) -> str:
+        return f"FilePattern({self.pattern!r})"
+
+    def format(self, values: Mapping[str, object]) -> PurePosixPath:
+        """The relative path for one item, which every system takes and which never leads out of its folder.
+
+        Numbers are formatted as numbers and everything else as the text that `short_text` has for it. No part of the
+        path is longer than 200 bytes: where one would be, its longest values are cut, never its fixed text or the
+        suffix. Parts have no dots or spaces at their ends. Raises `FilePatternError` for a value that is missing and
+        for one that its format does not fit.
+        """
+        folders = [_name(folder, "", values) for folder in self._folders]
+        return PurePosixPath(*folders, _name(self._stem, self._suffix, values))
+
+
+def unique(paths: Iterable[P]) -> list[P]:
+    """The paths, none of which is another or lies in another. Raises `FileClashError` with the first pair that clash.
+
+    Upper and lower case, and the ways to write an accent, count as the same: they are on Windows and macOS.
+    """
+    listed = list(paths)
+    keys = [tuple(_folded(part) for part in path.parts) for path in listed]
+    files: dict[tuple[str, ...], int] = {}
+    clashes: list[tuple[int, int]] = []
+    for index, key in enumerate(keys):
+        first = files.setdefault(key, index)
+        if first != index:
+            clashes.append((first, index))
+    for index, key in enumerate(keys):
+        folders = (key[:length] for length in range(1, len(key)))
+        clashes += [(min(files[folder], index), max(files[folder], index)) for folder in folders if folder in files]
+    if clashes:
+        first, second = min(clashes, key=lambda pair: (pair[1], pair[0]))
+        raise FileClashError(first, second, listed[second].as_posix(), len(clashes) - 1)
+    return listed
+
+
+def _components(pattern: str, known: Collection[str]) -> Iterator[_Component]:
+    component: list[str | _Field] = []
+    for part in _parts(pattern, known):
+        if isinstance(part, str):
+            first, *others = _SEPARATORS.split(part)
+            component += [first] if first else []
+            for other in others:
+                yield tuple(component)
+                component = [other] if other else []
+        else:
+            component.append(part)
+    yield tuple(component)
+
+
+def _parts(pattern: str, known: Collection[str]) -> Iterator[str | _Field]:
+    """Fixed texts, each as long as it can be, and fields."""
+    text = ""
+    try:
+        for literal, name, spec, conversion in string.Formatter().parse(pattern):
+            text += literal
+            if name is not None:
+                if text:
+                    yield text
+                    text = ""
+                yield _field(_Field(name, conversion, spec or ""), known)
+    except FilePatternError:
+        raise
+    except ValueError as error:
+        raise FilePatternError(
+            f"the pattern {shown(pattern)} is not written as it should be: {error}; "
+            "names stand in braces, as in '{index:04d}.png', and a brace itself is written twice"
+        ) from None
+    if text:
+        yield text
+
+
+def _field(field: _Field, known: Collection[str]) -> _Field:
+    if field.name not in known:
+        raise FilePatternError(_unknown(field, known))
+    if field.conversion not in _CONVERSIONS:
+        raise FilePatternError(f"{field}: there is no conversion !{field.conversion}; there are !s, !r and !a")
+    if "{" in field.spec or "}" in field.spec:
+        raise FilePatternError(f"{field}: a format cannot contain another field")
+    if re.search(r"\d{4}", field.spec):
+        raise FilePatternError(f"{field}: the format {field.spec!r} is wider than a file name can be")
+    return field
+
+
+def _unknown(field: _Field, known: Collection[str]) -> str:
+    import difflib
+
+    if not field.name:
+        return f"{field} has no name; there are {_listed(known)}"
+    whole = re.split(r"[.\[]", field.name)[0]
+    if whole in known:
+        return f"{field}: a pattern takes whole values only, such as {{{whole}}}, not parts of them"
+    names = {name.casefold(): name for name in known}
+    close = difflib.get_close_matches(field.name.casefold(), names, n=3, cutoff=0.6)
+    hint = (
+        "did you mean " + " or ".join(f"{{{names[name]}}}" for name in close) + "? There are "
+        if close
+        else "there are "
+    )
+    return f"no value is called {shown(field.name)}; {hint}{_listed(known)}"
+
+
+def _listed(names: Iterable[str]) -> str:
+    told = sorted(names)
+    return (", ".join(told[:_NAMES_TOLD]) + (", …" if len(told) > _NAMES_TOLD else "")) or "none"
+
+
+def _check_component(pattern: str, component: _Component) -> None:
+    fixed = "".join(part for part in component if isinstance(part, str))
+    if len(component) == 1 and fixed.strip() == "..":
+        raise FilePatternError(
+            f"the pattern {shown(pattern)} has a '..', but files are saved below the folder that is given for them"
+        )
+    if len(safe_text(fixed).encode()) > MAX_NAME_BYTES - _ROOM_FOR_VALUES:
+        raise FilePatternError(
+            f"the pattern {shown(pattern)} has more than {MAX_NAME_BYTES - _ROOM_FOR_VALUES} bytes of fixed text in one "
+            f"name ({shown(fixed)}); a name can have {MAX_NAME_BYTES} with its values"
+        )
+
+
+def _stem_and_suffix(component: _Component) -> tuple[_Component, str]:
+    """The last part of a path without the suffix that it ends in, so that no value can take its place."""
+    *others, last = component
+    if not isinstance(last, str) or "." not in last:
+        return component, ""
+    stem, _, suffix = last.rpartition(".")
+    suffix = edges_off(safe_text(suffix))
+    return (*others, stem), (f".{suffix}" if suffix else "")
+
+
+def _name(component: _Component, suffix: str, values: Mapping[str, object]) -> str:
+    texts = [safe_text(part if isinstance(part, str) else part.text(values)) for part in component]
+    if len(component) == 1:  # a value alone may have a suffix of its own
+        return safe_name(texts[0], limit=MAX_NAME_BYTES - len(suffix.encode())) + suffix
+    fixed = sum(len(text.encode()) for text, part in zip(texts, component, strict=True) if isinstance(part, str))
+    # One byte less than there is: `safe_name` may have to put a character before the name of a device.
+    room = MAX_NAME_BYTES - 1 - len(suffix.encode()) - fixed
+    longest = max((len(text.encode()) for text in texts), default=0)
+    for limit in range(min(longest, MAX_NAME_BYTES), -1, -1):
+        cuts = [
+            text if isinstance(part, str) else cut(text, limit) for text, part in zip(texts, component, strict=True)
+        ]
+        if sum(len(text.encode()) for text in cuts) - fixed <= room:
+            break
+    return safe_name("".join(cuts), limit=MAX_NAME_BYTES - len(suffix.encode())) + suffix
+
+
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", text).casefold())

@@ -1,0 +1,274 @@
+"""Saving what a sweep makes: files with names of the user's choice, a manifest that says what each is, a contact sheet."""
+
+from __future__ import annotations
+
+import filecmp
+import tempfile
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+from invokeai_gen.atomic_files import remove_leftovers
+from invokeai_gen.core.params import WorkflowParams
+from invokeai_gen.core.plan import WorkflowPlan
+from invokeai_gen.runtime.media import ImageOutput, VideoOutput, media_suffix
+from invokeai_gen.runtime.outputs import DOWNLOADS_AT_ONCE, flat
+from invokeai_gen.server.background import in_thread
+from invokeai_gen.server.concurrency import gather_limited
+from invokeai_gen.server.errors import DownloadError, ServerError
+from invokeai_gen.sweeps.batching import Cell
+from invokeai_gen.sweeps.files.manifest import read_manifest, write_manifest
+from invokeai_gen.sweeps.files.pattern import FilePattern, unique
+from invokeai_gen.sweeps.files.short_texts import short_text
+from invokeai_gen.sweeps.results import SweepResult
+from invokeai_gen.sweeps.space import Space
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as PILImage
+
+ManifestFormat: TypeAlias = Literal["csv", "jsonl"]
+Media: TypeAlias = ImageOutput | VideoOutput
+
+DEFAULT_PATTERN: Final = "{index:04d}"
+OWN_NAMES: Final = ("index", "run", "item_id", "output", "number")
+"""What a pattern may use beside the inputs: `output` is the name of the output, `number` its place in a list."""
+_CONVERTED: Final = (".png", ".jpg", ".jpeg", ".webp")
+_MANIFEST_EVERY: Final = 100
+"""Files after which the manifest is written again; as they grow more, a tenth of what is in it."""
+_THUMBNAIL: Final = 256
+"""Pixels that the longer side of a server's thumbnail has."""
+_THUMBNAILS_AT_ONCE: Final = 8
+
+
+class Saver:
+    """Saves results of a sweep in a folder, in any order, and keeps the manifest."""
+
+    def __init__(
+        self,
+        plan: WorkflowPlan,
+        space: Space[Any],
+        folder: Path,
+        pattern: str | None,
+        manifest: ManifestFormat | None,
+        *,
+        overwrite: bool,
+    ) -> None:
+        self._pattern, self._suffix = _pattern_of(plan, pattern or DEFAULT_PATTERN)
+        self._space = space
+        self._folder = folder
+        self._overwrite = overwrite
+        self._manifest = None if manifest is None else folder / f"manifest.{manifest}"
+        self._others: dict[str, dict[str, Any]] = {}
+        """What earlier calls have saved, by file."""
+        self._rows: dict[tuple[int, str, int], dict[str, Any]] = {}
+        """By number of the item, output and place in the output, as `_saved`."""
+        self._written = 0
+        self._saved: dict[tuple[int, str, int], Path] = {}
+        self._failed: dict[str, str] = {}
+        self._taken: set[str] = set()
+
+    async def begin(self, cells: Sequence[Cell]) -> None:
+        """Makes the folder, and reads what an earlier call has left there. Raises `FileClashError` for equal names."""
+        self.check(cells)
+        await in_thread(self._folder.mkdir, parents=True, exist_ok=True)
+        await in_thread(remove_leftovers, self._folder)
+        if self._manifest is not None and await in_thread(self._manifest.exists):
+            rows = await in_thread(read_manifest, self._manifest)
+            self._others = {str(row["file"]): row for row in rows if row.get("file")}
+
+    def check(self, cells: Sequence[Cell]) -> None:
+        """Raises `FileClashError` where two of these would be saved under one name."""
+        if "item_id" not in self._pattern.fields:
+            unique(self._format(index, cell.run, self._space.params(cell.point)) for index, cell in enumerate(cells))
+
+    async def save(self, results: Sequence[SweepResult[Any, Any]]) -> None:
+        """Saves what these items made. What cannot be saved is left for `end` to tell."""
+        wanted: list[tuple[SweepResult[Any, Any], str, int, PurePosixPath, Media]] = []
+        for result in results:
+            if result.error is not None:
+                self._rows[result.index, "", 0] = _row(result, str(result.error))
+                continue
+            self._rows.pop((result.index, "", 0), None)  # where it failed before it was sent again
+            for output, value in result.outputs.user_outputs.items():
+                handles = [item for item in flat(value) if isinstance(item, (ImageOutput, VideoOutput))]
+                for number, handle in enumerate(handles):
+                    path = self._path(result, output, number, handle, is_listed=isinstance(value, list))
+                    wanted.append((result, output, number, path, handle))
+        outcomes = await gather_limited(lambda one: self._fetch(one[3], one[4]), wanted, at_once=DOWNLOADS_AT_ONCE)
+        for (result, output, number, path, handle), outcome in zip(wanted, outcomes, strict=True):
+            key = result.index, output, number
+            if outcome is None:
+                self._saved[key] = self._folder / path
+            elif isinstance(outcome, (ServerError, OSError)):
+                self._failed[str(path)] = str(outcome)
+            else:
+                raise outcome
+            self._rows[key] = _row(result, self._failed.get(str(path), ""), output, path, handle)
+        if len(self._rows) - self._written >= max(_MANIFEST_EVERY, self._written // 10):
+            await self.write_manifest()
+
+    async def write_manifest(self) -> None:
+        """Writes the manifest of what has been saved so far, in the order of the items."""
+        if self._manifest is not None:
+            rows = [self._rows[key] for key in sorted(self._rows)]
+            self._written = len(rows)
+            ours = {row["file"] for row in rows}
+            rows = [row for file, row in self._others.items() if file not in ours] + rows
+            await in_thread(write_manifest, self._manifest, rows)
+
+    def end(self) -> list[Path]:
+        """The files in the order of the items. Raises `DownloadError` where some could not be saved."""
+        saved = [self._saved[key] for key in sorted(self._saved)]
+        if self._failed:
+            raise DownloadError(saved, self._failed)
+        return saved
+
+    def _path(
+        self, result: SweepResult[Any, Any], output: str, number: int, handle: Media, *, is_listed: bool
+    ) -> PurePosixPath:
+        own = {"item_id": result.item_id, "output": output, "number": number}
+        path = self._format(result.index, result.run, result.params, **own)
+        listed = f"-{number:03d}" if is_listed and "number" not in self._pattern.fields else ""
+        suffix = self._suffix if self._suffix and isinstance(handle, ImageOutput) else media_suffix(handle)
+        return path.with_name(f"{path.name}{listed}{suffix}")
+
+    def _format(self, index: int, run: int, params: WorkflowParams, **own: object) -> PurePosixPath:
+        rest = {"output": "", "number": 0, "item_id": 0}
+        return self._pattern.format({**values_of(params), **rest, **own, "index": index, "run": run})
+
+    async def _fetch(self, path: PurePosixPath, handle: Media) -> None:
+        key = unicodedata.normalize("NFC", str(path)).casefold()
+        if key in self._taken:
+            raise FileExistsError(f"{path}: another result has this name too; add {{index}} to the pattern")
+        self._taken.add(key)
+        target = self._folder / path
+        if self._overwrite or not await in_thread(target.exists):
+            await handle.asave(target)
+        elif self._others.get(str(path), {}).get("name") != handle.name and not await _holds(target, handle):
+            raise FileExistsError(
+                f"{target} is there already, and is something else: choose another folder, or overwrite it"
+            )
+
+
+async def _holds(target: Path, handle: Media) -> bool:
+    """Whether a file has this image or video in it: an earlier call may have ended before it could note that."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = await handle.asave(Path(folder) / target.name)
+        return await in_thread(filecmp.cmp, copy, target, False)
+
+
+def _pattern_of(plan: WorkflowPlan, pattern: str) -> tuple[FilePattern, str]:
+    """The pattern without the suffix that says which kind of image is wanted, and that suffix.
+
+    Where there are several outputs, their name is part of every pattern.
+    """
+    suffix = next((known for known in _CONVERTED if pattern.lower().endswith(known)), "")
+    stem = pattern[: len(pattern) - len(suffix)]
+    names = {*OWN_NAMES, *(planned.name for planned in plan.inputs if planned.fed_by is None)}
+    made = FilePattern(stem, names)
+    outputs = [output for output in plan.outputs if output.role != "debug" and _is_media(output.item_type)]
+    if len(outputs) > 1 and "output" not in made.fields:
+        made = FilePattern(stem + "_{output}", names)
+    return made, suffix
+
+
+def _is_media(item_type: str) -> bool:
+    return "ImageOutput" in item_type or "VideoOutput" in item_type
+
+
+def values_of(params: WorkflowParams) -> dict[str, Any]:
+    """The values by name, whatever they are."""
+    return {spec.name: getattr(params, spec.name) for spec in fields(params)}  # type: ignore[arg-type]
+
+
+def _row(
+    result: SweepResult[Any, Any],
+    problem: str,
+    output: str = "",
+    path: PurePosixPath | None = None,
+    handle: Media | None = None,
+) -> dict[str, Any]:
+    """A line of the manifest: what the file is, or why there is none, and all values in the words of a person."""
+    own = {
+        "file": "" if path is None or problem else str(path),
+        "index": result.index,
+        "run": result.run,
+        "item_id": result.item_id,
+        "output": output,
+        "name": "" if handle is None else handle.name,
+        "server": "" if handle is None or handle.client is None else handle.client.url,
+        "error": problem,
+    }
+    values = {name: _told(value) for name, value in values_of(result.params).items()}
+    return own | {f"{name} (input)" if name in own else name: value for name, value in values.items()}
+
+
+def _told(value: Any) -> Any:
+    """A value for the manifest: numbers and texts as they are, files by their path, all else in a few words."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    return value.as_posix() if isinstance(value, Path) else short_text(value)
+
+
+async def sheet_of(
+    plan: WorkflowPlan,
+    space: Space[Any],
+    results: Sequence[SweepResult[Any, Any]],
+    *,
+    output: str | None,
+    columns: int | None,
+    size: int,
+    font: str | None,
+) -> PILImage:
+    """A contact sheet of these results: a grid where two inputs change and nothing else, else with captions."""
+    from invokeai_gen.sweeps.files import contact_sheet as sheets
+
+    known = [one.name for one in plan.outputs if one.role != "debug" and "ImageOutput" in one.item_type]
+    if output is not None and output not in known:
+        raise sheets.ContactSheetError(f"no output is called {output!r}; there are {', '.join(known) or 'none'}")
+    images = [_image_of(result, output) for result in results]
+
+    async def load(image: ImageOutput | None) -> bytes | None:
+        if image is None or image.client is None:
+            return None
+        return await (image.client.images.thumbnail(image.name) if size <= _THUMBNAIL else image.abytes())
+
+    loaded = await gather_limited(load, images, at_once=_THUMBNAILS_AT_ONCE)
+    labels = {planned.name: planned.label or planned.name for planned in plan.inputs}
+    is_grid = len(space.axes) == 2 and len(space.names) == 2 and len(results) == len(space)
+    cells = []
+    for result, image, data in zip(results, images, loaded, strict=True):
+        values = values_of(result.params)
+        caption = [f"{labels[name]}: {short_text(values[name])}" for name in space.names]
+        if len(results) > len(space):
+            caption.append(f"#{result.index}")
+        problem = str(data) if isinstance(data, Exception) else "" if image is not None else "no image"
+        if result.error is not None:
+            problem = str(result.error)
+        cells.append(sheets.Cell(data if isinstance(data, bytes) else None, () if is_grid else caption, problem))
+    edges = [
+        [f"{labels[axis.names[0]]}: {short_text(row[0])}" for row in axis.rows] if is_grid else None
+        for axis in space.axes[:2]
+    ]
+    rows, across = edges if is_grid else (None, None)
+    return await in_thread(
+        sheets.contact_sheet,
+        cells,
+        columns=None if is_grid else columns,
+        size=size,
+        row_labels=rows,
+        column_labels=across,
+        title=plan.info.name,
+        font=font,
+    )
+
+
+def _image_of(result: SweepResult[Any, Any], output: str | None) -> ImageOutput | None:
+    """The first image among the outputs, or of the one that is named."""
+    if result.error is not None:
+        return None
+    named = result.outputs.user_outputs
+    values = list(named.values()) if output is None else [named.get(output)]
+    return next((item for value in values for item in flat(value) if isinstance(item, ImageOutput)), None)

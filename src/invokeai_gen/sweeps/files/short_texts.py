@@ -1,0 +1,71 @@
+"""A value of a workflow in a few words, as file names, captions and tables tell it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import PurePath, PurePosixPath
+
+from invokeai_gen.core.values import (
+    BoardRef,
+    BoundingBox,
+    Color,
+    ImageRef,
+    LoRA,
+    ModelRef,
+    PillowImage,
+    VideoRef,
+    as_color,
+)
+
+
+def short_text(value: object) -> str:
+    """What a person would call the value; one line unless the value itself is a text of several.
+
+    Texts and numbers are as they are, `true`, `false` and `none` in small letters. Models and LoRAs are told by name,
+    boards by id, files and images by name without suffix, colours as `#ff8000`, lists with commas. Images in memory
+    have no name: bytes are told by the beginning of their SHA-256, Pillow images by their size.
+    """
+    match value:
+        case str():
+            return str(value)
+        case None | bool():
+            return str(value).lower()
+        case PurePath():
+            return value.stem
+        case ImageRef() | VideoRef():
+            return PurePosixPath(value.name).stem
+        case BoardRef():
+            return value.id
+        case ModelRef():
+            return value.name or value.key or value.hash
+        case LoRA():
+            return f"{short_text(value.lora)}@{value.weight:g}"
+        case Color():
+            return _hex(value)
+        case BoundingBox():
+            return f"{value.x_min},{value.y_min}-{value.x_max},{value.y_max}"
+        case bytes() | bytearray():
+            return hashlib.sha256(value).hexdigest()[:8]
+        case PillowImage():
+            return "{}x{}".format(*value.size)
+        case Mapping():
+            return ",".join(f"{key}={short_text(item)}" for key, item in value.items())
+        case tuple() if len(value) in (3, 4) and all(type(channel) is int for channel in value):
+            return _channels(value)
+        case list() | tuple() | set() | frozenset():
+            return ",".join(short_text(item) for item in value)
+    return str(value)
+
+
+def _channels(value: tuple[int, ...]) -> str:
+    """A tuple of channels as the colour it stands for, unless a number in it is too large for one."""
+    try:
+        return _hex(as_color(value))
+    except ValueError:
+        return ",".join(str(number) for number in value)
+
+
+def _hex(color: Color) -> str:
+    channels = (color.r, color.g, color.b) if color.a == 255 else (color.r, color.g, color.b, color.a)
+    return "#" + bytes(channels).hex()

@@ -1,0 +1,173 @@
+"""Files that values come from: texts of any common encoding, prompts, folders of images, images named by other files.
+
+Everything that is wrong with such files is told by one `TableError`, before anything is sent to a server.
+"""
+
+from __future__ import annotations
+
+import codecs
+import glob
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from invokeai_gen.core.problems import ParamsError, Problem
+
+MAX_SHOWN: Final = 20
+"""How many problems the text of a `TableError` tells."""
+IMAGE_SUFFIXES: Final = ("png", "jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff")
+_IMAGE_ENDING: Final = re.compile(rf"\.(?:{'|'.join(IMAGE_SUFFIXES)})$", re.IGNORECASE)
+_LINE_FEED: Final = b"\n"
+_DIGITS: Final = re.compile(r"([0-9]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class TableProblem(Problem):
+    """One value of a file that cannot be used, or a file that cannot."""
+
+    row: int = 0
+    """The row as a spreadsheet counts them (its header is row 1), or the line of a JSONL file; 0 for the whole file."""
+    column: str = ""
+    """What the file calls the input; empty for a whole row."""
+
+
+class TableError(ParamsError):
+    """Files of values that cannot be used. `problems` has everything that is wrong, the text the first `MAX_SHOWN`."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__(problems)
+        more = len(problems) - MAX_SHOWN
+        if more > 0:
+            told = [problem.message for problem in self.problems[:MAX_SHOWN]]
+            self.args = ("\n  ".join([f"{len(problems)} problems:", *told, f"and {more} more"]),)
+
+    @classmethod
+    def of_file(cls, path: str | os.PathLike[str], problem: str) -> TableError:
+        """The error about a whole file."""
+        return cls([TableProblem("", f"{os.fspath(path)} {problem}")])
+
+
+def read_text(path: str | os.PathLike[str]) -> str:
+    """The text of a file in UTF-8, with a byte order mark or without, or in UTF-16 with one.
+
+    Raises `TableError` for a file that cannot be read, and for any other encoding.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise TableError.of_file(path, f"cannot be read: {error.strerror or error}") from None
+    is_utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        text = data.decode("utf-16" if is_utf16 else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        place = "" if is_utf16 else f", first in line {data[: error.start].count(_LINE_FEED) + 1}"
+    else:
+        if "\0" not in text:
+            return text
+        place = ""
+    raise TableError.of_file(path, f"is no text in UTF-8{place}: save it as UTF-8, in Excel as 'CSV UTF-8'")
+
+
+def read_prompts(path: str | os.PathLike[str]) -> list[str]:
+    """The prompts in a text file: one in each line, without the blanks around it.
+
+    Empty lines and lines that start with `#` are left out. Raises `TableError` for a file that cannot be read, is not
+    UTF-8 (or UTF-16 with a byte order mark), or has no prompts.
+    """
+    lines = (line.strip() for line in lines_of(read_text(path)))
+    prompts = [line for line in lines if line and not line.startswith("#")]
+    if not prompts:
+        raise TableError.of_file(
+            path, "has no prompts: write one in each line (lines that start with '#' do not count)"
+        )
+    return prompts
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines of a file from any system, without their ends. Only line feeds and carriage returns end a line."""
+    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+
+
+def image_files(where: str | os.PathLike[str]) -> list[Path]:
+    """The image files in a folder, or those that a pattern such as `photos/*.png` or `photos/**` finds.
+
+    Images are told by the end of their name (`IMAGE_SUFFIXES`, in upper or lower case); hidden files are left out, and
+    so are the subfolders of a folder, which `**` in a pattern finds. They are in natural order: `img2` before `img10`.
+    Paths are relative where `where` is. Raises `TableError` where there is no image, or no such folder.
+    """
+    folder, text = Path(where), os.fspath(where)
+    try:
+        candidates = [*folder.iterdir()] if folder.is_dir() else [folder] if os.path.isfile(text) else _matching(text)
+    except OSError as error:
+        raise TableError.of_file(text, f"cannot be read: {error.strerror or error}") from None
+    images = [path for path in candidates if _is_image(path)]
+    if not images:
+        looked = f"looked for {os.path.abspath(text)}"
+        if not folder.is_dir() and not glob.has_magic(text):
+            what = "is not the name of an image" if candidates else f"is neither a folder nor a file: {looked}"
+            raise TableError.of_file(text, f"{what}; give a folder, or a pattern such as photos/*.png")
+        other = f"{len(candidates)} other files" if len(candidates) != 1 else "1 other file"
+        found = f"has no images, but {other}" if candidates else "has no images: nothing is there"
+        raise TableError.of_file(text, f"{found} ({looked}); images end in {', '.join(IMAGE_SUFFIXES)}")
+    return sorted(images, key=_natural)
+
+
+def _matching(pattern: str) -> list[Path]:
+    """What a pattern finds, each file once, however many links lead to its folder."""
+    pattern = _IMAGE_ENDING.sub(
+        lambda end: "".join(f"[{c.lower()}{c.upper()}]" if c.isalpha() else c for c in end[0]), pattern
+    )
+    found: dict[tuple[str, str], Path] = {}
+    for path in sorted(map(Path, glob.glob(pattern, recursive=True)), key=lambda path: (len(path.parts), str(path))):
+        found.setdefault((os.path.realpath(path.parent), path.name), path)
+    return [*found.values()]
+
+
+def _is_image(path: Path) -> bool:
+    return not path.name.startswith(".") and _IMAGE_ENDING.search(path.name) is not None and os.path.isfile(path)
+
+
+def _natural(path: Path) -> tuple[list[list[str | int]], str]:
+    """Digits sort as the number that they are, letters without regard to their case."""
+    parts: list[list[str | int]] = [
+        [int(part) if place % 2 else part.casefold() for place, part in enumerate(_DIGITS.split(name))]
+        for name in path.parts
+    ]
+    return parts, str(path)
+
+
+class Neighbourhood:
+    """Where the images and videos are that a file names: beside the file, else in the working directory."""
+
+    def __init__(self, file: str | os.PathLike[str]) -> None:
+        self._folder = Path(file).parent
+        self._known: dict[str | Path, str | Path] = {}
+
+    def located(self, value: Any) -> Any:
+        """The value of an image or video input with the paths in it as seen from the working directory.
+
+        A text without a folder in it that is no file may be the name of an image on the server, and stays. Raises
+        `ValueError`, which says where it looked, for any other path that leads to no file.
+        """
+        if isinstance(value, list):
+            return [self.located(item) for item in value]
+        if not isinstance(value, (str, Path)) or not str(value).strip():
+            return value
+        found = self._known.get(value)
+        if found is None:
+            found = self._known[value] = self._find(value)
+        return found
+
+    def _find(self, value: str | Path) -> str | Path:
+        places = [self._folder / value, Path(value)]
+        for place in places:
+            if os.path.isfile(place):
+                return place
+        if isinstance(value, str) and not ("/" in value or "\\" in value):
+            return value
+        kind = "is a folder, not a file" if any(map(os.path.isdir, places)) else "is no file"
+        looked = " and ".join(dict.fromkeys(os.path.abspath(place) for place in places))
+        raise ValueError(f"{kind}: looked for {looked}")

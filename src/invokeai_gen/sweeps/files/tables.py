@@ -1,0 +1,331 @@
+"""Tables of values: each row of a CSV file, and each line of a JSONL file, becomes the `Params` of a run.
+
+Everything that is wrong with a file is told at once, with row, column, label, value, and what would have been right.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import MISSING, dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
+
+from invokeai_gen import js_json
+from invokeai_gen.core import problems
+from invokeai_gen.core.input_lookup import find_input
+from invokeai_gen.core.problems import ParamsError, Problem
+from invokeai_gen.core.text_values import text_reader, value_of_json
+from invokeai_gen.sweeps.files.sources import (
+    Neighbourhood,
+    TableError,
+    TableProblem,
+    image_files,
+    lines_of,
+    read_prompts,
+    read_text,
+)
+
+if TYPE_CHECKING:
+    from invokeai_gen.core.params import WorkflowParams
+    from invokeai_gen.core.plan import PlannedInput, WorkflowPlan
+
+__all__ = ["TableError", "TableProblem", "image_files", "read_csv", "read_jsonl", "read_prompts"]
+
+P = TypeVar("P", bound="WorkflowParams")
+
+_DELIMITERS: Final = ",;\t"
+_MEDIA: Final = frozenset({"ImageField", "VideoField"})
+_QUOTING: Final = 'a text that starts with a quote must end with one, and have those in it doubled: "a ""big"" fox"'
+
+
+def read_csv(path: str | os.PathLike[str], plan: WorkflowPlan, params_type: type[P], base: P | None = None) -> list[P]:
+    """The rows of a CSV file as `params_type`, in their order.
+
+    The first row names an input in each column, by its label, Python name or index in the form. Cells are separated by
+    commas, semicolons or tabs, whichever the first row has; the file is UTF-8, or UTF-16 with a byte order mark.
+
+    Cells are read by the rules of `text_values.text_reader`. An empty one keeps the value of `base`, or without a
+    `base` the default (so that an empty text cannot be given: JSONL can). Rows whose cells are all empty are left out.
+    The path of an image or video is looked for beside the file first, then in the working directory; a text that is no
+    such file and has no folder in it is taken for the name of an image on the server.
+
+    Raises `TableError` with everything that is wrong with the file, rows counted as a spreadsheet does: the first row
+    is 1. Raises `ParamsError` where `base` itself is no longer valid.
+    """
+    text = read_text(path)
+    if not text.strip():
+        raise TableError.of_file(path, "is empty: its first row should name inputs, the others their values")
+    rows = _Rows(path, "row", "column", params_type, base)
+    delimiter = _delimiter(text, plan)
+    rows.has_decimal_commas = delimiter != ","
+    records = _records(text, delimiter, rows)
+    number, header = next(records, (1, []))
+    columns = _columns(rows, plan, number, [name.strip() for name in header])
+    named = {place for place, name in enumerate(header) if name.strip()}
+    width = max(named, default=-1) + 1
+    for number, cells in records:
+        if len(cells) < width:
+            few = f"{_count(len(cells), 'cell')} where the first row names {_count(width, 'column')}"
+            rows.tell(number, f"{few}: a cell may be empty, but its delimiter is needed")
+            continue
+        stray = next((cell for place, cell in enumerate(cells) if place not in named and cell.strip()), None)
+        if stray is not None:
+            hint = "" if len(cells) <= len(header) else ": a text that has the delimiter in it needs quotes around it"
+            rows.tell(number, f"{problems.shown(stray)} stands in a column that the first row does not name{hint}")
+            continue
+        rows.add(
+            number, [(column, cell) for column, cell in zip(columns, cells, strict=False) if column and cell.strip()]
+        )
+    return rows.finish()
+
+
+def read_jsonl(
+    path: str | os.PathLike[str], plan: WorkflowPlan, params_type: type[P], base: P | None = None
+) -> list[P]:
+    """The lines of a JSONL file as `params_type`, in their order: each is a JSON object `{NAME: VALUE, …}`.
+
+    Names are as in `read_csv`, and so are paths; values are as `WorkflowParams.to_dict` writes them, and `null` is
+    `None`. A name that a line leaves out keeps the value of `base`, or without a `base` the default. Empty lines are
+    left out.
+
+    Raises `TableError` with everything that is wrong with the file, and `ParamsError` where `base` itself is no longer
+    valid.
+    """
+    rows = _Rows(path, "line", "key", params_type, base)
+    columns: dict[str, _Column | Problem] = {}
+    for number, line in enumerate(lines_of(read_text(path)), start=1):
+        if not line.strip():
+            continue
+        data = _object(rows, number, line)
+        if data is None:
+            continue
+        entries: dict[str, tuple[_Column, Any]] = {}
+        is_known = True
+        for key, value in data.items():
+            if key not in columns:
+                columns[key] = _find_column(rows, plan, key, is_text=False)
+            column = columns[key]
+            if isinstance(column, Problem):
+                rows.tell(number, column.message, key, column)
+                is_known = False
+            elif column.planned.name in entries:
+                rows.tell(number, _twice(entries[column.planned.name][0], column), column)
+            else:
+                entries[column.planned.name] = (column, value)
+        rows.add(number, [*entries.values()], is_complete=is_known)
+    return rows.finish()
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """What a file calls an input, and how its values are read."""
+
+    called: str
+    planned: PlannedInput
+    read: Callable[[Any], Any]
+    """From what the file has to the Python value, not yet checked. Raises `ParamsError`."""
+
+    def __str__(self) -> str:
+        """What the file calls it, and after that what it is called elsewhere: `'Width' (width)`."""
+        others = [name for name in dict.fromkeys((self.planned.label, self.planned.name)) if name != self.called]
+        return problems.shown(self.called) + (f" ({', '.join(others)})" if others else "")
+
+
+_DECIMAL_COMMA: Final = re.compile(r"[+-]?[0-9]+,(?![0-9]{3}$)[0-9]+")
+"""Not what may be a thousand."""
+
+
+class _Rows(Generic[P]):
+    """Builds a `Params` of each row, and collects what is wrong with all of them."""
+
+    def __init__(
+        self, path: str | os.PathLike[str], unit: str, part: str, params_type: type[P], base: P | None
+    ) -> None:
+        self.neighbourhood = Neighbourhood(path)
+        self.has_decimal_commas = False
+        """Whether `0,5` is half: the comma does not part the cells, as in tables of countries that write so."""
+        self._path = os.fspath(path)
+        self._unit, self._part = unit, part
+        self._shown: Callable[[Any], str] = repr if part == "column" else _json
+        self._params_type = params_type
+        self._base = base
+        self._made: list[P] = []
+        self._problems: list[TableProblem] = []
+        self._lacking: frozenset[str] = frozenset()
+        if base is not None:
+            base.values()
+
+    def tell(self, row: int, message: str, column: _Column | str | None = None, problem: Problem | None = None) -> None:
+        """Notes what is wrong with a row, or with a part of it; a column that is a text names no input."""
+        called, about = "", problem or Problem("", "")
+        place = f"{self._path}, {self._unit} {row}"
+        if isinstance(column, _Column):
+            called = column.called
+            about = problem or Problem(column.planned.name, "", column.planned.label)
+            place += f", {self._part} {column}"
+        elif column is not None:
+            called = column
+            place += f", {self._part} {problems.shown(column)}"
+        message = f"{place}: {message}"
+        self._problems.append(TableProblem(about.name, message, about.label, about.reason, row, called))
+
+    def require(self, row: int, given: Iterable[str], *, is_complete: bool) -> None:
+        """Notes, once for all rows, inputs without a value of their own that have no column.
+
+        It is not told where a column that names no input may be the one.
+        """
+        if self._base is not None:
+            return
+        needed = {
+            item.name
+            for item in fields(cast("Any", self._params_type))
+            if item.default is MISSING and item.default_factory is MISSING
+        }
+        self._lacking = frozenset(needed.difference(given))
+        for item in self._params_type.inputs():
+            if is_complete and item.name in self._lacking:
+                why = "which needs one: the workflow has no usable value for it"
+                problem = Problem(item.name, "", item.label)
+                self.tell(row, f"no column for {problems.title(item)}, {why}", problem=problem)
+
+    def add(self, row: int, entries: Sequence[tuple[_Column, Any]], *, is_complete: bool = True) -> None:
+        """Builds the values of a row; it is not told that others are missing where that is known by then."""
+        values: dict[str, Any] = {}
+        found: list[Problem] = []
+        for column, given in entries:
+            try:
+                values[column.planned.name] = column.read(given)
+            except ParamsError as error:
+                found += error.problems
+        try:
+            made = self._params_type(**values) if self._base is None else replace(cast("Any", self._base), **values)
+        except ParamsError as error:
+            told = self._lacking.union(problem.name for problem in found)
+            others = (problem for problem in error.problems if problem.name not in told)
+            found += [problem for problem in others if is_complete or problem.name in values]
+        else:
+            self._made.append(made)
+        if found:
+            self._refuse(row, entries, found)
+
+    def _refuse(self, row: int, entries: Sequence[tuple[_Column, Any]], found: Iterable[Problem]) -> None:
+        """Notes what is wrong with the values of a row: first those that it has, in their order."""
+        left = list(found)
+        for column, given in entries:
+            for problem in [problem for problem in left if problem.name == column.planned.name]:
+                left.remove(problem)
+                value = problems.shortened(self._shown(given))
+                space = ": " if problem.reason.startswith("item ") else " "
+                message = f"{value}{space}{problem.reason}" if problem.reason else problem.message
+                self.tell(row, message, column, problem)
+        for problem in left:
+            self.tell(row, problem.message, problem=problem)
+
+    def finish(self) -> list[P]:
+        """What was made of the rows. Raises `TableError` for everything that was told, and where there is no row."""
+        if self._problems:
+            raise TableError(self._problems)
+        if not self._made:
+            raise TableError.of_file(self._path, f"has no {self._unit}s of values")
+        return self._made
+
+
+def _records(text: str, delimiter: str, rows: _Rows[Any] | None = None) -> Iterator[tuple[int, list[str]]]:
+    """The rows that are not empty, numbered as in a spreadsheet, whatever line ends there are within quotes."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    number = 0
+    try:
+        for number, cells in enumerate(reader, start=1):
+            if any(cell.strip() for cell in cells):
+                yield number, cells
+    except csv.Error as error:
+        if rows is not None:
+            rows.tell(number + 1, f"this row and those after it cannot be read ({error}): {_QUOTING}")
+
+
+def _delimiter(text: str, plan: WorkflowPlan) -> str:
+    """The one with which the first row names most inputs, else has most cells, else a comma."""
+    names = {name for planned in plan.inputs for name in (planned.name, planned.label, str(planned.index))}
+
+    def fit(delimiter: str) -> tuple[int, int]:
+        _, header = next(_records(text, delimiter), (0, []))
+        return sum(name.strip() in names for name in header), len(header)
+
+    return max(_DELIMITERS, key=fit)
+
+
+def _columns(rows: _Rows[Any], plan: WorkflowPlan, row: int, header: Sequence[str]) -> list[_Column | None]:
+    """The input of each column; `None` for one that names none."""
+    found: list[_Column | None] = []
+    known: dict[str, _Column] = {}
+    unknown: list[tuple[str, Problem]] = []
+    for name in header:
+        column = _find_column(rows, plan, name, is_text=True) if name else None
+        if isinstance(column, Problem):
+            unknown.append((name, column))
+        elif column is not None and column.planned.name in known:
+            rows.tell(row, _twice(known[column.planned.name], column), column)
+        elif column is not None:
+            known[column.planned.name] = column
+        found.append(column if isinstance(column, _Column) else None)
+    if unknown and not known:
+        rows.tell(row, "the first row should name inputs, by label, Python name or index in the form, but names none")
+    for name, problem in unknown:
+        rows.tell(row, problem.message, name, problem)
+    rows.require(row, known, is_complete=not unknown)
+    return found
+
+
+def _find_column(rows: _Rows[Any], plan: WorkflowPlan, name: str, *, is_text: bool) -> _Column | Problem:
+    try:
+        planned = find_input(plan, name)
+    except ParamsError as error:
+        return error.problems[0]
+    from_text = text_reader(planned) if is_text else None
+    locate = rows.neighbourhood.located if planned.field_type in _MEDIA else None
+
+    def read(given: Any) -> Any:
+        if rows.has_decimal_commas and planned.field_type == "FloatField" and _DECIMAL_COMMA.fullmatch(given.strip()):
+            given = given.replace(",", ".")
+        value = value_of_json(planned, given if from_text is None else from_text(given))
+        if locate is None:
+            return value
+        try:
+            return locate(value)
+        except ValueError as error:
+            message = f"{problems.title(planned)}: {problems.shown(value)} {error}"
+            raise ParamsError([Problem(planned.name, message, planned.label, str(error))]) from None
+
+    return _Column(name, planned, read)
+
+
+def _twice(first: _Column, second: _Column) -> str:
+    both = problems.shown(first.called), problems.shown(second.called)
+    named = f"{both[0]} twice" if both[0] == both[1] else " and ".join(both)
+    return f"{problems.title(first.planned)} is named in two places, {named}: keep one"
+
+
+def _object(rows: _Rows[Any], number: int, line: str) -> dict[str, Any] | None:
+    """The object in a line."""
+    try:
+        data = js_json.loads(line)
+    except ValueError as error:
+        what = f"{error.msg} at character {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
+        rows.tell(number, f"not JSON ({what}): each line should be one object, {{NAME: VALUE, …}}")
+        return None
+    if not isinstance(data, dict):
+        rows.tell(number, f"{problems.shortened(_json(data))} should be a JSON object, {{NAME: VALUE, …}}")
+        return None
+    return data
+
+
+def _json(data: Any) -> str:
+    return json.dumps(data, ensure_ascii=False)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,127 @@
+"""The file of a sweep: what it goes over and what has been sent, so that another process can go on with it.
+
+One JSON object a line: first what was asked for, then whatever happened since, each line on the disk before the next step
+is taken. A line that was cut off by the end of the process is as if it had not been written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Self
+
+from invokeai_gen.atomic_files import locked, replacing
+from invokeai_gen.core.plan import JsonValue
+from invokeai_gen.errors import InvokeAIGenError
+
+FORMAT: Final = 1
+
+
+class SweepFileError(InvokeAIGenError):
+    """The file of a sweep cannot be used; the message says why."""
+
+
+class Journal:
+    """A sweep file. Nobody else can open it until it is closed."""
+
+    def __init__(self, path: Path, lock: contextlib.ExitStack) -> None:
+        self.path = path
+        self._lock: contextlib.ExitStack | None = lock
+
+    @classmethod
+    def create(cls, path: Path, header: Mapping[str, JsonValue]) -> Self:
+        """A new sweep file. Raises `SweepFileError` where there is one already."""
+        lock = _locked(path)
+        try:
+            if path.exists():
+                raise SweepFileError(
+                    f"{path} is there already: go on with its sweep (`resume_sweep`, or `--resume` of the command), "
+                    "or give the new one another file"
+                )
+            with replacing(path) as file:
+                file.write(_line({"sweep": FORMAT, **header}))
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            lock.close()
+            raise SweepFileError(f"{path} cannot be written: {error.strerror or error}") from error
+        except BaseException:
+            lock.close()
+            raise
+        return cls(path, lock)
+
+    @classmethod
+    def open(cls, path: Path) -> tuple[Self, list[dict[str, Any]]]:
+        """A sweep file and its entries, the header first. Raises `SweepFileError` for what is none."""
+        lock = _locked(path)
+        try:
+            text = path.read_bytes()
+            whole = text[: text.rfind(b"\n") + 1]
+            entries = [json.loads(line) for line in whole.splitlines()]
+            if not entries or not all(isinstance(entry, dict) for entry in entries) or "sweep" not in entries[0]:
+                raise ValueError("it does not begin like one")
+            if entries[0]["sweep"] != FORMAT:
+                raise ValueError(f"it has the format {entries[0]['sweep']!r}, not {FORMAT}")
+            if len(whole) < len(text):
+                os.truncate(path, len(whole))
+        except OSError as error:
+            lock.close()
+            raise SweepFileError(f"{path} cannot be read: {error.strerror or error}") from error
+        except ValueError as error:
+            lock.close()
+            raise SweepFileError(f"{path} is no sweep file: {error}") from error
+        return cls(path, lock), entries
+
+    def note(self, **entry: JsonValue) -> None:
+        """Adds an entry. Raises `SweepFileError` where that fails: then the step it is about must not be taken."""
+        if self._lock is None:
+            self.take()
+            try:
+                return self.note(**entry)
+            finally:
+                self.close()
+        try:
+            with self.path.open("ab") as file:
+                file.write(_line(entry))
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise SweepFileError(f"{self.path} cannot be written: {error.strerror or error}") from error
+
+    def discard(self) -> None:
+        """Removes the file: there is nothing to go on with."""
+        with contextlib.suppress(OSError):
+            self.path.unlink()
+        self.close()
+
+    def take(self) -> None:
+        """Keeps others out, also after it was closed. Raises `SweepFileError` where somebody else has it now."""
+        if self._lock is None:
+            self._lock = _locked(self.path)
+
+    def close(self) -> None:
+        """Lets others open the file."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+
+def _line(entry: Mapping[str, JsonValue]) -> bytes:
+    return json.dumps(entry, ensure_ascii=True, separators=(",", ":")).encode() + b"\n"
+
+
+def _locked(path: Path) -> contextlib.ExitStack:
+    stack = contextlib.ExitStack()
+    try:
+        stack.enter_context(locked(path, wait=False))
+    except BlockingIOError:
+        raise SweepFileError(f"{path} belongs to a sweep that is still running") from None
+    return stack
+
+
+def entries_of(entries: Sequence[Mapping[str, Any]], key: str) -> Iterator[Any]:
+    """What the entries of one kind say, in order."""
+    return (entry[key] for entry in entries[1:] if key in entry)

@@ -1,0 +1,157 @@
+"""What came of each item of a sweep, and how many have which status."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final, Generic, TypeVar
+
+from invokeai_gen.core.params import WorkflowParams
+from invokeai_gen.runtime.outputs import WorkflowOutputs
+from invokeai_gen.server.errors import JobError
+from invokeai_gen.server.events import is_final
+from invokeai_gen.server.records import QueueItem
+
+P = TypeVar("P", bound=WorkflowParams)
+O = TypeVar("O", bound=WorkflowOutputs)
+
+DELETED: Final = "deleted"
+"""Status of an item that is no longer in the queue."""
+UNSENT: Final = "unsent"
+"""Status of an item that is not in the queue yet: there was no room, or another process was to send it."""
+
+_BULK: Final = frozenset({"graph", "execution_graph"})
+
+
+@dataclass(frozen=True, slots=True)
+class SweepResult(Generic[P, O]):
+    """One item of a sweep that has ended: what it was run with, and what it gave."""
+
+    index: int
+    """Its number in the sweep, from 0: point by point in the order of the arguments, the last one changing fastest."""
+    run: int
+    """Which of the `runs` it was, from 0."""
+    params: P
+    """The values it was run with."""
+    item_id: int | None
+    """Id of its queue item; `None` where it has none."""
+    error: JobError | None = None
+    """Why it has no outputs; `None` where it has."""
+    found: O | None = field(default=None, repr=False)
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether it was completed."""
+        return self.error is None
+
+    @property
+    def outputs(self) -> O:
+        """The outputs. Raises `error` where the item failed or was canceled."""
+        if self.error is not None:
+            raise self.error
+        assert self.found is not None
+        return self.found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepCounts:
+    """How many items of a sweep have which status."""
+
+    total: int
+    unsent: int = 0
+    """Not in the queue yet."""
+    pending: int = 0
+    in_progress: int = 0
+    completed: int = 0
+    failed: int = 0
+    canceled: int = 0
+    other: int = 0
+    """Deleted from the queue, or with a status that this version does not know."""
+
+    @classmethod
+    def of(cls, statuses: Iterable[str]) -> SweepCounts:
+        """The counts of these statuses."""
+        counted = Counter(statuses)
+        known = {name: counted.pop(name, 0) for name in _COUNTED}
+        return cls(total=sum(known.values()) + counted.total(), other=counted.total(), **known)
+
+    @property
+    def finished(self) -> int:
+        """Items that have ended, in whichever way."""
+        return self.completed + self.failed + self.canceled + self.other
+
+
+_COUNTED: Final = ("unsent", "pending", "in_progress", "completed", "failed", "canceled")
+
+
+class Tally:
+    """Which status each item of a sweep has, and in which order they ended."""
+
+    def __init__(self, total: int) -> None:
+        self.statuses = [UNSENT] * total
+        self.item_ids: list[int | None] = [None] * total
+        self.ended: list[int] = []
+        """Numbers of the items that have ended, in that order; one that was sent again can be there twice."""
+        self.ended_at: dict[int, int] = {}
+        """For each of them, its last place in that order."""
+        self._left = total
+
+    def send(self, index: int, item_id: int) -> None:
+        """An item is in the queue, perhaps once more."""
+        self._set(index, "pending")
+        self.item_ids[index] = item_id
+
+    def tell(self, index: int, item_id: int, status: str) -> None:
+        """An item has another status. What is told of an earlier attempt is left aside."""
+        if self.item_ids[index] == item_id and not self.has_ended(index):
+            self._set(index, status)
+
+    def reset(self, index: int) -> None:
+        """An item is to be sent again."""
+        self._set(index, UNSENT)
+        self.item_ids[index] = None
+
+    def withdraw(self, index: int) -> None:
+        """An item that has not been sent never will be."""
+        if self.statuses[index] == UNSENT:
+            self._set(index, "canceled")
+
+    def lost(self, *, deleted: bool) -> list[int]:
+        """The items that have ended without being completed; those that were deleted, which may have been, on demand."""
+        done = {"completed"} if deleted else {"completed", DELETED}
+        return [index for index, status in enumerate(self.statuses) if status not in done and self.has_ended(index)]
+
+    def has_ended(self, index: int) -> bool:
+        """Whether an item will not change any more."""
+        return self.statuses[index] != UNSENT and is_final(self.statuses[index])
+
+    @property
+    def all_ended(self) -> bool:
+        """Whether no item will change any more."""
+        return not self._left
+
+    def _set(self, index: int, status: str) -> None:
+        before = self.has_ended(index)
+        self.statuses[index] = status
+        after = self.has_ended(index)
+        self._left += before - after
+        if after:
+            self.ended_at[index] = len(self.ended)
+            self.ended.append(index)
+        else:
+            self.ended_at.pop(index, None)
+
+
+def slim(item: QueueItem) -> QueueItem:
+    """A completed item without the graphs of its session, of which a thousand would fill the memory.
+
+    The executed one stays where it alone tells the order of iterations, as on servers before 6.14.
+    """
+    if item.status != "completed":
+        return item
+    executed = (item.session.get("execution_graph") or {}).get("nodes") or {}
+    is_iterated = any(node["type"] == "iterate" for node in executed.values())
+    bulk = {"graph"} if is_iterated and not item.session.get("prepared_iteration_paths") else _BULK
+    session = {key: value for key, value in item.session.items() if key not in bulk}
+    return QueueItem.of({**{key: value for key, value in item.raw.items() if key != "workflow"}, "session": session})

@@ -1,0 +1,90 @@
+"""Many runs of a workflow as `Sweep`: what `AsyncSweep` does, to be called without `await`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Generic, Self, TypeVar
+
+from invokeai_gen.core.params import WorkflowParams
+from invokeai_gen.core.plan import WorkflowPlan
+from invokeai_gen.runtime.outputs import WorkflowOutputs
+from invokeai_gen.server import background
+from invokeai_gen.server.background import facade, iterate
+from invokeai_gen.sweeps.async_sweep import AsyncSweep
+from invokeai_gen.sweeps.results import SweepCounts, SweepResult
+
+P = TypeVar("P", bound=WorkflowParams)
+O = TypeVar("O", bound=WorkflowOutputs)
+
+
+class Sweep(Generic[P, O]):
+    """Many runs of one workflow that have been submitted: `for result in sweep` gives each as it is completed."""
+
+    def __init__(self, core: AsyncSweep[P, O]) -> None:
+        self._core = core
+
+    def __repr__(self) -> str:
+        return repr(self._core).replace("AsyncSweep", "Sweep", 1)
+
+    def __len__(self) -> int:
+        return len(self._core)
+
+    @property
+    def plan(self) -> WorkflowPlan:
+        """The plan of the workflow."""
+        return self._core.plan
+
+    @property
+    def total(self) -> int:
+        """How many queue items it has in all."""
+        return self._core.total
+
+    @property
+    def counts(self) -> SweepCounts:
+        """How many items have which status, as far as it is known here; no request is sent."""
+        return self._core.counts
+
+    @property
+    def is_done(self) -> bool:
+        """Whether every item is known to have ended."""
+        return self._core.is_done
+
+    @property
+    def varying(self) -> tuple[str, ...]:
+        """The inputs whose values change, by Python name."""
+        return self._core.varying
+
+    def params(self, index: int) -> P:
+        """The values of the item with that number."""
+        return self._core.params(index)
+
+    def __iter__(self) -> Iterator[SweepResult[P, O]]:
+        """What came of each item, as soon as it has ended; see `AsyncSweep.__aiter__`."""
+        return iterate(self._core.__aiter__())
+
+    def results(self) -> list[SweepResult[P, O]]:
+        """What came of every item, in the order of their numbers; waits for all of them.
+
+        With `errors="raise"` it raises the error of the first that did not complete.
+        """
+        return background.run(self._core.results())
+
+    def failures(self) -> list[SweepResult[P, O]]:
+        """What has ended so far and was not completed, each with its error, in the order of their numbers."""
+        return background.run(self._core.failures())
+
+    wait = facade(AsyncSweep.wait)
+    download = facade(AsyncSweep.download)
+    contact_sheet = facade(AsyncSweep.contact_sheet)
+    cancel = facade(AsyncSweep.cancel)
+    retry = facade(AsyncSweep.retry)
+    cleanup_inputs = facade(AsyncSweep.cleanup_inputs)
+    cleanup_boards = facade(AsyncSweep.cleanup_boards)
+    cleanup_queue_items = facade(AsyncSweep.cleanup_queue_items)
+    close = facade(AsyncSweep.close)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        background.run(self._core.__aexit__(*exc_info))
