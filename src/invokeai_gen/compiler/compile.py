@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from invokeai_gen.compiler.inputs import constraints_of, planned_inputs
 from invokeai_gen.compiler.outputs import planned_outputs
@@ -11,6 +12,7 @@ from invokeai_gen.compiler.readiness import NotReadyError, reasons_of, unheeded
 from invokeai_gen.core.batch import batch_items, server_queries
 from invokeai_gen.core.plan import (
     UNSET,
+    AssetKind,
     FieldLimits,
     JsonValue,
     PlanBatch,
@@ -21,7 +23,7 @@ from invokeai_gen.core.plan import (
     WorkflowPlan,
 )
 from invokeai_gen.core.problems import ParamsError
-from invokeai_gen.schema import Schema
+from invokeai_gen.schema import InputTemplate, Schema
 from invokeai_gen.workflow import Warning, Workflow, WorkflowFile, load_workflow
 from invokeai_gen.workflow.document import (
     BATCH_FIELDS,
@@ -142,13 +144,34 @@ def _fields(node: InvocationNode, schema: Schema, connected: set[tuple[str, str]
         is_called_input = node.type == "call_saved_workflow" and name.startswith(SAVED_WORKFLOW_INPUT)
         if template is None and node.type not in NODES_WITH_EXTRA_INPUTS and not is_called_input:
             continue
+        is_connected = (node.id, name) in connected
+        asset = None if is_connected else _asset(node, template)
         yield PlanField(
             name=name,
             value=instance.value,
             is_board=template is not None and template.type.name == "BoardField",
-            is_connected=(node.id, name) in connected,
+            is_connected=is_connected,
             is_called_input=is_called_input,
+            asset=asset,
+            label=instance.label or template.title if asset is not None and template is not None else "",
         )
+
+
+_ASSETS: Final[Mapping[str, AssetKind]] = {
+    "ImageField": "image",
+    "VideoField": "video",
+    "BoardField": "board",
+    "ModelIdentifierField": "model",
+    "LoRAField": "model",
+    "ImageGeneratorField": "board",
+}
+
+
+def _asset(node: InvocationNode, template: InputTemplate | None) -> AssetKind | None:
+    """What a field refers to. The entries of `core_metadata` do not count: the server only writes them down."""
+    if template is None or node.type in NODES_WITH_EXTRA_INPUTS:
+        return None
+    return _ASSETS.get(template.type.name)
 
 
 def _edges(workflow: Workflow, index: EdgeIndex) -> Iterator[PlanEdge]:

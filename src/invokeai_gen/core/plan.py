@@ -35,6 +35,7 @@ JsonValue: TypeAlias = Any
 
 Cardinality: TypeAlias = Literal["SINGLE", "COLLECTION", "SINGLE_OR_COLLECTION"]
 OutputRole: TypeAlias = Literal["user", "result", "debug"]
+AssetKind: TypeAlias = Literal["board", "image", "model", "video"]
 
 PLAN_FORMAT: Final = 1
 """Raised whenever an older runtime could not execute a newer plan, or the other way round."""
@@ -55,6 +56,10 @@ class PlanField:
     """Fed by an edge of the graph, so that its own value is never sent."""
     is_called_input: bool = False
     """An input of the workflow that a `call_saved_workflow` node calls."""
+    asset: AssetKind | None = None
+    """What the value refers to on the server; `None` for any other value, and in plans that do not say."""
+    label: str = ""
+    """What the GUI calls the field; only set for one that refers to an asset."""
 
 
 @dataclass(frozen=True, slots=True)
