@@ -72,12 +72,16 @@ def with_assets(plan: WorkflowPlan, values: Values, found: Mapping[tuple[Binding
     changed = dict(values)
     for (binding, place), asset in found.items():
         before = value_of(plan, changed, *binding)
-        if place is None:
-            changed[binding] = {**before, "lora": asset} if "lora" in before else asset
+        if isinstance(before, list) and place is not None:
+            changed[binding] = [*before[:place], _replaced(before[place], asset), *before[place + 1 :]]
         else:
-            after = {**before[place], "lora": asset} if "lora" in before[place] else asset
-            changed[binding] = [*before[:place], after, *before[place + 1 :]]
+            changed[binding] = _replaced(before, asset)
     return changed
+
+
+def _replaced(before: JsonValue, asset: JsonValue) -> JsonValue:
+    """The item with another asset in it; a LoRA keeps its weight."""
+    return {**before, "lora": asset} if "lora" in before else asset
 
 
 def _assets(
