@@ -21,8 +21,8 @@ import venv
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from invokeai_gen import InvokeAIClient
 from invokeai_gen.cli.server.workflows import file_names
-from invokeai_gen.server import InvokeAIClient
 
 ROOT = Path(__file__).resolve().parents[1]
 OPENAPI = ROOT / "data" / "openapi.json"
@@ -72,7 +72,7 @@ def _compare_importing(work: Path, python: Path, repeat: int) -> None:
     package = work / "package"
     _run([*OURS, "generate", str(ROOT / "data" / "workflows"), "-o", str(package)])
     ours = (
-        "from invokeai_gen.runtime import InvokeAIClient\n"
+        "from invokeai_gen import InvokeAIClient\n"
         f"from package import {EXAMPLE} as workflow\n"
         "workflow.Params()\n"
         "InvokeAIClient('http://localhost:9090')\n"

@@ -27,10 +27,10 @@ import PIL.Image
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # for tests.server
 
+from invokeai_gen import InvokeAIClient
 from invokeai_gen.compiler import compile_workflow
 from invokeai_gen.core.request import build_request
 from invokeai_gen.schema import shipped_schema
-from invokeai_gen.server import InvokeAIClient
 from invokeai_gen.workflow import read_workflow_file
 from tests.server import Server
 

@@ -22,8 +22,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # for tests.server and generated
 
 from generated import sunset_poster as wf
+from invokeai_gen import InvokeAIClient
 from invokeai_gen.core.request import build_request
-from invokeai_gen.server import InvokeAIClient
 from invokeai_gen.server.records import QueueItem, spanning
 from tests.live.proxy import Proxy
 from tests.server import Server

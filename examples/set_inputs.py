@@ -9,9 +9,8 @@ import os
 import sys
 from pathlib import Path
 
-from invokeai_gen import InvokeAIClient, WorkflowDefinition
+from invokeai_gen import InvokeAIClient, ParamsError, WorkflowDefinition
 from invokeai_gen.handle import IvkColorField, IvkIntegerField
-from invokeai_gen.runtime import ParamsError
 
 SUNSET = Path(__file__).parents[1] / "data" / "workflows" / "sunset_poster.json"
 

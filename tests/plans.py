@@ -4,21 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from invokeai_gen.core.plan import (
-    UNSET,
-    Constraints,
-    FieldLimits,
-    ModelLimits,
-    PlanBatch,
-    PlanEdge,
-    PlanField,
-    PlannedInput,
-    PlannedOutput,
-    PlanNode,
-    WorkflowInfo,
-    WorkflowPlan,
-)
-from invokeai_gen.runtime import (
+from invokeai_gen import (
     BoardInput,
     ImageInput,
     ImageOutput,
@@ -32,6 +18,20 @@ from invokeai_gen.runtime import (
     WorkflowOutputs,
     WorkflowParams,
     params,
+)
+from invokeai_gen.core.plan import (
+    UNSET,
+    Constraints,
+    FieldLimits,
+    ModelLimits,
+    PlanBatch,
+    PlanEdge,
+    PlanField,
+    PlannedInput,
+    PlannedOutput,
+    PlanNode,
+    WorkflowInfo,
+    WorkflowPlan,
 )
 
 IMAGE_FIELDS = {"image": "ImageField", "width": "IntegerField", "height": "IntegerField"}

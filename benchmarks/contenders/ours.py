@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 from measure import lateness, main
 
+from invokeai_gen import AsyncInvokeAIClient, ImageOutput, InvokeAIClient, Workflow, WorkflowOutputs
 from invokeai_gen.core.params import WorkflowParams, params
-from invokeai_gen.runtime import AsyncInvokeAIClient, ImageOutput, InvokeAIClient, Workflow, WorkflowOutputs
 from invokeai_gen.runtime.workflow import read_plan
 
 DOWNLOADS_AT_ONCE = 4

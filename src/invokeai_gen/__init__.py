@@ -1,25 +1,126 @@
 """Typed Python modules from InvokeAI workflows.
 
-The command `invokeai-gen` reads workflows exported from the InvokeAI GUI and writes one Python module for each;
-`invokeai_gen.runtime` is the small library that those modules import. `invokeai_gen.handle` opens a workflow at run time
-instead; its entrance, `InvokeAIClient` and `WorkflowDefinition`, is here as well.
+The command `invokeai-gen` reads workflows exported from the InvokeAI GUI and writes one Python module for each. What such
+a module imports is here, and so is the entrance for workflows that are opened at run time, without generating:
+`InvokeAIClient` and `WorkflowDefinition`. Each name is loaded when it is first used.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from invokeai_gen.public_names import HOME_OF
+from invokeai_gen.version import __version__
+
 if TYPE_CHECKING:
-    from invokeai_gen.handle import InvokeAIClient, WorkflowDefinition
+    from invokeai_gen.client import InvokeAIClient, default_client
+    from invokeai_gen.core.checks import Limits
+    from invokeai_gen.core.params import Input, WorkflowParams, params
+    from invokeai_gen.core.problems import ParamsError
+    from invokeai_gen.core.results import NodeResult
+    from invokeai_gen.core.values import (
+        BoardInput,
+        BoardRef,
+        BoundingBox,
+        Color,
+        ColorInput,
+        ImageInput,
+        ImageRef,
+        LoRA,
+        ModelInput,
+        ModelRef,
+        VideoInput,
+        VideoRef,
+    )
+    from invokeai_gen.errors import InvokeAIGenError
+    from invokeai_gen.handle.definition import WorkflowDefinition
+    from invokeai_gen.handle.handle import WorkflowHandle
+    from invokeai_gen.runtime.async_job import AsyncJob, StreamedOutput
+    from invokeai_gen.runtime.job import Job
+    from invokeai_gen.runtime.media import ConditioningOutput, ImageOutput, LatentsOutput, VideoOutput
+    from invokeai_gen.runtime.options import RunOptions, SubmitOptions, SweepOptions
+    from invokeai_gen.runtime.outputs import WorkflowOutputs
+    from invokeai_gen.server.client import AsyncInvokeAIClient
+    from invokeai_gen.server.errors import (
+        ConnectionFailedError,
+        JobCanceledError,
+        JobError,
+        JobFailedError,
+        JobTimeoutError,
+        RejectedError,
+        ServerError,
+        SeveralItemsError,
+        ValueResolutionError,
+    )
+    from invokeai_gen.sweeps.async_sweep import AsyncSweep
+    from invokeai_gen.sweeps.files.sources import TableError, image_files, read_prompts
+    from invokeai_gen.sweeps.results import SweepCounts, SweepResult
+    from invokeai_gen.sweeps.sweep import Sweep
+    from invokeai_gen.sweeps.workflow import Workflow
 
-__all__ = ["InvokeAIClient", "WorkflowDefinition", "__version__"]
-
-__version__ = "0.1.0"
+__all__ = [
+    "AsyncInvokeAIClient",
+    "AsyncJob",
+    "AsyncSweep",
+    "BoardInput",
+    "BoardRef",
+    "BoundingBox",
+    "Color",
+    "ColorInput",
+    "ConditioningOutput",
+    "ConnectionFailedError",
+    "ImageInput",
+    "ImageOutput",
+    "ImageRef",
+    "Input",
+    "InvokeAIClient",
+    "InvokeAIGenError",
+    "Job",
+    "JobCanceledError",
+    "JobError",
+    "JobFailedError",
+    "JobTimeoutError",
+    "LatentsOutput",
+    "Limits",
+    "LoRA",
+    "ModelInput",
+    "ModelRef",
+    "NodeResult",
+    "ParamsError",
+    "RejectedError",
+    "RunOptions",
+    "ServerError",
+    "SeveralItemsError",
+    "StreamedOutput",
+    "SubmitOptions",
+    "Sweep",
+    "SweepCounts",
+    "SweepOptions",
+    "SweepResult",
+    "TableError",
+    "ValueResolutionError",
+    "VideoInput",
+    "VideoOutput",
+    "VideoRef",
+    "Workflow",
+    "WorkflowDefinition",
+    "WorkflowHandle",
+    "WorkflowOutputs",
+    "WorkflowParams",
+    "__version__",
+    "default_client",
+    "image_files",
+    "params",
+    "read_prompts",
+]
 
 
 def __getattr__(name: str) -> Any:
-    """Loads the entrance to handles when it is first used, so that importing the package costs nothing."""
-    if name not in ("InvokeAIClient", "WorkflowDefinition"):
+    if name not in HOME_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module("invokeai_gen.handle"), name)
+    value = getattr(importlib.import_module(HOME_OF[name]), name)
     globals()[name] = value
     return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

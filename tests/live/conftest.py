@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from invokeai_gen.server import InvokeAIClient
+from invokeai_gen import InvokeAIClient
 from tests.cli import Cli
 
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from invokeai_gen import InvokeAIClient
 from invokeai_gen.schema import Schema, load_schema, shipped_schema
-from invokeai_gen.server import InvokeAIClient
 from invokeai_gen.server.records import Board
 from tests.cli import Cli, adder, save
 from tests.unit.workflow_builder import Builder

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from invokeai_gen import InvokeAIClient
 from invokeai_gen.compiler import compile_workflow
 from invokeai_gen.core.field_values import default_of
 from invokeai_gen.core.plan import UNSET, WorkflowPlan
 from invokeai_gen.schema import Schema, shipped_schema
-from invokeai_gen.server import InvokeAIClient
 from invokeai_gen.workflow import read_workflow_file
 
 ROOT = Path(__file__).parents[2]

@@ -22,7 +22,8 @@ from pathlib import Path
 import PIL.Image
 import pytest
 
-from invokeai_gen.runtime import InvokeAIClient, Job, async_job, cleanup, resolve
+from invokeai_gen import InvokeAIClient, Job
+from invokeai_gen.runtime import async_job, cleanup, resolve
 from invokeai_gen.runtime import runner as runs
 from invokeai_gen.server import background, follow, http, idempotency, queue
 from invokeai_gen.server.errors import (

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from invokeai_gen.handle import InvokeAIClient, IvkModelIdentifierField, WorkflowDefinition, WorkflowHandle
-from invokeai_gen.runtime import ImageRef
+from invokeai_gen import ImageRef, InvokeAIClient
+from invokeai_gen.handle import IvkModelIdentifierField, WorkflowDefinition, WorkflowHandle
 from invokeai_gen.server.errors import (
     JobCanceledError,
     JobFailedError,

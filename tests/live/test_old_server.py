@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from invokeai_gen.runtime import InvokeAIClient
+from invokeai_gen import InvokeAIClient
 from tests.live.test_runtime_cleanup import (
     out,
     test_a_board_made_for_a_run_is_deleted_with_it,

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from invokeai_gen import InvokeAIClient
 from invokeai_gen.schema import Schema, shipped_schema
-from invokeai_gen.server import InvokeAIClient
 from invokeai_gen.server.errors import NotFoundError
 from invokeai_gen.sweeps.files.manifest import read_manifest
 from tests.cli import Cli, adder, save

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import pytest
 from pydantic import ValidationError
 
+from invokeai_gen import AsyncInvokeAIClient, InvokeAIClient
 from invokeai_gen.compiler.inputs import constraints_of
 from invokeai_gen.core.field_values import batch_item_validator
 from invokeai_gen.core.plan import FieldLimits
-from invokeai_gen.runtime import AsyncInvokeAIClient, InvokeAIClient
 from invokeai_gen.schema import shipped_schema
 from invokeai_gen.server.errors import (
     EnqueueClippedError,

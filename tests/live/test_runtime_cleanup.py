@@ -8,7 +8,7 @@ import PIL.Image
 import pytest
 
 from generated import sd15_image_to_image
-from invokeai_gen.runtime import ImageOutput, InvokeAIClient
+from invokeai_gen import ImageOutput, InvokeAIClient
 from invokeai_gen.server.errors import CleanupError, JobFailedError, NotFoundError
 from tests import plans
 

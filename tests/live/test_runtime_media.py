@@ -10,7 +10,7 @@ from typing import Any
 import PIL.Image
 import pytest
 
-from invokeai_gen.runtime import BoardRef, ImageRef, InvokeAIClient
+from invokeai_gen import BoardRef, ImageRef, InvokeAIClient
 from invokeai_gen.server.errors import (
     BoardResolutionError,
     DownloadError,

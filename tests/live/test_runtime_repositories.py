@@ -8,7 +8,7 @@ from pathlib import Path
 import PIL.Image
 import pytest
 
-from invokeai_gen.runtime import AsyncInvokeAIClient, InvokeAIClient
+from invokeai_gen import AsyncInvokeAIClient, InvokeAIClient
 from invokeai_gen.server.errors import NotFoundError, RejectedError, UnsupportedMediaError
 from invokeai_gen.server.records import Board
 from tests import plans

@@ -10,7 +10,7 @@ import PIL.Image
 import pytest
 
 from generated import sdxl_with_lora
-from invokeai_gen.runtime import (
+from invokeai_gen import (
     ConditioningOutput,
     ImageInput,
     ImageOutput,

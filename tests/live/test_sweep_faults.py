@@ -13,8 +13,9 @@ from pathlib import Path
 import PIL.Image
 import pytest
 
+from invokeai_gen import InvokeAIClient
 from invokeai_gen.errors import InvokeAIGenError
-from invokeai_gen.server import InvokeAIClient, queue
+from invokeai_gen.server import queue
 from tests import plans
 from tests.live import proxy as faults
 from tests.live.proxy import Proxy

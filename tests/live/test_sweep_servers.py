@@ -13,8 +13,8 @@ import PIL.Image
 import pytest
 
 from generated import sunset_poster as wf
-from invokeai_gen.runtime import ParamsError
-from invokeai_gen.server import InvokeAIClient, follow
+from invokeai_gen import InvokeAIClient, ParamsError
+from invokeai_gen.server import follow
 from invokeai_gen.server.errors import ConnectionFailedError
 from tests import plans
 from tests.server import Server

@@ -23,9 +23,8 @@ import PIL.Image
 import pytest
 
 from generated import color_study_batch, sd15_text_to_image, sunset_poster
+from invokeai_gen import AsyncInvokeAIClient, InvokeAIClient, Sweep, image_files
 from invokeai_gen.core.problems import ParamsError
-from invokeai_gen.runtime import Sweep, image_files
-from invokeai_gen.server import AsyncInvokeAIClient, InvokeAIClient
 from invokeai_gen.server.errors import DownloadError, JobCanceledError, JobFailedError, RejectedError
 from invokeai_gen.sweeps.files.pattern import FileClashError
 from invokeai_gen.sweeps.files.saving import Saver

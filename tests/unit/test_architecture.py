@@ -1,10 +1,12 @@
-"""Which package may import which: the arrows of the architecture all point one way."""
+"""The map of the house: which package stands on which, how large the runtime is, and what an import costs."""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -14,38 +16,77 @@ import invokeai_gen
 PACKAGE = Path(invokeai_gen.__file__).parent
 ROOT = Path(__file__).parents[2]
 
-STANDS_ON = {
+LEAVES = {"atomic_files", "errors", "generator_settings", "js_json", "public_names", "version"}
+"""Modules that every package may import."""
+STANDS_ON: Mapping[str, set[str]] = {
+    **dict.fromkeys(LEAVES, set()),
     "core": set(),
     "schema": set(),
     "server": set(),
     "workflow": {"schema"},
     "compiler": {"core", "schema", "workflow"},
-    "codegen": {"core", "schema", "runtime"},
-    "runtime": {"core", "server", "sweeps"},
+    "codegen": {"core", "schema"},
+    "runtime": {"core", "server"},
     "sweeps": {"core", "runtime", "server"},
     "handle": {"codegen", "compiler", "core", "runtime", "schema", "server", "sweeps", "workflow"},
-    "cli": {"codegen", "compiler", "core", "handle", "runtime", "schema", "server", "sweeps", "workflow"},
+    "client": {"handle", "schema", "server"},
+    "cli": {"client", "codegen", "compiler", "core", "handle", "runtime", "schema", "server", "sweeps", "workflow"},
+    "__main__": {"cli"},
 }
-LEAVES = {"atomic_files", "errors", "generator_settings", "js_json"}
-"""Modules that every package may import."""
+"""Each package with those that it may import, besides the leaves. `invokeai_gen` itself is the door: it names where every
+public name lives, and imports nothing until one is used."""
+MAX_RUNTIME_LINES = 3000
+MAX_LINES_OF_A_RUN = 5000
 
 
-def _imports(path: Path) -> set[str]:
-    found = set()
+def _modules() -> dict[str, Path]:
+    """Every module of the package by its dotted name below `invokeai_gen`; the door itself has the name `""`."""
+    found = {}
+    for path in PACKAGE.rglob("*.py"):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+MODULES = _modules()
+
+
+def _imports(path: Path) -> Iterator[str]:
+    """The modules of ours that a file imports anywhere, in functions and for type checkers too, but for the door."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "invokeai_gen":
+            for alias in node.names:
+                below = f"{node.module}.{alias.name}".split(".")[1:]
+                yield ".".join(below if ".".join(below) in MODULES else below[:-1])
         elif isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-    parts = (name.split(".") for name in found if name.startswith("invokeai_gen."))
-    return {names[1] for names in parts if (PACKAGE / names[1]).is_dir() or (PACKAGE / f"{names[1]}.py").exists()}
+            yield from (alias.name.partition(".")[2] for alias in node.names if alias.name.startswith("invokeai_gen."))
 
 
 @pytest.mark.parametrize("package", STANDS_ON)
 def test_a_package_imports_only_what_it_stands_on(package: str) -> None:
-    for path in (PACKAGE / package).rglob("*.py"):
-        imported = _imports(path) - LEAVES - {package}
-        assert imported <= STANDS_ON[package], f"{path.relative_to(PACKAGE)} imports {imported - STANDS_ON[package]}"
+    allowed = STANDS_ON[package] | LEAVES | {package, ""}
+    for name, path in MODULES.items():
+        if name.split(".")[0] == package:
+            imported = {module.split(".")[0] for module in _imports(path)}
+            assert imported <= allowed, f"{path.relative_to(PACKAGE)} imports {imported - allowed}"
+
+
+def test_the_table_names_every_package() -> None:
+    assert {name.split(".")[0] for name in MODULES if name} == set(STANDS_ON)
+
+
+def test_no_file_imports_itself_by_way_of_others() -> None:
+    graph = {name: {*_imports(path)} - {"", name} for name, path in MODULES.items() if name}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"a circle: {' → '.join(error.args[1])}")
+
+
+def test_the_runtime_is_small() -> None:
+    lines = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in (PACKAGE / "runtime").glob("*.py"))
+    print(f"runtime: {lines} lines")
+    assert lines <= MAX_RUNTIME_LINES
 
 
 def _loaded_by(statement: str) -> set[str]:
@@ -63,20 +104,32 @@ def test_the_help_text_loads_no_heavy_library() -> None:
 def test_a_generated_module_loads_only_what_checks_values_until_it_runs() -> None:
     loaded = _loaded_by(
         "from generated import three_stage_refine as wf\n"
-        "from invokeai_gen.server import InvokeAIClient\n"
+        "from invokeai_gen import InvokeAIClient\n"
         "wf.Params(width=1024).values(); InvokeAIClient('http://localhost:9')"
     )
     assert {"generated._types", "pydantic_core"} <= loaded
     tools = {"jinja2", "black", "click", "rich", "socketio", "aiohttp", "datamodel_code_generator", "PIL"}
     assert not loaded & (tools | {"pydantic", "annotated_types", "asyncio", "logging", "httpx", "tenacity"})
     ours = {name.removeprefix("invokeai_gen.") for name in loaded if name.startswith("invokeai_gen.")}
-    assert not ours & {"runtime.plan", "runtime.job", "runtime.resolve", "server.records", "server.events"}
+    assert not ours & {"core.plan", "runtime.job", "runtime.resolve", "server.records", "server.events"}
 
 
 def test_a_client_that_was_never_used_leaves_nothing_to_close() -> None:
     assert not {"asyncio", "httpx"} & _loaded_by(
         "import atexit, sys\n"
         "atexit.register(lambda: print(*sys.modules))  # runs after what the client leaves behind\n"
-        "from invokeai_gen.server import InvokeAIClient\n"
+        "from invokeai_gen import InvokeAIClient\n"
         "client = InvokeAIClient('http://localhost:9'); InvokeAIClient('http://localhost:9')"
     )
+
+
+def test_every_public_name_is_where_the_table_of_names_says() -> None:
+    from invokeai_gen.public_names import HOME_OF
+
+    assert sorted(invokeai_gen.__all__) == sorted(HOME_OF)
+    for name, home in HOME_OF.items():
+        assert getattr(invokeai_gen, name).__module__ == home if name not in ALIASES else getattr(invokeai_gen, name)
+
+
+ALIASES = {"BoardInput", "ColorInput", "ImageInput", "ModelInput", "VideoInput", "__version__"}
+"""Public names that are no class or function, and so do not know their module."""

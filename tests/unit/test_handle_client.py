@@ -11,9 +11,9 @@ import httpx
 import pytest
 
 import invokeai_gen
+from invokeai_gen import InvokeAIClient, server
 from invokeai_gen import handle as handles
-from invokeai_gen import server
-from invokeai_gen.handle import InvokeAIClient, SnapshotWarning, WorkflowDefinition
+from invokeai_gen.handle import SnapshotWarning, WorkflowDefinition
 from invokeai_gen.schema import Schema, SchemaError, shipped_schema
 from invokeai_gen.server.errors import InvalidUrlError
 

@@ -14,8 +14,9 @@ import httpx
 import pytest
 from click.testing import CliRunner
 
+from invokeai_gen import InvokeAIClient
 from invokeai_gen.cli import cli
-from invokeai_gen.handle import InvokeAIClient, WorkflowDefinition, WorkflowHandle
+from invokeai_gen.handle import WorkflowDefinition, WorkflowHandle
 from invokeai_gen.schema import Schema
 from invokeai_gen.server.errors import RejectedError
 

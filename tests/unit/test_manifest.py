@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from invokeai_gen import Color, ModelRef
 from invokeai_gen.core.field_values import from_json
-from invokeai_gen.runtime import Color, ModelRef
 from invokeai_gen.sweeps.files.manifest import ManifestError, read_manifest, write_manifest
 
 ROWS: list[dict[str, object]] = [

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from invokeai_gen import WorkflowOutputs
 from invokeai_gen.codegen import names
 from invokeai_gen.codegen.names import MAX_LABEL, PythonIdentifier, assign_names, module_names, words_of
 from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.plan import PlannedInput
-from invokeai_gen.runtime import WorkflowOutputs
 from tests.plan_factory import a_plan, an_input, an_output
 
 

@@ -8,9 +8,9 @@ HEAVY = ("httpx", "socketio", "engineio", "aiohttp", "tenacity", "PIL", "rich", 
 
 def test_the_runtime_loads_nothing_heavy_before_a_request_is_made() -> None:
     code = (
-        "import sys, invokeai_gen.runtime as runtime\n"
-        "for name in runtime.__all__: getattr(runtime, name)\n"
-        "runtime.InvokeAIClient('http://localhost:9')\n"
+        "import sys, invokeai_gen\n"
+        "for name in invokeai_gen.__all__: getattr(invokeai_gen, name)\n"
+        "invokeai_gen.InvokeAIClient('http://localhost:9')\n"
         f"print([name for name in {HEAVY!r} if name in sys.modules])"
     )
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

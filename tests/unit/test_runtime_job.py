@@ -7,10 +7,10 @@ from typing import Any
 import httpx
 import pytest
 
-from invokeai_gen.runtime import AsyncJob, Workflow, WorkflowOutputs
+from invokeai_gen import AsyncInvokeAIClient, AsyncJob, Workflow, WorkflowOutputs
 from invokeai_gen.runtime.failures import error_of, in_labels, overall_status
 from invokeai_gen.runtime.workflow import PlanFileError
-from invokeai_gen.server import AsyncInvokeAIClient, background
+from invokeai_gen.server import background
 from invokeai_gen.server.errors import (
     JobCanceledError,
     JobFailedError,

@@ -6,11 +6,12 @@ import json
 import httpx
 import pytest
 
+from invokeai_gen import AsyncInvokeAIClient
 from invokeai_gen.core.plan import ModelLimits
 from invokeai_gen.core.values import BoardRef, ModelRef
 from invokeai_gen.runtime import resolve as resolve_module
 from invokeai_gen.runtime.resolve import UPLOADS_AT_ONCE, find_board, find_model, resolve
-from invokeai_gen.server import AsyncInvokeAIClient, background, http, idempotency
+from invokeai_gen.server import background, http, idempotency
 from invokeai_gen.server.errors import BoardResolutionError, MediaResolutionError, ModelResolutionError
 from invokeai_gen.server.records import Board, Model
 from tests import plans

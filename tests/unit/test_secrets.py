@@ -16,8 +16,7 @@ import pytest
 from rich.console import Console
 from rich.traceback import Traceback
 
-from invokeai_gen.runtime import ImageOutput
-from invokeai_gen.server import AsyncInvokeAIClient, InvokeAIClient
+from invokeai_gen import AsyncInvokeAIClient, ImageOutput, InvokeAIClient
 from invokeai_gen.server.background import run
 from invokeai_gen.server.credentials import Secret
 from invokeai_gen.server.errors import ServerError

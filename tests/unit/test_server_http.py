@@ -9,7 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from invokeai_gen.server import AsyncInvokeAIClient, InvokeAIClient, http
+from invokeai_gen import AsyncInvokeAIClient, InvokeAIClient
+from invokeai_gen.server import http
 from invokeai_gen.server.background import run
 from invokeai_gen.server.errors import (
     ConnectionFailedError,

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 
-from invokeai_gen.server import InvokeAIClient, http, idempotency
+from invokeai_gen import InvokeAIClient
+from invokeai_gen.server import http, idempotency
 from invokeai_gen.server.errors import ServerFaultError, UnreachableError, UploadUncertainError
 
 Trouble = httpx.Response | Exception

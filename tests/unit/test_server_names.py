@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from invokeai_gen.runtime import AsyncInvokeAIClient, ImageOutput, VideoOutput
+from invokeai_gen import AsyncInvokeAIClient, ImageOutput, VideoOutput
 from invokeai_gen.runtime.outputs import file_names
 
 EVIL = [

@@ -7,7 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from invokeai_gen.server import InvokeAIClient, http, idempotency
+from invokeai_gen import InvokeAIClient
+from invokeai_gen.server import http, idempotency
 from invokeai_gen.server.errors import EnqueueClippedError, EnqueueUncertainError
 from invokeai_gen.server.queue import queue_position
 from invokeai_gen.server.records import QueueItem

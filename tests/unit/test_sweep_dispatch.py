@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from invokeai_gen import AsyncInvokeAIClient
 from invokeai_gen.core.problems import ParamsError
-from invokeai_gen.server import AsyncInvokeAIClient, background
+from invokeai_gen.server import background
 from invokeai_gen.server.errors import (
     ConnectionFailedError,
     EnqueueUncertainError,

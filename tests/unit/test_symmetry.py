@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from invokeai_gen.runtime import AsyncJob, ImageOutput, Job, VideoOutput, WorkflowOutputs
+from invokeai_gen import AsyncJob, ImageOutput, InvokeAIClient, Job, VideoOutput, WorkflowOutputs
 from invokeai_gen.server.boards import AsyncBoards, Boards
-from invokeai_gen.server.client import AsyncInvokeAIClient, InvokeAIClient
+from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.server.images import AsyncImages, AsyncVideos, Images, Videos
 from invokeai_gen.server.models import AsyncModels, Models
 from invokeai_gen.server.queue import AsyncQueue, Queue

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import click
 
-from invokeai_gen import __version__
 from invokeai_gen.errors import InvokeAIGenError
+from invokeai_gen.version import __version__
 
 EXIT_CODES: Final = """\b
 Exit codes:

@@ -16,9 +16,9 @@ from invokeai_gen.cli.settings import Settings
 from invokeai_gen.errors import InvokeAIGenError
 
 if TYPE_CHECKING:
+    from invokeai_gen.client import InvokeAIClient
     from invokeai_gen.core.plan import WorkflowPlan
     from invokeai_gen.schema import Schema
-    from invokeai_gen.server import InvokeAIClient
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -78,7 +78,7 @@ def open_client(server: str | None, settings: Settings) -> Iterator[InvokeAIClie
 
     Raises `NotInvokeAIError` where something else answers there.
     """
-    from invokeai_gen.server import InvokeAIClient
+    from invokeai_gen.client import InvokeAIClient
     from invokeai_gen.server.errors import NotInvokeAIError
 
     with InvokeAIClient(server or os.environ.get("INVOKEAI_URL") or settings.server) as client:

@@ -10,12 +10,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from invokeai_gen import __version__
 from invokeai_gen.codegen import docs
 from invokeai_gen.codegen.annotations import Imports, Names, annotation, binding, default, plain_type
 from invokeai_gen.codegen.literals import Source, docstring, literal
 from invokeai_gen.codegen.names import PythonIdentifier
 from invokeai_gen.core.plan import PlannedInput, PlannedOutput, WorkflowPlan
+from invokeai_gen.version import __version__
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -153,7 +153,7 @@ def _import_lines(imports: Imports) -> list[Source]:
     lines = ["from __future__ import annotations", ""]
     if imports.dataclasses:
         lines.append(line("dataclasses", imports.dataclasses))
-    lines += [line("typing", imports.typing), "", line("invokeai_gen.runtime", imports.runtime)]
+    lines += [line("typing", imports.typing), "", line("invokeai_gen", imports.runtime)]
     if imports.types:
         lines += ["", line("._types", imports.types)]
     # What only editors and type checkers need to know would take most of the time that importing takes.
@@ -164,7 +164,7 @@ def _import_lines(imports: Imports) -> list[Source]:
         "    from os import PathLike",
         "    from typing import TypedDict",
         "",
-        f"    {line('invokeai_gen.runtime', imports.editors - imports.runtime)}",
+        f"    {line('invokeai_gen', imports.editors - imports.runtime)}",
     ]
     return [Source(line) for line in lines]
 

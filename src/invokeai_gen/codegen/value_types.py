@@ -12,12 +12,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from invokeai_gen import runtime
 from invokeai_gen.codegen.annotations import Names
 from invokeai_gen.codegen.names import PythonIdentifier
 from invokeai_gen.core import field_values
 from invokeai_gen.core.field_values import Choice, Limited, ListOf, OneOf, Shape, Structure
 from invokeai_gen.core.plan import JsonValue, PlannedInput, WorkflowPlan
+from invokeai_gen.public_names import HOME_OF
 
 _MIN_NAMED_CHOICES: Final = 8
 """Shorter lists are easier to read where they are used."""
@@ -26,7 +26,7 @@ _TOO_WIDE: Final = frozenset({"Batch", "Graph", "GraphExecutionState", "SessionQ
 """Schemas that reach all node types."""
 
 _TAKEN: Final = frozenset(
-    {*runtime.__all__, "Annotated", "Any", "ClassVar", "False", "Final", "Iterable", "Literal", "None", "NotRequired"}
+    {*HOME_OF, "Annotated", "Any", "ClassVar", "False", "Final", "Iterable", "Literal", "None", "NotRequired"}
     | {
         "Outputs",
         "Params",

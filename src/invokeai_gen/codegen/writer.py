@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any, Final, Literal, TypeAlias
 
-from invokeai_gen import __version__
 from invokeai_gen.atomic_files import locked, remove_leftovers
 from invokeai_gen.codegen import datamodel, folder, module, value_types
 from invokeai_gen.codegen.annotations import Names
@@ -19,6 +18,7 @@ from invokeai_gen.codegen.changes import Change, changes
 from invokeai_gen.codegen.folder import OutputFolderError
 from invokeai_gen.codegen.names import PythonIdentifier, assign_names, module_names
 from invokeai_gen.core.plan import WorkflowPlan
+from invokeai_gen.version import __version__
 
 Status: TypeAlias = Literal["new", "changed", "unchanged"]
 Reason: TypeAlias = Literal["workflow", "schema", "names", "version", "generator", "edited"]

@@ -1,6 +1,6 @@
 """Workflows opened at run time, without generating anything: look around, set values, run.
 
-    from invokeai_gen.handle import InvokeAIClient, WorkflowDefinition
+    from invokeai_gen import InvokeAIClient, WorkflowDefinition
 
     client = InvokeAIClient.from_url("http://localhost:9090")
     handle = client.create_workflow(WorkflowDefinition.from_file("portrait.json"))
@@ -11,7 +11,9 @@
 A handle and the generated module of a workflow share every rule: names, checks, and the request that is sent.
 """
 
-from invokeai_gen.handle.client import InvokeAIClient, SnapshotWarning
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from invokeai_gen.handle.collection_field import IvkCollectionField
 from invokeai_gen.handle.definition import WorkflowDefinition
 from invokeai_gen.handle.field import FIELD_CLASSES, IvkField, register_field
@@ -19,7 +21,7 @@ from invokeai_gen.handle.handle import WorkflowHandle
 from invokeai_gen.handle.index_map import IndexMapError, IndexMapReport, MappedInput, MovedInput
 from invokeai_gen.handle.inputs import IvkWorkflowInput
 from invokeai_gen.handle.outputs import HandleOutputs, OutputMapping
-from invokeai_gen.handle.repository import WorkflowRepository
+from invokeai_gen.handle.repository import SnapshotWarning, WorkflowRepository
 from invokeai_gen.handle.structured_fields import (
     IvkBoundingBoxField,
     IvkCLIPField,
@@ -46,12 +48,14 @@ from invokeai_gen.handle.value_fields import (
     IvkVideoField,
 )
 
+if TYPE_CHECKING:  # the address before 0.2, which generated modules and programs still name
+    from invokeai_gen import InvokeAIClient as InvokeAIClient
+
 __all__ = [
     "FIELD_CLASSES",
     "HandleOutputs",
     "IndexMapError",
     "IndexMapReport",
-    "InvokeAIClient",
     "IvkBoardField",
     "IvkBooleanField",
     "IvkBoundingBoxField",
@@ -85,3 +89,10 @@ __all__ = [
     "WorkflowRepository",
     "register_field",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Look up a public name at its address of today: `invokeai_gen` itself."""
+    if name.startswith("__"):  # what the import system asks a package for
+        raise AttributeError(name)
+    return getattr(importlib.import_module("invokeai_gen"), name)

@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import ValidationError, ValidationInfo, field_validator
 
 from invokeai_gen.core.plan import PlannedInput
-from invokeai_gen.handle.field import IvkField, details_of, item_class, unwrapped
-from invokeai_gen.handle.value_fields import IvkValueField
+from invokeai_gen.handle.field import IvkField, details_of, unwrapped
+from invokeai_gen.handle.value_fields import IvkValueField, item_class
 
 
 class IvkCollectionField(IvkValueField[Any]):

@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError, model_
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from invokeai_gen.core import problems
-from invokeai_gen.core.field_values import check_value, default_of
-from invokeai_gen.core.plan import UNSET, Constraints, JsonValue, PlannedInput
+from invokeai_gen.core.field_values import check_value
+from invokeai_gen.core.plan import Constraints, JsonValue, PlannedInput
 from invokeai_gen.core.problems import ParamsError
 
 if TYPE_CHECKING:
@@ -185,28 +185,3 @@ def register_field(*schema_types: str) -> Callable[[F], F]:
         return cls
 
     return register
-
-
-def item_class(schema_type: str) -> type[IvkField]:
-    """The class of field for one value of a schema type."""
-    from invokeai_gen.handle.value_fields import IvkStructureField
-
-    return _classes.get(schema_type, IvkStructureField)
-
-
-def field_class(planned: PlannedInput) -> type[IvkField]:
-    """The class of field for an input: that of its schema type, or `IvkCollectionField`."""
-    from invokeai_gen.handle.collection_field import IvkCollectionField
-
-    cls = item_class(planned.field_type)
-    if planned.cardinality == "SINGLE" or (planned.cardinality == "SINGLE_OR_COLLECTION" and cls.holds_lists):
-        return cls
-    return IvkCollectionField
-
-
-def field_for(planned: PlannedInput) -> IvkField:
-    """A field with the value that the workflow file has, empty where it has none that the node would take."""
-    value = default_of(planned)
-    field = field_class(planned).from_value(None if value is UNSET else value)
-    field._planned = planned
-    return field

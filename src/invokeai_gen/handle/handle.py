@@ -24,24 +24,24 @@ from invokeai_gen.handle.models import synced
 from invokeai_gen.handle.outputs import HandleOutputs
 from invokeai_gen.handle.runs import WorkflowRuns
 from invokeai_gen.handle.structured_fields import IvkModelIdentifierField
-from invokeai_gen.runtime.workflow import Workflow
 from invokeai_gen.schema import Schema
 from invokeai_gen.server import background
-from invokeai_gen.server.client import InvokeAIClient
+from invokeai_gen.server.client import ServerClient
+from invokeai_gen.sweeps.workflow import Workflow
 
 
 class WorkflowHandle(WorkflowRuns):
     """A workflow to look at, to give values, and to run as often as you like.
 
     Values start as those of the workflow file; inputs that the file leaves empty and the node needs are empty. Handles
-    of one definition have nothing in common. `create_workflow` of `invokeai_gen.handle.InvokeAIClient` opens one.
+    of one definition have nothing in common. `create_workflow` of `InvokeAIClient` opens one.
 
     `schema` says what each node type accepts, `client` is where the workflow runs (by default the server that all
     share). Raises `WorkflowError` for a file that the GUI would not open; one that it would open and not invoke can be
     looked at, and `reasons` has why, as do `preview()` and the `repr`.
     """
 
-    def __init__(self, definition: WorkflowDefinition, schema: Schema, client: InvokeAIClient | None = None) -> None:
+    def __init__(self, definition: WorkflowDefinition, schema: Schema, client: ServerClient | None = None) -> None:
         self.definition = definition
         self.schema = schema
         self.reasons: tuple[Reason, ...] = ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import json
 import os
+import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,19 +13,46 @@ from typing import TYPE_CHECKING
 from invokeai_gen.handle.definition import WorkflowDefinition
 from invokeai_gen.handle.handle import WorkflowHandle
 from invokeai_gen.runtime.media import write_bytes
+from invokeai_gen.schema import Schema, shipped_schema
+from invokeai_gen.schema.openapi import with_version
+from invokeai_gen.server.errors import ConnectionFailedError
 from invokeai_gen.server.records import Removal, SavedWorkflow
 from invokeai_gen.server.workflows import WorkflowCategory
 
 if TYPE_CHECKING:
-    from invokeai_gen.handle.client import InvokeAIClient
-    from invokeai_gen.schema import Schema
+    from invokeai_gen.server.client import ServerClient
+
+
+class SnapshotWarning(UserWarning):
+    """The server does not answer, so the node types of a workflow are not its own."""
 
 
 class WorkflowRepository:
     """The workflows of one server: those in its library, and those that are opened on it."""
 
-    def __init__(self, client: InvokeAIClient) -> None:
+    def __init__(self, client: ServerClient) -> None:
         self._client = client
+        self._schema: Schema | None = None
+
+    def schema(self, *, fresh: bool = False) -> Schema:
+        """Return what the server's node types accept and return; see `InvokeAIClient.schema`."""
+        if self._schema is None or fresh:
+            try:
+                known = with_version(self._client.openapi(), self._client.version, source=self._client.url)
+            except ConnectionFailedError:
+                return self._schema or self._shipped_schema()
+            self._schema = Schema(known, source=self._client.url)
+        return self._schema
+
+    def _shipped_schema(self) -> Schema:
+        shipped = shipped_schema()
+        warnings.warn(
+            f"{self._client.url} does not answer: the node types are those of InvokeAI {shipped.version}, of which a "
+            "snapshot ships with invokeai-gen; open the workflow again once the server is there",
+            SnapshotWarning,
+            stacklevel=3,
+        )
+        return shipped
 
     def create_workflow_handle(self, definition: WorkflowDefinition, *, schema: Schema | None = None) -> WorkflowHandle:
         """Opens a workflow, to be run on this server. Handles of one definition have nothing in common.
@@ -33,7 +61,7 @@ class WorkflowRepository:
         one that ships, see `InvokeAIClient.schema`. A workflow that the GUI would open and not invoke is opened too:
         `reasons` of the handle has why. Raises `WorkflowError` for a file that the GUI would not open.
         """
-        return WorkflowHandle(definition, schema or self._client.schema(), self._client)
+        return WorkflowHandle(definition, schema or self.schema(), self._client)
 
     def list(
         self, *, category: WorkflowCategory | None = None, search: str | None = None

@@ -18,12 +18,12 @@ from invokeai_gen.runtime.callbacks import Callbacks
 from invokeai_gen.runtime.job import Job
 from invokeai_gen.runtime.media import DEFAULT_QUALITY, ImageFormat, ImageOutput
 from invokeai_gen.runtime.options import SubmitOptions, SweepOptions
-from invokeai_gen.runtime.workflow import Workflow
 from invokeai_gen.server import background
-from invokeai_gen.server.client import AsyncInvokeAIClient, InvokeAIClient, core_of
+from invokeai_gen.server.client import AsyncInvokeAIClient, ServerClient, core_of
 from invokeai_gen.server.errors import NotCompletedError
 from invokeai_gen.server.events import JobEvent, is_final
 from invokeai_gen.server.records import QueueItem, Removal
+from invokeai_gen.sweeps.workflow import Workflow
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
@@ -45,7 +45,7 @@ class WorkflowRuns(ABC):
     `cancel_async` is awaited.
     """
 
-    def __init__(self, workflow: Workflow[WorkflowParams, HandleOutputs], client: InvokeAIClient | None = None) -> None:
+    def __init__(self, workflow: Workflow[WorkflowParams, HandleOutputs], client: ServerClient | None = None) -> None:
         self.client = client
         """The server; `None` for the one that all share (`INVOKEAI_URL`, else http://localhost:9090)."""
         self.auto_cleanup_outputs = False

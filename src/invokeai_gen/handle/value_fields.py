@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator
 from invokeai_gen.core.field_values import from_json, to_json
 from invokeai_gen.core.plan import JsonValue
 from invokeai_gen.core.values import BoardInput, ImageInput, VideoInput
-from invokeai_gen.handle.field import IvkField, register_field, unwrapped
+from invokeai_gen.handle.field import FIELD_CLASSES, IvkField, register_field, unwrapped
 
 T = TypeVar("T")
 
@@ -174,3 +174,8 @@ class IvkStructureField(IvkValueField[Any]):
     def plain(cls, value: Any) -> Any:
         """Data stays as it is: what it means is known to the node alone."""
         return unwrapped(value)
+
+
+def item_class(schema_type: str) -> type[IvkField]:
+    """Return the class of field for one value of a schema type."""
+    return FIELD_CLASSES.get(schema_type, IvkStructureField)

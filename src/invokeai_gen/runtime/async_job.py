@@ -22,7 +22,7 @@ from invokeai_gen.runtime.failures import error_of, node_labels, overall_status
 from invokeai_gen.runtime.outputs import WorkflowOutputs, decode
 from invokeai_gen.server import background
 from invokeai_gen.server.background import bridge
-from invokeai_gen.server.client import AsyncInvokeAIClient, InvokeAIClient, core_of
+from invokeai_gen.server.client import AsyncInvokeAIClient, ServerClient, core_of
 from invokeai_gen.server.errors import (
     JobDeletedError,
     JobError,
@@ -90,7 +90,7 @@ class AsyncJob(Generic[O_co]):
     @classmethod
     async def resume(
         cls,
-        client: InvokeAIClient | AsyncInvokeAIClient | None,
+        client: ServerClient | AsyncInvokeAIClient | None,
         item_id: int,
         *,
         plan: WorkflowPlan | None = None,
@@ -100,7 +100,7 @@ class AsyncJob(Generic[O_co]):
     @classmethod
     async def resume(
         cls,
-        client: InvokeAIClient | AsyncInvokeAIClient | None,
+        client: ServerClient | AsyncInvokeAIClient | None,
         item_id: int,
         *,
         plan: WorkflowPlan | None = None,
@@ -110,7 +110,7 @@ class AsyncJob(Generic[O_co]):
     @classmethod
     async def resume(
         cls,
-        client: InvokeAIClient | AsyncInvokeAIClient | None,
+        client: ServerClient | AsyncInvokeAIClient | None,
         item_id: int,
         *,
         plan: WorkflowPlan | None = None,

@@ -10,7 +10,7 @@ from invokeai_gen.runtime.cleanup import Uploads
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.server import background
 from invokeai_gen.server.background import facade, iterate
-from invokeai_gen.server.client import AsyncInvokeAIClient, InvokeAIClient
+from invokeai_gen.server.client import AsyncInvokeAIClient, ServerClient
 from invokeai_gen.server.errors import JobError
 from invokeai_gen.server.events import JobEvent
 
@@ -34,7 +34,7 @@ class Job(Generic[O_co]):
     @classmethod
     def resume(
         cls,
-        client: InvokeAIClient | AsyncInvokeAIClient | None,
+        client: ServerClient | AsyncInvokeAIClient | None,
         item_id: int,
         *,
         plan: WorkflowPlan | None = None,
@@ -44,7 +44,7 @@ class Job(Generic[O_co]):
     @classmethod
     def resume(
         cls,
-        client: InvokeAIClient | AsyncInvokeAIClient | None,
+        client: ServerClient | AsyncInvokeAIClient | None,
         item_id: int,
         *,
         plan: WorkflowPlan | None = None,
@@ -54,7 +54,7 @@ class Job(Generic[O_co]):
     @classmethod
     def resume(
         cls,
-        client: InvokeAIClient | AsyncInvokeAIClient | None,
+        client: ServerClient | AsyncInvokeAIClient | None,
         item_id: int,
         *,
         plan: WorkflowPlan | None = None,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from invokeai_gen.core.values import BoardRef
     from invokeai_gen.runtime.cleanup import CleanupTarget
     from invokeai_gen.runtime.resolve import ResolveModels
-    from invokeai_gen.server.client import AsyncInvokeAIClient, InvokeAIClient
+    from invokeai_gen.server.client import AsyncInvokeAIClient, ServerClient
 
 
 class SubmitOptions(TypedDict, total=False):
@@ -69,7 +69,7 @@ class SweepOptions(SubmitOptions, CollectOptions, total=False):
     file: str | os.PathLike[str] | None
     """Where to note what has been sent, so that `resume_sweep` can go on in another process. A new file, written as the
     sweep goes on; it holds the values, but neither images nor anything secret."""
-    servers: Sequence[str | InvokeAIClient | AsyncInvokeAIClient] | None
+    servers: Sequence[str | ServerClient | AsyncInvokeAIClient] | None
     """Several servers, by address or client, to share the items among them: each takes the next one when it is free,
     and those that one has not finished when it goes away are run by the others. Takes the extra `servers`."""
 

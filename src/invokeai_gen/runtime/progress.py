@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Self
 
 from invokeai_gen.server.events import (
@@ -15,8 +14,6 @@ from invokeai_gen.server.events import (
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-    from invokeai_gen.sweeps.results import SweepCounts
 
 
 class Display:
@@ -38,7 +35,7 @@ class Display:
         self._items = items
         self._ended = 0
         self._nodes = 0
-        self._task = self._progress.add_task("waiting in the queue", total=None, title=_plain(title), counted="")
+        self._task = self._progress.add_task("waiting in the queue", total=None, title=escaped(title), counted="")
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -98,50 +95,13 @@ def _both(first: Any, second: Any) -> Any:
     return call
 
 
-class SweepDisplay:
-    """Shows how far a sweep is. A context manager; needs `rich`. `counts` is asked whenever the display is drawn."""
-
-    def __init__(self, title: str, counts: Callable[[], SweepCounts], *, console: Console | None = None) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-        class Live(Progress):
-            def get_renderables(self) -> Iterable[Any]:
-                for task in self.task_ids:
-                    now = counts()
-                    self.update(task, completed=now.finished, total=now.total, description=_state_of(now))
-                yield from super().get_renderables()
-
-        self._progress = Live(
-            TextColumn("[bold]{task.fields[title]}", markup=True),
-            BarColumn(bar_width=30),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.description}", markup=False),
-            console=console,
-        )
-        self._progress.add_task("", total=None, title=_plain(title))
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._progress.stop()
-
-
-def _state_of(counts: SweepCounts) -> str:
-    """What there is to say of a sweep beside how many of its items have ended."""
-    said = {"failed": counts.failed, "canceled": counts.canceled, "waiting for room in the queue": counts.unsent}
-    return ", ".join(f"{count} {what}" for what, count in said.items() if count)
-
-
-def _plain(text: str) -> str:
-    """Text from a workflow must not be read as markup."""
+def escaped(text: str) -> str:
+    """Return text from a workflow so that rich does not read it as markup."""
     from rich.markup import escape
 
     return escape(_visible(text))
 
 
 def _visible(text: str) -> str:
-    """Text from elsewhere must not steer the terminal: what is not shown as a character is written out."""
+    """Write out characters that are not printable, so that text from elsewhere cannot control the terminal."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

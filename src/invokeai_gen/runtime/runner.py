@@ -20,7 +20,6 @@ from invokeai_gen.runtime.cleanup import Preparations, cleanup_targets, note_wha
 from invokeai_gen.runtime.failures import in_labels, node_labels
 from invokeai_gen.runtime.options import WAIT_OPTIONS, RunOptions, SubmitOptions
 from invokeai_gen.runtime.outputs import WorkflowOutputs
-from invokeai_gen.runtime.progress import Display
 from invokeai_gen.runtime.resolve import resolve, resolve_board
 from invokeai_gen.server.background import bridge
 from invokeai_gen.server.client import AsyncInvokeAIClient
@@ -63,6 +62,8 @@ class Runner(Generic[O]):
             job = await self.submit(params, client, submitting, only_one=only_one, cancel=interrupting)
         try:
             if show:
+                from invokeai_gen.runtime.progress import Display  # needs rich
+
                 with Display(self.plan.info.name, len(job.item_ids)) as display:
                     await wait_since(job, began, timeout, **display.wrapped(waiting))
             else:

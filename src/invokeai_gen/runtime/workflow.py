@@ -1,12 +1,10 @@
-"""`Workflow`: a plan that can be run; what stands behind `run`, `arun`, `submit` and `asubmit` of a generated module.
+"""`RunnableWorkflow`: a plan that can be run; behind `run`, `arun`, `submit` and `asubmit` of a generated module.
 
 Importing a generated module imports this one, so whatever only a run needs is loaded by the first run.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, Self, TypeVar, Unpack
 
@@ -14,16 +12,14 @@ from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.server import background
-from invokeai_gen.server.client import AsyncInvokeAIClient, InvokeAIClient, core_of
+from invokeai_gen.server.client import AsyncInvokeAIClient, ServerClient, core_of
 
 if TYPE_CHECKING:
     from invokeai_gen.core.plan import WorkflowPlan
     from invokeai_gen.runtime.async_job import AsyncJob
     from invokeai_gen.runtime.job import Job
-    from invokeai_gen.runtime.options import CollectOptions, RunOptions, SubmitOptions, SweepOptions
+    from invokeai_gen.runtime.options import RunOptions, SubmitOptions
     from invokeai_gen.runtime.runner import Runner
-    from invokeai_gen.sweeps.async_sweep import AsyncSweep
-    from invokeai_gen.sweeps.sweep import Sweep
 
 P = TypeVar("P", bound=WorkflowParams)
 O = TypeVar("O", bound=WorkflowOutputs)
@@ -33,8 +29,8 @@ class PlanFileError(InvokeAIGenError):
     """The file with a generated module's plan is missing, or no plan that this version can execute."""
 
 
-class Workflow(Generic[P, O]):
-    """One workflow with its plan, its class of parameters and its class of outputs."""
+class RunnableWorkflow(Generic[P, O]):
+    """One workflow with its plan, its class of parameters and its class of outputs: what a single run needs."""
 
     def __init__(self, plan: WorkflowPlan, *, params: type[P], outputs: type[O]) -> None:
         self._plan: WorkflowPlan | None = plan
@@ -65,7 +61,7 @@ class Workflow(Generic[P, O]):
         self,
         params: P,
         *,
-        client: InvokeAIClient | None = None,
+        client: ServerClient | None = None,
         timeout: float | None = None,
         **options: Unpack[RunOptions],
     ) -> O:
@@ -82,7 +78,7 @@ class Workflow(Generic[P, O]):
         self,
         params: P,
         *,
-        client: AsyncInvokeAIClient | InvokeAIClient | None = None,
+        client: AsyncInvokeAIClient | ServerClient | None = None,
         timeout: float | None = None,
         **options: Unpack[RunOptions],
     ) -> O:
@@ -93,7 +89,7 @@ class Workflow(Generic[P, O]):
         self,
         params: P,
         *,
-        client: InvokeAIClient | None = None,
+        client: ServerClient | None = None,
         timeout: float | None = None,
         **options: Unpack[RunOptions],
     ) -> list[O]:
@@ -104,14 +100,14 @@ class Workflow(Generic[P, O]):
         self,
         params: P,
         *,
-        client: AsyncInvokeAIClient | InvokeAIClient | None = None,
+        client: AsyncInvokeAIClient | ServerClient | None = None,
         timeout: float | None = None,
         **options: Unpack[RunOptions],
     ) -> list[O]:
         """Like `run_all`, to be awaited."""
         return await self._run_all(params, core_of(client), timeout, options)
 
-    def submit(self, params: P, *, client: InvokeAIClient | None = None, **options: Unpack[SubmitOptions]) -> Job[O]:
+    def submit(self, params: P, *, client: ServerClient | None = None, **options: Unpack[SubmitOptions]) -> Job[O]:
         """Submits the workflow and returns at once, with a job to follow. Raises what `run` raises before it waits."""
         from invokeai_gen.runtime.job import Job
 
@@ -121,119 +117,19 @@ class Workflow(Generic[P, O]):
         self,
         params: P,
         *,
-        client: AsyncInvokeAIClient | InvokeAIClient | None = None,
+        client: AsyncInvokeAIClient | ServerClient | None = None,
         **options: Unpack[SubmitOptions],
     ) -> AsyncJob[O]:
         """Like `submit`, to be awaited."""
         return await self._submit(params, core_of(client), options)
 
-    def sweep(
-        self,
-        base: P | None = None,
-        *,
-        product: Mapping[str, object] | None = None,
-        zip: Mapping[str, object] | None = None,
-        rows: Iterable[P] | None = None,
-        client: InvokeAIClient | None = None,
-        **options: Unpack[SweepOptions],
-    ) -> Sweep[P, O]:
-        """Submits many runs with as few requests as can be, and returns a sweep to follow, without waiting for results.
-
-        `product` has lists of values by input, every combination of which is run, the last input changing fastest;
-        the lists of `zip` advance together; `rows` are whole `Params`. They multiply with each other, with `runs`,
-        and with the batch nodes of the workflow. What is in none of them keeps its value in `base`, or its default.
-
-        All values are checked before anything is sent; files are uploaded and models and boards looked up once. What
-        the server cannot vary by itself (models, colours, boards, lists …) goes into enqueues of its own, and what the
-        queue has no room for is sent when it has. The workflow that is stored with each image has the values of the
-        first one: what each was made with is in its result, and in the manifest of `Sweep.download`. Raises
-        `ParamsError` and what `submit` raises.
-        """
-        from invokeai_gen.sweeps.sweep import Sweep
-
-        return Sweep(background.run(self._sweep(base, product, zip, rows, core_of(client), options)))
-
-    async def asweep(
-        self,
-        base: P | None = None,
-        *,
-        product: Mapping[str, object] | None = None,
-        zip: Mapping[str, object] | None = None,
-        rows: Iterable[P] | None = None,
-        client: AsyncInvokeAIClient | InvokeAIClient | None = None,
-        **options: Unpack[SweepOptions],
-    ) -> AsyncSweep[P, O]:
-        """Like `sweep`, to be awaited."""
-        return await self._sweep(base, product, zip, rows, core_of(client), options)
-
-    def sweep_csv(
-        self,
-        path: str | os.PathLike[str],
-        base: P | None = None,
-        *,
-        product: Mapping[str, object] | None = None,
-        client: InvokeAIClient | None = None,
-        **options: Unpack[SweepOptions],
-    ) -> Sweep[P, O]:
-        """A sweep over the rows of a CSV file, whose columns are Python names or labels of inputs.
-
-        An empty cell, and an input that has no column, keeps its value in `base`. Images are named by paths from the
-        folder of the file. Raises `TableError` for all cells that do not fit, with row and column; else like `sweep`.
-        """
-        return self.sweep(rows=self.read_csv(path, base), product=product, client=client, **options)
-
-    def sweep_jsonl(
-        self,
-        path: str | os.PathLike[str],
-        base: P | None = None,
-        *,
-        product: Mapping[str, object] | None = None,
-        client: InvokeAIClient | None = None,
-        **options: Unpack[SweepOptions],
-    ) -> Sweep[P, O]:
-        """A sweep over the lines of a file, each a JSON object of values by Python name or label; else as `sweep_csv`."""
-        return self.sweep(rows=self.read_jsonl(path, base), product=product, client=client, **options)
-
-    def read_csv(self, path: str | os.PathLike[str], base: P | None = None) -> list[P]:
-        """The rows of a CSV file; see `sweep_csv`."""
-        from invokeai_gen.sweeps.files.tables import read_csv
-
-        return read_csv(Path(path), self.plan, self.params_type, base)
-
-    def read_jsonl(self, path: str | os.PathLike[str], base: P | None = None) -> list[P]:
-        """The lines of a file of JSON objects; see `sweep_jsonl`."""
-        from invokeai_gen.sweeps.files.tables import read_jsonl
-
-        return read_jsonl(Path(path), self.plan, self.params_type, base)
-
-    def resume_sweep(
-        self, file: str | os.PathLike[str], *, client: InvokeAIClient | None = None, **options: Unpack[CollectOptions]
-    ) -> Sweep[P, O]:
-        """Goes on with a sweep that was begun with `file=`, perhaps by a process that has died since.
-
-        What was sent is not sent again, what was not is sent now. Raises `SweepFileError`, and what `sweep` raises.
-        """
-        from invokeai_gen.sweeps.sweep import Sweep
-
-        return Sweep(background.run(self._resume_sweep(Path(file), core_of(client), options)))
-
-    async def aresume_sweep(
-        self,
-        file: str | os.PathLike[str],
-        *,
-        client: AsyncInvokeAIClient | InvokeAIClient | None = None,
-        **options: Unpack[CollectOptions],
-    ) -> AsyncSweep[P, O]:
-        """Like `resume_sweep`, to be awaited."""
-        return await self._resume_sweep(Path(file), core_of(client), options)
-
-    def resume(self, item_id: int, *, client: InvokeAIClient | None = None) -> Job[O]:
+    def resume(self, item_id: int, *, client: ServerClient | None = None) -> Job[O]:
         """The job of a queue item of this workflow that was submitted before, perhaps by another process."""
         from invokeai_gen.runtime.job import Job
 
         return Job.resume(client, item_id, plan=self.plan, outputs=self.outputs_type)
 
-    async def aresume(self, item_id: int, *, client: AsyncInvokeAIClient | InvokeAIClient | None = None) -> AsyncJob[O]:
+    async def aresume(self, item_id: int, *, client: AsyncInvokeAIClient | ServerClient | None = None) -> AsyncJob[O]:
         """Like `resume`, to be awaited."""
         from invokeai_gen.runtime.async_job import AsyncJob
 
@@ -249,26 +145,6 @@ class Workflow(Generic[P, O]):
 
     async def _submit(self, params: P, client: AsyncInvokeAIClient, options: SubmitOptions) -> AsyncJob[O]:
         return await self._runner().submit(params, client, options)
-
-    async def _sweep(
-        self,
-        base: P | None,
-        product: Mapping[str, object] | None,
-        zipped: Mapping[str, object] | None,
-        rows: Iterable[P] | None,
-        client: AsyncInvokeAIClient,
-        options: SweepOptions,
-    ) -> AsyncSweep[P, O]:
-        from invokeai_gen.sweeps.space import space_of
-        from invokeai_gen.sweeps.start import SweepStarter
-
-        space = space_of(self.params_type, base, product=product, zipped=zipped, rows=rows)
-        return await SweepStarter(self.plan, self.params_type, self.outputs_type).start(space, client, options)
-
-    async def _resume_sweep(self, file: Path, client: AsyncInvokeAIClient, options: CollectOptions) -> AsyncSweep[P, O]:
-        from invokeai_gen.sweeps.start import SweepStarter
-
-        return await SweepStarter(self.plan, self.params_type, self.outputs_type).resume(file, client, options)
 
     def _runner(self) -> Runner[O]:
         from invokeai_gen.runtime.runner import Runner

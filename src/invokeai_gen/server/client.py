@@ -1,4 +1,4 @@
-"""One InvokeAI server as an object: `InvokeAIClient`, and `AsyncInvokeAIClient` with the same methods to be awaited."""
+"""One InvokeAI server as an object: `AsyncInvokeAIClient`, and `ServerClient`, whose methods block instead."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _open: set[_Connections] = set()
 """Of every client that is still in use; what is left at the end of the process is closed then."""
-_shared: dict[tuple[int, str], InvokeAIClient] = {}
+_shared: dict[tuple[int, str], AsyncInvokeAIClient] = {}
 _sharing = threading.Lock()
 
 
@@ -214,8 +214,10 @@ class AsyncInvokeAIClient(_Portable):
         await bridge(self._connections.forget(watch))
 
 
-class InvokeAIClient(_Portable):
-    """One InvokeAI server. May be used from several threads at once.
+class ServerClient(_Portable):
+    """One InvokeAI server, as far as HTTP goes. `InvokeAIClient` adds workflows that are opened without generating.
+
+    May be used from several threads at once.
 
     `url` defaults to the environment variable `INVOKEAI_URL`, else to `http://localhost:9090`; `token` to
     `INVOKEAI_TOKEN`. `timeout` is how long, in seconds, the server may be silent during one request. Nothing is sent
@@ -234,6 +236,13 @@ class InvokeAIClient(_Portable):
         self._core = AsyncInvokeAIClient(
             url, token=token, timeout=timeout, queue_id=queue_id, http_backend=http_backend
         )
+
+    @classmethod
+    def around(cls, core: AsyncInvokeAIClient) -> Self:
+        """Return a client that shares the connections of an asynchronous one."""
+        made = cls.__new__(cls)
+        made._core = core
+        return made
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url!r})"
@@ -309,8 +318,8 @@ class InvokeAIClient(_Portable):
     close = facade(AsyncInvokeAIClient.close)
 
 
-def default_client(url: str | None = None) -> InvokeAIClient:
-    """The client that is shared by everything in this process that names no other, one per address.
+def shared_client(url: str | None = None) -> AsyncInvokeAIClient:
+    """Return the client that everything in this process shares which names no other; there is one for each address.
 
     The address is `url`, else `INVOKEAI_URL`, else `http://localhost:9090`. It is closed when the process ends.
     """
@@ -318,17 +327,17 @@ def default_client(url: str | None = None) -> InvokeAIClient:
     key = (os.getpid(), address)
     with _sharing:
         if key not in _shared:
-            _shared[key] = InvokeAIClient(address)
+            _shared[key] = AsyncInvokeAIClient(address)
         return _shared[key]
 
 
-def core_of(client: InvokeAIClient | AsyncInvokeAIClient | None) -> AsyncInvokeAIClient:
-    """The asynchronous client behind whichever was given; the shared one for `None`."""
+def core_of(client: ServerClient | AsyncInvokeAIClient | None) -> AsyncInvokeAIClient:
+    """Return the asynchronous client behind a client; the shared one for `None`. Raise `TypeError` for anything else."""
     if isinstance(client, AsyncInvokeAIClient):
         return client
-    if client is not None and not isinstance(client, InvokeAIClient):
+    if client is not None and not isinstance(client, ServerClient):
         raise TypeError(f"client should be an InvokeAIClient, not {client!r}; make one with InvokeAIClient(url)")
-    return (client or default_client())._core
+    return client._core if client is not None else shared_client()
 
 
 @atexit.register

@@ -346,7 +346,7 @@ class AsyncSweep(Generic[P, O]):
         if not self._shows_progress:
             yield
             return
-        from invokeai_gen.runtime.progress import SweepDisplay
+        from invokeai_gen.sweeps.progress import SweepDisplay
 
         with SweepDisplay(self.plan.info.name, lambda: self.counts):
             yield

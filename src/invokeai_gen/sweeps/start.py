@@ -23,7 +23,7 @@ from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.runtime.resolve import resolve_board, resolve_columns
 from invokeai_gen.runtime.runner import check_options, own_batches
 from invokeai_gen.server.background import bridge
-from invokeai_gen.server.client import AsyncInvokeAIClient, InvokeAIClient, core_of, default_client
+from invokeai_gen.server.client import AsyncInvokeAIClient, ServerClient, core_of, shared_client
 from invokeai_gen.server.queue import DEFAULT_CAPACITY
 from invokeai_gen.sweeps.async_sweep import AsyncSweep
 from invokeai_gen.sweeps.batching import (
@@ -315,14 +315,14 @@ class SweepStarter(Generic[P, O]):
 
 
 def _clients(
-    servers: Sequence[str | InvokeAIClient | AsyncInvokeAIClient],
+    servers: Sequence[str | ServerClient | AsyncInvokeAIClient],
 ) -> list[AsyncInvokeAIClient]:
     """The clients of several servers, each once."""
     if isinstance(servers, str) or not servers:
         raise ParamsError(
             [Problem("servers", f"servers is {problems.shown(servers)}, but should be a list of addresses")]
         )
-    found = [core_of(default_client(server) if isinstance(server, str) else server) for server in servers]
+    found = [core_of(shared_client(server) if isinstance(server, str) else server) for server in servers]
     return list({one.url: one for one in found}.values())
 
 

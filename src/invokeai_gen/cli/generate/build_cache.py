@@ -19,9 +19,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
-from invokeai_gen import __version__
 from invokeai_gen.atomic_files import replacing
 from invokeai_gen.cli.generate.generation import Generation, Message, Outcome
+from invokeai_gen.version import __version__
 
 _FORMAT: Final = 1
 _TOOLS: Final = ("black", "datamodel_code_generator", "jinja2")

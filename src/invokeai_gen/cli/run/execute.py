@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from invokeai_gen.cli.run.call import Call
     from invokeai_gen.cli.run.report import SweepReport
     from invokeai_gen.cli.run.runnable import Runnable
+    from invokeai_gen.client import InvokeAIClient
     from invokeai_gen.core.params import WorkflowParams
     from invokeai_gen.runtime.options import RunOptions, SweepOptions
     from invokeai_gen.runtime.outputs import WorkflowOutputs
-    from invokeai_gen.server import InvokeAIClient
     from invokeai_gen.sweeps.results import SweepResult
     from invokeai_gen.sweeps.sweep import Sweep
 
@@ -115,7 +115,8 @@ class Runner:
     def dry_run(self) -> None:
         """Tells what would be sent."""
         from invokeai_gen.cli.terminal import json_text, one_line
-        from invokeai_gen.server import AsyncInvokeAIClient, background
+        from invokeai_gen.server import background
+        from invokeai_gen.server.client import AsyncInvokeAIClient
         from invokeai_gen.sweeps.dry_run import dry_run
         from invokeai_gen.sweeps.start import SweepStarter
 
@@ -156,7 +157,7 @@ class Runner:
     def _follow(self, sweep: Sweep[WorkflowParams, WorkflowOutputs], client: InvokeAIClient) -> None:
         from invokeai_gen.cli.run.report import SweepReport, clean_up
         from invokeai_gen.cli.terminal import lines_of, tell
-        from invokeai_gen.runtime.progress import SweepDisplay
+        from invokeai_gen.sweeps.progress import SweepDisplay
 
         call = self._call
         report = SweepReport(sweep, None if call.no_save else self._folder)

@@ -21,8 +21,8 @@ from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.plan import UNSET, PlannedInput, WorkflowPlan
 from invokeai_gen.core.problems import ParamsError, Problem, shown, title
 from invokeai_gen.runtime.outputs import WorkflowOutputs
-from invokeai_gen.runtime.workflow import Workflow
 from invokeai_gen.sweeps.space import Space, space_of
+from invokeai_gen.sweeps.workflow import Workflow
 
 if TYPE_CHECKING:
     from invokeai_gen.cli.run.call import Call

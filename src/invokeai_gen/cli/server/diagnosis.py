@@ -17,8 +17,8 @@ from invokeai_gen.server.records import Board, Model
 from invokeai_gen.workflow.document import NODES_WITH_EXTRA_INPUTS
 
 if TYPE_CHECKING:
+    from invokeai_gen.client import InvokeAIClient
     from invokeai_gen.schema import NodeTemplate, Schema
-    from invokeai_gen.server import InvokeAIClient
 
 _MODEL_KEYS: Final = frozenset({"key", "name", "base", "type"})
 

@@ -80,7 +80,7 @@ def module_text(models: Sequence[Model], boards: Sequence[Board], version: str) 
     head: list[str] = [docstring(f"Models and boards of a server with InvokeAI {version}."), ""]
     used = ["BoardRef"] * bool(boards) + ["ModelRef"] * bool(models)
     if used:
-        head += ["from typing import Final", "", f"from invokeai_gen.runtime import {', '.join(used)}", ""]
+        head += ["from typing import Final", "", f"from invokeai_gen import {', '.join(used)}", ""]
     head.append(f"__all__ = {literal(sorted(exports))}")
     return stamped("", formatted("\n".join((*head, *body)) + "\n"))
 

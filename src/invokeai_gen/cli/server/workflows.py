@@ -16,7 +16,7 @@ from invokeai_gen.cli.sources import server_option
 from invokeai_gen.errors import InvokeAIGenError
 
 if TYPE_CHECKING:
-    from invokeai_gen.server import InvokeAIClient
+    from invokeai_gen.client import InvokeAIClient
     from invokeai_gen.server.records import SavedWorkflow
 
 _MAX_NAME: Final = 80

@@ -160,7 +160,7 @@ def _resolved(
     import asyncio
 
     from invokeai_gen.runtime.resolve import resolve
-    from invokeai_gen.server import AsyncInvokeAIClient
+    from invokeai_gen.server.client import AsyncInvokeAIClient
     from invokeai_gen.server.errors import ValueResolutionError
 
     values: dict[Binding, Any] = {}
@@ -197,8 +197,8 @@ def _answers(plan: WorkflowPlan, values: Values, server: str | None) -> tuple[di
             _query_reason(plan, query, f"a generator needs a server ({query.purpose}): name one with --server URL")
             for query in queries
         ]
+    from invokeai_gen.client import InvokeAIClient
     from invokeai_gen.core.batch import GENERATOR_FIELD, value_of
-    from invokeai_gen.server import InvokeAIClient
     from invokeai_gen.server.errors import NotFoundError
 
     answers, unanswered = {}, []

@@ -1,0 +1,141 @@
+"""`Workflow`: a workflow that runs once, or many times from one call."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Unpack
+
+from invokeai_gen.runtime.workflow import O, P, RunnableWorkflow
+from invokeai_gen.server import background
+from invokeai_gen.server.client import AsyncInvokeAIClient, ServerClient, core_of
+
+if TYPE_CHECKING:
+    from invokeai_gen.runtime.options import CollectOptions, SweepOptions
+    from invokeai_gen.sweeps.async_sweep import AsyncSweep
+    from invokeai_gen.sweeps.sweep import Sweep
+
+
+class Workflow(RunnableWorkflow[P, O]):
+    """One workflow with its plan, its class of parameters and its class of outputs."""
+
+    def sweep(
+        self,
+        base: P | None = None,
+        *,
+        product: Mapping[str, object] | None = None,
+        zip: Mapping[str, object] | None = None,
+        rows: Iterable[P] | None = None,
+        client: ServerClient | None = None,
+        **options: Unpack[SweepOptions],
+    ) -> Sweep[P, O]:
+        """Submits many runs with as few requests as can be, and returns a sweep to follow, without waiting for results.
+
+        `product` has lists of values by input, every combination of which is run, the last input changing fastest;
+        the lists of `zip` advance together; `rows` are whole `Params`. They multiply with each other, with `runs`,
+        and with the batch nodes of the workflow. What is in none of them keeps its value in `base`, or its default.
+
+        All values are checked before anything is sent; files are uploaded and models and boards looked up once. What
+        the server cannot vary by itself (models, colours, boards, lists …) goes into enqueues of its own, and what the
+        queue has no room for is sent when it has. The workflow that is stored with each image has the values of the
+        first one: what each was made with is in its result, and in the manifest of `Sweep.download`. Raises
+        `ParamsError` and what `submit` raises.
+        """
+        from invokeai_gen.sweeps.sweep import Sweep
+
+        return Sweep(background.run(self._sweep(base, product, zip, rows, core_of(client), options)))
+
+    async def asweep(
+        self,
+        base: P | None = None,
+        *,
+        product: Mapping[str, object] | None = None,
+        zip: Mapping[str, object] | None = None,
+        rows: Iterable[P] | None = None,
+        client: AsyncInvokeAIClient | ServerClient | None = None,
+        **options: Unpack[SweepOptions],
+    ) -> AsyncSweep[P, O]:
+        """Like `sweep`, to be awaited."""
+        return await self._sweep(base, product, zip, rows, core_of(client), options)
+
+    def sweep_csv(
+        self,
+        path: str | os.PathLike[str],
+        base: P | None = None,
+        *,
+        product: Mapping[str, object] | None = None,
+        client: ServerClient | None = None,
+        **options: Unpack[SweepOptions],
+    ) -> Sweep[P, O]:
+        """A sweep over the rows of a CSV file, whose columns are Python names or labels of inputs.
+
+        An empty cell, and an input that has no column, keeps its value in `base`. Images are named by paths from the
+        folder of the file. Raises `TableError` for all cells that do not fit, with row and column; else like `sweep`.
+        """
+        return self.sweep(rows=self.read_csv(path, base), product=product, client=client, **options)
+
+    def sweep_jsonl(
+        self,
+        path: str | os.PathLike[str],
+        base: P | None = None,
+        *,
+        product: Mapping[str, object] | None = None,
+        client: ServerClient | None = None,
+        **options: Unpack[SweepOptions],
+    ) -> Sweep[P, O]:
+        """A sweep over the lines of a file, each a JSON object of values by Python name or label; else as `sweep_csv`."""
+        return self.sweep(rows=self.read_jsonl(path, base), product=product, client=client, **options)
+
+    def read_csv(self, path: str | os.PathLike[str], base: P | None = None) -> list[P]:
+        """The rows of a CSV file; see `sweep_csv`."""
+        from invokeai_gen.sweeps.files.tables import read_csv
+
+        return read_csv(Path(path), self.plan, self.params_type, base)
+
+    def read_jsonl(self, path: str | os.PathLike[str], base: P | None = None) -> list[P]:
+        """The lines of a file of JSON objects; see `sweep_jsonl`."""
+        from invokeai_gen.sweeps.files.tables import read_jsonl
+
+        return read_jsonl(Path(path), self.plan, self.params_type, base)
+
+    def resume_sweep(
+        self, file: str | os.PathLike[str], *, client: ServerClient | None = None, **options: Unpack[CollectOptions]
+    ) -> Sweep[P, O]:
+        """Goes on with a sweep that was begun with `file=`, perhaps by a process that has died since.
+
+        What was sent is not sent again, what was not is sent now. Raises `SweepFileError`, and what `sweep` raises.
+        """
+        from invokeai_gen.sweeps.sweep import Sweep
+
+        return Sweep(background.run(self._resume_sweep(Path(file), core_of(client), options)))
+
+    async def aresume_sweep(
+        self,
+        file: str | os.PathLike[str],
+        *,
+        client: AsyncInvokeAIClient | ServerClient | None = None,
+        **options: Unpack[CollectOptions],
+    ) -> AsyncSweep[P, O]:
+        """Like `resume_sweep`, to be awaited."""
+        return await self._resume_sweep(Path(file), core_of(client), options)
+
+    async def _sweep(
+        self,
+        base: P | None,
+        product: Mapping[str, object] | None,
+        zipped: Mapping[str, object] | None,
+        rows: Iterable[P] | None,
+        client: AsyncInvokeAIClient,
+        options: SweepOptions,
+    ) -> AsyncSweep[P, O]:
+        from invokeai_gen.sweeps.space import space_of
+        from invokeai_gen.sweeps.start import SweepStarter
+
+        space = space_of(self.params_type, base, product=product, zipped=zipped, rows=rows)
+        return await SweepStarter(self.plan, self.params_type, self.outputs_type).start(space, client, options)
+
+    async def _resume_sweep(self, file: Path, client: AsyncInvokeAIClient, options: CollectOptions) -> AsyncSweep[P, O]:
+        from invokeai_gen.sweeps.start import SweepStarter
+
+        return await SweepStarter(self.plan, self.params_type, self.outputs_type).resume(file, client, options)

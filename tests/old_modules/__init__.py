@@ -1,0 +1,1 @@
+"""Modules as invokeai-gen 0.1.0 generated them."""
