@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 LEAVES = {"atomic_files", "errors", "generator_settings", "js_json", "public_names", "version"}
 """Modules that every package may import."""
 STANDS_ON: Mapping[str, set[str]] = {
-    **dict.fromkeys(LEAVES, set()),
+    **{leaf: set() for leaf in sorted(LEAVES)},
     "core": set(),
     "schema": set(),
     "server": set(),

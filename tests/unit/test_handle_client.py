@@ -87,8 +87,8 @@ def test_it_is_a_client_like_any_other_and_at_hand() -> None:
     assert invokeai_gen.InvokeAIClient is InvokeAIClient
     assert invokeai_gen.WorkflowDefinition is WorkflowDefinition
     assert issubclass(InvokeAIClient, server.InvokeAIClient)
-    with pytest.raises(AttributeError, match="no attribute 'Workflow'"):
-        _ = invokeai_gen.Workflow
+    with pytest.raises(AttributeError, match="no attribute 'Nonsense'"):
+        _ = invokeai_gen.Nonsense
     assert all(getattr(handles, name).__doc__ for name in handles.__all__ if name != "FIELD_CLASSES")
 
 

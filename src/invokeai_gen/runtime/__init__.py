@@ -4,7 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # the address before 0.2, which generated modules and programs still name
-    from invokeai_gen import *  # noqa: F403
+    from invokeai_gen import *
 
 
 def __getattr__(name: str) -> Any:
