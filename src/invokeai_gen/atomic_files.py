@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and by one process at a time."""
+"""Write files whole or not at all, and by one process at a time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import os
 import re
-import sys
 import tempfile
 import time
 import uuid
@@ -19,10 +18,10 @@ _TEMPORARY: Final = re.compile(r"\.[0-9a-f]{32}\.part")
 
 @contextlib.contextmanager
 def replacing(target: Path) -> Iterator[BinaryIO]:
-    """A file to write to, which takes the place of `target` in one step when the block ends well.
+    """Yield a file to write to, which replaces `target` in one step when the block succeeds.
 
-    Whoever reads `target` meanwhile sees the old file or the new one, never half of it; after an error there is only
-    the old one. The new one keeps the permissions of the old.
+    A reader of `target` sees the old file or the new one, never half of it; after an error the old one is untouched.
+    The new file keeps the permissions of the old.
     """
     temporary = target.with_name(f".{uuid.uuid4().hex}.part")
     try:
@@ -37,9 +36,9 @@ def replacing(target: Path) -> Iterator[BinaryIO]:
 
 
 def remove_leftovers(folder: Path, *, older_than: float = 3600.0) -> None:
-    """Removes what `replacing` left in a folder because the process was killed, if it has lain there for so many seconds.
+    """Remove temporary files of `replacing` that a killed process left in a folder, if older than `older_than` seconds.
 
-    Somebody may still be writing what is younger, unless the folder is locked.
+    A younger one may still be in use by another process, unless the folder is locked.
     """
     for path in folder.glob(".*.part"):
         with contextlib.suppress(OSError):
@@ -49,44 +48,20 @@ def remove_leftovers(folder: Path, *, older_than: float = 3600.0) -> None:
 
 @contextlib.contextmanager
 def locked(target: Path, *, wait: bool = True) -> Iterator[None]:
-    """Keeps every other process out that locks the same file or folder; waits for one that has it.
+    """Lock a file or folder against every other process and thread that locks it; wait for the one that has it.
 
-    Raises `BlockingIOError` in place of waiting unless `wait`. The lock ends with the process, even with one that
-    crashed. It lies in the folder for temporary files, so that nothing of it is left beside `target`.
+    Raise `BlockingIOError` instead of waiting unless `wait`. The lock ends with the process, even if that crashes. Its
+    file is in the folder for temporary files, so that nothing of it is left beside `target`.
     """
-    user = getattr(os, "getuid", lambda: "")()  # the folder for temporary files is often one for all users
+    from filelock import FileLock, Timeout
+
+    user = getattr(os, "getuid", lambda: "")()  # the folder for temporary files is often shared by all users
     key = hashlib.sha256(os.path.normcase(target.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:16]
-    with (Path(tempfile.gettempdir()) / f"invokeai-gen-{user}-{key}.lock").open("a+b") as handle:
-        _lock(handle, wait)
-        try:
-            yield
-        finally:
-            _unlock(handle)
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(handle: BinaryIO, wait: bool) -> None:
-        while True:
-            try:
-                handle.seek(0)
-                msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
-                return
-            except OSError as error:
-                if not wait:
-                    raise BlockingIOError(*error.args) from None
-                time.sleep(0.05)
-
-    def _unlock(handle: BinaryIO) -> None:
-        handle.seek(0)
-        msvcrt.locking(handle.fileno(), msvcrt.LK_UNLCK, 1)
-
-else:
-    import fcntl
-
-    def _lock(handle: BinaryIO, wait: bool) -> None:
-        fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-    def _unlock(handle: BinaryIO) -> None:
-        fcntl.flock(handle, fcntl.LOCK_UN)
+    path = Path(tempfile.gettempdir()) / f"invokeai-gen-{user}-{key}.lock"
+    try:
+        # Not bound to a thread: a sweep takes the lock on the caller's thread and releases it on its event loop.
+        lock = FileLock(path, timeout=-1 if wait else 0, thread_local=False).acquire()
+    except Timeout:
+        raise BlockingIOError(f"{target} is locked by another process") from None
+    with lock:
+        yield

@@ -78,7 +78,7 @@ def test_a_package_has_a_module_and_a_plan_for_each_workflow(out: Path) -> None:
 
 def test_a_second_time_nothing_is_written_and_nothing_rendered(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made(out, {"fox.json": fox()})
-    monkeypatch.setattr(module, "is_installed", lambda: True)
+    monkeypatch.setattr(writer, "is_installed", lambda: True)
     times = {path: path.stat().st_mtime_ns for path in out.iterdir()}
     monkeypatch.setattr(module, "render", None)
     report = made(out, {"fox.json": fox()})

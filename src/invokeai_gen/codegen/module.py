@@ -6,8 +6,6 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.resources import files
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from invokeai_gen.codegen import docs
@@ -15,6 +13,7 @@ from invokeai_gen.codegen.annotations import Imports, Names, annotation, binding
 from invokeai_gen.codegen.literals import Source, docstring, literal
 from invokeai_gen.codegen.names import PythonIdentifier
 from invokeai_gen.core.plan import PlannedInput, PlannedOutput, WorkflowPlan
+from invokeai_gen.shipped_files import templates_folder
 from invokeai_gen.version import __version__
 
 if TYPE_CHECKING:
@@ -96,9 +95,6 @@ def source(plan: WorkflowPlan, names: Names, *, module: PythonIdentifier, packag
     return _environment().get_template("module.py.jinja").render(module=view)
 
 
-_SHIPPED: Final = Path(str(files("invokeai_gen").joinpath("_shipped", "templates")))
-
-
 def formatted(text: str) -> str:
     """Python source as black writes it, whatever the settings of the project around.
 
@@ -110,16 +106,6 @@ def formatted(text: str) -> str:
     from black.mode import Mode, TargetVersion
 
     return format_str(text, mode=Mode(target_versions={TargetVersion.PY311}, line_length=LINE_LENGTH))
-
-
-def templates_folder() -> Path:
-    """Where the templates are: inside an installed package, or in the checkout."""
-    return _SHIPPED if is_installed() else Path(__file__).resolve().parents[3] / "templates"
-
-
-def is_installed() -> bool:
-    """The generator is that of a release; in a checkout it may differ from another of the same version."""
-    return _SHIPPED.is_dir()
 
 
 def _input(planned: PlannedInput, names: Names, imports: Imports) -> _InputView:

@@ -18,6 +18,7 @@ from invokeai_gen.codegen.changes import Change, changes
 from invokeai_gen.codegen.folder import OutputFolderError
 from invokeai_gen.codegen.names import PythonIdentifier, assign_names, module_names
 from invokeai_gen.core.plan import WorkflowPlan
+from invokeai_gen.shipped_files import is_installed
 from invokeai_gen.version import __version__
 
 Status: TypeAlias = Literal["new", "changed", "unchanged"]
@@ -146,7 +147,7 @@ def _generate(
     package = package if package.isidentifier() and not keyword.iskeyword(package) else ""
     types = value_types.collect([item.plan for item in (*modules, *others)], schemas)
     files: dict[str, str] = {"py.typed": ""}
-    trust = module.is_installed() and not check
+    trust = is_installed() and not check
     types_file = _types_file(types, out, trust=trust)
     reports = []
     for item in (*modules, *others):

@@ -190,11 +190,11 @@ class AsyncSweep(Generic[P, O]):
         size: int = 256,
         font: str | os.PathLike[str] | None = None,
     ) -> PILImage:
-        """All images on one, each with the values that are its own; waits for all. Takes Pillow.
+        """Wait for all items, and return one image with all of theirs, each with its own values. Needs Pillow.
 
-        `output` is the output to show, the first unless given; `size` the side of each image in pixels. Where exactly
-        two inputs change they become rows and columns. `font` is a font file, for texts that the system's fonts lack.
-        Saved as `path` where that is given. Failed items show why. Raises `ContactSheetError`.
+        `output` is the name of the output to show, by default the first image; `size` the side of each image in pixels.
+        `columns` defaults to one for each row of the last axis. `font` is a font file for text that Pillow's own font
+        lacks. Failed items show the reason. With `path` the sheet is saved too. Raise `ContactSheetError`.
         """
         await self.wait()
         results = await bridge(self._collect(range(self.total)))
@@ -210,6 +210,23 @@ class AsyncSweep(Generic[P, O]):
         if path is not None:
             await in_thread(save_image, sheet, Path(path))
         return sheet
+
+    async def gallery(self, path: str | os.PathLike[str] = "gallery.html") -> Path:
+        """Wait for all items, write an HTML gallery of them, and return its path. Existing galleries are replaced.
+
+        The file opens from disk in any browser: thumbnails in a grid by axis (a page for each value of further axes),
+        the values of each run, failures with their reason, sortable by value. Thumbnails are part of the file; each
+        links to the image that `download` has saved in the same folder. `path` may be a folder.
+        """
+        from invokeai_gen.sweeps.files.gallery import write_gallery
+
+        await self.wait()
+        target = Path(path)
+        if await in_thread(target.is_dir):
+            target /= "gallery.html"
+        await in_thread(target.parent.mkdir, parents=True, exist_ok=True)
+        await bridge(write_gallery(self.plan, self._space, await bridge(self._collect(range(self.total))), target))
+        return target
 
     async def cancel(self) -> SweepCounts:
         """Sends nothing more and cancels what has not ended; returns how many items have which status."""
@@ -323,7 +340,7 @@ class AsyncSweep(Generic[P, O]):
             error = error_of(item, self.plan)
             if error is None:
                 outputs = self._outputs(self.plan, item, client, self._preparations[client.url].uploads)
-        return SweepResult(index, cell.run, self._space.params(cell.point), item_id, error, outputs)
+        return SweepResult(index, cell.run, self._space.params(cell.point), item_id, error, outputs, cell.point)
 
     def _raise_first(self, results: Iterable[SweepResult[P, O]]) -> None:
         for result in results if not self._collects_errors else ():

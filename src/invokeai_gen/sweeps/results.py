@@ -39,6 +39,8 @@ class SweepResult(Generic[P, O]):
     error: JobError | None = None
     """Why it has no outputs; `None` where it has."""
     found: O | None = field(default=None, repr=False)
+    point: int = field(default=0, repr=False)
+    """Which combination of the rows of its axes it is, from 0."""
 
     @property
     def is_ok(self) -> bool:

@@ -76,6 +76,7 @@ class Sweep(Generic[P, O]):
     wait = facade(AsyncSweep.wait)
     download = facade(AsyncSweep.download)
     contact_sheet = facade(AsyncSweep.contact_sheet)
+    gallery = facade(AsyncSweep.gallery)
     cancel = facade(AsyncSweep.cancel)
     retry = facade(AsyncSweep.retry)
     cleanup_inputs = facade(AsyncSweep.cleanup_inputs)

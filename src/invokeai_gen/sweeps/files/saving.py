@@ -222,12 +222,12 @@ async def sheet_of(
     size: int,
     font: str | None,
 ) -> PILImage:
-    """A contact sheet of these results: a grid where two inputs change and nothing else, else with captions."""
+    """Return a contact sheet of these results, by default with the rows of the last axis side by side."""
     from invokeai_gen.sweeps.files import contact_sheet as sheets
 
     known = [one.name for one in plan.outputs if one.role != "debug" and "ImageOutput" in one.item_type]
     if output is not None and output not in known:
-        raise sheets.ContactSheetError(f"no output is called {output!r}; there are {', '.join(known) or 'none'}")
+        raise sheets.ContactSheetError(f"unknown output {output!r}; the image outputs are: {', '.join(known)}")
     images = [_image_of(result, output) for result in results]
 
     async def load(image: ImageOutput | None) -> bytes | None:
@@ -237,32 +237,17 @@ async def sheet_of(
 
     loaded = await gather_limited(load, images, at_once=_THUMBNAILS_AT_ONCE)
     labels = {planned.name: planned.label or planned.name for planned in plan.inputs}
-    is_grid = len(space.axes) == 2 and len(space.names) == 2 and len(results) == len(space)
     cells = []
-    for result, image, data in zip(results, images, loaded, strict=True):
+    for result, data in zip(results, loaded, strict=True):
         values = values_of(result.params)
         caption = [f"{labels[name]}: {short_text(values[name])}" for name in space.names]
         if len(results) > len(space):
             caption.append(f"#{result.index}")
-        problem = str(data) if isinstance(data, Exception) else "" if image is not None else "no image"
-        if result.error is not None:
-            problem = str(result.error)
-        cells.append(sheets.Cell(data if isinstance(data, bytes) else None, () if is_grid else caption, problem))
-    edges = [
-        [f"{labels[axis.names[0]]}: {short_text(row[0])}" for row in axis.rows] if is_grid else None
-        for axis in space.axes[:2]
-    ]
-    rows, across = edges if is_grid else (None, None)
-    return await in_thread(
-        sheets.contact_sheet,
-        cells,
-        columns=None if is_grid else columns,
-        size=size,
-        row_labels=rows,
-        column_labels=across,
-        title=plan.info.name,
-        font=font,
-    )
+        problem = str(result.error or (data if isinstance(data, Exception) else ""))
+        cells.append(sheets.Cell(data if isinstance(data, bytes) else None, caption, problem))
+    if columns is None and len(space.axes) > 1 and len(results) == len(space):
+        columns = len(space.axes[-1].rows)
+    return await in_thread(sheets.contact_sheet, cells, columns=columns, size=size, title=plan.info.name, font=font)
 
 
 def _image_of(result: SweepResult[Any, Any], output: str | None) -> ImageOutput | None:

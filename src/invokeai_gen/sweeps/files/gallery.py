@@ -1,0 +1,235 @@
+"""An HTML gallery of a sweep: one file that any browser opens from disk, with thumbnails in a grid by axis."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import itertools
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+from urllib.parse import quote
+
+from invokeai_gen.atomic_files import replacing
+from invokeai_gen.core.plan import WorkflowPlan
+from invokeai_gen.runtime.media import ImageOutput, VideoOutput
+from invokeai_gen.runtime.outputs import flat
+from invokeai_gen.server.concurrency import gather_limited
+from invokeai_gen.server.errors import ServerError
+from invokeai_gen.shipped_files import templates_folder
+from invokeai_gen.sweeps.files.manifest import ManifestError, read_manifest
+from invokeai_gen.sweeps.files.short_texts import short_text
+from invokeai_gen.sweeps.results import SweepResult
+from invokeai_gen.sweeps.space import Space
+
+THUMBNAILS_AT_ONCE: Final = 8
+MAX_EMBEDDED: Final = 2000
+"""Thumbnails that one gallery embeds; with more images it shows the saved files themselves where there are any."""
+_MAX_TEXT: Final = 2000
+_SIGNATURES: Final = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpeg", b"RIFF": "webp"}
+Key = int | float | str
+
+
+@dataclass(frozen=True, slots=True)
+class Medium:
+    """One image or video of a run."""
+
+    name: str
+    """The name of the output."""
+    source: str = ""
+    """What the browser shows: a `data:` URL, or a file beside the gallery."""
+    link: str = ""
+    """The saved file, relative to the gallery; empty if it is not beside it."""
+    problem: str = ""
+    """Why it cannot be shown."""
+    is_video: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One run in a gallery."""
+
+    index: int
+    media: Sequence[Medium]
+    varying: Sequence[tuple[str, str]]
+    """Label and text of each value that varies."""
+    others: Sequence[tuple[str, str]]
+    keys: Sequence[Key]
+    """What the card is sorted by, in the order of `Gallery.keys`."""
+    place: tuple[int, ...]
+    """Which row of each axis it has."""
+    seconds: float | None
+    problem: str
+    """Why the run has no outputs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The cards that share all values but those of the last two axes."""
+
+    title: str
+    columns: Sequence[str]
+    """Labels across; empty if there is no grid."""
+    rows: Sequence[tuple[str, Sequence[Sequence[Card]]]]
+    cards: Sequence[Card]
+
+
+@dataclass(frozen=True, slots=True)
+class Gallery:
+    """Everything the template shows."""
+
+    title: str
+    summary: str
+    keys: Sequence[str]
+    pages: Sequence[Page]
+
+
+async def write_gallery(
+    plan: WorkflowPlan, space: Space[Any], results: Sequence[SweepResult[Any, Any]], path: Path
+) -> None:
+    """Write the gallery of these results; the folder of `path` exists."""
+    files = _files_beside(path.parent)
+    is_embedded = sum(1 for result in results for _ in _media_of(result)) <= MAX_EMBEDDED
+
+    async def load(result: SweepResult[Any, Any]) -> list[Medium]:
+        return [await _medium(name, handle, files, is_embedded=is_embedded) for name, handle in _media_of(result)]
+
+    media = await gather_limited(load, results, at_once=THUMBNAILS_AT_ONCE)
+    labels = {planned.name: planned.label or planned.name for planned in plan.inputs}
+    cards = []
+    for result, found in zip(results, media, strict=True):
+        if isinstance(found, BaseException):
+            raise found
+        cards.append(_card(result, found, space, labels))
+    failed = sum(bool(card.problem) for card in cards)
+    gallery = Gallery(
+        title=plan.info.name or "Sweep",
+        summary=f"{len(cards)} runs" + (f", {failed} without outputs" if failed else ""),
+        keys=["number", *(labels[name] for name in space.names), "seconds", "failed"],
+        pages=pages_of(cards, _axis_labels(space, labels)),
+    )
+    with replacing(path) as file:
+        file.write(render(gallery).encode("utf-8", "replace"))
+
+
+def render(gallery: Gallery) -> str:
+    """Return the HTML. All text is escaped; the page loads nothing from elsewhere and runs no script but its own."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(templates_folder(), encoding="utf-8"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["json"] = lambda value: json.dumps(value)
+    environment.filters["sha256"] = lambda text: base64.b64encode(hashlib.sha256(str(text).encode()).digest()).decode()
+    return environment.get_template("gallery.html.jinja").render(gallery=gallery)
+
+
+def pages_of(cards: Sequence[Card], axes: Sequence[Sequence[str]]) -> list[Page]:
+    """Arrange cards: the last axis across, the one before it down, a page for each combination of the others.
+
+    With fewer than two axes the cards stand one after another. `axes` has a label for each row of each axis.
+    """
+    if len(axes) < 2:
+        return [Page("", (), (), cards)]
+    *others, down, across = axes
+    by_place: dict[tuple[int, ...], list[Card]] = {}
+    for card in cards:
+        by_place.setdefault(card.place, []).append(card)
+    pages = []
+    for rest in itertools.product(*(range(len(axis)) for axis in others)):
+        rows = [
+            (label, [by_place.get((*rest, row, column), []) for column in range(len(across))])
+            for row, label in enumerate(down)
+        ]
+        title = ", ".join(axis[place] for axis, place in zip(others, rest, strict=True))
+        pages.append(Page(title, across, rows, ()))
+    return pages
+
+
+def _axis_labels(space: Space[Any], labels: Mapping[str, str]) -> list[list[str]]:
+    return [
+        [
+            ", ".join(f"{labels[name]}: {_text(value)}" for name, value in zip(axis.names, row, strict=True))
+            for row in axis.rows
+        ]
+        for axis in space.axes
+    ]
+
+
+def _card(result: SweepResult[Any, Any], media: Sequence[Medium], space: Space[Any], labels: Mapping[str, str]) -> Card:
+    values = {spec.name: getattr(result.params, spec.name) for spec in fields(result.params)}
+    seconds = None if result.error is not None else result.outputs.timings.execution_seconds
+    return Card(
+        index=result.index,
+        media=media,
+        varying=[(labels[name], _text(values[name])) for name in space.names],
+        others=[(labels[name], _text(value)) for name, value in values.items() if name not in space.names],
+        keys=[
+            result.index,
+            *(_key(values[name]) for name in space.names),
+            -1 if seconds is None else seconds,
+            int(result.error is not None),
+        ],
+        place=space.rows_of(result.point),
+        seconds=seconds,
+        problem="" if result.error is None else str(result.error)[:_MAX_TEXT],
+    )
+
+
+def _text(value: Any) -> str:
+    text = short_text(value)
+    return text if len(text) <= _MAX_TEXT else text[:_MAX_TEXT] + "…"
+
+
+def _key(value: Any) -> Key:
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else _text(value)
+
+
+def _media_of(result: SweepResult[Any, Any]) -> Iterator[tuple[str, ImageOutput | VideoOutput]]:
+    for name, value in result.outputs.user_outputs.items() if result.error is None else ():
+        for item in flat(value):
+            if isinstance(item, (ImageOutput, VideoOutput)):
+                yield name, item
+
+
+async def _medium(
+    name: str, handle: ImageOutput | VideoOutput, files: Mapping[str, str], *, is_embedded: bool
+) -> Medium:
+    link = files.get(handle.name, "")
+    if isinstance(handle, VideoOutput):
+        problem = "" if link else f"video {handle.name} is not saved beside this gallery"
+        return Medium(name, link, link, problem, is_video=True)
+    if link and not is_embedded:
+        return Medium(name, link, link)
+    if handle.client is None:
+        return Medium(name, link, link, "" if link else f"image {handle.name} is on no known server")
+    try:
+        data = await handle.client.images.thumbnail(handle.name)
+    except ServerError as error:  # its server may be away, and the image deleted, but its file may be here
+        return Medium(name, link, link, "" if link else str(error))
+    kind = next((kind for start, kind in _SIGNATURES.items() if data.startswith(start)), None)
+    if kind is None:
+        return Medium(name, link, link, "" if link else f"the thumbnail of {handle.name} is not an image")
+    return Medium(name, f"data:image/{kind};base64,{base64.b64encode(data).decode()}", link)
+
+
+def _files_beside(folder: Path) -> dict[str, str]:
+    """Return the relative URL of each saved file in a folder by the server's name for it, as its manifest says."""
+    found: dict[str, str] = {}
+    for manifest in (folder / "manifest.csv", folder / "manifest.jsonl"):
+        try:
+            rows = read_manifest(manifest)
+        except (OSError, ManifestError):
+            continue
+        for row in rows:
+            file = PurePosixPath(str(row.get("file") or ""))
+            if not file.is_absolute() and ".." not in file.parts and os.path.isfile(folder / file):
+                found[str(row.get("name"))] = "./" + quote(str(file))
+    return found
