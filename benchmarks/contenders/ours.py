@@ -36,7 +36,7 @@ def sync_latency(url: str, count: int, folder: str) -> list[float]:
             job.wait()
             known.append((job.item_id, datetime.now(UTC)))
             job.close()
-        return [lateness(client.queue.get(item).completed_at or "", now) for item, now in known]
+        return [lateness(client.queue.get(item).raw["completed_at"], now) for item, now in known]
 
 
 def async_latency(url: str, count: int, folder: str) -> list[float]:
@@ -48,7 +48,7 @@ def async_latency(url: str, count: int, folder: str) -> list[float]:
                 await job.wait()
                 known.append((job.item_id, datetime.now(UTC)))
                 await job.close()
-            return [lateness((await client.queue.get(item)).completed_at or "", now) for item, now in known]
+            return [lateness((await client.queue.get(item)).raw["completed_at"], now) for item, now in known]
 
     return asyncio.run(run())
 
@@ -69,7 +69,7 @@ def waits(url: str, count: int, folder: str) -> list[float]:
                 job = await workflow.asubmit(NoParams(), client=client)
                 await job.wait()
                 known_at = datetime.now(UTC)
-                return lateness((await job.outputs()).queue_item.completed_at or "", known_at)
+                return lateness((await job.outputs()).queue_item.raw["completed_at"], known_at)
 
             return list(await asyncio.gather(*(one() for _ in range(count))))
 

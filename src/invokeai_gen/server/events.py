@@ -1,11 +1,14 @@
-"""What a server tells while it works: one small class for each kind of event about a queue item."""
+"""What a server reports while it works: one small class for each kind of event about a queue item."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Final, TypeAlias
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from datetime import datetime
+from typing import Any, ClassVar, Final, TypeAlias
+
+from invokeai_gen.server.records import parse_time
 
 UNFINISHED_STATUSES: Final = frozenset({"pending", "in_progress", "waiting"})
 
@@ -16,7 +19,7 @@ QUEUE_EVENTS: Final = frozenset({"queue_items_canceled", "queue_cleared"})
 
 
 def is_final(status: str) -> bool:
-    """Whether an item of that status will not change any more; so is taken a status that is not known here."""
+    """Return whether an item with that status will not change any more. An unknown status counts as final."""
     return status not in UNFINISHED_STATUSES
 
 
@@ -30,35 +33,68 @@ class Preview:
     data_url: str
 
     def bytes(self) -> bytes:
-        """The image file itself, a JPEG or PNG."""
+        """Return the image file itself, a JPEG or PNG."""
         return base64.b64decode(self.data_url.partition(",")[2])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StatusChanged:
-    """A queue item has a new status."""
+class Event(Mapping[str, Any]):
+    """Something that happened to a queue item.
+
+    An event is read by its attributes, or as a mapping: `event["status"]`, `event.get("result")`. The mapping has
+    every attribute by its name, and the keys of the server's own event (`raw`) that are not among them.
+    """
 
     item_id: int
     batch_id: str
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """The event as the server sent it; empty if the status was found by asking instead."""
+
+    _other_names: ClassVar[Mapping[str, str]] = {}
+    """Further keys of the mapping, with the attribute that each stands for."""
+
+    def __getitem__(self, key: str) -> Any:
+        if key in self._attributes():
+            return getattr(self, self._other_names.get(key, key))
+        return self.raw[key]
+
+    def __iter__(self) -> Iterator[str]:
+        yield from (attributes := self._attributes())
+        yield from (key for key in self.raw if key not in attributes)
+
+    def __len__(self) -> int:
+        return len({*self._attributes(), *self.raw})
+
+    def _attributes(self) -> dict[str, None]:
+        """The keys that are answered by an attribute, in order."""
+        own = (item.name for item in fields(self) if item.name != "raw")
+        return dict.fromkeys((*own, *self._other_names))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusChanged(Event):
+    """A queue item has a new status."""
+
     status: str
     """`pending`, `in_progress`, `waiting`, `completed`, `failed`, `canceled`; newer servers may know others."""
-    started_at: str | None = None
-    completed_at: str | None = None
+    started_at: datetime | None = None
+    """With time zone, as all times here; `raw` has the server's text."""
+    completed_at: datetime | None = None
     error_type: str | None = None
     error_message: str | None = None
-    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
-    """The event as the server sent it; empty where the status was found out by asking."""
+
+    _other_names: ClassVar[Mapping[str, str]] = {"error": "error_message"}
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing will follow: completed, failed, canceled, or a status that is not known here."""
+        """Whether nothing will follow: completed, failed, canceled, or an unknown status."""
         return is_final(self.status)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _NodeEvent:
-    item_id: int
-    batch_id: str
+class NodeEvent(Event):
+    """Something that happened to a node of the workflow."""
+
     node_id: str
     """Id of the node in the workflow."""
     prepared_id: str
@@ -67,24 +103,33 @@ class _NodeEvent:
     node_label: str
     """What the GUI shows as the node's title."""
 
+    _other_names: ClassVar[Mapping[str, str]] = {"invocation_type": "node_type"}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InvocationStarted(_NodeEvent):
+class InvocationStarted(NodeEvent):
     """A node begins."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InvocationProgress(_NodeEvent):
-    """A node tells how far it is."""
+class InvocationProgress(NodeEvent):
+    """A node reports its progress."""
 
     message: str
     percentage: float | None
-    """From 0 to 1, or `None` where the node cannot tell."""
+    """From 0 to 1, or `None` if the node does not know."""
     preview: Preview | None
+
+    _other_names: ClassVar[Mapping[str, str]] = {**NodeEvent._other_names, "progress": "progress"}
+
+    @property
+    def progress(self) -> Mapping[str, Any]:
+        """`percentage` and `message` together."""
+        return {"percentage": self.percentage, "message": self.message}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InvocationComplete(_NodeEvent):
+class InvocationComplete(NodeEvent):
     """A node has its result."""
 
     result: Mapping[str, Any]
@@ -92,21 +137,23 @@ class InvocationComplete(_NodeEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InvocationError(_NodeEvent):
+class InvocationError(NodeEvent):
     """A node failed, and its queue item with it."""
 
     error_type: str
     error_message: str
     server_traceback: str
 
+    _other_names: ClassVar[Mapping[str, str]] = {**NodeEvent._other_names, "error": "error_message"}
+
 
 JobEvent: TypeAlias = StatusChanged | InvocationStarted | InvocationProgress | InvocationComplete | InvocationError
 
 
 def parse_event(name: str, data: Mapping[str, Any], labels: Mapping[str, str]) -> JobEvent | None:
-    """The event of that name, or `None` for one that is of no interest here.
+    """Return the event of that name, or `None` if it does not concern a single item.
 
-    `labels` maps a node id to what the GUI shows; a node without one is called by its type.
+    `labels` maps a node id to what the GUI shows; a node without a label is called by its type.
     """
     if name == STATUS_EVENT:
         return replace(status_of(data), raw=data)
@@ -117,6 +164,7 @@ def parse_event(name: str, data: Mapping[str, Any], labels: Mapping[str, str]) -
     node = {
         "item_id": data["item_id"],
         "batch_id": data["batch_id"],
+        "raw": data,
         "node_id": node_id,
         "prepared_id": invocation.get("id", ""),
         "node_type": invocation.get("type", ""),
@@ -143,13 +191,13 @@ def parse_event(name: str, data: Mapping[str, Any], labels: Mapping[str, str]) -
 
 
 def status_of(data: Mapping[str, Any]) -> StatusChanged:
-    """The status in an event or in a queue item: both have the same keys."""
+    """Return the status in an event or in a queue item: both have the same keys."""
     return StatusChanged(
         item_id=data["item_id"],
         batch_id=data["batch_id"],
         status=data["status"],
-        started_at=data.get("started_at"),
-        completed_at=data.get("completed_at"),
+        started_at=parse_time(data.get("started_at")),
+        completed_at=parse_time(data.get("completed_at")),
         error_type=data.get("error_type"),
         error_message=data.get("error_message"),
     )

@@ -12,15 +12,19 @@ from invokeai_gen.server.errors import CleanupError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """Base of all records: the fields are those of the server's JSON, which stays at hand as `raw`."""
+    """Base of all records. The fields are those of the server's JSON; those called `…_at` are times (UTC)."""
 
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """The server's JSON as it came, with times as text."""
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Self:
-        """The record in a server's answer."""
+        """Return the record in a server's answer."""
         known = {item.name for item in fields(cls)} - {"raw"}
-        return cls(raw=data, **{key: value for key, value in data.items() if key in known})
+        return cls(
+            raw=data,
+            **{key: parse_time(value) if key.endswith("_at") else value for key, value in data.items() if key in known},
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +57,7 @@ class Image(Record):
     """The session that made it. An upload has `None`, or an id that no session has."""
     node_id: str | None = None
     board_id: str | None = None
-    created_at: str = ""
+    created_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +74,7 @@ class Video(Record):
     starred: bool = False
     session_id: str | None = None
     board_id: str | None = None
-    created_at: str = ""
+    created_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,8 +109,8 @@ class SavedWorkflow(Record):
     tags: str = ""
     thumbnail_url: str | None = None
     workflow: Mapping[str, Any] | None = field(default=None, repr=False)
-    created_at: str = ""
-    updated_at: str = ""
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,9 +153,9 @@ class QueueItem(Record):
     error_type: str | None = None
     error_message: str | None = None
     error_traceback: str | None = None
-    created_at: str | None = None
-    started_at: str | None = None
-    completed_at: str | None = None
+    created_at: datetime | None = None
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
     field_values: list[dict[str, Any]] | None = None
     """Which values of a batch this item got: `{node_path, field_name, value}`."""
     session: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -165,11 +169,7 @@ class QueueItem(Record):
     @property
     def timings(self) -> Timings:
         """When it was created, started and completed."""
-        return Timings(
-            created=parse_time(self.created_at),
-            started=parse_time(self.started_at),
-            completed=parse_time(self.completed_at),
-        )
+        return Timings(created=self.created_at, started=self.started_at, completed=self.completed_at)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,6 +223,13 @@ class Removal:
         )
 
 
-def parse_time(text: str | None) -> datetime | None:
-    """The server's `2026-11-20 20:53:48.396` (UTC without saying so) as an aware datetime."""
-    return datetime.fromisoformat(text).replace(tzinfo=UTC) if text else None
+def parse_time(text: object) -> datetime | None:
+    """Return the server's `2026-11-20 20:53:48.396` as a datetime with time zone; `None` if it is no time.
+
+    The server's times are UTC without saying so.
+    """
+    try:
+        time = datetime.fromisoformat(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+    return time.replace(tzinfo=UTC) if time is not None and time.tzinfo is None else time
