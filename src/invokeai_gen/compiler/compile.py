@@ -65,11 +65,7 @@ def compile_workflow(file: WorkflowFile, schema: Schema, *, validate: bool = Tru
             items = None if server_queries(plan, {}) else batch_items(plan, {}, {})
         except ParamsError:
             items = None
-        reasons = [
-            reason
-            for reason in reasons_of(workflow, plan, schema, {}, items)
-            if not (reason.is_value and (reason.node_id, reason.field_name) in on_form)
-        ]
+        reasons = [reason for reason in reasons_of(workflow, plan, schema, {}, items) if not reason.values & on_form]
         if reasons:
             raise NotReadyError(reasons)
     return Compilation(plan, workflow, tuple(warnings))

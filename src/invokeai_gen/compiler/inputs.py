@@ -11,7 +11,7 @@ from invokeai_gen.compiler.readiness import choice_problem, value_problems
 from invokeai_gen.core.plan import Constraints, JsonValue, ModelLimits, PlannedInput
 from invokeai_gen.js_json import UNSET, Unset
 from invokeai_gen.schema import InputTemplate, Schema
-from invokeai_gen.workflow.document import FormElement, InvocationNode, Workflow
+from invokeai_gen.workflow.document import BATCH_FIELDS, FormElement, InvocationNode, Workflow
 from invokeai_gen.workflow.edges import EdgeIndex
 from invokeai_gen.workflow.nodes import input_template
 
@@ -46,9 +46,11 @@ def _planned_input(
 ) -> PlannedInput:
     instance = node.inputs[element.field_name]
     fed_by = _fed_by(node, element.field_name, schema, edges)
-    problems = [*value_problems(instance.value, template), choice_problem(instance.value, template)]
-    is_refused = fed_by is None and any(problems)
-    value: JsonValue | Unset = UNSET if is_refused or _is_misread(instance.value, template) else instance.value
+    # A node that takes any input keeps an explicit null, which a form shows as an empty field.
+    own = UNSET if instance.value is None else instance.value
+    problems = [*value_problems(own, template), choice_problem(own, template)]
+    is_refused = fed_by is None and (any(problems) or _is_unfilled(node, element.field_name, own))
+    value: JsonValue | Unset = UNSET if is_refused or _is_misread(own, template) else own
     node_template = schema.template(node.type)
     options = _options(element, template, value)
     return PlannedInput(
@@ -76,6 +78,13 @@ def _planned_input(
             format=template.model_format,
         ),
     )
+
+
+def _is_unfilled(node: InvocationNode, field_name: str, value: JsonValue | Unset) -> bool:
+    """An empty list, or a generator of images without a board: the form asks to be filled in, so there is no default."""
+    if BATCH_FIELDS.get(node.type) == field_name:
+        return value is UNSET or value == []
+    return node.type == "image_generator" and isinstance(value, dict) and not value.get("board_id")
 
 
 def _is_misread(value: JsonValue | Unset, template: InputTemplate) -> bool:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from invokeai_gen.core.batch import GENERATOR_FIELD, Values, size_problems, value_of
+from invokeai_gen.core.batch import GENERATOR_FIELD, Binding, Values, batch_fields, size_problems, value_of
 from invokeai_gen.core.plan import JsonValue, PlanBatch, WorkflowPlan
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.js_json import UNSET, Unset, is_integer, is_number
@@ -49,8 +49,8 @@ class Reason:
     field_name: str = ""
     field_label: str = ""
     """What the GUI shows on the field."""
-    is_value: bool = False
-    """A value is empty or not allowed: another value would mend it."""
+    values: frozenset[Binding] = frozenset()
+    """The fields whose values are empty or not allowed: other values would mend it. Empty if no value would."""
 
     def __str__(self) -> str:
         if not self.node_id:
@@ -126,7 +126,7 @@ def _node_reasons(
             value = values.get((node.id, name), instance.value)
             for problem in value_problems(value, field_template):
                 label = instance.label or field_template.title
-                yield _reason(node, template, problem, name, label, is_value=True)
+                yield _reason(node, template, problem, name, label, [(node.id, name)])
 
 
 def unheeded(workflow: Workflow, schema: Schema) -> Iterator[Reason]:
@@ -160,7 +160,12 @@ def value_problems(value: JsonValue | Unset, template: InputTemplate) -> Iterato
 
 def choice_problem(value: JsonValue | Unset, template: InputTemplate) -> str | None:
     """A value that is none of the choices: the GUI sends it all the same, and the server answers 422."""
-    if value is UNSET or not template.choices or template.type.name not in {"EnumField", "SchedulerField"}:
+    if (
+        value is UNSET
+        or value is None
+        or not template.choices
+        or template.type.name not in {"EnumField", "SchedulerField"}
+    ):
         return None
     if value in template.choices:
         return None
@@ -216,8 +221,12 @@ def _batch_reasons(
                 node, "a batch cannot go through a connector (the server refuses it): connect it directly"
             )
         yield from _batch_value_reasons(node, batch, workflow, plan, values)
-    for empty, problem in size_problems(plan, values, items) if items is not None else ():
-        yield _batch_reason(nodes[empty.node_id], problem) if empty is not None else Reason(problem=problem)
+    for batches, problem in size_problems(plan, values, items) if items is not None else ():
+        fields = frozenset[Binding]().union(*map(batch_fields, batches))
+        if len(batches) == 1:
+            yield _batch_reason(nodes[batches[0].node_id], problem, fields)
+        else:
+            yield Reason(problem=problem, values=fields)
 
 
 def _batch_value_reasons(
@@ -230,13 +239,14 @@ def _batch_value_reasons(
             return
         own = value_of(plan, values, node.id, batch.field_name)
         if own is not UNSET and not _is_list_of(own, _BATCH_ITEMS[node.type]):
-            yield _batch_reason(node, f"its list does not suit {node.type}")
+            yield _batch_reason(node, f"its list does not suit {node.type}", batch_fields(batch))
         return
     generator = plan.node(batch.generator_node_id)
     settings = value_of(plan, values, generator.id, GENERATOR_FIELD)
     kind = settings.get("type", "") if isinstance(settings, dict) else ""
     if not str(kind).startswith(_GENERATOR_OF[node.type]):
-        yield _batch_reason(node, f"the generator {_quoted(generator.label)} has no settings for {node.type}")
+        problem = f"the generator {_quoted(generator.label)} has no settings for {node.type}"
+        yield _batch_reason(node, problem, batch_fields(batch))
 
 
 def _is_list_of(value: JsonValue, type_name: str) -> bool:
@@ -244,8 +254,8 @@ def _is_list_of(value: JsonValue, type_name: str) -> bool:
     return is_item is not None and isinstance(value, list) and all(map(is_item, value))
 
 
-def _batch_reason(node: InvocationNode, problem: str) -> Reason:
-    return _reason(node, None, problem, BATCH_FIELDS[node.type], BATCH_FIELDS[node.type].title())
+def _batch_reason(node: InvocationNode, problem: str, values: Iterable[Binding] = ()) -> Reason:
+    return _reason(node, None, problem, BATCH_FIELDS[node.type], BATCH_FIELDS[node.type].title(), values)
 
 
 def _reason(
@@ -254,8 +264,7 @@ def _reason(
     problem: str,
     field_name: str = "",
     field_label: str = "",
-    *,
-    is_value: bool = False,
+    values: Iterable[Binding] = (),
 ) -> Reason:
     label = node.label or (template.title if template is not None else node.type)
     return Reason(
@@ -265,7 +274,7 @@ def _reason(
         node_label=label,
         field_name=field_name,
         field_label=field_label,
-        is_value=is_value,
+        values=frozenset(values),
     )
 
 

@@ -98,26 +98,33 @@ def batch_data(
 
 def size_problems(
     plan: WorkflowPlan, values: Values, items: Mapping[str, list[JsonValue]]
-) -> Iterator[tuple[PlanBatch | None, str]]:
-    """Why the GUI would not invoke batches of these sizes: each with the batch it is about, or none for a group."""
+) -> Iterator[tuple[tuple[PlanBatch, ...], str]]:
+    """Yield why the GUI would not invoke batches of these sizes, each with the one empty batch or the unequal ones."""
     for batch in plan.batches:
         if not items[batch.node_id]:
-            yield batch, "the batch is empty"
+            yield (batch,), "the batch is empty"
     for group, batches in batch_groups(plan, values).items():
-        sizes = [(plan.node(batch.node_id).label, len(items[batch.node_id])) for batch in batches]
+        sizes = [(_input_of(plan, batch).label, len(items[batch.node_id])) for batch in batches]
         if group != UNGROUPED and len({size for _, size in sizes}) > 1:
             listed = ", ".join(f"{problems.shown(label)} has {size}" for label, size in sizes)
-            yield None, f"the batches of group {problems.shown(group)} differ in length: {listed}"
+            yield tuple(batches), f"the batches of group {problems.shown(group)} differ in length: {listed}"
+
+
+def batch_fields(batch: PlanBatch) -> set[Binding]:
+    """Return the fields that decide the items of a batch: its list, or the settings of its generator."""
+    if batch.generator_node_id is not None:
+        return {(batch.generator_node_id, GENERATOR_FIELD)}
+    return {(batch.node_id, batch.field_name)}
 
 
 def check_items(plan: WorkflowPlan, values: Values, items: Mapping[str, list[JsonValue]]) -> None:
-    """Raises `ParamsError` for batches that are empty or of unequal length, or hold what their fields cannot.
+    """Raise `ParamsError` for batches that are empty or of unequal length, or hold what their fields cannot.
 
-    The server does not look at the items before it runs them, and one that does not fit blocks its whole queue.
+    The server does not check the items before it runs them, and one that does not fit blocks its whole queue.
     """
     found = [
-        _problem(plan, batch, problem) if batch is not None else Problem("", problem)
-        for batch, problem in size_problems(plan, values, items)
+        _problem(plan, batches[0], problem) if len(batches) == 1 else Problem("", problem)
+        for batches, problem in size_problems(plan, values, items)
     ]
     found += [problem for batch in plan.batches for problem in _unfit(plan, batch, items[batch.node_id])]
     if found:
@@ -144,7 +151,7 @@ def _problem(plan: WorkflowPlan, batch: PlanBatch, problem: str) -> Problem:
 
 def _input_of(plan: WorkflowPlan, batch: PlanBatch) -> PlannedInput:
     """The input that a person would change: the list or its generator on the form, else one that names the node."""
-    bindings = {(batch.node_id, batch.field_name), (batch.generator_node_id, GENERATOR_FIELD)}
+    bindings = batch_fields(batch)
     node = plan.node(batch.generator_node_id or batch.node_id)
     return next(
         (planned for planned in plan.inputs if planned.binding in bindings),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Mapping
 from typing import Final
 
 from invokeai_gen.core.batch import Values, batch_data, batch_items
-from invokeai_gen.core.plan import JsonValue, PlanNode, WorkflowPlan
+from invokeai_gen.core.field_values import default_of, to_json
+from invokeai_gen.core.plan import JsonValue, PlannedInput, PlanNode, WorkflowPlan
 from invokeai_gen.js_json import UNSET, Unset, in_key_order, normalized
 
 CALL_SAVED_WORKFLOW: Final = "call_saved_workflow"
@@ -33,6 +35,7 @@ def build_request(
     are the lists of the batch nodes (`batch_items`), computed here unless given. `batch_id` is chosen by the server
     unless given. `data` is the batch data, made of `items` unless given.
     """
+    values = touched(plan, values)
     if data is None:
         data = batch_data(plan, values, batch_items(plan, values, {}) if items is None else items)
     batch: dict[str, JsonValue] = {
@@ -59,6 +62,29 @@ def build_request(
         batch["batch_id"] = batch_id
     request: dict[str, JsonValue] = normalized({"prepend": prepend, "batch": batch})
     return request
+
+
+def touched(plan: WorkflowPlan, values: Values) -> Values:
+    """Return the values without those that only repeat what the workflow file has.
+
+    The GUI leaves a field that nobody touched exactly as the file has it: a board stays empty although the form shows
+    `auto`, and a model keeps `submodel_type: null`.
+    """
+    inputs = {planned.binding: planned for planned in plan.inputs}
+    return {
+        binding: value
+        for binding, value in values.items()
+        if binding not in inputs or not _is_own(inputs[binding], value)
+    }
+
+
+def _is_own(planned: PlannedInput, value: JsonValue | Unset) -> bool:
+    own = default_of(planned)
+    if own is UNSET or own is None or value is UNSET:
+        return own is None and value is UNSET
+    if value is planned.value:
+        return True
+    return json.dumps(to_json(own, planned.field_type), sort_keys=True) == json.dumps(value, sort_keys=True)
 
 
 def _node(node: PlanNode, values: Values, auto_board_id: str | None) -> dict[str, JsonValue]:

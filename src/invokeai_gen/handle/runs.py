@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Unpack, cast
 
 from invokeai_gen.core.params import WorkflowParams
+from invokeai_gen.core.plan import JsonValue
 from invokeai_gen.core.values import ImageRef
 from invokeai_gen.handle.outputs import HandleOutputs, OutputMapping
 from invokeai_gen.runtime.async_job import AsyncJob, StreamedOutput
@@ -99,6 +100,14 @@ class WorkflowRuns(ABC):
         if callbacks and subscribe_events:
             self._following = asyncio.create_task(job.wait(**cast("Callbacks", callbacks)))
         return job
+
+    def request(self, client: ServerClient | None = None, **options: Unpack[SubmitOptions]) -> dict[str, JsonValue]:
+        """Return the JSON body that `submit_sync` would POST, without sending it; see `RunnableWorkflow.request`.
+
+        Only with a `client` is a server asked, which need not be the one of this handle. Raises `NotReadyError` and
+        `ParamsError` as `submit_sync` does.
+        """
+        return self._workflow.request(self.params(), client, **options)
 
     def sweep_sync(
         self,

@@ -92,10 +92,7 @@ class Runner(Generic[O]):
         cancel: bool = True,
     ) -> AsyncJob[O]:
         """Puts the workflow into the queue, with all that it needs there beforehand."""
-        check_options(options, SubmitOptions.__annotations__)
-        if not isinstance(params, self.params_type):
-            wanted = f"{self.params_type.__module__}.{self.params_type.__qualname__}"
-            raise ParamsError([Problem("", f"this workflow takes {wanted}, not {shown(params)}")])
+        self.check(params, options)
         plan = self.plan
         values, preparations = await resolve(
             plan,
@@ -110,6 +107,13 @@ class Runner(Generic[O]):
         except BaseException as error:
             await preparations.undo(client, error)
             raise
+
+    def check(self, params: WorkflowParams, options: SubmitOptions) -> None:
+        """Raise `ParamsError` for the `Params` of another workflow, and what `check_options` raises."""
+        check_options(options, SubmitOptions.__annotations__)
+        if not isinstance(params, self.params_type):
+            wanted = f"{self.params_type.__module__}.{self.params_type.__qualname__}"
+            raise ParamsError([Problem("", f"this workflow takes {wanted}, not {shown(params)}")])
 
     async def _request(
         self,

@@ -15,7 +15,7 @@ from invokeai_gen.server import background
 from invokeai_gen.server.client import AsyncInvokeAIClient, ServerClient, core_of
 
 if TYPE_CHECKING:
-    from invokeai_gen.core.plan import WorkflowPlan
+    from invokeai_gen.core.plan import JsonValue, WorkflowPlan
     from invokeai_gen.runtime.async_job import AsyncJob
     from invokeai_gen.runtime.job import Job
     from invokeai_gen.runtime.options import RunOptions, SubmitOptions
@@ -123,6 +123,19 @@ class RunnableWorkflow(Generic[P, O]):
         """Like `submit`, to be awaited."""
         return await self._submit(params, core_of(client), options)
 
+    def request(
+        self, params: P, client: ServerClient | None = None, **options: Unpack[SubmitOptions]
+    ) -> dict[str, JsonValue]:
+        """Return the JSON body that `submit` would POST to `/api/v1/queue/{queue_id}/enqueue_batch`, without sending it.
+
+        Nothing is uploaded or created: a file stands in it as `<upload of in.png>`, and a board that `create_boards`
+        would create as `<board Cats>`. With a `client`, models and boards are looked up on that server, and it is asked
+        for the lists of generator nodes. Without one they have placeholders, too, such as `<model dreamshaper>`.
+
+        Raises `ParamsError` for values that cannot be sent; with a `client`, also `ValueResolutionError`.
+        """
+        return background.run(self._request(params, core_of(client) if client is not None else None, options))
+
     def resume(self, item_id: int, *, client: ServerClient | None = None) -> Job[O]:
         """The job of a queue item of this workflow that was submitted before, perhaps by another process."""
         from invokeai_gen.runtime.job import Job
@@ -145,6 +158,13 @@ class RunnableWorkflow(Generic[P, O]):
 
     async def _submit(self, params: P, client: AsyncInvokeAIClient, options: SubmitOptions) -> AsyncJob[O]:
         return await self._runner().submit(params, client, options)
+
+    async def _request(
+        self, params: P, client: AsyncInvokeAIClient | None, options: SubmitOptions
+    ) -> dict[str, JsonValue]:
+        from invokeai_gen.runtime.preview import preview
+
+        return await preview(self._runner(), params, client, options)
 
     def _runner(self) -> Runner[O]:
         from invokeai_gen.runtime.runner import Runner

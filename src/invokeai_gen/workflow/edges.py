@@ -29,6 +29,9 @@ class EdgeIndex:
     edges: list[Edge] = field(default_factory=list)
     by_target: dict[str, list[Edge]] = field(default_factory=dict)
     by_source: dict[str, list[Edge]] = field(default_factory=dict)
+    is_cyclic: bool = False
+    """Whether connectors form a loop, which the GUI does not prevent. From then on it takes every edge for one that
+    closes a cycle, since it looks for cycles in the whole graph."""
     _upstream: dict[str, str] = field(default_factory=dict)
     """For connectors, one further up in the chain. What feeds a connector stays, since edges are only added."""
 
@@ -40,9 +43,17 @@ class EdgeIndex:
         return index
 
     def add(self, edge: Edge) -> None:
+        """Keep an edge."""
+        if not self.is_cyclic and self._may_close_loop(edge):
+            self.is_cyclic = self.leads_to(edge.target, edge.source)
         self.edges.append(edge)
         self.by_target.setdefault(edge.target, []).append(edge)
         self.by_source.setdefault(edge.source, []).append(edge)
+
+    def _may_close_loop(self, edge: Edge) -> bool:
+        """Whether the edge was kept without a search for cycles: only the GUI's checks between two nodes have one."""
+        ends = (self.nodes.get(edge.source), self.nodes.get(edge.target))
+        return not edge.is_default or any(isinstance(node, ConnectorNode) for node in ends)
 
     def into(self, node_id: str, handle: str) -> Iterator[Edge]:
         return (edge for edge in self.by_target.get(node_id, ()) if edge.target_handle == handle)
@@ -187,7 +198,7 @@ class _Check:
             self._check_dangling(edge, template)
             return
         self._check_types(target, template, *source)
-        if self.index.leads_to(edge.target, edge.source):
+        if self.index.is_cyclic or self.index.leads_to(edge.target, edge.source):
             raise EdgeProblem("the connection would create a cycle")
 
     def _source(self, node_id: str, handle: str) -> tuple[InvocationNode, str, FieldType] | None:

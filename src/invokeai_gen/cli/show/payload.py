@@ -230,7 +230,6 @@ def _query_reason(plan: WorkflowPlan, query: ServerQuery, problem: str) -> Reaso
         node_label=node.label,
         field_name=GENERATOR_FIELD,
         field_label=next((item.label for item in plan.inputs if item.binding == binding), GENERATOR_FIELD),
-        is_value=True,
     )
 
 
@@ -244,5 +243,4 @@ def _reason(planned: PlannedInput, problem: str) -> Reason:
         node_label=planned.node_label or planned.node_title,
         field_name=planned.field_name,
         field_label=planned.label,
-        is_value=True,
     )

@@ -1,0 +1,76 @@
+"""What stands in a request that is only shown for the things that a server would have to look up, store or generate."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from invokeai_gen.core.field_values import to_json
+from invokeai_gen.core.generators import ServerQuery
+from invokeai_gen.core.plan import JsonValue, PlannedInput
+from invokeai_gen.core.values import BoardRef, ImageRef, LoRA, VideoRef
+from invokeai_gen.js_json import UNSET, Unset
+
+_MEDIA_KEYS: Final = {"ImageField": "image_name", "VideoField": "video_name"}
+
+
+def placeholder(planned: PlannedInput, value: Any) -> JsonValue | Unset:
+    """Return a value as the request would have it, with a note for each name or file that only a server can resolve.
+
+    The notes are `<model dreamshaper>`, `<board Cats>` and `<upload of in.png>`.
+    """
+    kind = planned.field_type
+    if value is None or isinstance(value, Unset):
+        return UNSET
+    if isinstance(value, list):
+        return [placeholder(planned, item) for item in value]
+    if isinstance(value, Mapping):
+        return to_json(value)
+    if kind in _MEDIA_KEYS and not isinstance(value, (ImageRef, VideoRef)):
+        return {_MEDIA_KEYS[kind]: f"<upload of {_file_name(value)}>" if _is_file(value) else value}
+    if kind == "BoardField" and isinstance(value, str):
+        return value if value in ("auto", "none") else {"board_id": board_placeholder(value)}
+    if kind == "ModelIdentifierField" and isinstance(value, str):
+        return _model(value)
+    if isinstance(value, LoRA) and isinstance(value.lora, str):
+        return {"lora": _model(value.lora), "weight": value.weight}
+    return to_json(value, kind)
+
+
+def is_created(planned: PlannedInput, value: Any, *, creates_boards: bool) -> bool:
+    """Return whether submitting this value would upload a file, or might create a board."""
+    if isinstance(value, list):
+        return any(is_created(planned, item, creates_boards=creates_boards) for item in value)
+    if planned.field_type in _MEDIA_KEYS:
+        return _is_file(value)
+    return creates_boards and planned.field_type == "BoardField"
+
+
+def board_placeholder(board: BoardRef | str | None) -> str | None:
+    """Return the id of a board, `<board Cats>` for a name; `None` for `auto`, `none` and `None`."""
+    if board is None or board in ("auto", "none"):
+        return None
+    return board.id if isinstance(board, BoardRef) else f"<board {board}>"
+
+
+def query_placeholder(query: ServerQuery) -> JsonValue:
+    """Return the one item that stands for the list that a server would generate, such as `<dynamic prompts>`."""
+    note = f"<{query.purpose}>"
+    return {"image_name": note} if query.method == "GET" else note
+
+
+def _model(name: str) -> JsonValue:
+    return {"key": f"<model {name}>", "name": name}
+
+
+def _is_file(value: Any) -> bool:
+    """Return whether an image or video is given as such, and not by its name on the server."""
+    if value is None or isinstance(value, (ImageRef, VideoRef, Mapping)):
+        return False
+    return not isinstance(value, str) or os.path.isfile(value)
+
+
+def _file_name(value: Any) -> str:
+    return os.fspath(value) if isinstance(value, (str, Path)) else "an image in memory"

@@ -1,0 +1,53 @@
+"""The request that a submission would send, without sending it."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from invokeai_gen.core.batch import Binding, batch_data, batch_items, server_queries
+from invokeai_gen.core.params import WorkflowParams
+from invokeai_gen.core.placeholders import board_placeholder, is_created, placeholder, query_placeholder
+from invokeai_gen.core.plan import JsonValue
+from invokeai_gen.core.request import build_request
+from invokeai_gen.js_json import Unset
+from invokeai_gen.runtime.options import SubmitOptions
+from invokeai_gen.runtime.resolve import resolve, resolve_board
+from invokeai_gen.runtime.runner import Runner, own_batches
+from invokeai_gen.server.client import AsyncInvokeAIClient
+
+
+async def preview(
+    runner: Runner[Any], params: WorkflowParams, client: AsyncInvokeAIClient | None, options: SubmitOptions
+) -> dict[str, JsonValue]:
+    """Return the request for these values; see `RunnableWorkflow.request`."""
+    runner.check(params, options)
+    plan, given = runner.plan, params.values()
+    inputs = {planned.binding: planned for planned in plan.inputs}
+    looked_up: dict[Binding, JsonValue | Unset] = {}
+    auto_board = options.get("auto_board")
+    if client is not None:
+        creates_boards = options.get("create_boards", False)
+        names = {
+            binding: value
+            for binding, value in given.items()
+            if not is_created(inputs[binding], value, creates_boards=creates_boards)
+        }
+        looked_up, _ = await resolve(plan, names, client, resolve_models=options.get("resolve_models", "auto"))
+        auto_board_id = await resolve_board(client, auto_board)
+    else:
+        auto_board_id = board_placeholder(auto_board)
+    values = {binding: placeholder(inputs[binding], value) for binding, value in given.items()} | looked_up
+    queries = server_queries(plan, values)
+    if client is not None or not queries:
+        data = await own_batches(plan, values, cast("AsyncInvokeAIClient", client))
+    else:
+        generated = {query.node_id: [query_placeholder(query)] for query in queries}
+        data = batch_data(plan, values, batch_items(plan, values, generated))
+    return build_request(
+        plan,
+        values,
+        runs=options.get("runs", 1),
+        auto_board_id=auto_board_id,
+        data=data,
+        prepend=options.get("prepend", False),
+    )
