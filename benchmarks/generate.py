@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from invokeai_gen import InvokeAIClient
-from invokeai_gen.cli.server.workflows import file_names
+from invokeai_gen.cli.library import file_names
 
 ROOT = Path(__file__).resolve().parents[1]
 OPENAPI = ROOT / "data" / "openapi.json"

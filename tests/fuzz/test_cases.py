@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from invokeai_gen.cli.library import file_names
 from invokeai_gen.cli.server.models import module_text
-from invokeai_gen.cli.server.workflows import file_names
 from invokeai_gen.server.records import Board, Model, SavedWorkflow
 from tests.cli import Cli, adder, save
 from tests.fuzz import attacks, properties

@@ -14,9 +14,9 @@ from typing import Any, TypeAlias
 
 import pytest
 
+from invokeai_gen.cli.library import file_names
 from invokeai_gen.cli.server.diagnosis import Finding, Inventory, diagnose
 from invokeai_gen.cli.server.models import module_text
-from invokeai_gen.cli.server.workflows import file_names
 from invokeai_gen.codegen import assign_names
 from invokeai_gen.core.plan import WorkflowPlan
 from invokeai_gen.schema import Schema

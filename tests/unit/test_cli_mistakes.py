@@ -191,7 +191,7 @@ def test_an_output_that_cannot_be_a_folder_is_told(cli: Cli, arguments: tuple[st
     answer = cli(*arguments)
     assert answer.code in (1, 2)
     assert "Traceback" not in answer.err
-    assert "file" in answer.errors[-1]
+    assert "file" in answer.errors[0]
 
 
 def test_another_tools_folder_is_not_written_into(cli: Cli) -> None:

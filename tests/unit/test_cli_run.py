@@ -92,8 +92,8 @@ def test_a_module_without_its_plan_is_told(cli: Cli) -> None:
     ("name", "problem"),
     [
         ("nothing.json", "nothing.json: no such file"),
-        ("generated.nothing", "generated.nothing: no such file, and no generated module of that name"),
-        (".", ".: a folder; name a workflow file or a module in it"),
+        ("generated.nothing", "generated.nothing: no such file, no generated module of that name"),
+        (".", ".: this is a folder; name a workflow file or a module in it"),
         ("broken.json", "broken.json: not JSON"),
         ("other.json", "other.json: no workflow: it has no meta.version"),
     ],
@@ -268,7 +268,7 @@ def test_a_path_that_leads_to_no_file_is_told_before_anything_is_sent(cli: Cli) 
 def test_wrong_usage_is_2(cli: Cli, options: list[str]) -> None:
     answer = cli("run", "adder.json", *options)
     assert (answer.code, answer.out) == (2, "")
-    assert "Error: " in answer.err
+    assert answer.err.startswith("error: ")
 
 
 def test_a_server_that_is_not_there_is_one_line(cli: Cli) -> None:

@@ -117,7 +117,7 @@ def test_globs_without_a_file_are_an_error(cli: Cli) -> None:
 def test_without_workflows_and_table_the_usage_is_told(cli: Cli) -> None:
     answer = cli("generate")
     assert answer.code == 2
-    assert "which WORKFLOWS? Name files or folders, or `invokeai-gen init` first" in answer.err
+    assert "missing WORKFLOWS: name files or folders, or run `invokeai-gen init` first" in answer.err
 
 
 def test_init_makes_a_pyproject_where_there_is_none(cli: Cli) -> None:

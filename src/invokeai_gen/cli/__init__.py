@@ -1,8 +1,7 @@
-"""The command `invokeai-gen`. Each family of verbs has a module here, imported only when it is called."""
+"""The command `invokeai-gen`. Each verb has a module in a folder of this package, imported only when it is called."""
 
 from __future__ import annotations
 
-import importlib
 import io
 import os
 import sys
@@ -11,46 +10,61 @@ from typing import Any, Final
 
 import click
 
+from invokeai_gen.cli.help import LazyGroup, with_suggestion
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.version import __version__
 
 EXIT_CODES: Final = """\b
 Exit codes:
-  0  done; nothing stale, nothing different, nothing missing
-  1  a mistake in a file or on a server, told in one line per reason;
-     for check: stale, for diff: different, for doctor: something is missing
-  2  wrong usage of the command; for check and diff: the question cannot be answered
+  0    success; for check: fresh, for diff: no difference, for doctor: ready
+  1    an error in a file, a value or on the server;
+       for check: stale, for diff: different, for doctor: not ready
+  2    wrong usage; for check and diff: nothing could be compared
   130  interrupted with Ctrl-C
 """
 
 EXAMPLES: Final = """\b
 Examples:
-  invokeai-gen inspect portrait.json             what can be set, what comes out
-  invokeai-gen generate workflows -o generated   one typed module per workflow
-  invokeai-gen init && invokeai-gen generate     the same, remembered in pyproject.toml
-  invokeai-gen watch                             again whenever a workflow changes
-  invokeai-gen payload portrait.json --set 0="a fox in the snow"
-  invokeai-gen doctor --server http://localhost:9090
-  eval "$(invokeai-gen completion bash)"         completion in this shell
+  invokeai-gen doctor portrait.json               can this server run it?
+  invokeai-gen run portrait.json --help           its inputs, each an option
+  invokeai-gen run portrait.json --interactive    asks for what is missing
+
+\b
+portrait.json is a workflow exported from the InvokeAI GUI. An image made with
+a workflow, or the name of a workflow in the server's library, does as well:
+  invokeai-gen run "Text to Image - SD1.5" --model dreamshaper -o out
+
+\b
+As Python modules:
+  invokeai-gen generate workflows -o generated    one typed module per workflow
+  invokeai-gen init && invokeai-gen generate      settings kept in pyproject.toml
 """
 
-_COMMANDS: Final = {
-    "init": "Write [tool.invokeai-gen] into pyproject.toml.",
-    "pull": "Save the node types of a running server.",
-    "inspect": "Show the inputs and outputs of a workflow, or its graph.",
-    "run": "Run a workflow, once or many times, and save what it makes.",
-    "generate": "Write one typed Python module for each workflow.",
-    "check": "Tell whether generated modules are what `generate` would write now.",
-    "diff": "Show what callers would notice between two workflows.",
-    "watch": "Generate whenever a workflow changes.",
-    "payload": "Print the request that would submit a workflow.",
-    "doctor": "Tell whether a server can run generated modules.",
-    "workflows": "The server's library: list, pull, push, rm.",
-    "models": "Write the server's models and boards as Python constants.",
-    "completion": "Print the completion script of a shell.",
+_SECTIONS: Final = {
+    "Use a workflow": {
+        "run": "Run a workflow, once or many times, and save the results.",
+        "inspect": "Show the inputs and outputs of a workflow, or its graph.",
+        "payload": "Print the request that would submit a workflow.",
+    },
+    "Generate Python modules": {
+        "init": "Write [tool.invokeai-gen] into pyproject.toml.",
+        "generate": "Write one typed Python module for each workflow.",
+        "check": "Check that generated modules are up to date.",
+        "diff": "Show what callers would notice between two workflows.",
+        "watch": "Generate whenever a workflow changes.",
+    },
+    "Work with a server": {
+        "doctor": "Check whether a server can run workflows or modules.",
+        "workflows": "List, pull, push and delete workflows of the server's library.",
+        "models": "Write the server's models and boards as Python constants.",
+        "pull": "Save the node types of a running server.",
+    },
+    "Set up the shell": {
+        "completion": "Print or install the completion script of a shell.",
+    },
 }
 
-_HOMES: Final = {
+_MODULES: Final = {
     "init": "generate.init",
     "generate": "generate.generate",
     "check": "generate.check",
@@ -68,59 +82,52 @@ _HOMES: Final = {
 """The module of each command, below this package."""
 
 
-class _LazyGroup(click.Group):
-    """A group that knows its commands by name and imports one only to run it."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
-            return None
-        module = importlib.import_module(f"invokeai_gen.cli.{_HOMES[cmd_name]}")
-        command: click.Command = module.command
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(_COMMANDS.items()))
-
-
 @click.group(
-    cls=_LazyGroup,
+    cls=LazyGroup,
+    sections=_SECTIONS,
+    modules={name: f"{__name__}.{module}" for name, module in _MODULES.items()},
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog=f"{EXAMPLES}\n{EXIT_CODES}",
 )
 @click.version_option(__version__, "-V", "--version", prog_name="invokeai-gen")
 def cli() -> None:
-    """Typed Python modules from InvokeAI workflows: run what you drew in the GUI, with completion and checks."""
+    """Run InvokeAI workflows from the shell and from Python, with completion and checks."""
 
 
 def main(args: Sequence[str] | None = None) -> Any:
-    """Run the command and leave the process with its exit code; a user's mistake is told without a traceback."""
+    """Run the command and exit with its code. A user's mistake is printed without a traceback."""
+    from invokeai_gen.cli import terminal
+
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
         return cli.main(args=args, prog_name="invokeai-gen", standalone_mode=False)
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
+        sys.exit(error.exit_code)
+    except click.NoSuchOption as error:
+        terminal.print_usage_error(with_suggestion(error))
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        terminal.print_usage_error(error)
         sys.exit(error.exit_code)
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted", err=True)
+        terminal.echo("interrupted", err=True)
         sys.exit(130)
     except InvokeAIGenError as error:
-        from invokeai_gen.cli.terminal import fail
-
-        fail(error)
+        terminal.fail(error)
     except BrokenPipeError:
-        # Whoever reads our output has seen enough (`| head`); nothing more may be flushed into it at exit.
+        # The reader of our output has seen enough (`| head`); nothing more may be flushed into it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except Exception as error:  # noqa: BLE001 - a bug: even its traceback may hold text that steers a terminal
+        terminal.print_crash(error)
+        sys.exit(70)
 
 
 def run_module(path: str) -> Any:
-    """What `python -m` does with a generated module: the command `run` for its workflow."""
+    """Run a generated module as `invokeai-gen run` would: what `python -m generated.x` does."""
     return main(["run", path, *sys.argv[1:]])

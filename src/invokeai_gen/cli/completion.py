@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 from click.shell_completion import CompletionItem, get_completion_class
 
+from invokeai_gen.cli.terminal import echo
+
 _VARIABLE = "_INVOKEAI_GEN_COMPLETE"
 
 
@@ -25,10 +27,10 @@ def command(ctx: click.Context, shell: str) -> None:
     kind = get_completion_class(shell)
     assert kind is not None
     completion = kind(ctx.find_root().command, {}, "invokeai-gen", _VARIABLE)
-    click.echo(completion.source_template % completion.source_vars())
+    echo(completion.source_template % completion.source_vars())
 
 
-def complete_modules(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+def complete_workflows(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Names of the modules in the project's output folder, then files."""
     from invokeai_gen.cli.settings import SettingsError, find_settings
 
@@ -39,3 +41,6 @@ def complete_modules(ctx: click.Context, param: click.Parameter, incomplete: str
     names = sorted(path.stem for path in output.glob("*.json") if path.with_suffix(".py").is_file())
     found = [CompletionItem(name) for name in names if name.startswith(incomplete)]
     return found or [CompletionItem(incomplete, type="file")]
+
+
+complete_modules = complete_workflows

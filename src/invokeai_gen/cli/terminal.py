@@ -1,4 +1,4 @@
-"""What the command says to people. Text of workflow files passes through here, so that it cannot steer a terminal."""
+"""What the command prints. Everything passes through `echo`, which escapes whatever could steer a terminal."""
 
 from __future__ import annotations
 
@@ -7,17 +7,49 @@ import itertools
 import json
 import os
 import re
+import shutil
 import sys
+import traceback
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal, NoReturn
 
 import click
 
+_MAX_LINE: Final = 500
+"""Characters of an error or warning before it is cut."""
+_COLORS: Final = {"error": "red", "warning": "yellow", "hint": "cyan"}
+
+
+@dataclass(frozen=True, slots=True)
+class Colored:
+    """A part of a line with a colour of its own."""
+
+    text: str
+    color: str
+
+
+def echo(*parts: str | Colored, err: bool = False, nl: bool = True) -> None:
+    """Print a text, with control characters and bidi controls escaped; only line feeds stay as they are.
+
+    This is the only place of the command that writes to stdout and stderr, `rich` and the help texts apart, which use
+    `printable` on every text that is not ours.
+    """
+    text = "".join(
+        click.style(_kept_lines(part.text), fg=part.color) if isinstance(part, Colored) else _kept_lines(part)
+        for part in parts
+    )
+    click.echo(text, err=err, nl=nl, color=wants_color())
+
 
 def printable(text: str) -> str:
-    """The text with everything that is not shown as a character (escape codes, bidi controls, line ends …) written out."""
+    """Return the text with everything that is not shown as a character (escape codes, line ends …) escaped."""
     return "".join(_printable(character) for character in text)
+
+
+def _kept_lines(text: str) -> str:
+    return "\n".join(printable(line) for line in text.split("\n"))
 
 
 def _printable(character: str) -> str:
@@ -28,14 +60,20 @@ def _printable(character: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """The text as `printable` gives it, cut before it fills the screen."""
+    """Return the text as `printable` does, cut before it fills the screen."""
     line = printable(text)
-    return line if len(line) <= 500 else line[:497] + "..."
+    return line if len(line) <= _MAX_LINE else line[: _MAX_LINE - 3] + "..."
 
 
-def json_text(data: Any) -> str:
-    """JSON for programs, which may also end up on a terminal: what is not shown as a character is written `\\u…`."""
-    return re.sub(r"[^ -~\n]", _json_escaped, json.dumps(data, ensure_ascii=False, indent=2))
+def echo_json(data: Any, *, compact: bool = False) -> None:
+    """Print JSON for programs; `compact` puts it on one line."""
+    echo(json_text(data, compact=compact))
+
+
+def json_text(data: Any, *, compact: bool = False) -> str:
+    """Return JSON in which every character that a terminal would not show is written `\\u…`."""
+    text = json.dumps(data, ensure_ascii=False, indent=None if compact else 2)
+    return re.sub(r"[^ -~\n]", _json_escaped, text)
 
 
 def _json_escaped(found: re.Match[str]) -> str:
@@ -44,36 +82,68 @@ def _json_escaped(found: re.Match[str]) -> str:
 
 
 def fail(error: Exception | str, *, source: str = "", exit_code: int = 1) -> NoReturn:
-    """Say why nothing can be done, one line per reason, and leave."""
-    tell("error", lines_of(error), source=source)
+    """Print an error, one line for each reason, and exit."""
+    print_messages("error", lines_of(error), source=source)
     sys.exit(exit_code)
 
 
 def lines_of(error: Exception | str) -> list[str]:
-    """A line for each thing that is wrong."""
+    """Return a line for each thing that is wrong, then the notes of the error."""
     from invokeai_gen.core.problems import ParamsError
 
+    notes: Sequence[str] = getattr(error, "__notes__", ())
     if isinstance(error, ParamsError):
-        return [problem.message for problem in error.problems]
-    return [line.strip() for line in str(error).splitlines()] or [type(error).__name__]
+        return [*(problem.message for problem in error.problems), *notes]
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return [*lines, *notes]
 
 
-def tell(kind: str, lines: Iterable[str], *, source: str = "") -> None:
-    """Say something on stderr, each line with what it is about."""
-    prefix = f"{kind}: {source}: " if source else f"{kind}: "
-    color = {"error": "red", "warning": "yellow"}.get(kind)
+def print_messages(kind: Literal["error", "warning", "hint"] | str, lines: Iterable[str], *, source: str = "") -> None:
+    """Print lines on stderr, each after its kind and what it is about."""
     for line in lines:
-        click.echo(click.style(printable(prefix), fg=color) + one_line(line), err=True, color=wants_color())
+        prefix = Colored(f"{kind}: ", _COLORS.get(kind, "white"))
+        echo(prefix, one_line(f"{source}: " if source else "") + one_line(line), err=True)
+
+
+tell = print_messages
+
+
+def print_usage_error(error: click.ClickException) -> None:
+    """Print a wrong use of the command in the style of all other errors, with where to read about it."""
+    message = error.format_message().strip()
+    print_messages("error", [_in_our_style(line) for line in message.splitlines() if line.strip()])
+    context = getattr(error, "ctx", None)
+    if isinstance(error, click.UsageError) and context is not None:
+        print_messages("hint", [f"`{context.command_path} --help` shows what it takes"])
+
+
+def _in_our_style(message: str) -> str:
+    """Return a message of click as ours are written: a small first letter and no full stop."""
+    message = message.strip()
+    if message[:1].isupper() and not message[1:2].isupper():
+        message = message[:1].lower() + message[1:]
+    return message.removesuffix(".")
+
+
+def print_crash(error: BaseException) -> None:
+    """Print the traceback of a bug of ours. Even its texts may come from a workflow or a server."""
+    echo("".join(traceback.format_exception(error)).rstrip("\n"), err=True)
+    print_messages("error", ["this is a bug in invokeai-gen; please report it with the lines above"])
 
 
 def wants_color() -> bool | None:
-    """`False` where the user set NO_COLOR; `None` leaves it to whether the stream is a terminal."""
+    """Return `False` if the user set NO_COLOR, else `None`, which leaves it to whether the stream is a terminal."""
     return False if os.environ.get("NO_COLOR") else None
+
+
+def columns() -> int:
+    """Return the width to print for: `COLUMNS`, else that of the terminal, else 80."""
+    return max(40, shutil.get_terminal_size().columns)
 
 
 @contextlib.contextmanager
 def progress(title: str, total: int, *, quiet: bool = False) -> Iterator[Callable[[str], None]]:
-    """Shows how far long work has come, on a terminal only. Call what it gives with the name of each next step."""
+    """Show on stderr how far work has come, in a terminal only. Call what it yields with the name of each next step."""
     if quiet or total < 5 or not sys.stderr.isatty():
         yield lambda step: None
         return

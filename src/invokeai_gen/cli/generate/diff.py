@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from invokeai_gen.cli.completion import complete_modules
-from invokeai_gen.cli.sources import schema_options
+from invokeai_gen.cli.options import schema_options
 
 if TYPE_CHECKING:
     from invokeai_gen.core.plan import WorkflowPlan
@@ -42,8 +42,8 @@ def command(old: str, new: str, keep_names: bool, as_json: bool, openapi: Path |
     import json
     from dataclasses import asdict
 
+    from invokeai_gen.cli.servers import open_schema
     from invokeai_gen.cli.settings import find_settings
-    from invokeai_gen.cli.sources import open_schema
     from invokeai_gen.cli.terminal import fail, one_line
     from invokeai_gen.codegen import assign_names, changes
     from invokeai_gen.errors import InvokeAIGenError

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from invokeai_gen.cli.options import F, schema_options
+from invokeai_gen.cli.servers import open_schema, schema_path
 from invokeai_gen.cli.settings import Settings, find_settings
-from invokeai_gen.cli.sources import F, Source, find_sources, open_schema, schema_options, schema_path
+from invokeai_gen.cli.sources import WorkflowSource, find_sources
 
 if TYPE_CHECKING:
     from invokeai_gen.codegen import Report
@@ -39,7 +41,7 @@ def generation_options(function: F) -> F:
 class Generation:
     """What was asked for."""
 
-    sources: tuple[Source, ...]
+    sources: tuple[WorkflowSource, ...]
     output: Path
     openapi: Path | None
     """The openapi.json to use; `None` for that of `server`, or the one that ships."""
@@ -130,7 +132,7 @@ def run(generation: Generation, schema: Schema, advance: Callable[[str], None]) 
 
 
 def compile_all(
-    sources: Iterable[Source], schema: Schema, advance: Callable[[str], None]
+    sources: Iterable[WorkflowSource], schema: Schema, advance: Callable[[str], None]
 ) -> tuple[dict[PurePath, WorkflowPlan], list[Message]]:
     """The plans of all files that have one, and what there is to tell of any."""
     from invokeai_gen.cli.sources import compile_file

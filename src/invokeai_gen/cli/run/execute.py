@@ -11,19 +11,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 
-import click
-
 from invokeai_gen.cli.run.folder import check_for_many, check_for_one, new_folder
 from invokeai_gen.cli.run.values import read_values, told_with_index, workflow_of
 from invokeai_gen.cli.settings import find_settings
+from invokeai_gen.cli.terminal import echo, echo_json, lines_of, one_line, print_messages
 from invokeai_gen.errors import InvokeAIGenError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from invokeai_gen.cli.named_workflow import NamedWorkflow
     from invokeai_gen.cli.run.call import Call
     from invokeai_gen.cli.run.report import SweepReport
-    from invokeai_gen.cli.run.runnable import Runnable
     from invokeai_gen.client import InvokeAIClient
     from invokeai_gen.core.params import WorkflowParams
     from invokeai_gen.runtime.options import RunOptions, SweepOptions
@@ -38,7 +37,7 @@ _WATCH_EVERY: Final = 0.2
 class Runner:
     """One call of the command, its workflow found and its options read."""
 
-    def __init__(self, runnable: Runnable, call: Call, inputs: Mapping[str, tuple[str, str]]) -> None:
+    def __init__(self, runnable: NamedWorkflow, call: Call, inputs: Mapping[str, tuple[str, str]]) -> None:
         self._runnable = runnable
         self._plan = runnable.plan
         self._call = call
@@ -52,8 +51,7 @@ class Runner:
     def once(self) -> None:
         """One run, whose outputs are saved as `NAME.png`."""
         from invokeai_gen.cli.run.report import print_outputs, save_outputs
-        from invokeai_gen.cli.sources import open_client
-        from invokeai_gen.cli.terminal import tell
+        from invokeai_gen.cli.servers import open_client
         from invokeai_gen.runtime.progress import Display
 
         workflow = read_values(self._plan, self._call, self._inputs).workflow
@@ -80,11 +78,13 @@ class Runner:
                 _leave_interrupted(["interrupted: the run is canceled, nothing was saved"])
         print_outputs(outputs, saved, as_json=self._call.as_json)
         if outputs.cleanup is not None:
-            tell("warning", [f"{name} is still on the server: {why}" for name, why in outputs.cleanup.failed.items()])
+            print_messages(
+                "warning", [f"{name} is still on the server: {why}" for name, why in outputs.cleanup.failed.items()]
+            )
 
     def sweep(self) -> None:
         """Many runs."""
-        from invokeai_gen.cli.sources import open_client
+        from invokeai_gen.cli.servers import open_client
 
         values = read_values(self._plan, self._call, self._inputs)
         options = self._sweep_options()
@@ -103,7 +103,7 @@ class Runner:
 
     def resume(self, file: Path) -> None:
         """Goes on with many runs."""
-        from invokeai_gen.cli.sources import open_client
+        from invokeai_gen.cli.servers import open_client
 
         workflow = workflow_of(self._plan, {})
         with open_client(self._call.server, self._settings) as client, told_with_index(self._plan), _notes_told():
@@ -114,7 +114,6 @@ class Runner:
 
     def dry_run(self) -> None:
         """Tells what would be sent."""
-        from invokeai_gen.cli.terminal import json_text, one_line
         from invokeai_gen.server import background
         from invokeai_gen.server.client import AsyncInvokeAIClient
         from invokeai_gen.sweeps.dry_run import dry_run
@@ -127,12 +126,12 @@ class Runner:
             space = values.space()
             planned_run = background.run(dry_run(starter, space, client, self._sweep_options()))
         counts = f"{_counted(planned_run.total, 'item')} in {_counted(planned_run.enqueues, 'enqueue')}"
-        click.echo(f"{one_line(self._title)}: {counts}; nothing was sent", err=True)
+        echo(f"{one_line(self._title)}: {counts}; nothing was sent", err=True)
         labels = {planned.name: planned.label for planned in self._plan.inputs}
         for axis in space.axes:
             names = ", ".join(f"{labels[name] or name} ({name})" for name in axis.names)
-            click.echo(f"varies: {one_line(names)}: {_counted(len(axis.rows), 'value')}", err=True)
-        click.echo(json_text(planned_run.request))
+            echo(f"varies: {one_line(names)}: {_counted(len(axis.rows), 'value')}", err=True)
+        echo_json(planned_run.request)
 
     @contextlib.contextmanager
     def _interrupted_at_the_start(self, client: InvokeAIClient) -> Iterator[None]:
@@ -156,7 +155,6 @@ class Runner:
 
     def _follow(self, sweep: Sweep[WorkflowParams, WorkflowOutputs], client: InvokeAIClient) -> None:
         from invokeai_gen.cli.run.report import SweepReport, clean_up
-        from invokeai_gen.cli.terminal import lines_of, tell
         from invokeai_gen.sweeps.progress import SweepDisplay
 
         call = self._call
@@ -174,7 +172,7 @@ class Runner:
                 self._save_what_is_done(sweep, report)
                 _leave_interrupted([f"interrupted: {report.so_far()}", self._how_to_go_on(client)])
             except InvokeAIGenError as error:
-                tell("error", [*lines_of(error), report.so_far(), self._how_to_go_on(client)])
+                print_messages("error", [*lines_of(error), report.so_far(), self._how_to_go_on(client)])
                 sys.exit(1)
             failures = report.failures()
             if call.cleanup and not (failures and self._sweep_file is not None):
@@ -212,16 +210,15 @@ class Runner:
         client: InvokeAIClient,
     ) -> None:
         """Says what became of it, and leaves with 1 where not all were completed."""
-        from invokeai_gen.cli.terminal import tell
 
-        tell("error", report.lines_of(failures))
+        print_messages("error", report.lines_of(failures))
         if is_late:
-            tell("error", [f"the time of {self._call.timeout:g} s was over before all runs had ended"])
+            print_messages("error", [f"the time of {self._call.timeout:g} s was over before all runs had ended"])
         if failures:
-            tell("error", [report.summary(), self._how_to_go_on(client)])
+            print_messages("error", [report.summary(), self._how_to_go_on(client)])
             sys.exit(1)
         if not self._call.quiet:
-            click.echo(report.summary(), err=True)
+            echo(report.summary(), err=True)
 
     def _how_to_go_on(self, client: InvokeAIClient) -> str:
         import shlex
@@ -284,7 +281,6 @@ def watched(sweep: Sweep[Any, Any], seconds: float | None, stops_at_failure: boo
 @contextlib.contextmanager
 def _notes_told() -> Iterator[None]:
     """Tells what an error has to say beside its text, such as that a sweep can be resumed, and leaves."""
-    from invokeai_gen.cli.terminal import lines_of, tell
 
     try:
         yield
@@ -292,15 +288,14 @@ def _notes_told() -> Iterator[None]:
         notes = getattr(error, "__notes__", ())
         if not notes:
             raise
-        tell("error", [*lines_of(error), *notes])
+        print_messages("error", [*lines_of(error), *notes])
         sys.exit(1)
 
 
 def _leave_interrupted(lines: Sequence[str]) -> NoReturn:
-    from invokeai_gen.cli.terminal import one_line
 
     for line in lines:
-        click.echo(one_line(line), err=True)
+        echo(one_line(line), err=True)
     sys.exit(130)
 
 

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from invokeai_gen.cli.terminal import fail
+
 if TYPE_CHECKING:
     from invokeai_gen.cli.run.call import Call
     from invokeai_gen.core.plan import WorkflowPlan
@@ -27,7 +29,6 @@ def new_folder(stem: str) -> Path:
 
 def check_for_one(plan: WorkflowPlan, folder: Path, *, overwrite: bool) -> None:
     """Leaves where the results of a run could not be saved, or would be over a file."""
-    from invokeai_gen.cli.terminal import fail
 
     _check_folder(folder)
     for path in _in_the_way(plan, folder) if not overwrite else ():
@@ -38,7 +39,6 @@ def check_for_many(plan: WorkflowPlan, folder: Path, call: Call, space: Space[An
     """Leaves, or raises `InvokeAIGenError`, where it is known by now that results could not be saved."""
     from importlib.util import find_spec
 
-    from invokeai_gen.cli.terminal import fail
     from invokeai_gen.sweeps.batching import Cell
     from invokeai_gen.sweeps.files.saving import Saver
     from invokeai_gen.sweeps.space import check_total
@@ -62,7 +62,6 @@ def check_for_many(plan: WorkflowPlan, folder: Path, call: Call, space: Space[An
 
 def _check_folder(folder: Path) -> None:
     """Leaves where a folder neither is there nor could be made."""
-    from invokeai_gen.cli.terminal import fail
 
     existing = next((path for path in (folder, *folder.parents) if path.exists()), Path())
     if not existing.is_dir():

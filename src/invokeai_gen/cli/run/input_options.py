@@ -9,21 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 from click.shell_completion import CompletionItem
 
+from invokeai_gen.cli.explain import metavar_of
+from invokeai_gen.cli.terminal import one_line
+
 if TYPE_CHECKING:
     from invokeai_gen.core.plan import PlannedInput, WorkflowPlan
-
-_METAVARS: Final = {
-    "IntegerField": "INTEGER",
-    "FloatField": "NUMBER",
-    "StringField": "TEXT",
-    "BooleanField": "[true|false]",
-    "ImageField": "IMAGE",
-    "VideoField": "VIDEO",
-    "BoardField": "BOARD",
-    "ModelIdentifierField": "MODEL",
-    "ColorField": "COLOR",
-}
-_MAX_CHOICES: Final = 60
 
 
 class InputOption(click.Option):
@@ -101,50 +91,14 @@ def spellings_of(planned: PlannedInput) -> list[str]:
     return list(dict.fromkeys((f"--{planned.name.strip('_').replace('_', '-')}", f"--{planned.name}")))
 
 
-def metavar_of(planned: PlannedInput) -> str:
-    """What stands for a value in the help."""
-    if planned.cardinality == "COLLECTION":
-        return "JSON"
-    if planned.choices:
-        return "CHOICE"
-    return _METAVARS.get(planned.field_type, "JSON")
-
-
 def explained(planned: PlannedInput) -> str:
-    """Label, index, description, what is allowed, and the default."""
-    from invokeai_gen.cli.terminal import one_line
+    """Return label, index, description, what is allowed, and the default."""
+    from invokeai_gen.cli.explain import allowed_values, default_of_input
 
     label = planned.label or planned.name
     facts = [f"{label} (input {planned.index})"]
-    facts += [text for text in (planned.description, *_allowed(planned), _default(planned)) if text]
+    facts += [text for text in (planned.description, *allowed_values(planned), default_of_input(planned)) if text]
     return one_line(" ".join(_sentence(text) for text in facts))
-
-
-def _allowed(planned: PlannedInput) -> list[str]:
-    from invokeai_gen.codegen.docs import allowed
-
-    if not planned.choices:
-        return [text.replace("`", "") for text in allowed(planned)]
-    names = []
-    for choice in planned.choices[:_MAX_CHOICES]:
-        label = planned.choice_labels.get(str(choice), "")
-        names.append(f"{choice} ({label})" if label and label.casefold() != str(choice).casefold() else str(choice))
-    more = len(planned.choices) - len(names)
-    return ["One of " + ", ".join(names) + (f" and {more} more" if more else "")]
-
-
-def _default(planned: PlannedInput) -> str:
-    from invokeai_gen.core.field_values import default_of
-    from invokeai_gen.core.plan import UNSET
-    from invokeai_gen.core.problems import shortened
-    from invokeai_gen.sweeps.files.short_texts import short_text
-
-    value = default_of(planned)
-    if value is UNSET:
-        return "Required"
-    if value is None:
-        return "May be left empty"
-    return f"Default {shortened(repr(value) if isinstance(value, str) else short_text(value))}"
 
 
 def _sentence(text: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import click
+from invokeai_gen.cli.terminal import echo, echo_json, print_messages, printable
 
 if TYPE_CHECKING:
     from invokeai_gen.core.params import WorkflowParams
@@ -36,19 +36,18 @@ def save_outputs(outputs: WorkflowOutputs, folder: Path) -> dict[str, list[Path]
 
 def print_outputs(outputs: WorkflowOutputs, saved: Mapping[str, Sequence[Path]], *, as_json: bool) -> None:
     """The paths of the files, one on a line, and `name: value` for numbers and texts; or all of it as JSON."""
-    from invokeai_gen.cli.terminal import json_text, printable
 
     if as_json:
         found = {name: _as_json(value, saved.get(name, ())) for name, value in outputs.user_outputs.items()}
-        click.echo(json_text({"item_id": outputs.item_id, "outputs": found}))
+        echo_json({"item_id": outputs.item_id, "outputs": found})
         return
     for name, value in outputs.user_outputs.items():
         for path in saved.get(name, ()):
-            click.echo(str(path))
+            echo(str(path))
         if name not in saved and (named := _server_names(value)):
-            click.echo(printable(f"{name}: {', '.join(named)}"))
+            echo(printable(f"{name}: {', '.join(named)}"))
         elif _is_plain(value):
-            click.echo(printable(f"{name}: {value if isinstance(value, str) else _json(value)}"))
+            echo(printable(f"{name}: {value if isinstance(value, str) else _json(value)}"))
 
 
 def _as_json(value: Any, files: Sequence[Path]) -> Any:
@@ -144,13 +143,12 @@ class SweepReport:
     def print_files(self) -> None:
         """The paths of what was saved, one on a line."""
         for path in self.files:
-            click.echo(str(path))
+            echo(str(path))
 
     def print_json(self, failures: Iterable[SweepResult[WorkflowParams, WorkflowOutputs]]) -> None:
         """All of it for programs."""
         from dataclasses import asdict
 
-        from invokeai_gen.cli.terminal import json_text
         from invokeai_gen.core.field_values import to_json
 
         varying = self._sweep.varying
@@ -165,12 +163,11 @@ class SweepReport:
         ]
         folder = None if self._folder is None else str(self._folder)
         files = [str(path) for path in self.files]
-        click.echo(json_text({**asdict(self._sweep.counts), "folder": folder, "files": files, "failures": told}))
+        echo_json({**asdict(self._sweep.counts), "folder": folder, "files": files, "failures": told})
 
 
 def clean_up(sweep: Sweep[WorkflowParams, WorkflowOutputs], targets: Iterable[str]) -> None:
     """Deletes from the server what is named, and tells what is still there."""
-    from invokeai_gen.cli.terminal import tell
 
     actions = {
         "inputs": sweep.cleanup_inputs,
@@ -179,4 +176,6 @@ def clean_up(sweep: Sweep[WorkflowParams, WorkflowOutputs], targets: Iterable[st
     }
     for target, act in actions.items():
         if target in targets:
-            tell("warning", [f"{name} is still on the server: {reason}" for name, reason in act().failed.items()])
+            print_messages(
+                "warning", [f"{name} is still on the server: {reason}" for name, reason in act().failed.items()]
+            )

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 import click
 
 from invokeai_gen.cli.completion import complete_modules
+from invokeai_gen.cli.options import named_values, server_option, value_options
 from invokeai_gen.cli.run.call import Call
 from invokeai_gen.cli.run.input_options import InputOptions, peek
-from invokeai_gen.cli.sources import named_values, server_option, value_options
+from invokeai_gen.cli.terminal import one_line, print_messages
 from invokeai_gen.errors import InvokeAIGenError
 
 if TYPE_CHECKING:
-    from invokeai_gen.cli.run.runnable import Runnable
+    from invokeai_gen.cli.named_workflow import NamedWorkflow
 
 _FOUND: Final = "invokeai_gen.run"
 """Where the context of a call keeps the workflow and its options."""
@@ -54,7 +55,7 @@ Exit codes:
 class _Found:
     """What the first look at a command line gave."""
 
-    runnable: Runnable
+    workflow: NamedWorkflow
     inputs: InputOptions
 
 
@@ -83,10 +84,8 @@ class _RunCommand(click.Command):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         found: _Found | None = ctx.meta.get(_FOUND)
         if found is not None:
-            from invokeai_gen.cli.terminal import one_line
-
-            info = found.runnable.plan.info
-            with formatter.section(f"Inputs of {one_line(info.name or info.source or found.runnable.stem)}"):
+            info = found.workflow.plan.info
+            with formatter.section(f"Inputs of {one_line(info.name or info.source or found.workflow.stem)}"):
                 inputs = found.inputs.help_records(ctx)
                 if inputs:
                     formatter.write_dl(inputs)
@@ -105,12 +104,12 @@ class _RunCommand(click.Command):
 
 
 def _find(name: str, given: Mapping[str, str], own: Sequence[click.Parameter]) -> _Found:
-    from invokeai_gen.cli.run.runnable import find_runnable
+    from invokeai_gen.cli.named_workflow import find_workflow
     from invokeai_gen.cli.settings import find_settings
 
     openapi = Path(given["openapi"]) if "openapi" in given else None
-    runnable = find_runnable(name, openapi, given.get("server"), find_settings())
-    return _Found(runnable, InputOptions.of(runnable.plan, {text for option in own for text in option.opts}))
+    workflow = find_workflow(name, openapi, given.get("server"), find_settings())
+    return _Found(workflow, InputOptions.of(workflow.plan, {text for option in own for text in option.opts}))
 
 
 @click.command(
@@ -229,20 +228,19 @@ def command(ctx: click.Context, /, file: str, **given: Any) -> None:
     results as `name: value`.
     """
     from invokeai_gen.cli.run.execute import Runner
-    from invokeai_gen.cli.terminal import tell
 
     found: _Found = ctx.meta[_FOUND]
     inputs = list(found.inputs.given(given))
     call = Call(**{name: value for name, value in given.items() if not name.startswith("input_")})
     call.check(ctx, [option.opts[0] for option, _ in inputs])
-    tell("warning", found.runnable.warnings, source=found.runnable.shown)
-    run = Runner(found.runnable, call, {option.planned.name: (option.opts[0], text) for option, text in inputs})
+    print_messages("warning", found.workflow.warnings, source=found.workflow.shown)
+    run = Runner(found.workflow, call, {option.planned.name: (option.opts[0], text) for option, text in inputs})
     with _terminated_in_good_order():
         if call.resume is not None:
             run.resume(call.resume)
         elif call.dry_run:
             run.dry_run()
-        elif call.is_sweep or found.runnable.plan.batches:
+        elif call.is_sweep or found.workflow.plan.batches:
             run.sweep()
         else:
             run.once()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from invokeai_gen.cli.assignments import read_assignments
 from invokeai_gen.cli.run.axes import Axes, read_axes
+from invokeai_gen.cli.terminal import print_messages
 from invokeai_gen.core.dynamic_params import params_type
 from invokeai_gen.core.field_values import default_of
 from invokeai_gen.core.params import WorkflowParams
@@ -114,7 +115,6 @@ def _require(workflow: Workflow[WorkflowParams, Any], told: set[str]) -> None:
 
 def _tell(plan: WorkflowPlan, mistakes: Sequence[tuple[str, Problem]]) -> None:
     """Each mistake with its option and the index of its input."""
-    from invokeai_gen.cli.terminal import tell
 
     indexes = {planned.name: planned.index for planned in plan.inputs}
     for place, problem in mistakes:
@@ -122,7 +122,7 @@ def _tell(plan: WorkflowPlan, mistakes: Sequence[tuple[str, Problem]]) -> None:
         where = [place] if place else []
         if index is not None and not getattr(problem, "row", 0):
             where.append(f"(input {index})" if place else f"input {index}")
-        tell("error", [problem.message], source=" ".join(where))
+        print_messages("error", [problem.message], source=" ".join(where))
 
 
 def _axes_without_files(plan: WorkflowPlan, axes: Axes) -> Iterator[tuple[str, Problem]]:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from invokeai_gen.cli.completion import complete_modules
-from invokeai_gen.cli.sources import server_option
+from invokeai_gen.cli.options import server_option
+from invokeai_gen.cli.terminal import Colored, echo, echo_json, one_line
 
 if TYPE_CHECKING:
     from invokeai_gen.cli.server.diagnosis import Finding
@@ -42,13 +43,12 @@ def command(modules: tuple[str, ...], server: str | None, openapi: Path | None, 
       0  it can
       1  it cannot, or there is no answer from it
     """
-    import json
     from dataclasses import asdict
 
     from invokeai_gen.cli.modules import find_modules
     from invokeai_gen.cli.server.diagnosis import diagnose, inventory_of
+    from invokeai_gen.cli.servers import fetch_openapi, open_client, open_schema
     from invokeai_gen.cli.settings import find_settings
-    from invokeai_gen.cli.sources import fetch_openapi, open_client, open_schema
     from invokeai_gen.schema import Schema
 
     settings = find_settings()
@@ -63,20 +63,18 @@ def command(modules: tuple[str, ...], server: str | None, openapi: Path | None, 
     if as_json:
         report = {name: [asdict(item) for item in items] for name, items in found.items()}
         answer = {"server": url, "version": schema.version, "able": is_able, "modules": report}
-        click.echo(json.dumps(answer, ensure_ascii=False, indent=2))
+        echo_json(answer)
     else:
-        click.echo(f"{url}: InvokeAI {schema.version}")
+        echo(f"{url}: InvokeAI {schema.version}")
         for name, items in found.items():
-            _say(name, items)
+            _print(name, items)
     sys.exit(0 if is_able else 1)
 
 
-def _say(name: str, findings: list[Finding]) -> None:
-    from invokeai_gen.cli.terminal import one_line, wants_color
+def _print(name: str, findings: list[Finding]) -> None:
 
     errors = sum(item.kind == "error" for item in findings)
-    state = click.style("cannot", fg="red") if errors else click.style("ok    ", fg="green")
-    click.echo(f"{state} {one_line(name)}", color=wants_color())
+    echo(Colored("cannot", "red") if errors else Colored("ok    ", "green"), f" {one_line(name)}")
     for item in findings:
-        kind = click.style(item.kind, fg="red" if item.kind == "error" else "yellow")
-        click.echo(f"  {kind}: {one_line(f'{item.where}: {item.problem}')}", color=wants_color())
+        kind = Colored(item.kind, "red" if item.kind == "error" else "yellow")
+        echo("  ", kind, ": ", one_line(f"{item.where}: {item.problem}"))

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from invokeai_gen.cli.sources import server_option
+from invokeai_gen.cli.options import server_option
+from invokeai_gen.cli.terminal import echo
 from invokeai_gen.errors import InvokeAIGenError
 
 if TYPE_CHECKING:
@@ -44,8 +45,8 @@ def command(output: Path, force: bool, server: str | None) -> None:
       portrait.run(portrait.Params(model=Main.dreamshaper_8, board=Boards.portraits))
     """
     from invokeai_gen.cli.files import read_bytes, save_text
+    from invokeai_gen.cli.servers import open_client
     from invokeai_gen.cli.settings import find_settings
-    from invokeai_gen.cli.sources import open_client
     from invokeai_gen.codegen.writer import is_generated
 
     if output.exists() and not force and not is_generated(read_bytes(output).decode(errors="replace")):
@@ -53,7 +54,7 @@ def command(output: Path, force: bool, server: str | None) -> None:
     with open_client(server, find_settings()) as client:
         version, models, boards = client.version(), client.models.list(), client.boards.list()
     save_text(output, module_text(models, boards, version))
-    click.echo(f"{output}: {len(models)} models, {len(boards)} boards of InvokeAI {version}")
+    echo(f"{output}: {len(models)} models, {len(boards)} boards of InvokeAI {version}")
 
 
 def module_text(models: Sequence[Model], boards: Sequence[Board], version: str) -> str:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from invokeai_gen.cli.sources import server_option
+from invokeai_gen.cli.options import server_option
+from invokeai_gen.cli.terminal import echo
 from invokeai_gen.errors import InvokeAIGenError
 
 
@@ -32,8 +33,8 @@ def command(server: str | None, output: Path | None, force: bool) -> None:
     import json
 
     from invokeai_gen.cli.files import save_text
+    from invokeai_gen.cli.servers import fetch_openapi, open_client
     from invokeai_gen.cli.settings import find_settings
-    from invokeai_gen.cli.sources import fetch_openapi, open_client
     from invokeai_gen.schema import Schema
 
     settings = find_settings()
@@ -44,7 +45,7 @@ def command(server: str | None, output: Path | None, force: bool) -> None:
         document = fetch_openapi(client)
         schema = Schema(document, source=client.url)
     save_text(output, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
-    click.echo(f"{output}: InvokeAI {schema.version}, {len(list(schema.node_types))} node types")
+    echo(f"{output}: InvokeAI {schema.version}, {len(list(schema.node_types))} node types")
 
 
 def _is_openapi(path: Path) -> bool:

@@ -2,135 +2,154 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable
+import textwrap
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from invokeai_gen.cli.sources import schema_options
+from invokeai_gen.cli.completion import complete_workflows
+from invokeai_gen.cli.options import schema_options
+from invokeai_gen.cli.terminal import columns, echo, echo_json, print_messages, printable
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from invokeai_gen.core.plan import PlannedInput, PlannedOutput, WorkflowPlan
+
+_MAX_CHOICES: Final = 8
+"""Choices of an input that are listed unless `--wide` asks for all."""
 
 
 @click.command("inspect", short_help="Show the inputs and outputs of a workflow, or its graph.")
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option("--json", "json_", is_flag=True, help="Print JSON for programs instead of tables.")
-@click.option("--graph", type=click.Choice(["mermaid", "svg"]), help="Print the graph instead: text, or a picture.")
+@click.argument("workflow", shell_complete=complete_workflows)
+@click.option("-w", "--wide", is_flag=True, help="Show everything: descriptions, nodes, long defaults, all choices.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs instead.")
+@click.option("--json-schema", is_flag=True, help="Print the JSON Schema of the inputs instead.")
+@click.option("--graph", type=click.Choice(["mermaid"]), help="Print the graph instead, as Mermaid text.")
 @schema_options
 def command(
-    file: Path, json_: bool, graph: Literal["mermaid", "svg"] | None, openapi: Path | None, server: str | None
+    workflow: str,
+    wide: bool,
+    as_json: bool,
+    json_schema: bool,
+    graph: str | None,
+    openapi: Path | None,
+    server: str | None,
 ) -> None:
-    """Show what can be set in a workflow and what comes out, with the names that its module would have.
+    """Show the inputs and outputs of a workflow, with the names that its module would have.
+
+    WORKFLOW is an exported workflow (portrait.json), an image that was made with one, a generated module, or the name
+    of a workflow in the server's library. At most two lines are printed for an input, as wide as the terminal or
+    COLUMNS; --wide prints the rest.
 
     \b
     Examples:
       invokeai-gen inspect portrait.json
+      invokeai-gen inspect "Text to Image - SD1.5"
       invokeai-gen inspect portrait.json --json | jq '.inputs[].name'
-      invokeai-gen inspect portrait.json --graph svg > portrait.svg
+      invokeai-gen inspect portrait.json --graph mermaid > portrait.mmd
     """
+    from invokeai_gen.cli.named_workflow import find_workflow
+    from invokeai_gen.cli.servers import schema_path
     from invokeai_gen.cli.settings import find_settings
-    from invokeai_gen.cli.sources import compile_file, open_schema
-    from invokeai_gen.cli.terminal import fail, json_text, tell
-    from invokeai_gen.codegen import assign_names
-    from invokeai_gen.compiler import NotReadyError
-    from invokeai_gen.workflow import WorkflowError
 
-    if json_ and graph:
-        raise click.UsageError("--json and --graph exclude each other")
-    schema = open_schema(openapi, server, find_settings())
-    try:
-        compiled, warnings = compile_file(file, schema)
-    except (WorkflowError, NotReadyError) as error:
-        fail(error, source=str(file))
-    tell("warning", warnings, source=str(file))
-    plan = assign_names(compiled)
-    if graph is not None:
-        from invokeai_gen.cli.show.graph import graph_of, mermaid, svg
+    chosen = [option for option, given in _formats(as_json, json_schema, graph) if given]
+    if len(chosen) > 1:
+        raise click.UsageError(f"{' and '.join(chosen)} exclude each other")
+    settings = find_settings()
+    schema_path(openapi, server, settings)
+    found = find_workflow(workflow, openapi, server, settings)
+    print_messages("warning", found.warnings, source=found.shown)
+    if graph:
+        from invokeai_gen.cli.show.graph import graph_of, mermaid
 
-        click.echo((mermaid if graph == "mermaid" else svg)(graph_of(plan)), nl=False)
-    elif json_:
-        click.echo(json_text(as_json(plan)))
+        echo(mermaid(graph_of(found.plan)), nl=False)
+    elif as_json:
+        echo_json(json_of(found.plan))
+    elif json_schema:
+        echo_json(schema_of(found.plan))
     else:
-        # A pipe or file has no width of its own: then nothing needs to be folded.
-        print_tables(plan, width=None if sys.stdout.isatty() else 240)
+        for line in lines_of(found.plan, width=columns(), wide=wide):
+            echo(line)
 
 
-def as_json(plan: WorkflowPlan) -> dict[str, Any]:
-    """The plan's own description of inputs and outputs, with the types that its module would give them."""
+def _formats(as_json: bool, json_schema: bool, graph: str | None) -> Iterator[tuple[str, bool]]:
+    yield "--json", as_json
+    yield "--json-schema", json_schema
+    yield "--graph", graph is not None
+
+
+def json_of(plan: WorkflowPlan) -> dict[str, Any]:
+    """Return the plan's own description of inputs and outputs, with the types that its module would give them."""
+    from invokeai_gen.cli.explain import is_required
     from invokeai_gen.codegen.annotations import Imports, Names, type_text
-    from invokeai_gen.core.field_values import default_of, shape_of
-    from invokeai_gen.core.plan import UNSET
+    from invokeai_gen.core.field_values import shape_of
 
     data = plan.to_dict()
     for item, planned in zip(data["inputs"], plan.inputs, strict=True):
         item["python_type"] = type_text(shape_of(planned), Names(), Imports())
-        item["required"] = planned.fed_by is None and default_of(planned) is UNSET
+        item["required"] = is_required(planned)
     for item, output in zip(data["outputs"], plan.outputs, strict=True):
         item["python_type"] = output.result_type
     return {"workflow": data["info"], "inputs": data["inputs"], "outputs": data["outputs"]}
 
 
-def print_tables(plan: WorkflowPlan, *, width: int | None) -> None:
-    """What can be set, and what comes out, for people."""
-    from rich.console import Console
+def schema_of(plan: WorkflowPlan) -> dict[str, Any]:
+    """Return the JSON Schema of the inputs."""
+    from pydantic import TypeAdapter
 
-    from invokeai_gen.cli.terminal import one_line, printable
+    from invokeai_gen.cli.run.values import workflow_of
 
-    console = Console(markup=False, emoji=False, highlight=False, width=width)
-    title = plan.info.name or plan.info.source
-    console.print(one_line(title), style="bold")
-    if plan.info.description:
-        console.print(printable(plan.info.description))
-    console.print()
+    return TypeAdapter(workflow_of(plan, {}).params_type).json_schema()
+
+
+def lines_of(plan: WorkflowPlan, *, width: int, wide: bool) -> Iterator[str]:
+    """Yield what can be set and what comes out, for people; no line is longer than `width` unless `wide`."""
+
+    def cut(text: str) -> str:
+        text = printable(text)
+        return text if wide or len(text) <= width else text[: width - 1] + "…"
+
+    yield cut(plan.info.name or plan.info.source)
+    for paragraph in plan.info.description.splitlines():
+        yield from textwrap.wrap(printable(paragraph), width) or [""]
+    yield ""
     if plan.inputs:
-        header = ("", "label", "name", "type", "allowed", "default", "required")
-        console.print(_table("Inputs", header, map(_input_row, plan.inputs)))
+        yield "Inputs"
+        for planned in plan.inputs:
+            yield from map(cut, _input_lines(planned, wide=wide))
     else:
-        console.print("The form is empty: nothing can be set.")
+        yield "The form is empty: there are no inputs."
     outputs = [output for output in plan.outputs if output.role != "debug"]
     if outputs:
-        console.print(_table("Outputs", ("name", "type", "node"), map(_output_row, outputs)))
+        yield ""
+        yield "Outputs"
+        yield from (cut(f"    {_output_line(output)}") for output in outputs)
+    if not wide:
+        yield ""
+        yield cut("--wide shows descriptions, nodes and all choices")
 
 
-def _input_row(planned: PlannedInput) -> tuple[str, ...]:
-    from invokeai_gen.codegen.annotations import Names
-    from invokeai_gen.codegen.docs import allowed, short_default, short_type
-    from invokeai_gen.core.field_values import default_of, shape_of
-    from invokeai_gen.core.plan import UNSET
+def _input_lines(planned: PlannedInput, *, wide: bool) -> Iterator[str]:
+    from invokeai_gen.cli.explain import allowed_values, default_of_input, is_required, kind_of
 
+    name = planned.name if planned.name == planned.label else f"{planned.name}  {planned.label}"
+    yield f"{planned.index:>3} {name}"
     if planned.fed_by is not None:
-        return str(planned.index), planned.label, planned.name, "", f"fed by {planned.fed_by!r}", "", "not settable"
-    value = default_of(planned)
-    return (
-        str(planned.index),
-        planned.label,
-        planned.name,
-        short_type(shape_of(planned), Names()),
-        "; ".join(allowed(planned)).replace("`", ""),
-        "" if value is UNSET else short_default(value),
-        "yes" if value is UNSET else "",
-    )
+        yield f"    cannot be set: fed by node {planned.fed_by!r}"
+        return
+    default = default_of_input(planned, cut=not wide)
+    facts = [kind_of(planned), *allowed_values(planned, most=1000 if wide else _MAX_CHOICES)]
+    # What matters most comes first: the end of the line may be cut.
+    facts.insert(0 if is_required(planned) else 1, default)
+    text = "; ".join(fact[:1].lower() + fact[1:] if fact.isascii() else fact for fact in facts)
+    yield f"    {text}"
+    if wide:
+        if planned.description:
+            yield f"    {planned.description}"
+        yield f"    node {planned.node_label or planned.node_title!r} ({planned.node_type}), field {planned.field_name}"
 
 
-def _output_row(output: PlannedOutput) -> tuple[str, ...]:
-    return output.name, output.result_type, output.node_label or output.node_title
-
-
-def _table(title: str, header: Iterable[str], rows: Iterable[tuple[str, ...]]) -> Table:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    from invokeai_gen.cli.terminal import printable
-
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in header:
-        table.add_column(column, overflow="fold", no_wrap=column in ("", "name"))
-    for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
-    return table
+def _output_line(output: PlannedOutput) -> str:
+    node = output.node_label or output.node_title
+    return f"{output.name}  {output.result_type}" + (f"  from node {node!r}" if node else "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Iterable
@@ -10,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from invokeai_gen.cli.sources import schema_options, value_options
+from invokeai_gen.cli.completion import complete_workflows
+from invokeai_gen.cli.options import schema_options, value_options
+from invokeai_gen.cli.terminal import echo, fail, print_messages
 
 if TYPE_CHECKING:
     from invokeai_gen.cli.assignments import Assignment
@@ -21,14 +24,14 @@ if TYPE_CHECKING:
 
 
 @click.command("payload", short_help="Print the request that would submit a workflow.")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("workflow", shell_complete=complete_workflows)
 @value_options
-@click.option("--runs", type=click.IntRange(min=1), default=1, show_default=True, help="How often to run the whole.")
-@click.option("--auto-board", metavar="ID", help="Id of the board that fields set to `auto` add their images to.")
-@click.option("--no-validate", is_flag=True, help="Leave out what the server does not know, instead of refusing.")
+@click.option("--runs", type=click.IntRange(min=1), default=1, show_default=True, help="Number of runs.")
+@click.option("--auto-board", metavar="ID", help="Id of the board for images of fields set to `auto`.")
+@click.option("--no-validate", is_flag=True, help="Print the request even if the GUI would refuse it.")
 @schema_options
 def command(
-    file: Path,
+    workflow: str,
     assignments: tuple[str, ...],
     params: Path | None,
     runs: int,
@@ -37,38 +40,38 @@ def command(
     openapi: Path | None,
     server: str | None,
 ) -> None:
-    """Print the JSON body for POST /api/v1/queue/default/enqueue_batch, just as the GUI would send it for FILE.
+    """Print the JSON body for POST /api/v1/queue/default/enqueue_batch, as the GUI would send it for WORKFLOW.
 
     NAME is the label that the GUI shows, the Python name, or the index that `inspect` shows. VALUE is plain text for
-    text, choices, images, boards, models and colours, else JSON (768, 0.5, true, [1, 2]). Whatever keeps the GUI from
-    invoking the workflow is told on stderr, and then nothing is printed; with --no-validate it is printed all the
-    same. Nothing is uploaded or submitted.
+    text, choices, images, boards, models and colors, else JSON (768, 0.5, true, [1, 2]). If the GUI would refuse to
+    invoke the workflow, the reasons are printed on stderr and nothing on stdout; --no-validate prints the request
+    anyway, without nodes that the server lacks. Nothing is uploaded or submitted.
 
     \b
     Examples:
       invokeai-gen payload portrait.json --set "Positive Prompt=a fox" --set 2=768
       invokeai-gen payload portrait.json --server http://localhost:9090 --set model=dreamshaper > request.json
     """
-    import json
-
     from invokeai_gen.cli.assignments import read_assignments
+    from invokeai_gen.cli.named_workflow import locate, open_workflow
+    from invokeai_gen.cli.servers import schema_path
     from invokeai_gen.cli.settings import find_settings
-    from invokeai_gen.cli.sources import open_schema
-    from invokeai_gen.cli.terminal import fail, tell
     from invokeai_gen.codegen.names import assign_names
     from invokeai_gen.compiler import NotReadyError, compile_workflow, reasons_of
     from invokeai_gen.core.batch import batch_items
     from invokeai_gen.core.generators import GeneratorError
     from invokeai_gen.core.request import build_request
-    from invokeai_gen.workflow import WorkflowError, read_workflow_file
+    from invokeai_gen.workflow import WorkflowError
 
-    schema = open_schema(openapi, server, find_settings())
+    settings = find_settings()
+    schema_path(openapi, server, settings)
+    opened = open_workflow(locate(workflow, settings), workflow, openapi, server, settings)
     try:
-        compiled = compile_workflow(read_workflow_file(file), schema, validate=False)
+        compiled = compile_workflow(opened.file, opened.schema, validate=False)
     except (WorkflowError, NotReadyError) as error:
-        fail(error, source=str(file))
+        fail(opened.kind or error, source=opened.shown)
     plan = assign_names(compiled.plan)
-    tell("warning", map(str, compiled.warnings), source=str(file))
+    print_messages("warning", map(str, compiled.warnings), source=opened.shown)
     assigned, unassigned = read_assignments(plan, assignments, params)
     values, refused = _json_values(plan, assigned, server)
     answers, unanswered = _answers(plan, values, server)
@@ -82,25 +85,24 @@ def command(
             problems.append((None, str(error)))
     if not no_validate:
         problems += [(item.source, str(reason)) for item, reason in refused]
-        told = {item.planned.binding for item, _ in refused}
+        reported = {item.planned.binding for item, _ in refused}
         sources = {item.planned.binding: item.source for item in assigned}
-        for reason in reasons_of(compiled.workflow, plan, schema, values, items):
+        for reason in reasons_of(compiled.workflow, plan, opened.schema, values, items):
             binding = (reason.node_id, reason.field_name)
-            if binding not in told:
+            if binding not in reported:
                 problems.append((sources.get(binding), str(reason)))
     for source, problem in problems:
-        tell("error", [problem], source=str(source or file))
+        print_messages("error", [problem], source=str(source or opened.shown))
     if problems:
         sys.exit(1)
     request = build_request(plan, values, runs=runs, auto_board_id=auto_board, items=items)
-    json.dump(request, sys.stdout, ensure_ascii=False, indent=2)
-    click.echo()
+    echo(json.dumps(request, ensure_ascii=False, indent=2))
 
 
 def _json_values(
     plan: WorkflowPlan, assigned: Iterable[Assignment], server: str | None
 ) -> tuple[Values, list[tuple[Assignment, Reason]]]:
-    """The values as the request carries them, and what is wrong with them."""
+    """Return the values as the request carries them, and what is wrong with the others."""
     problems = {item.planned.binding: [problem] for item in assigned if (problem := _unusable(item, server))}
     resolved: Values = {}
     if server is not None:
@@ -118,23 +120,21 @@ def _json_values(
 
 
 def _unusable(item: Assignment, server: str | None) -> str:
-    """Why a value cannot be part of a request that is only printed, though its field may accept it."""
+    """Return why a value cannot be part of a request that is only printed, though its field may accept it."""
     if item.problem:
         return item.problem
     label = f"{item.planned.label} ({item.planned.name})"
     for value in item.value if isinstance(item.value, list) else [item.value]:
         is_file = isinstance(value, Path) or (isinstance(value, str) and os.path.isfile(value))
         if item.planned.field_type in {"ImageField", "VideoField"} and is_file:
-            return (
-                f"{label} is the file {str(value)!r}, and payload uploads nothing: give the name of one on the server"
-            )
+            return f"{label} is the file {str(value)!r}, and payload uploads nothing: use the name of one on the server"
         if item.planned.field_type == "ModelIdentifierField" and isinstance(value, str) and server is None:
             return f"{label} is the name {value!r}: add --server URL to look it up, or give the model as JSON"
     return ""
 
 
 def _as_json(item: Assignment) -> JsonValue:
-    """Names of images and boards are taken for what they say, and what its field does not accept is left as it is."""
+    """Return a value as JSON. Names of images and boards are not looked up, and values that do not fit stay as they are."""
     from invokeai_gen.core.field_values import to_json
     from invokeai_gen.js_json import UNSET
 
@@ -156,7 +156,7 @@ def _as_json(item: Assignment) -> JsonValue:
 def _resolved(
     plan: WorkflowPlan, items: list[Assignment], server: str
 ) -> tuple[dict[Binding, Any], dict[Binding, list[str]]]:
-    """Values with every model, board and image made sure of on the server, and what is wrong with the others."""
+    """Return values with every model, board and image looked up on the server, and what is wrong with the others."""
     import asyncio
 
     from invokeai_gen.runtime.resolve import resolve
@@ -186,7 +186,7 @@ def _resolved(
 
 
 def _answers(plan: WorkflowPlan, values: Values, server: str | None) -> tuple[dict[str, list[JsonValue]], list[Reason]]:
-    """What the server says to the questions of the generators, and which of them have no answer."""
+    """Return the server's answers to the questions of generators, and the questions that have no answer."""
     from invokeai_gen.core.batch import server_queries
 
     queries = server_queries(plan, values)

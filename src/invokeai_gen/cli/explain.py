@@ -1,0 +1,104 @@
+"""An input in words, as `inspect`, the help of `run` and questions to the user explain it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from invokeai_gen.core.plan import PlannedInput
+
+_METAVARS: Final = {
+    "IntegerField": "INTEGER",
+    "FloatField": "NUMBER",
+    "StringField": "TEXT",
+    "BooleanField": "[true|false]",
+    "ImageField": "IMAGE",
+    "VideoField": "VIDEO",
+    "BoardField": "BOARD",
+    "ModelIdentifierField": "MODEL",
+    "ColorField": "COLOR",
+}
+_KINDS: Final = {
+    "IntegerField": "integer",
+    "FloatField": "number",
+    "StringField": "text",
+    "BooleanField": "true or false",
+    "ImageField": "image",
+    "VideoField": "video",
+    "BoardField": "board",
+    "ModelIdentifierField": "model",
+    "ColorField": "color",
+    "BoundingBoxField": "box",
+    "LoRAField": "LoRA",
+    "SchedulerField": "scheduler",
+    "EnumField": "choice",
+}
+_MAX_CHOICES: Final = 60
+
+
+def metavar_of(planned: PlannedInput) -> str:
+    """Return what stands for a value of the input in help texts."""
+    if planned.cardinality == "COLLECTION":
+        return "JSON"
+    if planned.choices:
+        return "CHOICE"
+    return _METAVARS.get(planned.field_type, "JSON")
+
+
+def kind_of(planned: PlannedInput) -> str:
+    """Return what kind of value the input takes, in a word or two."""
+    kind = _KINDS.get(planned.field_type, planned.field_type.removesuffix("Field") or "JSON")
+    if planned.cardinality == "COLLECTION":
+        return f"list of {kind}"
+    return kind if planned.cardinality == "SINGLE" else f"{kind} or list of {kind}"
+
+
+def allowed_values(planned: PlannedInput, *, most: int = _MAX_CHOICES) -> list[str]:
+    """Return what the input accepts beyond its kind, as sentences; of choices, at most `most`."""
+    from invokeai_gen.codegen.docs import allowed
+
+    if not planned.choices:
+        return [text.replace("`", "") for text in allowed(planned)]
+    names: list[str] = []
+    for choice in planned.choices[:most]:
+        label = planned.choice_labels.get(str(choice), "")
+        names.append(f"{choice} ({label})" if label and label.casefold() != str(choice).casefold() else str(choice))
+    more = len(planned.choices) - len(names)
+    return ["One of " + ", ".join(names) + (f" and {more} more" if more else "")]
+
+
+def default_of_input(planned: PlannedInput, *, cut: bool = True) -> str:
+    """Return `Required`, `May be left empty`, or the default in the spelling that the command line accepts."""
+    from invokeai_gen.core.field_values import default_of
+    from invokeai_gen.core.plan import UNSET
+    from invokeai_gen.core.problems import shortened
+
+    value = default_of(planned)
+    if value is UNSET:
+        return "Required"
+    if value is None:
+        return "May be left empty"
+    text = repr(value) if isinstance(value, str) else text_of(value)
+    return f"Default {shortened(text) if cut else text}"
+
+
+def is_required(planned: PlannedInput) -> bool:
+    """Whether the input can be set and has no default."""
+    from invokeai_gen.core.field_values import default_of
+    from invokeai_gen.core.plan import UNSET
+
+    return planned.fed_by is None and default_of(planned) is UNSET
+
+
+def text_of(value: Any) -> str:
+    """Return a value in a spelling that the command line and the cells of a table accept for its input."""
+    from invokeai_gen.core.field_values import to_json
+    from invokeai_gen.core.values import BoundingBox, ImageRef, VideoRef
+    from invokeai_gen.sweeps.files.short_texts import short_text
+
+    if isinstance(value, (ImageRef, VideoRef)):
+        return value.name
+    if isinstance(value, (BoundingBox, list, dict)):
+        return json.dumps(to_json(value), ensure_ascii=False)
+    return short_text(value)

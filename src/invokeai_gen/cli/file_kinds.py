@@ -1,0 +1,59 @@
+"""Files that people take for an InvokeAI workflow and that are something else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+_MAX_BYTES: Final = 16 * 2**20
+_EXPORT: Final = "in the InvokeAI workflow editor, choose Download Workflow"
+_IMAGES: Final = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF", b"GIF8")
+
+
+def kind_of_file(path: Path) -> str:
+    """Return what a file is and what to use instead; an empty text for a workflow and for a file of no known kind."""
+    try:
+        with path.open("rb") as file:
+            return kind_of(file.read(_MAX_BYTES))
+    except OSError:
+        return ""
+
+
+def kind_of(content: bytes) -> str:
+    """Return what the content of a file is and what to use instead; an empty text if it is of no known kind."""
+    start = content.removeprefix(b"\xef\xbb\xbf").lstrip()[:300].lower()
+    if not start:
+        return "not a workflow: the file is empty"
+    if is_image(content):
+        return f"an image without a workflow in it: use one that the workflow editor made, or {_EXPORT}"
+    if start.startswith((b"<!doctype", b"<html", b"<?xml")):
+        return "an HTML page, not a workflow: download the file itself (on GitHub: Raw)"
+    if start.startswith(b"pk\x03\x04"):
+        return "a ZIP archive, not a workflow: unpack it first"
+    try:
+        data = json.loads(content)
+    except (ValueError, RecursionError):
+        return ""
+    return _kind_of_object(data) if isinstance(data, dict) else ""
+
+
+def is_image(content: bytes) -> bool:
+    """Whether the content of a file begins as PNG, JPEG, WebP and GIF files do."""
+    return content.startswith(_IMAGES)
+
+
+def _kind_of_object(data: Mapping[str, Any]) -> str:
+    nodes = data.get("nodes")
+    if "openapi" in data and "paths" in data:
+        return "the openapi.json of a server, not a workflow: give it with --openapi"
+    if isinstance(nodes, list) and ("links" in data or "last_node_id" in data):
+        return f"a ComfyUI workflow, not one of InvokeAI: build it in InvokeAI's workflow editor ({_EXPORT})"
+    if data and all(isinstance(value, Mapping) and "class_type" in value for value in data.values()):
+        return f"a ComfyUI prompt in API format, not an InvokeAI workflow: build it in InvokeAI ({_EXPORT})"
+    if "batch" in data or "graph" in data or (isinstance(nodes, Mapping) and "edges" in data):
+        return f"a graph in API format, which has no form, not a workflow: {_EXPORT}"
+    if "generation_mode" in data or "positive_prompt" in data:
+        return f"the metadata of an image, not a workflow: {_EXPORT}"
+    return ""

@@ -1,0 +1,117 @@
+"""Commands as our users meet them: groups of commands, coloured headings, and suggestions for misspelt names."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import click
+
+
+class HelpFormatter(click.HelpFormatter):
+    """The help formatter of click with colours; they are stripped if the output is not a terminal."""
+
+    def write_heading(self, heading: str) -> None:
+        """Write the heading of a section."""
+        super().write_heading(click.style(heading, fg="yellow", bold=True))
+
+    def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
+        """Write names with their explanations."""
+        super().write_dl([(click.style(name, fg="cyan"), text) for name, text in rows], col_max, col_spacing)
+
+
+class Context(click.Context):
+    """A context whose help has our colours, or none if NO_COLOR is set."""
+
+    formatter_class = HelpFormatter
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if os.environ.get("NO_COLOR"):
+            self.color = False
+
+
+class Choice(click.Choice[str]):
+    """A choice that suggests the closest one for a misspelt value."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the choice. Raise `BadParameter` for any other text."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter as error:
+            message = error.message.removesuffix(".") + did_you_mean(str(value), map(str, self.choices))
+            raise click.BadParameter(message, ctx, param) from error
+
+
+class Group(click.Group):
+    """A group of commands that suggests the closest one for a misspelt name."""
+
+    context_class = Context
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command by its name."""
+        command = super().get_command(ctx, cmd_name)
+        if command is not None:
+            command.context_class = Context
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that the arguments name. Raise `UsageError`, with a suggestion, if there is none."""
+        name = args[0]
+        if not name.startswith("-") and self.get_command(ctx, name) is None and not ctx.resilient_parsing:
+            names = self.list_commands(ctx)
+            suggestion = did_you_mean(name, names) or f"; the commands are {', '.join(names)}"
+            raise click.UsageError(f"no command {name!r}{suggestion}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+class LazyGroup(Group):
+    """A group that knows its commands by name and imports a command only to run it."""
+
+    def __init__(
+        self, *args: Any, sections: Mapping[str, Mapping[str, str]], modules: Mapping[str, str], **kwargs: Any
+    ):
+        super().__init__(*args, **kwargs)
+        self._sections = sections
+        """Title of each section of the help, with its commands and what they do."""
+        self._modules = modules
+        """The module of each command; it has the command as `command`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands, in the order of the help."""
+        return [name for commands in self._sections.values() for name in commands]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command by its name, imported now."""
+        if cmd_name not in self._modules:
+            return None
+        command: click.Command = importlib.import_module(self._modules[cmd_name]).command
+        command.context_class = Context
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands, section by section."""
+        for title, commands in self._sections.items():
+            with formatter.section(title):
+                formatter.write_dl(list(commands.items()))
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return `; did you mean 'seed'?`, or an empty text if nothing comes close."""
+    by_lower = {item.strip("-").casefold(): item for item in known}
+    close = difflib.get_close_matches(name.strip("-").casefold(), list(by_lower), n=1, cutoff=0.6)
+    return f"; did you mean {by_lower[close[0]]!r}?" if close else ""
+
+
+def with_suggestion(error: click.NoSuchOption) -> click.UsageError:
+    """Return the error about an unknown option with the closest options of its command."""
+    known: list[str] = []
+    if error.ctx is not None:
+        for param in error.ctx.command.get_params(error.ctx):
+            known += [option for option in (*param.opts, *param.secondary_opts) if option.startswith("--")]
+    return click.UsageError(f"no option {error.option_name!r}{did_you_mean(error.option_name, known)}", error.ctx)

@@ -1,0 +1,168 @@
+"""The workflow that a person names: by an exported file, an image, a generated module, or a name in the library."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from invokeai_gen.cli.modules import ModuleError
+from invokeai_gen.errors import InvokeAIGenError
+
+if TYPE_CHECKING:
+    from invokeai_gen.cli.settings import Settings
+    from invokeai_gen.core.plan import WorkflowPlan
+    from invokeai_gen.schema import Schema
+    from invokeai_gen.workflow import WorkflowFile
+
+_IMAGE_SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".webp")
+
+
+@dataclass(frozen=True, slots=True)
+class NamedWorkflow:
+    """A workflow whose inputs and outputs have names."""
+
+    shown: str
+    """What the user called it, as short as possible."""
+    stem: str
+    """Its name without folders and suffix; the default folder of results is made from it."""
+    plan: WorkflowPlan
+    warnings: tuple[str, ...] = ()
+    """What the GUI would warn of when it opens the workflow."""
+
+
+def find_workflow(name: str, openapi: Path | None, server: str | None, settings: Settings) -> NamedWorkflow:
+    """Return the workflow behind a name, compiled now unless it is a generated module, which is not imported.
+
+    Look for a file, then for a module (by file or dotted name), and then, unless the name looks like that of a file, in
+    the library of the server, whose node types are used for it. Raise `InvokeAIGenError`, which has the name.
+    """
+    from invokeai_gen.cli.file_kinds import kind_of_file
+    from invokeai_gen.cli.modules import read_plan
+    from invokeai_gen.runtime.workflow import read_plan as read_plan_beside
+
+    path = locate(name, settings)
+    if path is not None and path.suffix == ".py":
+        return NamedWorkflow(_short(path), path.stem, read_plan_beside(path.with_suffix(".json")))
+    if path is not None and not kind_of_file(path) and (plan := read_plan(path)) is not None:
+        return NamedWorkflow(_short(path), path.stem, plan)
+    from invokeai_gen.codegen.names import assign_names
+    from invokeai_gen.compiler import NotReadyError, compile_workflow
+    from invokeai_gen.workflow import WorkflowError
+
+    opened = open_workflow(path, name, openapi, server, settings)
+    try:
+        compiled = compile_workflow(opened.file, opened.schema)
+    except (WorkflowError, NotReadyError) as error:
+        raise _about(opened.shown, opened.kind or error) from error
+    plan = assign_names(compiled.plan)
+    return NamedWorkflow(opened.shown, opened.stem, plan, tuple(map(str, compiled.warnings)))
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedWorkflow:
+    """A workflow that has been read and not yet looked at, with the node types to compile it with."""
+
+    shown: str
+    stem: str
+    file: WorkflowFile
+    schema: Schema
+    kind: str = ""
+    """What the file is if it is no workflow; empty otherwise."""
+
+
+def open_workflow(
+    path: Path | None, name: str, openapi: Path | None, server: str | None, settings: Settings
+) -> OpenedWorkflow:
+    """Read the file at `path`, or if it is `None` the workflow of that name in the server's library.
+
+    Raise `InvokeAIGenError`, which has the name.
+    """
+    from invokeai_gen.cli.file_kinds import kind_of_file
+    from invokeai_gen.cli.servers import open_schema
+    from invokeai_gen.workflow import WorkflowError, read_workflow_file
+
+    if path is None:
+        return _from_library(name, openapi, server, settings)
+    schema = open_schema(openapi, None if openapi is not None else server, settings)
+    shown, kind = _short(path), kind_of_file(path)
+    try:
+        return OpenedWorkflow(shown, path.stem, read_workflow_file(path), schema, kind)
+    except WorkflowError as error:
+        raise _about(shown, kind or error) from error
+
+
+def locate(name: str, settings: Settings) -> Path | None:
+    """Return the file or the generated module of that name; `None` if it can only be the name of a saved workflow.
+
+    Raise `ModuleError` for a folder, and for a name that looks like that of a file which does not exist.
+    """
+    path = Path(name)
+    if path.is_dir():
+        raise ModuleError(f"{name}: this is a folder; name a workflow file or a module in it")
+    if path.is_file():
+        return path
+    if _looks_like_a_file(path):
+        raise ModuleError(f"{name}: no such file")
+    parts = name.split(".")
+    for folder in _module_folders(name, settings) if all(part.isidentifier() for part in parts) else ():
+        found = folder.joinpath(*parts).with_suffix(".py")
+        if found.is_file():
+            return found
+    return None
+
+
+def _looks_like_a_file(path: Path) -> bool:
+    return path.suffix.lower() in (".py", ".json", *_IMAGE_SUFFIXES) or len(path.parts) > 1
+
+
+def _from_library(name: str, openapi: Path | None, server: str | None, settings: Settings) -> OpenedWorkflow:
+    """Return a workflow of the server's library by its name or id. Raise `ModuleError` if there is none."""
+    from invokeai_gen.cli.library import LibraryError, find_saved, stem_of
+    from invokeai_gen.cli.servers import fetch_openapi, open_client, schema_path
+    from invokeai_gen.schema import Schema, load_schema
+    from invokeai_gen.server.errors import ServerError
+    from invokeai_gen.workflow.load import parse_workflow_file
+
+    nowhere = f"{name}: no such file, no generated module of that name"
+    try:
+        with open_client(server, settings) as client:
+            saved = client.workflows.get(find_saved(name, client.workflows.list()).workflow_id)
+            given = schema_path(openapi, None, settings) if openapi is not None else None
+            schema = load_schema(given) if given is not None else Schema(fetch_openapi(client), source=client.url)
+    except LibraryError as error:
+        raise ModuleError(f"{nowhere}, and {error}") from error
+    except ServerError as error:
+        raise ModuleError(f"{nowhere}, and the server's library cannot be searched: {error}") from error
+    stem = stem_of(saved.name)
+    content = json.dumps(saved.workflow, ensure_ascii=True).encode()
+    return OpenedWorkflow(repr(saved.name), stem, parse_workflow_file(f"{stem}.json", content), schema)
+
+
+def _module_folders(name: str, settings: Settings) -> Iterator[Path]:
+    """Yield where a module may be: for a name without a dot the output folder, then where Python looks."""
+    if "." not in name:
+        yield settings.output_path
+    yield Path()
+    for entry in sys.path:
+        if entry and os.path.isdir(entry):
+            yield Path(entry)
+
+
+def _about(shown: str, problem: Exception | str) -> InvokeAIGenError:
+    """Return an error that has the name of the file before each line."""
+    return InvokeAIGenError("\n".join(f"{shown}: {line.strip()}" for line in str(problem).splitlines()))
+
+
+def _short(path: Path) -> str:
+    """Return a path relative to the working directory if it is below that, else as it is."""
+    if not path.is_absolute():
+        return str(path)
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

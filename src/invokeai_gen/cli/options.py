@@ -1,0 +1,68 @@
+"""Options and arguments that several commands have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., object])
+
+
+def schema_options(function: F) -> F:
+    """Add `--openapi` and `--server` to a command."""
+    function = click.option(
+        "--server", metavar="URL", help="Use the node types of this running server, and look up values there."
+    )(function)
+    return click.option(
+        "--openapi",
+        metavar="FILE",
+        type=click.Path(path_type=Path, dir_okay=False),
+        callback=_refuse_address,
+        help="Use the node types of this openapi.json. Default: that of pyproject.toml, else the one included.",
+    )(function)
+
+
+def server_option(function: F) -> F:
+    """Add `--server` to a command that always needs one."""
+    return click.option(
+        "--server",
+        metavar="URL",
+        help="Default: INVOKEAI_URL, else that of pyproject.toml, else http://localhost:9090.",
+    )(function)
+
+
+def value_options(function: F) -> F:
+    """Add `--set` and `--params` to a command."""
+    function = click.option(
+        "--params",
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        help="Set inputs from a JSON object, {NAME: VALUE, …}.",
+    )(function)
+    return click.option(
+        "--set",
+        "assignments",
+        metavar="NAME=VALUE",
+        multiple=True,
+        callback=named_values,
+        help="Set an input by name, label or index (repeatable).",
+    )(function)
+
+
+def named_values(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+    """Return what an option that takes `NAME=VALUE` was given. Raise `BadParameter` if a `=` is missing."""
+    for text in given:
+        if "=" not in text:
+            what = param.metavar or "NAME=VALUE"
+            raise click.BadParameter(f"{text!r} has no '='; write {param.opts[0]} {what}", ctx, param)
+    return given
+
+
+def _refuse_address(ctx: click.Context, param: click.Parameter, given: Path | None) -> Path | None:
+    """Return the path. Raise `BadParameter` for the address of a server, for which there is `--server`."""
+    if given is not None and str(given).startswith(("http:/", "https:/")):
+        raise click.BadParameter("this is an address, not a file; for a running server use --server URL", ctx, param)
+    return given

@@ -1,0 +1,68 @@
+"""The server that a command talks to, and the node types that it works with."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from invokeai_gen.cli.settings import Settings
+
+if TYPE_CHECKING:
+    from invokeai_gen.client import InvokeAIClient
+    from invokeai_gen.schema import Schema
+
+
+def server_address(server: str | None, settings: Settings) -> str | None:
+    """Return the server of the command line, else of `INVOKEAI_URL`, else of pyproject.toml; `None` for the default."""
+    return server or os.environ.get("INVOKEAI_URL") or settings.server
+
+
+@contextlib.contextmanager
+def open_client(server: str | None, settings: Settings) -> Iterator[InvokeAIClient]:
+    """Open a client for the server that `server_address` returns, after asking whether InvokeAI answers there.
+
+    Raise `NotInvokeAIError` if something else does, and `ConnectionFailedError` if nothing does.
+    """
+    from invokeai_gen.client import InvokeAIClient
+    from invokeai_gen.server.errors import NotInvokeAIError
+
+    with InvokeAIClient(server_address(server, settings)) as client:
+        try:
+            client.version()
+        except (KeyError, TypeError):
+            raise NotInvokeAIError(
+                f"{client.url} answers, but not as InvokeAI does. Is this the right address?"
+            ) from None
+        yield client
+
+
+def schema_path(openapi: Path | None, server: str | None, settings: Settings) -> Path | None:
+    """Return the openapi.json of the command line, else of pyproject.toml; `None` for a server's or the included one."""
+    if openapi is not None and server is not None:
+        raise click.UsageError("--openapi and --server exclude each other")
+    return openapi or (settings.openapi_path if server is None else None)
+
+
+def open_schema(openapi: Path | None, server: str | None, settings: Settings) -> Schema:
+    """Return the node types that the options ask for. Raise `SchemaError` and the client's errors."""
+    from invokeai_gen.schema import Schema, load_schema, shipped_schema
+
+    path = schema_path(openapi, server, settings)
+    if path is not None:
+        return load_schema(path)
+    if server is None:
+        return shipped_schema()
+    with open_client(server, settings) as client:
+        return Schema(fetch_openapi(client), source=client.url)
+
+
+def fetch_openapi(client: InvokeAIClient) -> dict[str, Any]:
+    """Return a running server's openapi.json with its real version in it. Raise `SchemaError` for something else's."""
+    from invokeai_gen.schema.openapi import with_version
+
+    return with_version(client.openapi(), client.version, source=client.url)

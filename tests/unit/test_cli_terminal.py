@@ -1,0 +1,132 @@
+"""What reaches a terminal: one style of errors, suggestions, no control characters."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import invokeai_gen.cli
+from invokeai_gen.cli import terminal
+from invokeai_gen.cli.file_kinds import kind_of
+from tests.cli import Cli, adder, save
+
+EVIL = "\x1b]0;owned\x07\u202e\x9b31m"
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("INVOKEAI_URL", "http://127.0.0.1:1")
+    save(Path("adder.json"), adder())
+    return Cli(capsys)
+
+
+def test_only_one_module_of_the_command_writes_to_the_terminal() -> None:
+    folder = Path(invokeai_gen.cli.__file__).parent
+    for path in folder.rglob("*.py"):
+        if path.name == "terminal.py" or path.parent.name == "generate":
+            continue
+        calls = {ast.unparse(node.func) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)}
+        assert not calls & {"click.echo", "click.secho", "print"}, path
+
+
+def test_no_text_can_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    terminal.echo(EVIL, terminal.Colored(EVIL, "red"))
+    terminal.echo_json({EVIL: EVIL})
+    terminal.print_messages("error", [EVIL], source=EVIL)
+    terminal.print_crash(ValueError(EVIL))
+    said = capsys.readouterr()
+    assert not {"\x1b", "\x07", "\u202e", "\x9b"} & set(said.out + said.err)
+    assert r"\x1b]0;owned\x07\u202e\x9b31m" in said.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["genrate"], "no command 'genrate'; did you mean 'generate'?"),
+        (["workflows", "lits"], "no command 'lits'; did you mean 'list'?"),
+        (["run", "adder.json", "--frist", "1"], "no option '--frist'; did you mean '--first'?"),
+        (["inspect"], "missing argument 'WORKFLOW'"),
+        (["workflows", "list", "--category", "usr"], "did you mean 'user'?"),
+        (["inspect", "adder.json", "--openapi", "http://localhost:9090"], "use --server URL"),
+    ],
+)
+def test_wrong_usage_is_an_error_like_others_with_a_suggestion(cli: Cli, arguments: list[str], error: str) -> None:
+    answer = cli(*arguments)
+    assert (answer.code, answer.out, len(answer.errors)) == (2, "", 2)
+    assert answer.errors[0].startswith("error: ")
+    assert error in answer.errors[0]
+    assert answer.errors[1].startswith("hint: `invokeai-gen ")
+
+
+def test_a_bug_is_told_without_control_characters(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise RuntimeError(EVIL)
+
+    monkeypatch.setattr("invokeai_gen.cli.settings.find_settings", fails)
+    answer = cli("inspect", "adder.json")
+    assert answer.code == 70
+    assert "\x1b" not in answer.err
+    assert "RuntimeError" in answer.err and "please report it" in answer.errors[-1]
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"", "the file is empty"),
+        (b"\n<!DOCTYPE html><html>", "an HTML page"),
+        (b'{"last_node_id": 1, "links": [], "nodes": []}', "a ComfyUI workflow"),
+        (b'{"3": {"class_type": "KSampler", "inputs": {}}}', "a ComfyUI prompt in API format"),
+        (b'{"id": "x", "nodes": {}, "edges": []}', "a graph in API format"),
+        (b'{"prepend": false, "batch": {}}', "a graph in API format"),
+        (b'{"openapi": "3.1.0", "paths": {}}', "the openapi.json of a server"),
+        (b"\x89PNG\r\n\x1a\n", "an image without a workflow"),
+        (b"PK\x03\x04", "a ZIP archive"),
+    ],
+)
+def test_files_that_people_take_for_a_workflow_are_recognised(cli: Cli, content: bytes, kind: str) -> None:
+    assert kind in kind_of(content)
+    Path("other.json").write_bytes(content)
+    for command in ("inspect", "run", "payload"):
+        answer = cli(command, "other.json")
+        assert (answer.code, answer.out, len(answer.errors)) == (1, "", 1), answer.err
+        assert answer.err.startswith("error: other.json: ") and kind in answer.err
+
+
+def test_a_workflow_and_other_json_are_of_no_known_kind() -> None:
+    assert (
+        kind_of(b'{"name": "x", "nodes": [], "edges": [], "meta": {}}') == kind_of(b'{"a": 1}') == kind_of(b"{") == ""
+    )
+
+
+def test_what_is_no_file_may_be_in_the_library_of_a_server(cli: Cli) -> None:
+    answer = cli("inspect", "Text to Image - SD1.5")
+    assert (answer.code, len(answer.errors)) == (1, 1)
+    assert "no such file, no generated module of that name, and the server's library cannot be searched" in answer.err
+    assert "http://127.0.0.1:1 cannot be reached" in answer.err
+
+
+def test_inspect_fits_the_width_of_the_terminal(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(Path("long.json"), adder(label="A very long label " * 8))
+    for width in (80, 50):
+        monkeypatch.setenv("COLUMNS", str(width))
+        lines = cli("inspect", "long.json").lines
+        assert max(map(len, lines)) <= width
+    assert "…" in "".join(lines)
+    assert "…" not in cli("inspect", "long.json", "--wide").out
+
+
+def test_inspect_takes_two_lines_for_an_input(cli: Cli) -> None:
+    lines = cli("inspect", "adder.json").lines
+    first = lines.index("  0 first  First")
+    assert lines[first + 1] == "    integer; default 1"
+    assert lines[first + 2] == "  1 b  B"
+
+
+def test_inspect_prints_the_json_schema(cli: Cli) -> None:
+    answer = cli("inspect", "adder.json", "--json-schema")
+    assert answer.code == 0, answer.err
+    assert '"first"' in answer.out
