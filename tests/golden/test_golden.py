@@ -2,21 +2,18 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from invokeai_gen.compiler import Compilation, NotReadyError, compile_workflow, reasons_of
-from invokeai_gen.core.batch import batch_items
-from invokeai_gen.core.request import build_request
+from invokeai_gen.compiler import NotReadyError
 from invokeai_gen.schema import Schema, load_schema
-from invokeai_gen.workflow import WorkflowError, read_workflow_file
-from tests.conformance.compare import differences
+from invokeai_gen.workflow import WorkflowError
+from tests.conformance.ways import Case, by_payload, golden_differences
 
 HERE = Path(__file__).parent
-CASES = sorted(path.parent for path in HERE.glob("*/workflow.json"))
-SENT = [case for case in CASES if (case / "request.json").exists()]
-REFUSED = [case for case in CASES if (case / "refusal.json").exists()]
+FOLDERS = sorted(path.parent for path in HERE.glob("*/workflow.json"))
+SENT = [folder for folder in FOLDERS if (folder / "request.json").exists()]
+REFUSED = [folder for folder in FOLDERS if (folder / "refusal.json").exists()]
 
 
 @pytest.fixture(scope="module")
@@ -25,49 +22,18 @@ def schema() -> Schema:
 
 
 def test_every_case_was_recorded() -> None:
-    assert len(CASES) == len(SENT) + len(REFUSED) == len({*SENT, *REFUSED})
+    assert len(FOLDERS) == len(SENT) + len(REFUSED) == len({*SENT, *REFUSED})
 
 
-@pytest.mark.parametrize("case", SENT, ids=lambda case: case.name)
-def test_sends_what_the_gui_sent(case: Path, schema: Schema) -> None:
-    options = _options(case)
-    plan = _compiled(case, schema, options).plan
-    request = build_request(
-        plan,
-        {},
-        runs=options.get("runs", 1),
-        auto_board_id=options.get("auto_board"),
-        items=batch_items(plan, {}, options.get("generated", {})),
-    )
-    recorded = _json(case / "request.json")
-    recorded["batch"]["graph"]["id"] = ""
-    assert differences(request, recorded) == []
+@pytest.mark.parametrize("folder", SENT, ids=lambda folder: folder.name)
+def test_sends_what_the_gui_sent(folder: Path, schema: Schema, tmp_path: Path) -> None:
+    case = Case.golden(folder)
+    assert golden_differences(by_payload(case, schema, tmp_path), case) == []
 
 
-@pytest.mark.parametrize("case", REFUSED, ids=lambda case: case.name)
-def test_refuses_what_the_gui_refused(case: Path, schema: Schema) -> None:
-    options = _options(case)
+@pytest.mark.parametrize("folder", REFUSED, ids=lambda folder: folder.name)
+def test_refuses_what_the_gui_refused(folder: Path, schema: Schema, tmp_path: Path) -> None:
     with pytest.raises((NotReadyError, WorkflowError)) as refusal:
-        compilation = _compiled(case, schema, options)
-        plan = compilation.plan
-        items = batch_items(plan, {}, options.get("generated", {}))
-        # What stands on the form is left to whoever runs the workflow; as the file stands, it counts.
-        reasons = reasons_of(compilation.workflow, plan, schema, {}, items)
-        if reasons:
-            raise NotReadyError(reasons)
-    report = str(refusal.value)
-    assert [text for text in _json(case / "refusal.json")["expected"] if text not in report] == [], report
-
-
-def _compiled(case: Path, schema: Schema, options: dict[str, Any]) -> Compilation:
-    return compile_workflow(read_workflow_file(case / "workflow.json"), schema, validate=options.get("validate", True))
-
-
-def _options(case: Path) -> dict[str, Any]:
-    path = case / "case.json"
-    return _json(path) if path.exists() else {}
-
-
-def _json(path: Path) -> dict[str, Any]:
-    data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return data
+        by_payload(Case.golden(folder), schema, tmp_path)
+    expected = json.loads((folder / "refusal.json").read_bytes())["expected"]
+    assert [text for text in expected if text not in str(refusal.value)] == []

@@ -59,7 +59,7 @@ def command(
     from invokeai_gen.codegen.names import assign_names
     from invokeai_gen.compiler import NotReadyError, compile_workflow, reasons_of
     from invokeai_gen.core.batch import batch_items
-    from invokeai_gen.core.generators import GeneratorError
+    from invokeai_gen.core.problems import ParamsError
     from invokeai_gen.core.request import build_request
     from invokeai_gen.workflow import WorkflowError
 
@@ -81,7 +81,7 @@ def command(
     if not unanswered:
         try:
             items = batch_items(plan, values, answers)
-        except GeneratorError as error:
+        except ParamsError as error:
             problems.append((None, str(error)))
     if not no_validate:
         problems += [(item.source, str(reason)) for item, reason in refused]
