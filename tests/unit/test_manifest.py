@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from invokeai_gen import Color, ModelRef
-from invokeai_gen.core.field_values import from_json
+from invokeai_gen.core.json_values import guess_value
 from invokeai_gen.sweeps.files.manifest import ManifestError, read_manifest, write_manifest
 
 ROWS: list[dict[str, object]] = [
@@ -103,9 +103,9 @@ def test_values_of_workflows_are_written_as_json(tmp_path: Path, name: str) -> N
         "path": Path("a/b.png"),
     }
     (back,) = read_manifest(write_manifest(tmp_path / name, [{**row, "file": PurePosixPath("a/b.png")}]))
-    assert from_json(back["model"]) == model
-    assert from_json(back["color"]) == Color(1, 2, 3)
-    assert from_json(back["path"]) == Path("a/b.png")
+    assert guess_value(back["model"]) == model
+    assert guess_value(back["color"]) == Color(1, 2, 3)
+    assert guess_value(back["path"]) == Path("a/b.png")
     assert back["sizes"] == [512, 768, 1024]
     assert back["image"] == "3a6eb079", "the beginning of its SHA-256"
     assert back["file"] == "a/b.png"

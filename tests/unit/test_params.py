@@ -171,7 +171,11 @@ def test_accepted(name: str, value: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "sentence"),
     [
-        ("color", "red", "Colour (color) is 'red', but should be a colour: \"#ff8000\", (255, 128, 0)"),
+        (
+            "color",
+            "reddish",
+            "Colour (color) is 'reddish', but should be a colour: \"#ff8000\", a CSS name, (255, 128, 0)",
+        ),
         ("color", (1, 2, 300), "channel b of a colour is 300"),
         ("color", (1, 2), "should be a colour"),
         ("image", 3, "Start Image (image) is 3, but should be an image: a pathlib.Path, bytes, a Pillow image"),

@@ -138,7 +138,7 @@ def test_words_for_false(text: str) -> None:
         (FLAG, "maybe", "Flag (flag) is 'maybe', but should be true or false (yes, no, 1 and 0 do, too)"),
         (FLAG, "2", "is '2', but should be true or false"),
         (MOOD, "Calm", "is 'Calm', but should be 'calm', 'wild' or 'two words'"),
-        (SKY, "red", "is 'red', but should be a colour"),
+        (SKY, "reddish", "is 'reddish', but should be a colour"),
         (SKY, "(255, 128, 300)", "channel b of a colour is 300, not a whole number from 0 to 255"),
         (SKY, '{"r": 300, "g": 0, "b": 0}', "channel r of a colour is 300"),
         (NAMES, "a, b", """Names (names) is 'a, b', but should be a list in JSON, such as ["a", "b"]"""),

@@ -30,6 +30,7 @@ def params_type(plan: WorkflowPlan, defaults: Mapping[str, Any] = MappingProxyTy
             if planned.name in defaults:
                 fixed[planned.name] = field(default_factory=partial(copy, defaults[planned.name]))
     made: type[WorkflowParams] = type("Params", (WorkflowParams,), {**fixed, "__annotations__": annotations})
+    made.__plan__ = lambda: plan
     return params(made)
 
 

@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, reduce
 from operator import or_
-from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeAlias, cast
 
 from pydantic_core import CoreConfig, SchemaValidator, ValidationError
 
 from invokeai_gen.core import checks, problems
 from invokeai_gen.core.checks import Limits
+from invokeai_gen.core.json_values import model_from_json
 from invokeai_gen.core.plan import UNSET, FieldLimits, JsonValue, ModelLimits, PlannedInput, Unset
 from invokeai_gen.core.problems import ParamsError
 from invokeai_gen.core.values import (
@@ -29,10 +29,8 @@ from invokeai_gen.core.values import (
     ImageRef,
     LoRA,
     ModelInput,
-    ModelRef,
     VideoInput,
     VideoRef,
-    as_color,
 )
 
 _AS_THE_SERVER: Final = CoreConfig(coerce_numbers_to_str=True)
@@ -229,54 +227,6 @@ def default_of(planned: PlannedInput) -> Any | Unset:
     return value
 
 
-def to_json(value: Any, field_type: str = "") -> JsonValue:
-    """A value as the request carries it. Pass the field's type to have colours in all their forms understood.
-
-    Raises `TypeError` for what only the server can turn into JSON: files, bytes, images in memory, and (where
-    `field_type` says so) a model or board by name. Without a `field_type`, for storage, a path becomes
-    `{"path": …}` and a tuple of channels a colour.
-    """
-    if (field_type == "ColorField" and isinstance(value, (tuple, str))) or (not field_type and _is_color_tuple(value)):
-        value = as_color(value)
-    match value:
-        case list() | tuple():
-            return [to_json(item, field_type) for item in value]
-        case dict():
-            return {str(key): to_json(item) for key, item in value.items()}
-        case Color():
-            return {"r": value.r, "g": value.g, "b": value.b, "a": value.a}
-        case ImageRef():
-            return {"image_name": value.name}
-        case VideoRef():
-            return {"video_name": value.name}
-        case BoardRef():
-            return {"board_id": value.id}
-        case ModelRef():
-            return _model_to_json(value)
-        case LoRA():
-            return {"lora": to_json(value.lora, field_type), "weight": value.weight}
-        case BoundingBox():
-            box = {"x_min": value.x_min, "x_max": value.x_max, "y_min": value.y_min, "y_max": value.y_max}
-            return box if value.score is None else {**box, "score": value.score}
-        case Path() if not field_type:
-            return {"path": value.as_posix()}
-        case None | bool() | int() | float() | str():
-            return value
-    raise TypeError(f"{problems.shown(value)} cannot be written as JSON")
-
-
-def from_json(data: JsonValue) -> Any:
-    """The inverse of `to_json` without a field type: objects are told apart by their keys."""
-    if isinstance(data, list):
-        return [from_json(item) for item in data]
-    if isinstance(data, dict):
-        keys = frozenset(data)
-        for required, allowed, build in _OBJECTS:
-            if required <= keys <= allowed:
-                return build(data)
-    return data
-
-
 def _item_shape(planned: PlannedInput | FieldLimits) -> Shape:
     """One value of the input, without regard to its cardinality."""
     options = tuple(option for option in planned.choices if _is_text(option))
@@ -311,13 +261,13 @@ def _item_from_json(field_type: str, data: JsonValue) -> Any:
         case "BoardField":
             return BoardRef(data["board_id"]) if isinstance(data, dict) else data
         case "ModelIdentifierField":
-            return _model_from_json(data)
+            return model_from_json(data)
         case "ColorField":
             return Color(data["r"], data["g"], data["b"], data.get("a", 255))
         case "BoundingBoxField":
             return BoundingBox(**data)
         case "LoRAField":
-            return LoRA(_model_from_json(data["lora"]), data["weight"])
+            return LoRA(model_from_json(data["lora"]), data["weight"])
         case "FloatField" if isinstance(data, int) and not isinstance(data, bool):
             return float(data)
         case _:
@@ -327,37 +277,3 @@ def _item_from_json(field_type: str, data: JsonValue) -> Any:
 def _is_text(value: object) -> bool:
     """Not a string with a lone surrogate, which is no text that could be compared or sent."""
     return not isinstance(value, str) or value.isascii() or value.encode("utf-8", "ignore").decode() == value
-
-
-def _is_color_tuple(value: object) -> bool:
-    return isinstance(value, tuple) and len(value) in (3, 4) and all(type(channel) is int for channel in value)
-
-
-_MODEL_KEYS: Final = ("key", "hash", "name", "base", "type")
-
-
-def _model_from_json(data: Mapping[str, Any]) -> ModelRef:
-    known = {key: data.get(key) or "" for key in _MODEL_KEYS}
-    return ModelRef(**known, submodel_type=data.get("submodel_type"))
-
-
-def _model_to_json(model: ModelRef) -> dict[str, JsonValue]:
-    known: dict[str, JsonValue] = {key: getattr(model, key) for key in _MODEL_KEYS}
-    return known if model.submodel_type is None else {**known, "submodel_type": model.submodel_type}
-
-
-def _lora_from_json(data: Mapping[str, Any]) -> LoRA:
-    return LoRA(from_json(data["lora"]), data["weight"])
-
-
-_BOX: Final = frozenset({"x_min", "x_max", "y_min", "y_max"})
-_OBJECTS: Final[tuple[tuple[frozenset[str], frozenset[str], Any], ...]] = (
-    (frozenset({"image_name"}), frozenset({"image_name"}), lambda data: ImageRef(data["image_name"])),
-    (frozenset({"video_name"}), frozenset({"video_name"}), lambda data: VideoRef(data["video_name"])),
-    (frozenset({"board_id"}), frozenset({"board_id"}), lambda data: BoardRef(data["board_id"])),
-    (frozenset({"path"}), frozenset({"path"}), lambda data: Path(data["path"])),
-    (frozenset("rgb"), frozenset("rgba"), lambda data: Color(**data)),
-    (_BOX, _BOX | {"score"}, lambda data: BoundingBox(**data)),
-    (frozenset({"lora", "weight"}), frozenset({"lora", "weight"}), _lora_from_json),
-    (frozenset(_MODEL_KEYS), frozenset((*_MODEL_KEYS, "submodel_type")), _model_from_json),
-)

@@ -74,9 +74,20 @@ class WorkflowParams:
     __inputs__: ClassVar[Mapping[str, Input]] = {}
     __core_schema__: ClassVar[CoreSchema]
 
+    __plan__: ClassVar[Callable[[], Any] | None] = None
+    """Returns the `WorkflowPlan`, which knows the descriptions of the fields. (`Any`: annotations here are evaluated.)"""
+
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> CoreSchema:
-        return cls.__core_schema__
+        from invokeai_gen.core.params_json import pydantic_schema
+
+        return pydantic_schema(cls)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: Any) -> dict[str, JsonValue]:
+        from invokeai_gen.core.params_json import described
+
+        return described(cls)
 
     @classmethod
     def inputs(cls) -> tuple[Input, ...]:
@@ -91,34 +102,47 @@ class WorkflowParams:
         checked = replace(cast(Any, self))
         return {item.binding: getattr(checked, item.name) for item in self.inputs() if item.fed_by is None}
 
-    def to_dict(self) -> dict[str, JsonValue]:
-        """The values as JSON data, by Python name. Raises `ParamsError` for bytes and for images in memory."""
-        from invokeai_gen.core.field_values import to_json
+    def to_dict(self, *, embed: bool = False) -> dict[str, JsonValue]:
+        """Return the values as JSON data, by Python name.
 
-        encoded, wrong = {}, []
-        for spec in fields(cast(Any, self)):
-            try:
-                encoded[spec.name] = to_json(getattr(self, spec.name))
-            except TypeError as error:
-                item = self.__inputs__[spec.name]
-                wrong.append(Problem(spec.name, f"{problems.title(item)}: {error}", item.label))
-        if wrong:
-            raise ParamsError(wrong)
-        return encoded
+        A path becomes `{"path": …}`, which is read again on the same machine only. `embed` makes data URLs of bytes
+        and Pillow images; without it they raise `ParamsError`.
+        """
+        from invokeai_gen.core.params_json import to_data
+
+        return to_data(self, embed=embed)
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, JsonValue]) -> Self:
-        """The values that `to_dict` gave; names that are absent get their default. Raises `ParamsError`."""
-        from invokeai_gen.core.field_values import from_json
+    def from_dict(cls, data: Mapping[str, JsonValue], *, allow_files: bool = True) -> Self:
+        """Return the values in JSON data, by Python name; names that are absent get their default.
 
-        values = {name: from_json(value) for name, value in data.items()}
-        for name in cls.__inputs__.keys() & values.keys():
-            if values[name] != data[name]:
-                try:
-                    cls._checked(name, values[name])
-                except ParamsError:  # an object that only looks like a colour, an image …
-                    values[name] = data[name]
-        return cls(**values)
+        The forms are those that `to_dict` writes and a person would: `"model": "dreamshaper"`, `"color": "#ff8000"`,
+        `"image": {"path": "photo.png"}`. `invokeai_gen.core.json_values` lists them all. Pass `allow_files=False` for
+        values that come from strangers: no file of this machine is read then, and texts name images on the server.
+
+        Raises `ParamsError` with everything that is wrong.
+        """
+        from invokeai_gen.core.params_json import from_data
+
+        return from_data(cls, data, allow_files=allow_files)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """Return the values in a JSON text: an object as `from_dict` takes it. Raises `ParamsError`."""
+        from invokeai_gen.core.params_json import from_text
+
+        return from_text(cls, text)
+
+    @classmethod
+    def json_schema(cls, *, allow_files: bool = True) -> dict[str, JsonValue]:
+        """Return the JSON Schema (draft 2020-12) of what `from_dict` accepts.
+
+        Titles are the labels in the GUI; ranges, steps, choices, defaults and descriptions are those of the workflow.
+        Raises `PlanFileError` if the plan beside a generated module is missing.
+        """
+        from invokeai_gen.core.params_json import DIALECT, described
+
+        return {"$schema": DIALECT, **described(cls, allow_files=allow_files)}
 
     @classmethod
     def _checked(cls, name: str, value: Any) -> Any:

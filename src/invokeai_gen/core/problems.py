@@ -103,6 +103,12 @@ def missing(item: NamedInput) -> Problem:
     return Problem(item.name, f"{title(item)} is required: the workflow has no usable value for it", item.label)
 
 
+def unusable(item: NamedInput, value: object, reason: str) -> Problem:
+    """A value that looks right and has a part that cannot be used: a colour with a channel of 300."""
+    message = f"{title(item)} is {shown(value)}, which cannot be used: {reason}"
+    return Problem(item.name, message, item.label, f"cannot be used: {reason}")
+
+
 def unsettable(name: str, inputs: Mapping[str, NamedInput]) -> Problem:
     """A name that is no input, with the closest ones, or one that an edge feeds, with the reason."""
     item = inputs.get(name)

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from invokeai_gen import js_json
 from invokeai_gen.core import problems
-from invokeai_gen.core.field_values import from_json, may_be_none
+from invokeai_gen.core.field_values import may_be_none, runtime_type, shape_of
+from invokeai_gen.core.json_values import read_value
 from invokeai_gen.core.problems import ParamsError, Problem
 from invokeai_gen.js_json import UNSET, Unset
 
@@ -87,14 +88,9 @@ def value_of_json(planned: PlannedInput, data: JsonValue) -> Any:
     Raises `ParamsError` for an object that looks like a colour, an image … and has values that it cannot have.
     """
     try:
-        value = from_json(data)
+        return read_value(runtime_type(shape_of(planned)), data)
     except (TypeError, ValueError) as error:
-        reason = f"cannot be used: {error}"
-        message = f"{problems.title(planned)} is {problems.shown(data)}, which {reason}"
-        raise ParamsError([Problem(planned.name, message, planned.label, reason)]) from None
-    if planned.field_type == "FloatField" and type(value) is int:
-        return float(value)
-    return value
+        raise ParamsError([problems.unusable(planned, data, str(error))]) from None
 
 
 def _reader_of_one(planned: PlannedInput) -> TextReader:

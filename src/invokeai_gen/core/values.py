@@ -7,6 +7,7 @@ would have been right.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -85,6 +86,8 @@ class BoundingBox(Instance):
                 raise ValueError(f"{side} of a bounding box is {getattr(self, side)!r}, not a whole number")
         if self.x_min > self.x_max or self.y_min > self.y_max:
             raise ValueError("a bounding box needs x_min <= x_max and y_min <= y_max")
+        if self.score is not None and (not _is_number(self.score, (int, float)) or not 0 <= self.score <= 1):
+            raise ValueError(f"the score of a bounding box is {self.score!r}, not a number from 0 to 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,7 @@ class LoRA(Instance):
 
     def __post_init__(self) -> None:
         _model(self.lora)
-        if not _is_number(self.weight, (int, float)):
+        if not _is_number(self.weight, (int, float)) or not math.isfinite(self.weight):
             raise ValueError(f"the weight of a LoRA is {self.weight!r}, not a number")
 
 
@@ -113,23 +116,35 @@ class PillowImage(Protocol):
     def save(self, fp: BytesIO, /, format: str | None = None) -> None: ...
 
 
-_HEX_COLOR: Final = re.compile(r"#(?:[0-9a-fA-F]{6}|[0-9a-fA-F]{8})")
+HEX_COLOR: Final = re.compile(r"#(?:[0-9a-fA-F]{3,4}|[0-9a-fA-F]{6}|[0-9a-fA-F]{8})")
 
 
-def as_color(value: Color | tuple[int, ...] | str) -> Color:
-    """The colour that `"#ff8000"`, `"#ff8000c0"`, a tuple of channels or a `Color` stands for, else `ValueError`."""
+def as_color(value: object) -> Color:
+    """Return the colour that a value stands for.
+
+    Colours are `"#f80"`, `"#ff8000"`, both with or without transparency (`"#f80c"`, `"#ff8000c0"`), a CSS name such as
+    `"orange"`, a tuple or list of three or four channels, or a `Color`. Raises `ValueError` for anything else.
+    """
     if isinstance(value, Color):
         return value
-    if isinstance(value, tuple) and len(value) in (3, 4):
+    if isinstance(value, (tuple, list)) and len(value) in (3, 4):
         return Color(*value)
-    if isinstance(value, str) and _HEX_COLOR.fullmatch(value):
-        return Color(*bytes.fromhex(value[1:]))
-    raise ValueError('Input should be a colour: "#ff8000", (255, 128, 0), (255, 128, 0, 255) or a Color')
+    if isinstance(value, str):
+        digits = value[1:] if HEX_COLOR.fullmatch(value) else _css_color(value)
+        if digits:
+            return Color(*bytes.fromhex(digits if len(digits) > 4 else "".join(digit * 2 for digit in digits)))
+    raise ValueError('Input should be a colour: "#ff8000", a CSS name, (255, 128, 0), (255, 128, 0, 255) or a Color')
+
+
+def _css_color(name: str) -> str | None:
+    from invokeai_gen.core.css_colors import CSS_COLORS
+
+    return CSS_COLORS.get(name.lower())
 
 
 def _color(value: Any) -> Any:
     as_color(value)
-    return value
+    return tuple(value) if isinstance(value, list) else value  # a list would be taken for several values
 
 
 def _image(value: Any) -> Any:
@@ -153,7 +168,7 @@ def _board(value: Any) -> Any:
 
 
 def _model(value: Any) -> Any:
-    if (isinstance(value, ModelRef) and value != ModelRef()) or _is_text(value):
+    if _is_text(value) or (isinstance(value, ModelRef) and any(map(_is_text, (value.name, value.key, value.hash)))):
         return value
     raise ValueError("Input should be a model: its name, key or hash, or a ModelRef with one of them")
 
@@ -167,26 +182,30 @@ def _is_number(value: object, kind: type | tuple[type, ...]) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class _Accepted(Check):
+class Accepted(Check):
     """A function that returns the value, or raises a `ValueError`. It decides alone: the type before it is for editors."""
 
+    kind: Literal["image", "video", "board", "model", "color"]
+    """Which row of the table in `json_values` applies."""
     by: Callable[[Any], Any]
 
     def core_schema(self, inner: Callable[[], CoreSchema]) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(self.by)
 
 
-ImageInput: TypeAlias = Annotated[ImageRef | Path | bytes | str | PillowImage, _Accepted(_image)]
+ImageInput: TypeAlias = Annotated[ImageRef | Path | bytes | str | PillowImage, Accepted("image", _image)]
 """A path, the bytes of an image file, a Pillow image, or an image on the server (`ImageRef`, or its name as a string)."""
 
-VideoInput: TypeAlias = Annotated[VideoRef | Path | bytes | str, _Accepted(_video)]
+VideoInput: TypeAlias = Annotated[VideoRef | Path | bytes | str, Accepted("video", _video)]
 """A path, the bytes of a video file, or a video on the server (`VideoRef`, or its name as a string)."""
 
-BoardInput: TypeAlias = Annotated[BoardRef | Literal["auto", "none"] | str, _Accepted(_board)]
+BoardInput: TypeAlias = Annotated[BoardRef | Literal["auto", "none"] | str, Accepted("board", _board)]
 """`"none"`, `"auto"` (the board that the GUI adds new images to), a board's name or id."""
 
-ModelInput: TypeAlias = Annotated[ModelRef | str, _Accepted(_model)]
+ModelInput: TypeAlias = Annotated[ModelRef | str, Accepted("model", _model)]
 """A model, or its name, key or hash as a string."""
 
-ColorInput: TypeAlias = Annotated[Color | tuple[int, int, int] | tuple[int, int, int, int] | str, _Accepted(_color)]
-"""`"#ff8000"`, `"#ff8000c0"`, a tuple of three or four channels, or a `Color`."""
+ColorInput: TypeAlias = Annotated[
+    Color | tuple[int, int, int] | tuple[int, int, int, int] | list[int] | str, Accepted("color", _color)
+]
+"""`"#ff8000"`, `"#f80"`, `"#ff8000c0"`, a CSS name such as `"orange"`, three or four channels, or a `Color`."""

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Final, Self
 
 from pydantic import ConfigDict, Field, PrivateAttr
 
-from invokeai_gen.core.field_values import from_json, to_json
+from invokeai_gen.core.json_values import guess_value, to_json
 from invokeai_gen.core.plan import JsonValue
 from invokeai_gen.core.values import BoundingBox, Color, LoRA, ModelRef, as_color
 from invokeai_gen.handle.field import IvkField, register_field, unwrapped
@@ -158,7 +158,7 @@ class IvkColorField(IvkStructuredField):
         """The field for a colour in any of its forms. Raises `ValueError`."""
         if value is None:
             return cls.empty()
-        color = as_color(from_json(value) if isinstance(value, Mapping) else value)
+        color = as_color(guess_value(value) if isinstance(value, Mapping) else value)
         return cls(r=color.r, g=color.g, b=color.b, a=color.a)
 
     def to_value(self) -> Any:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Generic, Self, TypeAlias, TypeVar
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator
 
-from invokeai_gen.core.field_values import from_json, to_json
+from invokeai_gen.core.json_values import guess_value, to_json
 from invokeai_gen.core.plan import JsonValue
 from invokeai_gen.core.values import BoardInput, ImageInput, VideoInput
 from invokeai_gen.handle.field import FIELD_CLASSES, IvkField, register_field, unwrapped
@@ -54,7 +54,7 @@ class IvkValueField(IvkField, Generic[T]):
     def plain(cls, value: Any) -> Any:
         """What is assigned as `value` without the wrapping it may have: another field, or JSON data."""
         value = unwrapped(value)
-        return from_json(value) if isinstance(value, (dict, list)) else value
+        return guess_value(value) if isinstance(value, (dict, list)) else value
 
     @classmethod
     def from_value(cls, value: Any) -> Self:

@@ -14,7 +14,8 @@ from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 
-from invokeai_gen.core.field_values import model_limits, to_json
+from invokeai_gen.core.field_values import model_limits
+from invokeai_gen.core.json_values import to_json
 from invokeai_gen.core.plan import UNSET, JsonValue, ModelLimits, PlannedInput, Unset, WorkflowPlan
 from invokeai_gen.core.values import BoardRef, ImageRef, LoRA, ModelRef, VideoRef
 from invokeai_gen.runtime.cleanup import UNDO_TIMEOUT, Preparations

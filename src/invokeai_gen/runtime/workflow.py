@@ -37,6 +37,7 @@ class RunnableWorkflow(Generic[P, O]):
         self._path: Path | None = None
         self.params_type = params
         self.outputs_type = outputs
+        params.__plan__ = lambda: plan
 
     @classmethod
     def beside(cls, module_file: str, *, params: type[P], outputs: type[O]) -> Self:
@@ -44,6 +45,7 @@ class RunnableWorkflow(Generic[P, O]):
         made = cls.__new__(cls)
         made._plan, made._path = None, Path(module_file).with_suffix(".json")
         made.params_type, made.outputs_type = params, outputs
+        params.__plan__ = lambda: made.plan
         return made
 
     def __repr__(self) -> str:

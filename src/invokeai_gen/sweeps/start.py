@@ -12,8 +12,10 @@ from pydantic_core import ValidationError
 
 from invokeai_gen.core import problems
 from invokeai_gen.core.batch import Binding
-from invokeai_gen.core.field_values import batch_item_validator, from_json, to_json
+from invokeai_gen.core.field_values import batch_item_validator
+from invokeai_gen.core.json_values import guess_value, to_json
 from invokeai_gen.core.params import WorkflowParams
+from invokeai_gen.core.params_json import read_input
 from invokeai_gen.core.plan import FieldLimits, JsonValue, PlannedInput, WorkflowPlan
 from invokeai_gen.core.problems import ParamsError, Problem
 from invokeai_gen.js_json import Unset
@@ -307,11 +309,11 @@ class SweepStarter(Generic[P, O]):
             for axis in header["axes"]
         ]
         base = None if header["base"] is None else self.params_type.from_dict(header["base"])
-        remembered: dict[str, Any] = {name: from_json(value) for name, value in header["options"].items()}
+        remembered: dict[str, Any] = {name: guess_value(value) for name, value in header["options"].items()}
         return Space(self.params_type, base, axes), cast("SweepOptions", {**given, **remembered})
 
     def _restored(self, name: str, stored: JsonValue) -> Any:
-        return self.params_type._checked(name, from_json(stored))
+        return self.params_type._checked(name, read_input(self.params_type, name, stored))
 
 
 def _clients(

@@ -149,7 +149,7 @@ class SweepReport:
         """All of it for programs."""
         from dataclasses import asdict
 
-        from invokeai_gen.core.field_values import to_json
+        from invokeai_gen.core.json_values import to_json
 
         varying = self._sweep.varying
         told = [

@@ -12,7 +12,7 @@ from pathlib import Path, PurePath
 from typing import Final
 
 from invokeai_gen.atomic_files import replacing
-from invokeai_gen.core.field_values import to_json
+from invokeai_gen.core.json_values import to_json
 from invokeai_gen.core.plan import JsonValue
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.sweeps.files.short_texts import short_text
@@ -50,7 +50,7 @@ def write_manifest(path: str | os.PathLike[str], rows: Sequence[Mapping[str, obj
 def read_manifest(path: str | os.PathLike[str]) -> list[dict[str, object]]:
     """The rows of a manifest, with their values as JSON has them: numbers are numbers and `null` is `None`.
 
-    A row of a CSV has every column: what it was written without is `None`. `field_values.from_json` makes models,
+    A row of a CSV has every column: what it was written without is `None`. `field_values.guess_value` makes models,
     colours and the like of what stands for them. Raises `ManifestError` for a file that is no manifest, and
     `FileNotFoundError`.
     """

@@ -1,0 +1,221 @@
+"""JSON Schema (draft 2020-12) of `Params`: what `json_values` reads, for validators, web services and agents.
+
+A rule that JSON Schema has no words for is left to the check itself: that a bounding box has its sides in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, fields
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Union, cast, get_args, get_origin
+
+from invokeai_gen.core.checks import Limits
+from invokeai_gen.core.css_colors import CSS_COLORS
+from invokeai_gen.core.json_values import IDENTITY_KEYS, MODEL_KEYS, to_json
+from invokeai_gen.core.params import Input
+from invokeai_gen.core.values import Accepted, BoundingBox, LoRA
+
+if TYPE_CHECKING:
+    from invokeai_gen.core.params import WorkflowParams
+    from invokeai_gen.core.plan import PlannedInput, WorkflowPlan
+
+JsonSchema = dict[str, Any]
+
+_KEYWORDS: Final = {
+    "ge": "minimum",
+    "gt": "exclusiveMinimum",
+    "le": "maximum",
+    "lt": "exclusiveMaximum",
+    "multiple_of": "multipleOf",
+}
+_LENGTHS: Final = {str: ("minLength", "maxLength"), list: ("minItems", "maxItems")}
+_TEXT: Final[JsonSchema] = {"type": "string", "pattern": r"\S"}
+_CHANNEL: Final[JsonSchema] = {"type": "integer", "minimum": 0, "maximum": 255}
+_TYPES: Final[Mapping[Any, JsonSchema]] = {
+    int: {"type": "integer"},
+    float: {"type": "number"},
+    str: {"type": "string"},
+    bool: {"type": "boolean"},
+    None: {"type": "null"},
+    NoneType: {"type": "null"},
+    Any: {},
+}
+
+
+def params_schema(params: type[WorkflowParams], plan: WorkflowPlan | None, *, allow_files: bool = True) -> JsonSchema:
+    """Return the schema of an object with the values of all inputs by Python name.
+
+    `plan` adds the name of the workflow and the descriptions of its fields. `allow_files` is that of `read_value`.
+    """
+    planned = {item.binding: item for item in plan.inputs} if plan is not None else {}
+    properties: dict[str, JsonSchema] = {}
+    required: list[str] = []
+    for spec in fields(cast("Any", params)):
+        item = params.__inputs__[spec.name]
+        schema = value_schema(params.__annotations__[spec.name], item, allow_files=allow_files)
+        notes = [schema.pop("description", ""), _description(planned.get(item.binding))]
+        described: JsonSchema = {"title": item.label or item.name}
+        if any(notes):
+            described["description"] = " ".join(filter(None, reversed(notes)))
+        properties[spec.name] = {**described, **schema}
+        default = spec.default_factory() if callable(spec.default_factory) else spec.default
+        if default is MISSING:
+            required.append(spec.name)
+        else:
+            properties[spec.name]["default"] = to_json(default, embed=True)
+    found: JsonSchema = {"title": plan.info.name if plan is not None and plan.info.name else params.__name__}
+    if plan is not None and plan.info.description:
+        found["description"] = plan.info.description
+    found |= {"type": "object", "properties": properties, "additionalProperties": False}
+    return {**found, "required": required} if required else found
+
+
+def value_schema(hint: Any, item: Input | None = None, *, allow_files: bool = True) -> JsonSchema:
+    """Return the schema of one value of an input with this type hint; `item` limits which models it takes."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return _annotated(hint.__origin__, hint.__metadata__, item, allow_files)
+    if origin is Union or origin is UnionType:
+        return {"anyOf": [value_schema(member, item, allow_files=allow_files) for member in arguments]}
+    if origin is Literal:
+        return {"enum": [*arguments], **({"type": "string"} if all(isinstance(one, str) for one in arguments) else {})}
+    if origin is list:
+        return {"type": "array", "items": value_schema(arguments[0], item, allow_files=allow_files)}
+    if hint is BoundingBox:
+        return _box()
+    if hint is LoRA:
+        return _lora(item)
+    if hint in _TYPES:
+        return {**_TYPES[hint]}
+    return {"type": "object"} if origin is dict else _structure(hint)
+
+
+def _annotated(inner: Any, metadata: tuple[Any, ...], item: Input | None, allow_files: bool) -> JsonSchema:
+    """Return the schema of a type with limits, or of what an `Accepted` takes whatever the type before it says."""
+    item = next((one for one in metadata if isinstance(one, Input)), item)
+    accepted = next((one for one in metadata if isinstance(one, Accepted)), None)
+    if accepted is not None:
+        if accepted.kind in ("image", "video"):
+            return _media(accepted.kind, allow_files)
+        return _ACCEPTED[accepted.kind](item)
+    schema = value_schema(inner, item, allow_files=allow_files)
+    for limits in metadata:
+        if isinstance(limits, Limits):
+            lengths = _LENGTHS.get(get_origin(inner) or inner, ("", ""))
+            names = {**_KEYWORDS, "min_length": lengths[0], "max_length": lengths[1]}
+            schema |= {names[name]: _plain(limit) for name, limit in limits.items()}
+    return schema
+
+
+def _plain(limit: float) -> float:
+    return int(limit) if float(limit).is_integer() else limit
+
+
+def _description(planned: PlannedInput | None) -> str:
+    """Return what the node says of the field, and the headings above it, which tell equal labels apart."""
+    if planned is None:
+        return ""
+    text = planned.description.strip()
+    sections = f"In the form under {' / '.join(planned.sections)}." if planned.sections else ""
+    return " ".join(part for part in (text + "." * (text[-1:].isalnum() or text[-1:] == ")"), sections) if part)
+
+
+def _object(properties: Mapping[str, JsonSchema], required: list[str]) -> JsonSchema:
+    return {"type": "object", "properties": {**properties}, "required": required, "additionalProperties": False}
+
+
+def _media(kind: str, allow_files: bool) -> JsonSchema:
+    name = {**_TEXT, "pattern": r"^(?!data:)[\s\S]*\S"}
+    url = {"type": "string", "pattern": rf"^data:{kind}/[A-Za-z0-9.+-]+;base64,{_BASE64}$"}
+    path = [_object({"path": _TEXT}, ["path"])] if allow_files else []
+    what = "The path of a file, the name of one on the server" if allow_files else "The name of one on the server"
+    return {
+        "description": f"{what}, or a data URL.",
+        "anyOf": [name, url, *path, _object({f"{kind}_name": _TEXT}, [f"{kind}_name"])],
+    }
+
+
+_BASE64: Final = "(?=.)(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
+
+
+def _board(item: Input | None) -> JsonSchema:
+    return {
+        "description": '"auto", "none", or the name or id of a board.',
+        "anyOf": [{**_TEXT}, _object({"board_id": _TEXT}, ["board_id"])],
+    }
+
+
+def _model(item: Input | None) -> JsonSchema:
+    bases, types = (item.base, item.type) if item is not None else ((), ())
+    known: JsonSchema = {key: {"type": "string"} for key in MODEL_KEYS}
+    for key, allowed in (("base", bases), ("type", types)):
+        if allowed:
+            known[key] = {"enum": [*allowed, *(other for other in ("any", "") if other not in allowed)]}
+    identified = [{"required": [key], "properties": {key: _TEXT}} for key in IDENTITY_KEYS]
+    ref = _object({**known, "submodel_type": {"type": ["string", "null"]}}, [])
+    del ref["required"]
+    limits = [f"{noun} {' or '.join(allowed)}" for noun, allowed in (("base", bases), ("type", types)) if allowed]
+    return {
+        "description": f"A model by name, key or hash{', of ' if limits else ''}{', of '.join(limits)}.",
+        "anyOf": [{**_TEXT}, {**ref, "anyOf": identified}],
+    }
+
+
+def _color(item: Input | None) -> JsonSchema:
+    channels = {"type": "array", "items": _CHANNEL, "minItems": 3, "maxItems": 4}
+    return {
+        "description": '"#ff8000", "#f80" or a CSS name; [r, g, b] or [r, g, b, a] from 0 to 255.',
+        "anyOf": [
+            {"type": "string", "pattern": "^#([0-9a-fA-F]{3,4}|[0-9a-fA-F]{6}|[0-9a-fA-F]{8})$"},
+            {"enum": [*CSS_COLORS]},
+            channels,
+            _object(dict.fromkeys("rgba", _CHANNEL), [*"rgb"]),
+        ],
+    }
+
+
+def _box() -> JsonSchema:
+    sides: JsonSchema = {side: {"type": "integer"} for side in ("x_min", "x_max", "y_min", "y_max")}
+    score = {"type": ["number", "null"], "minimum": 0, "maximum": 1}
+    return {
+        "description": "In pixels, the maxima exclusive and not below the minima.",
+        **_object({**sides, "score": score}, [*sides]),
+    }
+
+
+def _lora(item: Input | None) -> JsonSchema:
+    model = _model(None)
+    weighted = _object({"lora": model, "weight": {"type": "number", "default": LoRA("model").weight}}, ["lora"])
+    return {"description": "A LoRA by name, key or hash, and its weight.", "anyOf": [*model["anyOf"], weighted]}
+
+
+def _structure(hint: Any) -> JsonSchema:
+    """Return what pydantic says of a value type of the schema, with its definitions in place."""
+    from pydantic import TypeAdapter
+
+    schema = TypeAdapter(hint).json_schema()
+    definitions = schema.pop("$defs", {})
+
+    def inline(data: Any, parents: tuple[str, ...]) -> Any:
+        if isinstance(data, list):
+            return [inline(one, parents) for one in data]
+        if not isinstance(data, dict):
+            return data
+        name = str(data.get("$ref", "")).rpartition("/")[2]
+        if name in parents:
+            return {}  # a type within itself
+        return (
+            inline(definitions[name], (*parents, name))
+            if name
+            else {key: inline(one, parents) for key, one in data.items()}
+        )
+
+    return cast("JsonSchema", inline(schema, ()))
+
+
+_ACCEPTED: Final[Mapping[str, Callable[[Input | None], JsonSchema]]] = {
+    "board": _board,
+    "model": _model,
+    "color": _color,
+}

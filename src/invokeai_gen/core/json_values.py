@@ -1,0 +1,297 @@
+"""Values as JSON: one table of forms for JSON and JSON Lines, CSV cells, `--set` texts, web services and agents.
+
+| input | JSON that it takes | written as |
+| --- | --- | --- |
+| number, text, boolean, choice | itself; `7.0` is the integer 7 | itself |
+| image | `"photo.png"` (a file here, else the name of an image on the server), `{"path": "photo.png"}`, \
+`{"image_name": "5f3a….png"}`, `"data:image/png;base64,…"` | as it was given |
+| video | the same, with `video_name` and `data:video/mp4;base64,…` | as it was given |
+| board | `"auto"`, `"none"`, a name or an id, `{"board_id": "…"}` | as it was given |
+| model | a name, key or hash, or an object with at least one of `name`, `key` and `hash`, and with `base`, `type` and \
+`submodel_type` where they matter | the text, or all five keys |
+| colour | `"#f80"`, `"#f80c"`, `"#ff8000"`, `"#ff8000c0"`, a CSS name such as `"orange"`, `[255, 128, 0]`, \
+`[255, 128, 0, 192]`, `{"r": 255, "g": 128, "b": 0}` with `"a"` or without | the text, or `r`, `g`, `b`, `a` |
+| bounding box | `{"x_min": 0, "x_max": 64, "y_min": 0, "y_max": 64}`, with `"score"` or without | the same |
+| LoRA | a model as above, or `{"lora": model, "weight": 0.75}` | the object |
+| collection | a list of these | a list |
+| optional input | `null` leaves the field empty | `null` |
+| anything else | the JSON that the server takes | the same |
+
+A text is read by `text_values` first, which turns it into one of these forms.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Callable, Mapping
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Union, get_args, get_origin
+
+from pydantic_core import SchemaValidator, ValidationError
+
+from invokeai_gen.core import checks, problems
+from invokeai_gen.core.values import (
+    Accepted,
+    BoardRef,
+    BoundingBox,
+    Color,
+    ImageRef,
+    LoRA,
+    ModelRef,
+    PillowImage,
+    VideoRef,
+    as_color,
+)
+
+if TYPE_CHECKING:
+    from invokeai_gen.core.plan import JsonValue
+
+MODEL_KEYS: Final = ("key", "hash", "name", "base", "type")
+IDENTITY_KEYS: Final = ("name", "key", "hash")
+"""At least one of them says which model is meant."""
+DATA_URL: Final = re.compile(
+    r"data:(image|video)/[A-Za-z0-9.+-]+;base64,"
+    r"(?=.)((?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?)"
+)
+_BOX: Final = frozenset({"x_min", "x_max", "y_min", "y_max"})
+_MIME_TYPES: Final = (
+    (b"\x89PNG", "image/png"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"GIF8", "image/gif"),
+    (b"RIFF", "image/webp"),
+    (b"\x1aE\xdf\xa3", "video/webm"),
+)
+
+
+def read_value(hint: Any, data: JsonValue, *, allow_files: bool = True) -> Any:
+    """Return JSON data as the Python value of an input with this type hint.
+
+    Data in none of the forms above comes back unchanged, for the check of the input to refuse. So do values that are
+    Python objects already. `allow_files=False` refuses the path of a file on this machine, and takes a text for the
+    name of an image on the server only: for values that come from strangers.
+
+    Raises `ValueError` for an object with parts that cannot be used, such as a colour channel of 300.
+    """
+    origin = get_origin(hint)
+    if origin is Annotated:
+        accepted = next((item for item in hint.__metadata__ if isinstance(item, Accepted)), None)
+        if accepted is None:
+            return read_value(hint.__origin__, data, allow_files=allow_files)
+        if accepted.kind in ("image", "video"):
+            return _media(accepted.kind, data, allow_files)
+        return _READERS[accepted.kind](data)
+    if origin is Union or origin is UnionType:
+        return _union(get_args(hint), data, allow_files)
+    if origin is list and isinstance(data, list):
+        return [read_value(get_args(hint)[0], item, allow_files=allow_files) for item in data]
+    if origin is Literal:
+        return _whole(data)
+    reader = _READERS.get(hint) if isinstance(hint, type) or hint is Any else None
+    return data if reader is None else reader(data)
+
+
+def guess_value(data: JsonValue) -> Any:
+    """Return JSON data of unknown type as a Python value: objects are recognized by their keys."""
+    if isinstance(data, list):
+        return [guess_value(item) for item in data]
+    if isinstance(data, dict):
+        keys = frozenset(data)
+        for required, allowed, read in _OBJECTS:
+            if required <= keys <= allowed:
+                return read(data)
+    return data
+
+
+def to_json(value: Any, field_type: str = "", *, embed: bool = False) -> JsonValue:
+    """Return a value as the request carries it, if `field_type` is given, else as a file can store it.
+
+    For storage, a path becomes `{"path": …}`, and `embed` makes data URLs of bytes and Pillow images.
+
+    Raises `TypeError` for what only the server can turn into JSON: files, bytes, images in memory.
+    """
+    if (field_type == "ColorField" and isinstance(value, (tuple, str))) or (not field_type and _is_color_tuple(value)):
+        value = as_color(value)
+    match value:
+        case list() | tuple():
+            return [to_json(item, field_type, embed=embed) for item in value]
+        case dict():
+            return {str(key): to_json(item, embed=embed) for key, item in value.items()}
+        case Color():
+            return {"r": value.r, "g": value.g, "b": value.b, "a": value.a}
+        case ImageRef():
+            return {"image_name": value.name}
+        case VideoRef():
+            return {"video_name": value.name}
+        case BoardRef():
+            return {"board_id": value.id}
+        case ModelRef():
+            return _model_to_json(value)
+        case LoRA():
+            return {"lora": to_json(value.lora, field_type), "weight": value.weight}
+        case BoundingBox():
+            box = {"x_min": value.x_min, "x_max": value.x_max, "y_min": value.y_min, "y_max": value.y_max}
+            return box if value.score is None else {**box, "score": value.score}
+        case Path() if not field_type:
+            return {"path": value.as_posix()}
+        case None | bool() | int() | float() | str():
+            return value
+        case bytes() if embed:
+            return _data_url(value)
+        case PillowImage() if embed:
+            buffer = BytesIO()
+            value.save(buffer, "PNG")
+            return _data_url(buffer.getvalue())
+    raise TypeError(f"{problems.shown(value)} cannot be written as JSON")
+
+
+def model_from_json(data: Mapping[str, Any]) -> ModelRef:
+    """Return the model in a workflow file or a server's answer, where absent and `null` are the same."""
+    known = {key: data.get(key) or "" for key in MODEL_KEYS}
+    return ModelRef(**known, submodel_type=data.get("submodel_type"))
+
+
+def _model_to_json(model: ModelRef) -> dict[str, JsonValue]:
+    known: dict[str, JsonValue] = {key: getattr(model, key) for key in MODEL_KEYS}
+    return known if model.submodel_type is None else {**known, "submodel_type": model.submodel_type}
+
+
+def _union(members: tuple[Any, ...], data: JsonValue, allow_files: bool) -> Any:
+    """Return the value that the first member makes of the data and accepts."""
+    if data is None and NoneType in members:
+        return None
+    others = [member for member in members if member is not NoneType]
+    for member in others[:-1]:
+        value = read_value(member, data, allow_files=allow_files)
+        try:
+            return _validator(member).validate_python(value)
+        except ValidationError:
+            continue
+    return read_value(others[-1], data, allow_files=allow_files)
+
+
+@cache
+def _validator(hint: Any) -> SchemaValidator:
+    return checks.validator(hint)
+
+
+def _media(kind: str, data: JsonValue, allow_files: bool) -> Any:
+    if isinstance(data, str):
+        url = DATA_URL.fullmatch(data)
+        if url and url[1] == kind:
+            return base64.b64decode(url[2])
+        if data.startswith("data:"):
+            raise ValueError(f"a data URL should be data:{kind}/TYPE;base64,DATA")
+        return data if allow_files or not data.strip() else _made(kind, data)
+    if isinstance(data, dict) and len(data) == 1:
+        ((key, name),) = data.items()
+        if isinstance(name, str) and name.strip():
+            if key == "path" and not allow_files:
+                raise ValueError("paths of files are not accepted here: send a data URL or a name on the server")
+            if key == "path":
+                return Path(name)
+            if key == f"{kind}_name":
+                return _made(kind, name)
+    return data
+
+
+def _made(kind: str, name: str) -> ImageRef | VideoRef:
+    return ImageRef(name) if kind == "image" else VideoRef(name)
+
+
+def _board(data: JsonValue) -> Any:
+    if isinstance(data, dict) and data.keys() == {"board_id"} and _is_text(data["board_id"]):
+        return BoardRef(data["board_id"])
+    return data
+
+
+def _model(data: JsonValue) -> Any:
+    if not isinstance(data, dict) or not any(_is_text(data.get(key)) for key in IDENTITY_KEYS):
+        return data
+    texts = {key: value for key, value in data.items() if key in MODEL_KEYS and isinstance(value, str)}
+    submodel = data.get("submodel_type")
+    if data.keys() - {"submodel_type"} != texts.keys() or not isinstance(submodel, (str, NoneType)):
+        return data
+    return ModelRef(**texts, submodel_type=submodel)
+
+
+def _color(data: JsonValue) -> Any:
+    if isinstance(data, list):
+        return tuple(_whole(channel) for channel in data)
+    if isinstance(data, dict) and frozenset("rgb") <= data.keys() <= frozenset("rgba"):
+        return Color(**{channel: _whole(value) for channel, value in data.items()})
+    return data
+
+
+def _box(data: JsonValue) -> Any:
+    if isinstance(data, dict) and _BOX <= data.keys() <= _BOX | {"score"}:
+        return BoundingBox(**{key: value if key == "score" else _whole(value) for key, value in data.items()})
+    return data
+
+
+def _lora(data: JsonValue) -> Any:
+    if isinstance(data, dict) and "lora" in data and data.keys() <= {"lora", "weight"}:
+        return LoRA(_model(data["lora"]), *([data["weight"]] if "weight" in data else []))
+    if isinstance(data, str) and data.strip():
+        return LoRA(data)
+    model = _model(data)
+    return LoRA(model) if isinstance(model, ModelRef) else data
+
+
+def _whole(data: JsonValue) -> JsonValue:
+    """Return a number without a fraction as an integer: JSON does not tell `7.0` from `7`."""
+    return int(data) if isinstance(data, float) and data.is_integer() else data
+
+
+def _fraction(data: JsonValue) -> JsonValue:
+    try:
+        return float(data) if type(data) is int else data
+    except OverflowError:
+        return data
+
+
+_READERS: Final[Mapping[Any, Callable[[JsonValue], Any]]] = {
+    "board": _board,
+    "model": _model,
+    "color": _color,
+    BoundingBox: _box,
+    LoRA: _lora,
+    int: _whole,
+    float: _fraction,
+    Any: guess_value,
+}
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value.strip() != ""
+
+
+def _is_color_tuple(value: object) -> bool:
+    return isinstance(value, tuple) and len(value) in (3, 4) and all(type(channel) is int for channel in value)
+
+
+def _data_url(data: bytes) -> str:
+    mime_type = next((name for start, name in _MIME_TYPES if data.startswith(start)), "")
+    if not mime_type:
+        mime_type = "video/mp4" if data[4:8] == b"ftyp" else "image/png"
+    return f"data:{mime_type};base64,{binascii.b2a_base64(data, newline=False).decode()}"
+
+
+_OBJECTS: Final[tuple[tuple[frozenset[str], frozenset[str], Callable[[dict[str, Any]], Any]], ...]] = (
+    (frozenset({"image_name"}), frozenset({"image_name"}), lambda data: ImageRef(data["image_name"])),
+    (frozenset({"video_name"}), frozenset({"video_name"}), lambda data: VideoRef(data["video_name"])),
+    (frozenset({"board_id"}), frozenset({"board_id"}), lambda data: BoardRef(data["board_id"])),
+    (frozenset({"path"}), frozenset({"path"}), lambda data: Path(data["path"])),
+    (frozenset("rgb"), frozenset("rgba"), _color),
+    (_BOX, _BOX | {"score"}, _box),
+    (
+        frozenset({"lora", "weight"}),
+        frozenset({"lora", "weight"}),
+        lambda data: LoRA(guess_value(data["lora"]), data["weight"]),
+    ),
+    (frozenset(MODEL_KEYS), frozenset((*MODEL_KEYS, "submodel_type")), model_from_json),
+)
