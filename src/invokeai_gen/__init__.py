@@ -14,7 +14,9 @@ from invokeai_gen.version import __version__
 if TYPE_CHECKING:
     from invokeai_gen.client import InvokeAIClient, default_client
     from invokeai_gen.core.checks import Limits
-    from invokeai_gen.core.params import Input, WorkflowParams, params
+    from invokeai_gen.core.inputs import Input
+    from invokeai_gen.core.params import WorkflowParams, params
+    from invokeai_gen.core.params_json import NoLocalFiles
     from invokeai_gen.core.problems import ParamsError
     from invokeai_gen.core.results import NodeResult
     from invokeai_gen.core.values import (
@@ -84,6 +86,7 @@ __all__ = [
     "LoRA",
     "ModelInput",
     "ModelRef",
+    "NoLocalFiles",
     "NodeResult",
     "ParamsError",
     "RejectedError",

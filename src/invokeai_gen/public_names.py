@@ -9,11 +9,12 @@ _HOMES: Final = {
         "default_client",
     ),
     "core.checks": ("Limits",),
+    "core.inputs": ("Input",),
     "core.params": (
-        "Input",
         "WorkflowParams",
         "params",
     ),
+    "core.params_json": ("NoLocalFiles",),
     "core.problems": ("ParamsError",),
     "core.results": ("NodeResult",),
     "core.values": (

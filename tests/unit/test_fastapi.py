@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 from generated import color_study_batch as batch
 from generated import three_stage_refine as wf
-from invokeai_gen.core.params_json import NoLocalFiles
+from invokeai_gen import NoLocalFiles
 
 app = FastAPI()
 

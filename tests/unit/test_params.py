@@ -15,7 +15,8 @@ from PIL import Image
 from typing_extensions import TypedDict
 
 from invokeai_gen.core.checks import Limits
-from invokeai_gen.core.params import Input, WorkflowParams, params
+from invokeai_gen.core.inputs import Input
+from invokeai_gen.core.params import WorkflowParams, params
 from invokeai_gen.core.problems import ParamsError
 from invokeai_gen.core.values import (
     BoardInput,

@@ -18,12 +18,12 @@ from hypothesis_jsonschema import from_schema
 from PIL import Image
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from invokeai_gen import NoLocalFiles
 from invokeai_gen.codegen.names import assign_names
 from invokeai_gen.compiler import NotReadyError, compile_workflow
 from invokeai_gen.core import field_values
 from invokeai_gen.core.dynamic_params import params_type
 from invokeai_gen.core.params import WorkflowParams
-from invokeai_gen.core.params_json import NoLocalFiles
 from invokeai_gen.core.plan import UNSET
 from invokeai_gen.core.problems import ParamsError
 from invokeai_gen.core.values import BoardRef, BoundingBox, Color, ImageRef, LoRA, ModelRef, VideoRef

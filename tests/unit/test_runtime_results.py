@@ -98,6 +98,13 @@ def test_outputs_have_the_names_of_the_plan() -> None:
     assert out.by_node("unknown") == ()
 
 
+def test_outputs_become_json_by_name() -> None:
+    made = session({"p1": image("a", 40, 30), "p2": image("b")}, {"p1": "save", "p2": "blur"}, ["p2", "p1"])
+    out = plans.PictureOutputs(plans.picture().plan, item(made))
+    assert out.to_dict() == {"picture": {"image_name": "a"}}
+    assert out.to_dict(include_debug=True) == {"picture": {"image_name": "a"}, "blurred": {"image_name": "b"}}
+
+
 def test_a_node_that_did_not_run_is_told_by_its_label() -> None:
     out = plans.PictureOutputs(plans.picture().plan, item(session({"p1": image("a")}, {"p1": "save"}, ["p1"])))
     with pytest.raises(MissingOutputError, match="'blurred': the node 'img_blur' did not run in queue item 1"):
@@ -136,7 +143,7 @@ def test_plain_results_are_plain_values(fields: dict[str, str], result: dict[str
     )  # fmt: skip
     plan = plans.plan("P", [], [], [], [planned])
     out = WorkflowOutputs(plan, item(session({"p": {"type": "o", **result}}, {"p": "n"}, ["p"])))
-    assert out.user_outputs == {"number": value}
+    assert out.user_outputs == out.to_dict() == {"number": value}
 
 
 def test_a_result_of_another_shape_is_an_error_that_names_the_node() -> None:

@@ -74,6 +74,7 @@ _OWN_OUTPUT_NAMES: Final = frozenset(
         "queue_item",
         "session_id",
         "timings",
+        "to_dict",
         "user_outputs",
     }
 )

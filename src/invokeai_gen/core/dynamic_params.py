@@ -10,7 +10,8 @@ from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, cast
 
 from invokeai_gen.core.field_values import model_limits, runtime_type, shape_of
-from invokeai_gen.core.params import Input, WorkflowParams, params
+from invokeai_gen.core.inputs import Input
+from invokeai_gen.core.params import WorkflowParams, params
 from invokeai_gen.core.plan import PlannedInput, WorkflowPlan
 
 

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Union, cast, g
 
 from invokeai_gen.core.checks import Limits
 from invokeai_gen.core.css_colors import CSS_COLORS
+from invokeai_gen.core.inputs import HasInputs, Input
 from invokeai_gen.core.json_values import IDENTITY_KEYS, MODEL_KEYS, to_json
-from invokeai_gen.core.params import Input
 from invokeai_gen.core.values import Accepted, BoundingBox, LoRA
 
 if TYPE_CHECKING:
-    from invokeai_gen.core.params import WorkflowParams
     from invokeai_gen.core.plan import PlannedInput, WorkflowPlan
 
 JsonSchema = dict[str, Any]
@@ -43,7 +42,7 @@ _TYPES: Final[Mapping[Any, JsonSchema]] = {
 }
 
 
-def params_schema(params: type[WorkflowParams], plan: WorkflowPlan | None, *, allow_files: bool = True) -> JsonSchema:
+def params_schema(params: type[HasInputs], plan: WorkflowPlan | None, *, allow_files: bool = True) -> JsonSchema:
     """Return the schema of an object with the values of all inputs by Python name.
 
     `plan` adds the name of the workflow and the descriptions of its fields. `allow_files` is that of `read_value`.

@@ -6,7 +6,7 @@ instance, or an object in the forms of `json_values`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
@@ -14,14 +14,14 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, Val
 
 from invokeai_gen import js_json
 from invokeai_gen.core import problems
+from invokeai_gen.core.inputs import HasInputs
 from invokeai_gen.core.json_values import read_value, to_json
 from invokeai_gen.core.problems import ParamsError, Problem
 
 if TYPE_CHECKING:
-    from invokeai_gen.core.params import WorkflowParams
     from invokeai_gen.core.plan import JsonValue
 
-P = TypeVar("P", bound="WorkflowParams")
+P = TypeVar("P", bound=HasInputs)
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -49,17 +49,18 @@ def from_data(params: type[P], data: JsonValue, *, allow_files: bool = True) -> 
             values[str(name)] = read_input(params, str(name), item, allow_files=allow_files)
         except ParamsError as error:
             wrong[str(name)] = error.problems[0]
+    make = cast("Callable[..., P]", params)
     if not wrong:
-        return params(**values)
+        return make(**values)
     try:
-        params(**values)
+        make(**values)
     except ParamsError as error:
         wrong |= {problem.name: problem for problem in error.problems if problem.name not in wrong}
     order = {item.name: item.index for item in params.__inputs__.values()}
     raise ParamsError(sorted(wrong.values(), key=lambda problem: order.get(problem.name, len(order))))
 
 
-def read_input(params: type[WorkflowParams], name: str, data: JsonValue, *, allow_files: bool = True) -> Any:
+def read_input(params: type[HasInputs], name: str, data: JsonValue, *, allow_files: bool = True) -> Any:
     """Return the value of one input in JSON data; not yet checked. Raises `ParamsError`."""
     item = params.__inputs__.get(name)
     if item is None or item.fed_by is not None:
@@ -70,7 +71,7 @@ def read_input(params: type[WorkflowParams], name: str, data: JsonValue, *, allo
         raise ParamsError([problems.unusable(item, data, str(error))]) from None
 
 
-def to_data(params: WorkflowParams, *, embed: bool = False) -> dict[str, JsonValue]:
+def to_data(params: HasInputs, *, embed: bool = False) -> dict[str, JsonValue]:
     """Return the values as JSON data, by Python name.
 
     `embed` makes data URLs of bytes and images in memory; without it they raise `ParamsError`.
@@ -87,7 +88,7 @@ def to_data(params: WorkflowParams, *, embed: bool = False) -> dict[str, JsonVal
     return encoded
 
 
-def described(params: type[WorkflowParams], *, allow_files: bool = True) -> dict[str, JsonValue]:
+def described(params: type[HasInputs], *, allow_files: bool = True) -> dict[str, JsonValue]:
     """Return the JSON Schema of `params`, without the line that says which dialect it is in."""
     from invokeai_gen.core.json_schema import params_schema
 
@@ -95,10 +96,10 @@ def described(params: type[WorkflowParams], *, allow_files: bool = True) -> dict
     return params_schema(params, plan, allow_files=allow_files)
 
 
-def pydantic_schema(params: type[WorkflowParams], *, allow_files: bool = True) -> CoreSchema:
+def pydantic_schema(params: type[HasInputs], *, allow_files: bool = True) -> CoreSchema:
     """Return what pydantic needs to validate and to dump values; the JSON Schema is asked of `params` itself."""
 
-    def validate(value: Any) -> WorkflowParams:
+    def validate(value: Any) -> HasInputs:
         if isinstance(value, params):
             return value
         try:
@@ -106,7 +107,7 @@ def pydantic_schema(params: type[WorkflowParams], *, allow_files: bool = True) -
         except ParamsError as error:
             raise _validation_error(params.__name__, error, value) from None
 
-    def dump(value: WorkflowParams, info: core_schema.SerializationInfo) -> dict[str, Any]:
+    def dump(value: HasInputs, info: core_schema.SerializationInfo) -> dict[str, Any]:
         if info.mode == "json":
             return to_data(value, embed=True)
         return {spec.name: getattr(value, spec.name) for spec in fields(cast("Any", value))}
@@ -145,10 +146,10 @@ class NoLocalFiles:
     """
 
     @classmethod
-    def __get_pydantic_core_schema__(cls, source: type[WorkflowParams], handler: Any) -> CoreSchema:
+    def __get_pydantic_core_schema__(cls, source: type[HasInputs], handler: Any) -> CoreSchema:
         return pydantic_schema(source, allow_files=False)
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: Any) -> dict[str, JsonValue]:
-        params: type[WorkflowParams] = cast("Any", schema)["metadata"]["params"]
+        params: type[HasInputs] = cast("Any", schema)["metadata"]["params"]
         return described(params, allow_files=False)

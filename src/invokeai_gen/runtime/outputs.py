@@ -22,7 +22,7 @@ from invokeai_gen.server.concurrency import gather_limited
 from invokeai_gen.server.errors import DecodeError, DownloadError, MissingOutputError, ServerError
 
 if TYPE_CHECKING:
-    from invokeai_gen.core.plan import PlannedOutput, WorkflowPlan
+    from invokeai_gen.core.plan import JsonValue, PlannedOutput, WorkflowPlan
     from invokeai_gen.runtime.cleanup import Uploads
     from invokeai_gen.server.client import AsyncInvokeAIClient
     from invokeai_gen.server.records import QueueItem, Removal, Timings
@@ -208,6 +208,15 @@ class WorkflowOutputs:
                 found.setdefault(value[key], _handle(kind.__name__, value, sizes, result, self._client))
         return list(found.values())
 
+    def to_dict(self, *, include_debug: bool = False) -> dict[str, JsonValue]:
+        """Return the user outputs as JSON data, by name; `include_debug` adds the intermediate images.
+
+        Images and videos become `{"image_name": …}` and `{"video_name": …}`, which image and video inputs take, latents
+        and conditioning their names; a result of many fields becomes an object of them.
+        """
+        named = self.user_outputs | (self.debug_outputs if include_debug else {})
+        return {name: _to_json(value) for name, value in named.items()}
+
     def by_node(self, node_id: str) -> tuple[NodeResult, ...]:
         """Everything that a node returned: several results behind an `iterate`, none if it did not run."""
         return self._results.get(node_id, ())
@@ -289,6 +298,16 @@ class WorkflowOutputs:
             for output in outputs
             if output.role in roles and output.node_id in self._named
         }
+
+
+def _to_json(value: OutputItem) -> JsonValue:
+    if isinstance(value, list):
+        return [_to_json(item) for item in value]
+    if isinstance(value, NodeResult):
+        return dict(value.fields)
+    if isinstance(value, (ImageOutput, VideoOutput, LatentsOutput, ConditioningOutput)):
+        return {_NAME_KEYS[type(value)]: value.name}
+    return value
 
 
 def image_sizes(results: Iterable[NodeResult]) -> dict[str, Mapping[str, int]]:
