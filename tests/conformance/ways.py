@@ -15,7 +15,7 @@ from invokeai_gen.codegen import generate
 from invokeai_gen.codegen.names import assign_names
 from invokeai_gen.compiler import NotReadyError, compile_workflow, reasons_of
 from invokeai_gen.core.batch import batch_items, server_queries
-from invokeai_gen.core.field_values import from_json
+from invokeai_gen.core.json_values import guess_value
 from invokeai_gen.core.plan import JsonValue, PlannedInput, WorkflowPlan
 from invokeai_gen.core.problems import ParamsError
 from invokeai_gen.core.request import build_request
@@ -179,7 +179,7 @@ def _python(planned: PlannedInput, value: Any) -> Any:
         return ImageRef(value)
     if planned.field_type == "FloatField":
         return float(value)
-    return value if planned.field_type.endswith("GeneratorField") else from_json(value)
+    return value if planned.field_type.endswith("GeneratorField") else guess_value(value)
 
 
 def _recorded_items(plan: WorkflowPlan, generator: str, case: Case) -> list[JsonValue]:

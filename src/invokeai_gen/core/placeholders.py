@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from invokeai_gen.core.field_values import to_json
 from invokeai_gen.core.generators import ServerQuery
+from invokeai_gen.core.json_values import to_json
 from invokeai_gen.core.plan import JsonValue, PlannedInput
 from invokeai_gen.core.values import BoardRef, ImageRef, LoRA, VideoRef
 from invokeai_gen.js_json import UNSET, Unset
