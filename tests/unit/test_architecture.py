@@ -16,7 +16,16 @@ import invokeai_gen
 PACKAGE = Path(invokeai_gen.__file__).parent
 ROOT = Path(__file__).parents[2]
 
-LEAVES = {"atomic_files", "errors", "generator_settings", "js_json", "public_names", "shipped_files", "version"}
+LEAVES = {
+    "atomic_files",
+    "errors",
+    "generator_settings",
+    "js_json",
+    "public_names",
+    "shipped_files",
+    "surrogates",
+    "version",
+}
 """Modules that every package may import."""
 STANDS_ON: Mapping[str, set[str]] = {
     **{leaf: set() for leaf in sorted(LEAVES)},

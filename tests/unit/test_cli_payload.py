@@ -31,7 +31,7 @@ def _nodes(text: str) -> Any:
     return json.loads(text)["batch"]["graph"]["nodes"]
 
 
-@pytest.mark.parametrize("text", ["red", "#12", "#123"])
+@pytest.mark.parametrize("text", ["reddish", "#12", "#12345"])
 def test_what_is_no_colour_is_told(cli: Cli, text: str) -> None:
     answer = cli("payload", "sky.json", "--set", f"Color={text}")
     assert (answer.code, answer.out, answer.errors) == (1, "", [REFUSED.format(repr(text))])

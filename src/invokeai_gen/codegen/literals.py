@@ -7,6 +7,8 @@ import math
 import textwrap
 from collections.abc import Mapping
 
+from invokeai_gen.surrogates import escape_surrogates
+
 
 class Source(str):
     """A piece of Python source that our own code made; templates print nothing else."""
@@ -47,7 +49,7 @@ def docstring(text: str, indent: int = 0) -> Source:
 
     Python encodes the docstrings of classes, and whoever prints one does: lone surrogates become `\\ud800` to read.
     """
-    text = text.encode("utf-8", "backslashreplace").decode()
+    text = escape_surrogates(text)
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     escaped = [_escaped(line.rstrip()) for line in lines]
     while len(escaped) > 1 and not escaped[-1]:

@@ -32,6 +32,7 @@ from invokeai_gen.core.values import (
     VideoInput,
     VideoRef,
 )
+from invokeai_gen.surrogates import is_encodable
 
 _AS_THE_SERVER: Final = CoreConfig(coerce_numbers_to_str=True)
 """InvokeAI's own configuration: a number goes into a field of text, and `64.0` into one of integers."""
@@ -229,7 +230,7 @@ def default_of(planned: PlannedInput) -> Any | Unset:
 
 def _item_shape(planned: PlannedInput | FieldLimits) -> Shape:
     """One value of the input, without regard to its cardinality."""
-    options = tuple(option for option in planned.choices if _is_text(option))
+    options = tuple(option for option in planned.choices if not isinstance(option, str) or is_encodable(option))
     if options:
         return Choice(options)
     name = _PLAIN_TYPES.get(planned.field_type)
@@ -272,8 +273,3 @@ def _item_from_json(field_type: str, data: JsonValue) -> Any:
             return float(data)
         case _:
             return data
-
-
-def _is_text(value: object) -> bool:
-    """Not a string with a lone surrogate, which is no text that could be compared or sent."""
-    return not isinstance(value, str) or value.isascii() or value.encode("utf-8", "ignore").decode() == value

@@ -17,6 +17,7 @@ from invokeai_gen.core import problems
 from invokeai_gen.core.inputs import HasInputs
 from invokeai_gen.core.json_values import read_value, to_json
 from invokeai_gen.core.problems import ParamsError, Problem
+from invokeai_gen.surrogates import escape_surrogates
 
 if TYPE_CHECKING:
     from invokeai_gen.core.plan import JsonValue
@@ -126,17 +127,12 @@ def _validation_error(title: str, error: ParamsError, data: Any) -> ValidationEr
         has_value = isinstance(data, Mapping) and problem.name in data
         details.append(
             InitErrorDetails(
-                type=PydanticCustomError("params", "{problem}", {"problem": _sendable(problem.message)}),
-                loc=(_sendable(problem.name),) if problem.name else (),
+                type=PydanticCustomError("params", "{problem}", {"problem": escape_surrogates(problem.message)}),
+                loc=(escape_surrogates(problem.name),) if problem.name else (),
                 input=data[problem.name] if has_value else data,
             )
         )
     return ValidationError.from_exception_data(title, details)
-
-
-def _sendable(text: str) -> str:
-    """Return the text without unpaired surrogates, which pydantic's core cannot take."""
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 class NoLocalFiles:

@@ -9,11 +9,12 @@ from typing import Any, Final
 
 from invokeai_gen.core.generators import ServerQuery
 from invokeai_gen.core.json_values import to_json
-from invokeai_gen.core.plan import JsonValue, PlannedInput
-from invokeai_gen.core.values import BoardRef, ImageRef, LoRA, VideoRef
-from invokeai_gen.js_json import UNSET, Unset
+from invokeai_gen.core.plan import AssetKind, JsonValue, PlannedInput
+from invokeai_gen.core.request_values import request_value
+from invokeai_gen.core.values import BoardRef, ImageRef, ModelRef, VideoRef
+from invokeai_gen.js_json import Unset
 
-_MEDIA_KEYS: Final = {"ImageField": "image_name", "VideoField": "video_name"}
+_MEDIA_FIELDS: Final = frozenset({"ImageField", "VideoField"})
 
 
 def placeholder(planned: PlannedInput, value: Any) -> JsonValue | Unset:
@@ -21,29 +22,14 @@ def placeholder(planned: PlannedInput, value: Any) -> JsonValue | Unset:
 
     The notes are `<model dreamshaper>`, `<board Cats>` and `<upload of in.png>`.
     """
-    kind = planned.field_type
-    if value is None or isinstance(value, Unset):
-        return UNSET
-    if isinstance(value, list):
-        return [placeholder(planned, item) for item in value]
-    if isinstance(value, Mapping):
-        return to_json(value)
-    if kind in _MEDIA_KEYS and not isinstance(value, (ImageRef, VideoRef)):
-        return {_MEDIA_KEYS[kind]: f"<upload of {_file_name(value)}>" if _is_file(value) else value}
-    if kind == "BoardField" and isinstance(value, str):
-        return value if value in ("auto", "none") else {"board_id": board_placeholder(value)}
-    if kind == "ModelIdentifierField" and isinstance(value, str):
-        return _model(value)
-    if isinstance(value, LoRA) and isinstance(value.lora, str):
-        return {"lora": _model(value.lora), "weight": value.weight}
-    return to_json(value, kind)
+    return request_value(planned, value, _noted)
 
 
 def is_created(planned: PlannedInput, value: Any, *, creates_boards: bool) -> bool:
     """Return whether submitting this value would upload a file, or might create a board."""
     if isinstance(value, list):
         return any(is_created(planned, item, creates_boards=creates_boards) for item in value)
-    if planned.field_type in _MEDIA_KEYS:
+    if planned.field_type in _MEDIA_FIELDS:
         return _is_file(value)
     return creates_boards and planned.field_type == "BoardField"
 
@@ -61,8 +47,14 @@ def query_placeholder(query: ServerQuery) -> JsonValue:
     return {"image_name": note} if query.method == "GET" else note
 
 
-def _model(name: str) -> JsonValue:
-    return {"key": f"<model {name}>", "name": name}
+def _noted(kind: AssetKind, value: Any) -> JsonValue:
+    if isinstance(value, (ImageRef, VideoRef, BoardRef, ModelRef)):
+        return to_json(value)
+    if kind == "board":
+        return {"board_id": board_placeholder(value)}
+    if kind == "model":
+        return {"key": f"<model {value}>", "name": value}
+    return {f"{kind}_name": f"<upload of {_file_name(value)}>" if _is_file(value) else value}
 
 
 def _is_file(value: Any) -> bool:

@@ -16,8 +16,10 @@ from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 from invokeai_gen.core.field_values import model_limits
 from invokeai_gen.core.json_values import to_json
-from invokeai_gen.core.plan import UNSET, JsonValue, ModelLimits, PlannedInput, Unset, WorkflowPlan
-from invokeai_gen.core.values import BoardRef, ImageRef, LoRA, ModelRef, VideoRef
+from invokeai_gen.core.plan import AssetKind, JsonValue, ModelLimits, PlannedInput, WorkflowPlan
+from invokeai_gen.core.request_values import answered, look_ups
+from invokeai_gen.core.values import BoardRef, ImageRef, ModelRef, VideoRef
+from invokeai_gen.js_json import Unset
 from invokeai_gen.runtime.cleanup import UNDO_TIMEOUT, Preparations
 from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.server.errors import (
@@ -31,14 +33,12 @@ from invokeai_gen.server.errors import (
 )
 from invokeai_gen.server.idempotency import send_once
 from invokeai_gen.server.records import Board, Model
+from invokeai_gen.surrogates import is_encodable
 
 T = TypeVar("T")
 Binding: TypeAlias = tuple[str, str]
 ResolveModels: TypeAlias = Literal["auto", "off"]
 UPLOADS_AT_ONCE: Final = 4
-_MEDIA: Final = {"ImageField": "image", "VideoField": "video"}
-_LEGACY_MODEL_SUFFIX: Final = "ModelField"
-"""Older custom nodes name the type of their model fields `VAEModelField`, `LoRAModelField` …"""
 
 
 async def resolve(
@@ -49,16 +49,15 @@ async def resolve(
     resolve_models: ResolveModels = "auto",
     create_boards: bool = False,
 ) -> tuple[dict[Binding, JsonValue | Unset], Preparations]:
-    """The values as JSON, every name in them made sure of on this server, and what was made there for that.
+    """Return the values as JSON, every name in them looked up on this server, and what was created there for that.
 
-    See `resolve_columns`, of which this is the case of one value for each input.
+    It does for one value of each input what `resolve_columns` does for many.
     """
-    columns = {binding: [value] for binding, value in values.items()}
     preparations = Preparations()
-    found = await resolve_columns(
-        plan, columns, client, preparations, resolve_models=resolve_models, create_boards=create_boards
-    )
-    return {binding: value for binding, (value,) in found.items()}, preparations
+    resolver = _Resolver(client, resolve_models, create_boards, preparations)
+    inputs = {planned.binding: planned for planned in plan.inputs}
+    found = await resolver.all(resolver.value(inputs[binding], value) for binding, value in values.items())
+    return dict(zip(values, found, strict=True)), preparations
 
 
 async def resolve_columns(
@@ -80,21 +79,16 @@ async def resolve_columns(
     """
     resolver = _Resolver(client, resolve_models, create_boards, preparations)
     inputs = {planned.binding: planned for planned in plan.inputs}
-    try:
-        found = await _all(resolver.column(inputs[binding], values) for binding, values in columns.items())
-    except BaseException as error:
-        await resolver.settle(error)
-        await preparations.undo(client, error)
-        raise
+    found = await resolver.all(resolver.column(inputs[binding], values) for binding, values in columns.items())
     return dict(zip(columns, found, strict=True))
 
 
 async def resolve_board(client: AsyncInvokeAIClient, board: BoardRef | str | None) -> str | None:
     """Id of the board that new images go to where a workflow says `auto`; `None` for no board."""
-    if board is None or board == "none":
+    if board is None or board in ("auto", "none"):
         return None
     answer = await _Resolver(client, "auto", False, Preparations()).board("auto_board", board)
-    return None if isinstance(answer, str) else str(answer["board_id"])
+    return str(answer["board_id"])
 
 
 class _Resolver:
@@ -117,6 +111,15 @@ class _Resolver:
         self._tasks: dict[object, asyncio.Task[Any]] = {}
         """What is asked or made once; these go on to their end even if whoever asked is canceled."""
 
+    async def all(self, questions: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+        """Return all answers, in order. After an error, delete again what was created, then raise it."""
+        try:
+            return await _all(questions)
+        except BaseException as error:
+            await self.settle(error)
+            await self.preparations.undo(self._client, error)
+            raise
+
     async def column(self, planned: PlannedInput, values: Sequence[Any]) -> list[JsonValue | Unset]:
         keys = [_key(value, place) for place, value in enumerate(values)]
         distinct = dict(zip(keys, values, strict=True))
@@ -125,26 +128,18 @@ class _Resolver:
         return [found[key] for key in keys]
 
     async def value(self, planned: PlannedInput, value: Any) -> JsonValue | Unset:
-        if value is None or isinstance(value, Unset):
-            return UNSET
-        kind = planned.field_type
-        if isinstance(value, list):
-            return await _all(self.value(planned, item) for item in value)
-        if kind in _MEDIA or isinstance(value, (ImageRef, VideoRef)):
-            return await self._media(planned.label, "video" if kind == "VideoField" else "image", value)
-        if kind == "BoardField" or isinstance(value, BoardRef):
-            return await self.board(planned.label, value)
-        if isinstance(value, LoRA):
-            return {"lora": await self._model(planned, value.lora), "weight": value.weight}
-        if isinstance(value, ModelRef) or kind == "ModelIdentifierField" or kind.endswith(_LEGACY_MODEL_SUFFIX):
-            return await self._model(planned, value)
-        if isinstance(value, str) and not value.isprintable():
-            _check_text(planned.label, value)
-        return to_json(value, kind)
+        _check_text(planned.label, value)
+        answers = await _all(self._look_up(planned, kind, item) for kind, item in look_ups(planned, value))
+        return answered(planned, value, iter(answers))
 
-    async def board(self, label: str, value: BoardRef | str | Mapping[str, Any]) -> JsonValue:
-        if value in ("auto", "none") or isinstance(value, Mapping):
-            return value
+    async def _look_up(self, planned: PlannedInput, kind: AssetKind, value: Any) -> JsonValue:
+        if kind == "board":
+            return await self.board(planned.label, value)
+        if kind == "model":
+            return await self._model(planned, value)
+        return await self._media(planned.label, kind, value)
+
+    async def board(self, label: str, value: BoardRef | str) -> JsonValue:
         async with self._one_at_a_time:
             if self._boards is None:
                 self._boards = await self._client.boards.list(include_archived=True)
@@ -154,9 +149,7 @@ class _Resolver:
                 self._boards.append(found)
         return {"board_id": found.board_id}
 
-    async def _model(self, planned: PlannedInput, value: ModelRef | str | Mapping[str, Any]) -> JsonValue:
-        if isinstance(value, Mapping):
-            return value
+    async def _model(self, planned: PlannedInput, value: ModelRef | str) -> JsonValue:
         if self._resolve_models == "off":
             if isinstance(value, str):
                 raise ModelResolutionError(planned.label, f"{value!r} needs resolve_models='auto' to be looked up.")
@@ -174,8 +167,6 @@ class _Resolver:
         return to_json(identifier, "ModelIdentifierField")
 
     async def _media(self, label: str, kind: Literal["image", "video"], value: Any) -> JsonValue:
-        if isinstance(value, Mapping):
-            return value
         if isinstance(value, (ImageRef, VideoRef)):
             value = value.name
         elif not isinstance(value, str) or os.path.isfile(value):
@@ -287,12 +278,10 @@ def _is_path(name: str) -> bool:
     return "/" in name or "\\" in name or name in (".", "..")
 
 
-def _check_text(label: str, text: str) -> None:
-    """Half a character (a lone surrogate) has no place in a request."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ValueResolutionError(label, "the text holds half a character, which cannot be sent.") from None
+def _check_text(label: str, value: Any) -> None:
+    for text in value if isinstance(value, list) else [value]:
+        if isinstance(text, str) and not is_encodable(text):
+            raise ValueResolutionError(label, "the text contains an unpaired surrogate, which cannot be sent.")
 
 
 def _an(kind: str) -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from invokeai_gen.compiler import Reason
     from invokeai_gen.core.batch import Binding, Values
     from invokeai_gen.core.generators import ServerQuery
-    from invokeai_gen.core.plan import JsonValue, PlannedInput, WorkflowPlan
+    from invokeai_gen.core.plan import AssetKind, JsonValue, PlannedInput, WorkflowPlan
 
 
 @click.command("payload", short_help="Print the request that would submit a workflow.")
@@ -136,21 +136,17 @@ def _unusable(item: Assignment, server: str | None) -> str:
 def _as_json(item: Assignment) -> JsonValue:
     """Return a value as JSON. Names of images and boards are not looked up, and values that do not fit stay as they are."""
     from invokeai_gen.core.json_values import to_json
+    from invokeai_gen.core.request_values import request_value
     from invokeai_gen.js_json import UNSET
 
-    key = {"ImageField": "image_name", "VideoField": "video_name", "BoardField": "board_id"}.get(
-        item.planned.field_type
-    )
+    if item.problem:
+        return UNSET if item.value is None else to_json(item.value)
 
-    def convert(value: Any) -> JsonValue:
-        if key is not None and isinstance(value, str) and value not in ("auto", "none"):
-            return {key: value}
-        is_for_storage = bool(item.problem) or isinstance(value, Path)
-        return to_json(value, "" if is_for_storage else item.planned.field_type)
+    def named(kind: AssetKind, value: Any) -> JsonValue:
+        is_name = isinstance(value, str) and kind != "model"
+        return {"board_id" if kind == "board" else f"{kind}_name": value} if is_name else to_json(value)
 
-    if item.value is None:
-        return UNSET
-    return [convert(value) for value in item.value] if isinstance(item.value, list) else convert(item.value)
+    return request_value(item.planned, item.value, named)
 
 
 def _resolved(

@@ -15,6 +15,7 @@ from invokeai_gen.atomic_files import replacing
 from invokeai_gen.core.json_values import to_json
 from invokeai_gen.core.plan import JsonValue
 from invokeai_gen.errors import InvokeAIGenError
+from invokeai_gen.surrogates import escape_surrogates, is_encodable
 from invokeai_gen.sweeps.files.short_texts import short_text
 
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
@@ -132,7 +133,7 @@ def _cell(value: JsonValue, column: str) -> str:
     """A text as it is, where it would be read as that text and nothing else; otherwise marked. All else as JSON."""
     if not isinstance(value, str):
         cell = _dumped(value)
-    elif not _is_unicode(value):
+    elif not is_encodable(value):
         cell = json.dumps(value)
     else:
         cell = _MARK + value if value.startswith((_MARK, *_FORMULA)) or _is_json(value) else value
@@ -164,10 +165,5 @@ def _is_json(text: str) -> bool:
 
 
 def _dumped(value: object) -> str:
-    """JSON on one line, Unicode as it is; escaped where a half of a surrogate pair cannot be written otherwise."""
-    text = json.dumps(value, ensure_ascii=False)
-    return text if _is_unicode(text) else json.dumps(value)
-
-
-def _is_unicode(text: str) -> bool:
-    return text.isascii() or text.encode("utf-8", "ignore").decode() == text
+    """Return JSON on one line, with everything but unpaired surrogates unescaped."""
+    return escape_surrogates(json.dumps(value, ensure_ascii=False))
