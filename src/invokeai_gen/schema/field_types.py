@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, TypeAlias
 
+from invokeai_gen.schema.model_types import MODEL_FIELD, MODEL_UI_TYPES
+
 Cardinality: TypeAlias = Literal["SINGLE", "COLLECTION", "SINGLE_OR_COLLECTION"]
 
 _PRIMITIVES: Final = {
@@ -87,6 +89,8 @@ def field_type(schema: Mapping[str, Any]) -> FieldType | None:
         return parsed
     if not isinstance(ui_type, str):
         raise TypeError("a ui_type that is no text")
+    if ui_type in MODEL_UI_TYPES and parsed is not None and parsed.name == MODEL_FIELD:
+        return parsed
     declared = FieldType(ui_type, "COLLECTION" if ui_type == "CollectionField" else "SINGLE")
     if declared.is_stateful and parsed is not None and parsed != declared:
         return replace(declared, original=parsed)

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from invokeai_gen.js_json import UNSET, Unset, is_integer, is_number
 from invokeai_gen.schema.field_types import FieldType, field_type
+from invokeai_gen.schema.model_types import MODEL_UI_TYPES, ModelFilter
 
 Connection: TypeAlias = Literal["connection", "direct", "any"]
 
@@ -167,6 +168,7 @@ def _input_template(
     if kind.name != "EnumField":
         choices = choices or _enum_of(schema, schemas)
     labels = schema.get("ui_choice_labels") or {}
+    old_filter = MODEL_UI_TYPES.get(schema.get("ui_type", ""), ModelFilter())
     return InputTemplate(
         name=name,
         title=_title(schema, name),
@@ -180,9 +182,9 @@ def _input_template(
         exact_limits=_exact_limits(kind, schema),
         choices=choices,
         choice_labels={str(key): str(value) for key, value in labels.items()},
-        model_base=_strings(schema.get("ui_model_base")),
-        model_type=_strings(schema.get("ui_model_type")),
-        model_variant=_strings(schema.get("ui_model_variant")),
+        model_base=_strings(schema.get("ui_model_base")) or old_filter.base,
+        model_type=_strings(schema.get("ui_model_type")) or old_filter.type,
+        model_variant=_strings(schema.get("ui_model_variant")) or old_filter.variant,
         model_format=_strings(schema.get("ui_model_format")),
     )
 
