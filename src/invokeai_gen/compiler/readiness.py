@@ -10,6 +10,7 @@ from invokeai_gen.core.plan import JsonValue, PlanBatch, WorkflowPlan
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.js_json import UNSET, Unset, is_integer, is_number
 from invokeai_gen.schema import InputTemplate, NodeTemplate, Schema
+from invokeai_gen.schema.releases import newest, release_of
 from invokeai_gen.workflow.document import (
     BATCH_FIELDS,
     NODES_WITH_EXTRA_INPUTS,
@@ -81,11 +82,13 @@ def reasons_of(
     `items` are the lists of the batch nodes; `None` where they cannot be known yet (a server must be asked first),
     and then nothing is said of them.
     """
-    connected = {(edge.target, edge.target_handle) for edge in workflow.edges}
+    connected: set[tuple[str, str | None]] = {(edge.target, edge.target_handle) for edge in workflow.edges}
     # The GUI looks for what is wrong with a node under the id that its data repeats.
     nodes = workflow.node_by_id()
     by_data_id = [(node, nodes.get(node.data_id)) for node in workflow.invocations()]
+    connected |= workflow.fed_by_unknown  # the missing node is the reason, not that its targets are now empty
     return [
+        *_newer_server_reason(workflow, schema),
         *_batch_reasons(workflow, plan, values, items),
         *(
             _reason(node, None, f"the id in its data, {_quoted(node.data_id)}, is not the id of any such node")
@@ -101,14 +104,24 @@ def reasons_of(
     ]
 
 
+def _newer_server_reason(workflow: Workflow, schema: Schema) -> Iterator[Reason]:
+    """All node types that a newer InvokeAI has, in one reason."""
+    types = dict.fromkeys(node.type for node in workflow.invocations() if schema.template(node.type) is None)
+    releases = {node_type: release for node_type in types if (release := release_of(node_type)) is not None}
+    if releases:
+        server = f" (the server has {schema.version})" if schema.version else ""
+        yield Reason(problem=f"needs InvokeAI {newest(releases.values())} or newer{server}: {', '.join(releases)}")
+
+
 def _node_reasons(
     node: InvocationNode, schema: Schema, values: Values, connected: set[tuple[str, str | None]]
 ) -> Iterator[Reason]:
     template = schema.template(node.type)
     if template is None:
-        yield _reason(
-            node, None, "this node type does not exist on the server (install its node pack, or delete the node)"
-        )
+        if release_of(node.type) is None:
+            yield _reason(
+                node, None, "this node type does not exist on the server (install its node pack, or delete the node)"
+            )
         return
     for name, instance in node.inputs.items():
         field_template = input_template(node, name, schema)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, TypeAlias
 
@@ -46,6 +46,7 @@ _LIMITS: Final = {
 _NUMBER_LIMITS: Final = frozenset({"ge", "gt", "le", "lt", "multiple_of"})
 _LENGTH_LIMITS: Final = frozenset({"min_length", "max_length"})
 _ITEM_LIMITS: Final = frozenset({"min_items", "max_items"})
+_ITEM_LIMIT_OF: Final = {"min_length": "min_items", "max_length": "max_items"}
 
 _GENERATOR_DEFAULTS: Final[Mapping[str, dict[str, Any]]] = {
     "FloatGeneratorField": {"type": "float_generator_arithmetic_sequence", "start": 0, "step": 0.1, "count": 10},
@@ -277,10 +278,22 @@ def _limits(kind: FieldType, schema: Mapping[str, Any]) -> dict[str, float]:
 def _exact_limits(kind: FieldType, schema: Mapping[str, Any]) -> dict[str, float]:
     allowed = _allowed_limits(kind)
     limits: dict[str, float] = {}
-    parts = [schema, *(part for part in schema.get("anyOf", ()) if part.get("type") != "null")]
+    parts = list(_members(schema))
     for part in [*parts, *(part["items"] for part in parts if isinstance(part.get("items"), dict))]:
-        limits = {limit: value for limit, value in limits_in(part).items() if limit in allowed} | limits
+        found = limits_in(part)
+        if not kind.is_single and kind.name != "StringField":
+            # The length of `T | list[T]` is that of the list, as only a text has one of its own.
+            found = {_ITEM_LIMIT_OF.get(limit, limit): value for limit, value in found.items()}
+        limits = {limit: value for limit, value in found.items() if limit in allowed} | limits
     return limits
+
+
+def _members(schema: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """A property and the members of its union, which may be unions themselves; without null."""
+    yield schema
+    for part in schema.get("anyOf", ()):
+        if part.get("type") != "null":
+            yield from _members(part)
 
 
 def _strings(value: object) -> tuple[str, ...]:

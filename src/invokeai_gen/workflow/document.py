@@ -158,6 +158,8 @@ class Workflow:
     edges: list[Edge]
     exposed_fields: list[tuple[str, str]]
     form: Form
+    fed_by_unknown: set[tuple[str, str]] = field(default_factory=set)
+    """`(node id, field name)` of inputs that lost their edge because the server does not have the node it came from."""
 
     def invocations(self) -> Iterator[InvocationNode]:
         """The nodes that are neither notes nor connectors, in file order."""

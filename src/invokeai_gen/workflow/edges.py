@@ -136,6 +136,9 @@ def validated_edges(workflow: Workflow, schema: Schema, warnings: list[Warning])
                 _Check(index, schema).check(edge)
         except EdgeProblem as problem:
             warnings.append(Warning(f"deleted invalid edge {_described(edge)}: {problem}"))
+            source = nodes.get(edge.source)
+            if isinstance(source, InvocationNode) and schema.template(source.type) is None:
+                workflow.fed_by_unknown.add((edge.target, edge.target_handle or ""))
         else:
             index.add(edge)
             kept.append(edge)
