@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, Unpack, overload
 
@@ -18,8 +18,10 @@ from invokeai_gen.runtime.cleanup import (
     remove_boards,
     remove_outputs,
 )
+from invokeai_gen.runtime.deadline import CANCEL_TIMEOUT, Deadline
 from invokeai_gen.runtime.failures import error_of, node_labels, overall_status
 from invokeai_gen.runtime.outputs import WorkflowOutputs, decode
+from invokeai_gen.runtime.replay import events_so_far
 from invokeai_gen.server import background
 from invokeai_gen.server.background import bridge
 from invokeai_gen.server.client import AsyncInvokeAIClient, ServerClient, core_of
@@ -39,13 +41,14 @@ from invokeai_gen.server.events import (
 from invokeai_gen.server.records import QueueItem, Removal, Timings, spanning
 
 if TYPE_CHECKING:
+    from invokeai_gen.core.params import WorkflowParams
     from invokeai_gen.core.plan import WorkflowPlan
     from invokeai_gen.server.follow import Watch
 
 O_co = TypeVar("O_co", bound=WorkflowOutputs, covariant=True)
 A = TypeVar("A", bound=WorkflowOutputs)
-CANCEL_TIMEOUT: Final = 5.0
-"""Seconds that a cancellation may take while an interrupt is waiting for it."""
+_kept: Final[set[AsyncJob[Any]]] = set()
+"""Jobs with a callback that is still to be called: nobody else may refer to them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +56,13 @@ class StreamedOutput:
     """One output, as soon as its node has finished."""
 
     name: str
-    """Its name in `Outputs`, or the node's id where it has none."""
+    """Its name in `Outputs`, or the node's id if it has no name."""
     value: Any
     item_id: int
 
 
 class AsyncJob(Generic[O_co]):
-    """One submitted workflow: one queue item, or several where it has batch nodes or was to run several times."""
+    """One submitted workflow: one queue item, or several for batch nodes and `runs`."""
 
     def __init__(
         self,
@@ -70,14 +73,19 @@ class AsyncJob(Generic[O_co]):
         *,
         plan: WorkflowPlan | None = None,
         outputs: type[O_co],
+        params: WorkflowParams | None = None,
         preparations: Preparations | None = None,
     ) -> None:
         self.client = client
+        """The client that it was submitted with."""
         self.batch_id = batch_id
-        """Chosen by this client."""
+        """Id of the batch, chosen by this client."""
         self.item_ids = tuple(item_ids)
         """Ids of the queue items, in the order in which they run."""
         self.plan = plan
+        """The plan of the workflow; `None` for a job that was resumed without it."""
+        self.params = params
+        """The values that it was submitted with; `None` for a job that was resumed."""
         self._watch = watch
         self._outputs = outputs
         self._preparations = preparations or Preparations()
@@ -116,26 +124,28 @@ class AsyncJob(Generic[O_co]):
         plan: WorkflowPlan | None = None,
         outputs: type[Any] = WorkflowOutputs,
     ) -> AsyncJob[Any]:
-        """The job of a queue item that was submitted before, perhaps by another process.
+        """Return the job of a queue item that was submitted before, perhaps by another process.
 
-        Without a `plan` its outputs have no names, but `images` and `by_node`. Raises `NotFoundError`.
+        Its `events` begin with what has happened so far. Without a `plan` its outputs have no names, only `images` and
+        `by_node`. Raises `NotFoundError`.
         """
-        core = core_of(client)
-        item = await core.queue.get(item_id)
-        watch = await core.follow(item.batch_id, node_labels(plan))
-        await bridge(expect(watch, (item_id,), item.status))
-        return AsyncJob(core, item.batch_id, (item_id,), watch, plan=plan, outputs=outputs)
+        core, labels = core_of(client), node_labels(plan)
+        batch_id = (await core.queue.get(item_id)).batch_id
+        watch = await core.follow(batch_id, labels)
+        # Once more, because of events between that answer and the first that is heard.
+        await bridge(_replay(watch, await core.queue.get(item_id), labels))
+        return AsyncJob(core, batch_id, (item_id,), watch, plan=plan, outputs=outputs)
 
     @property
     def item_id(self) -> int:
-        """Id of the only queue item. Raises `SeveralItemsError` where there are several."""
+        """Id of the only queue item. Raises `SeveralItemsError` if there are several."""
         if len(self.item_ids) != 1:
             raise SeveralItemsError(len(self.item_ids))
         return self.item_ids[0]
 
     @property
     def last_status(self) -> str:
-        """The status as far as it is known here, without asking the server; see `status`."""
+        """The last known status, without asking the server; see `status`."""
         return overall_status(self._watch.statuses.get(item_id, "pending") for item_id in self.item_ids)
 
     @property
@@ -145,14 +155,14 @@ class AsyncJob(Generic[O_co]):
 
     @property
     def uploads(self) -> Uploads:
-        """What was uploaded as the inputs of this job, and is still there."""
+        """The inputs of this job that were uploaded and not deleted since."""
         return self._preparations.uploads
 
     async def status(self) -> str:
-        """The status, asked of the server unless it is final already.
+        """Return the status; the server is only asked if it can still change.
 
-        `pending`, `in_progress`, `waiting`, `completed`, `failed` or `canceled`. Of several items the first of
-        in progress, waiting, pending, failed, canceled that one of them has, else completed.
+        `pending`, `in_progress`, `waiting`, `completed`, `failed` or `canceled`. For several items it is the first of
+        in_progress, waiting, pending, failed, canceled that any of them has, else completed.
         """
         if self.is_done:
             return self.last_status
@@ -166,28 +176,85 @@ class AsyncJob(Generic[O_co]):
         cancel_on_interrupt: bool = False,
         **callbacks: Unpack[Callbacks],
     ) -> str:
-        """Waits until every item has ended, in whichever way, and returns the status.
+        """Wait until every item has ended, successfully or not, and return the status.
 
-        `timeout` is in seconds; when it has passed, `JobTimeoutError` is raised and, if `cancel_on_timeout`, the items
-        are canceled. `cancel_on_interrupt` cancels them on Ctrl-C and when the waiting task is canceled.
-        Raises `ConnectionFailedError` where the server stays away for a minute, and `JobDeletedError` where an item
-        is no longer in the queue.
+        `timeout` is in seconds; after it, `JobTimeoutError` is raised and, with `cancel_on_timeout`, the items are
+        cancelled. `cancel_on_interrupt` cancels them on Ctrl-C, if the waiting task is cancelled, and if a callback
+        raises an exception. Raises `ConnectionFailedError` if the server does not answer for a minute, and
+        `JobDeletedError` if an item is no longer in the queue.
         """
-        began = asyncio.get_running_loop().time()
-        return await wait_since(
-            self,
-            began,
-            timeout,
-            cancel_on_timeout=cancel_on_timeout,
-            cancel_on_interrupt=cancel_on_interrupt,
-            **callbacks,
+        return await self.wait_until(
+            Deadline(timeout), callbacks, cancel_on_timeout=cancel_on_timeout, cancel_on_interrupt=cancel_on_interrupt
         )
 
-    async def events(self) -> AsyncGenerator[JobEvent, None]:
-        """Everything that happens to the items, until they have ended.
+    async def wait_until(
+        self,
+        deadline: Deadline,
+        callbacks: Callbacks,
+        *,
+        cancel_on_timeout: bool = False,
+        cancel_on_interrupt: bool = False,
+    ) -> str:
+        """Like `wait`, with a deadline that began earlier."""
+        clock = deadline.clock()
+        try:
+            async with clock:
+                if callbacks:
+                    await self._call_back(callbacks, cancel_on_error=cancel_on_interrupt)
+                await bridge(_finished(self._watch))
+        except TimeoutError:
+            if not clock.expired():  # a callback's own
+                raise
+            about = f"its status was {self.last_status}"
+            if cancel_on_timeout:
+                trouble = await self._cancel_quietly()
+                about += f", it could not be canceled: {trouble}" if trouble else ", it is canceled now"
+            what = "item" if len(self.item_ids) == 1 else "items"
+            raise JobTimeoutError(
+                f"queue {what} {', '.join(map(str, self.item_ids))} did not end within {deadline.timeout:g} s ({about})",
+                item_id=self.item_ids[0],
+            ) from None
+        except asyncio.CancelledError:
+            if cancel_on_interrupt:
+                await self._cancel_quietly()
+            raise
+        return self.last_status
 
-        It begins with what has happened so far, but for progress that is out of date. Where no event connection can
-        be had, only changes of the status come.
+    async def _call_back(self, callbacks: Callbacks, *, cancel_on_error: bool) -> None:
+        """Call the callbacks until every item has ended."""
+        async for event in self.events():
+            try:
+                await call_back(callbacks, event)
+            except asyncio.CancelledError:
+                raise
+            except BaseException as error:
+                if cancel_on_error and (trouble := await self._cancel_quietly()):
+                    error.add_note(f"queue items {', '.join(map(str, self.item_ids))} could not be canceled: {trouble}")
+                raise
+
+    def add_done_callback(self, callback: Callable[[Self], object]) -> None:
+        """Call a function with this job as soon as every item has ended, or the job cannot be followed any more.
+
+        It is called on the event loop that is running now. What it raises is logged.
+        """
+        loop = asyncio.get_running_loop()
+        self._when_done(lambda: loop.call_soon_threadsafe(callback, self))
+
+    def _when_done(self, call: Callable[[], object]) -> None:
+        """Call a function on the background loop when every item has ended. The job stays alive until then."""
+
+        def done(_future: object) -> None:
+            _kept.discard(self)
+            call()
+
+        _kept.add(self)
+        background.loop().call_soon_threadsafe(self._watch.done.add_done_callback, done)
+
+    async def events(self) -> AsyncGenerator[JobEvent, None]:
+        """Yield everything that happens to the items, until they have ended.
+
+        It begins with what has happened so far, except progress that is out of date. Without an event connection to
+        the server, only changes of the status come.
         """
         queue = await bridge(_subscribe(self._watch))
         try:
@@ -197,9 +264,10 @@ class AsyncJob(Generic[O_co]):
             background.loop().call_soon_threadsafe(self._watch.unsubscribe, queue)
 
     async def stream_outputs(self, *, debug: bool = False) -> AsyncGenerator[StreamedOutput, None]:
-        """Each output as soon as its node has finished; `debug` adds the intermediate images.
+        """Yield each output as soon as its node has finished; `debug` adds the intermediate images.
 
-        Raises what `outputs` raises, after what did finish. An output behind an `iterate` comes once per item.
+        An output behind an `iterate` node comes once per iteration. Raises what `outputs` raises, after the outputs
+        that did finish.
         """
         roles = {"user", "result", "debug"} if debug else {"user", "result"}
         planned = {output.node_id: output for output in self._planned() if output.role in roles}
@@ -219,22 +287,28 @@ class AsyncJob(Generic[O_co]):
                         yield StreamedOutput(output.name or node_id, decode(output, result, self.client), item_id)
             self._raise_for(item)
 
-    async def outputs(self) -> O_co:
-        """The outputs of the only item, once it is completed; waits for that.
+    async def outputs(self, *, timeout: float | None = None) -> O_co:
+        """Wait for the only item, and return its outputs.
 
-        Raises `JobFailedError`, `JobCanceledError`, `UnknownStatusError`, and `SeveralItemsError` for a batch.
+        `timeout` is in seconds; after it, `JobTimeoutError` is raised and the item runs on. Raises `JobFailedError`,
+        `JobCanceledError`, `UnknownStatusError`, and `SeveralItemsError` for a batch.
         """
-        return await self._outputs_of(self.item_id)
+        item_id = self.item_id
+        await self._ended_within(timeout)
+        return await self._outputs_of(item_id)
 
-    async def all_outputs(self) -> list[O_co]:
-        """The outputs of every item in the order in which they ran; waits for all of them.
+    async def all_outputs(self, *, timeout: float | None = None) -> list[O_co]:
+        """Wait for every item, and return the outputs of each, in the order in which they ran.
 
-        Raises the error of the first item that did not complete; `results` gives what the others have.
+        `timeout` is as for `outputs`. Raises the error of the first item that did not complete; `results` returns what
+        the others have.
         """
+        await self._ended_within(timeout)
         return [await self._outputs_of(item_id) for item_id in self.item_ids]
 
-    async def results(self) -> list[O_co | JobError]:
-        """The outputs of every item, or the error of one that did not complete, in the order in which they ran."""
+    async def results(self, *, timeout: float | None = None) -> list[O_co | JobError]:
+        """Wait for every item, and return its outputs, or its error if it did not complete, in the order they ran."""
+        await self._ended_within(timeout)
         found: list[O_co | JobError] = []
         for item_id in self.item_ids:
             try:
@@ -243,27 +317,31 @@ class AsyncJob(Generic[O_co]):
                 found.append(error)
         return found
 
+    async def _ended_within(self, timeout: float | None) -> None:
+        if timeout is not None:
+            await self.wait(timeout)
+
     async def items(self) -> list[QueueItem]:
-        """The queue items, with timings and sessions, as the server has them now."""
+        """Return the queue items, with timings and sessions, as the server has them now."""
         return [await self._item(item_id) for item_id in self.item_ids]
 
     async def position(self) -> int | None:
-        """How many items of the queue run before the first one of these; 0 while it runs, `None` when it has ended."""
+        """Return how many items run before the first one of these: 0 while it runs, `None` once it has ended."""
         return await self.client.queue.position(self.item_ids[0])
 
     async def cancel(self) -> None:
-        """Cancels what has not ended. Finished nodes keep their results; ended items stay as they are."""
+        """Cancel the items that have not ended. Finished nodes keep their results."""
         if len(self.item_ids) == 1:
             await self.client.queue.cancel(self.item_ids[0])
         else:
             await self.client.queue.cancel_batches([self.batch_id])
 
     async def timings(self) -> Timings:
-        """When the first item was created, when the first one began, and when the last one ended; as yet, or `None`."""
+        """Return when the first item was created and started, and when the last one ended; `None` for what is still to come."""
         return spanning([item.timings for item in await self.items()])
 
     async def cleanup_inputs(self) -> Removal:
-        """Deletes the images and videos that this job uploaded as its inputs."""
+        """Delete the images and videos that this job uploaded as its inputs, unless another run still uses them."""
         return await self.uploads.remove(self.client)
 
     async def cleanup_outputs(self, *, delete_images: bool = True, delete_from_board: bool = False) -> Removal:
@@ -273,23 +351,22 @@ class AsyncJob(Generic[O_co]):
         )
 
     async def cleanup_boards(self) -> Removal:
-        """Deletes the boards that `create_boards` made for this job, if nobody else has put an image on them since.
+        """Delete the boards that `create_boards` created for this job, unless they hold images of others.
 
         This job's own images stay, unless `cleanup_outputs` deletes them first.
         """
         return await remove_boards(self.client, self._preparations, await self._known_items())
 
     async def cleanup_queue_items(self) -> Removal:
-        """Removes the items from the queue, canceling those that have not ended. Their images stay."""
+        """Remove the items from the queue, cancelling those that have not ended. Their images stay."""
         return await self.client.queue.delete(self.item_ids)
 
     async def clean_up(self, targets: Iterable[CleanupTarget], *, timeout: float | None = None) -> Removal:
-        """Several of the above at once; never raises a `ServerError`, but says in `failed` what is still there.
+        """Delete several of the above within `timeout` seconds. What could not be deleted is in `failed`, with the reason.
 
-        So it does of what is not deleted within `timeout` seconds.
+        Raises no `ServerError`.
         """
-        began = asyncio.get_running_loop().time()
-        removal, wanted = Removal(), cleanup_targets(targets)
+        deadline, removal, wanted = Deadline(timeout), Removal(), cleanup_targets(targets)
         steps = {
             "outputs": self.cleanup_outputs,
             "boards": self.cleanup_boards,
@@ -299,14 +376,14 @@ class AsyncJob(Generic[O_co]):
         for name, step in steps.items():
             if name in wanted:
                 try:
-                    async with in_time(began, timeout, "it was not deleted"):
+                    async with deadline.within("it was not deleted"):
                         removal += await step()
                 except ServerError as error:
                     removal += Removal(failed={name: str(error)})
         return removal
 
     async def close(self) -> None:
-        """Stops following the job. The server goes on with it."""
+        """Stop following the job. The server goes on with it."""
         await self.client.forget(self._watch)
 
     async def __aenter__(self) -> Self:
@@ -321,7 +398,7 @@ class AsyncJob(Generic[O_co]):
         return self.plan.outputs if self.plan is not None else ()
 
     async def _cancel_quietly(self) -> str | None:
-        """Cancels what has not ended; returns the reason if that did not work."""
+        """Cancel the items that have not ended; return the reason if that fails."""
         try:
             await asyncio.wait_for(self.cancel(), CANCEL_TIMEOUT)
         except (ServerError, TimeoutError) as error:
@@ -329,7 +406,7 @@ class AsyncJob(Generic[O_co]):
         return None
 
     async def _known_items(self) -> list[QueueItem]:
-        """The items that are still in the queue or have been asked for before."""
+        """Return the items that are still in the queue or were fetched before."""
         found: list[QueueItem] = []
         for item_id in self.item_ids:
             with contextlib.suppress(NotFoundError):
@@ -337,7 +414,7 @@ class AsyncJob(Generic[O_co]):
         return found
 
     async def _item(self, item_id: int) -> QueueItem:
-        """An item as it is now; one that has ended is asked for once."""
+        """Return an item as it is now. One that has ended is fetched once."""
         if item_id not in self._items:
             item = await self.client.queue.get(item_id)
             if not is_final(item.status):
@@ -363,69 +440,15 @@ class AsyncJob(Generic[O_co]):
             raise error
 
 
-async def expect(watch: Watch, item_ids: tuple[int, ...], status: str | None = None) -> None:
-    """Tells a watch which items it is about, and the status of the only one where that is known."""
-    if status is not None and is_final(status):
-        watch.statuses[item_ids[0]] = status
+async def expect(watch: Watch, item_ids: tuple[int, ...]) -> None:
+    """Set which items a watch is about."""
     watch.expect(item_ids)
 
 
-async def wait_since(
-    job: AsyncJob[Any],
-    began: float,
-    timeout: float | None,
-    *,
-    cancel_on_timeout: bool = False,
-    cancel_on_interrupt: bool = False,
-    **callbacks: Unpack[Callbacks],
-) -> str:
-    """Like `AsyncJob.wait`, with a `timeout` that runs since `began`, a time of the running event loop."""
-    clock = _clock(began, timeout)
-    try:
-        async with clock:
-            if callbacks:
-                async for event in job.events():
-                    await call_back(callbacks, event)
-            await bridge(_finished(job._watch))
-    except TimeoutError:
-        if not clock.expired():  # a callback's own
-            raise
-        about = f"its status was {job.last_status}"
-        if cancel_on_timeout:
-            trouble = await job._cancel_quietly()
-            about += f", it could not be canceled: {trouble}" if trouble else ", it is canceled now"
-        what = "item" if len(job.item_ids) == 1 else "items"
-        raise JobTimeoutError(
-            f"queue {what} {', '.join(map(str, job.item_ids))} did not end within {timeout:g} s ({about})",
-            item_id=job.item_ids[0],
-        ) from None
-    except asyncio.CancelledError:
-        if cancel_on_interrupt:
-            await job._cancel_quietly()
-        raise
-    return job.last_status
-
-
-def _clock(began: float, timeout: float | None) -> asyncio.Timeout:
-    return asyncio.timeout_at(None if timeout is None else began + timeout)
-
-
-@contextlib.asynccontextmanager
-async def in_time(
-    began: float, timeout: float | None, problem: str, item_id: int | None = None
-) -> AsyncGenerator[None, None]:
-    """Raises `JobTimeoutError` with the problem where the block is not left within `timeout` seconds since `began`."""
-    clock = _clock(began, timeout)
-    try:
-        async with clock:
-            yield
-    except TimeoutError as error:
-        if not clock.expired():
-            raise
-        late = JobTimeoutError(f"{problem} within {timeout:g} s", item_id=item_id)
-        for note in getattr(error.__cause__, "__notes__", ()):
-            late.add_note(note)
-        raise late from None
+async def _replay(watch: Watch, item: QueueItem, labels: Mapping[str, str]) -> None:
+    """Give a watch what has happened to an item so far, as if it had been there from the start."""
+    watch.replay(item.item_id, events_so_far(item, labels))
+    watch.expect((item.item_id,))
 
 
 async def _finished(watch: Watch) -> None:

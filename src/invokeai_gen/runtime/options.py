@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Final, Literal, TypedDict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final, Literal, TypedDict, cast
 
+from invokeai_gen.core.problems import ParamsError, Problem, shown
 from invokeai_gen.runtime.callbacks import Callbacks
 
 if TYPE_CHECKING:
@@ -74,4 +75,35 @@ class SweepOptions(SubmitOptions, CollectOptions, total=False):
     and those that one has not finished when it goes away are run by the others. Takes the extra `servers`."""
 
 
-WAIT_OPTIONS: Final = frozenset(WaitOptions.__annotations__) | frozenset(Callbacks.__annotations__)
+_CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
+    "errors": ("raise", "collect"),
+    "resolve_models": ("auto", "off"),
+    "upload": ("once", "always"),
+}
+"""Options with a fixed set of values; the first one is the default."""
+
+
+def submit_options(options: RunOptions) -> SubmitOptions:
+    """Return the options of a run that are about its submission."""
+    known = SubmitOptions.__annotations__
+    return cast("SubmitOptions", {name: value for name, value in options.items() if name in known})
+
+
+def callbacks_of(options: RunOptions) -> Callbacks:
+    """Return the callbacks among the options of a run."""
+    known = Callbacks.__annotations__
+    return cast("Callbacks", {name: value for name, value in options.items() if name in known})
+
+
+def check_options(given: Mapping[str, object], known: Iterable[str]) -> None:
+    """Raise `TypeError` for an unknown option, and `ParamsError` for a value that an option cannot have."""
+    unknown = sorted(set(given).difference(known))
+    if unknown:
+        raise TypeError(f"unknown option {', '.join(map(repr, unknown))}; there are {', '.join(known)}")
+    for name, allowed in _CHOICES.items():
+        if given.get(name, allowed[0]) not in allowed:
+            wanted = " or ".join(map(repr, allowed))
+            raise ParamsError([Problem(name, f"{name} is {shown(given[name])}, but should be {wanted}")])
+    runs = given.get("runs", 1)
+    if not isinstance(runs, int) or runs < 1:
+        raise ParamsError([Problem("runs", f"runs is {shown(runs)}, but should be 1 or more")])

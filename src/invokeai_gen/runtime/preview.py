@@ -17,7 +17,7 @@ from invokeai_gen.server.client import AsyncInvokeAIClient
 
 
 async def preview(
-    runner: Runner[Any], params: WorkflowParams, client: AsyncInvokeAIClient | None, options: SubmitOptions
+    runner: Runner[Any, Any], params: WorkflowParams, client: AsyncInvokeAIClient | None, options: SubmitOptions
 ) -> dict[str, JsonValue]:
     """Return the request for these values; see `RunnableWorkflow.request`."""
     runner.check(params, options)

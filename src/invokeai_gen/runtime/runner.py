@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeVar, cast
+from typing import Generic, TypeVar
 
 from invokeai_gen.core.batch import Binding, batch_data, batch_items, check_items, server_queries
 from invokeai_gen.core.params import WorkflowParams
@@ -15,61 +16,60 @@ from invokeai_gen.core.plan import JsonValue, WorkflowPlan
 from invokeai_gen.core.problems import ParamsError, Problem, shown
 from invokeai_gen.core.request import build_request
 from invokeai_gen.js_json import Unset
-from invokeai_gen.runtime.async_job import CANCEL_TIMEOUT, AsyncJob, expect, in_time, wait_since
-from invokeai_gen.runtime.cleanup import Preparations, cleanup_targets, note_what_is_left
+from invokeai_gen.runtime.async_job import AsyncJob, expect
+from invokeai_gen.runtime.cleanup import cleanup_targets, note_what_is_left
+from invokeai_gen.runtime.deadline import CANCEL_TIMEOUT, CLEANUP_TIMEOUT, Deadline
 from invokeai_gen.runtime.failures import in_labels, node_labels
-from invokeai_gen.runtime.options import WAIT_OPTIONS, RunOptions, SubmitOptions
+from invokeai_gen.runtime.options import RunOptions, SubmitOptions, callbacks_of, check_options, submit_options
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.runtime.resolve import resolve, resolve_board
-from invokeai_gen.server.background import bridge
+from invokeai_gen.server.background import bridge, in_thread
 from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.server.errors import RejectedError, ServerError, SeveralItemsError
 from invokeai_gen.server.follow import Watch
 from invokeai_gen.server.queue import batch_size
 from invokeai_gen.server.records import Enqueued
 
+P = TypeVar("P", bound=WorkflowParams)
 O = TypeVar("O", bound=WorkflowOutputs)
-CLEANUP_TIMEOUT: Final = 30.0
-"""Seconds that cleaning up may take after an error."""
 
 
 @dataclass(frozen=True, slots=True)
-class Runner(Generic[O]):
-    """Runs the workflow of a plan; what stands behind the methods of `Workflow`."""
+class Runner(Generic[P, O]):
+    """Runs the workflow of a plan: the steps behind the methods of `RunnableWorkflow`."""
 
     plan: WorkflowPlan
-    params_type: type[WorkflowParams]
+    params_type: type[P]
     outputs: type[O]
 
-    async def run(
+    async def run(self, params: P, client: AsyncInvokeAIClient, timeout: float | None, options: RunOptions) -> O:
+        """Submit the workflow, wait for its only queue item, and return the outputs."""
+        return (await self.run_all(params, client, timeout, options, only_one=True))[0]
+
+    async def run_all(
         self,
-        params: WorkflowParams,
+        params: P,
         client: AsyncInvokeAIClient,
         timeout: float | None,
         options: RunOptions,
         *,
-        only_one: bool,
+        only_one: bool = False,
     ) -> list[O]:
-        """Submits the workflow, waits until it is done, and returns the outputs of every queue item."""
-        waiting: dict[str, Any] = {key: value for key, value in options.items() if key in WAIT_OPTIONS}
-        submitting = cast("SubmitOptions", {key: value for key, value in options.items() if key not in WAIT_OPTIONS})
-        cleanup = cleanup_targets(waiting.pop("cleanup", ()))
-        show = waiting.pop("progress", False)
-        waiting = {"cancel_on_timeout": True, "cancel_on_interrupt": True, **waiting}
-        interrupting = waiting["cancel_on_interrupt"]
-        began = asyncio.get_running_loop().time()
-        async with in_time(began, timeout, "the workflow was not put into the queue"):
-            job = await self.submit(params, client, submitting, only_one=only_one, cancel=interrupting)
-        try:
-            if show:
-                from invokeai_gen.runtime.progress import Display  # needs rich
+        """Submit the workflow, wait for it, and return the outputs of every queue item.
 
-                with Display(self.plan.info.name, len(job.item_ids)) as display:
-                    await wait_since(job, began, timeout, **display.wrapped(waiting))
-            else:
-                await wait_since(job, began, timeout, **waiting)
+        `timeout` limits all of it. After an error or a timeout, cancelling and clean-up may take `CANCEL_TIMEOUT` and
+        `CLEANUP_TIMEOUT` seconds more.
+        """
+        check_options(options, RunOptions.__annotations__)
+        cleanup = cleanup_targets(options.get("cleanup", ()))
+        deadline = Deadline(timeout)
+        async with deadline.within("the workflow was not put into the queue"):
+            cancel = options.get("cancel_on_interrupt", True)
+            job = await self.submit(params, client, submit_options(options), only_one=only_one, cancel=cancel)
+        try:
+            await self._wait(job, deadline, options)
             late = f"queue item {job.item_ids[0]} has ended, but its outputs could not be read"
-            async with in_time(began, timeout, late, job.item_ids[0]):
+            async with deadline.within(late, job.item_ids[0]):
                 outputs = await job.all_outputs()
         except BaseException as error:
             note_what_is_left(error, await job.clean_up(cleanup, timeout=CLEANUP_TIMEOUT))
@@ -77,36 +77,67 @@ class Runner(Generic[O]):
         finally:
             await job.close()
         if cleanup:
-            removal = await job.clean_up(cleanup)
+            left = deadline.left
+            removal = await job.clean_up(cleanup, timeout=None if left is None else max(left, CLEANUP_TIMEOUT))
             for output in outputs:
                 output.cleanup = removal
         return outputs
 
+    async def _wait(self, job: AsyncJob[O], deadline: Deadline, options: RunOptions) -> None:
+        """Wait for a job with the callbacks of a run, and its progress display if it has one."""
+        callbacks = callbacks_of(options)
+        on_timeout, on_interrupt = options.get("cancel_on_timeout", True), options.get("cancel_on_interrupt", True)
+        if not options.get("progress", False):
+            await job.wait_until(deadline, callbacks, cancel_on_timeout=on_timeout, cancel_on_interrupt=on_interrupt)
+            return
+        progress = await in_thread(importlib.import_module, "invokeai_gen.runtime.progress")  # loads rich
+        with progress.Display(self.plan.info.name, len(job.item_ids)) as display:
+            callbacks = display.wrapped(callbacks)
+            await job.wait_until(deadline, callbacks, cancel_on_timeout=on_timeout, cancel_on_interrupt=on_interrupt)
+
     async def submit(
         self,
-        params: WorkflowParams,
+        params: P,
         client: AsyncInvokeAIClient,
         options: SubmitOptions,
         *,
         only_one: bool = False,
         cancel: bool = True,
     ) -> AsyncJob[O]:
-        """Puts the workflow into the queue, with all that it needs there beforehand."""
+        """Put the workflow into the queue, after uploading and looking up what its values need.
+
+        Anything that was uploaded or created is deleted again if the workflow does not get into the queue. With
+        `cancel`, so are the queue items themselves if the caller is cancelled meanwhile.
+        """
         self.check(params, options)
-        plan = self.plan
         values, preparations = await resolve(
-            plan,
+            self.plan,
             params.values(),
             client,
             resolve_models=options.get("resolve_models", "auto"),
             create_boards=options.get("create_boards", False),
         )
         try:
-            request = await self._request(values, client, options, only_one=only_one)
-            return await self._enqueue(request, client, preparations, cancel=cancel)
+            request = await self._request(values, client, options)
+            batch = request["batch"]
+            if only_one and (size := batch_size(batch)) != 1:
+                raise SeveralItemsError(size)
+            watch = await client.follow(batch["batch_id"], node_labels(self.plan))
+            enqueued = await enqueue(self.plan, request, client, watch, cancel=cancel)
+            await bridge(expect(watch, enqueued.item_ids))
         except BaseException as error:
             await preparations.undo(client, error)
             raise
+        return AsyncJob(
+            client,
+            batch["batch_id"],
+            enqueued.item_ids,
+            watch,
+            plan=self.plan,
+            outputs=self.outputs,
+            params=params,
+            preparations=preparations,
+        )
 
     def check(self, params: WorkflowParams, options: SubmitOptions) -> None:
         """Raise `ParamsError` for the `Params` of another workflow, and what `check_options` raises."""
@@ -116,14 +147,9 @@ class Runner(Generic[O]):
             raise ParamsError([Problem("", f"this workflow takes {wanted}, not {shown(params)}")])
 
     async def _request(
-        self,
-        values: Mapping[Binding, JsonValue | Unset],
-        client: AsyncInvokeAIClient,
-        options: SubmitOptions,
-        *,
-        only_one: bool,
+        self, values: Mapping[Binding, JsonValue | Unset], client: AsyncInvokeAIClient, options: SubmitOptions
     ) -> dict[str, JsonValue]:
-        request = build_request(
+        return build_request(
             self.plan,
             values,
             runs=options.get("runs", 1),
@@ -132,35 +158,14 @@ class Runner(Generic[O]):
             batch_id=str(uuid.uuid4()),
             prepend=options.get("prepend", False),
         )
-        size = batch_size(request["batch"])
-        if only_one and size != 1:
-            raise SeveralItemsError(size)
-        return request
-
-    async def _enqueue(
-        self, request: dict[str, JsonValue], client: AsyncInvokeAIClient, preparations: Preparations, *, cancel: bool
-    ) -> AsyncJob[O]:
-        batch_id = request["batch"]["batch_id"]
-        watch = await client.follow(batch_id, node_labels(self.plan))
-        enqueued = await enqueue(self.plan, request, client, watch, cancel=cancel)
-        await bridge(expect(watch, enqueued.item_ids))
-        return AsyncJob(
-            client,
-            batch_id,
-            enqueued.item_ids,
-            watch,
-            plan=self.plan,
-            outputs=self.outputs,
-            preparations=preparations,
-        )
 
 
 async def own_batches(
     plan: WorkflowPlan, values: Mapping[Binding, JsonValue | Unset], client: AsyncInvokeAIClient
 ) -> list[list[dict[str, JsonValue]]]:
-    """The batch data of the workflow's batch nodes, after asking the server for what only it can generate.
+    """Return the batch data of the workflow's batch nodes, after asking the server for what only it can generate.
 
-    Raises `ParamsError` for lists that are empty, of unequal length, or hold what their fields cannot.
+    Raises `ParamsError` for lists that are empty, differ in length, or contain values that do not fit their fields.
     """
     generated: dict[str, list[JsonValue]] = {}
     for query in server_queries(plan, values):
@@ -180,10 +185,10 @@ async def enqueue(
     cancel: bool,
     may_clip: bool = False,
 ) -> Enqueued:
-    """Sends a request whose batch is followed already; stops following it where it does not come about.
+    """Enqueue an already watched batch; drop the watch if it fails.
 
-    `cancel` takes it out of the queue again when the caller is canceled meanwhile. Raises what `AsyncQueue.enqueue`
-    raises, a rejection told in labels.
+    With `cancel`, a batch that the server still accepts after the caller was cancelled is taken out of the queue
+    again. Raises what `AsyncQueue.enqueue` raises; a rejection names labels instead of ids.
     """
     sending = asyncio.create_task(client.queue.enqueue(request, may_clip=may_clip))
     try:
@@ -203,21 +208,7 @@ async def enqueue(
 
 
 async def _take_back(sending: asyncio.Task[Enqueued], batch_id: str, client: AsyncInvokeAIClient) -> None:
-    """Cancels a batch that is being enqueued, once it is: the server goes on with a request that is broken off."""
+    """Cancel a batch as soon as its enqueue is answered: the server completes a request whose client has gone."""
     await asyncio.gather(sending, return_exceptions=True)
     with contextlib.suppress(ServerError):
         await client.queue.cancel_batches([batch_id])
-
-
-def check_options(given: Mapping[str, object], known: Iterable[str]) -> None:
-    """Raises `TypeError` for a keyword that is no option, and `ParamsError` for a number of runs below 1."""
-    unknown = sorted(set(given).difference(known))
-    if unknown:
-        raise TypeError(f"unknown option {', '.join(map(repr, unknown))}; there are {', '.join(known)}")
-    for name, allowed in (("errors", ("raise", "collect")), ("resolve_models", ("auto", "off"))):
-        if given.get(name, allowed[0]) not in allowed:
-            wanted = " or ".join(map(repr, allowed))
-            raise ParamsError([Problem(name, f"{name} is {shown(given[name])}, but should be {wanted}")])
-    runs = given.get("runs", 1)
-    if not isinstance(runs, int) or runs < 1:
-        raise ParamsError([Problem("runs", f"runs is {shown(runs)}, but should be 1 or more")])

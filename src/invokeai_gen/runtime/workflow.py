@@ -1,6 +1,6 @@
 """`RunnableWorkflow`: a plan that can be run; behind `run`, `arun`, `submit` and `asubmit` of a generated module.
 
-Importing a generated module imports this one, so whatever only a run needs is loaded by the first run.
+Importing a generated module imports this one, so everything that only a run needs is loaded by the first run.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.server import background
-from invokeai_gen.server.client import AsyncInvokeAIClient, ServerClient, core_of
+from invokeai_gen.server.client import AsyncInvokeAIClient, ServerClient, core_of, preload
 
 if TYPE_CHECKING:
     from invokeai_gen.core.plan import JsonValue, WorkflowPlan
@@ -26,7 +26,7 @@ O = TypeVar("O", bound=WorkflowOutputs)
 
 
 class PlanFileError(InvokeAIGenError):
-    """The file with a generated module's plan is missing, or no plan that this version can execute."""
+    """The plan file of a generated module is missing, or this version cannot execute it."""
 
 
 class RunnableWorkflow(Generic[P, O]):
@@ -35,15 +35,16 @@ class RunnableWorkflow(Generic[P, O]):
     def __init__(self, plan: WorkflowPlan, *, params: type[P], outputs: type[O]) -> None:
         self._plan: WorkflowPlan | None = plan
         self._path: Path | None = None
+        self._runner: Runner[P, O] | None = None
         self.params_type = params
         self.outputs_type = outputs
         params.__plan__ = lambda: plan
 
     @classmethod
     def beside(cls, module_file: str, *, params: type[P], outputs: type[O]) -> Self:
-        """The workflow whose plan is the JSON file beside a module, with the same stem; it is read on first use."""
+        """Return the workflow whose plan is the JSON file beside a module, with the same stem. It is read on first use."""
         made = cls.__new__(cls)
-        made._plan, made._path = None, Path(module_file).with_suffix(".json")
+        made._plan, made._path, made._runner = None, Path(module_file).with_suffix(".json"), None
         made.params_type, made.outputs_type = params, outputs
         params.__plan__ = lambda: made.plan
         return made
@@ -53,7 +54,7 @@ class RunnableWorkflow(Generic[P, O]):
 
     @property
     def plan(self) -> WorkflowPlan:
-        """Everything that is known of the workflow. Raises `PlanFileError` where its file cannot be used."""
+        """The compiled workflow. Reads its file on first use; raises `PlanFileError` if that cannot be used."""
         if self._plan is None:
             assert self._path is not None
             self._plan = read_plan(self._path)
@@ -67,14 +68,17 @@ class RunnableWorkflow(Generic[P, O]):
         timeout: float | None = None,
         **options: Unpack[RunOptions],
     ) -> O:
-        """Submits the workflow, waits until it is done, and returns its outputs.
+        """Run the workflow once, wait for it, and return its outputs.
 
-        `client` is by default one that is shared by all (`INVOKEAI_URL`, else http://localhost:9090); `timeout` is in
-        seconds, for all of that together, without it there is no limit. Raises `ValueResolutionError`, `EnqueueError`,
-        `JobFailedError`, `JobCanceledError`, `JobTimeoutError`, `ConnectionFailedError`, and `SeveralItemsError` for a
-        batch, which is not submitted then: use `run_all`.
+        Without a `client`, the one that the whole process shares is used (`INVOKEAI_URL`, else
+        http://localhost:9090). `timeout` is in seconds, for uploads, queue, execution and clean-up together; without
+        it there is no limit.
+
+        Raises `ValueResolutionError` for models, images and boards that the server does not have, `EnqueueError`,
+        `JobFailedError`, `JobCanceledError`, `JobTimeoutError` and `ConnectionFailedError`. Raises `SeveralItemsError`
+        for a batch, before it is submitted: use `run_all`.
         """
-        return background.run(self._run_one(params, core_of(client), timeout, options))
+        return background.run(self.load().run(params, core_of(client), timeout, options))
 
     async def arun(
         self,
@@ -84,8 +88,8 @@ class RunnableWorkflow(Generic[P, O]):
         timeout: float | None = None,
         **options: Unpack[RunOptions],
     ) -> O:
-        """Like `run`, to be awaited."""
-        return await self._run_one(params, core_of(client), timeout, options)
+        """Async version of `run`."""
+        return await (await self.aload()).run(params, core_of(client), timeout, options)
 
     def run_all(
         self,
@@ -95,8 +99,8 @@ class RunnableWorkflow(Generic[P, O]):
         timeout: float | None = None,
         **options: Unpack[RunOptions],
     ) -> list[O]:
-        """Like `run`, for batch nodes and several runs: the outputs of every queue item, in order."""
-        return background.run(self._run_all(params, core_of(client), timeout, options))
+        """Like `run`, for batch nodes and several runs: return the outputs of every queue item, in order."""
+        return background.run(self.load().run_all(params, core_of(client), timeout, options))
 
     async def arun_all(
         self,
@@ -106,14 +110,14 @@ class RunnableWorkflow(Generic[P, O]):
         timeout: float | None = None,
         **options: Unpack[RunOptions],
     ) -> list[O]:
-        """Like `run_all`, to be awaited."""
-        return await self._run_all(params, core_of(client), timeout, options)
+        """Async version of `run_all`."""
+        return await (await self.aload()).run_all(params, core_of(client), timeout, options)
 
     def submit(self, params: P, *, client: ServerClient | None = None, **options: Unpack[SubmitOptions]) -> Job[O]:
-        """Submits the workflow and returns at once, with a job to follow. Raises what `run` raises before it waits."""
+        """Put the workflow into the queue and return a job without waiting. Raise what `run` raises before it waits."""
         from invokeai_gen.runtime.job import Job
 
-        return Job(background.run(self._submit(params, core_of(client), options)))
+        return Job(background.run(self.load().submit(params, core_of(client), options)))
 
     async def asubmit(
         self,
@@ -122,8 +126,8 @@ class RunnableWorkflow(Generic[P, O]):
         client: AsyncInvokeAIClient | ServerClient | None = None,
         **options: Unpack[SubmitOptions],
     ) -> AsyncJob[O]:
-        """Like `submit`, to be awaited."""
-        return await self._submit(params, core_of(client), options)
+        """Async version of `submit`."""
+        return await (await self.aload()).submit(params, core_of(client), options)
 
     def request(
         self, params: P, client: ServerClient | None = None, **options: Unpack[SubmitOptions]
@@ -136,46 +140,41 @@ class RunnableWorkflow(Generic[P, O]):
 
         Raises `ParamsError` for values that cannot be sent; with a `client`, also `ValueResolutionError`.
         """
-        return background.run(self._request(params, core_of(client) if client is not None else None, options))
+        from invokeai_gen.runtime.preview import preview
+
+        core = core_of(client) if client is not None else None
+        return background.run(preview(self.load(), params, core, options))
 
     def resume(self, item_id: int, *, client: ServerClient | None = None) -> Job[O]:
-        """The job of a queue item of this workflow that was submitted before, perhaps by another process."""
+        """Return the job of a queue item of this workflow that was submitted before, perhaps by another process."""
         from invokeai_gen.runtime.job import Job
 
+        self.load()
         return Job.resume(client, item_id, plan=self.plan, outputs=self.outputs_type)
 
     async def aresume(self, item_id: int, *, client: AsyncInvokeAIClient | ServerClient | None = None) -> AsyncJob[O]:
-        """Like `resume`, to be awaited."""
+        """Async version of `resume`."""
         from invokeai_gen.runtime.async_job import AsyncJob
 
+        await self.aload()
         return await AsyncJob.resume(client, item_id, plan=self.plan, outputs=self.outputs_type)
 
-    async def _run_one(self, params: P, client: AsyncInvokeAIClient, timeout: float | None, options: RunOptions) -> O:
-        return (await self._runner().run(params, client, timeout, options, only_one=True))[0]
+    def load(self) -> Runner[P, O]:
+        """Read the plan file and import everything that a run needs. Takes time only on the first call."""
+        if self._runner is None:
+            from invokeai_gen.runtime.runner import Runner
 
-    async def _run_all(
-        self, params: P, client: AsyncInvokeAIClient, timeout: float | None, options: RunOptions
-    ) -> list[O]:
-        return await self._runner().run(params, client, timeout, options, only_one=False)
+            preload()
+            self._runner = Runner(self.plan, self.params_type, self.outputs_type)
+        return self._runner
 
-    async def _submit(self, params: P, client: AsyncInvokeAIClient, options: SubmitOptions) -> AsyncJob[O]:
-        return await self._runner().submit(params, client, options)
-
-    async def _request(
-        self, params: P, client: AsyncInvokeAIClient | None, options: SubmitOptions
-    ) -> dict[str, JsonValue]:
-        from invokeai_gen.runtime.preview import preview
-
-        return await preview(self._runner(), params, client, options)
-
-    def _runner(self) -> Runner[O]:
-        from invokeai_gen.runtime.runner import Runner
-
-        return Runner(self.plan, self.params_type, self.outputs_type)
+    async def aload(self) -> Runner[P, O]:
+        """Async version of `load`: the first call works in a thread, so that it does not block the event loop."""
+        return await background.in_thread(self.load) if self._runner is None else self._runner
 
 
 def read_plan(path: Path) -> WorkflowPlan:
-    """The plan in a file that the generator wrote. Raises `PlanFileError` with what to do about it."""
+    """Return the plan in a file that the generator wrote. Raise `PlanFileError`, which says what to do about it."""
     import json
 
     from invokeai_gen.core.plan import WorkflowPlan
@@ -185,7 +184,7 @@ def read_plan(path: Path) -> WorkflowPlan:
     except FileNotFoundError:
         raise PlanFileError(
             f"{path} is missing: it belongs to {path.with_suffix('.py').name} and holds its workflow. "
-            "Generate the module again, or bring both files along when you move it."
+            "Generate the module again, or move both files together."
         ) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise PlanFileError(f"{path} is not the plan of a workflow that this version can run: {error}") from error
+        raise PlanFileError(f"{path} is not a workflow plan that this version can run: {error}") from error

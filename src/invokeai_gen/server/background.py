@@ -61,6 +61,7 @@ class _Call(Generic[T]):
         self.outcome: concurrent.futures.Future[T] = concurrent.futures.Future()
         self._coro = coro
         self._task: asyncio.Task[T] | None = None
+        self._exit: BaseException | None = None
         self._loop = loop()
         self._loop.call_soon_threadsafe(self._start)
 
@@ -68,15 +69,26 @@ class _Call(Generic[T]):
         self._loop.call_soon_threadsafe(self._cancel)
 
     def _start(self) -> None:
-        self._task = self._loop.create_task(self._coro)
+        self._task = self._loop.create_task(self._guarded())
         self._task.add_done_callback(self._finish)
+
+    async def _guarded(self) -> T:
+        import asyncio
+
+        try:
+            return await self._coro
+        except (KeyboardInterrupt, SystemExit) as error:  # of a callback: it would end the background loop
+            self._exit = error
+            raise asyncio.CancelledError from error
 
     def _cancel(self) -> None:
         if self._task is not None:
             self._task.cancel()
 
     def _finish(self, task: asyncio.Task[T]) -> None:
-        if task.cancelled():
+        if self._exit is not None:
+            self.outcome.set_exception(self._exit)
+        elif task.cancelled():
             self.outcome.cancel()
             self.outcome.set_running_or_notify_cancel()
         elif (error := task.exception()) is not None:

@@ -318,6 +318,14 @@ class ServerClient(_Portable):
     close = facade(AsyncInvokeAIClient.close)
 
 
+def preload() -> None:
+    """Import what requests and the event connection need: done while a request waits, it would block an event loop."""
+    import importlib
+
+    for name in ("httpx", "tenacity", "aiohttp", "socketio", "invokeai_gen.server.follow"):
+        importlib.import_module(name)
+
+
 def shared_client(url: str | None = None) -> AsyncInvokeAIClient:
     """Return the client that everything in this process shares which names no other; there is one for each address.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -67,6 +67,7 @@ class Watch:
         complete, and this is forgotten as soon as somebody has heard it."""
         self.item_ids: tuple[int, ...] | None = None
         """Known once the enqueue is answered; events may come before."""
+        self._ids: frozenset[int] = frozenset()
         self.statuses: dict[int, str] = {}
         """The latest status of each item that has told one."""
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -93,7 +94,7 @@ class Watch:
 
     def expect(self, item_ids: tuple[int, ...]) -> None:
         """Says which items the batch has."""
-        self.item_ids = item_ids
+        self.item_ids, self._ids = item_ids, frozenset(item_ids)
         self._left = {item_id: None for item_id in item_ids if not self._has_ended(item_id)}
         self._settle()
 
@@ -105,9 +106,23 @@ class Watch:
         if event is not None:
             self.add(event)
 
+    def replay(self, item_id: int, events: Iterable[JobEvent]) -> None:
+        """Put what happened to an item before this watch began in front of what was received since."""
+        received, self._history = self._history, []
+        self.statuses.clear()
+        known: set[tuple[type, str]] = set()
+        for event in events:
+            if not isinstance(event, StatusChanged):
+                known.add((type(event), event.prepared_id))
+            self.add(event)
+        for event in received:
+            is_new = isinstance(event, StatusChanged) or (type(event), event.prepared_id) not in known
+            if event.item_id == item_id and is_new:
+                self.add(event)
+
     def add(self, event: JobEvent) -> None:
         """Takes an event, whether the server sent it or a question found it out."""
-        if self._is_closed:
+        if self._is_closed or (self._ids and event.item_id not in self._ids):  # other items of the batch
             return
         if isinstance(event, StatusChanged):
             if self._has_ended(event.item_id) or self.statuses.get(event.item_id) == event.status:

@@ -10,7 +10,7 @@ from invokeai_gen.core.placeholders import board_placeholder, placeholder
 from invokeai_gen.core.plan import JsonValue
 from invokeai_gen.runtime.options import SweepOptions
 from invokeai_gen.runtime.outputs import WorkflowOutputs
-from invokeai_gen.runtime.runner import check_options
+from invokeai_gen.runtime.options import check_options
 from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.server.queue import DEFAULT_CAPACITY
 from invokeai_gen.sweeps.batching import ResolvedValues, blocks_of, request_of

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from invokeai_gen.errors import InvokeAIGenError
-from invokeai_gen.runtime.async_job import CANCEL_TIMEOUT
+from invokeai_gen.runtime.deadline import CANCEL_TIMEOUT
 from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.server.errors import ServerError
 from invokeai_gen.server.records import QueueItem

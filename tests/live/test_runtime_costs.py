@@ -1,0 +1,72 @@
+"""What a run costs a program: how much of ours it loads, and that it blocks no event loop."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.unit.test_architecture import MAX_LINES_OF_A_RUN
+
+ROOT = Path(__file__).parents[2]
+
+
+def output_of(code: str, server_url: str) -> list[str]:
+    """The lines that a fresh process prints."""
+    environment = {**os.environ, "INVOKEAI_URL": server_url}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240, encoding="utf-8"
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_a_run_loads_little_of_ours(server_url: str) -> None:
+    lines = output_of(
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from generated import sunset_poster as wf\n"
+        "wf.run(wf.Params(), timeout=120)\n"
+        "for name, module in sorted(sys.modules.items()):\n"
+        "    if name.partition('.')[0] == 'invokeai_gen':\n"
+        "        print(name, len(Path(module.__file__).read_text(encoding='utf-8').splitlines()))\n",
+        server_url,
+    )
+    total = sum(int(line.split()[1]) for line in lines)
+    print("\n".join(lines), f"one run loads {total} lines of ours in {len(lines)} modules", sep="\n")
+    assert total <= MAX_LINES_OF_A_RUN
+
+
+WATCHED = """
+import asyncio, sys
+blocked = []
+
+def watch(event, args):
+    if event in ("import", "open") and asyncio._get_running_loop() is not None:
+        if event == "import" or str(args[0]).endswith((".py", ".json")):
+            blocked.append(f"{event} {args[0]}")
+
+from generated import sunset_poster as wf
+from invokeai_gen import AsyncInvokeAIClient, InvokeAIClient
+sys.addaudithook(watch)
+"""
+"""Notes every import and every open file of a thread whose event loop is running."""
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "wf.run(wf.Params(), timeout=120)",
+        "asyncio.run(wf.arun(wf.Params(), timeout=120))",
+        "wf.submit(wf.Params(), runs=2).all_outputs()",
+    ],
+)
+def test_nothing_is_read_or_imported_on_an_event_loop(program: str, server_url: str) -> None:
+    blocked = output_of(f"{WATCHED}\n{program}\nprint(*blocked, sep='\\n')", server_url)
+    ours = [line for line in blocked if "invokeai_gen" in line or "generated" in line]
+    libraries = [
+        line for line in blocked if line.split()[1].partition(".")[0] in ("httpx", "aiohttp", "socketio", "tenacity")
+    ]
+    assert (ours, libraries) == ([], []), blocked
