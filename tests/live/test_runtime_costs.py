@@ -17,7 +17,7 @@ def output_of(code: str, server_url: str) -> list[str]:
     environment = {**os.environ, "INVOKEAI_URL": server_url}
     command = [sys.executable, "-c", code]
     done = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240, encoding="utf-8"
+        command, check=False, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240, encoding="utf-8"
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar
 
 from invokeai_gen.core.params import WorkflowParams
-from invokeai_gen.runtime.deadline import CANCEL_TIMEOUT
 from invokeai_gen.runtime.cleanup import Preparations, remove_boards
+from invokeai_gen.runtime.deadline import CANCEL_TIMEOUT
 from invokeai_gen.runtime.failures import error_of
 from invokeai_gen.runtime.media import save_image
 from invokeai_gen.runtime.outputs import WorkflowOutputs

@@ -8,9 +8,8 @@ from typing import TypeVar
 from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.placeholders import board_placeholder, placeholder
 from invokeai_gen.core.plan import JsonValue
-from invokeai_gen.runtime.options import SweepOptions
+from invokeai_gen.runtime.options import SweepOptions, check_options
 from invokeai_gen.runtime.outputs import WorkflowOutputs
-from invokeai_gen.runtime.options import check_options
 from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.server.queue import DEFAULT_CAPACITY
 from invokeai_gen.sweeps.batching import ResolvedValues, blocks_of, request_of

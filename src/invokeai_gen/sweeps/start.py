@@ -20,10 +20,9 @@ from invokeai_gen.core.plan import FieldLimits, JsonValue, PlannedInput, Workflo
 from invokeai_gen.core.problems import ParamsError, Problem
 from invokeai_gen.js_json import Unset
 from invokeai_gen.runtime.cleanup import Preparations
-from invokeai_gen.runtime.options import CollectOptions, SweepOptions
+from invokeai_gen.runtime.options import CollectOptions, SweepOptions, check_options
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.runtime.resolve import resolve_board, resolve_columns
-from invokeai_gen.runtime.options import check_options
 from invokeai_gen.runtime.runner import own_batches
 from invokeai_gen.server.background import bridge
 from invokeai_gen.server.client import AsyncInvokeAIClient, ServerClient, core_of, shared_client
