@@ -26,8 +26,9 @@ def main(picture: Path, folder: Path) -> None:
         inputs["Steps"].field.value = 2
 
         handle.submit_sync()
+        handle.wait_for_completion_sync(timeout=600)
         outputs = handle.get_outputs()
-        print(f"user outputs: {', '.join(outputs.get_user_outputs())}; latents: {len(outputs.latents)}")
+        print(f"user outputs: {', '.join(outputs.get_user_outputs().names)}; latents: {len(outputs.latents)}")
         for mapping in handle.map_outputs_to_images(outputs.queue_item):
             sizes = ", ".join(f"{image.width} x {image.height}" for image in mapping.images)
             print(f"{mapping.role} {mapping.label}: {sizes}")

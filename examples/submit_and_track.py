@@ -21,7 +21,7 @@ def track_blocking(handle: WorkflowHandle) -> None:
     job = handle.submit_sync()
     print(f"blocking: {len(job.item_ids)} item in the queue")
     item = handle.wait_for_completion_sync(
-        poll_interval=0.2, timeout=120, progress_callback=lambda item: print(f"  {item.status}"), cancel_on_timeout=True
+        poll_interval=0.2, timeout=120, progress_callback=lambda item: print(f"  {item.status}")
     )
     print(f"blocking: {item.status}, {len(handle.get_outputs().images)} images")
 
@@ -36,7 +36,7 @@ async def track_events(handle: WorkflowHandle) -> None:
             print(f"  {event.node_label} is ready: {event.result['width']} x {event.result['height']}")
 
     await handle.submit(on_status=lambda event: print(f"  {event.status}"), on_invocation_complete=complete)
-    item = await handle.wait_for_completion(timeout=120, cancel_on_timeout=True)
+    item = await handle.wait_for_completion(timeout=120)
     outputs = await handle.get_outputs_async()
     print(f"events: {item.status} after {outputs.execution_time:.1f} s")
 

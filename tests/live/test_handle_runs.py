@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from invokeai_gen import ImageRef, InvokeAIClient
-from invokeai_gen.handle import IvkModelIdentifierField, WorkflowDefinition, WorkflowHandle
+from invokeai_gen import ImageRef, InvokeAIClient, Job
+from invokeai_gen.handle import HandleOutputs, IvkModelIdentifierField, WorkflowDefinition, WorkflowHandle
 from invokeai_gen.server.errors import (
     JobCanceledError,
     JobFailedError,
@@ -52,6 +52,13 @@ def poster(client: InvokeAIClient) -> WorkflowHandle:
 
 def painting(client: InvokeAIClient, **values: Any) -> WorkflowHandle:
     return opened(client, "sd15_text_to_image", **{"width": 64, "height": 64, "steps": 2, **values})
+
+
+def run(handle: WorkflowHandle) -> Job[HandleOutputs]:
+    """Submit the values of a handle and wait until they have run."""
+    job = handle.submit_sync()
+    job.wait(TIME)
+    return job
 
 
 @pytest.fixture
@@ -97,8 +104,9 @@ def test_a_wait_that_takes_too_long_ends_and_can_cancel(client: InvokeAIClient) 
 
 def test_a_handle_can_be_canceled(client: InvokeAIClient) -> None:
     handle = painting(client, steps=60, width=512, height=512)
-    handle.submit_sync()
+    job = handle.submit_sync()
     handle.cancel()
+    job.wait(TIME)
     with pytest.raises(JobCanceledError):
         handle.get_outputs()
 
@@ -214,7 +222,7 @@ def test_any_model_of_the_same_base_is_taken_only_on_request(client: InvokeAICli
 
 def test_outputs_tell_images_latents_conditioning_and_times(client: InvokeAIClient) -> None:
     handle = painting(client)
-    job = handle.submit_sync()
+    job = run(handle)
     outputs = handle.get_outputs()
     result = outputs.get_user_outputs()["result"]
     assert [image.name for image in outputs.images] == [result.name]
@@ -231,7 +239,7 @@ def test_outputs_tell_images_latents_conditioning_and_times(client: InvokeAIClie
 
 def test_images_are_mapped_to_outputs_and_boards(client: InvokeAIClient) -> None:
     handle = poster(client)
-    handle.submit_sync()
+    run(handle)
     mappings = handle.map_outputs_to_images()
     assert [(item.label, item.role, item.input_index) for item in mappings[:2]] == [
         ("Poster", "user", 14),
@@ -245,7 +253,7 @@ def test_images_are_mapped_to_outputs_and_boards(client: InvokeAIClient) -> None
 
 def test_an_image_comes_as_bytes_as_pillow_image_and_as_file(client: InvokeAIClient, tmp_path: Path) -> None:
     handle = poster(client)
-    handle.submit_sync()
+    run(handle)
     image = handle.get_outputs().images[0]
     raw = handle.download_image_raw(image, tmp_path / "deep" / "image.jpg").read_bytes()
     assert raw == handle.get_image_bytes(image.name) == handle.get_image_bytes(ImageRef(image.name))
@@ -269,7 +277,7 @@ def test_outputs_stream_as_they_are_made(client: InvokeAIClient) -> None:
 
 def test_a_batch_has_outputs_for_each_item(client: InvokeAIClient, tmp_path: Path) -> None:
     handle = opened(client, "color_study_batch", width=64, height=64, names=["a", "b"], hues=["0", 120])
-    job = handle.submit_sync()
+    job = run(handle)
     for ask in (handle.get_outputs, handle.get_queue_item, handle.wait_for_completion_sync):
         with pytest.raises(SeveralItemsError):
             ask()
@@ -288,7 +296,7 @@ def test_uploads_outputs_and_queue_items_are_removed_on_request(
 ) -> None:
     handle = opened(client, "sd15_image_to_image", width=64, height=64, steps=2, source_image=picture)
     assert not handle.has_uploaded_assets()
-    job = handle.submit_sync()
+    job = run(handle)
     outputs = handle.get_outputs()
     (upload,) = handle.get_uploaded_assets()
     assert client.images.get(upload).width == 96
@@ -311,7 +319,7 @@ def test_uploads_outputs_and_queue_items_are_removed_on_request(
 def test_outputs_can_be_removed_as_soon_as_they_are_saved(client: InvokeAIClient, tmp_path: Path) -> None:
     handle = painting(client)
     handle.auto_cleanup_outputs = True
-    handle.submit_sync()
+    run(handle)
     (image,) = handle.get_outputs().images
     (saved,) = handle.download_outputs(tmp_path)
     with Image.open(saved) as file:
@@ -325,7 +333,7 @@ def test_several_handles_are_saved_and_tidied_together(client: InvokeAIClient, p
         opened(client, "sd15_image_to_image", width=64, height=64, steps=2, source_image=picture) for _ in range(2)
     ]
     for handle in handles:
-        handle.submit_sync()
+        run(handle)
     files = client.workflow_repo.download_batch_outputs(handles, tmp_path)
     assert [str(file.relative_to(tmp_path)) for file in files] == ["000/result.png", "001/result.png"]
     images = [handle.get_outputs().images[0].name for handle in handles]

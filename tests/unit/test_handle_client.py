@@ -58,9 +58,13 @@ def test_while_the_server_is_away_the_schema_is_the_one_that_ships_and_that_is_t
     told = rf"^http://invokeai\.example:9090 does not answer: .* of InvokeAI {re.escape(shipped_schema().version)}, "
     with pytest.warns(SnapshotWarning, match=told) as warned:
         handle = client.workflow_repo.create_workflow_handle(WorkflowDefinition.from_file(SUNSET))
-    assert len(warned) == 1
+    assert [warning.filename for warning in warned] == [__file__]
     assert handle.schema.source != client.url
     assert len(handle.list_inputs()) == 16
+    for call in (client.schema, lambda: client.create_workflow(WorkflowDefinition.from_file(SUNSET))):
+        with pytest.warns(SnapshotWarning) as warned:
+            call()
+        assert [warning.filename for warning in warned] == [__file__]
     there.is_away = False
     assert client.schema().source == client.url
     there.is_away = True

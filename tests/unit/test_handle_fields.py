@@ -287,7 +287,9 @@ def test_a_color_is_set_by_channel_by_all_of_them_and_as_text() -> None:
 def test_a_box_is_set_as_a_whole_so_that_it_is_never_inside_out() -> None:
     box = a_field("BoundingBoxField", value=UNSET)
     assert box.is_empty
-    box.set_box(100, 400, 50, 300, 0.5)
+    box.set_box(100, 50, 400, 300, 0.5)
+    with pytest.raises(ParamsError, match=r"^Width \(width\) is .*, but x_min should be less than x_max$"):
+        box.set_box(0, 0, 0, 512)
     assert box.value == BoundingBox(x_min=100, x_max=400, y_min=50, y_max=300, score=0.5)
     with pytest.raises(ParamsError, match="x_min <= x_max"):
         box.x_max = 99

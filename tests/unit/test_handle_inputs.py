@@ -210,8 +210,14 @@ def test_a_model_of_the_wrong_base_is_told_before_anything_is_sent(opened: Calla
     handle = opened("sd15_text_to_image")
     item = handle.get_inputs_by_user_name()["Model"]
     assert isinstance(item.field, IvkModelIdentifierField)
-    item.field.base = "flux"
-    assert "should be a model of base sd-1 or sd-2, not flux" in handle.validate_inputs()[item.input_index][0]
+    before = item.field.value
+    with pytest.raises(ParamsError, match=r"^Model \(model\) is .*should be a model of base sd-1 or sd-2, not flux$"):
+        item.field.base = "flux"
+    with pytest.raises(ParamsError, match="should be a model of type main, not vae"):
+        handle.set_input_value(item.input_index, IvkModelIdentifierField(name="mine", base="sd-1", type="vae"))
+    assert item.field.value == before
+    item.field.name = "any name, which the server is asked about at submission"
+    assert handle.validate_inputs() == {}
 
 
 def test_a_preview_has_a_short_row_for_each_input(opened: Callable[[str], WorkflowHandle]) -> None:

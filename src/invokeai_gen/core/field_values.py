@@ -17,6 +17,7 @@ from pydantic_core import CoreConfig, SchemaValidator, ValidationError
 from invokeai_gen.core import checks, problems
 from invokeai_gen.core.checks import Limits
 from invokeai_gen.core.json_values import model_from_json
+from invokeai_gen.core.model_check import ModelCheck
 from invokeai_gen.core.plan import UNSET, FieldLimits, JsonValue, ModelLimits, PlannedInput, Unset
 from invokeai_gen.core.problems import ParamsError
 from invokeai_gen.core.values import (
@@ -171,8 +172,9 @@ def runtime_type(shape: Shape) -> Any:
 
 
 def validator_for(planned: PlannedInput) -> SchemaValidator:
-    """A check of values for the input; it raises pydantic's `ValidationError`."""
-    return _validator(shape_of(planned))
+    """Return a check of values for the input; it raises pydantic's `ValidationError`."""
+    limits = model_limits(planned)
+    return _validator(shape_of(planned), ModelCheck(limits.base, limits.type))
 
 
 @cache
@@ -186,8 +188,8 @@ def batch_item_validator(limits: FieldLimits) -> SchemaValidator | None:
 
 
 @cache
-def _validator(shape: Shape) -> SchemaValidator:
-    return checks.validator(runtime_type(shape))
+def _validator(shape: Shape, models: ModelCheck) -> SchemaValidator:
+    return checks.validator(Annotated[cast("Any", runtime_type(shape)), models])
 
 
 def check_value(planned: PlannedInput, value: Any) -> Any:

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
-from pydantic_core import CoreSchema, core_schema
+from pydantic_core import CoreSchema
 
 from invokeai_gen.core.checks import Check
-from invokeai_gen.core.values import ModelRef
+from invokeai_gen.core.model_check import ModelCheck
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +37,8 @@ class Input(Check):
         return self.node, self.field
 
     def core_schema(self, inner: Callable[[], CoreSchema]) -> CoreSchema:
-        """The check of the type itself, and for a model the one of its base and type after it."""
-        if self.base or self.type:
-            return core_schema.no_info_after_validator_function(self._check_model, inner())
-        return inner()
-
-    def _check_model(self, value: Any) -> Any:
-        """Refuse a model that is known to be of another base or type; a name alone is looked up at submission."""
-        if isinstance(value, ModelRef):
-            for said, allowed, noun in ((value.base, self.base, "base"), (value.type, self.type, "type")):
-                if said not in ("", "any") and allowed and said not in allowed:
-                    raise ValueError(f"Input should be a model of {noun} {' or '.join(allowed)}, not {said}")
-        return value
+        """Return the check of the type itself, and for a model the one of its base and type after it."""
+        return ModelCheck(self.base, self.type).core_schema(inner)
 
 
 class HasInputs(Protocol):

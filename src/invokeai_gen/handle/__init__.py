@@ -1,4 +1,4 @@
-"""Workflows opened at run time, without generating anything: look around, set values, run.
+"""Workflows opened at run time, without generating a module: list the inputs, set values, run.
 
     from invokeai_gen import InvokeAIClient, WorkflowDefinition
 
@@ -6,6 +6,7 @@
     handle = client.create_workflow(WorkflowDefinition.from_file("portrait.json"))
     handle.get_input_value(0).value = "a fox"
     handle.submit_sync()
+    handle.wait_for_completion_sync()
     handle.download_outputs("images")
 
 A handle and the generated module of a workflow share every rule: names, checks, and the request that is sent.
@@ -20,7 +21,7 @@ from invokeai_gen.handle.field import FIELD_CLASSES, IvkField, register_field
 from invokeai_gen.handle.handle import WorkflowHandle
 from invokeai_gen.handle.index_map import IndexMapError, IndexMapReport, MappedInput, MovedInput
 from invokeai_gen.handle.inputs import IvkWorkflowInput
-from invokeai_gen.handle.outputs import HandleOutputs, OutputMapping
+from invokeai_gen.handle.outputs import HandleOutputs, NamedOutputs, OutputMapping
 from invokeai_gen.handle.repository import SnapshotWarning, WorkflowRepository
 from invokeai_gen.handle.structured_fields import (
     IvkBoundingBoxField,
@@ -48,7 +49,7 @@ from invokeai_gen.handle.value_fields import (
     IvkVideoField,
 )
 
-if TYPE_CHECKING:  # the address before 0.2, which generated modules and programs still name
+if TYPE_CHECKING:  # generated modules and programs from before 0.2 import it from here
     from invokeai_gen import InvokeAIClient as InvokeAIClient
 
 __all__ = [
@@ -82,6 +83,7 @@ __all__ = [
     "IvkWorkflowInput",
     "MappedInput",
     "MovedInput",
+    "NamedOutputs",
     "OutputMapping",
     "SnapshotWarning",
     "WorkflowDefinition",
@@ -92,7 +94,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Look up a public name at its address of today: `invokeai_gen` itself."""
-    if name.startswith("__"):  # what the import system asks a package for
+    """Look up a public name that lives in `invokeai_gen` itself today."""
+    if name.startswith("__"):  # the import system asks a package for these
         raise AttributeError(name)
     return getattr(importlib.import_module("invokeai_gen"), name)

@@ -1,14 +1,14 @@
-"""What a run of a handle gave."""
+"""The results of a run of a handle."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
-from invokeai_gen.core.plan import OutputRole
+from invokeai_gen.core.plan import OutputRole, PlannedOutput
 from invokeai_gen.runtime.media import ConditioningOutput, ImageOutput, LatentsOutput
-from invokeai_gen.runtime.outputs import WorkflowOutputs
+from invokeai_gen.runtime.outputs import WorkflowOutputs, flat
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,16 +34,70 @@ class OutputMapping:
         return [image.name for image in self.images]
 
 
+class NamedOutputs(Sequence[Any]):
+    """Outputs in the order of the plan, also found by name: `outputs[0]`, `outputs["poster"]`, `for output in outputs`.
+
+    An item is an `ImageOutput` or whatever the node returns; behind an `iterate` node it is a list of them.
+    """
+
+    def __init__(self, named: Mapping[str, Any]) -> None:
+        self._named = dict(named)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self._named.items())})"
+
+    def __len__(self) -> int:
+        return len(self._named)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._named.values())
+
+    def __contains__(self, item: object) -> bool:
+        """Return whether there is an output of that name, or that output itself."""
+        return (isinstance(item, str) and item in self._named) or item in self._named.values()
+
+    @overload
+    def __getitem__(self, index: int | str) -> Any: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Any]: ...
+
+    def __getitem__(self, index: int | str | slice) -> Any:
+        if isinstance(index, str):
+            return self._named[index]
+        return list(self._named.values())[index]
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return the output of that name, or `default`."""
+        return self._named.get(name, default)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names, as a generated module has them."""
+        return tuple(self._named)
+
+    def items(self) -> list[tuple[str, Any]]:
+        """Return each name with its output."""
+        return list(self._named.items())
+
+
 class HandleOutputs(WorkflowOutputs):
     """The results of one queue item: attributes by the names a generated module has, `images`, `nodes` and these."""
 
-    def get_user_outputs(self) -> dict[str, Any]:
-        """What the workflow is for, by name: results whose board is on the form, and other final results."""
-        return self.user_outputs
+    def get_user_outputs(self) -> NamedOutputs:
+        """Return the outputs whose board is on the form; for a form without boards, all final results.
 
-    def get_debug_outputs(self) -> dict[str, Any]:
-        """Intermediate images, by name."""
-        return self.debug_outputs
+        `user_outputs` has both, as in a generated module.
+        """
+        return NamedOutputs(self._with_roles({"user"}) or self._with_roles({"result"}))
+
+    def get_debug_outputs(self) -> NamedOutputs:
+        """Return the intermediate images."""
+        return NamedOutputs(self.debug_outputs)
+
+    def get_all_outputs(self) -> NamedOutputs:
+        """Return the outputs of every named node: those with a board on the form first, intermediate images last."""
+        return NamedOutputs(self.user_outputs | self.debug_outputs)
 
     @property
     def execution_time(self) -> float | None:
@@ -52,65 +106,31 @@ class HandleOutputs(WorkflowOutputs):
 
     @property
     def latents(self) -> list[LatentsOutput]:
-        """Latents that any node returned, in the order of execution."""
-        return [
-            LatentsOutput(
-                value["latents_name"],
-                result.get("width") or 0,
-                result.get("height") or 0,
-                value.get("seed"),
-                result.node_id,
-            )
-            for results in self.nodes.values()
-            for result in results
-            for value in _objects_with("latents_name", result.fields)
-        ]
+        """Latents that any node returned, each once, in the order of execution."""
+        return self.every(LatentsOutput)
 
     @property
     def conditioning(self) -> list[ConditioningOutput]:
-        """Conditioning that any node returned, in the order of execution."""
-        return [
-            ConditioningOutput(value["conditioning_name"], result.node_id, result.fields)
-            for results in self.nodes.values()
-            for result in results
-            for value in _objects_with("conditioning_name", result.fields)
-        ]
+        """Conditioning that any node returned, each once, in the order of execution."""
+        return self.every(ConditioningOutput)
 
     def map_images(self) -> list[OutputMapping]:
-        """The images of each output, results before intermediate ones; outputs that gave none are left out."""
-        found = []
-        for planned in self._plan.outputs if self._plan is not None else ():
-            images = tuple(item for item in _flat(self._named.get(planned.node_id)) if isinstance(item, ImageOutput))
-            if images:
-                found.append(
-                    OutputMapping(
-                        name=planned.name,
-                        label=planned.node_label or planned.node_title,
-                        node_id=planned.node_id,
-                        node_type=planned.node_type,
-                        role=planned.role,
-                        input_index=planned.board_input,
-                        images=images,
-                    )
-                )
-        return found
+        """Return the images of each output, results before intermediate ones; outputs without images are left out."""
+        planned = self._plan.outputs if self._plan is not None else ()
+        mapped = ((output, self._images_of(output)) for output in planned)
+        return [
+            OutputMapping(
+                name=output.name,
+                label=output.node_label or output.node_title,
+                node_id=output.node_id,
+                node_type=output.node_type,
+                role=output.role,
+                input_index=output.board_input,
+                images=images,
+            )
+            for output, images in mapped
+            if images
+        ]
 
-
-def _objects_with(key: str, value: Any) -> Iterator[Mapping[str, Any]]:
-    """Every object with that key anywhere in a result, in order."""
-    if isinstance(value, Mapping):
-        if isinstance(value.get(key), str):
-            yield value
-        for item in value.values():
-            yield from _objects_with(key, item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _objects_with(key, item)
-
-
-def _flat(value: Any) -> Iterator[Any]:
-    if isinstance(value, list):
-        for item in value:
-            yield from _flat(item)
-    else:
-        yield value
+    def _images_of(self, output: PlannedOutput) -> tuple[ImageOutput, ...]:
+        return tuple(item for item in flat(self._named.get(output.node_id)) if isinstance(item, ImageOutput))

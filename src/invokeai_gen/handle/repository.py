@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import json
 import os
+import sys
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class SnapshotWarning(UserWarning):
-    """The server does not answer, so the node types of a workflow are not its own."""
+    """The server does not answer, so the node types of a workflow are those of the snapshot that ships here."""
 
 
 class WorkflowRepository:
@@ -50,7 +51,7 @@ class WorkflowRepository:
             f"{self._client.url} does not answer: the node types are those of InvokeAI {shipped.version}, of which a "
             "snapshot ships with invokeai-gen; open the workflow again once the server is there",
             SnapshotWarning,
-            stacklevel=3,
+            stacklevel=_level_of_caller(),
         )
         return shipped
 
@@ -130,3 +131,11 @@ class WorkflowRepository:
         targets = {"inputs": inputs, "outputs": outputs, "queue_items": queue_items}
         wanted = [name for name, is_wanted in targets.items() if is_wanted]
         return sum((handle.job.clean_up(wanted) for handle in handles), Removal())  # type: ignore[arg-type]
+
+
+def _level_of_caller() -> int:
+    """Return the `stacklevel` with which a warning of the calling function points outside this package."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "invokeai_gen":
+        frame, level = frame.f_back, level + 1
+    return level

@@ -1,4 +1,4 @@
-"""What a handle does with a server: submit, follow, fetch what came out, and clean up."""
+"""What a handle does with a server: submit, follow, fetch results, and clean up."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Unpack, cast
 
 from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.plan import JsonValue
-from invokeai_gen.core.values import ImageRef
+from invokeai_gen.core.values import BoardRef, ImageRef
 from invokeai_gen.handle.outputs import HandleOutputs, OutputMapping
 from invokeai_gen.runtime.async_job import AsyncJob, StreamedOutput
 from invokeai_gen.runtime.callbacks import Callbacks
@@ -21,7 +21,7 @@ from invokeai_gen.runtime.media import DEFAULT_QUALITY, ImageFormat, ImageOutput
 from invokeai_gen.runtime.options import SubmitOptions, SweepOptions
 from invokeai_gen.server import background
 from invokeai_gen.server.client import AsyncInvokeAIClient, ServerClient, core_of
-from invokeai_gen.server.errors import NotCompletedError
+from invokeai_gen.server.errors import JobDeletedError, NotCompletedError, NotFoundError, SeveralItemsError
 from invokeai_gen.server.events import JobEvent, is_final
 from invokeai_gen.server.records import QueueItem, Removal
 from invokeai_gen.sweeps.workflow import Workflow
@@ -40,62 +40,77 @@ class FollowedSubmitOptions(SubmitOptions, Callbacks, total=False):
 
 
 class WorkflowRuns(ABC):
-    """The last submission of a workflow and its results; every submission takes the place of the one before.
+    """The last submission of a workflow and its results; each submission replaces the one before.
 
-    Methods that wait for the server come in pairs: `submit` is awaited, `submit_sync` blocks, and `cancel` blocks where
-    `cancel_async` is awaited.
+    Some methods block and have a twin to await: `submit_sync` and `submit`, `cancel` and `cancel_async`.
+
+    **Waiting.** `wait_for_completion_sync`, `wait_for_completion` and the streams wait for a run to end. If their
+    `timeout` passes, they cancel the run, as `run()` of a generated module does; `cancel_on_timeout=False` lets it go
+    on. Everything else that reads results raises `NotCompletedError` while the run has not ended, and what it ended
+    with if it did not complete: `JobFailedError`, `JobCanceledError`, `JobDeletedError`.
+
+    **Batches.** A submission of several queue items (batch nodes, or `runs=3`) has no single result: methods for one
+    item raise `SeveralItemsError`. Wait with `job.wait()`, and read `get_all_outputs()`.
     """
 
     def __init__(self, workflow: Workflow[WorkflowParams, HandleOutputs], client: ServerClient | None = None) -> None:
         self.client = client
-        """The server; `None` for the one that all share (`INVOKEAI_URL`, else http://localhost:9090)."""
+        """The server; `None` for the shared client (`INVOKEAI_URL`, else http://localhost:9090)."""
         self.auto_cleanup_outputs = False
-        """Delete the images of a run from the server as soon as `download_outputs` has saved them all."""
+        """Whether `download_outputs` deletes the images of the run from the server once it has saved all of them."""
         self._workflow = workflow
         self._job: AsyncJob[HandleOutputs] | None = None
         self._following: asyncio.Task[str] | None = None
 
     @abstractmethod
     def params(self) -> WorkflowParams:
-        """The values of the next submission. Raises `NotReadyError` or `ParamsError` where there can be none."""
+        """Return the values of the next submission. Raise `NotReadyError` or `ParamsError` if they cannot be sent."""
 
     @property
     def job(self) -> Job[HandleOutputs]:
-        """The last submission. Raises `NotCompletedError` before the first one."""
+        """The last submission. Raise `NotCompletedError` before the first one."""
         return Job(self._submitted())
 
     # -- submitting ---------------------------------------------------------------------------------------------------
 
-    def submit_sync(self, **options: Unpack[SubmitOptions]) -> Job[HandleOutputs]:
-        """Puts the workflow with its present values into the queue, and returns at once.
+    def submit_sync(
+        self, *, board: BoardRef | str | None = None, **options: Unpack[SubmitOptions]
+    ) -> Job[HandleOutputs]:
+        """Enqueue the workflow with its present values, and return at once.
 
-        Files are uploaded, and models and boards looked up, just as by a generated module. Raises `NotReadyError` for
-        a workflow that the GUI would not invoke, `ParamsError` for values that do not fit, and what
-        `Workflow.submit` raises.
+        Files are uploaded, and models and boards looked up, as by a generated module. `board` puts every result of
+        this submission on one board, by name or id, whatever the form says; the values of the handle stay. Raise
+        `NotReadyError` for a workflow that the GUI would not invoke, `ParamsError` for values that do not fit, and
+        what `Workflow.submit` raises; `ValueResolutionError` lists every model, board and image that is missing.
         """
-        params = self.params()
+        params = self._params(board, options)
         self._job = background.run(self._workflow.asubmit(params, client=self.client, **options))
         self._following = None
         return self.job
 
     async def submit(
-        self, *, subscribe_events: bool = True, **options: Unpack[FollowedSubmitOptions]
+        self,
+        *,
+        subscribe_events: bool = True,
+        board: BoardRef | str | None = None,
+        **options: Unpack[FollowedSubmitOptions],
     ) -> AsyncJob[HandleOutputs]:
-        """Like `submit_sync`, to be awaited.
+        """Do the same as `submit_sync`, to be awaited, and call functions while the workflow runs.
 
         `on_status`, `on_invocation_started`, `on_invocation_progress`, `on_invocation_complete` and
-        `on_invocation_error` are called on this event loop with each event of their kind (and awaited, where they
-        return something to await), unless `subscribe_events` is off. What one of them raises comes out of
-        `wait_for_completion`.
+        `on_invocation_error` are called on this event loop with each event of their kind, and awaited if they return
+        an awaitable, unless `subscribe_events` is off. What one of them raises comes out of `wait_for_completion`.
         """
-        known = ["subscribe_events", *FollowedSubmitOptions.__annotations__]
+        known = ["subscribe_events", "board", *FollowedSubmitOptions.__annotations__]
         unknown = sorted(set(options).difference(known))
         if unknown:
             raise TypeError(f"unknown option {', '.join(map(repr, unknown))}; there are {', '.join(known)}")
         callbacks = {name: call for name, call in options.items() if name in Callbacks.__annotations__ and call}
-        others = {name: option for name, option in options.items() if name not in Callbacks.__annotations__}
-        params = self.params()
-        job = await self._workflow.asubmit(params, client=self.client, **cast("SubmitOptions", others))
+        others = cast(
+            "SubmitOptions", {name: option for name, option in options.items() if name not in Callbacks.__annotations__}
+        )
+        params = self._params(board, others)
+        job = await self._workflow.asubmit(params, client=self.client, **others)
         self._job, self._following = job, None
         if callbacks and subscribe_events:
             self._following = asyncio.create_task(job.wait(**cast("Callbacks", callbacks)))
@@ -116,10 +131,10 @@ class WorkflowRuns(ABC):
         zip: Mapping[str, object] | None = None,
         **options: Unpack[SweepOptions],
     ) -> Sweep[WorkflowParams, HandleOutputs]:
-        """Submits many runs that differ from the present values in the inputs named in `product` and `zip`.
+        """Submit many runs that differ from the present values in the inputs named in `product` and `zip`.
 
-        Inputs go by their Python names, as in a generated module; see `Workflow.sweep`. The sweep stands alone: it is
-        not the `job` of this handle.
+        Inputs are named as in a generated module; see `Workflow.sweep`. A sweep does not become the `job` of the
+        handle.
         """
         return self._workflow.sweep(self.params(), product=product, zip=zip, client=self.client, **options)
 
@@ -130,11 +145,11 @@ class WorkflowRuns(ABC):
         zip: Mapping[str, object] | None = None,
         **options: Unpack[SweepOptions],
     ) -> AsyncSweep[WorkflowParams, HandleOutputs]:
-        """Like `sweep_sync`, to be awaited."""
+        """Do the same as `sweep_sync`, to be awaited."""
         return await self._workflow.asweep(self.params(), product=product, zip=zip, client=self.client, **options)
 
     async def submit_sync_monitor_async(self, **options: Unpack[SubmitOptions]) -> AsyncGenerator[JobEvent, None]:
-        """Submits the workflow and gives everything that happens, from the first event to the last."""
+        """Submit the workflow and yield its events, from the first to the last."""
         job = await self.submit(**options)
         async for event in job.events():
             yield event
@@ -147,14 +162,13 @@ class WorkflowRuns(ABC):
         timeout: float | None = None,
         progress_callback: Callable[[QueueItem], object] | None = None,
         *,
-        cancel_on_timeout: bool = False,
+        cancel_on_timeout: bool = True,
     ) -> QueueItem:
-        """Waits for the only queue item and returns it; its end is known at once, without asking.
+        """Wait for the only queue item, and return it. Its end is known at once, without polling.
 
-        `progress_callback` gets the queue item as it then is, now, every `poll_interval` seconds, and at the end.
-        `timeout` is in seconds, without it there is no limit. Raises `JobTimeoutError` (after cancelling the item, if
-        `cancel_on_timeout`), `JobFailedError`, `JobCanceledError`, `NotCompletedError` before a submission, and
-        `SeveralItemsError` for a batch: wait with `job.wait()` then.
+        `progress_callback` gets the queue item now, every `poll_interval` seconds, and at the end. `timeout` is in
+        seconds; the default is no limit. Raise `JobTimeoutError`, after canceling the item unless `cancel_on_timeout`
+        is off, `JobFailedError`, `JobCanceledError`, `NotCompletedError` before a submission, and `SeveralItemsError`.
         """
         job = self._single()
         waiting = asyncio.run_coroutine_threadsafe(
@@ -173,8 +187,8 @@ class WorkflowRuns(ABC):
             waiting.cancel()
         return self.get_outputs().queue_item
 
-    async def wait_for_completion(self, timeout: float | None = None, *, cancel_on_timeout: bool = False) -> QueueItem:
-        """Like `wait_for_completion_sync`, to be awaited; returns after the last callback of `submit`."""
+    async def wait_for_completion(self, timeout: float | None = None, *, cancel_on_timeout: bool = True) -> QueueItem:
+        """Do the same as `wait_for_completion_sync`, to be awaited; return after the last callback of `submit`."""
         job = self._single()
         await job.wait(timeout, cancel_on_timeout=cancel_on_timeout)
         following, self._following = self._following, None
@@ -183,48 +197,56 @@ class WorkflowRuns(ABC):
         return (await job.outputs()).queue_item
 
     def get_queue_item(self) -> QueueItem:
-        """The only queue item as the server has it now. Raises `NotCompletedError`, `SeveralItemsError`."""
+        """Return the only queue item as the server has it now. Raise `NotCompletedError`, `SeveralItemsError`."""
         return background.run(self.get_queue_item_async())
 
     async def get_queue_item_async(self) -> QueueItem:
-        """Like `get_queue_item`, to be awaited."""
+        """Do the same as `get_queue_item`, to be awaited."""
         return (await self._single().items())[0]
 
     def cancel(self) -> None:
-        """Cancels what has not ended of the last submission; finished nodes keep their results."""
-        background.run(self._submitted().cancel())
+        """Cancel what has not ended of the last submission; finished nodes keep their results."""
+        background.run(self.cancel_async())
 
     async def cancel_async(self) -> None:
-        """Like `cancel`, to be awaited."""
+        """Do the same as `cancel`, to be awaited."""
         await self._submitted().cancel()
 
     # -- results ------------------------------------------------------------------------------------------------------
 
     def get_outputs(self) -> HandleOutputs:
-        """The results of the only queue item; waits for them. Raises what `wait_for_completion_sync` raises."""
+        """Return the results of the only queue item. Raise `NotCompletedError` while it has not ended."""
         return background.run(self.get_outputs_async())
 
     async def get_outputs_async(self) -> HandleOutputs:
-        """Like `get_outputs`, to be awaited."""
-        return await self._submitted().outputs()
+        """Do the same as `get_outputs`, to be awaited."""
+        job = self._single()
+        await _check_ended(job)
+        return await job.outputs()
 
     def get_all_outputs(self) -> list[HandleOutputs]:
-        """The results of every queue item, for batches and several runs, in order; waits for them."""
-        return background.run(self._submitted().all_outputs())
+        """Return the results of every queue item, in order, for batches and several runs."""
+        return background.run(self.get_all_outputs_async())
+
+    async def get_all_outputs_async(self) -> list[HandleOutputs]:
+        """Do the same as `get_all_outputs`, to be awaited."""
+        job = self._submitted()
+        await _check_ended(job)
+        return await job.all_outputs()
 
     async def stream_outputs(self, *, debug: bool = False) -> AsyncGenerator[StreamedOutput, None]:
-        """Each output of the last submission as soon as its node has finished; `debug` adds intermediate images."""
+        """Yield each output of the last submission as soon as its node has finished; `debug` adds intermediate images."""
         async for output in self._submitted().stream_outputs(debug=debug):
             yield output
 
     def stream_outputs_sync(self, *, debug: bool = False) -> Iterator[StreamedOutput]:
-        """Like `stream_outputs`, blocking."""
+        """Do the same as `stream_outputs`, blocking."""
         return self.job.stream_outputs(debug=debug)
 
     def map_outputs_to_images(self, queue_item: QueueItem | None = None) -> list[OutputMapping]:
-        """Which images each output gave: those with a board on the form first, intermediate ones last.
+        """Return the images of each output, those with a board on the form first, intermediate ones last.
 
-        Of a completed `queue_item` of this workflow, else of every item of the last submission, one after another.
+        They are those of a completed `queue_item` of this workflow, by default of every item of the last submission.
         """
         if queue_item is not None:
             return HandleOutputs(self._workflow.plan, queue_item, self._core()).map_images()
@@ -233,19 +255,25 @@ class WorkflowRuns(ABC):
     def get_image_bytes(
         self, image: ImageRef | str, form: ImageFormat = "png", *, quality: int = DEFAULT_QUALITY
     ) -> bytes:
-        """The file of an image on the server, converted if `form` is not `png` (that takes Pillow).
+        """Return the file of an image on the server, converted if `form` is not `png` (that needs Pillow).
 
-        `quality`, from 1 to 100, is for JPEG and WebP. Raises `NotFoundError`.
+        `quality`, from 1 to 100, is for JPEG and WebP. Raise `NotFoundError`.
         """
         return self._image(image).as_format(form, quality=quality)
 
     def get_image_as_pil(self, image: ImageRef | str) -> PILImage:
-        """An image on the server as a Pillow image. Raises `NotFoundError`, and `ImportError` without Pillow."""
+        """Return an image on the server as a Pillow image. Raise `NotFoundError`, and `ImportError` without Pillow."""
         return self._image(image).pil()
 
     def download_image_raw(self, image: ImageRef | str, path: str | os.PathLike[str]) -> Path:
-        """Saves the server's own file of an image, a PNG, whatever `path` is called. Raises `NotFoundError`."""
+        """Save the server's own file of an image, a PNG, and return its path. Raise `NotFoundError`.
+
+        `path` is a file, or a folder, in which the image keeps the server's name for it. A path without a suffix
+        (`images`) is a folder, and missing folders are created.
+        """
         target = Path(path)
+        if target.is_dir() or not target.suffix:
+            return self._image(image).download(target)
         target.parent.mkdir(parents=True, exist_ok=True)
         background.run(self._core().images.download(self._image(image).name, target))
         return target
@@ -258,11 +286,11 @@ class WorkflowRuns(ABC):
         include_debug: bool = False,
         skip_existing: bool = False,
     ) -> list[Path]:
-        """Saves the images and videos of all outputs in a folder, named after the outputs; returns the files.
+        """Save the images and videos of all outputs in a folder, named after the outputs; return the files.
 
-        A submission of several queue items has a folder inside for each, named by its id. `include_metadata` puts the
+        A submission of several queue items gets a subfolder for each, named by its id. `include_metadata` puts the
         server's metadata beside each file, `include_debug` adds intermediate images, `skip_existing` keeps files that
-        are there. Raises `DownloadError`, which lists what is saved and what is not.
+        exist. Raise `DownloadError`, which lists what is saved and what is not.
         """
         everything = self.get_all_outputs()
         saved: list[Path] = []
@@ -281,24 +309,29 @@ class WorkflowRuns(ABC):
     # -- cleaning up --------------------------------------------------------------------------------------------------
 
     def get_uploaded_assets(self) -> list[str]:
-        """Names of the images and videos that the last submission uploaded as its inputs, and that are still there."""
+        """Return the names of the images and videos that the last submission uploaded and that are not deleted yet."""
         uploads = self._job.uploads if self._job is not None else None
         return [*uploads.images, *uploads.videos] if uploads is not None else []
 
     def has_uploaded_assets(self) -> bool:
-        """Whether the last submission uploaded anything that is still there."""
+        """Return whether the last submission uploaded anything that is not deleted yet."""
         return bool(self.get_uploaded_assets())
 
     def cleanup_inputs(self) -> Removal:
-        """Deletes the images and videos that the last submission uploaded."""
+        """Delete the images and videos that the last submission uploaded."""
         return background.run(self._submitted().cleanup_inputs())
 
-    def cleanup_outputs(self) -> Removal:
-        """Deletes the images that the last submission made; see `WorkflowOutputs.cleanup_outputs` for what is kept."""
-        return background.run(self._submitted().cleanup_outputs())
+    def cleanup_outputs(self, *, delete_images: bool = True, delete_from_board: bool = False) -> Removal:
+        """Delete the images that the last submission made; see `WorkflowOutputs.cleanup_outputs` for what is kept.
+
+        `delete_images=False, delete_from_board=True` only takes them off their boards.
+        """
+        return background.run(
+            self._submitted().cleanup_outputs(delete_images=delete_images, delete_from_board=delete_from_board)
+        )
 
     def cleanup_queue_items(self) -> Removal:
-        """Removes the items of the last submission from the queue, cancelling those that have not ended."""
+        """Remove the items of the last submission from the queue, canceling those that have not ended."""
         return background.run(self._submitted().cleanup_queue_items())
 
     def _submitted(self) -> AsyncJob[HandleOutputs]:
@@ -307,10 +340,24 @@ class WorkflowRuns(ABC):
         return self._job
 
     def _single(self) -> AsyncJob[HandleOutputs]:
-        """The last submission if it has one item. Raises `NotCompletedError`, `SeveralItemsError`."""
+        """Return the last submission if it has one item. Raise `NotCompletedError`, `SeveralItemsError`."""
         job = self._submitted()
-        assert job.item_id
+        if len(job.item_ids) != 1:
+            raise SeveralItemsError(
+                len(job.item_ids),
+                "wait with job.wait() and use get_all_outputs() (in a generated module: WORKFLOW.run_all()).",
+            )
         return job
+
+    def _params(self, board: BoardRef | str | None, options: SubmitOptions) -> WorkflowParams:
+        """Return the values of a submission, with `board` in place of every board on the form."""
+        params = self.params()
+        if board is not None:
+            options.setdefault("auto_board", board)
+            for planned in self._workflow.plan.inputs:
+                if planned.field_type == "BoardField" and planned.fed_by is None:
+                    params[planned.index] = board
+        return params
 
     def _core(self) -> AsyncInvokeAIClient:
         return core_of(self.client)
@@ -318,3 +365,14 @@ class WorkflowRuns(ABC):
     def _image(self, image: ImageRef | str) -> ImageOutput:
         name = image.name if isinstance(image, ImageRef) else image
         return ImageOutput(name, client=self._core())
+
+
+async def _check_ended(job: AsyncJob[HandleOutputs]) -> None:
+    """Raise `NotCompletedError` if a queue item of the job has not ended, `JobDeletedError` if it is gone."""
+    try:
+        status = await job.status()
+    except NotFoundError:
+        raise JobDeletedError("the run is no longer in the queue", item_id=job.item_ids[0]) from None
+    if not is_final(status):
+        wait = "wait_for_completion_sync(), or await wait_for_completion()," if len(job.item_ids) == 1 else "job.wait()"
+        raise NotCompletedError(f"the run has not ended, it is {status}: call {wait} first", item_id=job.item_ids[0])

@@ -203,9 +203,20 @@ class IvkBoundingBoxField(IvkStructuredField):
             return None
         return BoundingBox(x_min=self.x_min, x_max=self.x_max, y_min=self.y_min, y_max=self.y_max, score=self.score)
 
-    def set_box(self, x_min: int, x_max: int, y_min: int, y_max: int, score: float | None = None) -> None:
-        """Sets all sides at once. Raises `ParamsError`, also where a maximum is less than its minimum."""
-        self._change({"x_min": x_min, "x_max": x_max, "y_min": y_min, "y_max": y_max, "score": score})
+    def set_box(self, x_min: int, y_min: int, x_max: int, y_max: int, score: float | None = None) -> None:
+        """Set all sides at once, in pixels. `score` is how sure a detector is of the box, from 0 to 1.
+
+        Raise `ParamsError` if the box has no width or no height: nodes fail on such a box.
+        """
+        sides = {"x_min": x_min, "y_min": y_min, "x_max": x_max, "y_max": y_max}
+        try:
+            made = type(self)(**sides, score=score)
+            for low, high, axis in ((made.x_min, made.x_max, "x"), (made.y_min, made.y_max, "y")):
+                if low == high:
+                    raise ValueError(f"{axis}_min should be less than {axis}_max")
+        except ValueError as error:
+            raise self._refusal(sides, error) from None
+        self.assign(made)
 
 
 class _IvkLoadedField(IvkStructuredField):

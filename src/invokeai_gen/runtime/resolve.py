@@ -237,13 +237,15 @@ class _Resolver:
 
 
 async def _all(questions: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """All answers, in order; raises the first error in that order.
+    """Return all answers, in order. Raise the first error in that order; it lists all values that cannot be used.
 
-    All of them go on to their end, even if one fails: an upload that is broken off leaves an image nobody knows of.
+    All questions go on to their end even if one fails, because an upload that is broken off leaves an unknown image.
     """
     answers = await asyncio.gather(*questions, return_exceptions=True)
     found: list[T] = []
-    for answer in answers:
+    for place, answer in enumerate(answers):
+        if isinstance(answer, ValueResolutionError):
+            raise answer.with_others([each for each in answers[place + 1 :] if isinstance(each, ValueResolutionError)])
         if isinstance(answer, BaseException):
             raise answer
         found.append(answer)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final, Self
 
 from invokeai_gen.errors import InvokeAIGenError
+
+MAX_LINES: Final = 20
+"""How many values that cannot be used a message lists."""
 
 
 class ServerError(InvokeAIGenError):
@@ -228,13 +231,12 @@ class RedactedJobError(JobError):
 
 
 class SeveralItemsError(JobError):
-    """A batch gives several outputs where one was asked for."""
+    """A batch gives several outputs, and the call is for one."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, advice: str = "use run_all(), or all_outputs() of the job.") -> None:
         self.count = count
         super().__init__(
-            f"this makes {count} queue items (batch nodes, or runs > 1), each with outputs of its own: "
-            "use run_all(), or all_outputs() of the job."
+            f"this makes {count} queue items (batch nodes, or runs > 1), each with outputs of its own: {advice}"
         )
 
 
@@ -267,18 +269,34 @@ class CleanupError(ServerError):
 
 
 class ValueResolutionError(ServerError, ValueError):
-    """A value for an input does not exist on this server, or cannot be understood. Names the input's label."""
+    """A value for an input does not exist on this server, or cannot be understood. Names the input's label.
+
+    If several inputs have such a value, this is the error of the first one, its message lists all, and `others` has the
+    rest.
+    """
 
     def __init__(self, label: str, problem: str, candidates: Sequence[str] = ()) -> None:
         self.label = label
         self.candidates = tuple(candidates)
         """What could have been given instead, best first."""
+        self.others: tuple[ValueResolutionError, ...] = ()
+        """The errors of the other inputs, in the order of the form."""
         text = f"{label!r}: {problem}"
         if self.candidates:
             shown = ", ".join(self.candidates[:10])
             more = f", … ({len(self.candidates)} in all)" if len(self.candidates) > 10 else ""
             text += f" This server has: {shown}{more}."
         super().__init__(text)
+
+    def with_others(self, others: Sequence[ValueResolutionError]) -> Self:
+        """Return this error with those of the other inputs in its message and in `others`."""
+        found = {id(each): each for error in others for each in (error, *error.others)}
+        found.pop(id(self), None)  # two inputs can have the same wrong value, which is looked up once
+        lines = list(dict.fromkeys([str(self), *map(str, found.values())]))
+        if len(lines) > MAX_LINES:
+            lines = [*lines[:MAX_LINES], f"… and {len(lines) - MAX_LINES} more"]
+        self.others, self.args = tuple(found.values()), ("\n".join(lines),)
+        return self
 
 
 class ModelResolutionError(ValueResolutionError):
