@@ -1,4 +1,4 @@
-"""`nox -s demo` shows the project at work, `nox -s test` checks all of it. Both set up everything they need."""
+"""`nox -s demo` shows the project at work, `nox -s test` checks all of it. Each session sets up everything it needs."""
 
 from __future__ import annotations
 
@@ -8,52 +8,90 @@ from pathlib import Path
 
 import nox
 
-nox.options.default_venv_backend = "venv"
+nox.options.default_venv_backend = "uv|virtualenv|venv"
 nox.options.reuse_venv = "yes"
 nox.options.sessions = ["test"]
-nox.needs_version = ">=2024.4"
+# A Python that this machine lacks is left out, also where CI=true; the session's log names it.
+nox.options.error_on_missing_interpreters = False
+nox.needs_version = ">=2024.4.15"
 
 ROOT = Path(__file__).parent
 DEMO = ROOT / "demo-output"
+PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
+WITHOUT_A_SERVER = ["tests/unit", "tests/golden", "tests/conformance"]
+"""What `unit` runs, on every Python. The rest of `tests` needs a server, or builds and type-checks for minutes."""
 
 
-def _say(session: nox.Session, step: str) -> None:
+def _step(session: nox.Session, step: str) -> None:
     session.log(f"── {step}")
+
+
+def _install(session: nox.Session, *groups: str) -> None:
+    """Install the package as it is being worked on, with every extra, and the tools of these dependency groups."""
+    session.install("-e", ".[images,servers]")
+    session.install(*nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), *groups))
+
+
+def _provision(session: nox.Session) -> None:
+    _step(session, "install InvokeAI for the CPU (once per machine: some minutes, 3 GB)")
+    session.run("python", "-m", "tests.server", "provision")
 
 
 @nox.session
 def demo(session: nox.Session) -> None:
     """Generate modules from data/workflows, start a local InvokeAI, and make images with one of them."""
     started = time.monotonic()
-    _say(session, "1/4  install invokeai-gen")
+    _step(session, "1/4  install invokeai-gen")
     session.install(".[images]")
-    _say(session, "2/4  install InvokeAI for the CPU (once per machine: some minutes, 3 GB)")
+    _step(session, "2/4  install InvokeAI for the CPU (once per machine: some minutes, 3 GB)")
     session.run("python", "-m", "tests.server", "provision")
-    _say(session, "3/4  generate one module per workflow")
+    _step(session, "3/4  generate one module per workflow")
     DEMO.mkdir(exist_ok=True)
     session.run("invokeai-gen", "generate", "data/workflows", "-o", str(DEMO / "generated"))
-    _say(session, "4/4  start InvokeAI and run a workflow that needs no model")
+    _step(session, "4/4  start InvokeAI and run a workflow that needs no model")
     shutil.copy(ROOT / "examples" / "demo.py", DEMO)
     session.run("python", "-m", "tests.server", "with", "--", "python", str(DEMO / "demo.py"), str(DEMO / "images"))
     session.log(f"done in {time.monotonic() - started:.0f} s: the images are in {DEMO / 'images'}")
 
 
 @nox.session
-def test(session: nox.Session) -> None:
-    """Lint, types, freshness of generated/, and all tests, those against a real InvokeAI server among them."""
-    _say(session, "install invokeai-gen and the tools")
-    session.install("-e", ".[images,servers]")
-    session.install(*nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "lint", "test"))
-    _say(session, "lint")
+def lint(session: nox.Session) -> None:
+    """Style, types, and whether generated/ is what `generate` makes of data/workflows."""
+    _install(session, "lint", "test")
+    _lint(session)
+
+
+def _lint(session: nox.Session) -> None:
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
-    _say(session, "types")
     session.run("mypy")
-    _say(session, "generated/ is what `generate` makes of data/workflows")
+    session.run("pyright")
     session.run("invokeai-gen", "check", "data/workflows", "-o", "generated")
-    _say(session, "install InvokeAI for the CPU (once per machine: some minutes, 3 GB)")
-    session.run("python", "-m", "tests.server", "provision")
-    _say(session, "tests")
+
+
+@nox.session(python=PYTHONS)
+def unit(session: nox.Session) -> None:
+    """The tests that need no server, in parallel, on every Python from 3.11 that is at hand."""
+    _install(session, "test")
+    session.run("pytest", "-n", "auto", *(session.posargs or WITHOUT_A_SERVER))
+
+
+@nox.session
+def live(session: nox.Session) -> None:
+    """The tests against a real InvokeAI server, which the session installs and starts itself."""
+    _install(session, "lint", "test")
+    _provision(session)
+    session.run("pytest", *(session.posargs or ["tests/live"]))
+
+
+@nox.session
+def test(session: nox.Session) -> None:
+    """Everything: lint, types, freshness of generated/, and all tests, those against a real server among them."""
+    _install(session, "lint", "test")
+    _step(session, "lint, types, generated/")
+    _lint(session)
+    _provision(session)
+    _step(session, "tests")
     session.run("pytest", *session.posargs)
 
 

@@ -28,6 +28,15 @@ def server_url(request: pytest.FixtureRequest) -> str:
     return own.url
 
 
+@pytest.fixture(autouse=True)
+def _nothing_left_in_the_queue(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Cancel what a test leaves in the queue of our own server, so that a late one does not make the next ones fail."""
+    yield
+    running = request.config.stash.get(_SERVER, None)
+    if running and running.running and {"server", "server_url"} & set(request.fixturenames):
+        running.take_back()
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield

@@ -29,6 +29,9 @@ START_DEADLINE = 180.0
 STOP_DEADLINE = 5.0
 """Seconds that a server gets to end by itself: it waits for open connections, for ever if we let it."""
 
+IDLE_DEADLINE = 120.0
+"""Seconds that a running node may take to notice that its item was canceled."""
+
 _LAUNCH = Path(__file__).with_name("launch.py")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _RUNNING = re.compile(r"running on http://[^\s:]+:(\d+)")
@@ -155,6 +158,26 @@ class Server:
         """Start the server again, on the same root and port; first ends it if it still runs."""
         self._end_process(signal.SIGTERM)
         self._launch(timeout)
+
+    def take_back(self, timeout: float = IDLE_DEADLINE) -> None:
+        """Cancel whatever waits or runs in the queue, and wait until the node that is running has noticed.
+
+        Ended items stay. An item that the server cannot read blocks its whole queue: then everything is cleared.
+        """
+        queue = f"{self.url}/api/v1/queue/default"
+        end = time.monotonic() + timeout
+        while any(self._counts(queue)) and time.monotonic() < end:
+            try:
+                call("PUT", f"{queue}/cancel_all_except_current", token=self.token)
+                if current := call("GET", f"{queue}/current", token=self.token):
+                    call("PUT", f"{queue}/i/{current['item_id']}/cancel", token=self.token)
+            except urllib.error.HTTPError:
+                call("PUT", f"{queue}/clear", token=self.token)
+            time.sleep(0.1)
+
+    def _counts(self, queue: str) -> tuple[int, int]:
+        counts = call("GET", f"{queue}/status", token=self.token)["queue"]
+        return counts["pending"], counts["in_progress"]
 
     def log_tail(self, lines: int = 60) -> str:
         """The last lines that the server wrote, without colours and the steps of progress bars."""
