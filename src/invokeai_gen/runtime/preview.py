@@ -10,6 +10,7 @@ from invokeai_gen.core.placeholders import board_placeholder, is_created, placeh
 from invokeai_gen.core.plan import JsonValue
 from invokeai_gen.core.request import build_request
 from invokeai_gen.js_json import Unset
+from invokeai_gen.runtime.called import renewed
 from invokeai_gen.runtime.options import SubmitOptions
 from invokeai_gen.runtime.resolve import resolve, resolve_board
 from invokeai_gen.runtime.runner import Runner, own_batches
@@ -37,6 +38,8 @@ async def preview(
     else:
         auto_board_id = board_placeholder(auto_board)
     values = {binding: placeholder(inputs[binding], value) for binding, value in given.items()} | looked_up
+    if client is not None:
+        plan = await renewed(plan, values, client)
     queries = server_queries(plan, values)
     if client is not None or not queries:
         data = await own_batches(plan, values, cast("AsyncInvokeAIClient", client))

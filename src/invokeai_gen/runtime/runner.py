@@ -17,6 +17,7 @@ from invokeai_gen.core.problems import ParamsError, Problem, shown
 from invokeai_gen.core.request import build_request
 from invokeai_gen.js_json import Unset
 from invokeai_gen.runtime.async_job import AsyncJob, expect
+from invokeai_gen.runtime.called import renewed
 from invokeai_gen.runtime.cleanup import cleanup_targets, note_what_is_left
 from invokeai_gen.runtime.deadline import CANCEL_TIMEOUT, CLEANUP_TIMEOUT, Deadline
 from invokeai_gen.runtime.failures import in_labels, node_labels
@@ -150,7 +151,7 @@ class Runner(Generic[P, O]):
         self, values: Mapping[Binding, JsonValue | Unset], client: AsyncInvokeAIClient, options: SubmitOptions
     ) -> dict[str, JsonValue]:
         return build_request(
-            self.plan,
+            await renewed(self.plan, values, client),
             values,
             runs=options.get("runs", 1),
             auto_board_id=await resolve_board(client, options.get("auto_board")),
