@@ -110,11 +110,11 @@ def test_what_is_no_workflow_is_told_with_its_file(tmp_path: Path) -> None:
         ({"meta": {"category": "user"}, "nodes": []}, "it has no meta.version"),
         ({"meta": {"version": "3.0.0"}}, "it has no list of nodes"),
         ({"meta": {"version": "3.0.0"}, "nodes": {}}, "it has no list of nodes"),
-        ([], "it is no JSON object"),
+        ([], "it is not a JSON object"),
     ],
 )
 def test_other_json_is_no_definition(data: Any, lack: str, tmp_path: Path) -> None:
-    told = f"no workflow: {lack} (export it from the InvokeAI workflow editor)"
+    told = f"not a workflow: {lack} (export it from the InvokeAI workflow editor)"
     with pytest.raises(WorkflowError) as info:
         WorkflowDefinition.from_dict(data)
     assert str(info.value) == told
@@ -324,7 +324,7 @@ def test_another_file_is_no_index_map(text: str, schema: Schema, tmp_path: Path)
     (tmp_path / "map.json").write_text(text, encoding="utf-8")
     with pytest.raises(IndexMapError) as info:
         of(small(schema)).verify_input_index_map(tmp_path / "map.json")
-    assert str(info.value) == f"{tmp_path / 'map.json'} is no index map, as export_input_index_map writes them"
+    assert str(info.value) == f"{tmp_path / 'map.json'} is not an index map as export_input_index_map writes them"
 
 
 def test_values_reach_the_workflow_that_is_stored_with_the_images(opened: Callable[[str], WorkflowHandle]) -> None:

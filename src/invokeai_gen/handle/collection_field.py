@@ -13,9 +13,9 @@ from invokeai_gen.handle.value_fields import IvkValueField, item_class
 
 
 class IvkCollectionField(IvkValueField[Any]):
-    """A list. In a handle, each item becomes what the field of one such value would hold: `["1", 2]` is `[1, 2]`.
+    """A list. In a handle, items are converted as by the field of a single value: `["1", 2]` becomes `[1, 2]`.
 
-    `value` may be a single item where the input takes one or several.
+    `value` may be a single item if the input takes one or several.
     """
 
     @field_validator("value", mode="before")
@@ -30,17 +30,17 @@ class IvkCollectionField(IvkValueField[Any]):
 
     @classmethod
     def plain(cls, value: Any) -> Any:
-        """The values in fields; all else is left to the class of the items, which a handle knows."""
+        """Return the values in place of fields; the items are converted in a handle, which knows their class."""
         if isinstance(value, list):
             return [unwrapped(item) for item in value]
         return unwrapped(value)
 
     def append(self, item: Any) -> None:
-        """Adds an item at the end. Raises `ParamsError`."""
+        """Add an item at the end. Raise `ParamsError`."""
         self.extend([item])
 
     def extend(self, items: Iterable[Any]) -> None:
-        """Adds items at the end, all or none. Raises `ParamsError`."""
+        """Add items at the end, all or none. Raise `ParamsError`."""
         self.value = [*self._list(), *items]
 
     def __len__(self) -> int:

@@ -15,25 +15,25 @@ from invokeai_gen.workflow import WorkflowError, WorkflowFile, read_workflow_fil
 
 
 class WorkflowDefinition:
-    """The contents of a workflow file. It never changes: handles keep their values to themselves.
+    """The contents of a workflow file. It never changes: handles have values of their own.
 
-    Made by `from_file` and `from_dict`, which refuse what is no workflow at all; the rest is checked when a handle is
-    opened on it.
+    Made by `from_file` and `from_dict`, which refuse anything that is not a workflow; its nodes are checked when a
+    handle is opened.
     """
 
     def __init__(self, file: WorkflowFile) -> None:
         _refuse_other_data(file.data)
         self.file = file
-        """What the compiler reads. Treat its data as read-only; `to_dict` gives a copy."""
+        """The input of the compiler. Treat its data as read-only; `to_dict` returns a copy."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name or self.source!r})"
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str]) -> Self:
-        """The workflow in a JSON file, as the GUI exports it.
+        """Read a workflow from a JSON file, as the GUI exports it.
 
-        Raises `WorkflowError` for a file that cannot be read, or that holds no workflow.
+        Raise `WorkflowError` for a file that cannot be read, or that is not a workflow.
         """
         try:
             return cls(read_workflow_file(Path(path)))
@@ -42,10 +42,10 @@ class WorkflowDefinition:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], *, source: str = "") -> Self:
-        """The workflow in JSON data, which is copied.
+        """Read a workflow from JSON data, which is copied.
 
-        `source` is a file name, from which `to_module` takes the module's name; by default it is made of the name of
-        the workflow. Raises `WorkflowError` for what is not JSON data, or no workflow.
+        `source` is a file name, from which `to_module` takes the name of the module; the default is made from the name
+        of the workflow. Raise `WorkflowError` for anything but JSON data of a workflow.
         """
         try:
             text = json.dumps(data, ensure_ascii=True, allow_nan=False)
@@ -56,9 +56,26 @@ class WorkflowDefinition:
         return cls(WorkflowFile(source, copied, hashlib.sha256(text.encode()).hexdigest()))
 
     def to_dict(self) -> dict[str, Any]:
-        """A copy of the contents."""
+        """Return a copy of the contents."""
         data: dict[str, Any] = copy.deepcopy(self.file.data)
         return data
+
+    @property
+    def nodes(self) -> list[dict[str, Any]]:
+        """The nodes as the file has them; a copy, as `edges` and `form` are."""
+        return list(self.to_dict()["nodes"])
+
+    @property
+    def edges(self) -> list[dict[str, Any]]:
+        """The edges between the nodes as the file has them."""
+        edges = self.to_dict().get("edges")
+        return edges if isinstance(edges, list) else []
+
+    @property
+    def form(self) -> dict[str, Any] | None:
+        """The form as the file has it; `None` if the workflow has none."""
+        form = self.to_dict().get("form")
+        return form if isinstance(form, dict) else None
 
     @property
     def source(self) -> str:
@@ -67,7 +84,7 @@ class WorkflowDefinition:
 
     @property
     def name(self) -> str:
-        """What its author calls it; empty where the file does not say, as with the other words below."""
+        """Its name; empty if the file has none, as are the properties below."""
         return _text(self.file.data, "name")
 
     @property
@@ -103,14 +120,14 @@ class WorkflowDefinition:
 
 def _refuse_other_data(data: Any) -> None:
     if not isinstance(data, dict):
-        lack = "it is no JSON object"
+        lack = "it is not a JSON object"
     elif not isinstance(data.get("meta"), dict) or data["meta"].get("version") is None:
         lack = "it has no meta.version"
     elif not isinstance(data.get("nodes"), list):
         lack = "it has no list of nodes"
     else:
         return
-    raise WorkflowError(f"no workflow: {lack} (export it from the InvokeAI workflow editor)")
+    raise WorkflowError(f"not a workflow: {lack} (export it from the InvokeAI workflow editor)")
 
 
 def _text(data: Any, key: str) -> str:

@@ -1,4 +1,4 @@
-"""`IvkField`: the value of one input, checked whenever it changes; and which class of field a schema type has."""
+"""`IvkField`: the value of one input, checked whenever it changes; and the class of field for each schema type."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ F = TypeVar("F", bound="type[IvkField]")
 class IvkField(BaseModel):
     """Base of all fields: a pydantic model that holds the value of one input.
 
-    A field of a handle knows what the schema and the form allow, and refuses everything else when it is assigned, with
-    `ParamsError` (a `ValueError`) in the labels of the GUI; it then keeps the value it had. A field that was made by
-    itself only knows its own type, and is checked when it is given to a handle; what it is made of is checked by
-    pydantic, with `ValidationError` (a `ValueError` too).
+    A field of a handle knows what the schema and the form allow. It refuses any other value when it is assigned, with
+    `ParamsError` (a `ValueError`) in the labels of the GUI, and keeps the value it had. A field made on its own only
+    checks its type, with pydantic's `ValidationError` (a `ValueError` too); the rest is checked when it is given to a
+    handle.
 
-    A subclass says with `from_value` and `to_value` how its attributes and the runtime's value of an input
-    (`invokeai_gen.core.values`, or JSON data for types that are not known there) become each other.
+    `from_value` and `to_value` of a subclass convert between its attributes and the value of an input: a type of
+    `invokeai_gen.core.values`, or JSON data for other types.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid", validate_default=False)
@@ -52,21 +52,21 @@ class IvkField(BaseModel):
     @classmethod
     @abstractmethod
     def from_value(cls, value: Any) -> Self:
-        """The field that holds a value, `None` for an empty one. Raises `ValidationError`."""
+        """Return the field that holds a value, an empty one for `None`. Raise `ValidationError`."""
 
     @abstractmethod
     def to_value(self) -> Any:
-        """The value as the runtime takes it, `None` where the field is empty."""
+        """Return the value as `Params` takes it, `None` if the field is empty."""
 
     @abstractmethod
     def to_json_dict(self) -> dict[str, JsonValue]:
-        """The field as JSON data.
+        """Return the field as JSON data.
 
-        Raises `TypeError` for what only the server can turn into JSON: bytes and images in memory.
+        Raise `TypeError` for bytes and images in memory, which have to be uploaded first.
         """
 
     def __eq__(self, other: object) -> bool:
-        """The same class with the same value, whatever inputs they belong to."""
+        """Return whether both have the same class and value; the inputs they belong to do not matter."""
         if not isinstance(other, IvkField) or type(self) is not type(other):
             return NotImplemented
         return vars(self) == vars(other) and self.is_empty == other.is_empty
@@ -78,21 +78,21 @@ class IvkField(BaseModel):
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """The values that are allowed, where they are listed; empty where they are not, or not known."""
+        """The allowed values; empty if they are not listed, and for a field made on its own."""
         return self._planned.choices if self._planned is not None else ()
 
     @property
     def constraints(self) -> Constraints:
-        """The limits of numbers, lengths and collections, from the schema and the form; none where not known."""
+        """The limits of numbers, lengths and collections, from the schema and the form."""
         return self._planned.constraints if self._planned is not None else Constraints()
 
     def assign(self, other: IvkField) -> None:
-        """Takes the value of another field of the same class. Raises `TypeError`, `ParamsError`."""
+        """Copy the value of another field of the same class. Raise `TypeError`, `ParamsError`."""
         if type(other) is not type(self):
             raise TypeError(f"the field is of class {type(self).__name__}, not {type(other).__name__}")
         self._change({name: getattr(other, name) for name in type(self).model_fields})
 
-    if not TYPE_CHECKING:  # type checkers would take it as leave to assign any attribute
+    if not TYPE_CHECKING:  # type checkers would then allow any attribute
 
         def __setattr__(self, name, value):
             if name in type(self).model_fields:
@@ -106,24 +106,24 @@ class IvkField(BaseModel):
         return self
 
     def _change(self, changes: Mapping[str, Any]) -> None:
-        """Sets several attributes at once, or none of them."""
+        """Set several attributes at once, or none of them."""
         try:
             made = type(self).model_validate({**self.__dict__, **changes}, context=self._planned)
         except ValidationError as error:
             if self.choices and "value" in changes:
-                self._check(unwrapped(changes["value"]))  # which lists them, where pydantic only minds the type
+                self._check(unwrapped(changes["value"]))  # its message lists them; pydantic's names only the type
             raise self._refusal(changes, error) from None
         self._check(made.to_value())
         vars(self).update(made.__dict__)
         self.__pydantic_fields_set__.update(changes)
 
     def _check(self, value: Any) -> None:
-        """Raises `ParamsError` for a value that the input does not accept."""
+        """Raise `ParamsError` for a value that the input does not accept."""
         if self._planned is not None:
             check_value(self._planned, value)
 
     def _refusal(self, value: Any, error: ValueError) -> ParamsError:
-        """What is wrong with a value of this field, under the label of its input; told of each attribute by itself."""
+        """Return the error for a value of this field, with the label of its input and each wrong attribute."""
         item = self._planned or _Nameless(type(self).__name__)
         parts: dict[str, list[InitErrorDetails]] = {}
         for detail in details_of(error, value):
@@ -140,7 +140,7 @@ class IvkField(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class _Nameless:
-    """What messages call a field that belongs to no input, or a part of one."""
+    """The name in messages of a field without an input, or of a part of a field."""
 
     name: str
     label: str = ""
@@ -149,7 +149,7 @@ class _Nameless:
 
 
 def details_of(error: ValueError, value: Any, *place: int) -> list[InitErrorDetails]:
-    """What pydantic, or a check inside of a field, found wrong with a value, or with the item at a place in it."""
+    """Return what pydantic, or a check in a field, found wrong with a value, or with the item at a place in it."""
     found: list[Any] = [{"loc": (), "input": value, "msg": str(error)}]
     if isinstance(error, ValidationError):
         found = list(error.errors(include_url=False, include_context=False))
@@ -164,20 +164,20 @@ def details_of(error: ValueError, value: Any, *place: int) -> list[InitErrorDeta
 
 
 def unwrapped(value: Any) -> Any:
-    """What a field holds, where one is given in place of a value."""
+    """Return the value of a field; any other value as it is."""
     return value.to_value() if isinstance(value, IvkField) else value
 
 
 _classes: Final[dict[str, type[IvkField]]] = {}
 FIELD_CLASSES: Final[Mapping[str, type[IvkField]]] = MappingProxyType(_classes)
-"""The class of field for each schema type that has one of its own; `register_field` adds to it."""
+"""The class of field for each schema type that has its own; `register_field` adds to it."""
 
 
 def register_field(*schema_types: str) -> Callable[[F], F]:
-    """Makes the decorated class the field of these schema types, in handles that are opened from now on.
+    """Use the decorated class as the field of these schema types, in handles opened from now on.
 
-    The names are InvokeAI's (`IntegerField`), for a custom node the name of its class or its `ui_type`; a type that is
-    known already gets the new class. Types without a class are held by `IvkStructureField`, as JSON data.
+    The names are InvokeAI's (`IntegerField`), for a custom node the name of its class or its `ui_type`. The new class
+    replaces an existing one. Types without a class use `IvkStructureField`, which holds JSON data.
     """
 
     def register(cls: F) -> F:

@@ -1,4 +1,4 @@
-"""Which class of field an input of a workflow gets, and with which value it starts."""
+"""The field of an input of a workflow: its class, and the value it starts with."""
 
 from __future__ import annotations
 

@@ -1,10 +1,11 @@
-"""`WorkflowHandle`: a workflow opened at run time, with its values, its last submission and what that gave."""
+"""`WorkflowHandle`: a workflow opened at run time, with its values, its last submission and the results."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, ClassVar
 
 from invokeai_gen.codegen.names import assign_names, module_names
 from invokeai_gen.compiler import NotReadyError, Reason, compile_workflow
@@ -20,7 +21,7 @@ from invokeai_gen.handle.index_map import (
     write_index_map,
 )
 from invokeai_gen.handle.inputs import IvkWorkflowInput, WorkflowInputs
-from invokeai_gen.handle.models import synced
+from invokeai_gen.handle.models import SyncStrategy, synced
 from invokeai_gen.handle.outputs import HandleOutputs
 from invokeai_gen.handle.runs import WorkflowRuns
 from invokeai_gen.handle.structured_fields import IvkModelIdentifierField
@@ -31,32 +32,35 @@ from invokeai_gen.sweeps.workflow import Workflow
 
 
 class WorkflowHandle(WorkflowRuns):
-    """A workflow to look at, to give values, and to run as often as you like.
+    """A workflow opened at run time: list its inputs, set values, and run it any number of times.
 
-    Values start as those of the workflow file; inputs that the file leaves empty and the node needs are empty. Handles
-    of one definition have nothing in common. `create_workflow` of `InvokeAIClient` opens one.
+    Values start as those of the workflow file; required inputs that the file leaves empty are empty. Handles of the
+    same definition are independent of each other. `InvokeAIClient.create_workflow` opens one.
 
-    `schema` says what each node type accepts, `client` is where the workflow runs (by default the server that all
-    share). Raises `WorkflowError` for a file that the GUI would not open; one that it would open and not invoke can be
-    looked at, and `reasons` has why, as do `preview()` and the `repr`.
+    `schema` says what each node type accepts, `client` is the server to run on (by default the shared client). Raise
+    `WorkflowError` for a file that the GUI would not open. A workflow that the GUI would open but not invoke can be
+    inspected: `reasons`, `preview()` and the `repr` say why it cannot run.
     """
+
+    outputs_type: ClassVar[type[HandleOutputs]] = HandleOutputs
+    """The class of the results."""
 
     def __init__(self, definition: WorkflowDefinition, schema: Schema, client: ServerClient | None = None) -> None:
         self.definition = definition
         self.schema = schema
         self.reasons: tuple[Reason, ...] = ()
-        """Why the GUI would not invoke the workflow, whatever its form holds; empty where values are all it needs."""
+        """Why the GUI would not invoke the workflow, whatever the values; empty if it can run."""
         try:
             compiled = compile_workflow(definition.file, schema)
         except NotReadyError as error:
             self.reasons = error.reasons
             compiled = compile_workflow(definition.file, schema, validate=False)
         self.plan = assign_names(compiled.plan)
-        """Everything that is known of the workflow before its values are chosen."""
+        """The compiled workflow: its nodes, inputs and outputs."""
         self.warnings = tuple(str(warning) for warning in compiled.warnings)
-        """What the GUI would mention when it opens the workflow."""
+        """The warnings that the GUI would show when it opens the workflow."""
         self._inputs = WorkflowInputs(self.plan)
-        super().__init__(Workflow(self.plan, params=self._inputs.params_type, outputs=HandleOutputs), client)
+        super().__init__(Workflow(self.plan, params=self._inputs.params_type, outputs=self.outputs_type), client)
 
     def __repr__(self) -> str:
         known = f"{self.definition.name or self.definition.source!r}, {len(self._inputs)} inputs"
@@ -65,46 +69,46 @@ class WorkflowHandle(WorkflowRuns):
     # -- inputs -------------------------------------------------------------------------------------------------------
 
     def list_inputs(self) -> list[IvkWorkflowInput]:
-        """The fields of the form, in its order; also those that a node feeds, which cannot be set."""
+        """Return the inputs in the order of the form, including those fed by a node, which cannot be set."""
         return list(self._inputs)
 
     def get_input(self, index: int) -> IvkWorkflowInput:
-        """The input at a position in the form, counted from 0. Raises `ParamsError`, a `ValueError`."""
+        """Return the input at a position in the form, counted from 0. Raise `ParamsError`, a `ValueError`."""
         return self._inputs.at(index)
 
     def get_input_value(self, index: int) -> IvkField:
-        """The field that holds the value of an input; change it by its attributes. Raises `ParamsError`."""
+        """Return the field that holds the value of an input; set its attributes to change it. Raise `ParamsError`."""
         return self._inputs.at(index).field
 
     def set_input_value(self, index: int, field: IvkField) -> None:
-        """Gives an input the value of a field, which must be of the same class as its own.
+        """Set an input to the value of a field, which must be of the same class as its own.
 
-        Raises `TypeError` for another class, `ParamsError` (a `ValueError`) for a value that the input does not
-        accept, and where there is no such input.
+        Raise `TypeError` for another class, and `ParamsError` (a `ValueError`) for a value that the input does not
+        accept, or if there is no such input.
         """
         self._inputs.at(index).field = field
 
     def get_inputs_by_system_name(self) -> dict[str, IvkWorkflowInput]:
-        """All inputs by `"<node id>.<field name>"`, which identifies each."""
+        """Return all inputs by `"<node id>.<field name>"`, which is unique."""
         return self._inputs.by_system_name()
 
     def get_inputs_by_user_name(self) -> dict[str, IvkWorkflowInput]:
-        """All inputs by label. Raises `ParamsError` (a `ValueError`) with the nodes of labels that several share."""
+        """Return all inputs by label. Raise `ParamsError` (a `ValueError`) if inputs share a label, with their nodes."""
         return self._inputs.by_user_name()
 
     def get_missing_required_inputs(self) -> list[IvkWorkflowInput]:
-        """The inputs that still need a value."""
+        """Return the inputs that still need a value."""
         return [item for item in self._inputs if item.is_missing]
 
     def validate_inputs(self) -> dict[int, list[str]]:
-        """What is wrong with the values, by index; `reasons` has what no value would mend."""
+        """Return what is wrong with the values, by index; `reasons` has what no value can fix."""
         return self._inputs.problems()
 
     def preview(self) -> list[dict[str, Any]]:
-        """A row for each input: its `index`, `label`, `type` of field, and `value`, shortened to be read.
+        """Return a row for each input: its `index`, `label`, `type` of field, and `value`, shortened for display.
 
-        A workflow that cannot run has a row for each of its `reasons` after them: no `index` and no `type` (both are
-        `""`), the `label` "cannot run", and the reason as `value`.
+        A workflow that cannot run has a further row for each of its `reasons`: `index` and `type` are `""`, the
+        `label` is "cannot run", and the `value` is the reason.
         """
         reasons = [{"index": "", "label": "cannot run", "type": "", "value": str(reason)} for reason in self.reasons]
         return [
@@ -118,9 +122,9 @@ class WorkflowHandle(WorkflowRuns):
         ] + reasons
 
     def params(self) -> WorkflowParams:
-        """The values as the `Params` that a generated module would be given.
+        """Return the values as the `Params` that a generated module takes.
 
-        Raises `NotReadyError` for a workflow that the GUI would not invoke, and `ParamsError` with everything that is
+        Raise `NotReadyError` for a workflow that the GUI would not invoke, and `ParamsError` with everything that is
         wrong with the values.
         """
         if self.reasons:
@@ -128,17 +132,25 @@ class WorkflowHandle(WorkflowRuns):
         return self._inputs.params()
 
     def sync_dnn_model(
-        self, by_name: bool = True, by_base: bool = False, by_hash: bool = True
+        self,
+        by_name: bool = True,
+        by_base: bool = False,
+        by_hash: bool = True,
+        *,
+        strategies: Sequence[SyncStrategy] = (),
     ) -> list[tuple[IvkModelIdentifierField, IvkModelIdentifierField]]:
-        """Replaces the models of other servers by those that this server has; returns (before, after) of each change.
+        """Replace the models of other servers by those of this server; return (before, after) of each change.
 
-        They are looked up as at submission: by key, hash and name, the latter two unless switched off. `by_base` takes
-        any model of the same base and type where nothing else is found. Models that are not found stay as they are.
+        Models are looked up as at submission: by key, hash and name, the latter two unless switched off. Then each of
+        `strategies` is called with the `ModelRef` and the installed models that the input accepts, and returns one of
+        them or `None`. Last, `by_base` takes any model of the same base and type. Models that are not found stay.
         """
         models = background.run(self._core().models.sync())
         changed = []
         for item in self._inputs:
-            model = synced(item, models, by_name=by_name, by_base=by_base, by_hash=by_hash)
+            model = synced(
+                item, models, by_name=by_name, by_base=by_base, by_hash=by_hash, strategies=tuple(strategies)
+            )
             if model is not None and isinstance(item.field, IvkModelIdentifierField):
                 before, after = IvkModelIdentifierField(**dict(item.field)), IvkModelIdentifierField.from_value(model)
                 after.submodel_type = before.submodel_type
@@ -147,24 +159,24 @@ class WorkflowHandle(WorkflowRuns):
                     changed.append((before, after))
         return changed
 
-    # -- what lasts ---------------------------------------------------------------------------------------------------
+    # -- files --------------------------------------------------------------------------------------------------------
 
     def export_input_index_map(self, path: str | os.PathLike[str]) -> None:
-        """Writes which input stands at which index, as JSON, to compare later versions of the workflow with."""
+        """Write which input has which index, as JSON, to compare later versions of the workflow with."""
         write_index_map(path, self.definition.name, index_map_of(self.list_inputs()))
 
     def verify_input_index_map(self, path: str | os.PathLike[str]) -> IndexMapReport:
-        """What became of the inputs of an index map: `unchanged`, `moved`, `missing` and `new` ones.
+        """Compare the form with an index map: which inputs are `unchanged`, `moved`, `missing` and `new`.
 
-        Raises `IndexMapError` for a file that is none, and `OSError` where it cannot be read.
+        Raise `IndexMapError` for a file that is not an index map, and `OSError` if it cannot be read.
         """
         return compare_index_maps(read_index_map(path), index_map_of(self.list_inputs()))
 
     def to_module(self, folder: str | os.PathLike[str]) -> Path:
-        """Writes the typed module of the workflow, as `invokeai-gen generate` does, and returns its path.
+        """Write the typed module of the workflow, as `invokeai-gen generate` does, and return its path.
 
-        Modules that are in the folder stay there. The defaults are the values of the workflow file, not those of this
-        handle. Raises `NotReadyError` for a workflow that the GUI would not invoke, and `OutputFolderError`.
+        Other modules in the folder stay. The defaults are the values of the workflow file, not those of this handle.
+        Raise `NotReadyError` for a workflow that the GUI would not invoke, and `OutputFolderError`.
         """
         from invokeai_gen.codegen import generate
 

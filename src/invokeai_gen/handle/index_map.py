@@ -1,11 +1,11 @@
-"""Which input stands at which index of the form: kept in a file, and compared with a later version of the workflow."""
+"""Which input has which index in the form: written to a file, and compared with a later version of the workflow."""
 
 from __future__ import annotations
 
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from invokeai_gen.errors import InvokeAIGenError
@@ -13,27 +13,29 @@ from invokeai_gen.handle.inputs import IvkWorkflowInput
 
 
 class IndexMapError(InvokeAIGenError, ValueError):
-    """A file that is no index map."""
+    """A file that is not an index map."""
 
 
 @dataclass(frozen=True, slots=True)
 class MappedInput:
-    """An input as an index map knows it."""
+    """An input in an index map."""
 
     index: int
     label: str
     node_id: str
     field_name: str
+    jsonpath: str = field(default="", compare=False)
+    """Where the workflow file has the value."""
 
     @property
     def system_name(self) -> str:
-        """What identifies the input whatever its index and its label are."""
+        """What identifies the input, whatever its index and its label are."""
         return f"{self.node_id}.{self.field_name}"
 
 
 @dataclass(frozen=True, slots=True)
 class MovedInput:
-    """An input that stands at another index than before."""
+    """An input that has another index than before."""
 
     before: MappedInput
     now: MappedInput
@@ -41,7 +43,7 @@ class MovedInput:
 
 @dataclass(frozen=True, slots=True)
 class IndexMapReport:
-    """What became of the inputs of an index map. Inputs are the same where node id and field name are."""
+    """The differences between an index map and a form. Inputs are the same if node id and field name are."""
 
     unchanged: tuple[MappedInput, ...]
     """At the same index; the label may be another."""
@@ -58,36 +60,41 @@ class IndexMapReport:
 
 
 def index_map_of(inputs: Sequence[IvkWorkflowInput]) -> tuple[MappedInput, ...]:
-    """The index map of a form as it is now."""
-    return tuple(MappedInput(item.input_index, item.label, item.node_id, item.field_name) for item in inputs)
+    """Return the index map of a form as it is now."""
+    return tuple(
+        MappedInput(item.input_index, item.label, item.node_id, item.field_name, item.jsonpath) for item in inputs
+    )
 
 
 def write_index_map(path: str | os.PathLike[str], workflow: str, inputs: Sequence[MappedInput]) -> None:
-    """Writes an index map as JSON. The same form always gives the same file."""
-    entries = [
-        {"index": item.index, "label": item.label, "node_id": item.node_id, "field_name": item.field_name}
-        for item in inputs
-    ]
+    """Write an index map as JSON. The same form always gives the same file."""
+    entries = [asdict(item) for item in inputs]
     text = json.dumps({"workflow": workflow, "inputs": entries}, ensure_ascii=True, indent=2)
     Path(path).write_text(text + "\n", encoding="utf-8")
 
 
 def read_index_map(path: str | os.PathLike[str]) -> tuple[MappedInput, ...]:
-    """The index map in a file. Raises `IndexMapError` for any other file, and `OSError` where it cannot be read."""
+    """Return the index map in a file. Raise `IndexMapError` for any other file, and `OSError` if it cannot be read."""
     try:
         entries = json.loads(Path(path).read_text(encoding="utf-8"))["inputs"]
         if not isinstance(entries, list):
-            raise TypeError("inputs are no list")
+            raise TypeError("inputs are not a list")
         return tuple(
-            MappedInput(int(entry["index"]), str(entry["label"]), str(entry["node_id"]), str(entry["field_name"]))
+            MappedInput(
+                int(entry["index"]),
+                str(entry["label"]),
+                str(entry["node_id"]),
+                str(entry["field_name"]),
+                str(entry.get("jsonpath", "")),
+            )
             for entry in entries
         )
-    except (ValueError, KeyError, TypeError):
-        raise IndexMapError(f"{os.fspath(path)} is no index map, as export_input_index_map writes them") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise IndexMapError(f"{os.fspath(path)} is not an index map as export_input_index_map writes them") from None
 
 
 def compare_index_maps(before: Sequence[MappedInput], now: Sequence[MappedInput]) -> IndexMapReport:
-    """What became of the inputs of `before`, in the order of their indices."""
+    """Return what became of the inputs of `before`, in the order of their indices."""
     current = {item.system_name: item for item in now}
     known = {item.system_name for item in before}
     kept = [(item, current[item.system_name]) for item in before if item.system_name in current]

@@ -1,4 +1,4 @@
-"""The inputs of a handle: what the form shows, and the values that are chosen so far."""
+"""The inputs of a handle: the fields of the form with their present values."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from invokeai_gen.handle.field_of_input import field_for
 
 
 class IvkWorkflowInput:
-    """One input of a handle: a field of the workflow's form and the value that is chosen for it."""
+    """One input of a handle: a field of the workflow's form, and its present value."""
 
     def __init__(self, planned: PlannedInput) -> None:
         self.planned = planned
-        """Everything that is known of the input."""
+        """The compiled input: its type, limits, choices and place in the workflow."""
         self._field = field_for(planned)
 
     def __repr__(self) -> str:
@@ -28,9 +28,9 @@ class IvkWorkflowInput:
 
     @property
     def field(self) -> IvkField:
-        """The value. Another field of the same class may be assigned, whose value is then taken over.
+        """The field that holds the value. Assigning another field of the same class copies its value.
 
-        Raises `TypeError` for any other class and `ParamsError` for a value that the input does not accept.
+        Raise `TypeError` for a field of another class, and `ParamsError` for a value that the input does not accept.
         """
         return self._field
 
@@ -48,22 +48,22 @@ class IvkWorkflowInput:
 
     @property
     def label(self) -> str:
-        """What the GUI shows: the user's label, else the title that the node type gives."""
+        """The label in the GUI: the user's, else the title from the node type."""
         return self.planned.label
 
     @property
     def name(self) -> str:
-        """The name that the input has in a generated module."""
+        """The name of the input in a generated module."""
         return self.planned.name
 
     @property
     def user_name(self) -> str:
-        """The label, which several inputs may share."""
+        """The label; several inputs may share it."""
         return self.planned.label
 
     @property
     def system_name(self) -> str:
-        """`"<node id>.<field name>"`, which no two inputs share."""
+        """`"<node id>.<field name>"`, which is unique."""
         return f"{self.node_id}.{self.field_name}"
 
     @property
@@ -83,28 +83,32 @@ class IvkWorkflowInput:
 
     @property
     def description(self) -> str:
-        """What it is for, in the words of the workflow's author or of the node type."""
+        """The description by the workflow's author, else that of the node type."""
         return self.planned.description
 
     @property
     def required(self) -> bool:
-        """Whether the node cannot run without a value from the form."""
+        """Whether the node cannot run without a value from the form, as the server's schema says.
+
+        A prompt is not required: for InvokeAI an empty prompt is a value. `is_missing` says whether a value has to be
+        given before the workflow can run.
+        """
         return self.planned.required and self.planned.fed_by is None
 
     @property
     def fed_by(self) -> str | None:
-        """Label of the node whose output feeds the field, which then cannot be set."""
+        """Label of the node that feeds the field, so that it cannot be set; `None` for any other input."""
         return self.planned.fed_by
 
     @property
     def jsonpath(self) -> str:
-        """Where the workflow file has the value."""
+        """Where the workflow file has the value, as a JSONPath expression."""
         node, field = (_quoted(text) for text in (self.node_id, self.field_name))
         return f"$.nodes[?(@.id=={node})].data.inputs[{field}].value"
 
     @property
     def is_missing(self) -> bool:
-        """Whether it needs a value, and neither the workflow nor the user has given one."""
+        """Whether a value is required and has been given neither by the workflow nor by the user."""
         return self.fed_by is None and self._field.is_empty and default_of(self.planned) is UNSET
 
 
@@ -127,18 +131,18 @@ class WorkflowInputs:
         return self._params_type
 
     def at(self, index: int) -> IvkWorkflowInput:
-        """The input of that index. Raises `ParamsError`, which is a `ValueError`."""
+        """Return the input of that index. Raise `ParamsError`, which is a `ValueError`."""
         for item in self._inputs:
             if type(index) is int and item.input_index == index:
                 return item
         raise ParamsError([problems.unknown_index(index, [item.planned for item in self._inputs])])
 
     def by_system_name(self) -> dict[str, IvkWorkflowInput]:
-        """All inputs by `"<node id>.<field name>"`."""
+        """Return all inputs by `"<node id>.<field name>"`."""
         return {item.system_name: item for item in self._inputs}
 
     def by_user_name(self) -> dict[str, IvkWorkflowInput]:
-        """All inputs by label. Raises `ParamsError` for labels that several have, and names their nodes."""
+        """Return all inputs by label. Raise `ParamsError` if inputs share a label; the message names their nodes."""
         found: dict[str, list[IvkWorkflowInput]] = {}
         for item in self._inputs:
             found.setdefault(item.user_name, []).append(item)
@@ -148,14 +152,14 @@ class WorkflowInputs:
         return {name: items[0] for name, items in found.items()}
 
     def params(self) -> WorkflowParams:
-        """The values as the `Params` of a generated module. Raises `ParamsError` with everything that is wrong."""
+        """Return the values as the `Params` of a generated module. Raise `ParamsError` with everything that is wrong."""
         given: dict[str, Any] = {
             item.name: item.field.to_value() for item in self._inputs if item.fed_by is None and not item.is_missing
         }
         return self._params_type(**given)
 
     def problems(self) -> dict[int, list[str]]:
-        """What is wrong with the values, by index."""
+        """Return what is wrong with the values, by index."""
         try:
             self.params()
         except ParamsError as error:

@@ -9,7 +9,7 @@ import sys
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from invokeai_gen.handle.definition import WorkflowDefinition
 from invokeai_gen.handle.handle import WorkflowHandle
@@ -29,7 +29,13 @@ class SnapshotWarning(UserWarning):
 
 
 class WorkflowRepository:
-    """The workflows of one server: those in its library, and those that are opened on it."""
+    """The workflows of one server: those in its library, and handles on workflows.
+
+    A handle belongs to the program that opened it; the repository keeps no list of them.
+    """
+
+    handle_type: ClassVar[type[WorkflowHandle]] = WorkflowHandle
+    """The class of the handles."""
 
     def __init__(self, client: ServerClient) -> None:
         self._client = client
@@ -56,38 +62,43 @@ class WorkflowRepository:
         return shipped
 
     def create_workflow_handle(self, definition: WorkflowDefinition, *, schema: Schema | None = None) -> WorkflowHandle:
-        """Opens a workflow, to be run on this server. Handles of one definition have nothing in common.
+        """Open a workflow, to be run on this server. Handles of the same definition are independent of each other.
 
-        `schema` says what each node type accepts; by default it is the server's own, or with a `SnapshotWarning` the
-        one that ships, see `InvokeAIClient.schema`. A workflow that the GUI would open and not invoke is opened too:
-        `reasons` of the handle has why. Raises `WorkflowError` for a file that the GUI would not open.
+        `schema` says what each node type accepts. The default is the server's own; if the server does not answer, it is
+        the one that ships with this package, with a `SnapshotWarning`. A workflow that the GUI would open but not
+        invoke is opened too: `reasons` of the handle says why. Raise `WorkflowError` for a file that the GUI would not
+        open.
         """
-        return WorkflowHandle(definition, schema or self.schema(), self._client)
+        return self.handle_type(definition, schema or self.schema(), self._client)
+
+    def get_workflow_handle(self, workflow_id: str) -> WorkflowHandle:
+        """Open a workflow of the library, to be run on this server. Raise `NotFoundError`."""
+        return self.create_workflow_handle(self.download(workflow_id))
 
     def list(
         self, *, category: WorkflowCategory | None = None, search: str | None = None
     ) -> builtins.list[SavedWorkflow]:
-        """The workflows in the server's library without their contents, by name."""
+        """Return the workflows in the server's library, by name, without their contents."""
         return self._client.workflows.list(category=category, search=search)
 
     def get(self, workflow_id: str) -> SavedWorkflow:
-        """A workflow of the library with its contents. Raises `NotFoundError`."""
+        """Return a workflow of the library with its contents. Raise `NotFoundError`."""
         return self._client.workflows.get(workflow_id)
 
     def create(self, definition: WorkflowDefinition) -> SavedWorkflow:
-        """Saves a workflow in the library as a new one."""
+        """Save a workflow in the library as a new one."""
         return self._client.workflows.create(definition.to_dict())
 
     def delete(self, workflow_id: str) -> None:
-        """Deletes a workflow from the library. Those that InvokeAI ships stay, without an error."""
+        """Delete a workflow from the library. Those that InvokeAI ships stay, without an error."""
         self._client.workflows.delete(workflow_id)
 
     def upload(self, path: str | os.PathLike[str]) -> SavedWorkflow:
-        """Saves the workflow in a file in the library as a new one. Raises `WorkflowError` for an unreadable file."""
+        """Save the workflow in a file in the library as a new one. Raise `WorkflowError` for an unreadable file."""
         return self.create(WorkflowDefinition.from_file(path))
 
     def download(self, workflow_id: str, path: str | os.PathLike[str] | None = None) -> WorkflowDefinition:
-        """A workflow of the library as a definition, also written to `path` if given. Raises `NotFoundError`."""
+        """Return a workflow of the library as a definition, also written to `path` if given. Raise `NotFoundError`."""
         saved = self.get(workflow_id)
         definition = WorkflowDefinition.from_dict(saved.workflow or {}, source=Path(path).name if path else "")
         if path is not None:
@@ -105,9 +116,9 @@ class WorkflowRepository:
         include_debug: bool = False,
         skip_existing: bool = False,
     ) -> builtins.list[Path]:
-        """Saves the outputs of several handles, each in a folder of its own (`000`, `001` …); returns the files.
+        """Save the outputs of several handles, each in a folder of its own (`000`, `001` …); return the files.
 
-        Raises what `WorkflowHandle.download_outputs` raises, after the handles before are done.
+        Raise what `WorkflowHandle.download_outputs` raises, after saving the handles before.
         """
         return [
             path
@@ -123,10 +134,10 @@ class WorkflowRepository:
     def cleanup_batch(
         self, handles: Iterable[WorkflowHandle], *, inputs: bool = True, outputs: bool = False, queue_items: bool = True
     ) -> Removal:
-        """Deletes what the last submissions of several handles left on the server.
+        """Delete what the last submissions of several handles left on the server.
 
-        By default their uploads and queue items; `outputs` adds their images. Never raises for something that is still
-        there, but says so in `failed`.
+        The default are their uploads and queue items; `outputs` adds their images. What cannot be deleted is not
+        raised, but listed in `failed`.
         """
         targets = {"inputs": inputs, "outputs": outputs, "queue_items": queue_items}
         wanted = [name for name, is_wanted in targets.items() if is_wanted]

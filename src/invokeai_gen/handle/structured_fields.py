@@ -14,7 +14,7 @@ from invokeai_gen.handle.field import IvkField, register_field, unwrapped
 from invokeai_gen.handle.value_fields import Integer, Number
 
 _IDENTITY: Final = ("key", "hash", "name")
-"""What says which model is meant, in the order in which InvokeAI's servers are asked."""
+"""The attributes that identify a model, in the order in which they are looked up."""
 
 
 class IvkStructuredField(IvkField):
@@ -24,7 +24,7 @@ class IvkStructuredField(IvkField):
 
     @property
     def value(self) -> Any:
-        """All parts as one value of the runtime, `None` while the field is empty. Any form of it may be assigned."""
+        """All parts as one value, `None` while the field is empty. Any form that `Params` takes may be assigned."""
         return None if self._is_cleared else self.to_value()
 
     @value.setter
@@ -41,12 +41,12 @@ class IvkStructuredField(IvkField):
         return self.value is None
 
     def clear(self) -> None:
-        """Empties the field. Raises `ParamsError` where the input must have a value."""
+        """Empty the field. Raise `ParamsError` if the input must have a value."""
         self._check(None)
         self._is_cleared = True
 
     def assign(self, other: IvkField) -> None:
-        """Takes the value of another field of the same class. Raises `TypeError`, `ParamsError`."""
+        """Copy the value of another field of the same class. Raise `TypeError`, `ParamsError`."""
         if type(other) is type(self) and other.is_empty:
             self.clear()
         else:
@@ -54,13 +54,13 @@ class IvkStructuredField(IvkField):
 
     @classmethod
     def empty(cls) -> Self:
-        """A field without a value."""
+        """Return a field without a value."""
         made = cls()
         made._is_cleared = True
         return made
 
     def to_json_dict(self) -> dict[str, JsonValue]:
-        """The value as the request would carry it; `{}` while the field is empty."""
+        """Return the value as in the request; `{}` while the field is empty."""
         value = self.value
         data: dict[str, JsonValue] = {} if value is None else to_json(value)
         return data
@@ -72,11 +72,12 @@ class IvkStructuredField(IvkField):
 
 @register_field("ModelIdentifierField")
 class IvkModelIdentifierField(IvkStructuredField):
-    """A model, by whatever is known of it; the server's own entry is looked up when the workflow is submitted.
+    """A model by key, hash or name; the server's own entry is looked up when the workflow is submitted.
 
-    Servers are asked for the key first, then for the hash, then for the name. So that an assignment is never without
-    effect, a new name takes away key and hash, and a new hash takes away the key; `value` sets all of them at once,
-    from a `ModelRef`, a model of `client.models`, JSON data, or text (a name, key or hash).
+    The key is looked up first, then the hash, then the name. So that an assignment always has an effect, setting the
+    name clears key and hash, and setting the hash clears the key. `value` sets all of them at once, from a `ModelRef`,
+    a model of `client.models`, JSON data, or text (a name, key or hash). A base or type that the input does not accept
+    is refused.
     """
 
     key: str = ""
@@ -90,7 +91,7 @@ class IvkModelIdentifierField(IvkStructuredField):
 
     @classmethod
     def from_value(cls, value: Any) -> Self:
-        """The field for a `ModelRef`, an installed model, JSON data, or text. Raises `ValidationError`."""
+        """Return the field for a `ModelRef`, an installed model, JSON data, or text. Raise `ValidationError`."""
         if value is None:
             return cls()
         if isinstance(value, str):
@@ -98,19 +99,19 @@ class IvkModelIdentifierField(IvkStructuredField):
         return cls(**_parts(value, tuple(cls.model_fields), "a model: its name, key or hash, a ModelRef, or JSON"))
 
     def to_value(self) -> Any:
-        """A `ModelRef`; the text alone where there is nothing else, `None` while the field is empty."""
+        """Return a `ModelRef`, the name if only that is known, or `None` while the field is empty."""
         ref = ModelRef(**{name: getattr(self, name) for name in type(self).model_fields})
         if ref == ModelRef(name=self.name):
             return self.name or None
         return ref if any(getattr(self, name) for name in _IDENTITY) else None
 
     def to_json_dict(self) -> dict[str, JsonValue]:
-        """The parts by their names; `submodel_type` only where there is one."""
+        """Return the parts by name; `submodel_type` only if it is set."""
         known: dict[str, JsonValue] = {name: getattr(self, name) for name in (*_IDENTITY, "base", "type")}
         return known if self.submodel_type is None else {**known, "submodel_type": self.submodel_type}
 
     def clear(self) -> None:
-        """Empties the field. Raises `ParamsError` where the input must have a value."""
+        """Empty the field. Raise `ParamsError` if the input must have a value."""
         super().clear()
         vars(self).update(type(self)().__dict__)
 
@@ -131,14 +132,14 @@ class IvkLoRAField(IvkStructuredField):
 
     @classmethod
     def from_value(cls, value: Any) -> Self:
-        """The field for a `LoRA` or JSON data. Raises `ValidationError`."""
+        """Return the field for a `LoRA` or JSON data. Raise `ValidationError`."""
         if value is None:
             return cls()
         parts = _parts(value, ("lora", "weight"), "a LoRA: a LoRA(model, weight), or JSON")
         return cls(**{**parts, "lora": IvkModelIdentifierField.from_value(unwrapped(parts.get("lora")))})
 
     def to_value(self) -> Any:
-        """A `LoRA`, `None` while no model is chosen."""
+        """Return a `LoRA`, `None` while no model is chosen."""
         model = self.lora.to_value()
         return None if model is None else LoRA(model, self.weight)
 
@@ -155,26 +156,26 @@ class IvkColorField(IvkStructuredField):
 
     @classmethod
     def from_value(cls, value: Any) -> Self:
-        """The field for a colour in any of its forms. Raises `ValueError`."""
+        """Return the field for a colour in any of its forms. Raise `ValueError`."""
         if value is None:
             return cls.empty()
         color = as_color(guess_value(value) if isinstance(value, Mapping) else value)
         return cls(r=color.r, g=color.g, b=color.b, a=color.a)
 
     def to_value(self) -> Any:
-        """A `Color`, `None` while the field is empty."""
+        """Return a `Color`, `None` while the field is empty."""
         return None if self._is_cleared else Color(self.r, self.g, self.b, self.a)
 
     def set_rgba(self, r: int, g: int, b: int, a: int = 255) -> None:
-        """Sets all channels, each from 0 to 255. Raises `ParamsError`."""
+        """Set all channels, each from 0 to 255. Raise `ParamsError`."""
         self._change({"r": r, "g": g, "b": b, "a": a})
 
     def set_hex(self, text: str) -> None:
-        """Sets the colour from `"#ff8000"` or, with transparency, `"#ff8000c0"`. Raises `ParamsError`."""
+        """Set the colour from `"#ff8000"` or, with transparency, `"#ff8000c0"`. Raise `ParamsError`."""
         self.value = text
 
     def to_hex(self) -> str:
-        """The colour as text; eight digits where it is not opaque."""
+        """Return the colour as text; eight digits if it is not opaque."""
         channels = (self.r, self.g, self.b) if self.a == 255 else (self.r, self.g, self.b, self.a)
         return "#" + bytes(channels).hex()
 
@@ -188,17 +189,17 @@ class IvkBoundingBoxField(IvkStructuredField):
     y_min: Integer = 0
     y_max: Integer = 0
     score: Number | None = None
-    """How sure a detector was of it."""
+    """How sure a detector is of the box, from 0 to 1."""
 
     @classmethod
     def from_value(cls, value: Any) -> Self:
-        """The field for a `BoundingBox` or JSON data. Raises `ValidationError`."""
+        """Return the field for a `BoundingBox` or JSON data. Raise `ValidationError`."""
         if value is None:
             return cls.empty()
         return cls(**_parts(value, tuple(cls.model_fields), "a box: a BoundingBox, or JSON"))
 
     def to_value(self) -> Any:
-        """A `BoundingBox`, `None` while the field is empty."""
+        """Return a `BoundingBox`, `None` while the field is empty."""
         if self._is_cleared:
             return None
         return BoundingBox(x_min=self.x_min, x_max=self.x_max, y_min=self.y_min, y_max=self.y_max, score=self.score)
@@ -220,25 +221,25 @@ class IvkBoundingBoxField(IvkStructuredField):
 
 
 class _IvkLoadedField(IvkStructuredField):
-    """What a model loader returns: models and how they are applied, as one JSON object."""
+    """The result of a model loader: models and how they are applied, as one JSON object."""
 
     model_config = ConfigDict(extra="allow")
 
     main: ClassVar[str]
-    """The part without which there is no value."""
+    """The part that must be set for the field to have a value."""
 
     @classmethod
     def from_value(cls, value: Any) -> Self:
-        """The field for JSON data; parts that are not known here are kept. Raises `ValidationError`."""
+        """Return the field for JSON data; unknown parts are kept. Raise `ValidationError`."""
         return cls.empty() if value is None else cls(**_parts(value, (), "JSON"))
 
     def assign(self, other: IvkField) -> None:
-        """Takes the value of another field of the same class. Raises `TypeError`, `ParamsError`."""
+        """Copy the value of another field of the same class. Raise `TypeError`, `ParamsError`."""
         super().assign(other)
         self.__pydantic_extra__ = dict(other.model_extra or {})
 
     def to_value(self) -> Any:
-        """The JSON object, `None` while the field is empty."""
+        """Return the JSON object, `None` while the field is empty."""
         if self._is_cleared or getattr(self, self.main) is None:
             return None
         parts = {name: getattr(self, name) for name in type(self).model_fields} | (self.model_extra or {})
@@ -278,7 +279,7 @@ class IvkVAEField(_IvkLoadedField):
 
 
 def _parts(value: Any, names: tuple[str, ...], expected: str) -> dict[str, Any]:
-    """The parts of a value by name. Raises `ValueError` for what has none of them."""
+    """Return the parts of a value by name. Raise `ValueError` for a value without any of them."""
     if isinstance(value, Mapping):
         return dict(value)
     found = {name: getattr(value, name) for name in names if hasattr(value, name)}

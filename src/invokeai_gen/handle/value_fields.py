@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 def _no_boolean(value: Any) -> Any:
-    """Python takes `True` for 1; a person who writes it means something else."""
+    """Refuse booleans, which Python would take for 0 and 1."""
     if isinstance(value, bool):
         raise ValueError("Input should be a number, not a boolean")  # noqa: TRY004 pydantic reports only ValueErrors
     return value
@@ -34,7 +34,7 @@ OneOrMany: TypeAlias = Annotated[
     Annotated[T, Tag("one")] | Annotated[list[T], Tag("items")],
     Discriminator(_count),
 ]
-"""A value or a list of them; what is wrong with one is told without regard to the other."""
+"""A value or a list of them; an error message speaks only of the one that was given."""
 
 
 class IvkValueField(IvkField, Generic[T]):
@@ -43,7 +43,7 @@ class IvkValueField(IvkField, Generic[T]):
     holds_lists: ClassVar[bool] = True
 
     value: OneOrMany[T] | None = None  # pyright: ignore[reportIncompatibleMethodOverride] -- it is settable
-    """The value; a list only where the input takes lists, `None` while it is empty."""
+    """The value; a list only if the input takes lists, `None` while it is empty."""
 
     @field_validator("value", mode="before")
     @classmethod
@@ -52,23 +52,23 @@ class IvkValueField(IvkField, Generic[T]):
 
     @classmethod
     def plain(cls, value: Any) -> Any:
-        """What is assigned as `value` without the wrapping it may have: another field, or JSON data."""
+        """Return the value in another field or in JSON data; any other value as it is."""
         value = unwrapped(value)
         return guess_value(value) if isinstance(value, (dict, list)) else value
 
     @classmethod
     def from_value(cls, value: Any) -> Self:
-        """The field that holds a value, `None` for an empty one. Raises `ValidationError`."""
+        """Return the field that holds a value, an empty one for `None`. Raise `ValidationError`."""
         return cls(value=value)
 
     def to_value(self) -> Any:
-        """The value as the runtime takes it, `None` where the field is empty."""
+        """Return the value as `Params` takes it, `None` if the field is empty."""
         return self.value
 
     def to_json_dict(self) -> dict[str, JsonValue]:
-        """`{"value": …}`, the value as the request would carry it.
+        """Return `{"value": …}`, the value as in the request.
 
-        A path becomes `{"path": …}`. Raises `TypeError` for bytes and images in memory.
+        A path becomes `{"path": …}`. Raise `TypeError` for bytes and images in memory.
         """
         return {"value": to_json(self.to_value())}
 
@@ -122,22 +122,22 @@ class IvkBoardField(IvkValueField[BoardInput]):
 
 
 class _IvkNameField(IvkValueField[str]):
-    """Something that the server keeps for its own nodes, by name."""
+    """A value that the server keeps for its own nodes, by name."""
 
     holds_lists: ClassVar[bool] = False
     key: ClassVar[str]
-    """Where its JSON object has the name."""
+    """The key of the name in its JSON object."""
 
     @classmethod
     def plain(cls, value: Any) -> Any:
-        """The name in a field, a JSON object, or a result of an earlier run."""
+        """Return the name in a field, a JSON object, or a result of an earlier run."""
         value = unwrapped(value)
         if isinstance(value, Mapping):
             return value.get(cls.key)
         return getattr(value, "name", value)
 
     def to_value(self) -> Any:
-        """The JSON object with the name, `None` where the field is empty."""
+        """Return the JSON object with the name, `None` if the field is empty."""
         return None if self.value is None else {self.key: self.value}
 
 
@@ -147,16 +147,16 @@ class IvkLatentsField(_IvkNameField):
 
     key: ClassVar[str] = "latents_name"
     seed: int | None = None
-    """The seed that they were made with, where it is known."""
+    """The seed that they were made with, if known."""
 
     @classmethod
     def from_value(cls, value: Any) -> Self:
-        """The field that holds latents, with their seed where the value tells it."""
+        """Return the field that holds latents, with their seed if the value has it."""
         seed = value.get("seed") if isinstance(value, Mapping) else getattr(value, "seed", None)
         return cls(value=cls.plain(value), seed=seed)
 
     def to_value(self) -> Any:
-        """The JSON object `{latents_name, seed}`, `None` where the field is empty."""
+        """Return the JSON object `{latents_name, seed}`, `None` if the field is empty."""
         return None if self.value is None else {self.key: self.value, "seed": self.seed}
 
 
@@ -172,7 +172,7 @@ class IvkStructureField(IvkValueField[Any]):
 
     @classmethod
     def plain(cls, value: Any) -> Any:
-        """Data stays as it is: what it means is known to the node alone."""
+        """Return the data as it is: only the node knows its meaning."""
         return unwrapped(value)
 
 

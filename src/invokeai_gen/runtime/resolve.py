@@ -318,7 +318,7 @@ def find_model(label: str, wanted: ModelRef | str, limits: ModelLimits, models: 
     or the one that is meant does not go into this field.
     """
     ref = wanted if isinstance(wanted, ModelRef) else ModelRef(key=wanted, hash=wanted, name=wanted)
-    fitting = [model for model in models if _fits(model, limits)]
+    fitting = [model for model in models if fits(model, limits)]
     same_name = [model for model in fitting if ref.name and model.name == ref.name]
     steps = (
         [model for model in models if ref.key and model.key == ref.key],
@@ -331,7 +331,7 @@ def find_model(label: str, wanted: ModelRef | str, limits: ModelLimits, models: 
     if len(found) > 1:
         found = [model for model in found if model in same_name] or found
     if len(found) == 1 or (found and len({model.hash for model in found}) == 1):
-        if not _fits(found[0], limits):
+        if not fits(found[0], limits):
             raise ModelResolutionError(
                 label, f"{found[0]} does not go in here; the field takes {_takes(limits)}.", _offered(shown, fitting)
             )
@@ -345,7 +345,8 @@ def find_model(label: str, wanted: ModelRef | str, limits: ModelLimits, models: 
     )
 
 
-def _fits(model: Model, limits: ModelLimits) -> bool:
+def fits(model: Model, limits: ModelLimits) -> bool:
+    """Return whether a field with these limits takes a model."""
     return (
         (not limits.base or model.base in limits.base or model.base == "any")
         and (not limits.type or model.type in limits.type)
