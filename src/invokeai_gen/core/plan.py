@@ -25,6 +25,7 @@ __all__ = [
     "PlanNode",
     "PlannedInput",
     "PlannedOutput",
+    "RetiredName",
     "Unset",
     "WorkflowInfo",
     "WorkflowPlan",
@@ -238,6 +239,17 @@ class PlannedOutput:
         return f"list[{self.item_type}]" if self.is_iterated else self.item_type
 
 
+@dataclass(frozen=True, slots=True)
+class RetiredName:
+    """A name that an earlier version of the workflow had, kept in case its node comes back."""
+
+    node_id: str
+    field_name: str | None
+    """`None` for the name of an output."""
+    label: str
+    name: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkflowInfo:
     """What the file says of itself, and what it was compiled against."""
@@ -271,6 +283,8 @@ class WorkflowPlan:
     """The workflow as the server stores it with each image; `None` where the GUI would send null."""
     inputs: tuple[PlannedInput, ...]
     outputs: tuple[PlannedOutput, ...]
+    retired: tuple[RetiredName, ...] = ()
+    """Python names of inputs and outputs that are gone."""
 
     def node(self, node_id: str) -> PlanNode:
         """The node of that id. Raises `KeyError` where there is none."""
@@ -305,6 +319,7 @@ class WorkflowPlan:
             outputs=tuple(
                 PlannedOutput(**{**item, "sections": tuple(item.get("sections", ()))}) for item in data["outputs"]
             ),
+            retired=tuple(RetiredName(**item) for item in data.get("retired", ())),
         )
 
 

@@ -57,7 +57,7 @@ def command(old: str, new: str, keep_names: bool, as_json: bool, openapi: Path |
     if not _has_names(before):
         before = assign_names(before)
     if not _has_names(after):
-        after = assign_names(after, keep=before if keep_names else None)
+        after = assign_names(after, earlier=before, keep_renamed=keep_names)
     found = changes(before, after)
     if as_json:
         click.echo(json.dumps([asdict(change) for change in found], ensure_ascii=False, indent=2))
