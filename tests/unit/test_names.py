@@ -107,7 +107,8 @@ def test_without_sections_the_nodes_label_then_title_then_type_then_field_then_i
         an_input("Seed", index=1, node_type="denoise", node_title="Noise"),
     ) == ["noise_seed", "denoise_seed"]
     assert named(
-        an_input("Seed", index=0, node_id="a", field_name="noise"), an_input("Seed", index=1, node_id="a", field_name="x")
+        an_input("Seed", index=0, node_id="a", field_name="noise"),
+        an_input("Seed", index=1, node_id="a", field_name="x"),
     ) == ["noise_seed", "x_seed"]
 
 

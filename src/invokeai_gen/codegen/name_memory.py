@@ -76,9 +76,7 @@ def retired_names(named: WorkflowPlan, earlier: WorkflowPlan | None) -> tuple[Re
     )
 
 
-def same_again(
-    gone: Mapping[H, T], new: Mapping[H, T], likeness: Sequence[Callable[[T], Hashable]]
-) -> dict[H, H]:
+def same_again(gone: Mapping[H, T], new: Mapping[H, T], likeness: Sequence[Callable[[T], Hashable]]) -> dict[H, H]:
     """Return pairs (new, gone) of things that were deleted and added again under another id.
 
     Two are a pair if they are alike and no other is, first in everything a person sees and then in less and less.

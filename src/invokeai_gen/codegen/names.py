@@ -168,9 +168,7 @@ def module_names(
     return _distinct(subjects, fallback="workflow", reserved=_DEVICES)
 
 
-def _named_inputs(
-    inputs: tuple[PlannedInput, ...], memory: Memory[tuple[str, str]]
-) -> tuple[PlannedInput, ...]:
+def _named_inputs(inputs: tuple[PlannedInput, ...], memory: Memory[tuple[str, str]]) -> tuple[PlannedInput, ...]:
     depth = max((len(item.sections) for item in inputs), default=0)
     given = _usable(memory.names, _INPUT_RESERVED)
     subjects = [
@@ -303,7 +301,9 @@ def _distinct(
 
     # The plain label of an input with a longer name is not free either: readers could not tell the two apart.
     labels = {
-        identifier(subject.words(fallback), fallback=fallback, reserved=reserved) for subject in subjects if subject.name
+        identifier(subject.words(fallback), fallback=fallback, reserved=reserved)
+        for subject in subjects
+        if subject.name
     }
     blocked = {*avoid} | labels
     while True:
