@@ -118,7 +118,8 @@ def init_source(names: Sequence[PythonIdentifier]) -> str:
     listed = ", ".join(repr(str(name)) for name in names)
     lines = ['"""InvokeAI workflows as Python modules."""', ""]
     if names:
-        lines += ["import importlib as _importlib", "from typing import TYPE_CHECKING as _TYPE_CHECKING", ""]
+        lines += ["import importlib as _importlib", "from types import ModuleType as _ModuleType"]
+        lines += ["from typing import TYPE_CHECKING as _TYPE_CHECKING", ""]
         lines += ["if _TYPE_CHECKING:", *(f"    from . import {name} as {name}" for name in names), ""]
     lines.append(f"__all__ = [{listed}]")
     if names:
@@ -129,7 +130,7 @@ def init_source(names: Sequence[PythonIdentifier]) -> str:
 _LAZY_SUBMODULES: Final = """
 if not _TYPE_CHECKING:
 
-    def __getattr__(name):
+    def __getattr__(name: str) -> _ModuleType:
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         return _importlib.import_module(f"{__name__}.{name}")

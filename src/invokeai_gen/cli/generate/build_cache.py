@@ -61,9 +61,9 @@ def load(generation: Generation) -> BuildCache:
         if note["generator"] != generator:
             return cache
         cache.texts = {str(key): str(value) for key, value in note["texts"].items()}
-        if cache.inputs is not None and note["inputs"] == cache.inputs:
-            if note["outputs"] == _outputs_digest(generation.output):
-                cache.reports = tuple(_report(item) for item in note["reports"])
+        is_same = cache.inputs is not None and note["inputs"] == cache.inputs
+        if is_same and note["outputs"] == _outputs_digest(generation.output):
+            cache.reports = tuple(_report(item) for item in note["reports"])
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return BuildCache(cache.inputs, generator)
     return cache
