@@ -1,6 +1,6 @@
-"""The settings of generator nodes: which kinds there are, and what each has.
+"""The settings of generator nodes: the kinds that exist, the fields of each, and their defaults.
 
-Files hold them, `Params` may, and what follows them is in `invokeai_gen.core.generators`.
+Workflow files contain them and `Params` takes them; `invokeai_gen.core.generators` makes the lists.
 """
 
 from __future__ import annotations
@@ -13,16 +13,35 @@ from invokeai_gen.js_json import UNSET, Unset, is_integer, is_number, trim
 Check = Callable[[Any], bool]
 
 
-def parse_settings(value: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Settings as the first kind that they fit, what is missing set to its default; `None` where they fit none.
+IMAGE_GENERATOR: Final = "image_generator_images_from_board"
 
-    An object without a `type` fits the first kind whose own fields it does not contradict.
+GENERATOR_FIELDS: Final[Mapping[str, str]] = {
+    "FloatGeneratorField": "float_generator_arithmetic_sequence",
+    "IntegerGeneratorField": "integer_generator_arithmetic_sequence",
+    "StringGeneratorField": "string_generator_parse_string",
+    "ImageGeneratorField": IMAGE_GENERATOR,
+}
+"""The types of field that hold settings, each with the kind that a new node starts with."""
+
+
+def parse_settings(value: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return settings as the first kind that they fit, missing fields set to their defaults; `None` if they fit none.
+
+    An object without a `type` fits the first kind whose own fields it does not contradict. That is how the GUI comes
+    to take any object of unknown shape for a float generator.
     """
     for parse in _GENERATORS:
         settings = parse(value)
         if settings is not None:
             return settings
     return None
+
+
+def default_settings(field_type: str) -> dict[str, Any]:
+    """Return the settings of a new node whose field has one of the types in `GENERATOR_FIELDS`."""
+    settings = parse_settings({"type": GENERATOR_FIELDS[field_type]})
+    assert settings is not None
+    return settings
 
 
 def _is_text(value: Any) -> bool:
@@ -44,7 +63,7 @@ def _is_count(value: Any) -> bool:
 def _generator(
     kind: str, fields: Mapping[str, tuple[Check, Any | Unset]]
 ) -> Callable[[Mapping[str, Any]], dict[str, Any] | None]:
-    """A parser for the settings of one kind of generator: missing ones get their default, wrong ones reject."""
+    """Return a parser for the settings of one kind: it fills in missing fields, and returns `None` for wrong ones."""
 
     def parse(value: Mapping[str, Any]) -> dict[str, Any] | None:
         if value.get("type", kind) != kind:
@@ -60,9 +79,6 @@ def _generator(
         return parsed
 
     return parse
-
-
-IMAGE_GENERATOR: Final = "image_generator_images_from_board"
 
 
 def _image_generator(value: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, TypeAlias
 
+from invokeai_gen.generator_settings import GENERATOR_FIELDS
 from invokeai_gen.schema.model_types import MODEL_FIELD, MODEL_UI_TYPES
 
 Cardinality: TypeAlias = Literal["SINGLE", "COLLECTION", "SINGLE_OR_COLLECTION"]
@@ -34,10 +35,7 @@ STATEFUL_TYPES: Final = frozenset(
         "ColorField",
         "SchedulerField",
         "SavedWorkflowField",
-        "FloatGeneratorField",
-        "IntegerGeneratorField",
-        "StringGeneratorField",
-        "ImageGeneratorField",
+        *GENERATOR_FIELDS,
         "LoRAMetadataField",
         "ControlNetMetadataField",
         "IPAdapterMetadataField",

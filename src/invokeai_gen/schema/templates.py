@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, TypeAlias
 
+from invokeai_gen.generator_settings import GENERATOR_FIELDS, default_settings
 from invokeai_gen.js_json import UNSET, Unset, is_integer, is_number
 from invokeai_gen.schema.field_types import FieldType, field_type
 from invokeai_gen.schema.model_types import MODEL_UI_TYPES, ModelFilter
@@ -48,12 +49,6 @@ _LENGTH_LIMITS: Final = frozenset({"min_length", "max_length"})
 _ITEM_LIMITS: Final = frozenset({"min_items", "max_items"})
 _ITEM_LIMIT_OF: Final = {"min_length": "min_items", "max_length": "max_items"}
 
-_GENERATOR_DEFAULTS: Final[Mapping[str, dict[str, Any]]] = {
-    "FloatGeneratorField": {"type": "float_generator_arithmetic_sequence", "start": 0, "step": 0.1, "count": 10},
-    "IntegerGeneratorField": {"type": "integer_generator_arithmetic_sequence", "start": 0, "step": 1, "count": 10},
-    "StringGeneratorField": {"type": "string_generator_parse_string", "input": "foo,bar,baz,qux", "splitOn": ","},
-    "ImageGeneratorField": {"type": "image_generator_images_from_board", "category": "images"},
-}
 _NULL_DEFAULTS: Final[Mapping[str, Any]] = {
     "IntegerField": 0,
     "FloatField": 0,
@@ -209,8 +204,8 @@ def _title(schema: Mapping[str, Any], name: str) -> str:
 def _default(kind: FieldType, schema: Mapping[str, Any], choices: tuple[str, ...]) -> Any | Unset:
     if not kind.is_stateful:
         return UNSET
-    if kind.name in _GENERATOR_DEFAULTS:
-        return dict(_GENERATOR_DEFAULTS[kind.name])
+    if kind.name in GENERATOR_FIELDS:
+        return default_settings(kind.name)
     if kind.name.endswith("MetadataField"):
         return UNSET
     default = schema.get("default")
