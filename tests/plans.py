@@ -20,7 +20,6 @@ from invokeai_gen import (
     params,
 )
 from invokeai_gen.core.plan import (
-    UNSET,
     Constraints,
     FieldLimits,
     ModelLimits,
@@ -33,6 +32,7 @@ from invokeai_gen.core.plan import (
     WorkflowInfo,
     WorkflowPlan,
 )
+from invokeai_gen.js_json import UNSET
 
 IMAGE_FIELDS = {"image": "ImageField", "width": "IntegerField", "height": "IntegerField"}
 

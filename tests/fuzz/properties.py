@@ -24,15 +24,15 @@ from typing import Any, Final, Literal, get_args, get_origin
 from invokeai_gen import runtime
 from invokeai_gen.cli.show import graph, inspect
 from invokeai_gen.cli.terminal import json_text, lines_of, one_line
-from invokeai_gen.codegen import datamodel, module, value_types
-from invokeai_gen.codegen.changes import changes
+from invokeai_gen.codegen import changes, datamodel, module, value_types
 from invokeai_gen.codegen.names import PythonIdentifier, assign_names
 from invokeai_gen.compiler import compile_workflow
 from invokeai_gen.core import field_values
 from invokeai_gen.core.field_values import Choice, Limited, ListOf, OneOf, Shape
-from invokeai_gen.core.plan import UNSET, PlannedInput, WorkflowPlan
+from invokeai_gen.core.plan import PlannedInput, WorkflowPlan
 from invokeai_gen.core.request import build_request
 from invokeai_gen.errors import InvokeAIGenError
+from invokeai_gen.js_json import UNSET
 from invokeai_gen.schema import Schema, SchemaError
 from invokeai_gen.workflow.load import parse_workflow_file
 from tests.fuzz import attacks

@@ -17,7 +17,8 @@ from PIL import Image
 from invokeai_gen import InvokeAIClient
 from invokeai_gen.compiler import compile_workflow
 from invokeai_gen.core.field_values import default_of
-from invokeai_gen.core.plan import UNSET, WorkflowPlan
+from invokeai_gen.core.plan import WorkflowPlan
+from invokeai_gen.js_json import UNSET
 from invokeai_gen.schema import Schema, shipped_schema
 from invokeai_gen.workflow import read_workflow_file
 

@@ -22,9 +22,10 @@ from invokeai_gen.core.field_values import (
     validator_for,
 )
 from invokeai_gen.core.json_values import guess_value, to_json
-from invokeai_gen.core.plan import UNSET, Constraints, ModelLimits, PlannedInput
+from invokeai_gen.core.plan import Constraints, ModelLimits, PlannedInput
 from invokeai_gen.core.problems import ParamsError
 from invokeai_gen.core.values import BoardRef, BoundingBox, Color, ImageRef, LoRA, ModelRef, VideoRef
+from invokeai_gen.js_json import UNSET
 from invokeai_gen.schema import shipped_schema
 from tests.plan_factory import an_input
 

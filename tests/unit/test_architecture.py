@@ -21,6 +21,7 @@ LEAVES = {
     "errors",
     "generator_settings",
     "js_json",
+    "limits",
     "public_names",
     "shipped_files",
     "surrogates",

@@ -15,7 +15,7 @@ from tests.unit.workflow_builder import Builder
 NODE = "node 'Sky' (color, id c), field 'Color' (color)"
 REFUSED = (
     f"error: sky.json: {NODE}: Color (color) is {{}}, but should be a colour: "
-    '"#ff8000", (255, 128, 0), (255, 128, 0, 255) or a Color'
+    '"#ff8000", a CSS name, (255, 128, 0), (255, 128, 0, 255) or a Color'
 )
 
 

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import pytest
 
-from invokeai_gen.core.plan import UNSET, Constraints
+from invokeai_gen.core.plan import Constraints
 from invokeai_gen.core.problems import ParamsError
 from invokeai_gen.core.values import BoardRef, BoundingBox, Color, ImageRef, LoRA, ModelRef
 from invokeai_gen.handle import (
@@ -38,6 +38,7 @@ from invokeai_gen.handle import (
 )
 from invokeai_gen.handle import field as field_module
 from invokeai_gen.handle.field_of_input import field_for
+from invokeai_gen.js_json import UNSET
 from invokeai_gen.runtime.media import LatentsOutput
 from tests.plan_factory import an_input
 

@@ -14,7 +14,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from invokeai_gen.codegen import datamodel, value_types
 from invokeai_gen.codegen.module import formatted
-from invokeai_gen.core.plan import UNSET, PlannedInput
+from invokeai_gen.core.plan import PlannedInput
+from invokeai_gen.js_json import UNSET
 from tests.plan_factory import a_plan, an_input
 
 GOLDEN = Path(__file__).with_name("expected") / "value_types.py.txt"

@@ -71,8 +71,8 @@ def allowed_values(planned: PlannedInput, *, most: int = _MAX_CHOICES) -> list[s
 def default_of_input(planned: PlannedInput, *, cut: bool = True) -> str:
     """Return `Required`, `May be left empty`, or the default in the spelling that the command line accepts."""
     from invokeai_gen.core.field_values import default_of
-    from invokeai_gen.core.plan import UNSET
     from invokeai_gen.core.problems import shortened
+    from invokeai_gen.js_json import UNSET
 
     value = default_of(planned)
     if value is UNSET:
@@ -86,7 +86,7 @@ def default_of_input(planned: PlannedInput, *, cut: bool = True) -> str:
 def is_required(planned: PlannedInput) -> bool:
     """Whether the input can be set and has no default."""
     from invokeai_gen.core.field_values import default_of
-    from invokeai_gen.core.plan import UNSET
+    from invokeai_gen.js_json import UNSET
 
     return planned.fed_by is None and default_of(planned) is UNSET
 

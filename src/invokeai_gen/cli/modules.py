@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,16 +58,12 @@ def find_modules(names: tuple[str, ...], output: Path) -> list[tuple[str, Workfl
 
 
 def read_plan(path: Path) -> WorkflowPlan | None:
-    """The plan in a file; `None` for JSON of another kind. Raises `ModuleError`, which names the file."""
-    from invokeai_gen.core.plan import WorkflowPlan
+    """Return the plan in a file; `None` for a file of another kind. Raise `ModuleError`, which names the file."""
+    from invokeai_gen.core.plan import NotAPlanError, PlanFormatError, WorkflowPlan
 
     try:
-        data = json.loads(read_bytes(path))
-    except (ValueError, RecursionError) as error:
-        raise ModuleError(f"{path}: not JSON: {error}") from error
-    if not isinstance(data, dict) or not {"format", "info", "nodes", "inputs"} <= data.keys():
+        return WorkflowPlan.from_json(read_bytes(path))
+    except NotAPlanError:
         return None
-    try:
-        return WorkflowPlan.from_dict(data)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ModuleError(f"{path}: a damaged plan, or that of another version: generate again ({error})") from error
+    except PlanFormatError as error:
+        raise ModuleError(f"{path}: {error}") from error

@@ -8,7 +8,8 @@ from typing import Literal, TypeAlias
 
 from invokeai_gen.codegen.annotations import Imports, Names, type_text, value_text
 from invokeai_gen.core import field_values
-from invokeai_gen.core.plan import UNSET, PlannedInput, PlannedOutput, WorkflowPlan
+from invokeai_gen.core.plan import PlannedInput, PlannedOutput, WorkflowPlan
+from invokeai_gen.js_json import UNSET
 
 ChangeKind: TypeAlias = Literal["added", "removed", "renamed", "retyped", "default", "moved"]
 

@@ -10,8 +10,9 @@ from invokeai_gen.codegen.annotations import Imports, Names, type_text, value_te
 from invokeai_gen.codegen.literals import literal, one_line
 from invokeai_gen.core import field_values
 from invokeai_gen.core.field_values import Choice, Limited, ListOf, OneOf, Shape
-from invokeai_gen.core.plan import UNSET, PlannedInput, PlannedOutput, WorkflowPlan
+from invokeai_gen.core.plan import PlannedInput, PlannedOutput, WorkflowPlan
 from invokeai_gen.core.problems import range_text
+from invokeai_gen.js_json import UNSET
 
 WIDTH: Final = 110
 _MAX_DEFAULT: Final = 40
@@ -106,7 +107,7 @@ def example(plan: WorkflowPlan, *, module: str, package: str) -> str:
         lines.append("params = wf.Params(\n" + "".join(f"    {argument},\n" for argument in required) + ")")
         arguments = "params"
     results = [output for output in plan.outputs if output.role != "debug"]
-    images = [output for output in results if "ImageOutput" in output.result_type]
+    images = [output for output in results if output.item_type.name == "ImageOutput"]
     shown = next(iter([*images, *results]), None)
     if plan.batches:
         lines.append(f"for out in wf.run_all({arguments}):")
@@ -118,8 +119,8 @@ def example(plan: WorkflowPlan, *, module: str, package: str) -> str:
 
 
 def _use(output: PlannedOutput) -> str:
-    many = output.result_type.startswith("list[")
-    suffix = {"ImageOutput": ".png", "VideoOutput": ".mp4"}.get(output.result_type.removeprefix("list[").rstrip("]"))
+    many = output.is_iterated or output.item_type.is_list
+    suffix = {"ImageOutput": ".png", "VideoOutput": ".mp4"}.get(output.item_type.name)
     if suffix is None:
         return f"print(out.{output.name})"
     if not many:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
@@ -31,7 +30,6 @@ _EXPORTS: Final = frozenset(
     {"WORKFLOW", "Outputs", "Params", "arun", "asubmit", "asweep", "run", "submit", "sweep", "sweep_csv"}
 )
 _BATCH_EXPORTS: Final = frozenset({"arun_all", "run_all"})
-_RESULT_TYPES: Final = re.compile(r"[A-Z]\w+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,35 +106,6 @@ def formatted(text: str) -> str:
     return format_str(text, mode=Mode(target_versions={TargetVersion.PY311}, line_length=LINE_LENGTH))
 
 
-def types_source(declarations: str) -> str:
-    """Return the text of `_types.py`."""
-    return formatted('"""Value types that the workflows of this package share."""\n\n' + declarations)
-
-
-def init_source(names: Sequence[PythonIdentifier]) -> str:
-    """Return the text of `__init__.py`: submodules are loaded when first used, and known to editors before."""
-    listed = ", ".join(repr(str(name)) for name in names)
-    lines = ['"""InvokeAI workflows as Python modules."""', ""]
-    if names:
-        lines += ["import importlib as _importlib", "from types import ModuleType as _ModuleType"]
-        lines += ["from typing import TYPE_CHECKING as _TYPE_CHECKING", ""]
-        lines += ["if _TYPE_CHECKING:", *(f"    from . import {name} as {name}" for name in names), ""]
-    lines.append(f"__all__ = [{listed}]")
-    if names:
-        lines.append(_LAZY_SUBMODULES)
-    return formatted("\n".join(lines))
-
-
-_LAZY_SUBMODULES: Final = """
-if not _TYPE_CHECKING:
-
-    def __getattr__(name: str) -> _ModuleType:
-        if name not in __all__:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return _importlib.import_module(f"{__name__}.{name}")
-"""
-
-
 def _input(planned: PlannedInput, names: Names, imports: Imports) -> _InputView:
     fed = planned.fed_by is not None
     if fed:
@@ -153,7 +122,8 @@ def _input(planned: PlannedInput, names: Names, imports: Imports) -> _InputView:
 
 
 def _output(output: PlannedOutput, plan: WorkflowPlan, imports: Imports) -> _OutputView:
-    imports.editors.update(_RESULT_TYPES.findall(output.result_type))
+    if not output.item_type.is_plain:
+        imports.editors.add(output.item_type.name)
     return _OutputView(
         name=PythonIdentifier(output.name),
         type=Source(output.result_type),

@@ -11,7 +11,6 @@ from invokeai_gen.compiler.outputs import planned_outputs
 from invokeai_gen.compiler.readiness import NotReadyError, reasons_of, unheeded
 from invokeai_gen.core.batch import batch_items, server_queries
 from invokeai_gen.core.plan import (
-    UNSET,
     AssetKind,
     FieldLimits,
     JsonValue,
@@ -23,6 +22,7 @@ from invokeai_gen.core.plan import (
     WorkflowPlan,
 )
 from invokeai_gen.core.problems import ParamsError
+from invokeai_gen.js_json import UNSET
 from invokeai_gen.schema import InputTemplate, Schema
 from invokeai_gen.workflow import Warning, Workflow, WorkflowFile, load_workflow
 from invokeai_gen.workflow.document import (

@@ -10,6 +10,7 @@ from typing import Any, Final
 from invokeai_gen.compiler.readiness import choice_problem, value_problems
 from invokeai_gen.core.plan import Constraints, JsonValue, ModelLimits, PlannedInput
 from invokeai_gen.js_json import UNSET, Unset
+from invokeai_gen.limits import NUMBER_LIMITS
 from invokeai_gen.schema import InputTemplate, Schema
 from invokeai_gen.workflow.document import BATCH_FIELDS, FormElement, InvocationNode, Workflow
 from invokeai_gen.workflow.edges import EdgeIndex
@@ -129,12 +130,11 @@ def constraints_of(limits: Mapping[str, float], field_type: str) -> Constraints:
     """Limits as a template has them; those of whole numbers, and of sizes, as whole numbers that mean the same."""
     is_whole = field_type == "IntegerField"
     exact: dict[str, Any] = {
-        name: _WHOLE[name](limit) if is_whole or name not in _NUMBER_LIMITS else limit for name, limit in limits.items()
+        name: _WHOLE[name](limit) if is_whole or name not in NUMBER_LIMITS else limit for name, limit in limits.items()
     }
     return Constraints(**exact)
 
 
-_NUMBER_LIMITS: Final = frozenset({"ge", "gt", "le", "lt", "multiple_of"})
 _WHOLE: Final[Mapping[str, Callable[[float], int]]] = {
     **dict.fromkeys(("ge", "lt"), math.ceil),
     **dict.fromkeys(("le", "gt"), math.floor),

@@ -14,6 +14,8 @@ from typing import Annotated, Any, Final, Literal, Union, cast, get_args, get_or
 
 from pydantic_core import CoreConfig, CoreSchema, SchemaValidator, core_schema
 
+from invokeai_gen.limits import LENGTH_LIMITS, NUMBER_LIMITS
+
 STRICT: Final = CoreConfig(strict=True, extra_fields_behavior="forbid", allow_inf_nan=False)
 """No coercion surprises: `"768"` and `True` are no integers, though `7` is a float."""
 
@@ -83,13 +85,11 @@ class Limits:
         return (kinds[name](value) for name, value in self.items())
 
 
-_NUMBER_LIMITS: Final = frozenset({"ge", "gt", "le", "lt", "multiple_of"})
-_LENGTH_LIMITS: Final = frozenset({"min_length", "max_length"})
 _LIMITS_OF: Final[Mapping[object, frozenset[str]]] = {
-    int: _NUMBER_LIMITS,
-    float: _NUMBER_LIMITS,
-    str: _LENGTH_LIMITS,
-    list: _LENGTH_LIMITS,
+    int: NUMBER_LIMITS,
+    float: NUMBER_LIMITS,
+    str: LENGTH_LIMITS,
+    list: LENGTH_LIMITS,
 }
 _SIMPLE: Final[Mapping[object, Callable[[], CoreSchema]]] = {
     Any: core_schema.any_schema,

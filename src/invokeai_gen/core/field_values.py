@@ -18,7 +18,7 @@ from invokeai_gen.core import checks, problems
 from invokeai_gen.core.checks import Limits
 from invokeai_gen.core.json_values import model_from_json
 from invokeai_gen.core.model_check import ModelCheck
-from invokeai_gen.core.plan import UNSET, FieldLimits, JsonValue, ModelLimits, PlannedInput, Unset
+from invokeai_gen.core.plan import FieldLimits, JsonValue, ModelLimits, PlannedInput
 from invokeai_gen.core.problems import ParamsError
 from invokeai_gen.core.values import (
     BoardInput,
@@ -33,6 +33,8 @@ from invokeai_gen.core.values import (
     VideoInput,
     VideoRef,
 )
+from invokeai_gen.js_json import UNSET, Unset
+from invokeai_gen.limits import LENGTH_LIMITS, NUMBER_LIMITS
 from invokeai_gen.surrogates import is_encodable
 
 _AS_THE_SERVER: Final = CoreConfig(coerce_numbers_to_str=True)
@@ -127,15 +129,15 @@ _RUNTIME_TYPES: Final[Mapping[str, Any]] = {
 _REFERENCES: Final = frozenset({"ImageField", "VideoField", "ModelIdentifierField", "BoundingBoxField", "LoRAField"})
 """Types that the GUI can empty again after a value was chosen."""
 
-_NUMBER_LIMITS: Final = {name: name for name in ("ge", "gt", "le", "lt", "multiple_of")}
-_LENGTH_LIMITS: Final = {name: name for name in ("min_length", "max_length")}
-_ITEM_LIMITS: Final = {"min_items": "min_length", "max_items": "max_length"}
+_LENGTHS_OF_ITEMS: Final = {"min_items": "min_length", "max_items": "max_length"}
+"""pydantic has one name for the size of a text and of a list."""
+_LIMITS_OF: Final = {"int": NUMBER_LIMITS, "float": NUMBER_LIMITS, "str": LENGTH_LIMITS}
 
 
 def shape_of(planned: PlannedInput) -> Shape:
     """What the input accepts; `None` is part of it where the input may stay empty."""
     item = _item_shape(planned)
-    many = _limited(ListOf(item), planned, _ITEM_LIMITS)
+    many = _limited(ListOf(item), planned, _LENGTHS_OF_ITEMS)
     if planned.cardinality == "COLLECTION":
         shape: Shape = many
     elif planned.cardinality == "SINGLE_OR_COLLECTION":
@@ -238,8 +240,7 @@ def _item_shape(planned: PlannedInput | FieldLimits) -> Shape:
     name = _PLAIN_TYPES.get(planned.field_type)
     if name is None:
         return Structure(planned.field_type)
-    names = {"int": _NUMBER_LIMITS, "float": _NUMBER_LIMITS, "str": _LENGTH_LIMITS}.get(name, {})
-    return _limited(Plain(name), planned, names)
+    return _limited(Plain(name), planned, {limit: limit for limit in _LIMITS_OF.get(name, ())})
 
 
 def _limited(shape: Shape, planned: PlannedInput | FieldLimits, names: Mapping[str, str]) -> Shape:

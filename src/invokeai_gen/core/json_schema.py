@@ -15,20 +15,14 @@ from invokeai_gen.core.css_colors import CSS_COLORS
 from invokeai_gen.core.inputs import HasInputs, Input
 from invokeai_gen.core.json_values import IDENTITY_KEYS, MODEL_KEYS, to_json
 from invokeai_gen.core.values import Accepted, BoundingBox, LoRA
+from invokeai_gen.limits import KEYWORDS
 
 if TYPE_CHECKING:
     from invokeai_gen.core.plan import PlannedInput, WorkflowPlan
 
 JsonSchema = dict[str, Any]
 
-_KEYWORDS: Final = {
-    "ge": "minimum",
-    "gt": "exclusiveMinimum",
-    "le": "maximum",
-    "lt": "exclusiveMaximum",
-    "multiple_of": "multipleOf",
-}
-_LENGTHS: Final = {str: ("minLength", "maxLength"), list: ("minItems", "maxItems")}
+_KEYWORD_OF: Final = {limit: keyword for keyword, limit in KEYWORDS.items()}
 _TEXT: Final[JsonSchema] = {"type": "string", "pattern": r"\S"}
 _CHANNEL: Final[JsonSchema] = {"type": "integer", "minimum": 0, "maximum": 255}
 _TYPES: Final[Mapping[Any, JsonSchema]] = {
@@ -101,14 +95,11 @@ def _annotated(inner: Any, metadata: tuple[Any, ...], item: Input | None, allow_
     schema = value_schema(inner, item, allow_files=allow_files)
     for limits in metadata:
         if isinstance(limits, Limits):
-            lengths = _LENGTHS.get(get_origin(inner) or inner, ("", ""))
-            names = {**_KEYWORDS, "min_length": lengths[0], "max_length": lengths[1]}
-            schema |= {names[name]: _plain(limit) for name, limit in limits.items()}
+            for name, limit in limits.items():
+                is_size = get_origin(inner) is list
+                keyword = _KEYWORD_OF[name.replace("length", "items") if is_size else name]
+                schema[keyword] = int(limit) if float(limit).is_integer() else limit
     return schema
-
-
-def _plain(limit: float) -> float:
-    return int(limit) if float(limit).is_integer() else limit
 
 
 def _description(planned: PlannedInput | None) -> str:

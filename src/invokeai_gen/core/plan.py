@@ -11,22 +11,23 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal, Self, TypeAlias, cast
 
+from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.js_json import UNSET, Unset
 
 __all__ = [
-    "UNSET",
     "Constraints",
     "FieldLimits",
     "JsonValue",
     "ModelLimits",
+    "NotAPlanError",
+    "OutputType",
     "PlanBatch",
     "PlanEdge",
     "PlanField",
+    "PlanFormatError",
     "PlanNode",
     "PlannedInput",
     "PlannedOutput",
-    "RetiredName",
-    "Unset",
     "WorkflowInfo",
     "WorkflowPlan",
 ]
@@ -44,6 +45,14 @@ PLAN_FORMAT: Final = 1
 
 _HANDLE_TYPES: Final = {"ImageField": "ImageOutput", "VideoField": "VideoOutput", "LatentsField": "LatentsOutput"}
 _PLAIN_TYPES: Final = {"StringField": "str", "IntegerField": "int", "FloatField": "float", "BooleanField": "bool"}
+
+
+class PlanFormatError(InvokeAIGenError, ValueError):
+    """A plan file that is damaged, or written by another version."""
+
+
+class NotAPlanError(PlanFormatError):
+    """A file that is not a plan."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +197,34 @@ class PlannedInput:
         return self.node_id, self.field_name
 
 
+@dataclass(frozen=True, slots=True)
+class OutputType:
+    """The Python type of what a node returns; as text, its annotation (`int`, `list[ImageOutput]`)."""
+
+    name: str
+    """`ImageOutput`, `VideoOutput`, `LatentsOutput`, `ConditioningOutput`, `NodeResult`, `int`, `float`, `str`, `bool`."""
+    is_list: bool = False
+
+    def __str__(self) -> str:
+        return f"list[{self.name}]" if self.is_list else self.name
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the value is a number, string or boolean, or a list of them."""
+        return self.name in _PLAIN_TYPES.values()
+
+    @property
+    def is_media(self) -> bool:
+        """Whether there are files to download: an image or video, or a list of images."""
+        return self.name in ("ImageOutput", "VideoOutput")
+
+
+def _field_type(text: str) -> tuple[str, bool]:
+    """Return InvokeAI's name of a type in `output_fields`, and whether it is a collection."""
+    inner = text.removeprefix("list[")
+    return inner.removesuffix("]"), inner != text
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedOutput:
     """A node whose result is worth a name."""
@@ -212,42 +249,28 @@ class PlannedOutput:
     """The Python name. Empty until names have been assigned."""
 
     @property
-    def item_type(self) -> str:
-        """Python type of one result of this node: the one rule for annotations and for decoding.
+    def item_type(self) -> OutputType:
+        """The Python type of one result of this node: the one rule for annotations and for decoding.
 
-        `ImageOutput`, `VideoOutput`, `LatentsOutput`, `ConditioningOutput`; for a node that returns a single number,
-        string or boolean, or a collection of them or of images, that itself (`int`, `list[str]`, `list[ImageOutput]`);
-        `NodeResult` for everything else.
+        An image, video, latents or conditioning; for a node that returns a single number, string or boolean, or a
+        collection of them or of images, that itself; `NodeResult` for everything else.
         """
-        types = tuple(self.output_fields.values())
-        for field_type, python_type in _HANDLE_TYPES.items():
-            if field_type in types:
-                return python_type
+        types = [_field_type(text) for text in self.output_fields.values()]
+        for field_type, name in _HANDLE_TYPES.items():
+            if (field_type, False) in types:
+                return OutputType(name)
         if len(types) == 1:
-            (only,) = types
-            if only in _PLAIN_TYPES:
-                return _PLAIN_TYPES[only]
-            if only.startswith("list[") and only[5:-1] in _PLAIN_TYPES | _HANDLE_TYPES:
-                return f"list[{(_PLAIN_TYPES | _HANDLE_TYPES)[only[5:-1]]}]"
-            if only.endswith("ConditioningField"):
-                return "ConditioningOutput"
-        return "NodeResult"
+            ((field_type, is_list),) = types
+            if field_type in _PLAIN_TYPES or field_type in _HANDLE_TYPES:
+                return OutputType((_PLAIN_TYPES | _HANDLE_TYPES)[field_type], is_list)
+            if field_type.endswith("ConditioningField") and not is_list:
+                return OutputType("ConditioningOutput")
+        return OutputType("NodeResult")
 
     @property
     def result_type(self) -> str:
-        """Python type of the attribute in `Outputs`: `item_type`, or a list of it behind an `iterate` node."""
-        return f"list[{self.item_type}]" if self.is_iterated else self.item_type
-
-
-@dataclass(frozen=True, slots=True)
-class RetiredName:
-    """A name that an earlier version of the workflow had, kept in case its node comes back."""
-
-    node_id: str
-    field_name: str | None
-    """`None` for the name of an output."""
-    label: str
-    name: str
+        """The annotation of the attribute in `Outputs`: `item_type`, or a list of it behind an `iterate` node."""
+        return f"list[{self.item_type}]" if self.is_iterated else str(self.item_type)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -283,8 +306,6 @@ class WorkflowPlan:
     """The workflow as the server stores it with each image; `None` where the GUI would send null."""
     inputs: tuple[PlannedInput, ...]
     outputs: tuple[PlannedOutput, ...]
-    retired: tuple[RetiredName, ...] = ()
-    """Python names of inputs and outputs that are gone."""
 
     def node(self, node_id: str) -> PlanNode:
         """The node of that id. Raises `KeyError` where there is none."""
@@ -302,10 +323,31 @@ class WorkflowPlan:
         return json.dumps(self.to_dict(), ensure_ascii=False, indent=1) + "\n"
 
     @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """Return the plan in the text of a file: the one reader of plan files.
+
+        Raises `NotAPlanError` for a text that is JSON of another kind or not JSON at all, and `PlanFormatError` for a
+        plan that is damaged or of another version.
+        """
+        try:
+            data = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise NotAPlanError(f"not JSON: {error}") from error
+        if not isinstance(data, dict) or not {"format", "info", "nodes", "inputs"} <= data.keys():
+            raise NotAPlanError("not the plan of a generated module")
+        try:
+            return cls.from_dict(data)
+        except PlanFormatError:
+            raise
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise PlanFormatError(f"a damaged plan: generate it again ({error!r})") from error
+
+    @classmethod
     def from_dict(cls, data: Mapping[str, JsonValue]) -> Self:
-        """The inverse of `to_dict`. Raises `ValueError` for a plan of another format."""
+        """Return the plan that `to_dict` wrote. Raises `PlanFormatError` for a plan of another format."""
         if data.get("format") != PLAN_FORMAT:
-            raise ValueError(f"plan format {data.get('format')!r} where {PLAN_FORMAT} was expected: generate again")
+            found = str(data.get("format"))[:20]
+            raise PlanFormatError(f"a damaged plan, or one of another version: generate it again (format {found})")
         return cls(
             info=WorkflowInfo(**data["info"]),
             nodes=tuple(
@@ -319,7 +361,6 @@ class WorkflowPlan:
             outputs=tuple(
                 PlannedOutput(**{**item, "sections": tuple(item.get("sections", ()))}) for item in data["outputs"]
             ),
-            retired=tuple(RetiredName(**item) for item in data.get("retired", ())),
         )
 
 

@@ -18,6 +18,7 @@ from invokeai_gen.core.field_values import may_be_none, runtime_type, shape_of
 from invokeai_gen.core.json_values import read_value
 from invokeai_gen.core.problems import ParamsError, Problem
 from invokeai_gen.js_json import UNSET, Unset
+from invokeai_gen.limits import NUMBER_LIMITS
 
 if TYPE_CHECKING:
     from invokeai_gen.core.plan import JsonValue, PlannedInput
@@ -27,7 +28,6 @@ TextReader: TypeAlias = "Callable[[str], JsonValue]"
 _FREE_TEXT: Final = frozenset({"StringField", "EnumField", "SchedulerField", "SavedWorkflowField"})
 _REFERENCES: Final = frozenset({"ImageField", "VideoField", "BoardField", "ModelIdentifierField"})
 _NUMBERS: Final = {"IntegerField": ("a whole number", "768"), "FloatField": ("a number", "0.5")}
-_NUMBER_LIMITS: Final = frozenset({"ge", "gt", "le", "lt", "multiple_of"})
 _BOOLEANS: Final[Mapping[str, bool]] = {
     "true": True,
     "yes": True,
@@ -136,7 +136,7 @@ def _choice_reader(planned: PlannedInput) -> TextReader:
 
 def _number_reader(planned: PlannedInput) -> TextReader:
     kind, example = _NUMBERS[planned.field_type]
-    limits = problems.range_text(item for item in planned.constraints.items() if item[0] in _NUMBER_LIMITS)
+    limits = problems.range_text(item for item in planned.constraints.items() if item[0] in NUMBER_LIMITS)
     wanted = f"should be {kind}, {limits or f'such as {example}'}"
     if planned.cardinality == "SINGLE_OR_COLLECTION":
         wanted += f", or a list of them, such as {_EXAMPLES[planned.field_type]}"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from invokeai_gen.core.field_values import default_of
-from invokeai_gen.core.plan import UNSET, PlannedInput
+from invokeai_gen.core.plan import PlannedInput
 from invokeai_gen.handle.collection_field import IvkCollectionField
 from invokeai_gen.handle.field import IvkField
 from invokeai_gen.handle.value_fields import item_class
+from invokeai_gen.js_json import UNSET
 
 
 def field_class(planned: PlannedInput) -> type[IvkField]:

@@ -9,10 +9,11 @@ from invokeai_gen.core import problems
 from invokeai_gen.core.dynamic_params import params_type
 from invokeai_gen.core.field_values import default_of
 from invokeai_gen.core.params import WorkflowParams
-from invokeai_gen.core.plan import UNSET, PlannedInput, WorkflowPlan
+from invokeai_gen.core.plan import PlannedInput, WorkflowPlan
 from invokeai_gen.core.problems import ParamsError, Problem
 from invokeai_gen.handle.field import IvkField
 from invokeai_gen.handle.field_of_input import field_for
+from invokeai_gen.js_json import UNSET
 
 
 class IvkWorkflowInput:

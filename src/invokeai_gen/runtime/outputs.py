@@ -22,7 +22,7 @@ from invokeai_gen.server.concurrency import gather_limited
 from invokeai_gen.server.errors import DecodeError, DownloadError, MissingOutputError, ServerError
 
 if TYPE_CHECKING:
-    from invokeai_gen.core.plan import JsonValue, PlannedOutput, WorkflowPlan
+    from invokeai_gen.core.plan import JsonValue, OutputType, PlannedOutput, WorkflowPlan
     from invokeai_gen.runtime.cleanup import Uploads
     from invokeai_gen.server.client import AsyncInvokeAIClient
     from invokeai_gen.server.records import QueueItem, Removal, Timings
@@ -38,7 +38,6 @@ _NAME_KEYS: Final[Mapping[type, str]] = {
     ConditioningOutput: "conditioning_name",
 }
 DOWNLOADS_AT_ONCE: Final = 4
-_PLAIN: Final = {"int", "float", "str", "bool"}
 Sizes: TypeAlias = Mapping[str, Mapping[str, int]]
 _NO_SIZES: Final[Sizes] = {}
 
@@ -60,25 +59,23 @@ def decode(
 
 
 def _decoded(
-    output: PlannedOutput, item_type: str, result: NodeResult, client: AsyncInvokeAIClient | None, sizes: Sizes
+    output: PlannedOutput, kind: OutputType, result: NodeResult, client: AsyncInvokeAIClient | None, sizes: Sizes
 ) -> OutputItem:
-    if item_type == "NodeResult":
+    if kind.name == "NodeResult":
         return result
-    if item_type in _PLAIN or (item_type.startswith("list[") and item_type[5:-1] in _PLAIN):
+    if kind.is_plain:
         value: OutputItem = plain_value(output, result)
         return value
-    if item_type.startswith("list["):
+    if kind.is_list:
         (values,) = result.fields.values()
-        return [
-            _handle(item_type[5:-1], item, sizes.get(item.get("image_name"), {}), result, client) for item in values
-        ]
-    if item_type == "ConditioningOutput":
+        return [_handle(kind.name, item, sizes.get(item.get("image_name"), {}), result, client) for item in values]
+    if kind.name == "ConditioningOutput":
         conditioning: Any = next(iter(result.fields.values()))
         first = conditioning[0] if isinstance(conditioning, list) else conditioning
-        return _handle(item_type, first, {}, result, client)
-    field_type = {"ImageOutput": "ImageField", "VideoOutput": "VideoField", "LatentsOutput": "LatentsField"}[item_type]
-    name = next(name for name, kind in output.output_fields.items() if kind == field_type)
-    return _handle(item_type, result.fields[name], result.fields, result, client)
+        return _handle(kind.name, first, {}, result, client)
+    field_type = {"ImageOutput": "ImageField", "VideoOutput": "VideoField", "LatentsOutput": "LatentsField"}[kind.name]
+    name = next(name for name, field in output.output_fields.items() if field == field_type)
+    return _handle(kind.name, result.fields[name], result.fields, result, client)
 
 
 def _handle(

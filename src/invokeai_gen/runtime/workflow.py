@@ -175,16 +175,14 @@ class RunnableWorkflow(Generic[P, O]):
 
 def read_plan(path: Path) -> WorkflowPlan:
     """Return the plan in a file that the generator wrote. Raise `PlanFileError`, which says what to do about it."""
-    import json
-
-    from invokeai_gen.core.plan import WorkflowPlan
+    from invokeai_gen.core.plan import PlanFormatError, WorkflowPlan
 
     try:
-        return WorkflowPlan.from_dict(json.loads(path.read_text(encoding="utf-8")))
+        return WorkflowPlan.from_json(path.read_bytes())
     except FileNotFoundError:
         raise PlanFileError(
             f"{path} is missing: it belongs to {path.with_suffix('.py').name} and holds its workflow. "
             "Generate the module again, or move both files together."
         ) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, PlanFormatError) as error:
         raise PlanFileError(f"{path} is not a workflow plan that this version can run: {error}") from error

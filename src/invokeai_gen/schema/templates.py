@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from invokeai_gen.generator_settings import GENERATOR_FIELDS, default_settings
 from invokeai_gen.js_json import UNSET, Unset, is_integer, is_number
+from invokeai_gen.limits import ITEM_LIMITS, KEYWORDS, LENGTH_LIMITS, NUMBER_LIMITS
 from invokeai_gen.schema.field_types import FieldType, field_type
 from invokeai_gen.schema.model_types import MODEL_UI_TYPES, ModelFilter
 
@@ -32,21 +33,6 @@ _BATCH_OUTPUTS: Final = {
     ("image_generator", "images"),
 }
 
-_LIMITS: Final = {
-    "minimum": "ge",
-    "exclusiveMinimum": "gt",
-    "maximum": "le",
-    "exclusiveMaximum": "lt",
-    "multipleOf": "multiple_of",
-    "minLength": "min_length",
-    "maxLength": "max_length",
-    "minItems": "min_items",
-    "maxItems": "max_items",
-}
-"""JSON schema's keywords for limits, and pydantic's."""
-_NUMBER_LIMITS: Final = frozenset({"ge", "gt", "le", "lt", "multiple_of"})
-_LENGTH_LIMITS: Final = frozenset({"min_length", "max_length"})
-_ITEM_LIMITS: Final = frozenset({"min_items", "max_items"})
 _ITEM_LIMIT_OF: Final = {"min_length": "min_items", "max_length": "max_items"}
 
 _NULL_DEFAULTS: Final[Mapping[str, Any]] = {
@@ -247,9 +233,9 @@ def _options(values: Any) -> tuple[str, ...]:
 
 def limits_in(schema: Mapping[str, Any]) -> dict[str, float]:
     """The limits that a JSON schema states, by pydantic's names. Raises `ValueError` for one that cannot be a limit."""
-    limits = {limit: schema[key] for key, limit in _LIMITS.items() if is_number(schema.get(key))}
+    limits = {limit: schema[key] for key, limit in KEYWORDS.items() if is_number(schema.get(key))}
     for limit, value in limits.items():
-        is_size = limit in _LENGTH_LIMITS | _ITEM_LIMITS
+        is_size = limit in LENGTH_LIMITS | ITEM_LIMITS
         if (is_size and not (is_integer(value) and value >= 0)) or (limit == "multiple_of" and value <= 0):
             raise ValueError(f"{value} cannot be the limit {limit}")
     return limits
@@ -258,10 +244,10 @@ def limits_in(schema: Mapping[str, Any]) -> dict[str, float]:
 def _allowed_limits(kind: FieldType) -> frozenset[str]:
     allowed: frozenset[str] = frozenset()
     if kind.name in {"IntegerField", "FloatField"}:
-        allowed = _NUMBER_LIMITS
+        allowed = NUMBER_LIMITS
     elif kind.name == "StringField":
-        allowed = _LENGTH_LIMITS
-    return allowed if kind.is_single else allowed | _ITEM_LIMITS
+        allowed = LENGTH_LIMITS
+    return allowed if kind.is_single else allowed | ITEM_LIMITS
 
 
 def _limits(kind: FieldType, schema: Mapping[str, Any]) -> dict[str, float]:

@@ -19,8 +19,9 @@ from invokeai_gen.cli.terminal import print_messages
 from invokeai_gen.core.dynamic_params import params_type
 from invokeai_gen.core.field_values import default_of
 from invokeai_gen.core.params import WorkflowParams
-from invokeai_gen.core.plan import UNSET, PlannedInput, WorkflowPlan
+from invokeai_gen.core.plan import PlannedInput, WorkflowPlan
 from invokeai_gen.core.problems import ParamsError, Problem, shown, title
+from invokeai_gen.js_json import UNSET
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.sweeps.space import Space, space_of
 from invokeai_gen.sweeps.workflow import Workflow

@@ -168,14 +168,10 @@ def _pattern_of(plan: WorkflowPlan, pattern: str) -> tuple[FilePattern, str]:
     stem = pattern[: len(pattern) - len(suffix)]
     names = {*OWN_NAMES, *(planned.name for planned in plan.inputs if planned.fed_by is None)}
     made = FilePattern(stem, names)
-    outputs = [output for output in plan.outputs if output.role != "debug" and _is_media(output.item_type)]
+    outputs = [output for output in plan.outputs if output.role != "debug" and output.item_type.is_media]
     if len(outputs) > 1 and "output" not in made.fields:
         made = FilePattern(stem + "_{output}", names)
     return made, suffix
-
-
-def _is_media(item_type: str) -> bool:
-    return "ImageOutput" in item_type or "VideoOutput" in item_type
 
 
 def values_of(params: WorkflowParams) -> dict[str, Any]:
@@ -225,7 +221,7 @@ async def sheet_of(
     """Return a contact sheet of these results, by default with the rows of the last axis side by side."""
     from invokeai_gen.sweeps.files import contact_sheet as sheets
 
-    known = [one.name for one in plan.outputs if one.role != "debug" and "ImageOutput" in one.item_type]
+    known = [one.name for one in plan.outputs if one.role != "debug" and one.item_type.name == "ImageOutput"]
     if output is not None and output not in known:
         raise sheets.ContactSheetError(f"unknown output {output!r}; the image outputs are: {', '.join(known)}")
     images = [_image_of(result, output) for result in results]

@@ -1,0 +1,23 @@
+"""The names of limits: JSON Schema's keywords, and pydantic's names for them, which we use everywhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+KEYWORDS: Final[Mapping[str, str]] = {
+    "minimum": "ge",
+    "exclusiveMinimum": "gt",
+    "maximum": "le",
+    "exclusiveMaximum": "lt",
+    "multipleOf": "multiple_of",
+    "minLength": "min_length",
+    "maxLength": "max_length",
+    "minItems": "min_items",
+    "maxItems": "max_items",
+}
+NUMBER_LIMITS: Final = frozenset({"ge", "gt", "le", "lt", "multiple_of"})
+LENGTH_LIMITS: Final = frozenset({"min_length", "max_length"})
+"""Of a text, in characters."""
+ITEM_LIMITS: Final = frozenset({"min_items", "max_items"})
+"""Of a collection."""
