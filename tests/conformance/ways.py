@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
 
-from invokeai_gen.codegen import generate
 from invokeai_gen.codegen.names import assign_names
+from invokeai_gen.codegen.writer import generate
 from invokeai_gen.compiler import NotReadyError, compile_workflow, reasons_of
 from invokeai_gen.core.batch import batch_items, server_queries
 from invokeai_gen.core.json_values import guess_value

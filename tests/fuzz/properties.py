@@ -24,7 +24,8 @@ from typing import Any, Final, Literal, get_args, get_origin
 from invokeai_gen import runtime
 from invokeai_gen.cli.show import graph, inspect
 from invokeai_gen.cli.terminal import json_text, lines_of, one_line
-from invokeai_gen.codegen import changes, datamodel, module, value_types
+from invokeai_gen.codegen import datamodel, module, value_types
+from invokeai_gen.codegen.changes import changes
 from invokeai_gen.codegen.names import PythonIdentifier, assign_names
 from invokeai_gen.compiler import compile_workflow
 from invokeai_gen.core import field_values

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from invokeai_gen import InvokeAIClient, ValueResolutionError
-from invokeai_gen.codegen import generate
+from invokeai_gen.codegen.writer import generate
 from invokeai_gen.compiler import compile_workflow
 from invokeai_gen.core.problems import ParamsError
 from invokeai_gen.core.values import ModelRef

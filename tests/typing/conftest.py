@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 
 import pytest
 
-from invokeai_gen.codegen import generate
+from invokeai_gen.codegen.writer import generate
 from invokeai_gen.compiler import compile_workflow
 from invokeai_gen.core.plan import Constraints, ModelLimits, PlanBatch, WorkflowPlan
 from invokeai_gen.errors import InvokeAIGenError

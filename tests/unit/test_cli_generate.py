@@ -7,12 +7,14 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from invokeai_gen.cli.generate import build_cache
 from invokeai_gen.cli.generate.generation import Generation
 from invokeai_gen.cli.generate.watch import watch
+from invokeai_gen.codegen import module
 from invokeai_gen.schema import Schema
 from tests.cli import Answer, Cli, adder, save
 
@@ -166,7 +168,7 @@ def test_keep_names_is_remembered_in_the_pyproject(cli: Cli) -> None:
     save(Path("flows/adder.json"), adder(label="Other"))
     cli("generate")
     assert "first: " in Path("out/adder.py").read_text(encoding="utf-8")
-    cli("generate", "--no-keep-names")
+    cli("generate", "--rename")
     assert "other: " in Path("out/adder.py").read_text(encoding="utf-8")
 
 
@@ -193,7 +195,7 @@ def test_check_tells_why_a_module_is_stale(cli: Cli) -> None:
 
     assert [answer.code for answer in (edited, older, changed, missing)] == [1, 1, 1, 1]
     assert edited.lines[0] == "stale: out/adder.py: it was edited or damaged"
-    assert older.lines[0] == "stale: out/adder.py: another version of invokeai-gen made it"
+    assert older.lines[0] == "stale: out/adder.py: another version of invokeai-gen wrote it"
     assert changed.lines[:2] == [
         "stale: out/adder.py: the workflow changed",
         "       default of first was 1, is 5",
@@ -208,16 +210,74 @@ def test_check_agrees_with_names_that_were_kept(cli: Cli) -> None:
     assert cli("check", "flows", "-o", "out").lines == ["1 module in out, all fresh"]
     assert cli("check", "flows", "-o", "out", "--keep-names").code == 0
     assert _generate(cli).lines == [UNCHANGED]
-    renamed = cli("check", "flows", "-o", "out", "--no-keep-names")
-    assert renamed.code == 1
+    assert cli("check", "flows", "-o", "out", "--no-keep-names").code == 0
+    renamed = _generate(cli, "--rename")
     assert renamed.lines == [
-        "stale: out/adder.py: it was made with --keep-names",
-        "       input first renamed to other",
+        "changed   out/adder.py  (flows/adder.json)",
+        "          input first renamed to other",
+        "1 module in out, 1 written, 0 unchanged",
     ]
-    _generate(cli, "--no-keep-names")
     assert cli("check", "flows", "-o", "out").code == 0
     assert cli("check", "flows", "-o", "out", "--keep-names").code == 0
     assert "other: " in Path("out/adder.py").read_text(encoding="utf-8")
+    assert cli("generate", "flows", "--rename", "--keep-names").code == 2
+
+
+def test_reports_can_be_read_by_programs(cli: Cli) -> None:
+    save(Path("flows/broken.json"), {"nodes": 3})
+    failed, written, *_ = json.loads(_generate(cli, "--json").out)
+    assert (failed["source"], failed["status"]) == ("flows/broken.json", "failed")
+    assert failed["errors"]
+    assert (written["file"], written["source"], written["status"]) == ("adder.py", "flows/adder.json", "new")
+    Path("flows/broken.json").unlink()
+    save(Path("flows/adder.json"), adder(value=5))
+    answer = cli("check", "flows", "-o", "out", "--json")
+    (stale,) = json.loads(answer.out)
+    assert answer.code == 1
+    assert (stale["file"], stale["reason"], stale["changes"][0]["kind"]) == ("adder.py", "workflow", "default")
+
+
+def test_check_annotates_a_pull_request(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CI", "true")
+    _generate(cli)
+    assert not any(line.startswith("::") for line in cli("check", "flows", "-o", "out").lines)
+    save(Path("flows/adder.json"), adder(value=5))
+    (line,) = [line for line in cli("check", "flows", "-o", "out").lines if line.startswith("::")]
+    assert line.startswith("::error file=flows/adder.json,title=adder.py::stale: the workflow changed")
+    save(Path("flows/a,b%.json"), [])
+    assert any(line.startswith("::error file=flows/a%2Cb%25.json::") for line in cli("check", "flows").lines)
+
+
+def test_a_second_file_of_one_name_does_not_rename_the_first_module(cli: Cli) -> None:
+    _generate(cli)
+    save(Path("a/adder.json"), adder(value=7))
+    both = ("generate", "flows", "a", "-o", "out")
+    assert "new       out/a_adder.py  (a/adder.json)" in cli(*both).lines
+    save(Path("flows/adder.json"), adder(value=8))
+    save(Path("a/adder.json"), adder(value=9))
+    cli(*both)
+    assert '"value": 8\n' in Path("out/adder.json").read_text(encoding="utf-8")
+    assert '"value": 9\n' in Path("out/a_adder.json").read_text(encoding="utf-8")
+    assert cli("check", "a", "flows", "-o", "out").code == 0
+
+
+def test_one_changed_workflow_renders_no_other(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(Path("flows/other.json"), adder())
+    _generate(cli)
+    rendered: list[str] = []
+    render = module.render
+
+    def counted(*args: Any, **options: Any) -> str:
+        rendered.append(str(options["module"]))
+        return render(*args, **options)
+
+    monkeypatch.setattr(module, "render", counted)
+    save(Path("flows/other.json"), adder(value=5))
+    _generate(cli)
+    assert rendered == ["other"]
+    Path("out/adder.py").unlink()
+    _generate(cli)
+    assert rendered == ["other", "adder"]
 
 
 def test_kept_names_outlive_a_run_with_other_workflows(cli: Cli) -> None:
@@ -249,7 +309,7 @@ def test_a_file_that_modules_share_is_told_with_its_reason(cli: Cli) -> None:
     save(Path("flows/other.json"), adder())
     assert cli("check", "flows", "-o", "out").lines == [
         "stale: out/other.py: it is missing",
-        "stale: out/__init__.py: the modules changed that share it",
+        "stale: out/__init__.py: the modules that share it changed",
     ]
 
 

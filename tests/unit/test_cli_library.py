@@ -17,7 +17,7 @@ import pytest
 from invokeai_gen.cli.library import file_names
 from invokeai_gen.cli.server.diagnosis import Finding, Inventory, diagnose
 from invokeai_gen.cli.server.models import module_text
-from invokeai_gen.codegen import assign_names
+from invokeai_gen.codegen.names import assign_names
 from invokeai_gen.core.plan import WorkflowPlan
 from invokeai_gen.schema import Schema
 from invokeai_gen.schema.openapi import VERSION_KEY

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from invokeai_gen.cli.show.graph import Box, Graph, graph_of, mermaid
-from invokeai_gen.codegen import assign_names
+from invokeai_gen.codegen.names import assign_names
 from invokeai_gen.schema import Schema
 from tests.cli import Cli, adder, save
 from tests.unit.workflow_builder import Builder

@@ -16,7 +16,7 @@ from invokeai_gen import WorkflowOutputs
 from invokeai_gen.codegen import names
 from invokeai_gen.codegen.names import MAX_LABEL, PythonIdentifier, assign_names, module_names, words_of
 from invokeai_gen.core.params import WorkflowParams
-from invokeai_gen.core.plan import PlannedInput
+from invokeai_gen.core.plan import PlannedInput, WorkflowPlan
 from tests.plan_factory import a_plan, an_input, an_output
 
 
@@ -98,7 +98,7 @@ def test_outer_sections_count_where_the_inner_ones_are_the_same() -> None:
     ) == ["base_steps", "refiner_steps"]
 
 
-def test_without_sections_the_nodes_label_then_title_then_type_then_index() -> None:
+def test_without_sections_the_nodes_label_then_title_then_type_then_field_then_id() -> None:
     assert named(
         an_input("Value", index=0, node_label="Prompt"), an_input("Value", index=1, node_title="Integer Primitive")
     ) == ["prompt_value", "integer_primitive_value"]
@@ -106,7 +106,24 @@ def test_without_sections_the_nodes_label_then_title_then_type_then_index() -> N
         an_input("Seed", index=0, node_type="noise", node_title="Noise"),
         an_input("Seed", index=1, node_type="denoise", node_title="Noise"),
     ) == ["noise_seed", "denoise_seed"]
-    assert named(an_input("Seed", index=3), an_input("Seed", index=8)) == ["seed_3", "seed_8"]
+    assert named(
+        an_input("Seed", index=0, node_id="a", field_name="noise"),
+        an_input("Seed", index=1, node_id="a", field_name="x"),
+    ) == ["noise_seed", "x_seed"]
+
+
+def test_twins_are_told_apart_by_a_piece_of_the_nodes_id_and_never_by_their_place() -> None:
+    first = an_input("Seed", index=3, node_id="0a16b2c3-4d5e-4f60-8a1b-2c3d4e5f6071")
+    second = an_input("Seed", index=8, node_id="9f8e7d6c-4d5e-4f60-8a1b-2c3d4e5f6071")
+    assert named(first, second) == ["seed_0a16", "seed_9f8e"]
+    assert named(replace(second, index=3), replace(first, index=8)) == ["seed_9f8e", "seed_0a16"]
+    near = replace(second, node_id="0a16b2c4-0000")
+    assert named(first, near) == ["seed_0a16b2c3", "seed_0a16b2c4"]
+
+
+def test_ids_that_are_alike_in_their_letters_are_told_apart_too() -> None:
+    made = named(an_input("Seed", index=0, node_id="a-b"), an_input("Seed", index=1, node_id="a b"))
+    assert len(set(made)) == 2
 
 
 def test_what_sections_leave_alike_is_told_apart_further() -> None:
@@ -150,17 +167,131 @@ def test_an_edit_elsewhere_renames_nothing() -> None:
     assert named(*after)[:3] == named(*before)
 
 
-def test_earlier_names_can_be_kept() -> None:
-    old = assign_names(a_plan(an_input("Prompt", index=0), an_input("Size", index=1)))
-    new = a_plan(an_input("Positive Prompt", index=0), an_input("Size", index=1), an_input("Prompt", index=2))
-    assert [item.name for item in assign_names(new, keep=old).inputs] == ["prompt", "size", "integer_primitive_prompt"]
-    assert [item.name for item in assign_names(new).inputs] == ["positive_prompt", "size", "prompt"]
+def renamed(old: WorkflowPlan, *inputs: PlannedInput, keep_renamed: bool = False) -> dict[str, str]:
+    """Names by node id after the form became `inputs`."""
+    plan = assign_names(a_plan(*inputs), earlier=old, keep_renamed=keep_renamed)
+    return {item.node_id: item.name for item in plan.inputs}
+
+
+WIDTH, PROMPT = an_input("Width", index=0, node_id="w"), an_input("Prompt", index=1, node_id="p")
+TWIN = an_input("Width", index=2, node_id="w2", node_type="size", node_title="Image Size")
+FORM = assign_names(a_plan(WIDTH, PROMPT))
+TWINS = assign_names(a_plan(WIDTH, PROMPT, TWIN), earlier=FORM)
+
+
+def test_a_twin_does_not_rename_what_was_there() -> None:
+    assert renamed(FORM, WIDTH, PROMPT, TWIN) == {"w": "width", "p": "prompt", "w2": "image_size_width"}
+    assert renamed(FORM, replace(TWIN, index=0), replace(PROMPT, index=1), replace(WIDTH, index=2)) == {
+        "w": "width",
+        "p": "prompt",
+        "w2": "image_size_width",
+    }
+
+
+def test_a_twin_that_stays_alone_keeps_its_name() -> None:
+    assert renamed(TWINS, PROMPT, TWIN) == {"p": "prompt", "w2": "image_size_width"}
+
+
+def test_moving_to_another_section_renames_nothing() -> None:
+    there = replace(WIDTH, sections=("A",)), replace(TWIN, sections=("B",), index=1)
+    old = assign_names(a_plan(*there))
+    assert [item.name for item in old.inputs] == ["a_width", "b_width"]
+    assert renamed(old, replace(there[0], sections=("B",)), replace(there[1], sections=("A",))) == {
+        "w": "a_width",
+        "w2": "b_width",
+    }
+
+
+def test_a_new_label_gives_a_new_name_unless_names_are_kept() -> None:
+    changed = replace(WIDTH, label="Breadth")
+    assert renamed(FORM, changed, PROMPT) == {"w": "breadth", "p": "prompt"}
+    assert renamed(FORM, changed, PROMPT, keep_renamed=True) == {"w": "width", "p": "prompt"}
+    assert renamed(FORM, replace(WIDTH, label="WIDTH"), PROMPT) == {"w": "width", "p": "prompt"}
+
+
+def test_a_name_never_comes_to_mean_another_node() -> None:
+    swapped = replace(WIDTH, label="Prompt"), replace(PROMPT, label="Width")
+    made = renamed(FORM, *swapped)
+    assert not {"width", "prompt"} & set(made.values())
+    other = an_input("Width", index=0, node_id="new", field_type="FloatField", node_type="float")
+    assert renamed(FORM, other, PROMPT)["new"] == "integer_primitive_width"
+    assert renamed(TWINS, other, PROMPT, TWIN)["new"] not in {"width", "image_size_width"}
+
+
+def test_a_node_that_was_deleted_and_added_again_has_its_names() -> None:
+    assert renamed(FORM, replace(WIDTH, node_id="new"), PROMPT) == {"new": "width", "p": "prompt"}
+    again = renamed(TWINS, replace(WIDTH, node_id="n1"), PROMPT, replace(TWIN, node_id="n2"))
+    assert again == {"n1": "width", "p": "prompt", "n2": "image_size_width"}
+    old = assign_names(a_plan(WIDTH, replace(WIDTH, node_id="w3", index=1)))
+    assert renamed(old, replace(WIDTH, node_id="new"))["new"] not in {item.name for item in old.inputs}
+
+
+def test_a_node_that_comes_back_has_the_name_it_had() -> None:
+    without = assign_names(a_plan(PROMPT, TWIN), earlier=TWINS)
+    assert [item.name for item in without.retired] == ["width"]
+    assert WorkflowPlan.from_dict(without.to_dict()) == without
+    back = assign_names(a_plan(WIDTH, PROMPT, TWIN), earlier=without)
+    assert back.inputs == TWINS.inputs
+    assert back.retired == ()
+
+
+def test_a_retired_name_is_free_for_others_after_the_next_generation() -> None:
+    without = assign_names(a_plan(PROMPT), earlier=FORM)
+    other = an_input("Width", index=0, node_id="new", field_type="FloatField")
+    plan = assign_names(a_plan(other, PROMPT), earlier=without)
+    assert plan.inputs[0].name == "width"
+    assert plan.retired == ()
+
+
+def test_naming_again_changes_nothing() -> None:
+    assert assign_names(TWINS, earlier=TWINS) == TWINS
+
+
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from("xyz"), st.sampled_from("12")), max_size=8), st.data())
+def test_no_edit_of_a_form_ever_repoints_a_name(fields: list[tuple[str, str, str]], data: st.DataObject) -> None:
+    def form(items: list[tuple[str, str, str]]) -> list[PlannedInput]:
+        return [
+            an_input(label, index=index, node_id=node, sections=(section,))
+            for index, (label, node, section) in enumerate({item[1]: item for item in items}.values())
+        ]
+
+    old = assign_names(a_plan(*form(fields)))
+    edit = st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from("wxyz"), st.sampled_from("12")), max_size=8)
+    new = assign_names(a_plan(*form(data.draw(edit))), earlier=old)
+    meant = {item.name: item for item in old.inputs}
+    there = {item.node_id for item in new.inputs}
+    assert len({item.name for item in new.inputs}) == len(new.inputs)
+    for item in new.inputs:
+        before = meant.get(item.name)
+        if before is not None and before.node_id != item.node_id:
+            assert before.node_id not in there and before.label == item.label
+    for item in new.inputs:
+        same = next((earlier for earlier in old.inputs if earlier.binding == item.binding), None)
+        if same is not None and same.label == item.label:
+            assert item.name == same.name
 
 
 @pytest.mark.parametrize("name", ["import os", "class", "", "x; y", "_size", "values"])
-def test_an_earlier_name_that_is_none_is_not_kept(name: str) -> None:
+def test_an_earlier_name_that_cannot_be_used_is_not_kept(name: str) -> None:
     old = a_plan(an_input("Prompt", name=name))
-    assert [item.name for item in assign_names(a_plan(an_input("Prompt")), keep=old).inputs] == ["prompt"]
+    assert [item.name for item in assign_names(a_plan(an_input("Prompt")), earlier=old).inputs] == ["prompt"]
+
+
+def test_a_name_that_a_plan_gives_twice_is_not_kept() -> None:
+    old = a_plan(an_input("A", name="same"), an_input("B", index=1, name="same"))
+    new = a_plan(an_input("A"), an_input("B", index=1))
+    assert [item.name for item in assign_names(new, earlier=old).inputs] == ["a", "b"]
+
+
+def test_outputs_keep_their_names_as_inputs_do() -> None:
+    first, twin = an_output("a", node_label="Preview"), an_output("b", node_label="Preview", node_type="other")
+    old = assign_names(a_plan(first))
+    plan = assign_names(a_plan(twin, first), earlier=old)
+    assert {item.node_id: item.name for item in plan.outputs} == {"a": "preview", "b": "other_preview"}
+    again = assign_names(a_plan(replace(first, node_id="c")), earlier=old)
+    assert again.outputs[0].name == "preview"
+    changed = assign_names(a_plan(replace(first, node_label="Final")), earlier=old)
+    assert changed.outputs[0].name == "final"
 
 
 def test_outputs_are_named_by_label_then_section_then_title() -> None:
@@ -232,6 +363,18 @@ def test_files_of_one_name_are_told_apart_by_their_folders() -> None:
     made = module_names(paths)
     assert [made[path] for path in paths] == ["a_up", "b_up", "other", "up"]
     assert module_names(reversed(paths)) == made
+
+
+def test_a_module_that_exists_keeps_its_name() -> None:
+    first, second = PurePosixPath("a/portrait.json"), PurePosixPath("b/portrait.json")
+    assert module_names([first, second], kept={first: "portrait"}) == {first: "portrait", second: "b_portrait"}
+
+
+def test_files_whose_names_differ_in_nothing_a_name_can_hold_are_not_numbered_by_place() -> None:
+    one, two, more = (PurePosixPath(f"x{mark}y.json") for mark in ("!", "?", "&"))
+    made = module_names([one, two])
+    assert made[one] != made[two]
+    assert {path: name for path, name in module_names([one, two, more]).items() if path != more} == made
 
 
 @pytest.mark.parametrize("text", ["", "a b", "class", "1a", "a;", "ﬁ", "a\n"])

@@ -14,7 +14,11 @@ from typing import Any
 import pytest
 
 from invokeai_gen.atomic_files import locked
-from invokeai_gen.codegen import Change, OutputFolderError, Report, changes, folder, generate, module, writer
+from invokeai_gen.codegen import folder, module, stamp, writer
+from invokeai_gen.codegen.changes import Change, changes
+from invokeai_gen.codegen.folder import OutputFolderError
+from invokeai_gen.codegen.report import Report, is_fresh
+from invokeai_gen.codegen.writer import generate
 from invokeai_gen.core.plan import Constraints, PlannedInput, WorkflowPlan
 from invokeai_gen.js_json import UNSET
 from tests.plan_factory import a_plan, an_input, an_output
@@ -45,7 +49,7 @@ def with_input(plan: WorkflowPlan, index: int, **changed: Any) -> WorkflowPlan:
     return replace(plan, inputs=inputs, info=replace(plan.info, sha256="1" * 64))
 
 
-def made(out: Path, plans: dict[str, WorkflowPlan], **options: Any) -> Report:
+def made(out: Path, plans: dict[str, WorkflowPlan], **options: Any) -> tuple[Report, ...]:
     return generate({PurePath(name): plan for name, plan in plans.items()}, out, schemas=SCHEMAS, **options)
 
 
@@ -59,7 +63,7 @@ def out(tmp_path: Path) -> Path:
 
 
 def test_a_package_has_a_module_and_a_plan_for_each_workflow(out: Path) -> None:
-    report = made(out, {"fox.json": fox(), "My Owl.json": owl()})
+    reports = made(out, {"fox.json": fox(), "My Owl.json": owl()})
     assert sorted(contents(out)) == [
         "__init__.py",
         "_types.py",
@@ -69,7 +73,7 @@ def test_a_package_has_a_module_and_a_plan_for_each_workflow(out: Path) -> None:
         "my_owl.py",
         "py.typed",
     ]
-    assert [(item.name, item.status, str(item.source)) for item in report.modules] == [
+    assert [(item.name, item.status, item.source) for item in reports if item.is_module] == [
         ("my_owl", "new", "My Owl.json"),
         ("fox", "new", "fox.json"),
     ]
@@ -78,23 +82,33 @@ def test_a_package_has_a_module_and_a_plan_for_each_workflow(out: Path) -> None:
 
 
 def test_a_second_time_nothing_is_written_and_nothing_rendered(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made(out, {"fox.json": fox()})
-    monkeypatch.setattr(writer, "is_installed", lambda: True)
+    known: dict[str, str] = {}
+    made(out, {"fox.json": fox()}, known=known)
     times = {path: path.stat().st_mtime_ns for path in out.iterdir()}
     monkeypatch.setattr(module, "render", None)
-    report = made(out, {"fox.json": fox()})
-    assert report.is_fresh
-    assert report.modules[0].status == "unchanged"
+    monkeypatch.setattr(module, "types_source", None)
+    (report,) = made(out, {"fox.json": fox()}, known=known)
+    assert report.status == "unchanged"
     assert {path: path.stat().st_mtime_ns for path in out.iterdir()} == times
 
 
-def test_a_checkout_renders_again_because_the_generator_may_have_changed(
-    out: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_known_text_that_is_not_on_disk_is_made_again(out: Path) -> None:
+    known: dict[str, str] = {}
+    made(out, {"fox.json": fox()}, known=known)
+    good = contents(out)
+    for name in ("fox.py", "_types.py"):
+        (out / name).write_bytes(good[name] + b"# edited")
+        made(out, {"fox.json": fox()}, known=known)
+        assert contents(out) == good
+    made(out, {"fox.json": fox()}, known=dict.fromkeys(known, "0" * 64))
+    assert contents(out) == good
+
+
+def test_without_what_is_known_everything_is_made_again(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made(out, {"fox.json": fox()})
     render = module.render
     monkeypatch.setattr(module, "render", lambda *args, **options: render(*args, **options) + "# changed\n")
-    assert made(out, {"fox.json": fox()}).modules[0].status == "changed"
+    assert made(out, {"fox.json": fox()})[0].status == "changed"
 
 
 def test_the_same_workflows_give_the_same_bytes_in_any_folder_and_order(tmp_path: Path) -> None:
@@ -159,7 +173,7 @@ def test_modules_load_lazily_and_by_name(out: Path) -> None:
 )
 def test_the_report_says_what_callers_notice_and_why(out: Path, edit: Any, noticed: list[str], reason: str) -> None:
     made(out, {"fox.json": fox()})
-    (item,) = made(out, {"fox.json": edit(fox())}).modules
+    (item, *_) = made(out, {"fox.json": edit(fox())})
     assert (item.status, item.reason) == ("changed", reason)
     assert [str(change) for change in item.changes] == noticed
 
@@ -174,7 +188,7 @@ def test_changes_can_be_read_by_programs() -> None:
 
 def test_names_can_be_kept_when_only_a_label_changed(out: Path) -> None:
     made(out, {"fox.json": fox()})
-    (item,) = made(out, {"fox.json": with_input(fox(), 1, label="Breadth")}, keep_names=True).modules
+    (item, *_) = made(out, {"fox.json": with_input(fox(), 1, label="Breadth")}, keep_renamed=True)
     assert item.changes == ()
     assert b"    width: " in (out / "fox.py").read_bytes()
     assert b'label="Breadth"' in (out / "fox.py").read_bytes()
@@ -184,7 +198,7 @@ def test_an_edited_module_is_written_again(out: Path) -> None:
     made(out, {"fox.json": fox()})
     good = (out / "fox.py").read_bytes()
     (out / "fox.py").write_bytes(good.replace(b"512", b"513"))
-    (item,) = made(out, {"fox.json": fox()}).modules
+    (item, *_) = made(out, {"fox.json": fox()})
     assert (item.status, item.reason, item.changes) == ("changed", "edited", ())
     assert (out / "fox.py").read_bytes() == good
 
@@ -192,33 +206,32 @@ def test_an_edited_module_is_written_again(out: Path) -> None:
 def test_a_module_of_another_version_is_written_again(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made(out, {"fox.json": fox()})
     monkeypatch.setattr(writer, "__version__", "99.0")
-    (item,) = made(out, {"fox.json": fox()}).modules
+    monkeypatch.setattr(stamp, "__version__", "99.0")
+    (item, *_) = made(out, {"fox.json": fox()})
     assert (item.status, item.reason) == ("changed", "version")
 
 
 def test_check_writes_nothing_and_trusts_no_stamp(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not made(out, {"fox.json": fox()}, check=True).is_fresh
+    assert not is_fresh(made(out, {"fox.json": fox()}, check=True))
     assert not out.exists()
     made(out, {"fox.json": fox()})
     before = contents(out)
-    assert made(out, {"fox.json": fox()}, check=True).is_fresh
+    assert is_fresh(made(out, {"fox.json": fox()}, check=True))
     render = module.render
     monkeypatch.setattr(module, "render", lambda *args, **kwargs: render(*args, **kwargs) + "# newer template\n")
-    report = made(out, {"fox.json": fox()}, check=True)
-    assert report.written == ("fox.py",)
-    assert report.modules[0].reason == "generator"
+    (report,) = made(out, {"fox.json": fox()}, check=True)
+    assert (report.file, report.reason) == ("fox.py", "generator")
     assert contents(out) == before
 
 
 def test_other_modules_stay_with_their_types_until_they_are_pruned(out: Path) -> None:
     made(out, {"fox.json": fox()})
-    report = made(out, {"owl.json": owl()})
-    assert report.vanished == ("fox",)
-    assert report.removed == ()
+    reports = made(out, {"owl.json": owl()})
+    assert [(item.file, item.status) for item in reports if item.status == "left"] == [("fox.py", "left")]
     assert b"SchedulerName" in (out / "_types.py").read_bytes()
     assert b"fox" in (out / "__init__.py").read_bytes()
-    report = made(out, {"owl.json": owl()}, prune=True)
-    assert report.removed == ("fox.py", "fox.json")
+    reports = made(out, {"owl.json": owl()}, prune=True)
+    assert reports[-1] == Report(file="fox.py", status="removed", reason="gone")
     assert sorted(contents(out)) == ["__init__.py", "_types.py", "owl.json", "owl.py", "py.typed"]
     assert b"SchedulerName" not in (out / "_types.py").read_bytes()
     assert b"fox" not in (out / "__init__.py").read_bytes()
@@ -326,7 +339,7 @@ def test_two_at_once_take_turns(out: Path) -> None:
 def test_a_label_that_is_no_text_does_not_stop_the_plan_from_being_written(out: Path) -> None:
     plan = a_plan(an_input("lone \ud800 surrogate"))
     made(out, {"odd.json": plan})
-    assert made(out, {"odd.json": plan}).is_fresh
+    assert is_fresh(made(out, {"odd.json": plan}))
     again = WorkflowPlan.from_dict(json.loads((out / "odd.json").read_bytes()))
     assert again.inputs[0].label == "lone \ud800 surrogate"
 

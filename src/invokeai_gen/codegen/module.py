@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
@@ -104,6 +104,35 @@ def formatted(text: str) -> str:
     from black.mode import Mode, TargetVersion
 
     return format_str(text, mode=Mode(target_versions={TargetVersion.PY311}, line_length=LINE_LENGTH))
+
+
+def types_source(declarations: str) -> str:
+    """Return the text of `_types.py`."""
+    return formatted('"""Value types that the workflows of this package share."""\n\n' + declarations)
+
+
+def init_source(names: Sequence[PythonIdentifier]) -> str:
+    """Return the text of `__init__.py`: submodules are loaded when first used, and known to editors before."""
+    listed = ", ".join(repr(str(name)) for name in names)
+    lines = ['"""InvokeAI workflows as Python modules."""', ""]
+    if names:
+        lines += ["import importlib as _importlib", "from types import ModuleType as _ModuleType"]
+        lines += ["from typing import TYPE_CHECKING as _TYPE_CHECKING", ""]
+        lines += ["if _TYPE_CHECKING:", *(f"    from . import {name} as {name}" for name in names), ""]
+    lines.append(f"__all__ = [{listed}]")
+    if names:
+        lines.append(_LAZY_SUBMODULES)
+    return formatted("\n".join(lines))
+
+
+_LAZY_SUBMODULES: Final = """
+if not _TYPE_CHECKING:
+
+    def __getattr__(name: str) -> _ModuleType:
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return _importlib.import_module(f"{__name__}.{name}")
+"""
 
 
 def _input(planned: PlannedInput, names: Names, imports: Imports) -> _InputView:

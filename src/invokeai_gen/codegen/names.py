@@ -1,13 +1,15 @@
 """Python names for what people called things in the GUI.
 
-A name comes from a label, and only where labels collide from the words around it: the form section, the node's label,
-the node's type, and at last the index. All inputs that share a name are told apart in the same way, so that none of
-them depends on being the first, and an edit elsewhere in the form renames nothing.
+A name comes from a label. If labels collide, the words around them are put in front: the form section, the node's
+label, the node's type, the field. If those are the same too, a piece of the node's id follows. All inputs that share a
+label are qualified in the same way, and never by their place in the form, so reordering a form renames nothing.
+
+`name_memory` decides which names of an earlier plan stay.
 """
 
 from __future__ import annotations
 
-import contextlib
+import hashlib
 import keyword
 import unicodedata
 from collections import Counter
@@ -16,13 +18,14 @@ from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Final, Generic, Self, TypeVar
 
+from invokeai_gen.codegen.name_memory import Memory, input_memory, output_memory, retired_names
 from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.plan import PlannedInput, PlannedOutput, WorkflowPlan
 
 H = TypeVar("H", bound=Hashable)
 
 MAX_LABEL: Final = 60
-"""Longest part of a name that one label gives; longer ones end at the last whole word."""
+"""Most characters of a name that one label gives; a longer label is cut after its last whole word."""
 
 _APOSTROPHES: Final = str.maketrans("", "", "'’ʼ`")
 _BUILTIN_TYPES: Final = frozenset(
@@ -97,7 +100,7 @@ class PythonIdentifier(str):
 
 
 def words_of(label: str) -> str:
-    """A label in the letters of an identifier, lower case, words joined by `_`; empty where it has no letter or digit.
+    """Return a label in the letters of an identifier, lower case, words joined by `_`; empty if it has no letter or digit.
 
     The result may still start with a digit or be a keyword: it is a part of a name, not yet a name.
     """
@@ -114,7 +117,7 @@ def words_of(label: str) -> str:
 
 
 def identifier(words: str, *, fallback: str, reserved: frozenset[str] = frozenset()) -> PythonIdentifier:
-    """The name that some words make: `fallback_` in front of a digit, `_` behind a reserved word."""
+    """Return the name that some words make: `fallback_` in front of a digit, `_` behind a reserved word."""
     text = words or fallback
     if not text.isidentifier():
         text = f"{fallback}_{text}"
@@ -123,38 +126,51 @@ def identifier(words: str, *, fallback: str, reserved: frozenset[str] = frozense
     return PythonIdentifier(text)
 
 
-def assign_names(plan: WorkflowPlan, *, keep: WorkflowPlan | None = None) -> WorkflowPlan:
-    """The plan with a name for each input and output.
+def assign_names(
+    plan: WorkflowPlan, *, earlier: WorkflowPlan | None = None, keep_renamed: bool = False
+) -> WorkflowPlan:
+    """Return the plan with a name for each input and output.
 
-    `keep` is an earlier plan of the same workflow: what it has named keeps that name, whatever its label says now.
+    `earlier` is a plan of the same workflow that has names. Whatever has the same label now keeps its name; with
+    `keep_renamed` also what has another label. Only new inputs and outputs get other names, and never a name that meant
+    something else in `earlier`.
     """
     labels = {item.index: item.label for item in plan.inputs}
-    kept_inputs = _kept(((item.binding, item.name) for item in keep.inputs), _INPUT_RESERVED) if keep else {}
-    kept_outputs = _kept(((item.node_id, item.name) for item in keep.outputs), _OUTPUT_RESERVED) if keep else {}
-    inputs = _named_inputs(plan.inputs, kept_inputs)
-    outputs = _named_outputs(plan.outputs, labels, kept_outputs)
-    return replace(plan, inputs=inputs, outputs=outputs)
+    in_memory = input_memory(plan, earlier, keep_renamed=keep_renamed)
+    out_memory = output_memory(plan, earlier, keep_renamed=keep_renamed)
+    named = replace(
+        plan,
+        inputs=_named_inputs(plan.inputs, in_memory),
+        outputs=_named_outputs(plan.outputs, labels, out_memory),
+    )
+    return replace(named, retired=retired_names(named, earlier))
 
 
-def module_names(sources: Iterable[PurePath]) -> dict[PurePath, PythonIdentifier]:
-    """A module name for each workflow file, from its stem and, where two have the same, its folders."""
+def module_names(
+    sources: Iterable[PurePath], *, kept: Mapping[PurePath, str] | None = None
+) -> dict[PurePath, PythonIdentifier]:
+    """Return a module name for each workflow file: its stem, with its folders in front if two files share one.
+
+    `kept` has the files whose modules exist already; they keep their names.
+    """
     paths = sorted(set(sources))
     depth = max((len(path.parts) for path in paths), default=0)
     subjects = [
         _Subject(
             path,
             words_of(path.stem),
-            [*_innermost_first(path.parts[:-1], depth), words_of(path.suffix), str(position)],
+            [*_innermost_first(path.parts[:-1], depth), words_of(path.suffix)],
+            [_digest(path.as_posix())[:4], _digest(path.as_posix())],
+            PythonIdentifier(kept[path]) if kept and path in kept else None,
         )
-        for position, path in enumerate(paths, start=1)
+        for path in paths
     ]
     return _distinct(subjects, fallback="workflow", reserved=_DEVICES)
 
 
-def _named_inputs(
-    inputs: tuple[PlannedInput, ...], kept: Mapping[tuple[str, str], PythonIdentifier]
-) -> tuple[PlannedInput, ...]:
+def _named_inputs(inputs: tuple[PlannedInput, ...], memory: Memory[tuple[str, str]]) -> tuple[PlannedInput, ...]:
     depth = max((len(item.sections) for item in inputs), default=0)
+    given = _usable(memory.names, _INPUT_RESERVED)
     subjects = [
         _Subject(
             item.index,
@@ -163,60 +179,71 @@ def _named_inputs(
                 *_innermost_first(item.sections, depth),
                 words_of(item.node_label or item.node_title),
                 words_of(item.node_type),
-                str(item.index),
+                words_of(item.field_name),
             ],
-            kept.get(item.binding),
+            _id_pieces(item.node_id, item.field_name),
+            given.pop(item.binding, None),
+            memory.formerly.get(item.binding, ""),
         )
         for item in inputs
     ]
-    names = _distinct(subjects, fallback="input", reserved=_INPUT_RESERVED)
+    names = _distinct(subjects, fallback="input", reserved=_INPUT_RESERVED, avoid=memory.formerly.values())
     return tuple(replace(item, name=names[item.index]) for item in inputs)
 
 
 def _named_outputs(
-    outputs: tuple[PlannedOutput, ...], labels: Mapping[int, str], kept: Mapping[str, PythonIdentifier]
+    outputs: tuple[PlannedOutput, ...], labels: Mapping[int, str], memory: Memory[str]
 ) -> tuple[PlannedOutput, ...]:
-    """Results first, so that a debug output never changes the name of one."""
-    names = dict(kept)
+    """Name results first, so that a debug output never changes the name of a result."""
+    names: dict[str, PythonIdentifier] = {}
     for is_debug in (False, True):
         group = [item for item in outputs if (item.role == "debug") is is_debug]
+        ids = {item.node_id for item in group}
+        given = _usable({key: name for key, name in memory.names.items() if key in ids}, _OUTPUT_RESERVED)
         bases = _output_bases(group)
         depth = max((len(item.sections) for item in group), default=0)
-        subjects = [
-            _Subject(
-                item.node_id,
-                bases[item.node_id],
-                [
-                    *_innermost_first(item.sections, depth),
-                    words_of(item.node_label),
-                    words_of(labels.get(item.board_input, "") if item.board_input is not None else ""),
-                    words_of(item.node_type),
-                    str(position),
-                ],
-                names.get(item.node_id),
+        subjects = []
+        for item in group:
+            kept = given.pop(item.node_id, None)
+            subjects.append(
+                _Subject(
+                    item.node_id,
+                    bases[item.node_id],
+                    [
+                        *_innermost_first(item.sections, depth),
+                        words_of(item.node_label),
+                        words_of(labels.get(item.board_input, "") if item.board_input is not None else ""),
+                        words_of(item.node_type),
+                    ],
+                    _id_pieces(item.node_id),
+                    None if kept in names.values() else kept,
+                    memory.formerly.get(item.node_id, ""),
+                )
             )
-            for position, item in enumerate(group, start=1)
-        ]
-        others = {item.node_id for item in outputs} - {item.node_id for item in group}
-        fixed = [_Subject(node_id, "", [], name) for node_id, name in names.items() if node_id in others]
-        names |= _distinct([*subjects, *fixed], fallback="output", reserved=_OUTPUT_RESERVED)
+        avoid = {*memory.formerly.values(), *names.values()}
+        names |= _distinct(subjects, fallback="output", reserved=_OUTPUT_RESERVED, avoid=avoid)
     return tuple(replace(item, name=names[item.node_id]) for item in outputs)
 
 
-def _kept(names: Iterable[tuple[H, str]], reserved: frozenset[str]) -> dict[H, PythonIdentifier]:
-    """Earlier names that can still be used: a plan on disk may have been edited by hand."""
-    pairs = list(names)
-    count = Counter(name for _, name in pairs)
-    kept = {}
-    for key, name in pairs:
-        if count[name] == 1 and name not in reserved and not name.startswith("_"):
-            with contextlib.suppress(ValueError):
-                kept[key] = PythonIdentifier(name)
-    return kept
+def _usable(names: Mapping[H, str], reserved: frozenset[str]) -> dict[H, PythonIdentifier]:
+    """Return the earlier names that can still be used: a plan on disk may have been edited by hand."""
+    count = Counter(names.values())
+    return {
+        key: PythonIdentifier(name)
+        for key, name in names.items()
+        if count[name] == 1 and name not in reserved and not name.startswith("_") and _is_name(name)
+    }
+
+
+def _is_name(text: str) -> bool:
+    try:
+        return bool(PythonIdentifier(text))
+    except ValueError:
+        return False
 
 
 def _output_bases(outputs: Sequence[PlannedOutput]) -> dict[str, str]:
-    """The node's own label where no other output has it, else the section of its board likewise, else label or title."""
+    """Return the node's own label if no other output has it, else the section of its board if unique, else label or title."""
     labels = {item.node_id: words_of(item.node_label) for item in outputs}
     sections = {item.node_id: words_of(item.sections[-1]) if item.sections else "" for item in outputs}
     label_count, section_count = Counter(labels.values()), Counter(sections.values())
@@ -234,64 +261,101 @@ def _output_bases(outputs: Sequence[PlannedOutput]) -> dict[str, str]:
 
 @dataclass(slots=True)
 class _Subject(Generic[H]):
-    """Something that needs a name: its own words, and those that may go in front of them, best first."""
+    """Something that needs a name: its own words, and those that can tell it apart from another, best first."""
 
     key: H
     base: str
     qualifiers: list[str]
-    """The last one is unlike that of any other subject, and goes behind."""
+    """Words to put in front."""
+    suffixes: list[str]
+    """Words to put behind if no qualifier helps; each is more precise than the one before."""
     name: PythonIdentifier | None = None
-    """A name that it has already, and keeps."""
+    """The name that it has already, and keeps."""
+    formerly: str = ""
+    """The name that it had, which is free for nothing else."""
     level: int = 0
-    """How many of the qualifiers have been looked at."""
+    """Number of qualifiers and suffixes that were considered."""
     used: tuple[str, ...] = ()
-    number: str = ""
+    suffix: str = ""
 
     def words(self, fallback: str) -> str:
+        """Return all words of the name as chosen so far."""
         words = self.base or fallback
         for qualifier in reversed(self.used):
             if qualifier and words != qualifier and not words.startswith(qualifier + "_"):
                 words = f"{qualifier}_{words}"
-        return f"{words}_{self.number}" if self.number else words
+        return f"{words}_{self.suffix}" if self.suffix else words
 
 
-def _distinct(subjects: Sequence[_Subject[H]], *, fallback: str, reserved: frozenset[str]) -> dict[H, PythonIdentifier]:
-    """A name for each subject, no two the same."""
+def _distinct(
+    subjects: Sequence[_Subject[H]],
+    *,
+    fallback: str,
+    reserved: frozenset[str],
+    avoid: Iterable[str] = (),
+) -> dict[H, PythonIdentifier]:
+    """Return a name for each subject, no two the same and none of `avoid` for a subject without a name."""
 
     def name_of(subject: _Subject[H]) -> PythonIdentifier:
         return subject.name or identifier(subject.words(fallback), fallback=fallback, reserved=reserved)
 
+    # The plain label of an input with a longer name is not free either: readers could not tell the two apart.
+    labels = {
+        identifier(subject.words(fallback), fallback=fallback, reserved=reserved)
+        for subject in subjects
+        if subject.name
+    }
+    blocked = {*avoid} | labels
     while True:
         groups: dict[str, list[_Subject[H]]] = {}
         for subject in subjects:
             groups.setdefault(name_of(subject), []).append(subject)
-        clashes = [group for group in groups.values() if len(group) > 1]
-        if not clashes:
+        clashes = [
+            [subject for subject in group if subject.name is None and (len(group) > 1 or name != subject.formerly)]
+            for name, group in groups.items()
+            if len(group) > 1 or name in blocked
+        ]
+        if not any(clashes):
             return {subject.key: name_of(subject) for subject in subjects}
-        for group in clashes:
+        for group in filter(None, clashes):
             _tell_apart(group)
 
 
 def _tell_apart(group: Sequence[_Subject[H]]) -> None:
-    """Give every member the first qualifier, not yet looked at, that tells them apart; the number if there is none."""
-    pending = [subject for subject in group if subject.name is None and not subject.number]
-    last = len(pending[0].qualifiers) - 1
-    for level in range(max(subject.level for subject in pending), last):
-        found = {subject.qualifiers[level] for subject in pending}
-        if len(found) > 1 or (len(pending) == 1 and found != {""}):
-            for subject in pending:
-                subject.used, subject.level = (*subject.used, subject.qualifiers[level]), level + 1
+    """Give every member the first qualifier or suffix, not considered yet, that tells them apart."""
+    ways = len(group[0].qualifiers) + len(group[0].suffixes)
+    for level in range(max(subject.level for subject in group), ways):
+        found = [[*subject.qualifiers, *subject.suffixes][level] for subject in group]
+        if len(set(found)) > 1 or (len(group) == 1 and found[0] not in ("", group[0].base)):
+            for subject, words in zip(group, found, strict=True):
+                subject.level = level + 1
+                if level < len(subject.qualifiers):
+                    subject.used = (*subject.used, words)
+                else:
+                    subject.suffix = words
             return
-    for subject in pending:
-        subject.number, subject.level = subject.qualifiers[last], last
+    # The same field twice, or a suffix that is also somebody's label: any two names will do.
+    for position, subject in enumerate(group, start=1):
+        subject.level = ways
+        subject.suffix = f"{subject.suffix}_{position}".strip("_")
+
+
+def _id_pieces(*key: str) -> list[str]:
+    """Return ever longer pieces of a node's id, and at last a digest, which no other id shares."""
+    node = words_of(key[0]).replace("_", "")
+    return [node[:4], node[:8], node[:MAX_LABEL], _digest(*key)]
+
+
+def _digest(*texts: str) -> str:
+    return hashlib.sha256(repr(texts).encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
 def _innermost_first(sections: Sequence[str], depth: int) -> list[str]:
-    """Exactly `depth` qualifiers, so that the same level means the same kind for every subject."""
+    """Return exactly `depth` qualifiers, so that the same level means the same kind for every subject."""
     words = [words_of(section) for section in reversed(sections)]
     return words + [""] * (depth - len(words))
 
 
 def _stable(text: str) -> str:
-    """The text without what cutting it left behind: half a word's joint."""
+    """Return the text without the half letters and `_` that cutting it left behind."""
     return unicodedata.normalize("NFKC", text).strip("_")

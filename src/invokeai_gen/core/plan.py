@@ -28,6 +28,7 @@ __all__ = [
     "PlanNode",
     "PlannedInput",
     "PlannedOutput",
+    "RetiredName",
     "WorkflowInfo",
     "WorkflowPlan",
 ]
@@ -273,6 +274,17 @@ class PlannedOutput:
         return f"list[{self.item_type}]" if self.is_iterated else str(self.item_type)
 
 
+@dataclass(frozen=True, slots=True)
+class RetiredName:
+    """A name that an earlier version of the workflow had, kept in case its node comes back."""
+
+    node_id: str
+    field_name: str | None
+    """`None` for the name of an output."""
+    label: str
+    name: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkflowInfo:
     """What the file says of itself, and what it was compiled against."""
@@ -306,6 +318,8 @@ class WorkflowPlan:
     """The workflow as the server stores it with each image; `None` where the GUI would send null."""
     inputs: tuple[PlannedInput, ...]
     outputs: tuple[PlannedOutput, ...]
+    retired: tuple[RetiredName, ...] = ()
+    """Python names of inputs and outputs that are gone."""
 
     def node(self, node_id: str) -> PlanNode:
         """The node of that id. Raises `KeyError` where there is none."""
@@ -339,7 +353,7 @@ class WorkflowPlan:
             return cls.from_dict(data)
         except PlanFormatError:
             raise
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
             raise PlanFormatError(f"a damaged plan: generate it again ({error!r})") from error
 
     @classmethod
@@ -361,6 +375,7 @@ class WorkflowPlan:
             outputs=tuple(
                 PlannedOutput(**{**item, "sections": tuple(item.get("sections", ()))}) for item in data["outputs"]
             ),
+            retired=tuple(RetiredName(**item) for item in data.get("retired", ())),
         )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePath
 from typing import Any, ClassVar
 
-from invokeai_gen.codegen.names import assign_names, module_names
+from invokeai_gen.codegen.names import assign_names
 from invokeai_gen.compiler import NotReadyError, Reason, compile_workflow
 from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.problems import shown
@@ -178,10 +178,10 @@ class WorkflowHandle(WorkflowRuns):
         Other modules in the folder stay. The defaults are the values of the workflow file, not those of this handle.
         Raise `NotReadyError` for a workflow that the GUI would not invoke, and `OutputFolderError`.
         """
-        from invokeai_gen.codegen import generate
+        from invokeai_gen.codegen.writer import generate
 
         if self.reasons:
             raise NotReadyError(list(self.reasons))
         source = PurePath(self.definition.source)
-        generate({source: self.plan}, Path(folder), schemas=self.schema.schemas)
-        return Path(folder) / f"{module_names([source])[source]}.py"
+        (written, *_) = generate({source: self.plan}, Path(folder), schemas=self.schema.schemas)
+        return Path(folder) / written.file

@@ -1,9 +1,8 @@
-"""A note of the last generation, so that a run with nothing to do is told so at once.
+"""A note of the last generation, so that the next one does only what changed, and nothing at all if nothing did.
 
-The note says: from exactly these bytes came exactly those bytes. It counts only while the contents (not the dates) of
-every workflow file, of the openapi.json and of every file of the output folder are the same, and the generator itself
-is: then all the work would end where it began. It lies in the `__pycache__` of the output folder, with the other things
-that are of this machine, safe to delete and in no repository. `check` never looks at it.
+The note records contents, never dates: which bytes of workflows, node types and generator gave which bytes of output.
+A text is reused only if the file on disk still has exactly those bytes. The note is in the `__pycache__` of the output
+folder, with other things that belong to one machine: safe to delete, and in no repository. `check` never reads it.
 """
 
 from __future__ import annotations
@@ -13,32 +12,99 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterator
-from dataclasses import asdict, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
 from invokeai_gen.atomic_files import replacing
-from invokeai_gen.cli.generate.generation import Generation, Message, Outcome
+from invokeai_gen.cli.generate.generation import Generation
+from invokeai_gen.codegen.report import Report
 from invokeai_gen.version import __version__
 
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 _TOOLS: Final = ("black", "datamodel_code_generator", "jinja2")
-"""What has a say in the bytes that are written."""
+"""Tools that decide the bytes of the output."""
 
 _PACKAGE: Final = Path(__file__).resolve().parents[2]
 _CHECKOUT: Final = _PACKAGE.parents[1]
 
 
+@dataclass(slots=True)
+class BuildCache:
+    """What the last generation left behind."""
+
+    inputs: str | None
+    """Digest of everything that this generation depends on; `None` if only a server can tell."""
+    generator: str | None
+    """Digest of the generator itself; `None` if it cannot be read."""
+    reports: tuple[Report, ...] | None = None
+    """The reports of the last generation, if this one would change nothing."""
+    texts: dict[str, str] = field(default_factory=dict)
+    """What this generator made files from, and what it made of it, both as digests."""
+
+
 def note_path(output: Path) -> Path:
-    """Where the note about an output folder lies."""
+    """Return where the note about an output folder is."""
     return output / "__pycache__" / "invokeai-gen.json"
 
 
-def inputs_digest(generation: Generation) -> str | None:
-    """Of everything that the output depends on; `None` where that cannot be known without asking a server."""
-    if generation.server is not None:
+def load(generation: Generation) -> BuildCache:
+    """Return what the last generation left behind; empty if there is no note or the generator is another one."""
+    generator = _generator_digest()
+    cache = BuildCache(_inputs_digest(generation, generator), generator)
+    if generator is None:
+        return cache
+    try:
+        note = json.loads(note_path(generation.output).read_bytes())
+        if note["generator"] != generator:
+            return cache
+        cache.texts = {str(key): str(value) for key, value in note["texts"].items()}
+        is_same = cache.inputs is not None and note["inputs"] == cache.inputs
+        if is_same and note["outputs"] == _outputs_digest(generation.output):
+            cache.reports = tuple(_report(item) for item in note["reports"])
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return BuildCache(cache.inputs, generator)
+    return cache
+
+
+def store(generation: Generation, cache: BuildCache, reports: Sequence[Report]) -> None:
+    """Leave a note for the next generation."""
+    if cache.generator is None:
+        return
+    inputs = cache.inputs
+    if inputs != _inputs_digest(generation, cache.generator):  # a file changed meanwhile, or a server was asked
+        inputs = None
+    note = {
+        "generator": cache.generator,
+        "inputs": inputs,
+        "outputs": _outputs_digest(generation.output),
+        "reports": [asdict(_once_more(report)) for report in reports if report.source or report.status == "left"],
+        "texts": cache.texts,
+    }
+    path = note_path(generation.output)
+    # Without a note the next generation takes longer, that is all.
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(exist_ok=True)
+        with replacing(path) as file:
+            file.write(json.dumps(note).encode())
+
+
+def _once_more(report: Report) -> Report:
+    """Return the report of a next generation that changes nothing."""
+    if report.status in ("new", "changed"):
+        return replace(report, status="unchanged", reason=None, changes=())
+    return report
+
+
+def _report(data: dict[str, Any]) -> Report:
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+    return Report(**values)
+
+
+def _inputs_digest(generation: Generation, generator: str | None) -> str | None:
+    if generation.server is not None or generator is None:
         return None
     digest = hashlib.sha256()
 
@@ -46,51 +112,15 @@ def inputs_digest(generation: Generation) -> str | None:
         digest.update(repr(parts).encode("utf-8", "surrogatepass"))
 
     try:
-        add(_FORMAT, __version__, sys.version_info[:3], generation.keep_names, generation.prune)
+        add(generator, generation.keep_names, generation.rename, generation.prune)
         add(os.path.realpath(generation.output))
         for source in generation.sources:
             add(str(source.name), str(source), _content(source.path))
         if generation.openapi is not None:
             add(str(generation.openapi), _content(generation.openapi))
-        for path in _generator_files():
-            status = os.stat(path)
-            add(path, status.st_size, status.st_mtime_ns)
     except OSError:
         return None
     return digest.hexdigest()
-
-
-def load(generation: Generation, inputs: str | None) -> Outcome | None:
-    """What the last run had to tell, if this one would change nothing; `None` if it has to be done."""
-    if inputs is None:
-        return None
-    try:
-        note = json.loads(note_path(generation.output).read_bytes())
-        if note["inputs"] != inputs or note["outputs"] != _outputs_digest(generation.output):
-            return None
-        return _outcome(note["outcome"])
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        return None
-
-
-def store(generation: Generation, inputs: str | None, outcome: Outcome) -> None:
-    """Keep a note for the next run, unless a file changed while this one was at work."""
-    if inputs is None or inputs != inputs_digest(generation):
-        return
-    names = sorted({*outcome.unchanged, *outcome.written_modules})
-    later = replace(outcome, news=[], unchanged=names, written_modules=[])
-    note = {"inputs": inputs, "outputs": _outputs_digest(generation.output), "outcome": asdict(later)}
-    path = note_path(generation.output)
-    # Without a note the next run takes its time, and that is all.
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(exist_ok=True)
-        with replacing(path) as file:
-            file.write(json.dumps(note).encode())
-
-
-def _outcome(data: dict[str, Any]) -> Outcome:
-    messages = [Message(item["kind"], item["source"], tuple(item["lines"])) for item in data.pop("messages")]
-    return Outcome(messages=messages, **data)
 
 
 def _outputs_digest(output: Path) -> str:
@@ -105,16 +135,36 @@ def _content(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def _generator_digest() -> str | None:
+    digest = hashlib.sha256(repr((_FORMAT, __version__, sys.version_info[:3])).encode())
+    try:
+        for path in _generator_files():
+            digest.update(repr((path, _content(Path(path)))).encode("utf-8", "surrogatepass"))
+    except OSError:
+        return None
+    return digest.hexdigest()
+
+
 def _generator_files() -> Iterator[str]:
-    """This package with its templates and snapshot, and the tools it writes with."""
-    yield from _files_below(str(_PACKAGE))
+    """Yield the files of the generator: what reads, compiles and writes, its templates and snapshot, and its tools."""
+    for part in ("codegen", "compiler", "core", "schema", "workflow"):
+        yield from _files_below(str(_PACKAGE / part))
+    yield from (str(path) for path in sorted(_PACKAGE.glob("*.py")))
     if (_CHECKOUT / "templates").is_dir():
         yield from _files_below(str(_CHECKOUT / "templates"))
         yield str(_CHECKOUT / "data" / "openapi.json")
+    else:
+        yield from _files_below(str(_PACKAGE / "_shipped"))
     for tool in _TOOLS:
         spec = find_spec(tool)
         if spec is not None and spec.origin is not None:
-            yield spec.origin
+            yield from _version_files(Path(spec.origin).parent)
+
+
+def _version_files(package: Path) -> Iterator[str]:
+    """Yield the files of an installed package by which its releases differ."""
+    yield from (str(path) for path in sorted(package.parent.glob(f"{package.name}-*.dist-info/METADATA")))
+    yield str(package / "__init__.py")
 
 
 def _files_below(folder: str) -> Iterator[str]:

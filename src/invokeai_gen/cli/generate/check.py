@@ -2,45 +2,34 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
 
 import click
 
 from invokeai_gen.cli.generate.generation import Generation, generation_options
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from invokeai_gen.codegen import Report
-
-_REASONS: Final = {
-    "workflow": "the workflow changed",
-    "schema": "the server's node types changed",
-    "names": "it was made with --keep-names",
-    "version": "another version of invokeai-gen made it",
-    "generator": "this invokeai-gen writes it differently",
-    "edited": "it was edited or damaged",
-}
+from invokeai_gen.codegen.report import REASONS, Report
 
 
-@click.command("check", short_help="Tell whether generated modules are what `generate` would write now.")
+@click.command("check", short_help="Check that generated modules are what `generate` would write now.")
 @generation_options
-@click.option("-q", "--quiet", is_flag=True, help="Only the exit code, and errors.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON report for programs instead.")
+@click.option("-q", "--quiet", is_flag=True, help="Only print errors; the exit code answers.")
 def command(
     workflows: tuple[Path, ...],
     output: Path | None,
     keep_names: bool | None,
+    as_json: bool,
     quiet: bool,
     openapi: Path | None,
     server: str | None,
 ) -> None:
-    """Tell whether the generated modules are, to the letter, what `generate` would write now. Writes nothing.
+    """Check that the generated modules are, to the letter, what `generate` would write now. Writes nothing.
 
-    Without WORKFLOWS, those that [tool.invokeai-gen] in pyproject.toml names. For each stale module it says why: the
-    workflow changed, the server's node types did, another invokeai-gen made it, or somebody edited it. Names that were
-    kept with --keep-names count as fresh, except with --no-keep-names.
+    Without WORKFLOWS, those that [tool.invokeai-gen] in pyproject.toml names are checked. For each stale module the
+    reason is printed, and what its callers would notice. If `CI` is set, each is an annotation for GitHub too.
 
     \b
     Examples:
@@ -53,58 +42,75 @@ def command(
       1  stale: generate again
       2  a workflow, the schema or the pyproject.toml cannot be used
     """
-    from invokeai_gen.cli.generate.generation import compile_all
-    from invokeai_gen.cli.terminal import fail, one_line, progress
-    from invokeai_gen.codegen import generate
+    from invokeai_gen.cli.terminal import echo, echo_json, fail, one_line
+    from invokeai_gen.codegen.report import is_fresh
     from invokeai_gen.errors import InvokeAIGenError
 
     try:
         generation = Generation.of(workflows, output, keep_names, openapi, server)
-        with progress("check", len(generation.sources) + 1, quiet=quiet) as advance:
-            schema = generation.schema()
-            plans, messages = compile_all(generation.sources, schema, advance)
-            for message in messages:
-                message.tell()
-            if any(message.kind == "error" for message in messages):
-                sys.exit(2)
-            advance("comparing modules")
-            report = generate(
-                plans,
-                generation.output,
-                schemas=schema.schemas,
-                keep_names=generation.keep_names,
-                prune=True,
-                check=True,
-            )
+        reports = check(generation, quiet=quiet or as_json)
     except InvokeAIGenError as error:
         fail(error, exit_code=2)
-    if not quiet:
-        for line in _lines(report, generation.output):
-            click.echo(one_line(line))
-    sys.exit(0 if report.is_fresh else 1)
+    if as_json:
+        echo_json([report.to_dict() for report in reports])
+    elif not quiet and not any(report.errors for report in reports):
+        for line in _lines(reports, generation.output):
+            echo(one_line(line))
+    if os.environ.get("CI") and not as_json:
+        for line in github_lines(reports, generation.output):
+            echo(line)
+    sys.exit(2 if any(report.errors for report in reports) else 0 if is_fresh(reports) else 1)
 
 
-def _lines(report: Report, output: Path) -> Iterator[str]:
-    told = set()
-    for module in report.modules:
-        if module.status != "unchanged":
-            told |= {f"{module.name}.py", f"{module.name}.json"}
-            why = _REASONS[module.reason] if module.reason is not None else "it is missing"
-            yield f"stale: {output / module.name}.py: {why}"
-            yield from (f"       {change}" for change in module.changes)
-    yield from (f"stale: {output / name}: {_why(output / name)}" for name in report.written if name not in told)
-    yield from (f"stale: {output / name}: its workflow is gone" for name in report.removed)
-    if report.is_fresh:
-        count = len(report.modules)
+def check(generation: Generation, *, quiet: bool = False) -> tuple[Report, ...]:
+    """Return what `generate` would do. Only the errors are returned if a workflow cannot be used."""
+    from invokeai_gen.cli.generate.generation import compile_all, print_problems
+    from invokeai_gen.cli.terminal import progress
+    from invokeai_gen.codegen.writer import generate
+
+    with progress("check", len(generation.sources) + 1, quiet=quiet) as advance:
+        schema = generation.schema()
+        plans, problems = compile_all(generation.sources, schema, advance)
+        print_problems(problems)
+        if any(problem.errors for problem in problems):
+            return tuple(problems)
+        advance("comparing modules")
+        compared = generate(
+            plans,
+            generation.output,
+            schemas=schema.schemas,
+            keep_renamed=generation.keep_names,
+            prune=True,
+            check=True,
+        )
+    return (*problems, *compared)
+
+
+def github_lines(reports: Sequence[Report], output: Path) -> Iterator[str]:
+    """Yield a workflow command of GitHub Actions for each stale file and each workflow that cannot be used."""
+    for report in reports:
+        for error in report.errors:
+            yield f"::error file={_property(report.source)}::{_message(error)}"
+        if not report.is_fresh and report.reason is not None:
+            lines = [f"stale: {REASONS[report.reason]}; run invokeai-gen generate", *map(str, report.changes)]
+            file = report.source or str(output / report.file)
+            yield f"::error file={_property(file)},title={_property(report.file)}::{_message(chr(10).join(lines))}"
+
+
+def _message(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _message(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def _lines(reports: Sequence[Report], output: Path) -> Iterator[str]:
+    stale = [report for report in reports if not report.is_fresh and report.reason is not None]
+    for report in stale:
+        assert report.reason is not None
+        yield f"stale: {output / report.file}: {REASONS[report.reason]}"
+        yield from (f"       {change}" for change in report.changes)
+    if not stale:
+        count = sum(report.is_module for report in reports)
         yield f"{count} module{'s' * (count != 1)} in {output}, all fresh"
-
-
-def _why(path: Path) -> str:
-    """What is wrong with a file that the modules share."""
-    from invokeai_gen.codegen.folder import read_text
-    from invokeai_gen.codegen.writer import is_edited
-
-    if not path.exists():
-        return "it is missing"
-    text = read_text(path)
-    return _REASONS["edited"] if text is None or is_edited(text) else "the modules changed that share it"

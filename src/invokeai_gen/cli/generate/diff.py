@@ -39,13 +39,13 @@ def command(old: str, new: str, keep_names: bool, as_json: bool, openapi: Path |
       1  something
       2  OLD or NEW cannot be used
     """
-    import json
     from dataclasses import asdict
 
     from invokeai_gen.cli.servers import open_schema
     from invokeai_gen.cli.settings import find_settings
-    from invokeai_gen.cli.terminal import fail, one_line
-    from invokeai_gen.codegen import assign_names, changes
+    from invokeai_gen.cli.terminal import echo, echo_json, fail, one_line
+    from invokeai_gen.codegen.changes import changes
+    from invokeai_gen.codegen.names import assign_names
     from invokeai_gen.errors import InvokeAIGenError
 
     try:
@@ -55,15 +55,15 @@ def command(old: str, new: str, keep_names: bool, as_json: bool, openapi: Path |
     except InvokeAIGenError as error:
         fail(error, exit_code=2)
     if not _has_names(before):
-        before = assign_names(before)
+        before = assign_names(before, earlier=after if _has_names(after) else None)
     if not _has_names(after):
-        after = assign_names(after, keep=before if keep_names else None)
+        after = assign_names(after, earlier=before, keep_renamed=keep_names)
     found = changes(before, after)
     if as_json:
-        click.echo(json.dumps([asdict(change) for change in found], ensure_ascii=False, indent=2))
+        echo_json([{**asdict(change), "text": str(change)} for change in found])
     else:
         for change in found:
-            click.echo(one_line(str(change)))
+            echo(one_line(str(change)))
     sys.exit(1 if found else 0)
 
 

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
-import keyword
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from invokeai_gen.cli.generate.generation import Generation, Outcome, generation_options
+from invokeai_gen.cli.generate.generation import Generation, generation_options
+from invokeai_gen.codegen.report import Report
+
+if TYPE_CHECKING:
+    from invokeai_gen.cli.generate.build_cache import BuildCache
 
 
 @click.command("generate", short_help="Write one typed Python module for each workflow.")
 @generation_options
-@click.option("--prune", is_flag=True, help="Remove modules whose workflow is not among WORKFLOWS any more.")
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing of what went well.")
-@click.option("-v", "--verbose", is_flag=True, help="Name the modules that stay as they are, too.")
+@click.option("--prune", is_flag=True, help="Remove modules whose workflow is no longer among WORKFLOWS.")
+@click.option("--rename", is_flag=True, help="Choose all names again, and list what callers must change.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON report for programs instead.")
+@click.option("-q", "--quiet", is_flag=True, help="Only print errors and warnings.")
+@click.option("-v", "--verbose", is_flag=True, help="Also name the modules that did not change, and the time taken.")
 def command(
     workflows: tuple[Path, ...],
     output: Path | None,
     keep_names: bool | None,
     prune: bool,
+    rename: bool,
+    as_json: bool,
     quiet: bool,
     verbose: bool,
     openapi: Path | None,
@@ -30,8 +39,11 @@ def command(
     """Write one typed Python module for each workflow, into a package of their own.
 
     WORKFLOWS are JSON files exported from the InvokeAI workflow editor, or folders of them; by default those that
-    [tool.invokeai-gen] in pyproject.toml names (see `invokeai-gen init`). Only what changed is written, each file whole
-    or not at all. A workflow that cannot be used is reported, and the others are still written; then the exit code is 1.
+    [tool.invokeai-gen] in pyproject.toml names (see `invokeai-gen init`). Only files that change are written. A
+    workflow that cannot be used is reported, and the others are still written; then the exit code is 1.
+
+    A name, once given, stays: an input keeps its Python name as long as its label stays the same, whatever else in the
+    form changes. --keep-names also keeps it if the label changes, --rename chooses all names again.
 
     \b
     Examples:
@@ -40,50 +52,96 @@ def command(
       invokeai-gen generate workflows -o src/mine/workflows --server http://localhost:9090
     """
     started = time.perf_counter()
-    outcome = generate(
-        Generation.of(workflows, output, keep_names, openapi, server, prune=prune), quiet=quiet, verbose=verbose
-    )
-    if verbose:
-        click.echo(f"{time.perf_counter() - started:.2f} s")
-    sys.exit(0 if outcome.is_complete else 1)
+    if rename and keep_names:
+        raise click.UsageError("--rename and --keep-names exclude each other")
+    generation = Generation.of(workflows, output, keep_names, openapi, server, rename=rename, prune=prune)
+    reports = generate(generation, quiet=quiet or as_json, verbose=verbose)
+    if as_json:
+        from invokeai_gen.cli.terminal import echo_json
+
+        echo_json([report.to_dict() for report in reports])
+    elif verbose:
+        from invokeai_gen.cli.terminal import echo
+
+        echo(f"{time.perf_counter() - started:.2f} s")
+    sys.exit(1 if any(report.errors for report in reports) else 0)
 
 
-def generate(generation: Generation, *, quiet: bool = False, verbose: bool = False) -> Outcome:
-    """Do it, or find that there is nothing to do, and tell what came of it."""
+def generate(generation: Generation, *, quiet: bool = False, verbose: bool = False) -> tuple[Report, ...]:
+    """Write what changed, print what became of it, and return that.
+
+    Nothing is compiled if the last run had the same workflows, node types and files.
+    """
     from invokeai_gen.cli.generate import build_cache
-    from invokeai_gen.cli.generate.generation import run
+
+    cache = build_cache.load(generation)
+    reports = cache.reports
+    if reports is None:
+        reports = _write(generation, cache, quiet=quiet)
+        if any(report.is_module for report in reports):
+            build_cache.store(generation, cache, reports)
+    _print(reports, generation, quiet=quiet, verbose=verbose)
+    return reports
+
+
+def _write(generation: Generation, cache: BuildCache, *, quiet: bool) -> tuple[Report, ...]:
+    """Compile the workflows and write their package. A workflow that cannot be used does not stop the others."""
+    from invokeai_gen.cli.generate.generation import compile_all
     from invokeai_gen.cli.terminal import progress
+    from invokeai_gen.codegen.writer import generate
 
-    inputs = build_cache.inputs_digest(generation)
-    outcome = build_cache.load(generation, inputs)
-    if outcome is None:
-        with progress("generate", len(generation.sources) + 1, quiet=quiet) as advance:
-            outcome = run(generation, generation.schema(), advance)
-        if outcome.unchanged or outcome.written_modules:
-            build_cache.store(generation, inputs, outcome)
-    say(outcome, generation.output, quiet=quiet, verbose=verbose)
-    return outcome
-
-
-def say(outcome: Outcome, output: Path, *, quiet: bool = False, verbose: bool = False) -> None:
-    """Tell what became of a generation."""
-    from invokeai_gen.cli.terminal import one_line, tell
-
-    for message in outcome.messages:
-        message.tell()
-    unchanged, written = len(outcome.unchanged), len(outcome.written_modules)
-    count = unchanged + written
-    if not count:
-        tell("error", ["no module was written"])
-        return
-    package = output.resolve().name
-    if not package.isidentifier() or keyword.iskeyword(package):
-        tell(
-            "warning",
-            [f"{output}: Python cannot import a folder of this name; choose another for `from FOLDER import …`"],
+    with progress("generate", len(generation.sources) + 1, quiet=quiet) as advance:
+        schema = generation.schema()
+        plans, problems = compile_all(generation.sources, schema, advance)
+        if not plans:
+            return tuple(problems)
+        advance("writing modules")
+        written = generate(
+            plans,
+            generation.output,
+            schemas=schema.schemas,
+            keep_renamed=generation.keep_names,
+            rename=generation.rename,
+            prune=generation.prune and not any(problem.errors for problem in problems),
+            known=cache.texts,
         )
-    if not quiet:
-        told = [f"unchanged {output / name}.py" for name in outcome.unchanged] if verbose else []
-        for line in (*outcome.news, *told, *outcome.kept):
-            click.echo(one_line(line))
-        click.echo(f"{count} module{'s' * (count != 1)} in {output}, {written} written, {unchanged} unchanged")
+    return (*problems, *written)
+
+
+def _print(reports: Sequence[Report], generation: Generation, *, quiet: bool, verbose: bool) -> None:
+    """Print what became of each workflow, and how many modules there are."""
+    from invokeai_gen.cli.generate.generation import print_problems
+    from invokeai_gen.cli.terminal import echo, one_line, print_messages
+
+    print_problems(reports)
+    modules = [report for report in reports if report.is_module]
+    if not modules:
+        print_messages("error", ["no module was written"])
+        return
+    print_messages("warning", generation.folder_warnings())
+    if quiet:
+        return
+    for report in reports:
+        for line in _lines(report, generation.output, verbose=verbose):
+            echo(one_line(line))
+    written = sum(not report.is_fresh for report in modules)
+    many = "s" * (len(modules) != 1)
+    echo(f"{len(modules)} module{many} in {generation.output}, {written} written, {len(modules) - written} unchanged")
+
+
+def _lines(report: Report, output: Path, *, verbose: bool) -> Iterator[str]:
+    path = output / report.file
+    match report.status:
+        case "new" | "changed" if report.is_module:
+            yield f"{report.status:<9} {path}  ({report.source})"
+            yield from (f"          {change}" for change in report.changes)
+        case "new" | "changed" if verbose or report.reason in ("missing", "edited"):
+            yield f"written   {path}"
+        case "unchanged" if report.file and verbose:
+            yield f"unchanged {path}"
+        case "removed":
+            yield f"removed   {path}"
+        case "left":
+            yield f"kept      {path}  (its workflow is gone; --prune removes it)"
+        case _:
+            return

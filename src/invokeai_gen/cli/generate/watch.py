@@ -15,15 +15,19 @@ from invokeai_gen.cli.generate.generation import Generation, generation_options
 from invokeai_gen.errors import InvokeAIGenError
 
 Snapshot = dict[str, tuple[int, int, int]]
-"""Of each file that matters: inode, size and time of its last change."""
+"""Inode, size and time of the last change of each file that matters."""
 
 
 @click.command("watch", short_help="Generate whenever a workflow changes.")
 @generation_options
 @click.option("--prune", is_flag=True, help="Remove modules whose workflow is gone.")
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing of what went well.")
+@click.option("-q", "--quiet", is_flag=True, help="Only print errors and warnings.")
 @click.option(
-    "--interval", type=click.FloatRange(min=0.05), default=0.5, show_default=True, help="Seconds between looks."
+    "--interval",
+    type=click.FloatRange(min=0.05),
+    default=0.5,
+    show_default=True,
+    help="Seconds between checks for changes.",
 )
 def command(
     workflows: tuple[Path, ...],
@@ -37,7 +41,7 @@ def command(
 ) -> None:
     """Generate now, and again whenever a workflow file, the openapi.json or the pyproject.toml changes.
 
-    A file that is broken for a while is told, and its module stays as it is. End it with Ctrl-C.
+    A workflow that cannot be used is reported, and its module stays as it is. Ctrl-C ends the command.
 
     \b
     Examples:
@@ -59,7 +63,7 @@ def watch(prepare: Callable[[], Generation], *, quiet: bool, wait: Callable[[], 
     Never returns; `wait` may raise what ends it.
     """
     from invokeai_gen.cli.generate.generate import generate
-    from invokeai_gen.cli.terminal import lines_of, tell
+    from invokeai_gen.cli.terminal import echo, lines_of, print_messages
 
     generation = prepare()
     done: Snapshot | None = None
@@ -70,17 +74,19 @@ def watch(prepare: Callable[[], Generation], *, quiet: bool, wait: Callable[[], 
             try:
                 generate(generation, quiet=quiet)
             except InvokeAIGenError as error:
-                tell("error", lines_of(error))
+                print_messages("error", lines_of(error))
             if not quiet:
-                click.echo("watching for changes; Ctrl-C ends this")
+                echo("watching for changes; Ctrl-C ends this")
         wait()
         try:
             generation = prepare()
         except (InvokeAIGenError, click.ClickException) as error:
-            # Without files there is nothing to look at; say so once, and look again.
+            # Without files there is nothing to watch: report it once, and look again.
             now: Snapshot = {f"error: {error}": (0, 0, 0)}
             if now != done:
-                tell("error", lines_of(error if isinstance(error, InvokeAIGenError) else error.format_message()))
+                print_messages(
+                    "error", lines_of(error if isinstance(error, InvokeAIGenError) else error.format_message())
+                )
                 done = now
             latest = now
             continue

@@ -47,7 +47,7 @@ def command(output: Path, force: bool, server: str | None) -> None:
     from invokeai_gen.cli.files import read_bytes, save_text
     from invokeai_gen.cli.servers import open_client
     from invokeai_gen.cli.settings import find_settings
-    from invokeai_gen.codegen.writer import is_generated
+    from invokeai_gen.codegen.stamp import is_generated
 
     if output.exists() and not force and not is_generated(read_bytes(output).decode(errors="replace")):
         raise InvokeAIGenError(f"{output}: was not made by invokeai-gen; --force overwrites it")
@@ -61,7 +61,7 @@ def module_text(models: Sequence[Model], boards: Sequence[Board], version: str) 
     """The module; the same models and boards give the same text, in whatever order they come."""
     from invokeai_gen.codegen.literals import docstring, literal
     from invokeai_gen.codegen.module import formatted
-    from invokeai_gen.codegen.writer import stamped
+    from invokeai_gen.codegen.stamp import stamped
 
     body: list[str] = []
     exports: list[str] = []
@@ -83,7 +83,7 @@ def module_text(models: Sequence[Model], boards: Sequence[Board], version: str) 
     if used:
         head += ["from typing import Final", "", f"from invokeai_gen import {', '.join(used)}", ""]
     head.append(f"__all__ = {literal(sorted(exports))}")
-    return stamped("", formatted("\n".join((*head, *body)) + "\n"))
+    return stamped(formatted("\n".join((*head, *body)) + "\n"))
 
 
 def _constant(name: PythonIdentifier, kind: str, fields: dict[str, Source], about: str) -> list[str]:

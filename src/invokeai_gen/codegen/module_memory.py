@@ -1,0 +1,43 @@
+"""Which existing module belongs to which workflow file: a second file of the same name does not rename the first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import PurePath
+
+from invokeai_gen.codegen.names import PythonIdentifier, module_names, words_of
+from invokeai_gen.core.plan import WorkflowPlan
+
+
+def assign_modules(
+    plans: Mapping[PurePath, WorkflowPlan], existing: Mapping[str, WorkflowPlan]
+) -> dict[PurePath, PythonIdentifier]:
+    """Return a module name for each workflow file. A file whose module exists already keeps that name.
+
+    A plan does not record folders, so files of one name are told apart by their contents: the same bytes, then a name
+    with the file's own folders in it, then the nodes that both have.
+    """
+    pairs = [
+        (score, path, name)
+        for path, plan in plans.items()
+        for name, old in existing.items()
+        if words_of(PurePath(old.info.source).stem) == words_of(path.stem)
+        and (score := _likeness(path, plan, name, old)) is not None
+    ]
+    kept: dict[PurePath, str] = {}
+    for _, path, name in sorted(pairs, key=lambda pair: (*(-part for part in pair[0]), pair[1], pair[2])):
+        if path not in kept and name not in kept.values():
+            kept[path] = name
+    return module_names(plans, kept=kept)
+
+
+def _likeness(path: PurePath, plan: WorkflowPlan, name: str, old: WorkflowPlan) -> tuple[int, int, int] | None:
+    """Return how well a module fits a file; `None` if its name has the folders of another file."""
+    base = words_of(path.stem)
+    folders = {words_of(part) for part in path.parts[:-1]} - {""}
+    has_own_folder = any(name.startswith(f"{folder}_") for folder in folders) and name.rstrip("_").endswith(base)
+    if not has_own_folder and name.rstrip("_") != base and name not in module_names([path]).values():
+        return None
+    same_bytes = bool(plan.info.sha256) and plan.info.sha256 == old.info.sha256
+    shared = {node.id for node in plan.nodes} & {node.id for node in old.nodes}
+    return int(same_bytes), int(has_own_folder), len(shared)
