@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import socket
 from pathlib import Path
 from typing import Any
@@ -12,9 +14,11 @@ import pytest
 from click.shell_completion import ShellComplete
 
 from invokeai_gen.cli import cli as group
+from invokeai_gen.cli.run.command_line import CommandLine
 from invokeai_gen.cli.run.input_options import peek
 from invokeai_gen.cli.run.run import command
 from invokeai_gen.schema import Schema
+from invokeai_gen.sweeps.files.manifest import write_manifest
 from tests.cli import Answer, Cli, adder, save
 from tests.unit.workflow_builder import Builder
 
@@ -120,8 +124,11 @@ def test_a_value_that_looks_like_an_option_is_no_option(cli: Cli) -> None:
 def test_the_first_look_finds_file_and_server_wherever_they_are() -> None:
     context = click.Context(command)
     own = command.get_params(context)
-    assert peek(["--width", "7", "a.json", "--server", "http://x"], own) == ("a.json", {"server": "http://x"})
-    assert peek(["--loud", "--server=http://x", "a.json"], own) == ("a.json", {"server": "http://x"})
+    assert peek(["--width", "7", "a.json", "--server", "http://x"], own) == ("a.json", {"servers": "http://x"})
+    assert peek(["--loud", "--server=http://x", "--server", "http://y", "a.json"], own) == (
+        "a.json",
+        {"servers": "http://x"},
+    )
     assert peek(["-oout", "--dry-run", "a.json", "b"], own) == ("a.json", {"output": "out"})
     assert peek(["--", "-a.json"], own) == ("-a.json", {})
     assert peek(["--server"], own) == (None, {})
@@ -133,9 +140,9 @@ def test_the_first_look_finds_file_and_server_wherever_they_are() -> None:
 def test_help_without_a_file_tells_how_to_see_inputs(cli: Cli) -> None:
     answer = cli("run", "--help")
     assert answer.code == 0
-    assert "Name a file or module to have its inputs explained here." in answer.out
+    assert "Name a workflow to list its inputs here." in answer.out
     assert "--dry-run" in answer.out
-    assert "FILE_OR_MODULE [OPTIONS]" in answer.lines[0]
+    assert "WORKFLOW [OPTIONS]" in answer.lines[0]
 
 
 def test_help_explains_the_inputs_first_and_in_their_order(cli: Cli) -> None:
@@ -238,7 +245,7 @@ def test_all_mistakes_are_told_at_once(cli: Cli) -> None:
 def test_a_required_input_is_told_with_its_index(cli: Cli) -> None:
     answer = cli("run", "blur.json", "--radius", "3")
     assert (answer.code, answer.out) == (1, "")
-    told = "error: input 0: Image (image) is required: the workflow has no usable value for it"
+    told = "error: --image (input 0): Image (image) is required: the workflow has no usable value for it"
     assert answer.errors == [told]
 
 
@@ -321,7 +328,7 @@ def test_lists_of_texts(cli: Cli, text: str, values: list[str]) -> None:
         ("1..5..-1", "is the range '1..5..-1', whose step leads away from its end"),
         ("1..5..0", "is the range '1..5..0', whose step leads away from its end"),
         ("0..9999999999", "is the range '0..9999999999' of 10000000000 values; more than 1000000"),
-        ("[1,", "is '[1,', which is no list in JSON"),
+        ("[1,", "is '[1,', which is not a JSON list"),
         ("", "has an empty list of values"),
     ],
 )
@@ -440,6 +447,160 @@ def test_batch_nodes_multiply_a_dry_run(cli: Cli, schema: Schema) -> None:
     answer = cli("run", "batch.json", "--product", "number=1,2,3", "--dry-run")
     assert answer.errors[0].endswith(": 6 items in 1 enqueue; nothing was sent")
     assert _items(answer) == [[[1, 2, 3]], [["x", "y"]]]
+
+
+def test_a_manifest_is_a_table_of_values(cli: Cli) -> None:
+    own = ("file", "index", "run", "item_id", "output", "name", "server", "error")
+    rows = [
+        {
+            **dict.fromkeys(own, ""),
+            "file": f"{index}_{output}.png",
+            "index": index,
+            "run": 0,
+            "prompt": text,
+            "loud": True,
+        }
+        for index, text in enumerate(["=a fox", "12"])
+        for output in ("poster", "sketch")
+    ]
+    for name in ("manifest.csv", "manifest.jsonl"):
+        write_manifest(name, rows)
+        option = "--csv" if name.endswith(".csv") else "--jsonl"
+        answer = cli("run", "text.json", option, name, "--dry-run")
+        assert _items(answer) == [[["=a fox", "12"]]], answer.err
+        assert _nodes(answer)["y"]["value"] is True
+
+
+def test_a_table_can_come_from_stdin(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def answered(content: str, *options: str) -> Answer:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content.encode())))
+        return cli("run", "adder.json", *options, "--dry-run")
+
+    assert _items(answered("First,b\n1,2\n3,4\n", "--csv", "-")) == [[[1, 3], [2, 4]]]
+    assert _items(answered('{"First": 1}\n{"First": 3}\n', "--jsonl", "-")) == [[[1, 3]]]
+    wrong = answered("First\nx\n", "--csv", "-")
+    assert wrong.errors[0].startswith("error: stdin, row 2, column 'First' (first): 'x' should be a whole number")
+
+
+def test_extra_columns_are_ignored_only_if_wanted(cli: Cli) -> None:
+    Path("rows.csv").write_text("id,First,note\nA1,1,x\nA2,5,\n", encoding="utf-8")
+    Path("rows.jsonl").write_text('{"id": "A1", "First": 1}\n{"id": "A2", "First": 5}\n', encoding="utf-8")
+    for option, file in (("--csv", "rows.csv"), ("--jsonl", "rows.jsonl")):
+        assert "no input is called 'id'" in cli("run", "adder.json", option, file, "--dry-run").err
+        answer = cli("run", "adder.json", option, file, "--ignore-extra-columns", "--dry-run")
+        assert _items(answer) == [[[1, 5]]], answer.err
+    assert cli("run", "adder.json", "--ignore-extra-columns", "--dry-run").code == 2
+
+
+# -- seeds -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def seeded(cli: Cli, schema: Schema) -> str:
+    builder = Builder(schema).node("r", "rand_int").node("n", "noise", seed=7, width=64, height=64)
+    builder.field("n.seed").field("n.width")
+    save(Path("seeded.json"), _labelled(builder))
+    return "seeded.json"
+
+
+def test_a_random_seed_is_drawn_for_each_run(cli: Cli, seeded: str) -> None:
+    answer = cli("run", seeded, "--seed", "random", "--runs", "4", "--dry-run")
+    ((seeds,),) = _items(answer)
+    assert len(set(seeds)) == 4
+    assert all(0 <= seed < 2**32 for seed in seeds)
+    assert _request(answer)["runs"] == 1
+    grid = _items(cli("run", seeded, "--set", "seed=random", "--runs", "3", "--product", "width=64,128", "--dry-run"))
+    assert sorted(len(column) for (column,) in grid) == [2, 3], "each combination has the same seeds"
+    once = {_nodes(cli("run", seeded, "--seed", "random", "--dry-run"))["n"]["seed"] for _ in range(4)}
+    assert len(once) > 1
+
+
+def test_random_values_keep_to_what_the_input_accepts(cli: Cli, seeded: str) -> None:
+    width = _nodes(cli("run", seeded, "--width", "random", "--dry-run"))["n"]["width"]
+    assert width > 0 and width % 8 == 0
+
+
+def test_runs_with_one_seed_are_pointed_out(cli: Cli, seeded: str) -> None:
+    hint = "hint: all runs have the same seed; --seed random draws one for each"
+    assert hint in cli("run", seeded, "--runs", "3", "--dry-run").errors
+    for options in (["--seed", "random"], ["--quiet"], ["--product", "seed=1,2"]):
+        assert hint not in cli("run", seeded, "--runs", "3", *options, "--dry-run").errors
+
+
+def test_a_value_and_a_list_for_one_input_exclude_each_other(cli: Cli, seeded: str) -> None:
+    for value in (["--seed", "9"], ["--set", "seed=9"]):
+        answer = cli("run", seeded, "--product", "seed=1,2", *value)
+        assert (answer.code, len(answer.errors)) == (1, 1)
+        assert "seed also has a list of values in --product or --each: keep one" in answer.err
+    save(Path("params.json"), {"seed": 9})
+    assert cli("run", seeded, "--product", "seed=1,2", "--params", "params.json", "--dry-run").code == 0
+
+
+# -- questions ---------------------------------------------------------------------------------------------------------
+
+
+def _typed(monkeypatch: pytest.MonkeyPatch, *lines: str) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("".join(f"{line}\n" for line in lines)))
+
+
+def test_interactive_asks_for_each_input(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    _typed(monkeypatch, "x", "5", "")
+    answer = cli("run", "adder.json", "--interactive", "--dry-run")
+    assert (_nodes(answer)["sum"]["a"], _nodes(answer)["sum"]["b"]) == (5, 2)
+    assert "First: integer" in answer.err
+    assert "error: First (first) is 'x', but should be a whole number" in answer.err
+
+
+def test_choices_are_numbered_and_required_inputs_asked_again(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("a.png").write_bytes(b"")
+    _typed(monkeypatch, "", "a.png", "", "2", "")
+    answer = cli("run", "blur.json", "--interactive", "--dry-run")
+    node = _nodes(answer)["b"]
+    assert node["image"] == {"image_name": "<upload of a.png>"}
+    assert (node["radius"], node["blur_type"]) == (8, "box")
+    assert "   2  box" in answer.err
+
+
+def test_the_end_of_the_answers_is_an_interrupt(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    _typed(monkeypatch)
+    assert cli("run", "adder.json", "--interactive", "--dry-run").code == 130
+
+
+def test_a_missing_model_names_its_option_even_without_a_server(cli: Cli, schema: Schema) -> None:
+    save(Path("model.json"), _labelled(Builder(schema).node("m", "main_model_loader").field("m.model")))
+    answer = cli("run", "model.json")
+    assert (answer.code, len(answer.errors)) == (1, 2)
+    assert answer.errors[0].startswith("error: --model (input 0): Model (model) is required")
+    assert answer.errors[1].startswith("hint: --model: the models that fit are not known: ")
+
+
+# -- going on ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_line_to_go_on_repeats_what_still_matters(cli: Cli) -> None:
+    line = [
+        "-o", "out", "--pattern", "{index}.png", "--manifest", "jsonl", "--gallery", "all.html", "--timeout", "9",
+        "--errors", "raise", "--cleanup", "inputs", "--cleanup", "outputs", "--overwrite", "-q", "--server", "http://a",
+        "--server", "http://b", "--openapi", str(ROOT / "data/openapi.json"), "--file", "x.sweep", "--product", "first=1,2",
+    ]  # fmt: skip
+    context = command.make_context("run", ["adder.json", *line])
+    given = {name: value for name, value in context.params.items() if name != "workflow" and "input_" not in name}
+    parsed = CommandLine(**given)
+    assert parsed.how_to_resume("adder.json", Path("x.sweep"), Path("out"), parsed.servers) == (
+        "invokeai-gen run adder.json --resume x.sweep -o out --pattern '{index}.png' --manifest jsonl "
+        f"--gallery all.html --timeout 9 --errors raise --openapi {ROOT / 'data/openapi.json'} "
+        "--cleanup inputs --cleanup outputs --overwrite --quiet --server http://a --server http://b"
+    )
+
+
+def test_files_of_a_killed_run_are_removed_by_the_next(cli: Cli) -> None:
+    Path("out").mkdir()
+    old, young = (Path(f"out/.{digit * 32}.part") for digit in "ab")
+    for path in (old, young):
+        path.write_bytes(b"half")
+    os.utime(old, (1, 1))
+    cli("run", "adder.json", "-o", "out")
+    assert (old.exists(), young.exists()) == (False, True)
 
 
 # -- where it is saved -------------------------------------------------------------------------------------------------

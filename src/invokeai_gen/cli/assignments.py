@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import random
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,12 +30,14 @@ class Assignment:
     source: Path | None = None
     """The file of `--params` that has it; `None` for the command line."""
     problem: str = ""
-    """What is wrong with the value; empty where nothing is."""
+    """What is wrong with the value; empty if nothing is."""
+    is_random: bool = False
+    """The value was drawn, because the command line said `random`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unassigned:
-    """A name that is no input, or that of one which cannot be set."""
+    """A name of no input, or of one that cannot be set."""
 
     problem: str
     source: Path | None
@@ -43,7 +47,7 @@ class Unassigned:
 def read_assignments(
     plan: WorkflowPlan, assignments: Iterable[str], params: Path | None
 ) -> tuple[list[Assignment], list[Unassigned]]:
-    """The last value for each input that has one, and every name that takes none; `--set` wins over `--params`."""
+    """Return the last value of each input that has one, and the names of no input; `--set` wins over `--params`."""
     found: dict[tuple[str, str], Assignment] = {}
     unknown: list[Unassigned] = []
     for name, value, source in [*_from_file(params), *_from_options(assignments)]:
@@ -56,10 +60,31 @@ def read_assignments(
     return list(found.values()), unknown
 
 
+def random_value(planned: PlannedInput) -> int:
+    """Return a random number that an integer input accepts; for a seed, any of InvokeAI's 2**32 seeds."""
+    limits = planned.constraints
+    low = math.ceil(limits.ge if limits.ge is not None else limits.gt + 1 if limits.gt is not None else 0)
+    high = math.floor(limits.le if limits.le is not None else limits.lt - 1 if limits.lt is not None else 2**32 - 1)
+    step = int(limits.multiple_of or 1)
+    first = -(-low // step)
+    return step * random.SystemRandom().randint(first, max(first, high // step))
+
+
+def read_value(planned: PlannedInput, text: str) -> Any:
+    """Return the checked value of a text for an input; `random` draws an integer. Raise `ParamsError`."""
+    if _is_random(planned, text):
+        return random_value(planned)
+    return check_value(planned, value_of_json(planned, json_of_text(planned, text)))
+
+
+def _is_random(planned: PlannedInput, text: str) -> bool:
+    return text.strip() == "random" and planned.field_type == "IntegerField" and planned.cardinality == "SINGLE"
+
+
 def _checked(planned: PlannedInput, value: Any, source: Path | None) -> Assignment:
     try:
         if source is None:
-            value = json_of_text(planned, value)
+            return Assignment(planned, read_value(planned, value), is_random=_is_random(planned, value))
         value = value_of_json(planned, value)
         return Assignment(planned, check_value(planned, value), source)
     except ParamsError as error:

@@ -28,6 +28,8 @@ class NamedWorkflow:
 
     shown: str
     """What the user called it, as short as possible."""
+    argument: str
+    """What names it on a command line."""
     stem: str
     """Its name without folders and suffix; the default folder of results is made from it."""
     plan: WorkflowPlan
@@ -47,9 +49,9 @@ def find_workflow(name: str, openapi: Path | None, server: str | None, settings:
 
     path = locate(name, settings)
     if path is not None and path.suffix == ".py":
-        return NamedWorkflow(_short(path), path.stem, read_plan_beside(path.with_suffix(".json")))
+        return NamedWorkflow(_short(path), _short(path), path.stem, read_plan_beside(path.with_suffix(".json")))
     if path is not None and not kind_of_file(path) and (plan := read_plan(path)) is not None:
-        return NamedWorkflow(_short(path), path.stem, plan)
+        return NamedWorkflow(_short(path), _short(path), path.stem, plan)
     from invokeai_gen.codegen.names import assign_names
     from invokeai_gen.compiler import NotReadyError, compile_workflow
     from invokeai_gen.workflow import WorkflowError
@@ -60,7 +62,8 @@ def find_workflow(name: str, openapi: Path | None, server: str | None, settings:
     except (WorkflowError, NotReadyError) as error:
         raise _about(opened.shown, opened.kind or error) from error
     plan = assign_names(compiled.plan)
-    return NamedWorkflow(opened.shown, opened.stem, plan, tuple(map(str, compiled.warnings)))
+    argument = opened.shown if path is not None else name
+    return NamedWorkflow(opened.shown, argument, opened.stem, plan, tuple(map(str, compiled.warnings)))
 
 
 @dataclass(frozen=True, slots=True)

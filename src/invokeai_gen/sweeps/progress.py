@@ -17,7 +17,14 @@ class SweepDisplay:
     """Shows how far a sweep is. A context manager; needs `rich`. `counts` is asked whenever the display is drawn."""
 
     def __init__(self, title: str, counts: Callable[[], SweepCounts], *, console: Console | None = None) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
 
         class Live(Progress):
             def get_renderables(self) -> Iterable[Any]:
@@ -31,6 +38,8 @@ class SweepDisplay:
             BarColumn(bar_width=30),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
             TextColumn("{task.description}", markup=False),
             console=console,
         )

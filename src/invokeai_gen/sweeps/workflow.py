@@ -87,17 +87,17 @@ class Workflow(RunnableWorkflow[P, O]):
         """A sweep over the lines of a file, each a JSON object of values by Python name or label; else as `sweep_csv`."""
         return self.sweep(rows=self.read_jsonl(path, base), product=product, client=client, **options)
 
-    def read_csv(self, path: str | os.PathLike[str], base: P | None = None) -> list[P]:
-        """The rows of a CSV file; see `sweep_csv`."""
+    def read_csv(self, path: str | os.PathLike[str], base: P | None = None, *, ignore_extra: bool = False) -> list[P]:
+        """Return the rows of a CSV file; see `sweep_csv`. `ignore_extra` skips columns that name no input."""
         from invokeai_gen.sweeps.files.tables import read_csv
 
-        return read_csv(Path(path), self.plan, self.params_type, base)
+        return read_csv(Path(path), self.plan, self.params_type, base, ignore_extra=ignore_extra)
 
-    def read_jsonl(self, path: str | os.PathLike[str], base: P | None = None) -> list[P]:
-        """The lines of a file of JSON objects; see `sweep_jsonl`."""
+    def read_jsonl(self, path: str | os.PathLike[str], base: P | None = None, *, ignore_extra: bool = False) -> list[P]:
+        """Return the lines of a file of JSON objects; see `sweep_jsonl`. `ignore_extra` skips names of no input."""
         from invokeai_gen.sweeps.files.tables import read_jsonl
 
-        return read_jsonl(Path(path), self.plan, self.params_type, base)
+        return read_jsonl(Path(path), self.plan, self.params_type, base, ignore_extra=ignore_extra)
 
     def resume_sweep(
         self, file: str | os.PathLike[str], *, client: ServerClient | None = None, **options: Unpack[CollectOptions]

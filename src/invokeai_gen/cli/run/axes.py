@@ -1,4 +1,4 @@
-"""Lists of values that come as text: `--product NAME=1,2,3`, `--zip NAME=…` and `--each NAME=photos/*.png`."""
+"""Lists of values from text: `--product NAME=1,2,3`, `--zip NAME=…` and `--each NAME=photos/*.png`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _RANGE: Final = re.compile(rf"({_NUMBER})\.\.({_NUMBER})(?:\.\.({_NUMBER}))?")
 _RANGES_GO_INTO: Final = frozenset({"IntegerField", "FloatField"})
 _MAX_VALUES: Final = 1_000_000
 _MAX_SHOWN: Final = 10
-"""Mistakes of one list: as many as anyone would read."""
+"""Mistakes of one list that are printed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +35,11 @@ class Axes:
     product: dict[str, list[Any]]
     zipped: dict[str, list[Any]]
     mistakes: list[tuple[str, Problem]]
-    """Each with the option that has it."""
+    """Each with its option."""
 
 
 def read_axes(plan: WorkflowPlan, *, each: Iterable[str], product: Iterable[str], zipped: Iterable[str]) -> Axes:
-    """The lists of all three options; `--each` makes axes of the product, before those of `--product`."""
+    """Return the lists of all three options; `--each` makes axes of the product, before those of `--product`."""
     axes = Axes({}, {}, [])
     seen: dict[str, str] = {}
     options: list[tuple[str, Iterable[str], Callable[[PlannedInput, str], list[Any]], dict[str, list[Any]]]] = [
@@ -58,16 +58,16 @@ def read_axes(plan: WorkflowPlan, *, each: Iterable[str], product: Iterable[str]
                 seen[planned.name] = option
                 found[planned.name] = read(planned, values)
             except ParamsError as error:
-                told = [_about(planned, problem) for problem in error.problems[:_MAX_SHOWN]]
-                axes.mistakes.extend((option, problem) for problem in told)
-                if len(error.problems) > len(told):
-                    rest = f"and {len(error.problems) - len(told)} more"
+                shown = [_about(planned, problem) for problem in error.problems[:_MAX_SHOWN]]
+                axes.mistakes.extend((option, problem) for problem in shown)
+                if len(error.problems) > len(shown):
+                    rest = f"and {len(error.problems) - len(shown)} more"
                     axes.mistakes.append((option, _about(planned, Problem("", rest))))
     return axes
 
 
 def values_of_text(planned: PlannedInput, text: str) -> list[Any]:
-    """The values of `1,2,3`, `1..100`, `0..1..0.25`, `"a, b",c` or of a list in JSON. Raises `ParamsError`."""
+    """Return the values of `1,2,3`, `1..100`, `0..1..0.25`, `"a, b",c` or a JSON list. Raise `ParamsError`."""
     read = text_reader(planned)
     values: list[Any] = []
     wrong: list[Problem] = []
@@ -85,7 +85,7 @@ def values_of_text(planned: PlannedInput, text: str) -> list[Any]:
 
 
 def values_of_files(planned: PlannedInput, text: str) -> list[Any]:
-    """The images that a folder or pattern has, or the prompts in a text file. Raises `ParamsError`."""
+    """Return the images of a folder or pattern, or the prompts in a text file. Raise `ParamsError`."""
     from invokeai_gen.sweeps.files.sources import image_files, read_prompts
 
     where = os.path.expanduser(text)
@@ -100,7 +100,7 @@ def values_of_files(planned: PlannedInput, text: str) -> list[Any]:
 
 
 def _parts(planned: PlannedInput, text: str) -> Iterator[Any]:
-    """Each value of a list: a text by the rules of `text_reader`, or JSON data."""
+    """Yield each value of a list: a text for `text_reader`, or JSON data."""
     if planned.cardinality == "COLLECTION":
         yield from _lists(planned, text)
     elif text.lstrip().startswith("["):
@@ -119,23 +119,23 @@ def _json_list(planned: PlannedInput, text: str) -> list[Any]:
     try:
         data = js_json.loads(text)
     except ValueError as error:
-        raise _error(planned, f"is {problems.shown(text)}, which is no list in JSON: {error}") from None
+        raise _error(planned, f"is {problems.shown(text)}, which is not a JSON list: {error}") from None
     assert isinstance(data, list)
     return data
 
 
 def _lists(planned: PlannedInput, text: str) -> list[Any]:
-    """Lists, written one after another or within a list of their own."""
+    """Return lists that are written one after another, or inside a list of their own."""
     data = _json_list(planned, f"[{text}]")
     if len(data) == 1 and isinstance(data[0], list) and data[0] and all(isinstance(item, list) for item in data[0]):
         data = data[0]
     if not all(isinstance(item, list) for item in data):
-        raise _error(planned, "takes lists: write them in JSON, one after another, such as [1, 2], [3]")
+        raise _error(planned, "takes lists: write them as JSON, one after another, such as [1, 2], [3]")
     return data
 
 
 def _range(planned: PlannedInput, text: str, start: str, end: str, step: str | None) -> Iterator[Decimal]:
-    """The numbers from start to end, both included."""
+    """Yield the numbers from start to end, both included."""
     first, last = Decimal(start), Decimal(end)
     by = Decimal(step) if step is not None else Decimal(1 if last >= first else -1)
     if not by or (last - first) / by < 0:
@@ -148,7 +148,7 @@ def _range(planned: PlannedInput, text: str, start: str, end: str, step: str | N
 
 
 def _about(planned: PlannedInput | None, problem: Problem) -> Problem:
-    """The problem as one of that input, where it is about a file."""
+    """Return a problem that is about a file as a problem of the input."""
     return problem if planned is None or problem.name else replace(problem, name=planned.name, label=planned.label)
 
 

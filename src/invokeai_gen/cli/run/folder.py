@@ -1,7 +1,8 @@
-"""Where the command `run` saves what comes out, made sure of before anything is sent."""
+"""Where `run` saves results, checked before anything is sent."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Iterator
@@ -11,67 +12,83 @@ from typing import TYPE_CHECKING, Any, Final
 from invokeai_gen.cli.terminal import fail
 
 if TYPE_CHECKING:
-    from invokeai_gen.cli.run.call import Call
+    from invokeai_gen.cli.named_workflow import NamedWorkflow
+    from invokeai_gen.cli.run.command_line import CommandLine
     from invokeai_gen.core.plan import WorkflowPlan
     from invokeai_gen.sweeps.space import Space
 
 _SUFFIXES: Final = (".png", ".mp4", ".webm", ".mov")
+_LEFT_BEHIND: Final = 60.0
+"""Seconds after which a temporary file must be that of a killed process; writing one takes much less."""
 
 
-def new_folder(stem: str) -> Path:
-    """A folder that does not exist yet, or is empty."""
+def folder_of(workflow: NamedWorkflow, line: CommandLine) -> Path:
+    """Return the folder of the command line, else one that does not exist yet or is empty."""
+    if line.output is not None:
+        return line.output
     for number in range(1, sys.maxsize):
-        folder = Path(f"{stem}-out" if number == 1 else f"{stem}-out-{number}")
+        folder = Path(f"{workflow.stem}-out" if number == 1 else f"{workflow.stem}-out-{number}")
         if not os.path.lexists(folder) or (folder.is_dir() and not any(folder.iterdir())):
             return folder
     raise AssertionError
 
 
 def check_for_one(plan: WorkflowPlan, folder: Path, *, overwrite: bool) -> None:
-    """Leaves where the results of a run could not be saved, or would be over a file."""
-
+    """Exit if the results of one run cannot be saved or would replace a file."""
     _check_folder(folder)
     for path in _in_the_way(plan, folder) if not overwrite else ():
         fail("exists already; --overwrite replaces it, -o names another folder", source=str(path))
+    remove_leftovers_of_killed_runs(folder)
 
 
-def check_for_many(plan: WorkflowPlan, folder: Path, call: Call, space: Space[Any]) -> None:
-    """Leaves, or raises `InvokeAIGenError`, where it is known by now that results could not be saved."""
+def check_for_many(plan: WorkflowPlan, folder: Path, line: CommandLine, space: Space[Any]) -> None:
+    """Exit, or raise `InvokeAIGenError`, if it is already known that results cannot be saved."""
     from importlib.util import find_spec
 
     from invokeai_gen.sweeps.batching import Cell
     from invokeai_gen.sweeps.files.saving import Saver
     from invokeai_gen.sweeps.space import check_total
 
-    check_total(len(space), call.runs)
-    saver = Saver(plan, space, folder, call.pattern, None, overwrite=call.overwrite)
+    check_total(len(space), line.runs)
+    saver = Saver(plan, space, folder, line.pattern, None, overwrite=line.overwrite)
     if not plan.batches:
-        saver.check([Cell(run, point) for run in range(call.runs) for point in range(len(space))])
+        saver.check([Cell(run, point) for run in range(line.runs) for point in range(len(space))])
     _check_folder(folder)
-    manifest = folder / f"manifest.{call.manifest or 'csv'}"
-    if manifest.exists() and not call.overwrite:
-        told = "the folder has the results of other runs; --overwrite replaces them, -o names another folder"
-        fail(told, source=str(manifest))
-    if call.contact_sheet is not None:
-        _check_folder(call.contact_sheet.parent)
-        if call.contact_sheet.exists() and not call.overwrite:
-            fail("exists already; --overwrite replaces it", source=str(call.contact_sheet))
-        if find_spec("PIL") is None:
-            fail("--contact-sheet needs Pillow: pip install 'invokeai-gen[images]'")
+    manifest = folder / f"manifest.{line.manifest or 'csv'}"
+    if manifest.exists() and not line.overwrite:
+        fail(
+            "the folder has the results of other runs; --overwrite replaces them, -o names another folder",
+            source=str(manifest),
+        )
+    for path in filter(None, (line.contact_sheet, line.gallery)):
+        _check_folder(path.parent)
+        if path.exists() and not line.overwrite:
+            fail("exists already; --overwrite replaces it", source=str(path))
+    if line.contact_sheet is not None and find_spec("PIL") is None:
+        fail("--contact-sheet needs Pillow: pip install 'invokeai-gen[images]'")
+    remove_leftovers_of_killed_runs(folder)
+
+
+def remove_leftovers_of_killed_runs(folder: Path) -> None:
+    """Remove the `.part` files that a killed run left in the folder, unless another process is saving there now."""
+    from invokeai_gen.atomic_files import locked, remove_leftovers
+
+    if folder.is_dir():
+        with contextlib.suppress(OSError), locked(folder, wait=False):
+            remove_leftovers(folder, older_than=_LEFT_BEHIND)
 
 
 def _check_folder(folder: Path) -> None:
-    """Leaves where a folder neither is there nor could be made."""
-
+    """Exit if the folder does not exist and cannot be created, or cannot be written to."""
     existing = next((path for path in (folder, *folder.parents) if path.exists()), Path())
     if not existing.is_dir():
         fail("is a file, not a folder", source=str(existing))
     if not os.access(existing, os.W_OK):
-        fail("nothing may be written there", source=str(existing))
+        fail("cannot be written to", source=str(existing))
 
 
 def _in_the_way(plan: WorkflowPlan, folder: Path) -> Iterator[Path]:
-    """Files in a folder that the outputs of a run would be saved over."""
+    """Yield the files in a folder that the outputs of a run would replace."""
     from invokeai_gen.core.file_names import safe_name
 
     for output in plan.outputs:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class InputOption(click.Option):
-    """An option that gives an input its value, as text."""
+    """An option that sets an input, from text."""
 
     def __init__(self, planned: PlannedInput, spellings: Sequence[str]) -> None:
         is_switch = planned.field_type == "BooleanField" and planned.cardinality == "SINGLE"
@@ -43,15 +43,15 @@ class InputOption(click.Option):
 
 @dataclass(frozen=True, slots=True)
 class InputOptions:
-    """All inputs that can be set, as options where there can be one."""
+    """All inputs that can be set, as options if their names are free."""
 
     options: tuple[InputOption, ...]
     shadowed: tuple[PlannedInput, ...]
-    """Inputs with the name of an option that the command has itself: they take `--set NAME=VALUE`."""
+    """Inputs that have the name of another option: they are set with `--set NAME=VALUE`."""
 
     @classmethod
     def of(cls, plan: WorkflowPlan, taken: Collection[str]) -> InputOptions:
-        """The options of a plan's inputs; those in `taken` are not to be had."""
+        """Return the options of a plan's inputs; spellings in `taken` belong to other options."""
         options: list[InputOption] = []
         shadowed: list[PlannedInput] = []
         used = set(taken)
@@ -67,14 +67,21 @@ class InputOptions:
         return cls(tuple(options), tuple(shadowed))
 
     def help_records(self, ctx: click.Context) -> list[tuple[str, str]]:
-        """For each input, in the order of the form, how it is written and what it is."""
+        """Return how each input is written and what it is, in the order of the form."""
         records = {option.planned.index: option.get_help_record(ctx) for option in self.options}
         for planned in self.shadowed:
             records[planned.index] = f"--set {planned.name}={metavar_of(planned)}", explained(planned)
         return [record for _, record in sorted(records.items()) if record is not None]
 
+    def spelling_of(self, name: str) -> str:
+        """Return how the input of that Python name is set: `--output-width`, or `--set output=` if it is shadowed."""
+        for option in self.options:
+            if option.planned.name == name:
+                return option.opts[0]
+        return f"--set {name}=" if any(planned.name == name for planned in self.shadowed) else ""
+
     def given(self, values: Mapping[str, Any]) -> Iterator[tuple[InputOption, str]]:
-        """The options that the command line has, with their texts."""
+        """Yield the options that the command line has, with their texts."""
         for option in self.options:
             text = values.get(variable_of(option.planned))
             if text is not None:
@@ -82,12 +89,12 @@ class InputOptions:
 
 
 def variable_of(planned: PlannedInput) -> str:
-    """The name that click has for the option of an input."""
+    """Return the name that click uses for the option of an input."""
     return f"input_{planned.index}"
 
 
 def spellings_of(planned: PlannedInput) -> list[str]:
-    """`--output-width`, and `--output_width` for those who think in Python."""
+    """Return `--output-width`, and `--output_width` for people who write Python."""
     return list(dict.fromkeys((f"--{planned.name.strip('_').replace('_', '-')}", f"--{planned.name}")))
 
 
@@ -107,9 +114,9 @@ def _sentence(text: str) -> str:
 
 
 def peek(args: Sequence[str], options: Sequence[click.Parameter]) -> tuple[str | None, dict[str, str]]:
-    """The first argument and the values of the `options` that are known, where others are not known yet.
+    """Return the first argument and the values of `options`, before the options of inputs are known.
 
-    Those others are taken to have a value each.
+    An unknown option is taken to have a value. Of an option that is repeated, the first value is returned.
     """
     known = {text: option for option in options if isinstance(option, click.Option) for text in option.opts}
     found: dict[str, str] = {}
@@ -130,5 +137,5 @@ def peek(args: Sequence[str], options: Sequence[click.Parameter]) -> tuple[str |
         elif not option.is_flag:
             if not is_joined and not rest:
                 break
-            found[str(option.name)] = value if is_joined else rest.pop(0)
+            found.setdefault(str(option.name), value if is_joined else rest.pop(0))
     return argument, found

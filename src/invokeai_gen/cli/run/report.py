@@ -1,28 +1,31 @@
-"""What the command `run` leaves behind: files, lines on stdout, and what became of each of many runs."""
+"""What `run` saves and prints: files, lines on stdout, and the result of each of many runs."""
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from invokeai_gen.cli.terminal import echo, echo_json, print_messages, printable
 
 if TYPE_CHECKING:
     from invokeai_gen.core.params import WorkflowParams
     from invokeai_gen.runtime.outputs import WorkflowOutputs
+    from invokeai_gen.server.records import Removal
     from invokeai_gen.sweeps.results import SweepResult
     from invokeai_gen.sweeps.sweep import Sweep
 
 _SHOWN: Final = 20
-"""Failures that are told one by one."""
+"""Failures that are printed one by one."""
 
 
 # -- one run -----------------------------------------------------------------------------------------------------------
 
 
 def save_outputs(outputs: WorkflowOutputs, folder: Path) -> dict[str, list[Path]]:
-    """Saves images and videos; returns their files by output."""
+    """Save images and videos; return their files by output."""
     from invokeai_gen.runtime.outputs import file_names
 
     saved = {
@@ -34,12 +37,14 @@ def save_outputs(outputs: WorkflowOutputs, folder: Path) -> dict[str, list[Path]
     return saved
 
 
-def print_outputs(outputs: WorkflowOutputs, saved: Mapping[str, Sequence[Path]], *, as_json: bool) -> None:
-    """The paths of the files, one on a line, and `name: value` for numbers and texts; or all of it as JSON."""
+def print_outputs(
+    outputs: WorkflowOutputs, saved: Mapping[str, Sequence[Path]], *, as_json: bool, compact: bool
+) -> None:
+    """Print the paths of the files, one on a line, and `name: value` for numbers and texts; or all as JSON."""
 
     if as_json:
         found = {name: _as_json(value, saved.get(name, ())) for name, value in outputs.user_outputs.items()}
-        echo_json({"item_id": outputs.item_id, "outputs": found})
+        echo_json({"item_id": outputs.item_id, "outputs": found}, compact=compact)
         return
     for name, value in outputs.user_outputs.items():
         for path in saved.get(name, ()):
@@ -47,11 +52,11 @@ def print_outputs(outputs: WorkflowOutputs, saved: Mapping[str, Sequence[Path]],
         if name not in saved and (named := _server_names(value)):
             echo(printable(f"{name}: {', '.join(named)}"))
         elif _is_plain(value):
-            echo(printable(f"{name}: {value if isinstance(value, str) else _json(value)}"))
+            echo(printable(f"{name}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"))
 
 
 def _as_json(value: Any, files: Sequence[Path]) -> Any:
-    """An output for programs: plain values as they are, all else with what is known of it."""
+    """Return an output as JSON data: plain values as they are, images with their file, name and size."""
     from invokeai_gen.core.results import NodeResult
     from invokeai_gen.runtime.media import ImageOutput, VideoOutput
 
@@ -80,31 +85,25 @@ def _server_names(value: Any) -> list[str]:
     return [item.name for item in items if isinstance(item, (ImageOutput, VideoOutput))]
 
 
-def _json(value: Any) -> str:
-    import json
-
-    return json.dumps(value, ensure_ascii=False)
-
-
 # -- many runs ---------------------------------------------------------------------------------------------------------
 
 
 class SweepReport:
-    """What became of many runs."""
+    """The results of many runs, as text and as JSON."""
 
     def __init__(self, sweep: Sweep[WorkflowParams, WorkflowOutputs], folder: Path | None) -> None:
         self._sweep = sweep
         self._folder = folder
         self.files: list[Path] = []
-        """What has been saved."""
+        """The saved files."""
 
     def failures(self) -> list[SweepResult[WorkflowParams, WorkflowOutputs]]:
-        """What was not completed."""
+        """Return the results of runs that were not completed."""
         counts = self._sweep.counts
         return self._sweep.failures() if counts.completed < counts.total else []
 
     def lines_of(self, failures: Iterable[SweepResult[WorkflowParams, WorkflowOutputs]]) -> list[str]:
-        """A line for each failure, as many as anyone would read: first what failed, then what was canceled."""
+        """Return a line for each failure, up to a limit: failed runs first, then canceled ones."""
         from invokeai_gen.server.errors import JobCanceledError
 
         ordered = sorted(failures, key=lambda failure: isinstance(failure.error, JobCanceledError))
@@ -112,7 +111,7 @@ class SweepReport:
         return lines if len(ordered) <= _SHOWN else [*lines, f"and {len(ordered) - _SHOWN} more"]
 
     def _line_of(self, failure: SweepResult[WorkflowParams, WorkflowOutputs]) -> str:
-        """Index, values and error of one that was not completed."""
+        """Return the index, the values and the error of a run that was not completed."""
         from invokeai_gen.sweeps.files.short_texts import short_text
 
         values = ", ".join(f"{name}={short_text(getattr(failure.params, name))}" for name in self._sweep.varying)
@@ -120,7 +119,7 @@ class SweepReport:
         return f"{where}: {' '.join(str(failure.error).split())}"
 
     def summary(self) -> str:
-        """How many were completed, and where their files are."""
+        """Return how many runs were completed, and where their files are."""
         counts = self._sweep.counts
         states = {"failed": counts.failed, "canceled": counts.canceled, "not sent": counts.unsent, "lost": counts.other}
         parts = [f"{counts.completed} of {counts.total} completed"]
@@ -129,30 +128,34 @@ class SweepReport:
         return ", ".join(parts) + where
 
     def so_far(self) -> str:
-        """What had been done when it was stopped."""
+        """Return how many runs had been completed when the sweep was stopped."""
         counts = self._sweep.counts
         parts = [f"{counts.completed} of {counts.total} completed"]
         parts += [f"{counts.failed} failed"] if counts.failed else []
         where = ""
         if self._folder is not None and counts.completed:
-            where = f" (saved in {self._folder})" if self.files else f" (what had been fetched is in {self._folder})"
+            where = f" (saved in {self._folder})" if self.files else f" (files fetched so far are in {self._folder})"
         left = counts.total - counts.finished
-        state = f"{left} may still run: that they are canceled was not confirmed" if left else "the rest is canceled"
+        state = (
+            f"{left} may still run: the server did not confirm that they are canceled"
+            if left
+            else "the rest is canceled"
+        )
         return f"{', '.join(parts)}{where}; {state}"
 
     def print_files(self) -> None:
-        """The paths of what was saved, one on a line."""
+        """Print the paths of the saved files, one on a line."""
         for path in self.files:
             echo(str(path))
 
     def print_json(self, failures: Iterable[SweepResult[WorkflowParams, WorkflowOutputs]]) -> None:
-        """All of it for programs."""
+        """Print everything as JSON."""
         from dataclasses import asdict
 
         from invokeai_gen.core.json_values import to_json
 
         varying = self._sweep.varying
-        told = [
+        failed = [
             {
                 "index": failure.index,
                 "item_id": failure.item_id,
@@ -163,12 +166,15 @@ class SweepReport:
         ]
         folder = None if self._folder is None else str(self._folder)
         files = [str(path) for path in self.files]
-        echo_json({**asdict(self._sweep.counts), "folder": folder, "files": files, "failures": told})
+        echo_json({**asdict(self._sweep.counts), "folder": folder, "files": files, "failures": failed})
 
 
 def clean_up(sweep: Sweep[WorkflowParams, WorkflowOutputs], targets: Iterable[str]) -> None:
-    """Deletes from the server what is named, and tells what is still there."""
-
+    """Delete what is named from the server, and print what is still there."""
+    if "outputs" in targets:
+        for result in sweep.results():
+            if result.error is None:
+                print_removal(result.outputs.cleanup_outputs())
     actions = {
         "inputs": sweep.cleanup_inputs,
         "boards": sweep.cleanup_boards,
@@ -176,6 +182,16 @@ def clean_up(sweep: Sweep[WorkflowParams, WorkflowOutputs], targets: Iterable[st
     }
     for target, act in actions.items():
         if target in targets:
-            print_messages(
-                "warning", [f"{name} is still on the server: {reason}" for name, reason in act().failed.items()]
-            )
+            print_removal(act())
+
+
+def print_removal(removal: Removal) -> None:
+    """Print what could not be deleted from the server."""
+    print_messages("warning", [f"{name} is still on the server: {reason}" for name, reason in removal.failed.items()])
+
+
+def exit_interrupted(lines: Iterable[str]) -> NoReturn:
+    """Print on stderr what an interrupt has left, and exit with 130."""
+    for line in lines:
+        echo(line, err=True)
+    sys.exit(130)

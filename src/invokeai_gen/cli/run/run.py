@@ -1,19 +1,20 @@
-"""`run`: run a workflow, once or many times, and save what it makes."""
+"""`run`: run a workflow, once or many times, and save the results."""
 
 from __future__ import annotations
 
 import contextlib
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
-from invokeai_gen.cli.completion import complete_modules
-from invokeai_gen.cli.options import named_values, server_option, value_options
-from invokeai_gen.cli.run.call import Call
+from invokeai_gen.cli.completion import complete_workflows
+from invokeai_gen.cli.help import Choice
+from invokeai_gen.cli.options import F, named_values, value_options
+from invokeai_gen.cli.run.command_line import CommandLine
 from invokeai_gen.cli.run.input_options import InputOptions, peek
 from invokeai_gen.cli.terminal import one_line, print_messages
 from invokeai_gen.errors import InvokeAIGenError
@@ -25,44 +26,53 @@ _FOUND: Final = "invokeai_gen.run"
 """Where the context of a call keeps the workflow and its options."""
 
 _SECTIONS: Final[Mapping[str, Sequence[str]]] = {
-    "Values": ("assignments", "params"),
-    "Many runs": ("csv", "jsonl", "each", "product", "zipped", "runs", "errors", "sweep_file", "resume"),
-    "Results": ("output", "pattern", "manifest", "contact_sheet", "overwrite", "no_save", "as_json"),
-    "Server": ("server", "openapi", "timeout", "auto_board", "create_boards", "cleanup"),
-}
-"""The options by what they are for; all others come after them."""
+    "Values": ("assignments", "params", "interactive"),
+    "Many runs": (
+        "runs", "product", "zipped", "each", "csv", "jsonl", "ignore_extra_columns", "errors", "sweep_file", "resume",
+    ),
+    "Results": (
+        "output", "pattern", "manifest", "contact_sheet", "gallery", "overwrite", "no_save", "as_json", "events",
+    ),
+    "Server": ("servers", "openapi", "timeout", "auto_board", "create_boards", "cleanup"),
+}  # fmt: skip
+"""The options by purpose; all others come after them."""
 
 _EPILOG: Final = """\b
 Examples:
   invokeai-gen run portrait.json --help
   invokeai-gen run portrait.json --positive-prompt "a fox" --width 768 -o foxes
+  invokeai-gen run "Text to Image - SD1.5" --interactive
   invokeai-gen run generated.portrait --image in.png --dry-run
-  invokeai-gen run portrait.json --product seed=1..10 --product "scheduler=euler,ddim" --contact-sheet all.png
+  invokeai-gen run portrait.json --seed random --runs 3
+  invokeai-gen run portrait.json --product seed=1..10 \\
+      --product "scheduler=euler,ddim" --gallery all.html
   invokeai-gen run portrait.json --each "image=photos/*.png" --file photos.sweep
-  invokeai-gen run portrait.json --csv rows.csv -o out --pattern "{index:03d}_{seed}.png"
+  invokeai-gen run portrait.json --csv rows.csv -o out \\
+      --pattern "{index:03d}_{seed}.png"
   python -m generated.portrait --seed 7
 
 \b
 Exit codes:
   0    all runs were completed
-  1    a mistake in a value, a file or on the server; a run that failed or was canceled
+  1    an error in a value, a file or on the server; a failed or canceled run
   2    wrong usage of the command
-  130  interrupted (Ctrl-C, or the process was ended): what was queued is canceled
+  130  interrupted (Ctrl-C, SIGTERM, SIGHUP); queued runs are canceled
 """
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What the first look at a command line gave."""
+    """The workflow that a command line names, and its inputs as options."""
 
     workflow: NamedWorkflow
     inputs: InputOptions
 
 
 class _RunCommand(click.Command):
-    """A command whose options are those below and, once it is known which workflow is meant, the inputs of that."""
+    """A command that has an option for each input, as soon as it is known which workflow is meant."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments, after a first look for the workflow."""
         own = super().get_params(ctx)
         name, given = peek(args, own)
         if name is not None:
@@ -74,14 +84,17 @@ class _RunCommand(click.Command):
         return super().parse_args(ctx, args)
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Return the options of the command and those of the inputs."""
         found: _Found | None = ctx.meta.get(_FOUND)
         *own, help_option = super().get_params(ctx)
         return [*own, *(found.inputs.options if found is not None else ()), help_option]
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
-        return ["FILE_OR_MODULE", "[OPTIONS]"]
+        """Return the words of the usage line."""
+        return ["WORKFLOW", "[OPTIONS]"]
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the inputs first, then the options by purpose."""
         found: _Found | None = ctx.meta.get(_FOUND)
         if found is not None:
             info = found.workflow.plan.info
@@ -93,12 +106,11 @@ class _RunCommand(click.Command):
                     formatter.write_text("None: the form is empty.")
         else:
             with formatter.section("Inputs"):
-                formatter.write_text("Name a file or module to have its inputs explained here.")
+                formatter.write_text("Name a workflow to list its inputs here.")
         records = {str(param.name): param.get_help_record(ctx) for param in super().get_params(ctx)}
         listed = {name for names in _SECTIONS.values() for name in names}
-        others = [name for name in records if name not in listed and name != "file"]
-        sections = {**_SECTIONS, "Others": others}
-        for title, names in sections.items():
+        others = [name for name in records if name not in listed and name != "workflow"]
+        for title, names in {**_SECTIONS, "Others": others}.items():
             with formatter.section(title):
                 formatter.write_dl([record for name in names if (record := records[name]) is not None])
 
@@ -108,64 +120,55 @@ def _find(name: str, given: Mapping[str, str], own: Sequence[click.Parameter]) -
     from invokeai_gen.cli.settings import find_settings
 
     openapi = Path(given["openapi"]) if "openapi" in given else None
-    workflow = find_workflow(name, openapi, given.get("server"), find_settings())
+    workflow = find_workflow(name, openapi, given.get("servers"), find_settings())
     return _Found(workflow, InputOptions.of(workflow.plan, {text for option in own for text in option.opts}))
 
 
-@click.command(
-    "run", cls=_RunCommand, short_help="Run a workflow, once or many times, and save what it makes.", epilog=_EPILOG
-)
-@click.argument("file", metavar="FILE_OR_MODULE", shell_complete=complete_modules)
+def _path(name: str, variable: str, text: str, *, dir_okay: bool = True) -> Callable[[F], F]:
+    """Return an option that takes the path of a file."""
+    path = click.Path(path_type=Path, dir_okay=dir_okay)
+    return click.option(name, variable, metavar="FILE", type=path, help=text)
+
+
+def _named(name: str, variable: str, metavar: str, text: str) -> Callable[[F], F]:
+    """Return an option that takes `NAME=…` any number of times."""
+    return click.option(name, variable, metavar=metavar, multiple=True, callback=named_values, help=text)
+
+
+@click.command("run", cls=_RunCommand, short_help="Run a workflow and save the results.", epilog=_EPILOG)
+@click.argument("workflow", shell_complete=complete_workflows)
 @value_options
-@click.option("--csv", metavar="FILE", type=click.Path(path_type=Path), help="A run for each row; columns are inputs.")
-@click.option(
-    "--jsonl", metavar="FILE", type=click.Path(path_type=Path), help="A run for each line, a JSON object of values."
-)
-@click.option(
-    "--each",
-    metavar="NAME=FILES",
-    multiple=True,
-    callback=named_values,
-    help="A run for each image of a folder or (in quotes) pattern such as 'photos/*.png'; for an input of text, for "
-    "each line of a file.",
-)
-@click.option(
+@click.option("-i", "--interactive", is_flag=True, help="Ask for each input, with its choices and default.")
+@click.option("--runs", type=click.IntRange(min=1), default=1, metavar="N", help="Number of runs.  [default: 1]")
+@_named(
     "--product",
-    metavar="NAME=VALUES",
-    multiple=True,
-    callback=named_values,
-    help="A run for each value: 1,2,3 or 1..100 or 0..1..0.25 (a step) or 'a,\"b, with a comma\"' or a list in JSON. "
-    "Several of these, and of --each, make every combination, the last one changing fastest.",
+    "product",
+    "NAME=VALUES",
+    "A run for each value: 1,2,3 or 1..100 or 0..1..0.25 (a step) or 'a,\"b, with a comma\"' or a JSON list. "
+    "Repeated, also with --each: every combination, the last one changing fastest.",
 )
+@_named("--zip", "zipped", "NAME=VALUES", "Like --product, but the lists of all --zip advance together.")
+@_named(
+    "--each",
+    "each",
+    "NAME=FILES",
+    "A run for each image of a folder or quoted pattern such as 'photos/*.png'; for a text input, for each line of a "
+    "file.",
+)
+@_path("--csv", "csv", "A run for each row; columns are inputs. A manifest of earlier runs works too; - is stdin.")
+@_path("--jsonl", "jsonl", "A run for each line, a JSON object of values; - is stdin.")
 @click.option(
-    "--zip",
-    "zipped",
-    metavar="NAME=VALUES",
-    multiple=True,
-    callback=named_values,
-    help="As --product, but the lists of all --zip advance together.",
+    "--ignore-extra-columns", is_flag=True, help="Skip columns of --csv or keys of --jsonl that are no inputs."
 )
-@click.option("--runs", type=click.IntRange(min=1), default=1, show_default=True, help="How often to run all of it.")
 @click.option(
     "--errors",
-    type=click.Choice(["collect", "raise"]),
+    type=Choice(["collect", "raise"]),
     default="collect",
     show_default=True,
-    help="When one of many runs fails: go on and tell at the end, or cancel the others.",
+    help="If one of many runs fails: continue and report at the end, or cancel the others.",
 )
-@click.option(
-    "--file",
-    "sweep_file",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="Note in this new file what was sent, so that --resume can go on from there.",
-)
-@click.option(
-    "--resume",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="Go on with what was begun with --file; what failed or was canceled is run again.",
-)
+@_path("--file", "sweep_file", "Record what was sent in this new file, so that --resume can continue.")
+@_path("--resume", "resume", "Continue what was started with --file; failed and canceled runs are run again.")
 @click.option(
     "-o",
     "--output",
@@ -174,87 +177,101 @@ def _find(name: str, given: Mapping[str, str], own: Sequence[click.Parameter]) -
     help="Where to save images and videos. Default: a new folder, NAME-out, NAME-out-2, …",
 )
 @click.option(
-    "--pattern",
-    metavar="TEXT",
-    help="File names below the folder, such as '{index:04d}_{seed}.png', with names of inputs.",
+    "--pattern", metavar="TEXT", help="File names below the folder, such as '{index:04d}_{seed}.png', with input names."
 )
 @click.option(
     "--manifest",
-    type=click.Choice(["csv", "jsonl", "none"]),
-    help="The table beside the images of many runs, which tells what each is.  [default: csv]",
+    type=Choice(["csv", "jsonl", "none"]),
+    help="Table beside the images of many runs, with the values of each.  [default: csv]",
+)
+@_path(
+    "--contact-sheet",
+    "contact_sheet",
+    "Save one picture of all images with their values (needs Pillow).",
+    dir_okay=False,
+)
+@_path(
+    "--gallery", "gallery", "Save an HTML page of all images with their values, to open in a browser.", dir_okay=False
+)
+@click.option("--overwrite", is_flag=True, help="Replace existing files instead of refusing to start.")
+@click.option("--no-save", is_flag=True, help="Leave the results on the server.")
+@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON instead of file paths.")
+@click.option(
+    "--events", is_flag=True, help="Print each event of a single run as one line of JSON, before the results."
 )
 @click.option(
-    "--contact-sheet",
-    metavar="FILE",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Save one picture with all images and what is special about each (needs Pillow).",
+    "--server",
+    "servers",
+    metavar="URL",
+    multiple=True,
+    help="Default: INVOKEAI_URL, else that of pyproject.toml, else http://localhost:9090. Repeated: many runs are "
+    "shared by all of these servers.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace files of the same names, instead of refusing to start.")
-@click.option("--no-save", is_flag=True, help="Leave the results on the server.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs instead of the paths of what is saved.")
-@server_option
 @click.option(
     "--openapi",
     metavar="FILE",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="The node types for an exported workflow. Default: those of --server if it is given, else of pyproject.toml, "
-    "else those that ship. A module has its own.",
+    help="Node types for an exported workflow. Default: those of --server, else of pyproject.toml, else the ones "
+    "included. A module has its own.",
 )
 @click.option(
-    "--timeout", metavar="SECONDS", type=click.FloatRange(min=0, min_open=True), help="Cancel what takes longer."
+    "--timeout", metavar="SECONDS", type=click.FloatRange(min=0, min_open=True), help="Cancel after this time."
 )
-@click.option("--auto-board", metavar="NAME", help="The board that fields set to `auto` add their images to.")
-@click.option("--create-boards", is_flag=True, help="Make boards that no board has the name of.")
+@click.option("--auto-board", metavar="NAME", help="Board for the images of fields set to `auto`.")
+@click.option("--create-boards", is_flag=True, help="Create boards that do not exist yet.")
 @click.option(
     "--cleanup",
-    type=click.Choice(["inputs", "boards", "queue-items"]),
+    type=Choice(["inputs", "outputs", "boards", "queue-items"]),
     multiple=True,
-    help="Delete from the server at the end (may be repeated): files that were uploaded, boards that were made, the "
-    "entries of the queue.",
+    help="Delete from the server at the end (repeatable): uploaded files, saved results, created boards, queue entries.",
 )
-@click.option(
-    "--dry-run", is_flag=True, help="Send nothing: tell how many runs there are, and print the first request."
-)
-@click.option("-q", "--quiet", is_flag=True, help="No progress and no summary; mistakes are told all the same.")
+@click.option("--dry-run", is_flag=True, help="Send nothing: print the number of runs and the first request.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress and no summary, only errors.")
 @click.pass_context
-def command(ctx: click.Context, /, file: str, **given: Any) -> None:
-    """Run a workflow, once or many times, and save what it makes.
+def command(ctx: click.Context, /, workflow: str, **given: Any) -> None:
+    """Run a workflow, once or many times, and save the results.
 
-    FILE_OR_MODULE is an exported workflow (portrait.json), a generated module (generated/portrait.py), or its dotted
-    name (generated.portrait). Each input of its form is an option, as `run FILE_OR_MODULE --help` shows; VALUES are
-    read as `payload --set` reads them. An input whose name is that of an option below is set with --set NAME=VALUE.
+    WORKFLOW is an exported workflow (portrait.json), an image made with one, a generated module
+    (generated/portrait.py or generated.portrait), or the name of a workflow in the server's library.
 
-    All values are checked before anything is sent. The paths of what is saved are printed, one on a line, and other
-    results as `name: value`.
+    Each input of its form is an option; `run WORKFLOW --help` lists them. An input that has the name of another option
+    is set with --set NAME=VALUE. A seed can be `random`. Required inputs that are missing are asked for in a terminal.
+
+    All values are checked before anything is sent. Paths of saved files are printed, one on a line, and other results
+    as `name: value`.
     """
-    from invokeai_gen.cli.run.execute import Runner
+    from invokeai_gen.cli.run.many import ManyRuns
+    from invokeai_gen.cli.run.single import run_once
+    from invokeai_gen.cli.run.values import ValueReader
 
     found: _Found = ctx.meta[_FOUND]
-    inputs = list(found.inputs.given(given))
-    call = Call(**{name: value for name, value in given.items() if not name.startswith("input_")})
-    call.check(ctx, [option.opts[0] for option, _ in inputs])
+    inputs = {option.planned.name: (option.opts[0], text) for option, text in found.inputs.given(given)}
+    line = CommandLine(**{name: value for name, value in given.items() if not name.startswith("input_")})
+    line.check(ctx, [option for option, _ in inputs.values()])
     print_messages("warning", found.workflow.warnings, source=found.workflow.shown)
-    run = Runner(found.workflow, call, {option.planned.name: (option.opts[0], text) for option, text in inputs})
-    with _terminated_in_good_order():
-        if call.resume is not None:
-            run.resume(call.resume)
-        elif call.dry_run:
-            run.dry_run()
-        elif call.is_sweep or found.workflow.plan.batches:
-            run.sweep()
+    reader = ValueReader(found.workflow.plan, line, inputs, found.inputs)
+    with _terminated_like_interrupted():
+        if line.resume is not None:
+            ManyRuns(found.workflow, line).resume(line.resume)
+        elif line.dry_run:
+            ManyRuns(found.workflow, line).dry_run(reader.read())
+        elif line.is_sweep or found.workflow.plan.batches:
+            ManyRuns(found.workflow, line).run(reader.read())
         else:
-            run.once()
+            run_once(found.workflow, line, reader.read())
 
 
 @contextlib.contextmanager
-def _terminated_in_good_order() -> Iterator[None]:
-    """Whoever ends the process (`timeout`, a service that stops) is heard as Ctrl-C is: nothing stays in the queue."""
+def _terminated_like_interrupted() -> Iterator[None]:
+    """Treat SIGTERM and SIGHUP (a closed terminal) like Ctrl-C, so that queued runs are canceled."""
 
     def interrupt(*_: object) -> NoReturn:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    names = ("SIGTERM", "SIGHUP")  # Windows has no SIGHUP
+    before = {number: signal.signal(number, interrupt) for name in names if (number := getattr(signal, name, None))}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,6 +1,6 @@
 """The values of a call of `run`: the workflow with its base values, and the lists and rows of many runs.
 
-Everything that is wrong with them is told at once, before anything is sent.
+Everything that is wrong with them is printed at once, before anything is sent.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from invokeai_gen.cli.assignments import read_assignments
 from invokeai_gen.cli.run.axes import Axes, read_axes
+from invokeai_gen.cli.run.rows import read_rows
 from invokeai_gen.cli.terminal import print_messages
 from invokeai_gen.core.dynamic_params import params_type
 from invokeai_gen.core.field_values import default_of
@@ -27,7 +28,8 @@ from invokeai_gen.sweeps.space import Space, space_of
 from invokeai_gen.sweeps.workflow import Workflow
 
 if TYPE_CHECKING:
-    from invokeai_gen.cli.run.call import Call
+    from invokeai_gen.cli.run.command_line import CommandLine
+    from invokeai_gen.cli.run.input_options import InputOptions
 
 _MEDIA = ("ImageField", "VideoField")
 
@@ -41,82 +43,174 @@ class RunValues:
     product: Mapping[str, Sequence[Any]]
     zipped: Mapping[str, Sequence[Any]]
     rows: Sequence[WorkflowParams] | None
+    runs: int
 
     @property
     def base(self) -> WorkflowParams | None:
-        """The values that do not change; `None` where the rows have them."""
+        """The values that do not change; `None` if there are rows, which have all values."""
         return None if self.rows is not None else self.workflow.params_type()
 
     def space(self) -> Space[WorkflowParams]:
-        """All the points that are run. Raises `ParamsError`."""
+        """Return all the points to run. Raise `ParamsError`."""
         return space_of(self.workflow.params_type, self.base, product=self.product, zipped=self.zipped, rows=self.rows)
 
 
 def workflow_of(plan: WorkflowPlan, values: Mapping[str, Any]) -> Workflow[WorkflowParams, WorkflowOutputs]:
-    """The workflow with these values as its defaults."""
+    """Return the workflow with these values as its defaults."""
     defaults = {planned.name: default_of(planned) for planned in plan.inputs if planned.fed_by is None}
     known = {name: value for name, value in {**defaults, **values}.items() if value is not UNSET}
     return Workflow(plan, params=params_type(plan, known), outputs=WorkflowOutputs)
 
 
-def read_values(plan: WorkflowPlan, call: Call, inputs: Mapping[str, tuple[str, str]]) -> RunValues:
-    """The values of a call; where some are wrong, tells all of them and leaves.
-
-    `inputs` has, by Python name, the option that an input was given with and its text.
-    """
-    own = [f"{name}={text}" for name, (_, text) in inputs.items()]
-    assigned, unassigned = read_assignments(plan, [*call.assignments, *own], call.params)
-    axes = read_axes(plan, each=call.each, product=call.product, zipped=call.zipped)
-    mistakes = [(str(item.source or "--set"), Problem("", item.problem)) for item in unassigned]
-    for item in assigned:
-        problem = item.problem or _without_file(item.planned, item.value)
-        if problem:
-            option = inputs.get(item.planned.name, ("--set", ""))[0]
-            mistakes.append((str(item.source or option), Problem(item.planned.name, problem)))
-    mistakes += axes.mistakes
-    mistakes += _axes_without_files(plan, axes)
-    values = {item.planned.name: item.value for item in assigned if not item.problem}
-    values |= {name: found[0] for name, found in {**axes.zipped, **axes.product}.items()}
-    workflow = workflow_of(plan, values)
-    rows = None
-    try:
-        if call.csv is not None:
-            rows = workflow.read_csv(call.csv)
-        elif call.jsonl is not None:
-            rows = workflow.read_jsonl(call.jsonl)
-        else:
-            _require(workflow, {*values, *(problem.name for _, problem in mistakes)})
-    except ParamsError as error:
-        mistakes += [("", problem) for problem in error.problems]
-    if mistakes:
-        _tell(plan, mistakes)
-        sys.exit(1)
-    return RunValues(workflow, axes.product, axes.zipped, rows)
-
-
 @contextlib.contextmanager
-def told_with_index(plan: WorkflowPlan) -> Iterator[None]:
-    """Tells what is wrong with values, each with the index of its input, and leaves."""
+def mistakes_with_index(plan: WorkflowPlan) -> Iterator[None]:
+    """Print what is wrong with values, each with the index of its input, and exit."""
     try:
         yield
     except ParamsError as error:
-        _tell(plan, [("", problem) for problem in error.problems])
+        _print_mistakes(plan, [("", problem) for problem in error.problems])
         sys.exit(1)
 
 
-def _require(workflow: Workflow[WorkflowParams, Any], told: set[str]) -> None:
-    """Raises `ParamsError` for inputs without a value of which nothing has been told yet."""
-    try:
-        workflow.params_type()
-    except ParamsError as error:
-        missing = [problem for problem in error.problems if problem.name not in told]
-        if missing:
-            raise ParamsError(missing) from None
+class ValueReader:
+    """Reads the values of one command line.
+
+    `inputs` has, by Python name, the option that an input was given with and its text.
+    """
+
+    def __init__(
+        self,
+        plan: WorkflowPlan,
+        line: CommandLine,
+        inputs: Mapping[str, tuple[str, str]],
+        options: InputOptions,
+    ) -> None:
+        self._plan = plan
+        self._line = line
+        self._inputs = inputs
+        self._options = options
+        self._mistakes: list[tuple[str, Problem]] = []
+        """Each with the option or file that it is in."""
+
+    def read(self) -> RunValues:
+        """Return the values; if some are wrong, print all mistakes and exit. Ask for missing ones in a terminal."""
+        line = self._line
+        values, drawn = self._assigned()
+        axes = read_axes(self._plan, each=line.each, product=line.product, zipped=line.zipped)
+        self._mistakes += axes.mistakes
+        self._mistakes += _axes_without_files(self._plan, axes)
+        self._refuse_doubles(values, axes)
+        runs, zipped = self._vary(drawn, axes)
+        values |= {name: found[0] for name, found in {**zipped, **axes.product}.items()}
+        if not self._mistakes:
+            values |= self._asked(values)
+        workflow = workflow_of(self._plan, values)
+        rows = None
+        try:
+            if line.csv is not None or line.jsonl is not None:
+                rows = read_rows(workflow, csv=line.csv, jsonl=line.jsonl, ignore_extra=line.ignore_extra_columns)
+            else:
+                self._require(workflow, {*values, *(problem.name for _, problem in self._mistakes)})
+        except ParamsError as error:
+            self._mistakes += [("", problem) for problem in error.problems]
+        if self._mistakes:
+            _print_mistakes(self._plan, self._mistakes)
+            self._print_fitting_models(values)
+            sys.exit(1)
+        if runs > 1 and not line.quiet:
+            self._hint_at_seeds({*zipped, *axes.product}, has_rows=rows is not None)
+        return RunValues(workflow, axes.product, zipped, rows, runs)
+
+    def _assigned(self) -> tuple[dict[str, Any], list[PlannedInput]]:
+        """Return the values of options and files by Python name, and the inputs whose value was drawn at random."""
+        own = [f"{name}={text}" for name, (_, text) in self._inputs.items()]
+        assigned, unassigned = read_assignments(self._plan, [*self._line.assignments, *own], self._line.params)
+        self._mistakes += [(str(item.source or "--set"), Problem("", item.problem)) for item in unassigned]
+        for item in assigned:
+            problem = item.problem or _without_file(item.planned, item.value)
+            if problem:
+                option = self._inputs.get(item.planned.name, ("--set", ""))[0]
+                self._mistakes.append((str(item.source or option), Problem(item.planned.name, problem)))
+        values = {item.planned.name: item.value for item in assigned if not item.problem}
+        return values, [item.planned for item in assigned if item.is_random]
+
+    def _refuse_doubles(self, values: Mapping[str, Any], axes: Axes) -> None:
+        """Note the inputs that have both a single value on the command line and a list of values."""
+        lists = {**dict.fromkeys(axes.zipped, "--zip"), **dict.fromkeys(axes.product, "--product or --each")}
+        for name, option in lists.items():
+            if name in values and (name in self._inputs or self._line.assignments):
+                given = self._inputs.get(name, ("--set", ""))[0]
+                self._mistakes.append((given, Problem(name, f"{name} also has a list of values in {option}: keep one")))
+
+    def _vary(self, drawn: Sequence[PlannedInput], axes: Axes) -> tuple[int, dict[str, list[Any]]]:
+        """Return how often to run everything, and the lists that advance together: `random` draws anew for each run."""
+        from invokeai_gen.cli.assignments import random_value
+
+        runs = self._line.runs
+        varied = [planned for planned in drawn if planned.name not in axes.product]
+        if not varied or runs == 1:
+            return runs, axes.zipped
+        return 1, {**axes.zipped, **{item.name: [random_value(item) for _ in range(runs)] for item in varied}}
+
+    def _asked(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the values that the user was asked for: with --interactive all, else those that are required."""
+        from invokeai_gen.cli.run.questions import ask, can_ask
+
+        line = self._line
+        if line.csv is not None or line.jsonl is not None or line.resume is not None or not can_ask(line):
+            return {}
+        required = {problem.name for problem in self._missing(workflow_of(self._plan, values), set(values))}
+        wanted = [
+            planned
+            for planned in self._plan.inputs
+            if planned.fed_by is None and planned.name not in values and (line.interactive or planned.name in required)
+        ]
+        return ask(wanted, line.server)
+
+    def _missing(self, workflow: Workflow[WorkflowParams, Any], known: set[str]) -> list[Problem]:
+        """Return a problem for each required input without a value, those in `known` excepted."""
+        try:
+            workflow.params_type()
+        except ParamsError as error:
+            return [problem for problem in error.problems if problem.name not in known]
+        return []
+
+    def _require(self, workflow: Workflow[WorkflowParams, Any], known: set[str]) -> None:
+        """Note the required inputs that have no value, each with the option that sets it."""
+        for problem in self._missing(workflow, known):
+            self._mistakes.append((self._options.spelling_of(problem.name), problem))
+
+    def _print_fitting_models(self, values: Mapping[str, Any]) -> None:
+        """Print, for each model that is required and missing, what the server has."""
+        from invokeai_gen.cli.run.questions import fitting_models
+
+        known = {problem.name for _, problem in self._mistakes}
+        missing = [
+            planned
+            for planned in self._plan.inputs
+            if planned.field_type == "ModelIdentifierField" and planned.name in known and planned.name not in values
+        ]
+        if not missing:
+            return
+        found = fitting_models(missing, self._line.server)
+        for planned in missing:
+            option = self._options.spelling_of(planned.name)
+            print_messages("hint", [f"{option}: {text}" for text in found.described(planned)])
+
+    def _hint_at_seeds(self, varying: set[str], *, has_rows: bool) -> None:
+        """Say that runs with one seed give one result, unless rows may have seeds."""
+        seeds = [
+            planned
+            for planned in self._plan.inputs
+            if planned.field_name == "seed" and planned.fed_by is None and planned.name not in varying
+        ]
+        if seeds and not has_rows:
+            option = self._options.spelling_of(seeds[0].name)
+            print_messages("hint", [f"all runs have the same seed; {option} random draws one for each"])
 
 
-def _tell(plan: WorkflowPlan, mistakes: Sequence[tuple[str, Problem]]) -> None:
-    """Each mistake with its option and the index of its input."""
-
+def _print_mistakes(plan: WorkflowPlan, mistakes: Sequence[tuple[str, Problem]]) -> None:
+    """Print each mistake with its option and the index of its input."""
     indexes = {planned.name: planned.index for planned in plan.inputs}
     for place, problem in mistakes:
         index = indexes.get(problem.name)
@@ -136,7 +230,7 @@ def _axes_without_files(plan: WorkflowPlan, axes: Axes) -> Iterator[tuple[str, P
 
 
 def _without_file(planned: PlannedInput, value: Any) -> str:
-    """What is wrong with an image or video that can only be a file, and is none; empty where nothing is."""
+    """Return what is wrong with an image or video that can only be a file and does not exist; else an empty text."""
     for item in value if isinstance(value, list) else [value]:
         is_path = isinstance(item, Path) or (isinstance(item, str) and ("/" in item or "\\" in item))
         if planned.field_type in _MEDIA and is_path and not os.path.isfile(item):

@@ -42,7 +42,14 @@ _MEDIA: Final = frozenset({"ImageField", "VideoField"})
 _QUOTING: Final = 'a text that starts with a quote must end with one, and have those in it doubled: "a ""big"" fox"'
 
 
-def read_csv(path: str | os.PathLike[str], plan: WorkflowPlan, params_type: type[P], base: P | None = None) -> list[P]:
+def read_csv(
+    path: str | os.PathLike[str],
+    plan: WorkflowPlan,
+    params_type: type[P],
+    base: P | None = None,
+    *,
+    ignore_extra: bool = False,
+) -> list[P]:
     """The rows of a CSV file as `params_type`, in their order.
 
     The first row names an input in each column, by its label, Python name or index in the form. Cells are separated by
@@ -51,7 +58,8 @@ def read_csv(path: str | os.PathLike[str], plan: WorkflowPlan, params_type: type
     Cells are read by the rules of `text_values.text_reader`. An empty one keeps the value of `base`, or without a
     `base` the default (so that an empty text cannot be given: JSONL can). Rows whose cells are all empty are left out.
     The path of an image or video is looked for beside the file first, then in the working directory; a text that is no
-    such file and has no folder in it is taken for the name of an image on the server.
+    such file and has no folder in it is taken for the name of an image on the server. With `ignore_extra`, columns that
+    name no input are skipped.
 
     Raises `TableError` with everything that is wrong with the file, rows counted as a spreadsheet does: the first row
     is 1. Raises `ParamsError` where `base` itself is no longer valid.
@@ -64,7 +72,7 @@ def read_csv(path: str | os.PathLike[str], plan: WorkflowPlan, params_type: type
     rows.has_decimal_commas = delimiter != ","
     records = _records(text, delimiter, rows)
     number, header = next(records, (1, []))
-    columns = _columns(rows, plan, number, [name.strip() for name in header])
+    columns = _columns(rows, plan, number, [name.strip() for name in header], ignore_extra=ignore_extra)
     named = {place for place, name in enumerate(header) if name.strip()}
     width = max(named, default=-1) + 1
     for number, cells in records:
@@ -84,13 +92,18 @@ def read_csv(path: str | os.PathLike[str], plan: WorkflowPlan, params_type: type
 
 
 def read_jsonl(
-    path: str | os.PathLike[str], plan: WorkflowPlan, params_type: type[P], base: P | None = None
+    path: str | os.PathLike[str],
+    plan: WorkflowPlan,
+    params_type: type[P],
+    base: P | None = None,
+    *,
+    ignore_extra: bool = False,
 ) -> list[P]:
     """The lines of a JSONL file as `params_type`, in their order: each is a JSON object `{NAME: VALUE, …}`.
 
     Names are as in `read_csv`, and so are paths; values are as `WorkflowParams.to_dict` writes them, and `null` is
     `None`. A name that a line leaves out keeps the value of `base`, or without a `base` the default. Empty lines are
-    left out.
+    left out. With `ignore_extra`, names of no input are skipped.
 
     Raises `TableError` with everything that is wrong with the file, and `ParamsError` where `base` itself is no longer
     valid.
@@ -110,8 +123,9 @@ def read_jsonl(
                 columns[key] = _find_column(rows, plan, key, is_text=False)
             column = columns[key]
             if isinstance(column, Problem):
-                rows.tell(number, column.message, key, column)
-                is_known = False
+                if not ignore_extra:
+                    rows.tell(number, column.message, key, column)
+                    is_known = False
             elif column.planned.name in entries:
                 rows.tell(number, _twice(entries[column.planned.name][0], column), column)
             else:
@@ -258,7 +272,9 @@ def _delimiter(text: str, plan: WorkflowPlan) -> str:
     return max(_DELIMITERS, key=fit)
 
 
-def _columns(rows: _Rows[Any], plan: WorkflowPlan, row: int, header: Sequence[str]) -> list[_Column | None]:
+def _columns(
+    rows: _Rows[Any], plan: WorkflowPlan, row: int, header: Sequence[str], *, ignore_extra: bool
+) -> list[_Column | None]:
     """The input of each column; `None` for one that names none."""
     found: list[_Column | None] = []
     known: dict[str, _Column] = {}
@@ -266,7 +282,8 @@ def _columns(rows: _Rows[Any], plan: WorkflowPlan, row: int, header: Sequence[st
     for name in header:
         column = _find_column(rows, plan, name, is_text=True) if name else None
         if isinstance(column, Problem):
-            unknown.append((name, column))
+            if not ignore_extra:
+                unknown.append((name, column))
         elif column is not None and column.planned.name in known:
             rows.tell(row, _twice(known[column.planned.name], column), column)
         elif column is not None:

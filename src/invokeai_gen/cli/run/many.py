@@ -1,0 +1,225 @@
+"""Many runs of a workflow: sent, followed and saved; continued from a file; or only laid out."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from invokeai_gen.cli.run.folder import check_for_many, folder_of
+from invokeai_gen.cli.run.report import SweepReport, clean_up, exit_interrupted
+from invokeai_gen.cli.run.single import progress_console
+from invokeai_gen.cli.run.values import mistakes_with_index, workflow_of
+from invokeai_gen.cli.servers import open_client, server_address
+from invokeai_gen.cli.settings import find_settings
+from invokeai_gen.cli.terminal import echo, echo_json, lines_of, one_line, print_messages
+from invokeai_gen.errors import InvokeAIGenError
+
+if TYPE_CHECKING:
+    from invokeai_gen.cli.named_workflow import NamedWorkflow
+    from invokeai_gen.cli.run.command_line import CommandLine
+    from invokeai_gen.cli.run.values import RunValues
+    from invokeai_gen.client import InvokeAIClient
+    from invokeai_gen.core.params import WorkflowParams
+    from invokeai_gen.runtime.options import SweepOptions
+    from invokeai_gen.runtime.outputs import WorkflowOutputs
+    from invokeai_gen.sweeps.results import SweepResult
+    from invokeai_gen.sweeps.sweep import Sweep
+
+_CHECK_INTERVAL: Final = 0.2
+"""Seconds between checks of whether it is time to cancel."""
+
+
+class ManyRuns:
+    """Many runs of one workflow, as one command line wants them."""
+
+    def __init__(self, workflow: NamedWorkflow, line: CommandLine) -> None:
+        self._named = workflow
+        self._plan = workflow.plan
+        self._line = line
+        self._settings = find_settings()
+        self._folder = folder_of(workflow, line)
+        self._title = workflow.plan.info.name or workflow.stem
+
+    def run(self, values: RunValues) -> None:
+        """Send all runs, wait for them and save their results."""
+        options = self._sweep_options(values.runs)
+        if self._line.sweep_file is not None:
+            options["file"] = self._line.sweep_file
+        if len(self._line.servers) > 1:
+            options["servers"] = self._line.servers
+        with mistakes_with_index(self._plan):
+            space = values.space()
+        if not self._line.no_save:
+            check_for_many(self._plan, self._folder, self._line, space)
+        with open_client(self._line.server, self._settings) as client, mistakes_with_index(self._plan):
+            with self._interrupted_at_the_start(client):
+                sweep = values.workflow.sweep(
+                    values.base, product=values.product, zip=values.zipped, rows=values.rows, client=client, **options
+                )
+            self._follow(sweep, client)
+
+    def resume(self, file: Path) -> None:
+        """Continue the runs that a sweep file records."""
+        workflow = workflow_of(self._plan, {})
+        with open_client(self._line.server, self._settings) as client, mistakes_with_index(self._plan):
+            with self._interrupted_at_the_start(client):
+                sweep = workflow.resume_sweep(file, client=client, errors="collect")
+                sweep.retry()
+            self._follow(sweep, client)
+
+    def dry_run(self, values: RunValues) -> None:
+        """Print how many runs there would be, and the first request."""
+        from invokeai_gen.server import background
+        from invokeai_gen.server.client import AsyncInvokeAIClient
+        from invokeai_gen.sweeps.dry_run import dry_run
+        from invokeai_gen.sweeps.start import SweepStarter
+
+        starter = SweepStarter(self._plan, values.workflow.params_type, values.workflow.outputs_type)
+        client = AsyncInvokeAIClient(server_address(self._line.server, self._settings))
+        with mistakes_with_index(self._plan):
+            space = values.space()
+            planned_run = background.run(dry_run(starter, space, client, self._sweep_options(values.runs)))
+        counts = f"{_counted(planned_run.total, 'item')} in {_counted(planned_run.enqueues, 'enqueue')}"
+        echo(f"{one_line(self._title)}: {counts}; nothing was sent", err=True)
+        labels = {planned.name: planned.label for planned in self._plan.inputs}
+        for axis in space.axes:
+            names = ", ".join(f"{labels[name] or name} ({name})" for name in axis.names)
+            echo(f"varies: {one_line(names)}: {_counted(len(axis.rows), 'value')}", err=True)
+        echo_json(planned_run.request)
+
+    def _sweep_options(self, runs: int) -> SweepOptions:
+        return {
+            "runs": runs,
+            "auto_board": self._line.auto_board,
+            "create_boards": self._line.create_boards,
+            "errors": "collect",
+        }
+
+    @contextlib.contextmanager
+    def _interrupted_at_the_start(self, client: InvokeAIClient) -> Iterator[None]:
+        """Report what an interrupt has left of a sweep that was being sent, and exit."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            is_recorded = self._sweep_file is not None and self._sweep_file.exists()
+            lines = ["interrupted while it was being sent; what was queued is canceled"]
+            exit_interrupted([*lines, self._how_to_go_on(client)] if is_recorded else lines)
+
+    def _follow(self, sweep: Sweep[WorkflowParams, WorkflowOutputs], client: InvokeAIClient) -> None:
+        """Wait for all runs, save their results as they come, and report."""
+        from invokeai_gen.sweeps.progress import SweepDisplay
+
+        line = self._line
+        report = SweepReport(sweep, None if line.no_save else self._folder)
+        with sweep:
+            try:
+                with canceling(sweep, line.timeout, line.errors == "raise") as is_late, contextlib.ExitStack() as stack:
+                    if (console := progress_console(line)) is not None:
+                        stack.enter_context(SweepDisplay(self._title, lambda: sweep.counts, console=console))
+                    if line.no_save:
+                        sweep.wait()
+                    else:
+                        self._save(sweep, report)
+            except KeyboardInterrupt:
+                self._save_what_is_done(sweep, report)
+                exit_interrupted([f"interrupted: {report.so_far()}", self._how_to_go_on(client)])
+            except InvokeAIGenError as error:
+                print_messages("error", [*lines_of(error), report.so_far(), self._how_to_go_on(client)])
+                sys.exit(1)
+            failures = report.failures()
+            if line.cleanup and not (failures and self._sweep_file is not None):
+                clean_up(sweep, line.cleanup)
+        if line.as_json:
+            report.print_json(failures)
+        else:
+            report.print_files()
+        self._conclude(report, failures, client, is_late=is_late.is_set())
+
+    def _save(self, sweep: Sweep[WorkflowParams, WorkflowOutputs], report: SweepReport) -> None:
+        line = self._line
+        manifest = line.manifest or "csv"
+        report.files = sweep.download(
+            self._folder,
+            line.pattern,
+            manifest=None if manifest == "none" else manifest,
+            overwrite=line.overwrite,
+        )
+        if line.contact_sheet is not None:
+            sweep.contact_sheet(line.contact_sheet)
+            report.files.append(line.contact_sheet)
+        if line.gallery is not None:
+            report.files.append(sweep.gallery(line.gallery))
+
+    def _save_what_is_done(self, sweep: Sweep[WorkflowParams, WorkflowOutputs], report: SweepReport) -> None:
+        """After an interrupt, cancel the rest and save what was completed."""
+        with contextlib.suppress(InvokeAIGenError, OSError, KeyboardInterrupt):
+            sweep.cancel()
+            if sweep.is_done and not self._line.no_save:
+                self._save(sweep, report)
+
+    def _conclude(
+        self,
+        report: SweepReport,
+        failures: Sequence[SweepResult[WorkflowParams, WorkflowOutputs]],
+        client: InvokeAIClient,
+        *,
+        is_late: bool,
+    ) -> None:
+        """Print a summary, and exit with 1 unless all runs were completed."""
+        print_messages("error", report.lines_of(failures))
+        if is_late:
+            print_messages("error", [f"timed out after {self._line.timeout:g} s"])
+        if failures:
+            print_messages("error", [report.summary(), self._how_to_go_on(client)])
+            sys.exit(1)
+        if not self._line.quiet:
+            echo(report.summary(), err=True)
+
+    def _how_to_go_on(self, client: InvokeAIClient) -> str:
+        """Return a line with the command that continues after a failure or an interrupt."""
+        if self._sweep_file is None:
+            return "with --file FILE the rest could be run later"
+        servers = self._line.servers if len(self._line.servers) > 1 else (client.url,)
+        return f"to go on: {self._line.how_to_resume(self._named.argument, self._sweep_file, self._folder, servers)}"
+
+    @property
+    def _sweep_file(self) -> Path | None:
+        return self._line.resume or self._line.sweep_file
+
+
+@contextlib.contextmanager
+def canceling(sweep: Sweep[Any, Any], seconds: float | None, stops_at_failure: bool) -> Iterator[threading.Event]:
+    """Cancel the sweep after so many seconds, which sets the event that is yielded, or when a run has failed."""
+    from invokeai_gen.server.errors import ServerError
+
+    is_late, is_over = threading.Event(), threading.Event()
+    end = None if seconds is None else time.monotonic() + seconds
+
+    def watch() -> None:
+        while not is_over.wait(_CHECK_INTERVAL):
+            if end is not None and time.monotonic() >= end:
+                is_late.set()
+            if is_late.is_set() or (stops_at_failure and sweep.counts.failed):
+                with contextlib.suppress(ServerError):
+                    sweep.cancel()
+                return
+
+    if end is None and not stops_at_failure:
+        yield is_late
+        return
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield is_late
+    finally:
+        is_over.set()
+        watcher.join()
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,124 @@
+"""Questions to the user: values of inputs, and which of the server's models fit."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from invokeai_gen.cli.explain import allowed_values, default_of_input, is_required, kind_of, text_of
+from invokeai_gen.cli.terminal import echo, one_line, print_messages
+from invokeai_gen.core.problems import ParamsError
+
+if TYPE_CHECKING:
+    from invokeai_gen.cli.run.command_line import CommandLine
+    from invokeai_gen.core.plan import ModelLimits, PlannedInput
+    from invokeai_gen.server.records import Model
+
+_MAX_SHOWN: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class FittingModels:
+    """The models of a server that fit the model inputs of a workflow."""
+
+    server: str
+    names: Mapping[str, Sequence[str]]
+    """Names by input, best first."""
+    problem: str = ""
+    """Why the server could not be asked; empty if it was."""
+
+    def described(self, planned: PlannedInput) -> list[str]:
+        """Return the models for one input as a line of text."""
+        if self.problem:
+            return [f"the models that fit are not known: {self.problem}"]
+        names = self.names.get(planned.name, ())
+        if not names:
+            wanted = "; ".join(allowed_values(planned)) or "a model"
+            return [f"{self.server} has no model that fits ({wanted}): install one in the model manager"]
+        more = f" and {len(names) - _MAX_SHOWN} more" if len(names) > _MAX_SHOWN else ""
+        return [f"{self.server} has {', '.join(map(repr, names[:_MAX_SHOWN]))}{more}"]
+
+
+def fitting_models(inputs: Iterable[PlannedInput], server: str | None) -> FittingModels:
+    """Ask the server which of its models fit each input: those of the input's own model name first."""
+    from invokeai_gen.cli.servers import open_client
+    from invokeai_gen.cli.settings import find_settings
+    from invokeai_gen.core.field_values import model_limits
+    from invokeai_gen.server.errors import ServerError
+
+    try:
+        with open_client(server, find_settings()) as client:
+            models = client.models.list()
+            url = client.url
+    except ServerError as error:
+        return FittingModels("", {}, str(error))
+    return FittingModels(url, {planned.name: _fitting(model_limits(planned), models) for planned in inputs})
+
+
+def _fitting(limits: ModelLimits, models: Sequence[Model]) -> list[str]:
+    """Return the names of models that a field takes: in the order of the bases that it names, then by name."""
+    from invokeai_gen.runtime.resolve import fits
+
+    order = {base: place for place, base in enumerate(limits.base)}
+    found = [model for model in models if fits(model, limits)]
+    found.sort(key=lambda model: (order.get(model.base, len(order)), model.name.casefold()))
+    return [model.name for model in found]
+
+
+def can_ask(line: CommandLine) -> bool:
+    """Whether a person can be asked: --interactive was given, or stdin and stderr are a terminal."""
+    if line.interactive:
+        return True
+    return sys.stdin.isatty() and sys.stderr.isatty() and not (line.quiet or line.as_json or line.dry_run)
+
+
+def ask(inputs: Sequence[PlannedInput], server: str | None) -> dict[str, Any]:
+    """Ask for a value of each input, until it is one that the input accepts; return them by Python name.
+
+    An empty answer keeps the default. Questions are printed on stderr.
+    """
+    models = [planned for planned in inputs if planned.field_type == "ModelIdentifierField"]
+    known = fitting_models(models, server) if models else FittingModels("", {})
+    values: dict[str, Any] = {}
+    for planned in inputs:
+        choices: Sequence[str] = planned.choices or known.names.get(planned.name, ())
+        while True:
+            text = _answer(planned, choices, known if planned in models else None)
+            if not text and not is_required(planned):
+                break
+            try:
+                values[planned.name] = _value_of(planned, text, choices)
+                break
+            except ParamsError as error:
+                print_messages("error", [problem.message for problem in error.problems])
+    return values
+
+
+def _answer(planned: PlannedInput, choices: Sequence[str], models: FittingModels | None) -> str:
+    """Print the question about an input and return the answer without blanks around it."""
+    label = planned.label or planned.name
+    facts = [kind_of(planned), *([] if choices else allowed_values(planned))]
+    echo(one_line(f"{label}: {', '.join(facts)}"), err=True)
+    for number, choice in enumerate(choices, start=1):
+        echo(one_line(f"  {number:>2}  {choice}"), err=True)
+    if models is not None and not choices:
+        echo(*(one_line(f"  {text}") for text in models.described(planned)), err=True)
+    default = "required" if is_required(planned) else default_of_input(planned).lower().replace("default ", "", 1)
+    echo(one_line(f"[{default}] "), err=True, nl=False)
+    text = sys.stdin.readline()
+    if not text:
+        raise click.Abort
+    return text.strip()
+
+
+def _value_of(planned: PlannedInput, text: str, choices: Sequence[str]) -> Any:
+    """Return the value that an answer stands for: the number of a choice, or a text. Raise `ParamsError`."""
+    from invokeai_gen.cli.assignments import read_value
+
+    if text.isdecimal() and 0 < int(text) <= len(choices) and text not in choices:
+        text = text_of(choices[int(text) - 1])
+    return read_value(planned, text)

@@ -1,0 +1,95 @@
+"""One run of a workflow: its progress or events, and its files."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from invokeai_gen.cli.run.folder import check_for_one, folder_of
+from invokeai_gen.cli.run.report import exit_interrupted, print_outputs, print_removal, save_outputs
+from invokeai_gen.cli.servers import open_client
+from invokeai_gen.cli.settings import find_settings
+from invokeai_gen.cli.terminal import echo_json
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from invokeai_gen.cli.named_workflow import NamedWorkflow
+    from invokeai_gen.cli.run.command_line import CommandLine
+    from invokeai_gen.cli.run.values import RunValues
+    from invokeai_gen.runtime.options import RunOptions
+
+
+def run_once(workflow: NamedWorkflow, line: CommandLine, values: RunValues) -> None:
+    """Run the workflow, save its outputs as `NAME.png` and print their paths."""
+    from invokeai_gen.runtime.progress import Display
+
+    folder = folder_of(workflow, line)
+    if not line.no_save:
+        check_for_one(workflow.plan, folder, overwrite=line.overwrite)
+    targets = tuple(target.replace("-", "_") for target in line.cleanup)
+    # The outputs are deleted after they have been saved here, not when the run ends.
+    options: dict[str, Any] = {
+        "auto_board": line.auto_board,
+        "create_boards": line.create_boards,
+        "cleanup": tuple(target for target in targets if target != "outputs"),
+        **(_event_printers() if line.events else {}),
+    }
+    with open_client(line.server, find_settings()) as client:
+        try:
+            with contextlib.ExitStack() as stack:
+                if (console := progress_console(line)) is not None:
+                    title = workflow.plan.info.name or workflow.stem
+                    options = stack.enter_context(Display(title, console=console)).wrapped(options)
+                params = values.workflow.params_type()
+                outputs = values.workflow.run(
+                    params, client=client, timeout=line.timeout, **cast("RunOptions", options)
+                )
+            saved: dict[str, list[Path]] = {} if line.no_save else save_outputs(outputs, folder)
+        except KeyboardInterrupt:
+            exit_interrupted(["interrupted: the run is canceled and nothing was saved"])
+        if "outputs" in targets:
+            print_removal(outputs.cleanup_outputs())
+    print_outputs(outputs, saved, as_json=line.as_json, compact=line.events)
+    if outputs.cleanup is not None:
+        print_removal(outputs.cleanup)
+
+
+def progress_console(line: CommandLine) -> Console | None:
+    """Return the console that shows progress on stderr; `None` if stderr is no terminal or it is to be quiet."""
+    if line.quiet or line.events or not sys.stderr.isatty():
+        return None
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+def _event_printers() -> dict[str, Any]:
+    """Return callbacks that print each event on a line."""
+    kinds = ("status", "invocation_started", "invocation_progress", "invocation_complete", "invocation_error")
+
+    def printer(kind: str) -> Any:
+        return lambda event: echo_json({"event": kind, **_plain(event)}, compact=True)
+
+    return {f"on_{kind}": printer(kind) for kind in kinds}
+
+
+def _plain(event: Any) -> dict[str, Any]:
+    """Return the attributes of an event without previews, whose pictures are large, as JSON data."""
+    from dataclasses import fields
+
+    skipped = {"raw", "preview"}
+    return {item.name: _json_of(getattr(event, item.name)) for item in fields(event) if item.name not in skipped}
+
+
+def _json_of(value: Any) -> Any:
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): _json_of(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_json_of(item) for item in value]
+    return str(value)
