@@ -202,7 +202,10 @@ def test_a_gallery_is_saved(cli: Cli) -> None:
     assert len({row["seed"] for row in read_manifest("out/manifest.csv")}) == 2
     again = cli("run", POSTER, *SMALL, "--csv", "out/manifest.csv", "-o", "again", "--quiet")
     assert again.code == 0, again.err
-    seeds = [sorted({row["seed"] for row in read_manifest(f"{folder}/manifest.csv")}) for folder in ("out", "again")]
+    seeds = [
+        sorted({int(str(row["seed"])) for row in read_manifest(f"{folder}/manifest.csv")})
+        for folder in ("out", "again")
+    ]
     assert seeds[0] == seeds[1]
 
 
