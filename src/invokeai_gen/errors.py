@@ -1,5 +1,71 @@
-"""Every error that invokeai-gen raises on purpose descends from `InvokeAIGenError`."""
+"""The root of every error that invokeai-gen raises on purpose, and the rule for showing text that others wrote."""
+
+from __future__ import annotations
+
+import pickle
+import unicodedata
+from collections.abc import Mapping
+from typing import Any
 
 
 class InvokeAIGenError(Exception):
-    """Root of all errors of this project; its text is meant for the person at the keyboard."""
+    """Root of all errors of this project; its text is meant for the person at the keyboard.
+
+    Text of servers and workflow files may be part of it, so control characters are shown escaped (`\\x1b`), in notes
+    too. A copy or a pickle keeps the text, all attributes and the notes, so an error raised in a worker process reaches
+    its parent whole.
+    """
+
+    def __str__(self) -> str:
+        return printable_lines(super().__str__())
+
+    def add_note(self, note: str, /) -> None:
+        """Add a note to the error, with control characters escaped."""
+        super().add_note(printable_lines(note))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Without calling `__init__`, whose parameters differ from class to class.
+        return _rebuilt, (type(self), self.args, _pickleable(self.__dict__))
+
+    def __copy__(self) -> InvokeAIGenError:
+        return _rebuilt(type(self), self.args, self.__dict__)
+
+
+def _rebuilt(kind: type[InvokeAIGenError], args: tuple[Any, ...], attributes: Mapping[str, Any]) -> InvokeAIGenError:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(attributes)
+    if "__notes__" in error.__dict__:
+        error.__notes__ = list(error.__notes__)
+    return error
+
+
+def _pickleable(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """The attributes, each that cannot be pickled as its `repr`: a worker that cannot send its error hangs its pool."""
+    kept = {}
+    for name, value in attributes.items():
+        try:
+            pickle.dumps(value)
+            kept[name] = value
+        except Exception:  # noqa: BLE001 - pickling calls code of any class
+            kept[name] = repr(value)
+    return kept
+
+
+def printable(text: str) -> str:
+    """Return the text with every control, format or line-end character (escape codes, bidi controls …) escaped."""
+    return text if text.isprintable() else "".join(map(_printable, text))
+
+
+def printable_lines(text: str) -> str:
+    """Like `printable`, but keep line breaks and tabs."""
+    if text.isprintable():
+        return text
+    return "".join(character if character in "\n\t" else _printable(character) for character in text)
+
+
+def _printable(character: str) -> str:
+    category = unicodedata.category(character)
+    if category[0] != "C" and category not in ("Zl", "Zp"):
+        return character
+    return character.encode("unicode_escape").decode("ascii")

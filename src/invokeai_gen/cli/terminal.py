@@ -10,12 +10,13 @@ import re
 import shutil
 import sys
 import traceback
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NoReturn
 
 import click
+
+from invokeai_gen.errors import printable as printable
 
 _MAX_LINE: Final = 500
 """Characters of an error or warning before it is cut."""
@@ -43,20 +44,8 @@ def echo(*parts: str | Colored, err: bool = False, nl: bool = True) -> None:
     click.echo(text, err=err, nl=nl, color=wants_color())
 
 
-def printable(text: str) -> str:
-    """Return the text with everything that is not shown as a character (escape codes, line ends …) escaped."""
-    return "".join(_printable(character) for character in text)
-
-
 def _kept_lines(text: str) -> str:
     return "\n".join(printable(line) for line in text.split("\n"))
-
-
-def _printable(character: str) -> str:
-    category = unicodedata.category(character)
-    if category[0] != "C" and category not in ("Zl", "Zp"):
-        return character
-    return character.encode("unicode_escape").decode("ascii")
 
 
 def one_line(text: str) -> str:
@@ -78,7 +67,7 @@ def json_text(data: Any, *, compact: bool = False) -> str:
 
 def _json_escaped(found: re.Match[str]) -> str:
     character = found[0]
-    return character if _printable(character) == character else json.dumps(character)[1:-1]
+    return character if printable(character) == character else json.dumps(character)[1:-1]
 
 
 def fail(error: Exception | str, *, source: str = "", exit_code: int = 1) -> NoReturn:
