@@ -25,7 +25,7 @@ def replacing(target: Path) -> Iterator[BinaryIO]:
     """
     temporary = target.with_name(f".{uuid.uuid4().hex}.part")
     try:
-        with temporary.open("xb") as file:
+        with temporary.open("x+b") as file:
             yield file
         with contextlib.suppress(FileNotFoundError):
             temporary.chmod(target.stat().st_mode & 0o777)

@@ -1,16 +1,24 @@
-"""The boards of a server's gallery."""
+"""The boards of a server's gallery, and `BoardHandle` for one of them."""
 
 from __future__ import annotations
 
 import builtins
 import contextlib
-from collections.abc import AsyncIterator, Iterator
-from typing import Literal
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
+from typing import Any, Final, Literal
 
-from invokeai_gen.server.background import facade
+from invokeai_gen.server.answers import at, list_of, text
+from invokeai_gen.server.background import facade, iterate
 from invokeai_gen.server.errors import NotFoundError
 from invokeai_gen.server.http import Transport, segment
-from invokeai_gen.server.records import Board
+from invokeai_gen.server.idempotency import delete_once
+from invokeai_gen.server.images import AsyncImages
+from invokeai_gen.server.media import FileContent, MediaCategory
+from invokeai_gen.server.records import Board, Image, Removal
+
+UNCATEGORIZED: Final = "none"
+"""What InvokeAI calls the board of the images on no board."""
+OnDelete = Literal["keep", "delete"]
 
 
 class AsyncBoards:
@@ -20,47 +28,59 @@ class AsyncBoards:
         self._transport = transport
 
     async def list(self, *, include_archived: bool = False) -> builtins.list[Board]:
-        """All boards, oldest first. Names are not unique."""
-        params = {
-            "all": True,
-            "order_by": "created_at",
-            "direction": "ASC",
-            "include_archived": include_archived,
-        }
-        return [Board.of(item) for item in await self._transport.get("/api/v1/boards/", params)]
+        """Return all boards, oldest first. Names are not unique."""
+        params = {"all": True, "order_by": "created_at", "direction": "ASC", "include_archived": include_archived}
+        return await self._transport.get("/api/v1/boards/", params, read=list_of(Board.of))
 
     async def get(self, board_id: str) -> Board:
-        """The board of that id. Raises `NotFoundError`."""
-        return Board.of(await self._transport.get(_path(board_id)))
+        """Return the board of that id. Raises `NotFoundError`."""
+        return await self._transport.get(_path(board_id), read=Board.of)
 
     async def find(self, name: str) -> builtins.list[Board]:
-        """The boards that have exactly this name, archived ones included: none, one or several."""
+        """Return the boards with exactly this name, archived ones included: none, one or several."""
         return [board for board in await self.list(include_archived=True) if board.board_name == name]
 
     async def create(self, name: str) -> Board:
-        """A new board, even where one of that name exists."""
-        return Board.of(await self._transport.send("POST", "/api/v1/boards/", params={"board_name": name}))
+        """Create a board, even if one of that name exists."""
+        return await self._transport.send("POST", "/api/v1/boards/", params={"board_name": name}, read=Board.of)
 
     async def rename(self, board_id: str, name: str) -> Board:
-        """Gives a board another name. Raises `NotFoundError` or, on older servers, `ServerFaultError`."""
-        return Board.of(await self._transport.send("PATCH", _path(board_id), json={"board_name": name}))
+        """Give a board another name. Raises `NotFoundError` or, on older servers, `ServerFaultError`."""
+        return await self._change(board_id, board_name=name)
 
     async def archive(self, board_id: str, *, archived: bool = True) -> Board:
-        """Archives a board, or brings it back."""
-        return Board.of(await self._transport.send("PATCH", _path(board_id), json={"archived": archived}))
+        """Archive a board, or bring it back."""
+        return await self._change(board_id, archived=archived)
 
-    async def delete(self, board_id: str, *, images: Literal["keep", "delete"] = "keep") -> builtins.list[str]:
-        """Deletes a board and returns the names of the images deleted with it; kept ones are then on no board."""
-        answer = await self._transport.send(
-            "DELETE", _path(board_id), params={"include_images": True if images == "delete" else None}
-        )
-        return [*answer["deleted_images"]]
+    async def set_cover(self, board_id: str, image_name: str) -> Board:
+        """Make an image the cover of a board."""
+        return await self._change(board_id, cover_image_name=image_name)
+
+    async def delete(self, board_id: str, *, images: OnDelete = "keep") -> builtins.list[str]:
+        """Delete a board and return the names of the images deleted with it; kept ones are then on no board.
+
+        Raises `NotFoundError`.
+        """
+
+        async def delete(was_sent: bool, may_repeat: bool) -> builtins.list[str]:
+            try:
+                return await self._transport.send(
+                    "DELETE",
+                    _path(board_id),
+                    params={"include_images": True if images == "delete" else None},
+                    repeatable=may_repeat,
+                    read=at("deleted_images", list_of(text)),
+                )
+            except NotFoundError:
+                if was_sent:
+                    return []
+                raise
+
+        return await delete_once(delete)
 
     @contextlib.asynccontextmanager
-    async def temporary(
-        self, name: str = "temporary", *, images: Literal["keep", "delete"] = "keep"
-    ) -> AsyncIterator[Board]:
-        """A new board for the time of a `with` block; what is on it at the end is kept, on no board, or deleted too."""
+    async def temporary(self, name: str = "temporary", *, images: OnDelete = "keep") -> AsyncIterator[Board]:
+        """Create a board for the time of a `with` block; its images are kept, on no board, or deleted with it."""
         board = await self.create(name)
         try:
             yield board
@@ -69,8 +89,84 @@ class AsyncBoards:
                 await self.delete(board.board_id, images=images)
 
     async def image_names(self, board_id: str) -> builtins.list[str]:
-        """Names of the images on a board (`"none"` for those on no board), intermediate ones included."""
-        return [*await self._transport.get(f"{_path(board_id)}/image_names")]
+        """Return the names of the images on a board (`"none"`: on no board), intermediate ones included."""
+        return await self._transport.get(f"{_path(board_id)}/image_names", read=list_of(text))
+
+    def handle(self, board_id: str = UNCATEGORIZED) -> AsyncBoardHandle:
+        """Return a handle for the board of that id, by default for the images on no board. No request is sent."""
+        return AsyncBoardHandle(self._transport, board_id)
+
+    async def _change(self, board_id: str, **changes: Any) -> Board:
+        return await self._transport.send("PATCH", _path(board_id), json=changes, read=Board.of)
+
+
+class AsyncBoardHandle:
+    """One board of one server, or (`"none"`) the images that are on no board."""
+
+    def __init__(self, transport: Transport, board_id: str) -> None:
+        self.board_id = board_id
+        self._boards = AsyncBoards(transport)
+        self._images = AsyncImages(transport)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.board_id!r})"
+
+    @property
+    def is_uncategorized(self) -> bool:
+        """Whether this stands for the images on no board, so that there is no board to read, rename or delete."""
+        return self.board_id == UNCATEGORIZED
+
+    async def get(self) -> Board:
+        """Return the board as it is now. Raises `NotFoundError`."""
+        return await self._boards.get(self.board_id)
+
+    async def list(
+        self, *, category: MediaCategory | None = None, is_intermediate: bool | None = False
+    ) -> AsyncGenerator[Image, None]:
+        """Yield the images on the board, newest first, starred ones before the others."""
+        async for image in self._images.list(
+            board_id=self.board_id, category=category, is_intermediate=is_intermediate
+        ):
+            yield image
+
+    async def image_names(self) -> builtins.list[str]:
+        """Return the names of the images on the board, intermediate ones included."""
+        return await self._boards.image_names(self.board_id)
+
+    async def latest(self, count: int = 1, *, category: MediaCategory | None = "general") -> builtins.list[Image]:
+        """Return the newest images on the board, `count` at most; see `AsyncImages.latest`."""
+        return await self._images.latest(count, board_id=self.board_id, category=category)
+
+    async def upload(
+        self, data: FileContent, name: str | None = None, *, category: MediaCategory = "user"
+    ) -> Image:
+        """Upload an image, given as bytes or as a path, to the board."""
+        board_id = None if self.is_uncategorized else self.board_id
+        return await self._images.upload(data, name, board_id=board_id, category=category)
+
+    async def add(self, names: str | Iterable[str]) -> None:
+        """Move images to the board, off the one they are on."""
+        await self._images.move(names, self.board_id)
+
+    async def remove(self, names: str | Iterable[str]) -> None:
+        """Take images off the board; they stay on the server."""
+        await self._images.move(names, None)
+
+    async def star(self, names: str | Iterable[str], *, starred: bool = True) -> None:
+        """Star images of the board, or take their stars away."""
+        await self._images.star(names, starred=starred)
+
+    async def rename(self, name: str) -> Board:
+        """Give the board another name."""
+        return await self._boards.rename(self.board_id, name)
+
+    async def clear(self) -> Removal:
+        """Delete every image on the board."""
+        return await self._images.delete(await self.image_names())
+
+    async def delete(self, *, images: OnDelete = "keep") -> builtins.list[str]:
+        """Delete the board and return the names of the images deleted with it; kept ones are then on no board."""
+        return await self._boards.delete(self.board_id, images=images)
 
 
 class Boards:
@@ -85,18 +181,56 @@ class Boards:
     create = facade(AsyncBoards.create)
     rename = facade(AsyncBoards.rename)
     archive = facade(AsyncBoards.archive)
+    set_cover = facade(AsyncBoards.set_cover)
     delete = facade(AsyncBoards.delete)
     image_names = facade(AsyncBoards.image_names)
 
     @contextlib.contextmanager
-    def temporary(self, name: str = "temporary", *, images: Literal["keep", "delete"] = "keep") -> Iterator[Board]:
-        """A new board for the time of a `with` block; what is on it at the end is kept, on no board, or deleted too."""
+    def temporary(self, name: str = "temporary", *, images: OnDelete = "keep") -> Iterator[Board]:
+        """Create a board for the time of a `with` block; its images are kept, on no board, or deleted with it."""
         board = self.create(name)
         try:
             yield board
         finally:
             with contextlib.suppress(NotFoundError):
                 self.delete(board.board_id, images=images)
+
+    def handle(self, board_id: str = UNCATEGORIZED) -> BoardHandle:
+        """Return a handle for the board of that id, by default for the images on no board. No request is sent."""
+        return BoardHandle(self._core.handle(board_id))
+
+
+class BoardHandle:
+    """One board of one server, or (`"none"`) the images that are on no board."""
+
+    def __init__(self, core: AsyncBoardHandle) -> None:
+        self._core = core
+        self.board_id = core.board_id
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.board_id!r})"
+
+    @property
+    def is_uncategorized(self) -> bool:
+        """Whether this stands for the images on no board, so that there is no board to read, rename or delete."""
+        return self._core.is_uncategorized
+
+    def list(
+        self, *, category: MediaCategory | None = None, is_intermediate: bool | None = False
+    ) -> Iterator[Image]:
+        """Yield the images on the board, newest first, starred ones before the others."""
+        return iterate(self._core.list(category=category, is_intermediate=is_intermediate))
+
+    get = facade(AsyncBoardHandle.get)
+    image_names = facade(AsyncBoardHandle.image_names)
+    latest = facade(AsyncBoardHandle.latest)
+    upload = facade(AsyncBoardHandle.upload)
+    add = facade(AsyncBoardHandle.add)
+    remove = facade(AsyncBoardHandle.remove)
+    star = facade(AsyncBoardHandle.star)
+    rename = facade(AsyncBoardHandle.rename)
+    clear = facade(AsyncBoardHandle.clear)
+    delete = facade(AsyncBoardHandle.delete)
 
 
 def _path(board_id: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, Self
 
 from invokeai_gen.errors import InvokeAIGenError
+from invokeai_gen.server.constants import MAX_DETAIL, MAX_PROBLEMS
 
 MAX_LINES: Final = 20
 """How many values that cannot be used a message lists."""
@@ -16,7 +17,15 @@ class ServerError(InvokeAIGenError):
 
 
 class InvalidUrlError(ServerError, ValueError):
-    """The address given for a server is not one."""
+    """The address given for a server, or a value that would become part of one, is not valid."""
+
+
+class InvalidTokenError(ServerError, ValueError):
+    """The token contains characters that cannot be sent. The message does not show it."""
+
+
+class InvalidHeaderError(ServerError, ValueError):
+    """One of the `headers` of a client cannot be sent. The message does not show its value."""
 
 
 class ConnectionFailedError(ServerError):
@@ -35,6 +44,10 @@ class NotInvokeAIError(ServerError):
     """Something answers at this address, but not in the way InvokeAI does."""
 
 
+class UnexpectedAnswerError(NotInvokeAIError):
+    """The server answered with success, but the answer lacks something or has another form than InvokeAI's."""
+
+
 class StatusError(ServerError):
     """The server answered with an error status. Every known status has a class of its own below."""
 
@@ -45,19 +58,19 @@ class StatusError(ServerError):
         self.detail = detail
         """The server's explanation: a text, or for 422 a list of `{type, loc, msg, input}`."""
         self.retry_after: float | None = None
-        """Seconds after which the server wants to be asked again, where it says so."""
+        """Seconds after which the server wants the request to be sent again, if it says so."""
         text = f"{method} {path} was answered with status {status}"
         if isinstance(detail, str) and detail:
-            text += f": {detail}"
+            text += f": {shortened(detail)}"
         super().__init__(f"{text}. {hint}" if hint else text)
 
 
 class BadRequestError(StatusError):
-    """400: the server does not accept what was asked."""
+    """400: the server does not accept the request."""
 
 
 class UnauthorizedError(StatusError):
-    """401: the server wants an account, or the token is no longer valid."""
+    """401: the server requires an account, or the token is no longer valid."""
 
 
 class ForbiddenError(StatusError):
@@ -73,50 +86,76 @@ class UnsupportedMediaError(StatusError):
 
 
 class RejectedError(StatusError):
-    """422: the request does not fit the server's schema. `problems` tells each reason on a line of its own."""
+    """422: the request does not fit the server's schema. `problems` has one line for each reason."""
 
     def __init__(
         self, method: str, path: str, status: int, detail: Any = None, hint: str = "", problems: Sequence[str] = ()
     ) -> None:
         self.problems = tuple(problems) or tuple(_plain_problems(detail))
-        super().__init__(method, path, status, detail, hint or "\n".join(f"- {line}" for line in self.problems))
+        lines = [f"- {line}" for line in self.problems[:MAX_PROBLEMS]]
+        if len(self.problems) > MAX_PROBLEMS:
+            lines.append(f"- … and {len(self.problems) - MAX_PROBLEMS} more")
+        super().__init__(method, path, status, detail, hint or "\n".join(lines))
 
 
 class TooManyRequestsError(StatusError):
-    """429: the server, or a proxy before it, does not take more requests for a while."""
+    """429: the server, or a proxy in front of it, does not take more requests for a while."""
 
 
 class ServerFaultError(StatusError):
     """5xx: the server failed while it worked on the request."""
 
 
-def status_error(method: str, path: str, status: int, detail: Any) -> StatusError:
-    """The error for an answer's status, with what a person can do about it."""
+_KIND_OF_STATUS: Final[Mapping[int, type[StatusError]]] = {
+    400: BadRequestError,
+    401: UnauthorizedError,
+    403: ForbiddenError,
+    404: NotFoundError,
+    415: UnsupportedMediaError,
+    422: RejectedError,
+    429: TooManyRequestsError,
+}
+
+
+def status_error(method: str, path: str, status: int, detail: Any, *, url: str = "") -> StatusError:
+    """Return the error for an answer's status, with what a person can do about it."""
+    kind = ServerFaultError if status >= 500 else _KIND_OF_STATUS.get(status, StatusError)
+    hint = ""
     if status == 401:
         hint = "Pass token=…, set INVOKEAI_TOKEN, or call login(email, password)."
-        return UnauthorizedError(method, path, status, detail, hint)
-    if status >= 500:
-        return ServerFaultError(method, path, status, detail, "The server's own log has the reason.")
-    kind = {
-        400: BadRequestError,
-        403: ForbiddenError,
-        404: NotFoundError,
-        415: UnsupportedMediaError,
-        429: TooManyRequestsError,
-    }.get(status)
-    if kind is not None:
-        return kind(method, path, status, detail)
-    return RejectedError(method, path, status, detail) if status == 422 else StatusError(method, path, status, detail)
+    elif status >= 500:
+        hint = "The server's own log has the reason."
+    elif status == 405 or (status == 404 and detail == "Not Found"):  # FastAPI's words for a path it does not know
+        hint = (
+            f"Is {url or 'this'} the address of an InvokeAI server? Check the path in it; "
+            "if it is right, that server's version lacks this function."
+        )
+    return kind(method, path, status, detail, hint)
+
+
+def problem_text(entry: Mapping[str, Any]) -> str:
+    """Return the reason in one entry of a 422 in a few words."""
+    context = entry.get("ctx")
+    if entry.get("type") == "union_tag_invalid" and isinstance(context, Mapping):
+        # The server's own words list every node type it has.
+        return f"this server has no node type {shortened(str(context.get('tag')))!r}"
+    return shortened(str(entry.get("msg", "")))
+
+
+def shortened(text: str) -> str:
+    """Return at most `MAX_DETAIL` characters of a server's text."""
+    return text if len(text) <= MAX_DETAIL else text[: MAX_DETAIL - 2] + " …"
 
 
 def _plain_problems(detail: Any) -> list[str]:
     if not isinstance(detail, list):
         return []
-    return [
-        f"{'.'.join(str(part) for part in entry.get('loc', ()))}: {entry.get('msg', '')}"
-        for entry in detail
-        if isinstance(entry, dict)
-    ]
+    return [f"{_place(entry)}: {problem_text(entry)}" for entry in detail if isinstance(entry, dict)]
+
+
+def _place(entry: Mapping[str, Any]) -> str:
+    location = entry.get("loc")
+    return shortened(".".join(map(str, location))) if isinstance(location, (list, tuple)) else "?"
 
 
 class EnqueueError(ServerError):

@@ -1,18 +1,32 @@
-"""The one module that speaks HTTP: requests, retries, uploads, downloads and what their failures are called."""
+"""The one module that speaks HTTP: requests, retries, uploads, downloads, and which error each failure becomes."""
 
 from __future__ import annotations
 
 import json as json_codec
-from collections.abc import Awaitable, Callable, Mapping
+import os
+import time
+from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeAlias, TypeVar
-from urllib.parse import quote, urlsplit, urlunsplit
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeAlias, TypedDict, TypeVar
 
 from invokeai_gen.atomic_files import replacing
+from invokeai_gen.server import constants
+from invokeai_gen.server.address import basic_authorization, clean_url, public_url, segment
+from invokeai_gen.server.answers import Reader, ShapeError
 from invokeai_gen.server.background import bridge
-from invokeai_gen.server.credentials import Secret, basic_authorization
+from invokeai_gen.server.bodies import (
+    ACCEPTED_ENCODING,
+    BodyError,
+    check_complete,
+    check_complete_file,
+    collected,
+    decoded,
+    steady,
+)
+from invokeai_gen.server.credentials import Payload, Secret, checked_headers, checked_token
 from invokeai_gen.server.errors import (
     ConnectionFailedError,
+    InvalidTokenError,
     InvalidUrlError,
     NotInvokeAIError,
     RequestTimeoutError,
@@ -20,56 +34,49 @@ from invokeai_gen.server.errors import (
     ServerFaultError,
     StatusError,
     TooManyRequestsError,
+    UnexpectedAnswerError,
     UnreachableError,
     status_error,
 )
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx
     import tenacity
 
+__all__ = ["Backend", "Transport", "TransportOptions", "clean_url", "public_url", "segment"]
+
 T = TypeVar("T")
 Backend: TypeAlias = "httpx.AsyncBaseTransport"
-"""What carries requests in place of the network, for tests."""
+"""Carries requests in place of the network, for tests."""
 
-DEFAULT_URL: Final = "http://localhost:9090"
-CONNECT_TIMEOUT: Final = 5.0
-READ_TIMEOUT: Final = 60.0
-"""Seconds without a byte from the server. An upload or a long list may take longer in all."""
-MAX_CONNECTIONS: Final = 32
-READ_ATTEMPTS: Final = 4
-CONNECT_ATTEMPTS: Final = 3
-SILENT_ATTEMPTS: Final = 2
-"""Few, since each of them takes the whole time that a request has."""
-FIRST_RETRY_WAIT: Final = 0.2
-MAX_RETRY_WAIT: Final = 2.0
-MAX_RETRY_AFTER: Final = 30.0
-"""Seconds that a server may put off a request with `Retry-After`."""
-MAX_ANSWER: Final = 1 << 30
-"""Bytes of an answer that is kept in memory. What is downloaded into a file may be larger."""
 _RETRIED_STATUSES: Final = {502, 503, 504}
 _REPEATABLE: Final = {"GET", "PUT", "DELETE"}
-"""Methods that do no more when they are sent twice than when they are sent once."""
-_CHUNK: Final = 1 << 16
+"""Methods that have the same effect when they are sent twice."""
 
 
-def clean_url(url: str) -> str:
-    """A server's address without trailing slash. Raises `InvalidUrlError` for anything but `http(s)://host[:port][/path]`."""
-    parts = urlsplit(url.strip())
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise InvalidUrlError(f"{public_url(url)!r} is not the address of a server, such as {DEFAULT_URL!r}")
-    return urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), "", ""))
+class TransportOptions(TypedDict, total=False):
+    """How a client talks to its server."""
 
-
-def public_url(url: str) -> str:
-    """The address as it may be shown: without user name and password."""
-    parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
-
-
-def segment(name: str) -> str:
-    """A name as one segment of a path, whatever characters it has."""
-    return quote(name, safe="", errors="replace") if name.strip(".") else name.replace(".", "%2E")
+    token: str | None
+    """Token of an account on a server with accounts."""
+    timeout: float
+    """Seconds that the server may stay silent during one request; 60 unless given."""
+    max_retries: int
+    """How often a request that failed in passing is sent again; 3 unless given. It is only repeated if that cannot have
+    an effect twice. After silence of `timeout` seconds it is repeated once at most."""
+    headers: Mapping[str, str] | None
+    """Further headers of every request and of the event connection, for a proxy in front of the server. Like the
+    token they never go to another host."""
+    verify: bool | str | os.PathLike[str]
+    """Whether to check TLS certificates, or a file or folder of certificates (PEM) to check them with."""
+    proxy: str | None
+    """Address of an HTTP proxy for requests and events; the environment (`HTTPS_PROXY` …) decides unless given."""
+    unreachable_after: float
+    """Seconds that the server may fail to answer before jobs that are being followed fail; 60 unless given."""
+    http_backend: Backend | None
+    """Carries requests in place of the network, for tests."""
 
 
 class Transport:
@@ -80,15 +87,25 @@ class Transport:
         url: str,
         *,
         token: str | None = None,
-        timeout: float = READ_TIMEOUT,
-        backend: Backend | None = None,
+        timeout: float = constants.READ_TIMEOUT,
+        max_retries: int = constants.MAX_RETRIES,
+        headers: Mapping[str, str] | None = None,
+        verify: bool | str | os.PathLike[str] = True,
+        proxy: str | None = None,
+        unreachable_after: float = constants.UNREACHABLE_AFTER,
+        http_backend: Backend | None = None,
     ) -> None:
         self.url = public_url(clean_url(url))
         """Without user name and password."""
         self.timeout = timeout
-        self.backend = backend
-        self._for_proxy = basic_authorization(url)
-        self._token = Secret(token) if token else None
+        self.max_retries = max_retries
+        self.verify = _checked_verify(verify)
+        self.proxy = Secret(clean_url(proxy)) if proxy else None
+        self.unreachable_after = unreachable_after
+        self.backend = http_backend
+        self._own_headers = checked_headers(headers)
+        self._for_proxy = basic_authorization(clean_url(url))
+        self._token = checked_token(token)
         self._client: httpx.AsyncClient | None = None
 
     def __repr__(self) -> str:
@@ -96,77 +113,123 @@ class Transport:
 
     @property
     def token(self) -> Secret | None:
-        """What the server knows the account by."""
+        """The token of the account."""
         return self._token
 
     @token.setter
     def token(self, token: str | None) -> None:
-        self._token = Secret(token) if token else None
+        self._token = checked_token(token)
 
     @property
     def headers(self) -> dict[str, str]:
-        """What goes with every request, to this server only.
+        """The headers of every request to this server, and to no other.
 
-        User name and password in the address are for a proxy before the server, which gets to see the header first.
+        User name and password in the address are for a proxy in front of the server, which gets to see the header
+        first.
         """
         authorization = self._for_proxy or (Secret(f"Bearer {self._token}") if self._token else None)
-        return {"Authorization": authorization} if authorization else {}
+        return {**self._own_headers, **({"Authorization": authorization} if authorization else {})}
+
+    def options(self) -> TransportOptions:
+        """Return the options of a transport like this one, but without token, password and headers."""
+        return {
+            "timeout": self.timeout,
+            "max_retries": self.max_retries,
+            "verify": self.verify,
+            "proxy": public_url(self.proxy) if self.proxy else None,
+            "unreachable_after": self.unreachable_after,
+            "http_backend": self.backend,
+        }
+
+    def tls(self) -> ssl.SSLContext | bool:
+        """Return how to check certificates, for requests and events alike: a context, or false for not at all."""
+        import ssl
+
+        import httpx
+
+        if self.verify is True:
+            return httpx.create_ssl_context()
+        if self.verify is False:
+            return False
+        is_folder = os.path.isdir(self.verify)
+        return ssl.create_default_context(
+            cafile=None if is_folder else self.verify, capath=self.verify if is_folder else None
+        )
 
     @property
     def is_open(self) -> bool:
         """Whether there are connections to close."""
         return self._client is not None
 
-    async def get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
-        """JSON of a GET."""
-        return await self.send("GET", path, params=params)
+    async def get(self, path: str, params: Mapping[str, Any] | None = None, *, read: Reader[T]) -> T:
+        """Return what `read` makes of the JSON that a GET returns."""
+        return await self.send("GET", path, params=params, read=read)
 
     async def send(
         self,
         method: str,
         path: str,
         *,
+        read: Reader[T],
         params: Mapping[str, Any] | None = None,
         json: Any = None,
         timeout: float | None = None,
-        repeatable: bool = False,
-    ) -> Any:
-        """JSON of any request.
+        repeatable: bool | None = None,
+    ) -> T:
+        """Return what `read` makes of the JSON of any request. Raises `UnexpectedAnswerError` if `read` refuses it.
 
-        It is sent again, with growing pauses, where it certainly never arrived or the server asks for that, and after
-        every other trouble with connections only if that does no harm: for GET, PUT and DELETE, and where
-        `repeatable` says so.
+        It is sent again, with growing pauses, if it certainly never arrived or the server asks for that; after any
+        other connection trouble only if that does no harm: for GET, PUT and DELETE, unless `repeatable` says otherwise.
         """
-        is_repeatable = repeatable or method in _REPEATABLE
-        return await bridge(
-            self._ask(method, path, self._json_of, is_repeatable, params=params, json=json, timeout=timeout)
-        )
+        is_repeatable = method in _REPEATABLE if repeatable is None else repeatable
+        body = None
+        if json is not None:
+            body = Payload(json_codec.dumps(json, allow_nan=False, separators=(",", ":")).encode())
+
+        async def take(answer: httpx.Response) -> T:
+            return self._read(read, await self._json_of(answer), method, path)
+
+        return await bridge(self._ask(method, path, take, is_repeatable, params=params, timeout=timeout, content=body))
 
     async def upload(
-        self, path: str, name: str, data: bytes, mime: str, params: Mapping[str, Any] | None = None
-    ) -> Any:
-        """JSON of a multipart POST of one file."""
-        files = {"file": (name, data, mime)}
-        return await bridge(self._ask("POST", path, self._json_of, False, params=params, files=files))
+        self,
+        path: str,
+        name: str,
+        data: bytes,
+        mime: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        read: Reader[T],
+        method: str = "POST",
+        field: str = "file",
+    ) -> T:
+        """Return what `read` makes of the JSON of a multipart request with one file, in the form field `field`."""
 
-    async def replace_file(self, path: str, field: str, name: str, data: bytes, mime: str) -> Any:
-        """JSON of a multipart PUT of one file in the form field `field`."""
-        return await bridge(self._ask("PUT", path, self._json_of, True, files={field: (name, data, mime)}))
+        async def take(answer: httpx.Response) -> T:
+            return self._read(read, await self._json_of(answer), method, path)
+
+        files = {field: (name, data, mime)}
+        return await bridge(self._ask(method, path, take, method == "PUT", params=params, files=files))
 
     async def read(self, path: str) -> bytes:
-        """The file that a GET gives."""
+        """Return the file that a GET returns."""
         return await bridge(self._ask("GET", path, self._file_of, True))
 
     async def download(self, path: str, target: Path) -> int:
-        """Streams the file that a GET gives to `target` and returns its size in bytes.
+        """Stream the file that a GET returns to `target`, and return its size in bytes.
 
         The file appears under its name only when it is complete: until then it has a temporary name in the same folder.
         """
         return await bridge(self._download(path, target))
 
     async def close(self) -> None:
-        """Closes all connections; the next request opens new ones."""
+        """Close all connections; the next request opens new ones."""
         await bridge(self._close())
+
+    def abandon(self) -> object:
+        """Forget all connections without closing them, because they belong to the parent process; return them."""
+        client, self._client = self._client, None
+        return client
 
     async def _close(self) -> None:
         client, self._client = self._client, None
@@ -182,53 +245,80 @@ class Transport:
             keep_tokens_out_of_logs()
             self._client = httpx.AsyncClient(
                 transport=self.backend,
-                timeout=httpx.Timeout(self.timeout, connect=CONNECT_TIMEOUT, pool=None),
-                limits=httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS),
+                verify=self.tls(),
+                proxy=self.proxy,
+                headers={"Accept-Encoding": ACCEPTED_ENCODING},
+                timeout=httpx.Timeout(self.timeout, connect=constants.CONNECT_TIMEOUT, pool=None),
+                limits=httpx.Limits(
+                    max_connections=constants.MAX_CONNECTIONS, max_keepalive_connections=constants.MAX_CONNECTIONS
+                ),
             )
         return self._client
+
+    # -- answers -------------------------------------------------------------------------------------------------------
 
     async def _download(self, path: str, target: Path) -> int:
         with replacing(target) as file:
 
             async def save(answer: httpx.Response) -> int:
                 self._check_file(answer)
-                return await _written(answer, file)
+                size = await _written(self._chunks(answer), file)
+                check_complete_file(file, size)
+                return size
 
             return await self._ask("GET", path, save, True)
 
+    async def _file_of(self, answer: httpx.Response) -> bytes:
+        self._check_file(answer)
+        data = await collected(self._chunks(answer), constants.MAX_FILE_IN_MEMORY)
+        check_complete(data)
+        return data
+
+    def _check_file(self, answer: httpx.Response) -> None:
+        """A login page or the like is no picture, even if its status is 200."""
+        kind = answer.headers.get("content-type", "")
+        if "html" in kind or "json" in kind:
+            raise NotInvokeAIError(f"{self.url} answered {_request(answer)} with {kind[:80]} instead of a file")
+
     async def _json_of(self, answer: httpx.Response) -> Any:
-        content, kind = await self._body_of(answer), answer.headers.get("content-type", "")
+        content = await collected(self._chunks(answer), constants.MAX_ANSWER)
+        kind = answer.headers.get("content-type", "")
         if not content and "json" not in kind:
             return None
         try:
             return json_codec.loads(content)
         except (ValueError, RecursionError):
-            if "json" in kind:
-                raise ConnectionFailedError(
-                    f"only a part of the answer of {self.url} to {_request(answer)} arrived"
-                ) from None
-            raise NotInvokeAIError(
-                f"{self.url} answered {_request(answer)} with something that is not JSON. "
-                "Is this the address of an InvokeAI server?"
-            ) from None
+            pass
+        if "json" in kind:
+            raise BodyError("only a part of it arrived", is_cut=True)
+        raise NotInvokeAIError(
+            f"{self.url} answered {_request(answer)} with something that is not JSON. "
+            "Is this the address of an InvokeAI server?"
+        )
 
-    async def _file_of(self, answer: httpx.Response) -> bytes:
-        self._check_file(answer)
-        return await self._body_of(answer)
+    def _read(self, read: Reader[T], data: Any, method: str, path: str) -> T:
+        try:
+            return read(data)
+        except (ShapeError, LookupError, TypeError, AttributeError, ValueError) as error:
+            problem = str(error) if isinstance(error, ShapeError) else f"{type(error).__name__}: {error}"
+        raise UnexpectedAnswerError(
+            f"{self.url} answered {method} {path} in an unexpected form: {problem[: constants.MAX_DETAIL]}. "
+            "Is this an InvokeAI server of a supported version?"
+        )
 
-    def _check_file(self, answer: httpx.Response) -> None:
-        """A page to log in, or the like, is no picture, even if its status is 200."""
-        kind = answer.headers.get("content-type", "")
-        if "html" in kind or "json" in kind:
-            raise NotInvokeAIError(f"{self.url} answered {_request(answer)} with {kind} in place of a file")
+    def _chunks(self, answer: httpx.Response) -> AsyncIterable[bytes]:
+        # An answer that a backend made of bytes is consumed and decoded already.
+        if answer.is_stream_consumed:
+            return answer.aiter_bytes(constants.CHUNK)
+        return decoded(steady(answer.aiter_raw(), self.timeout), answer.headers.get("content-encoding", ""))
 
-    async def _body_of(self, answer: httpx.Response) -> bytes:
-        body = bytearray()
-        async for chunk in answer.aiter_bytes():
-            body += chunk
-            if len(body) > MAX_ANSWER:
-                raise NotInvokeAIError(f"{self.url} answers with more than {MAX_ANSWER} bytes, which are not read")
-        return bytes(body)
+    async def _error_of(self, answer: httpx.Response, method: str, path: str) -> StatusError:
+        body = await collected(self._chunks(answer), constants.MAX_ERROR_ANSWER, cut=True)
+        error = status_error(method, path, answer.status_code, _detail(body), url=self.url)
+        error.retry_after = _seconds(answer.headers.get("Retry-After", ""))
+        return error
+
+    # -- requests ------------------------------------------------------------------------------------------------------
 
     async def _ask(
         self,
@@ -238,17 +328,66 @@ class Transport:
         is_repeatable: bool,
         **content: Any,
     ) -> T:
-        """What `take` makes of the answer to a request; it is called anew for each attempt."""
+        """Return what `take` makes of the answer to a request; it is called anew for each attempt."""
         import tenacity
+
+        from invokeai_gen.server.logs import log
 
         def is_retried(state: tenacity.RetryCallState) -> bool:
             error = state.outcome and state.outcome.exception()
-            return isinstance(error, ServerError) and state.attempt_number < _attempts(error, is_repeatable)
+            return isinstance(error, ServerError) and state.attempt_number <= self._retries(error, is_repeatable)
 
-        retrying = tenacity.AsyncRetrying(retry=is_retried, wait=_pause)
-        return await retrying(self._once, method, path, take, **content)
+        def announce(state: tenacity.RetryCallState) -> None:
+            error = state.outcome and state.outcome.exception()
+            log.info(
+                "%s %s failed (%s); trying again in %.1f s",
+                method,
+                path,
+                error,
+                state.upcoming_sleep,
+                extra={"method": method, "path": path, "attempt": state.attempt_number},
+            )
+
+        retrying = tenacity.AsyncRetrying(retry=is_retried, wait=_pause, before_sleep=announce)
+        try:
+            return await retrying(self._once, method, path, take, **content)
+        except ConnectionFailedError as error:
+            log.info("gave up %s %s: %s", method, path, error, extra={"method": method, "path": path})
+            raise
+
+    def _retries(self, error: ServerError, is_repeatable: bool) -> int:
+        """How often a request may be sent again if it fails in this way."""
+        if isinstance(error, (UnreachableError, TooManyRequestsError)):
+            return self.max_retries
+        if not is_repeatable:
+            return 0
+        if isinstance(error, RequestTimeoutError):
+            return min(self.max_retries, constants.MAX_SILENT_RETRIES)
+        is_passing = isinstance(error, ServerFaultError) and error.status in _RETRIED_STATUSES
+        return self.max_retries if is_passing or isinstance(error, ConnectionFailedError) else 0
 
     async def _once(
+        self, method: str, path: str, take: Callable[[httpx.Response], Awaitable[T]], **content: Any
+    ) -> T:
+        """Send one request and take its answer; what fails below leaves here as an error of ours.
+
+        That error has no cause and no context: what the libraries raise may repeat headers and addresses.
+        """
+        failure: ServerError
+        try:
+            return await self._exchange(method, path, take, **content)
+        except TimeoutError:
+            failure = self._late(method, path)
+        except (ServerError, OSError):  # an `OSError` is one of the file that is written
+            raise
+        except BodyError as error:
+            kind = ConnectionFailedError if error.is_cut else UnexpectedAnswerError
+            failure = kind(f"the answer of {self.url} to {method} {path} cannot be used: {error}")
+        except Exception as error:  # noqa: BLE001 - whatever the libraries below raise
+            failure = self._failure(error, method, path)
+        raise failure
+
+    async def _exchange(
         self,
         method: str,
         path: str,
@@ -256,67 +395,129 @@ class Transport:
         *,
         params: Mapping[str, Any] | None = None,
         timeout: float | None = None,
-        **content: Any,
+        content: bytes | None = None,
+        files: Mapping[str, tuple[str, bytes, str]] | None = None,
     ) -> T:
-        """One request and its answer; every failure has its name when it leaves here."""
+        import asyncio
+
         import httpx
 
-        options: dict[str, Any] = {key: value for key, value in content.items() if value is not None}
-        if timeout is not None:
-            options["timeout"] = httpx.Timeout(timeout, connect=CONNECT_TIMEOUT, pool=None)
-        query = {key: value for key, value in (params or {}).items() if value is not None}
-        client = self._open()
-        request = client.build_request(method, self.url + path, params=query, headers=self.headers, **options)
-        try:
-            # httpx takes the token out where a redirect leads to another host; but a body would go there whole.
-            answer = await client.send(request, stream=True, follow_redirects=method == "GET")
-            try:
-                if answer.is_error:
-                    raise await self._error_of(answer, method, path)
-                if answer.has_redirect_location:
-                    elsewhere = public_url(str(answer.next_request.url if answer.next_request else ""))
-                    raise NotInvokeAIError(f"{self.url} sends {method} {path} on to {elsewhere}. Give that address.")
-                if not answer.history:
-                    self.token = answer.headers.get("X-Refreshed-Token") or self.token
-                return await take(answer)
-            finally:
-                await answer.aclose()
-        except httpx.ConnectTimeout:
-            raise UnreachableError(
-                f"no answer from {self.url} within {CONNECT_TIMEOUT:g} s. Is the server on?"
-            ) from None
-        except httpx.TimeoutException:
-            raise RequestTimeoutError(f"{self.url} did not finish its answer to {method} {path} in time") from None
-        except httpx.ConnectError as error:
-            raise UnreachableError(f"{self.url} cannot be reached ({error}). Is the server running there?") from None
-        except httpx.HTTPError as error:
-            reason = str(error) or type(error).__name__
-            raise ConnectionFailedError(
-                f"the connection to {self.url} broke during {method} {path} ({reason})"
-            ) from None
+        from invokeai_gen.server.logs import log
 
-    async def _error_of(self, answer: httpx.Response, method: str, path: str) -> StatusError:
-        error = status_error(method, path, answer.status_code, _detail(await self._body_of(answer)))
-        error.retry_after = _seconds(answer.headers.get("Retry-After", ""))
-        return error
+        began = time.monotonic()
+        silence = timeout or self.timeout
+        client = self._open()
+        request = client.build_request(
+            method,
+            self.url + path,
+            params={key: value for key, value in (params or {}).items() if value is not None},
+            headers={**self.headers, **({"Content-Type": "application/json"} if content is not None else {})},
+            content=content,
+            files=files,
+            timeout=httpx.Timeout(silence, connect=constants.CONNECT_TIMEOUT, pool=None),
+        )
+        size = len(content or b"") + sum(len(file[1]) for file in (files or {}).values())
+        # httpx only limits the time between two bytes; with MIN_TRANSFER_RATE a server cannot drip its headers.
+        limit = constants.CONNECT_TIMEOUT + silence + size / constants.MIN_TRANSFER_RATE
+        answer = None
+        try:
+            for _ in range(constants.MAX_REDIRECTS):
+                async with asyncio.timeout(limit):
+                    answer = await client.send(request, stream=True)
+                if not answer.has_redirect_location or answer.next_request is None:
+                    break
+                if method != "GET":  # a body would go to the other address whole
+                    elsewhere = public_url(str(answer.next_request.url))
+                    raise NotInvokeAIError(f"{self.url} redirects {method} {path} to {elsewhere}. Use that address.")
+                await answer.aclose()
+                request = self._redirected(answer.next_request)
+            else:
+                raise NotInvokeAIError(f"{self.url} redirects {method} {path} more than {constants.MAX_REDIRECTS} times")
+            log.debug(
+                "%s %s: %d after %.3f s",
+                method,
+                path,
+                answer.status_code,
+                time.monotonic() - began,
+                extra={"method": method, "path": path, "status": answer.status_code},
+            )
+            if answer.is_error:
+                raise await self._error_of(answer, method, path)
+            if not _is_foreign(answer.request, self.url):
+                self._renew_token(answer.headers.get("X-Refreshed-Token"))
+            return await take(answer)
+        finally:
+            if answer is not None:
+                await answer.aclose()
+
+    def _redirected(self, request: httpx.Request) -> httpx.Request:
+        """The request that a redirect asks for, with our headers only if it goes to the same server."""
+        for name in (*self._own_headers, "Authorization"):
+            request.headers.pop(name, None)
+        if not _is_foreign(request, self.url):
+            request.headers.update(self.headers)
+        return request
+
+    def _renew_token(self, token: str | None) -> None:
+        import contextlib
+
+        with contextlib.suppress(InvalidTokenError):
+            self._token = checked_token(token) or self._token
+
+    def _late(self, method: str, path: str) -> RequestTimeoutError:
+        return RequestTimeoutError(f"{self.url} did not finish its answer to {method} {path} in time")
+
+    def _failure(self, error: Exception, method: str, path: str) -> ServerError:
+        """The error of ours for one of the libraries below."""
+        import httpx
+
+        if isinstance(error, httpx.ConnectTimeout):
+            return UnreachableError(
+                f"no answer from {self.url} within {constants.CONNECT_TIMEOUT:g} s. Is the server on?"
+            )
+        if isinstance(error, httpx.TimeoutException):
+            return self._late(method, path)
+        reason = self._without_secrets(str(error)) or type(error).__name__
+        if isinstance(error, httpx.ConnectError):
+            return UnreachableError(f"{self.url} cannot be reached ({reason}). Is the server running there?")
+        if isinstance(error, httpx.ProxyError):
+            return UnreachableError(f"{self.url} cannot be reached through the proxy ({reason})")
+        if isinstance(error, (httpx.InvalidURL, UnicodeError)):
+            return InvalidUrlError(
+                f"{method} {path} cannot be sent to {self.url}: the address, or a value that would be part of it, is "
+                "too long or contains characters that are not allowed"
+            )
+        return ConnectionFailedError(f"the connection to {self.url} broke during {method} {path} ({reason})")
+
+    def _without_secrets(self, message: str) -> str:
+        """A library's message, shortened, without anything of ours that must not be shown."""
+        for secret in (self._token, self.proxy, *self.headers.values()):
+            message = message.replace(secret, "***") if secret else message
+        return message[: constants.MAX_DETAIL]
+
+
+def _checked_verify(verify: bool | str | os.PathLike[str]) -> bool | str:
+    """The option, with a path as text. Raises `FileNotFoundError` with the path, which Python's own lacks."""
+    if isinstance(verify, bool):
+        return verify
+    path = os.fspath(verify)
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"verify: no such file or folder of certificates: {path}")
+    return path
+
+
+def _origin(request: httpx.Request) -> tuple[str, str, int | None]:
+    return request.url.scheme, request.url.host, request.url.port
+
+
+def _is_foreign(request: httpx.Request, url: str) -> bool:
+    import httpx
+
+    return _origin(request) != _origin(httpx.Request("GET", url))
 
 
 def _request(answer: httpx.Response) -> str:
     return f"{answer.request.method} {answer.request.url.path}"
-
-
-def _attempts(error: ServerError, is_repeatable: bool) -> int:
-    """How often a request may be sent in all when it fails in this way."""
-    if isinstance(error, UnreachableError):
-        return CONNECT_ATTEMPTS
-    if isinstance(error, TooManyRequestsError):
-        return READ_ATTEMPTS
-    if not is_repeatable:
-        return 1
-    if isinstance(error, RequestTimeoutError):
-        return SILENT_ATTEMPTS
-    is_passing = isinstance(error, ServerFaultError) and error.status in _RETRIED_STATUSES
-    return READ_ATTEMPTS if is_passing or isinstance(error, ConnectionFailedError) else 1
 
 
 def _pause(state: tenacity.RetryCallState) -> float:
@@ -325,24 +526,24 @@ def _pause(state: tenacity.RetryCallState) -> float:
 
     error = state.outcome and state.outcome.exception()
     if isinstance(error, StatusError) and error.retry_after is not None:
-        return min(error.retry_after, MAX_RETRY_AFTER)
-    longest = FIRST_RETRY_WAIT * float(2**state.attempt_number)
-    return min(longest * random.uniform(0.5, 1), MAX_RETRY_WAIT)
+        return min(error.retry_after, constants.MAX_RETRY_AFTER)
+    longest = constants.FIRST_RETRY_WAIT * float(2**state.attempt_number)
+    return min(longest * random.uniform(0.5, 1), constants.MAX_RETRY_WAIT)
 
 
-async def _written(answer: httpx.Response, file: BinaryIO) -> int:
-    """Writes a body into a file, in place of what an earlier attempt may have left there."""
+async def _written(chunks: AsyncIterable[bytes], file: BinaryIO) -> int:
+    """Write a body into a file, in place of what an earlier attempt may have left there; return its size."""
     file.seek(0)
     file.truncate()
     size = 0
-    async for chunk in answer.aiter_bytes(_CHUNK):
+    async for chunk in chunks:
         size += file.write(chunk)
     return size
 
 
 def _seconds(text: str) -> float | None:
-    """A `Retry-After` in seconds; `None` where there is none, or a date."""
-    return float(text) if text.isdecimal() else None
+    """A `Retry-After` in seconds; `None` if it is missing or a date."""
+    return float(text) if text.isdecimal() and len(text) < 10 else None
 
 
 def _detail(content: bytes) -> Any:
@@ -350,5 +551,5 @@ def _detail(content: bytes) -> Any:
     try:
         body = json_codec.loads(content)
     except (ValueError, RecursionError):
-        return content[:300].decode(errors="replace").strip()
+        return content[: constants.MAX_DETAIL].decode(errors="replace").strip()
     return body.get("detail", body) if isinstance(body, dict) else body

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
+from invokeai_gen.server import constants
 from invokeai_gen.server.errors import (
     ConnectionFailedError,
     RequestTimeoutError,
@@ -15,9 +16,6 @@ from invokeai_gen.server.errors import (
 )
 
 T = TypeVar("T")
-
-DOUBT_WAITS: Final = (0.2, 0.5, 1.0, 2.0)
-"""Pauses, in seconds, before each question whether a request arrived whose answer was lost."""
 _GATEWAY_TIMEOUT: Final = 504
 
 
@@ -26,10 +24,10 @@ async def send_once(
     find: Callable[[], Awaitable[T | None]],
     uncertain: Callable[[Exception], Exception],
 ) -> T:
-    """What a request gives or, where its answer is lost, what it has made on the server as `find` tells.
+    """Return the answer to a request or, if it is lost, what the request has created on the server according to `find`.
 
-    It is sent a second time where the first one has left nothing. Raises `uncertain(reason)` where nobody can tell: the
-    server was silent and may still be at work, or it cannot be asked.
+    It is sent a second time if the first one has created nothing. Raises `uncertain(reason)` if that cannot be known:
+    the server was silent and may still be at work, or it cannot be asked.
     """
     for is_last in (False, True):
         try:
@@ -41,7 +39,7 @@ async def send_once(
         status = reason.status if isinstance(reason, ServerFaultError) else None
         try:
             # A server that says itself that it failed is not still at work.
-            for pause in DOUBT_WAITS[:1] if status == 500 else DOUBT_WAITS:
+            for pause in constants.LOST_ANSWER_WAITS[:1] if status == 500 else constants.LOST_ANSWER_WAITS:
                 await asyncio.sleep(pause)
                 if (found := await find()) is not None:
                     return found
@@ -52,3 +50,21 @@ async def send_once(
         if is_last or status == 500:
             raise reason
     raise AssertionError("the last attempt returns or raises")
+
+
+async def delete_once(delete: Callable[[bool, bool], Awaitable[T]]) -> T:
+    """Call `delete(was_sent, may_repeat)`, and a second time if the answer to the first request is lost.
+
+    `was_sent` is true in the second call: what is missing on the server then was deleted by the first request, so it
+    counts as deleted. `may_repeat` says whether the request itself may be repeated.
+    """
+    try:
+        return await delete(False, False)
+    except UnreachableError:
+        raise
+    except ConnectionFailedError as error:
+        return await delete(True, not isinstance(error, RequestTimeoutError))
+    except ServerFaultError as error:
+        if error.status == 500:
+            raise
+        return await delete(True, True)

@@ -1,21 +1,34 @@
-"""Images and videos on a server."""
+"""The images on a server."""
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
-from functools import partial
+import asyncio
+import builtins
+import json
+import os
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Literal
 
+from invokeai_gen.server import constants
+from invokeai_gen.server.answers import at, flag, ignored, integer, list_of, mapping, optional, text
 from invokeai_gen.server.background import facade, iterate
-from invokeai_gen.server.errors import StatusError, UploadUncertainError
+from invokeai_gen.server.errors import NotFoundError, RequestTimeoutError
 from invokeai_gen.server.http import Transport, segment
-from invokeai_gen.server.idempotency import send_once
-from invokeai_gen.server.records import Image, Removal, Video
+from invokeai_gen.server.media import (
+    FileContent,
+    MediaCategory,
+    as_names,
+    delete_media,
+    file_content,
+    file_target,
+    listed_images,
+    media_names,
+    upload_once,
+)
+from invokeai_gen.server.records import Image, Removal
 
-ImageCategory: TypeAlias = Literal["general", "user", "mask", "control", "other"]
-PAGE: Final = 100
+ImageCategory = MediaCategory
 
 
 class AsyncImages:
@@ -25,94 +38,190 @@ class AsyncImages:
         self._transport = transport
 
     async def get(self, name: str) -> Image:
-        """The image of that name. Raises `NotFoundError`."""
-        return Image.of(await self._transport.get(_path(name)))
+        """Return the image of that name. Raises `NotFoundError`."""
+        return await self._transport.get(_path(name), read=Image.of)
 
     async def list(
         self,
         *,
         board_id: str | None = None,
-        category: ImageCategory | None = None,
+        category: MediaCategory | None = None,
         is_intermediate: bool | None = None,
         search: str | None = None,
+        starred_first: bool = True,
     ) -> AsyncGenerator[Image, None]:
-        """All images, newest first (starred ones before the others), asked for page by page.
+        """Yield all images, newest first, fetched page by page; starred ones before the others unless switched off.
 
-        `board_id` may be `"none"` for images on no board.
+        `board_id` may be `"none"` for images on no board; `search` looks in the metadata. Images may be deleted while
+        the list is read: which ones it has is known at the beginning.
         """
-        offset = 0
-        while True:
-            params: dict[str, Any] = {
-                "board_id": board_id,
-                "categories": category,
-                "is_intermediate": is_intermediate,
-                "search_term": search,
-                "offset": offset,
-                "limit": PAGE,
-            }
-            page = (await self._transport.get("/api/v1/images/", params))["items"]
-            for item in page:
-                yield Image.of(item)
-            if len(page) < PAGE:
-                return
-            offset += PAGE
+        names = await self.names(
+            board_id=board_id,
+            category=category,
+            is_intermediate=is_intermediate,
+            search=search,
+            starred_first=starred_first,
+        )
+        async for image in listed_images(self._transport, names, Image.of):
+            yield image
+
+    async def names(
+        self,
+        *,
+        board_id: str | None = None,
+        category: MediaCategory | None = None,
+        is_intermediate: bool | None = None,
+        search: str | None = None,
+        starred_first: bool = True,
+        only_starred: bool = False,
+    ) -> builtins.list[str]:
+        """Return the names of all images, in the order of `list`, with one request."""
+        filters = _filters(board_id, category, is_intermediate, search, starred_first or only_starred)
+        return await media_names(self._transport, "image", filters, only_starred=only_starred)
+
+    async def starred(self, *, board_id: str | None = None) -> AsyncGenerator[Image, None]:
+        """Yield the starred images, newest first."""
+        names = await self.names(board_id=board_id, only_starred=True)
+        async for image in listed_images(self._transport, names, Image.of):
+            yield image
+
+    async def latest(
+        self, count: int = 1, *, board_id: str | None = None, category: MediaCategory | None = "general"
+    ) -> builtins.list[Image]:
+        """Return the newest results that are not intermediate, newest first, `count` at most.
+
+        `category="user"` returns the newest uploads, `None` whatever is newest.
+        """
+        params = _filters(board_id, category, False, None, False) | {"offset": 0, "limit": count}
+        return await self._transport.get("/api/v1/images/", params, read=at("items", list_of(Image.of)))
 
     async def upload(
         self,
-        data: bytes,
-        name: str = "image.png",
+        data: FileContent,
+        name: str | None = None,
         *,
         board_id: str | None = None,
-        category: ImageCategory = "user",
+        category: MediaCategory = "user",
         is_intermediate: bool = False,
     ) -> Image:
-        """Uploads the bytes of an image file; the server keeps it as PNG under a name of its own.
+        """Upload an image file, given as bytes or as a path; the server keeps it as PNG under a name of its own.
 
-        When the answer is lost, the image is looked for among the newest ones. Raises `UnsupportedMediaError` for what
-        is not an image, `NotFoundError` for an unknown board, and `UploadUncertainError`.
+        If the answer is lost, the image is looked for among the newest ones. Raises `UnsupportedMediaError` for
+        anything but an image, `NotFoundError` for an unknown board, and `UploadUncertainError`.
         """
+        content, file_name = await file_content(data, name, "image.png")
         params = {"image_category": category, "is_intermediate": is_intermediate, "board_id": board_id}
-        return Image.of(await _upload(self._transport, "/api/v1/images/", (name, data, "image/png"), params))
+        file = (file_name, content, "image/png")
+        return await upload_once(self._transport, "/api/v1/images/", file, params, Image.of)
+
+    async def copy(self, name: str, *, board_id: str | None = None) -> Image:
+        """Upload an image of the server once more, with its embedded workflow and metadata. Raises `NotFoundError`."""
+        image, data = await self.get(name), await self.read(name)
+        category: Any = image.image_category or "user"
+        return await self.upload(
+            data, name, board_id=board_id, category=category, is_intermediate=image.is_intermediate
+        )
+
+    async def update(
+        self,
+        name: str,
+        *,
+        category: MediaCategory | None = None,
+        is_intermediate: bool | None = None,
+        starred: bool | None = None,
+    ) -> Image:
+        """Change what the server knows of an image; `None` leaves a property as it is. Raises `NotFoundError`."""
+        changes = {"image_category": category, "is_intermediate": is_intermediate, "starred": starred}
+        body = {key: value for key, value in changes.items() if value is not None}
+        return await self._transport.send("PATCH", _path(name), json=body, read=Image.of)
 
     async def read(self, name: str) -> bytes:
-        """The image file. Raises `NotFoundError`."""
+        """Return the image file, a PNG. Raises `NotFoundError`."""
         return await self._transport.read(f"{_path(name)}/full")
 
     async def thumbnail(self, name: str) -> bytes:
-        """A small version of the image as a WebP file. Raises `NotFoundError`."""
+        """Return a small version of the image as a WebP file. Raises `NotFoundError`."""
         return await self._transport.read(f"{_path(name)}/thumbnail")
 
-    async def download(self, name: str, target: Path) -> int:
-        """Streams the image file to `target`, which appears when it is complete, and returns its size in bytes."""
-        return await self._transport.download(f"{_path(name)}/full", target)
+    async def download(self, name: str, target: str | os.PathLike[str]) -> int:
+        """Stream the image file to `target`, which appears when it is complete, and return its size in bytes.
+
+        An existing file is replaced. Raises `NotFoundError`, and `IsADirectoryError` for a folder.
+        """
+        return await self._transport.download(f"{_path(name)}/full", file_target(target))
+
+    async def download_zip(
+        self,
+        target: str | os.PathLike[str],
+        *,
+        names: Iterable[str] = (),
+        board_id: str | None = None,
+        timeout: float = 600.0,
+    ) -> int:
+        """Save images, by name or all of a board, as one ZIP file that the server makes; return its size in bytes.
+
+        Raises `RequestTimeoutError` if the server has not made the file after `timeout` seconds, and `NotFoundError`
+        for an unknown board.
+        """
+        path, body = file_target(target), {"image_names": [*names] or None, "board_id": board_id}
+        name = await self._transport.send(
+            "POST", "/api/v1/images/download", json=body, read=at("bulk_download_item_name", text)
+        )
+        clock = asyncio.get_running_loop().time
+        end = clock() + timeout
+        while True:
+            try:
+                return await self._transport.download(f"/api/v1/images/download/{segment(name)}", path)
+            except NotFoundError:  # until it is made
+                if clock() > end:
+                    raise RequestTimeoutError(f"the server did not make the ZIP file within {timeout:g} s") from None
+            await asyncio.sleep(constants.INSTALL_POLL)
 
     async def metadata(self, name: str) -> dict[str, Any]:
-        """What the server keeps about how the image was made (prompt, seed, models …); empty where it has nothing."""
-        return await self._transport.get(f"{_path(name)}/metadata") or {}
+        """Return what the server keeps about how the image was made (prompt, seed, models …); empty if nothing."""
+        return await self._transport.get(f"{_path(name)}/metadata", read=optional(mapping)) or {}
 
-    async def star(self, names: Sequence[str], *, starred: bool = True) -> None:
-        """Stars images, or takes their stars away."""
-        verb = "star" if starred else "unstar"
-        await self._transport.send("POST", f"/api/v1/images/{verb}", json={"image_names": [*names]})
+    async def workflow(self, name: str) -> dict[str, Any] | None:
+        """Return the workflow embedded in the image, or `None`. Raises `NotFoundError`."""
+        return await self._embedded(name, "workflow")
 
-    async def move(self, names: Sequence[str], board_id: str | None) -> None:
-        """Moves images to a board; `None` takes them off their boards."""
-        body: dict[str, Any] = {"image_names": [*names]}
+    async def graph(self, name: str) -> dict[str, Any] | None:
+        """Return the graph embedded in the image, which is what really ran, or `None`. Raises `NotFoundError`."""
+        return await self._embedded(name, "graph")
+
+    async def star(self, names: str | Iterable[str], *, starred: bool = True) -> None:
+        """Star images, or take their stars away."""
+        verb, body = "star" if starred else "unstar", {"image_names": as_names(names)}
+        await self._transport.send("POST", f"/api/v1/images/{verb}", json=body, repeatable=True, read=ignored)
+
+    async def move(self, names: str | Iterable[str], board_id: str | None) -> None:
+        """Move images to a board; `None` or `"none"` takes them off their boards."""
+        body: dict[str, Any] = {"image_names": as_names(names)}
         path = "/api/v1/board_images/batch/delete"
-        if board_id is not None:
+        if board_id not in (None, "none"):
             path, body["board_id"] = "/api/v1/board_images/batch", board_id
-        await self._transport.send("POST", path, json=body)
+        await self._transport.send("POST", path, json=body, repeatable=True, read=ignored)
 
-    async def delete(self, names: Sequence[str]) -> Removal:
-        """Deletes images. Those that do not exist (any more) or could not be deleted are named in `failed`."""
-        if not names:
-            return Removal()
-        try:
-            body = {"image_names": [*names]}
-            answer = await self._transport.send("POST", "/api/v1/images/delete", json=body, repeatable=True)
-        except StatusError as error:
-            return Removal(failed=dict.fromkeys(names, str(error)))
-        return _removal(names, answer["deleted_images"])
+    async def delete(self, names: str | Iterable[str]) -> Removal:
+        """Delete images. Those that do not exist or could not be deleted are named in `failed`."""
+        return await delete_media(self._transport, "image", as_names(names))
+
+    async def count_intermediates(self) -> int:
+        """Return how many intermediate images the server keeps."""
+        return await self._transport.get("/api/v1/images/intermediates", read=integer)
+
+    async def clear_intermediates(self) -> int:
+        """Delete the intermediate images of the whole server that nothing refers to any more; return how many."""
+        return await self._transport.send("DELETE", "/api/v1/images/intermediates", read=integer)
+
+    async def _embedded(self, name: str, key: Literal["workflow", "graph"]) -> dict[str, Any] | None:
+        """What an image carries under that key, which the server returns as JSON in a string."""
+
+        def read(data: Any) -> dict[str, Any] | None:
+            found = at(key, optional(text))(data)
+            return None if found is None else mapping(json.loads(found))
+
+        return await self._transport.get(f"{_path(name)}/workflow", read=read)
 
 
 class Images:
@@ -122,116 +231,64 @@ class Images:
         self._core = core
 
     get = facade(AsyncImages.get)
+    names = facade(AsyncImages.names)
+    latest = facade(AsyncImages.latest)
     upload = facade(AsyncImages.upload)
+    copy = facade(AsyncImages.copy)
+    update = facade(AsyncImages.update)
     read = facade(AsyncImages.read)
     thumbnail = facade(AsyncImages.thumbnail)
     download = facade(AsyncImages.download)
+    download_zip = facade(AsyncImages.download_zip)
     metadata = facade(AsyncImages.metadata)
+    workflow = facade(AsyncImages.workflow)
+    graph = facade(AsyncImages.graph)
     star = facade(AsyncImages.star)
     move = facade(AsyncImages.move)
     delete = facade(AsyncImages.delete)
+    count_intermediates = facade(AsyncImages.count_intermediates)
+    clear_intermediates = facade(AsyncImages.clear_intermediates)
 
     def list(
         self,
         *,
         board_id: str | None = None,
-        category: ImageCategory | None = None,
+        category: MediaCategory | None = None,
         is_intermediate: bool | None = None,
         search: str | None = None,
+        starred_first: bool = True,
     ) -> Iterator[Image]:
-        """All images, newest first (starred ones before the others), asked for page by page."""
-        core = self._core.list(board_id=board_id, category=category, is_intermediate=is_intermediate, search=search)
-        return iterate(core)
+        """Yield all images, newest first; see `AsyncImages.list`."""
+        return iterate(
+            self._core.list(
+                board_id=board_id,
+                category=category,
+                is_intermediate=is_intermediate,
+                search=search,
+                starred_first=starred_first,
+            )
+        )
+
+    def starred(self, *, board_id: str | None = None) -> Iterator[Image]:
+        """Yield the starred images, newest first."""
+        return iterate(self._core.starred(board_id=board_id))
 
 
-class AsyncVideos:
-    """The videos of one server. InvokeAI has them since 6.14."""
-
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
-
-    async def get(self, name: str) -> Video:
-        """The video of that name. Raises `NotFoundError`."""
-        return Video.of(await self._transport.get(_video_path(name)))
-
-    async def upload(self, data: bytes, name: str, *, board_id: str | None = None) -> Video:
-        """Uploads the bytes of a video file.
-
-        When the answer is lost, the video is looked for among the newest ones. Raises `UnsupportedMediaError` for what
-        is not a video, and `UploadUncertainError`.
-        """
-        params = {"video_category": "user", "is_intermediate": False, "board_id": board_id}
-        return Video.of(await _upload(self._transport, "/api/v1/videos/", (name, data, "video/mp4"), params))
-
-    async def read(self, name: str) -> bytes:
-        """The video file. Raises `NotFoundError`."""
-        return await self._transport.read(f"{_video_path(name)}/full")
-
-    async def download(self, name: str, target: Path) -> int:
-        """Streams the video file to `target`, which appears when it is complete, and returns its size in bytes."""
-        return await self._transport.download(f"{_video_path(name)}/full", target)
-
-    async def metadata(self, name: str) -> dict[str, Any]:
-        """What the server keeps about how the video was made; empty where it has nothing."""
-        return await self._transport.get(f"{_video_path(name)}/metadata") or {}
-
-    async def delete(self, names: Sequence[str]) -> Removal:
-        """Deletes videos. Those that do not exist (any more) or could not be deleted are named in `failed`."""
-        if not names:
-            return Removal()
-        try:
-            body = {"video_names": [*names]}
-            answer = await self._transport.send("POST", "/api/v1/videos/delete", json=body, repeatable=True)
-        except StatusError as error:
-            return Removal(failed=dict.fromkeys(names, str(error)))
-        return _removal(names, answer["deleted_videos"])
-
-
-class Videos:
-    """The videos of one server. InvokeAI has them since 6.14."""
-
-    def __init__(self, core: AsyncVideos) -> None:
-        self._core = core
-
-    get = facade(AsyncVideos.get)
-    upload = facade(AsyncVideos.upload)
-    read = facade(AsyncVideos.read)
-    download = facade(AsyncVideos.download)
-    metadata = facade(AsyncVideos.metadata)
-    delete = facade(AsyncVideos.delete)
-
-
-async def _upload(
-    transport: Transport, root: str, file: tuple[str, bytes, str], params: Mapping[str, Any]
-) -> Mapping[str, Any]:
-    """What the server says of an uploaded file, which it keeps once even if its first answer is lost.
-
-    It has no other way to name an upload than the id of a session. With a new one for each upload, the file is known
-    again in a list; no queue item ever has that session.
-    """
-    marker = str(uuid.uuid4())
-
-    async def find() -> Mapping[str, Any] | None:
-        newest = {"is_intermediate": params["is_intermediate"], "starred_first": False, "limit": PAGE}
-        found = (await transport.get(root, newest))["items"]
-        return next((item for item in found if item["session_id"] == marker), None)
-
-    async def send() -> Mapping[str, Any]:
-        answer: Mapping[str, Any] = await transport.upload(f"{root}upload", *file, {**params, "session_id": marker})
-        return answer
-
-    return await send_once(send, find, partial(UploadUncertainError, file[0]))
+def _filters(
+    board_id: str | None,
+    category: MediaCategory | None,
+    is_intermediate: bool | None,
+    search: str | None,
+    starred_first: bool,
+) -> dict[str, Any]:
+    return {
+        "board_id": board_id,
+        "categories": category,
+        "is_intermediate": is_intermediate,
+        "search_term": search,
+        "starred_first": starred_first,
+    }
 
 
 def _path(name: str) -> str:
     return f"/api/v1/images/i/{segment(name)}"
-
-
-def _video_path(name: str) -> str:
-    return f"/api/v1/videos/i/{segment(name)}"
-
-
-def _removal(names: Sequence[str], deleted: Sequence[str]) -> Removal:
-    """The server skips what it does not know without a word."""
-    gone = tuple(name for name in names if name in deleted)
-    return Removal(deleted=gone, failed={name: "not on the server" for name in names if name not in deleted})

@@ -1,4 +1,8 @@
-"""Tokens kept out of the logs of the libraries that this package stands on, whatever level those are set to."""
+"""The one logger of this package, and tokens kept out of the logs of the libraries below, whatever their level.
+
+`invokeai_gen` logs each request (DEBUG), each repeated or abandoned one (INFO) and a lost event connection (WARNING),
+with `method`, `path`, `status` and `attempt` as attributes of the record. It never logs headers, bodies or queries.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,10 @@ import logging
 import re
 from typing import Final
 
+log: Final = logging.getLogger("invokeai_gen")
 _HEADERS_IN_LOGS: Final = re.compile(r"(b'(?:x-refreshed-token|set-cookie)', b')[^']*", re.IGNORECASE)
-SILENT: Final = logging.Logger("invokeai_gen.socketio", logging.CRITICAL + 1)  # noqa: LOG001 - nobody else may find it
-"""For libraries that would log what they send: nothing that is set up elsewhere makes it say anything."""
+SILENT: Final = logging.Logger("invokeai_gen.socketio", logging.CRITICAL + 1)  # noqa: LOG001 - no set-up may find it
+"""For libraries that would log what they send: no logging set-up makes it print anything."""
 
 
 class _WithoutTokens(logging.Filter):
@@ -22,6 +27,6 @@ _without_tokens: Final = _WithoutTokens()
 
 
 def keep_tokens_out_of_logs() -> None:
-    """httpcore logs the headers of answers, in which a server may send a new token."""
+    """Filter the logs of httpcore, which hold the headers of answers: a server may send a new token in them."""
     for name in ("http11", "http2", "proxy"):
         logging.getLogger(f"httpcore.{name}").addFilter(_without_tokens)

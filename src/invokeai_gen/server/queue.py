@@ -7,27 +7,24 @@ import builtins
 import math
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
+from invokeai_gen.server import constants
+from invokeai_gen.server.answers import at, ignored, integer, list_of, mapping, optional
 from invokeai_gen.server.background import facade
 from invokeai_gen.server.errors import (
     EnqueueClippedError,
     EnqueueUncertainError,
     ForbiddenError,
+    JobTimeoutError,
     NotFoundError,
     StatusError,
     UnauthorizedError,
 )
 from invokeai_gen.server.events import is_final
 from invokeai_gen.server.http import Transport, segment
-from invokeai_gen.server.idempotency import DOUBT_WAITS, send_once
-from invokeai_gen.server.records import Enqueued, QueueCounts, QueueItem, Removal
-
-ENQUEUE_TIMEOUT: Final = 300.0
-"""Seconds: a batch of thousands of items with a large graph takes the server a while."""
-PAGE: Final = 100
-"""Items that are asked for with one request."""
-DEFAULT_CAPACITY: Final = 10_000
+from invokeai_gen.server.idempotency import delete_once, send_once
+from invokeai_gen.server.records import Enqueued, ProcessorStatus, QueueCounts, QueueItem, Removal
 
 
 class AsyncQueue:
@@ -40,73 +37,81 @@ class AsyncQueue:
         self._has_summaries = True
 
     async def enqueue(self, request: Mapping[str, Any], *, may_clip: bool = False) -> Enqueued:
-        """Puts a batch into the queue: the body of `enqueue_batch`, with a `batch_id` chosen by the caller.
+        """Put a batch into the queue: the body of `enqueue_batch`, with a `batch_id` chosen by the caller.
 
-        The request is never sent twice on a guess: when the answer is lost, the server is asked for that batch first.
-        Raises `RejectedError` (422), `EnqueueClippedError` where the queue is full, and `EnqueueUncertainError` where
-        nobody can tell. With `may_clip` a queue that fills up takes the first items, and the answer
-        has fewer than were sent.
+        The request is never sent twice on a guess: if the answer is lost, the server is asked for that batch first.
+        Raises `RejectedError` (422), `EnqueueClippedError` if the queue is full, and `EnqueueUncertainError` if it
+        cannot be known whether the batch arrived. With `may_clip` a queue that fills up takes the first items, and the
+        answer has fewer than were sent.
         """
         batch_id: str = request["batch"]["batch_id"]
         requested = batch_size(request["batch"])
-        answer = await send_once(
+        enqueued, asked, item_ids = await send_once(
             lambda: self._send(request),
             lambda: self._arrived(batch_id, requested),
             partial(EnqueueUncertainError, batch_id),
         )
-        if answer["enqueued"] < answer["requested"] and not may_clip:
-            if answer["enqueued"]:
+        if enqueued < asked and not may_clip:
+            if enqueued:
                 await self.cancel_batches([batch_id])
-            raise EnqueueClippedError(answer["enqueued"], answer["requested"], batch_id)
-        return Enqueued(batch_id=batch_id, item_ids=tuple(sorted(answer["item_ids"])))
+            raise EnqueueClippedError(enqueued, asked, batch_id)
+        return Enqueued(batch_id=batch_id, item_ids=tuple(sorted(item_ids)))
 
-    async def _send(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
-        answer: Mapping[str, Any] = await self._transport.send(
-            "POST", f"{self._root}/enqueue_batch", json=request, timeout=ENQUEUE_TIMEOUT
+    async def _send(self, request: Mapping[str, Any]) -> tuple[int, int, builtins.list[int]]:
+        return await self._transport.send(
+            "POST",
+            f"{self._root}/enqueue_batch",
+            json=request,
+            timeout=constants.ENQUEUE_TIMEOUT,
+            read=lambda data: (
+                at("enqueued", integer)(data),
+                at("requested", integer)(data),
+                at("item_ids", list_of(integer))(data),
+            ),
         )
-        return answer
 
-    async def _arrived(self, batch_id: str, requested: int) -> Mapping[str, Any] | None:
+    async def _arrived(self, batch_id: str, requested: int) -> tuple[int, int, builtins.list[int]] | None:
         """What an enqueue would have answered, or `None` if the server does not know its batch."""
         ids = await self.item_ids_of(batch_id)
-        return {"enqueued": len(ids), "requested": requested, "item_ids": ids} if ids else None
+        return (len(ids), requested, ids) if ids else None
 
     async def find_batch(self, batch_id: str, *, patience: float = 0.0) -> builtins.list[int]:
-        """Ids of the items of a batch that may have been sent a moment ago, ascending; none if it did not arrive.
+        """Return the ids of the items of a batch that may have been sent a moment ago, ascending; empty if it is lost.
 
         The server is asked a few times, because it may still be working on the request: the last time after another
         `patience` seconds.
         """
-        for pause in (*DOUBT_WAITS, *([patience] if patience else [])):
+        for pause in (*constants.LOST_ANSWER_WAITS, *([patience] if patience else [])):
             await asyncio.sleep(pause)
             if ids := await self.item_ids_of(batch_id):
                 return ids
         return []
 
     async def item_ids_of(self, batch_id: str) -> builtins.list[int]:
-        """Ids of the items of a batch, ascending. Looks through the newest items first and stops when it has all."""
+        """Return the ids of the items of a batch, ascending. Searches the newest items first and stops at the last."""
         total = (await self.batch_counts(batch_id)).total
         if not total:
             return []
         return sorted([item.item_id for item in await self._newest(lambda item: item.batch_id == batch_id, total)])
 
     async def _newest(self, is_wanted: Callable[[QueueItem], bool], count: int) -> builtins.list[QueueItem]:
-        """The newest items of a kind of which there are `count`, without their sessions where the server can do that."""
+        """The newest `count` items of a kind, without their sessions if the server can leave them out."""
         found: builtins.list[QueueItem] = []
         ids = (await self.item_ids())[::-1]
         while ids and len(found) < count:
-            found += filter(is_wanted, await self._page(ids[:PAGE], with_sessions=False))
-            ids = ids[PAGE:]
+            found += filter(is_wanted, await self._page(ids[: constants.PAGE], with_sessions=False))
+            ids = ids[constants.PAGE :]
         return found
 
     async def items(self, item_ids: Iterable[int], *, with_sessions: bool = True) -> builtins.list[QueueItem]:
-        """The items of these ids, `PAGE` with each request, in no particular order; ids that are not there are left out.
+        """Return the items of these ids, in no particular order; ids that do not exist are left out.
 
-        `with_sessions=False` leaves out the sessions, which are most of an item's size.
+        They are fetched `PAGE` at a time. `with_sessions=False` leaves out the sessions, which are most of an item's
+        size.
         """
         ids, found = list(item_ids), []
-        for start in range(0, len(ids), PAGE):
-            found += await self._page(ids[start : start + PAGE], with_sessions=with_sessions)
+        for start in range(0, len(ids), constants.PAGE):
+            found += await self._page(ids[start : start + constants.PAGE], with_sessions=with_sessions)
         return found
 
     async def _page(self, item_ids: builtins.list[int], *, with_sessions: bool) -> builtins.list[QueueItem]:
@@ -114,76 +119,142 @@ class AsyncQueue:
         body = {"item_ids": item_ids}
         if not with_sessions and self._has_summaries:
             try:
-                answer = await self._transport.send(
-                    "POST", f"{self._root}/item_summaries_by_ids", json=body, repeatable=True
+                return await self._transport.send(
+                    "POST", f"{self._root}/item_summaries_by_ids", json=body, repeatable=True, read=list_of(_brief)
                 )
             except StatusError as error:
                 if error.status not in (404, 405):
                     raise
                 self._has_summaries = False  # InvokeAI before 6.14
-            else:
-                return [_brief(data) for data in answer]
-        answer = await self._transport.send("POST", f"{self._root}/items_by_ids", json=body, repeatable=True)
-        return [QueueItem.of(data) if with_sessions else _brief(data) for data in answer]
+        read = list_of(QueueItem.of if with_sessions else _brief)
+        return await self._transport.send(
+            "POST", f"{self._root}/items_by_ids", json=body, repeatable=True, read=read
+        )
 
     async def capacity(self) -> int:
-        """How many items may wait in the queue; InvokeAI's own limit where the server does not tell this account."""
+        """Return how many items may wait in the queue; InvokeAI's own limit if the server hides it from this account."""
+        read = at("config", lambda data: mapping(data).get("max_queue_size"))
         try:
-            answer = await self._transport.get("/api/v1/app/runtime_config")
-            return int(answer["config"]["max_queue_size"])
-        except (UnauthorizedError, ForbiddenError, NotFoundError, KeyError):
-            return DEFAULT_CAPACITY
+            size = await self._transport.get("/api/v1/app/runtime_config", read=read)
+        except (UnauthorizedError, ForbiddenError, NotFoundError):
+            size = None
+        return size if isinstance(size, int) else constants.DEFAULT_CAPACITY
 
     async def item_ids(self) -> builtins.list[int]:
-        """Ids of all items, finished ones included, ascending."""
-        return sorted((await self._transport.get(f"{self._root}/item_ids", {"order_dir": "ASC"}))["item_ids"])
+        """Return the ids of all items, finished ones included, ascending."""
+        read = at("item_ids", list_of(integer))
+        return sorted(await self._transport.get(f"{self._root}/item_ids", {"order_dir": "ASC"}, read=read))
 
     async def get(self, item_id: int) -> QueueItem:
-        """The item of that id with its whole session. Raises `NotFoundError`."""
-        return QueueItem.of(await self._transport.get(self._item(item_id)))
+        """Return the item of that id with its whole session. Raises `NotFoundError`."""
+        return await self._transport.get(self._item(item_id), read=QueueItem.of)
 
-    async def list(self, *, destination: str | None = None) -> builtins.list[QueueItem]:
-        """All items, finished ones included; those of other accounts are redacted."""
-        answer = await self._transport.get(f"{self._root}/list_all", {"destination": destination})
-        return [QueueItem.of(item) for item in answer]
+    async def list(
+        self,
+        *,
+        status: str | None = None,
+        batch_id: str | None = None,
+        origin: str | None = None,
+        destination: str | None = None,
+    ) -> builtins.list[QueueItem]:
+        """Return all items, finished ones included, that have this status, batch, origin and destination.
+
+        Items of other accounts are redacted.
+        """
+        wanted = {"status": status, "batch_id": batch_id, "origin": origin}
+        found = await self._transport.get(
+            f"{self._root}/list_all", {"destination": destination}, read=list_of(QueueItem.of)
+        )
+        return [item for item in found if all(value in (None, getattr(item, key)) for key, value in wanted.items())]
 
     async def current(self) -> QueueItem | None:
-        """The item that runs now, if one does."""
-        answer = await self._transport.get(f"{self._root}/current")
-        return QueueItem.of(answer) if answer else None
+        """Return the item that runs now, or `None`."""
+        return await self._transport.get(f"{self._root}/current", read=_maybe_item)
+
+    async def next(self) -> QueueItem | None:
+        """Return the item that will run next, or `None`."""
+        return await self._transport.get(f"{self._root}/next", read=_maybe_item)
 
     async def counts(self) -> QueueCounts:
-        """How many items have which status."""
-        return QueueCounts.of((await self._transport.get(f"{self._root}/status"))["queue"])
+        """Return the number of items by status."""
+        return await self._transport.get(f"{self._root}/status", read=at("queue", QueueCounts.of))
+
+    async def processor(self) -> ProcessorStatus:
+        """Return whether the server takes items off the queue, and whether it works on one."""
+        return await self._transport.get(f"{self._root}/status", read=at("processor", ProcessorStatus.of))
+
+    async def is_busy(self) -> bool:
+        """Return whether an item runs or waits to run."""
+        return _unfinished(await self.counts()) > 0
+
+    async def wait_until_idle(self, timeout: float | None = None) -> None:
+        """Wait until no item runs or waits, of any account. Raises `JobTimeoutError` after `timeout` seconds."""
+        clock = asyncio.get_running_loop().time
+        end, pause = clock() + (timeout or math.inf), constants.FIRST_POLL
+        while left := _unfinished(await self.counts()):
+            if clock() >= end:
+                raise JobTimeoutError(f"the queue still has {left} unfinished items after {timeout:g} s")
+            await asyncio.sleep(min(pause, max(end - clock(), 0)))
+            pause = min(pause * 1.5, constants.MAX_POLL)
+
+    async def pause(self) -> ProcessorStatus:
+        """Stop taking items off the queue; the item that runs goes on. Affects everybody who uses the server."""
+        return await self._transport.send("PUT", f"{self._root}/processor/pause", read=ProcessorStatus.of)
+
+    async def resume(self) -> ProcessorStatus:
+        """Take items off the queue again after `pause`."""
+        return await self._transport.send("PUT", f"{self._root}/processor/resume", read=ProcessorStatus.of)
 
     async def batch_counts(self, batch_id: str) -> QueueCounts:
-        """How many items of a batch have which status; all 0 for a batch that the server does not know."""
-        return QueueCounts.of(await self._transport.get(f"{self._root}/b/{segment(batch_id)}/status"))
+        """Return the number of items of a batch by status; all 0 for a batch that the server does not know."""
+        return await self._transport.get(f"{self._root}/b/{segment(batch_id)}/status", read=QueueCounts.of)
 
     async def position(self, item_id: int) -> int | None:
-        """How many items will run before this one: 0 for the next or the running one, `None` once it has ended."""
+        """Return how many items will run before this one: 0 for the next or the running one, `None` if it has ended."""
         counts = await self.counts()
         waiting = await self._newest(lambda item: not is_final(item.status), counts.total - counts.finished)
         return queue_position(waiting, item_id)
 
     async def cancel(self, item_id: int) -> QueueItem:
-        """Cancels an item; one that has ended stays as it is. Raises `NotFoundError`."""
-        return QueueItem.of(await self._transport.send("PUT", f"{self._item(item_id)}/cancel"))
+        """Cancel an item; one that has ended stays as it is. Raises `NotFoundError`."""
+        return await self._transport.send("PUT", f"{self._item(item_id)}/cancel", read=QueueItem.of)
 
     async def cancel_batches(self, batch_ids: Iterable[str]) -> int:
-        """Cancels whatever of these batches has not ended; returns how many items that were."""
-        answer = await self._transport.send(
-            "PUT", f"{self._root}/cancel_by_batch_ids", json={"batch_ids": [*batch_ids]}
+        """Cancel the unfinished items of these batches; return how many there were."""
+        return await self._transport.send(
+            "PUT",
+            f"{self._root}/cancel_by_batch_ids",
+            json={"batch_ids": [*batch_ids]},
+            read=at("canceled", integer),
         )
-        return int(answer["canceled"])
 
-    async def delete(self, item_ids: Iterable[int]) -> Removal:
-        """Removes items from the queue, canceling them where they have not ended; their images stay."""
+    async def cancel_all_except_current(self) -> int:
+        """Cancel every item that waits, also those of others; return how many. The one that runs goes on."""
+        return await self._transport.send(
+            "PUT", f"{self._root}/cancel_all_except_current", read=at("canceled", integer)
+        )
+
+    async def retry(self, item_ids: int | Iterable[int]) -> builtins.list[int]:
+        """Put failed or canceled items into the queue again, as new items; return the ids that were retried.
+
+        Never repeated after a lost answer, since that could run the items twice.
+        """
+        ids = [item_ids] if isinstance(item_ids, int) else [*item_ids]
+        return await self._transport.send(
+            "PUT",
+            f"{self._root}/retry_items_by_id",
+            json=ids,
+            repeatable=False,
+            read=at("retried_item_ids", list_of(integer)),
+        )
+
+    async def delete(self, item_ids: int | Iterable[int]) -> Removal:
+        """Remove items from the queue, canceling unfinished ones; their images stay."""
         deleted: builtins.list[str] = []
         failed: dict[str, str] = {}
-        for item_id in item_ids:
+        for item_id in [item_ids] if isinstance(item_ids, int) else item_ids:
             try:
-                await self._transport.send("DELETE", self._item(item_id))
+                await self._delete(item_id)
                 deleted.append(str(item_id))
             except NotFoundError:
                 failed[str(item_id)] = "not in the queue"
@@ -191,30 +262,47 @@ class AsyncQueue:
                 failed[str(item_id)] = str(error)
         return Removal(deleted=tuple(deleted), failed=failed)
 
+    async def _delete(self, item_id: int) -> None:
+        async def delete(was_sent: bool, may_repeat: bool) -> None:
+            try:
+                await self._transport.send("DELETE", self._item(item_id), repeatable=may_repeat, read=ignored)
+            except NotFoundError:
+                if not was_sent:
+                    raise
+
+        await delete_once(delete)
+
     async def prune(self) -> int:
-        """Removes all items that have ended; returns how many. Images stay."""
-        return int((await self._transport.send("PUT", f"{self._root}/prune"))["deleted"])
+        """Remove all items that have ended; return how many. Images stay."""
+        return await self._transport.send("PUT", f"{self._root}/prune", read=at("deleted", integer))
 
     async def clear(self) -> int:
-        """Cancels and removes every item of the queue, also those of others; returns how many. Images stay."""
-        return int((await self._transport.send("PUT", f"{self._root}/clear"))["deleted"])
+        """Cancel and remove every item of the queue, also those of others; return how many. Images stay."""
+        return await self._transport.send("PUT", f"{self._root}/clear", read=at("deleted", integer))
 
     def _item(self, item_id: int) -> str:
         return f"{self._root}/i/{item_id}"
 
 
 def batch_size(batch: Mapping[str, Any]) -> int:
-    """How many queue items a batch makes: its lists multiply, those that stand together count once."""
+    """Return how many queue items a batch makes: its lists multiply, lists of one group count once."""
     return int(batch.get("runs", 1)) * math.prod(len(lists[0]["items"]) for lists in batch.get("data") or ())
 
 
-def _brief(data: Mapping[str, Any]) -> QueueItem:
+def _brief(data: Any) -> QueueItem:
     """An item or a summary of one, without its session."""
-    return QueueItem.of({key: value for key, value in data.items() if key != "session"})
+    return QueueItem.of({key: value for key, value in mapping(data).items() if key != "session"})
+
+
+_maybe_item = optional(QueueItem.of)
+
+
+def _unfinished(counts: QueueCounts) -> int:
+    return counts.pending + counts.in_progress + counts.waiting
 
 
 def queue_position(items: Iterable[QueueItem], item_id: int) -> int | None:
-    """How many of `items` the server will run before that one: higher priority first, then lower id."""
+    """Return how many of `items` the server will run before that one: higher priority first, then lower id."""
     waiting = {item.item_id: item for item in items if item.status in ("pending", "in_progress")}
     own = waiting.get(item_id)
     if own is None:
@@ -242,6 +330,14 @@ class Queue:
     get = facade(AsyncQueue.get)
     list = facade(AsyncQueue.list)
     current = facade(AsyncQueue.current)
+    next = facade(AsyncQueue.next)
+    processor = facade(AsyncQueue.processor)
+    is_busy = facade(AsyncQueue.is_busy)
+    wait_until_idle = facade(AsyncQueue.wait_until_idle)
+    pause = facade(AsyncQueue.pause)
+    resume = facade(AsyncQueue.resume)
+    retry = facade(AsyncQueue.retry)
+    cancel_all_except_current = facade(AsyncQueue.cancel_all_except_current)
     counts = facade(AsyncQueue.counts)
     batch_counts = facade(AsyncQueue.batch_counts)
     position = facade(AsyncQueue.position)

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Mapping
-from typing import Any, Final, Literal, TypeAlias
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, TypeAlias
 
+from invokeai_gen.server import constants
+from invokeai_gen.server.answers import at, ignored, integer, list_of, mapping, text
 from invokeai_gen.server.background import facade
+from invokeai_gen.server.errors import NotFoundError
 from invokeai_gen.server.http import Transport, segment
+from invokeai_gen.server.idempotency import delete_once
+from invokeai_gen.server.media import FileContent, as_names, file_content
 from invokeai_gen.server.records import SavedWorkflow
 
 WorkflowCategory: TypeAlias = Literal["user", "default"]
-PAGE: Final = 100
+_ROOT = "/api/v1/workflows"
 
 
 class AsyncWorkflows:
@@ -21,52 +26,103 @@ class AsyncWorkflows:
         self._transport = transport
 
     async def list(
-        self, *, category: WorkflowCategory | None = None, search: str | None = None
+        self,
+        *,
+        category: WorkflowCategory | None = None,
+        search: str | None = None,
+        tags: str | Iterable[str] = (),
+        has_been_opened: bool | None = None,
+        is_public: bool | None = None,
     ) -> builtins.list[SavedWorkflow]:
-        """All saved workflows without their contents, by name. `default` are those that InvokeAI ships."""
-        found: builtins.list[SavedWorkflow] = []
-        page = 0
-        while True:
-            params: dict[str, Any] = {
-                "page": page,
-                "per_page": PAGE,
-                "order_by": "name",
-                "direction": "ASC",
-                "categories": category,
-                "query": search,
-            }
-            answer = await self._transport.get("/api/v1/workflows/", params)
-            found += [SavedWorkflow.of(item) for item in answer["items"]]
-            page += 1
-            if page >= answer["pages"]:
-                return found
+        """Return all saved workflows without their contents, by name. `default` are those that InvokeAI ships.
+
+        `tags` selects workflows that have one of them.
+        """
+        params: dict[str, Any] = {
+            "per_page": constants.PAGE,
+            "order_by": "name",
+            "direction": "ASC",
+            "categories": category,
+            "query": search,
+            "tags": as_names(tags) or None,
+            "has_been_opened": has_been_opened,
+            "is_public": is_public,
+        }
+        found: dict[str, SavedWorkflow] = {}
+        for page in range(constants.MAX_PAGES):
+            items, pages = await self._transport.get(f"{_ROOT}/", {**params, "page": page}, read=_page)
+            new = {item.workflow_id: item for item in items if item.workflow_id not in found}
+            found |= new
+            if not new or page + 1 >= pages:  # whatever number of pages the server claims to have
+                break
+        return [*found.values()]
 
     async def get(self, workflow_id: str) -> SavedWorkflow:
-        """The workflow of that id, its contents in `workflow`. Raises `NotFoundError`."""
-        return SavedWorkflow.of(await self._transport.get(_path(workflow_id)))
+        """Return the workflow of that id, its contents in `workflow`. Raises `NotFoundError`."""
+        return await self._transport.get(_path(workflow_id), read=SavedWorkflow.of)
 
     async def create(self, workflow: Mapping[str, Any]) -> SavedWorkflow:
-        """Saves a workflow (the contents of an exported file) as a new one; an `id` in it is not used."""
+        """Save a workflow (the contents of an exported file) as a new one; an `id` in it is not used."""
         body = {"workflow": {key: value for key, value in workflow.items() if key != "id"}}
-        return SavedWorkflow.of(await self._transport.send("POST", "/api/v1/workflows/", json=body))
+        return await self._transport.send("POST", f"{_ROOT}/", json=body, read=SavedWorkflow.of)
 
     async def update(self, workflow_id: str, workflow: Mapping[str, Any]) -> SavedWorkflow:
-        """Replaces the contents of a saved workflow. Those that InvokeAI ships cannot be changed."""
+        """Replace the contents of a saved workflow. Those that InvokeAI ships cannot be changed."""
         body = {"workflow": {**workflow, "id": workflow_id}}
-        return SavedWorkflow.of(await self._transport.send("PATCH", _path(workflow_id), json=body))
+        return await self._transport.send("PATCH", _path(workflow_id), json=body, read=SavedWorkflow.of)
 
     async def delete(self, workflow_id: str) -> None:
-        """Deletes a saved workflow. Those that InvokeAI ships stay, without an error."""
-        await self._transport.send("DELETE", _path(workflow_id))
+        """Delete a saved workflow. Those that InvokeAI ships stay, without an error."""
+
+        async def delete(was_sent: bool, may_repeat: bool) -> None:
+            try:
+                await self._transport.send("DELETE", _path(workflow_id), repeatable=may_repeat, read=ignored)
+            except NotFoundError:
+                if not was_sent:
+                    raise
+
+        await delete_once(delete)
+
+    async def tags(self, *, category: WorkflowCategory | None = None) -> builtins.list[str]:
+        """Return the tags that saved workflows have."""
+        return await self._transport.get(f"{_ROOT}/tags", {"categories": category}, read=list_of(text))
+
+    async def counts_by_tag(
+        self, tags: str | Iterable[str], *, category: WorkflowCategory | None = None
+    ) -> dict[str, int]:
+        """Return how many saved workflows have each of these tags."""
+        params = {"tags": as_names(tags), "categories": category}
+        return await self._transport.get(f"{_ROOT}/counts_by_tag", params, read=_counts)
+
+    async def counts_by_category(
+        self, categories: Iterable[WorkflowCategory] = ("user", "default")
+    ) -> dict[str, int]:
+        """Return how many saved workflows each category has."""
+        return await self._transport.get(f"{_ROOT}/counts_by_category", {"categories": [*categories]}, read=_counts)
 
     async def thumbnail(self, workflow_id: str) -> bytes:
-        """The picture shown in the library, a WebP file. Raises `NotFoundError` where there is none."""
+        """Return the picture shown in the library, a WebP file. Raises `NotFoundError` for a workflow without one."""
         return await self._transport.read(f"{_path(workflow_id)}/thumbnail")
 
-    async def set_thumbnail(self, workflow_id: str, data: bytes) -> None:
-        """Gives a workflow its picture: the bytes of an image file."""
-        await self._transport.replace_file(
-            f"{_path(workflow_id)}/thumbnail", "image", "thumbnail.png", data, "image/png"
+    async def set_thumbnail(self, workflow_id: str, data: FileContent) -> None:
+        """Give a workflow its picture: an image file, as bytes or as a path."""
+        content, name = await file_content(data, None, "thumbnail.png")
+        await self._transport.upload(
+            f"{_path(workflow_id)}/thumbnail", name, content, "image/png", method="PUT", field="image", read=ignored
+        )
+
+    async def delete_thumbnail(self, workflow_id: str) -> None:
+        """Take a workflow's picture away. Raises `NotFoundError`."""
+        await self._transport.send("DELETE", f"{_path(workflow_id)}/thumbnail", read=ignored)
+
+    async def mark_opened(self, workflow_id: str) -> None:
+        """Note that a workflow was opened now, which the GUI sorts by. Raises `NotFoundError`."""
+        await self._transport.send("PUT", f"{_path(workflow_id)}/opened_at", read=ignored)
+
+    async def set_public(self, workflow_id: str, is_public: bool = True) -> SavedWorkflow:
+        """Show a workflow to the other accounts of the server, or hide it from them."""
+        return await self._transport.send(
+            "PATCH", f"{_path(workflow_id)}/is_public", json={"is_public": is_public}, read=SavedWorkflow.of
         )
 
 
@@ -81,9 +137,23 @@ class Workflows:
     create = facade(AsyncWorkflows.create)
     update = facade(AsyncWorkflows.update)
     delete = facade(AsyncWorkflows.delete)
+    tags = facade(AsyncWorkflows.tags)
+    counts_by_tag = facade(AsyncWorkflows.counts_by_tag)
+    counts_by_category = facade(AsyncWorkflows.counts_by_category)
     thumbnail = facade(AsyncWorkflows.thumbnail)
     set_thumbnail = facade(AsyncWorkflows.set_thumbnail)
+    delete_thumbnail = facade(AsyncWorkflows.delete_thumbnail)
+    mark_opened = facade(AsyncWorkflows.mark_opened)
+    set_public = facade(AsyncWorkflows.set_public)
+
+
+def _page(data: Any) -> tuple[builtins.list[SavedWorkflow], int]:
+    return at("items", list_of(SavedWorkflow.of))(data), at("pages", integer)(data)
+
+
+def _counts(data: Any) -> dict[str, int]:
+    return {key: integer(value) for key, value in mapping(data).items()}
 
 
 def _path(workflow_id: str) -> str:
-    return f"/api/v1/workflows/i/{segment(workflow_id)}"
+    return f"{_ROOT}/i/{segment(workflow_id)}"

@@ -1,0 +1,121 @@
+"""The accounts of a server that has them (`multiuser: true` in its invokeai.yaml)."""
+
+from __future__ import annotations
+
+import builtins
+from typing import Any
+
+from invokeai_gen.server.answers import at, flag, ignored, list_of, text
+from invokeai_gen.server.background import facade
+from invokeai_gen.server.credentials import Secret
+from invokeai_gen.server.http import Transport, segment
+from invokeai_gen.server.records import Account
+
+
+class AsyncAccounts:
+    """The accounts of one server. On a server without accounts most methods raise `ForbiddenError`."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    async def are_enabled(self) -> bool:
+        """Return whether the server has accounts, so that requests take a token."""
+        return await self._transport.get("/api/v1/auth/status", read=at("multiuser_enabled", flag))
+
+    async def login(self, email: str, password: str, *, remember: bool = False) -> None:
+        """Log in; later requests of this client carry the token that the server returns.
+
+        `remember` asks for a token that lives longer. Raises `UnauthorizedError` for a wrong password and
+        `ForbiddenError` on a server without accounts.
+        """
+        body = {"email": email, "password": Secret(password), "remember_me": remember}
+        token = await self._transport.send(
+            "POST", "/api/v1/auth/login", json=body, read=lambda data: Secret(at("token", text)(data))
+        )
+        self._transport.token = token
+
+    async def logout(self) -> None:
+        """Log out: the server is told, and later requests of this client carry no token."""
+        await self._transport.send("POST", "/api/v1/auth/logout", read=ignored)
+        self._transport.token = None
+
+    async def me(self) -> Account:
+        """Return the account of this client's token. Raises `UnauthorizedError`."""
+        return await self._transport.get("/api/v1/auth/me", read=Account.of)
+
+    async def update_me(
+        self,
+        *,
+        display_name: str | None = None,
+        current_password: str | None = None,
+        new_password: str | None = None,
+    ) -> Account:
+        """Change the own name, or the password, which takes the current one."""
+        body = _given(display_name=display_name, current_password=current_password, new_password=new_password)
+        return await self._transport.send("PATCH", "/api/v1/auth/me", json=body, read=Account.of)
+
+    async def list(self) -> builtins.list[Account]:
+        """Return all accounts. Only for administrators."""
+        return await self._transport.get("/api/v1/auth/users", read=list_of(Account.of))
+
+    async def get(self, user_id: str) -> Account:
+        """Return one account. Only for administrators. Raises `NotFoundError`."""
+        return await self._transport.get(_path(user_id), read=Account.of)
+
+    async def create(
+        self, email: str, password: str, *, display_name: str | None = None, is_admin: bool = False
+    ) -> Account:
+        """Create an account. Only for administrators."""
+        body = {
+            "email": email,
+            "password": Secret(password),
+            "display_name": display_name,
+            "is_admin": is_admin,
+        }
+        return await self._transport.send("POST", "/api/v1/auth/users", json=body, read=Account.of)
+
+    async def update(
+        self,
+        user_id: str,
+        *,
+        display_name: str | None = None,
+        password: str | None = None,
+        is_admin: bool | None = None,
+        is_active: bool | None = None,
+    ) -> Account:
+        """Change an account; `None` leaves a property as it is. Only for administrators. Raises `NotFoundError`."""
+        body = _given(display_name=display_name, password=password, is_admin=is_admin, is_active=is_active)
+        return await self._transport.send("PATCH", _path(user_id), json=body, read=Account.of)
+
+    async def delete(self, user_id: str) -> None:
+        """Delete an account. Only for administrators. Raises `NotFoundError`."""
+        await self._transport.send("DELETE", _path(user_id), read=ignored)
+
+
+class Accounts:
+    """The accounts of one server. On a server without accounts most methods raise `ForbiddenError`."""
+
+    def __init__(self, core: AsyncAccounts) -> None:
+        self._core = core
+
+    are_enabled = facade(AsyncAccounts.are_enabled)
+    login = facade(AsyncAccounts.login)
+    logout = facade(AsyncAccounts.logout)
+    me = facade(AsyncAccounts.me)
+    update_me = facade(AsyncAccounts.update_me)
+    list = facade(AsyncAccounts.list)
+    get = facade(AsyncAccounts.get)
+    create = facade(AsyncAccounts.create)
+    update = facade(AsyncAccounts.update)
+    delete = facade(AsyncAccounts.delete)
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    """The values that are not `None`, passwords hidden from dumps of variables."""
+    return {
+        key: Secret(value) if "password" in key else value for key, value in values.items() if value is not None
+    }
+
+
+def _path(user_id: str) -> str:
+    return f"/api/v1/auth/users/{segment(user_id)}"

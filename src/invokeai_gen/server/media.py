@@ -1,0 +1,133 @@
+"""What images and videos on a server have in common: uploads that happen once, deletions, lists that survive deletions."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, TypeVar
+
+from invokeai_gen.server import constants
+from invokeai_gen.server.answers import Reader, anything, at, list_of, mapping, text
+from invokeai_gen.server.background import in_thread
+from invokeai_gen.server.errors import StatusError, UploadUncertainError
+from invokeai_gen.server.http import Transport
+from invokeai_gen.server.idempotency import delete_once, send_once
+from invokeai_gen.server.records import Removal
+
+R = TypeVar("R")
+MediaCategory: TypeAlias = Literal["general", "user", "mask", "control", "other"]
+FileContent: TypeAlias = "bytes | str | os.PathLike[str]"
+"""The bytes of a file, or its path."""
+
+
+def as_names(names: str | Iterable[str]) -> list[str]:
+    """Return several names, or a single one, as a list."""
+    return [names] if isinstance(names, str) else list(names)
+
+
+async def file_content(data: FileContent, name: str | None, default_name: str) -> tuple[bytes, str]:
+    """Return the bytes and the name of a file to upload. Raises `OSError` if its path cannot be read."""
+    if isinstance(data, (str, os.PathLike)):
+        path = Path(data)
+        return await in_thread(path.read_bytes), name or path.name
+    return bytes(data), name or default_name
+
+
+def file_target(target: str | os.PathLike[str]) -> Path:
+    """Return the path of a file to save. Raises `IsADirectoryError` for a folder."""
+    path = Path(target)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder: name a file in it")
+    return path
+
+
+async def upload_once(
+    transport: Transport, root: str, file: tuple[str, bytes, str], params: Mapping[str, Any], read: Reader[R]
+) -> R:
+    """Upload a file (name, bytes, MIME type) to the collection at `root`; it exists once even if an answer is lost.
+
+    The server has no other way to name an upload than the id of a session. With a new one for each upload, the file can
+    be recognised in a list; no queue item ever has that session.
+    """
+    marker = str(uuid.uuid4())
+
+    async def find() -> R | None:
+        newest = {"is_intermediate": params["is_intermediate"], "starred_first": False, "limit": constants.PAGE}
+        found = await transport.get(root, newest, read=at("items", list_of(mapping)))
+        return next((read(item) for item in found if item.get("session_id") == marker), None)
+
+    async def send() -> R:
+        return await transport.upload(f"{root}upload", *file, {**params, "session_id": marker}, read=read)
+
+    return await send_once(send, find, partial(UploadUncertainError, file[0]))
+
+
+async def delete_media(transport: Transport, kind: Literal["image", "video"], names: Sequence[str]) -> Removal:
+    """Delete images or videos. Those that do not exist or could not be deleted are named in `failed`."""
+    if not names:
+        return Removal()
+
+    async def delete(was_sent: bool, may_repeat: bool) -> Removal:
+        answer = await transport.send(
+            "POST",
+            f"/api/v1/{kind}s/delete",
+            json={f"{kind}_names": [*names]},
+            repeatable=may_repeat,
+            read=_deletion(kind),
+        )
+        gone, refused = answer
+        failed = {name: "the server could not delete it" for name in names if name in refused}
+        if not was_sent:  # the server skips names that it does not know without a word
+            failed |= {name: "not on the server" for name in names if name not in gone and name not in failed}
+        return Removal(deleted=tuple(name for name in names if name not in failed), failed=failed)
+
+    try:
+        return await delete_once(delete)
+    except StatusError as error:
+        return Removal(failed=dict.fromkeys(names, str(error)))
+
+
+def _deletion(kind: str) -> Reader[tuple[set[str], set[str]]]:
+    """Reads which names were deleted, and which the server says it could not delete."""
+
+    def read(data: Any) -> tuple[set[str], set[str]]:
+        deleted = at(f"deleted_{kind}s", list_of(text))(data)
+        return set(deleted), set(list_of(text)(data.get(f"failed_{kind}s") or []))
+
+    return read
+
+
+async def media_names(
+    transport: Transport, kind: Literal["image", "video"], filters: Mapping[str, Any], *, only_starred: bool = False
+) -> list[str]:
+    """Return the names of all images or videos that the filters select, in the server's order."""
+
+    def read(data: Any) -> list[str]:
+        names = at(f"{kind}_names", list_of(text))(data)
+        return names[: at("starred_count", anything)(data)] if only_starred else names
+
+    return await transport.get(f"/api/v1/{kind}s/names", filters, read=read)
+
+
+async def listed_images(transport: Transport, names: Sequence[str], read: Reader[R]) -> AsyncGenerator[R, None]:
+    """Yield the images of these names in their order, fetched page by page; those deleted meanwhile are left out.
+
+    The names are known before the first image is yielded, so deleting or adding images on the way skips none, which
+    paging by offset does.
+    """
+    for start in range(0, len(names), constants.PAGE):
+        page = names[start : start + constants.PAGE]
+        found = await transport.send(
+            "POST",
+            "/api/v1/images/images_by_names",
+            json={"image_names": [*page]},
+            repeatable=True,
+            read=list_of(lambda data: (at("image_name", text)(data), read(data))),
+        )
+        records = dict(found)
+        for name in page:
+            if name in records:
+                yield records[name]
