@@ -25,7 +25,7 @@ import pytest
 from invokeai_gen import InvokeAIClient, Job
 from invokeai_gen.runtime import async_job, cleanup, resolve
 from invokeai_gen.runtime import runner as runs
-from invokeai_gen.server import background, follow, http, idempotency, queue
+from invokeai_gen.server import background, constants
 from invokeai_gen.server.errors import (
     ConnectionFailedError,
     DownloadError,
@@ -144,10 +144,10 @@ def nothing_left_here() -> Iterator[None]:
 @pytest.fixture
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """All waiting is short; what is tested is its order."""
-    monkeypatch.setattr(http, "FIRST_RETRY_WAIT", 0.01)
-    monkeypatch.setattr(idempotency, "DOUBT_WAITS", (0.05, 0.05))
-    monkeypatch.setattr(follow, "UNREACHABLE_AFTER", PATIENCE)
-    monkeypatch.setattr(follow, "FIRST_POLL", 0.02)
+    monkeypatch.setattr(constants, "FIRST_RETRY_WAIT", 0.01)
+    monkeypatch.setattr(constants, "LOST_ANSWER_WAITS", (0.05, 0.05))
+    monkeypatch.setattr(constants, "UNREACHABLE_AFTER", PATIENCE)
+    monkeypatch.setattr(constants, "FIRST_POLL", 0.02)
 
 
 @pytest.fixture
@@ -189,21 +189,21 @@ MATRIX = [
     Row("reset", faults.reset, FINE, FINE, FINE, FINE, FINE, FINE),
     Row("reset for good", faults.reset, UploadUncertainError, EnqueueUncertainError, ConnectionFailedError,
         ConnectionFailedError, DownloadError, "broke", times=faults.FOR_GOOD),
-    Row("answer lost", faults.lost, FINE, FINE, FINE, FINE, FINE, "not on the server"),
+    Row("answer lost", faults.lost, FINE, FINE, FINE, FINE, FINE, FINE),
     Row("silent", faults.silent, UploadUncertainError, EnqueueUncertainError, FINE, FINE, FINE, FINE),
     Row("silent for good", faults.silent, UploadUncertainError, EnqueueUncertainError, RequestTimeoutError,
         RequestTimeoutError, DownloadError, "in time", times=faults.FOR_GOOD),
-    Row("answer unheard", faults.muted, FINE, FINE, FINE, FINE, FINE, "not on the server"),
+    Row("answer unheard", faults.muted, FINE, FINE, FINE, FINE, FINE, FINE),
     Row("500", faults.status(500), ServerFaultError, ServerFaultError, FINE, ServerFaultError, DownloadError,
         "fault on purpose"),
     Row("502", faults.status(502), FINE, FINE, FINE, FINE, FINE, FINE),
     Row("503", faults.status(503, b"Retry-After: 0"), FINE, FINE, FINE, FINE, FINE, FINE),
     Row("429", faults.status(429, b"Retry-After: 0"), FINE, FINE, FINE, FINE, FINE, FINE),
     Row("slow", faults.slow, FINE, FINE, FINE, FINE, FINE, FINE),
-    Row("cut", faults.cut, FINE, FINE, FINE, FINE, FINE, "not on the server"),
+    Row("cut", faults.cut, FINE, FINE, FINE, FINE, FINE, FINE),
     Row("cut for good", faults.cut, FINE, FINE, ConnectionFailedError, ConnectionFailedError, DownloadError,
         "broke", times=faults.FOR_GOOD),
-    Row("truncated", faults.truncated, FINE, FINE, FINE, FINE, DownloadError, "not on the server"),
+    Row("truncated", faults.truncated, FINE, FINE, FINE, FINE, DownloadError, FINE),
     Row("expired", faults.status(401), UnauthorizedError, UnauthorizedError, UnauthorizedError, UnauthorizedError,
         DownloadError, "INVOKEAI_TOKEN", times=faults.FOR_GOOD),
 ]
@@ -216,7 +216,7 @@ NOT_RUN = ("upload", "enqueue")
 @pytest.mark.parametrize(("row", "step"), CELLS)
 def test_a_fault(row: Row, step: str, direct: InvokeAIClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     patience = PATIENCE if row.fault in (faults.silent, faults.muted) else TIME
-    monkeypatch.setattr(queue, "ENQUEUE_TIMEOUT", patience)
+    monkeypatch.setattr(constants, "ENQUEUE_TIMEOUT", patience)
     items, kept = set(direct.queue.item_ids()), images(direct)
     with Proxy(direct.url) as proxy, InvokeAIClient(proxy.url, timeout=patience) as client:
         proxy.refuse_events()
@@ -278,7 +278,7 @@ EVENT_FAULTS = {
 def test_events_that_never_come(
     fault: str, direct: InvokeAIClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(follow, "SOCKET_TIMEOUT", PATIENCE)
+    monkeypatch.setattr(constants, "SOCKET_TIMEOUT", PATIENCE)
     items, kept = set(direct.queue.item_ids()), images(direct)
     with Proxy(direct.url) as proxy, InvokeAIClient(proxy.url) as client:
         proxy.on("/ws/socket.io", EVENT_FAULTS[fault], faults.FOR_GOOD)
@@ -342,8 +342,8 @@ def test_events_that_end(step: str, direct: InvokeAIClient, tmp_path: Path) -> N
 def test_a_run_ends_soon_after_its_deadline_though_the_server_is_silent(
     step: str, direct: InvokeAIClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(follow, "UNREACHABLE_AFTER", TIME)
-    monkeypatch.setattr(queue, "ENQUEUE_TIMEOUT", TIME)
+    monkeypatch.setattr(constants, "UNREACHABLE_AFTER", TIME)
+    monkeypatch.setattr(constants, "ENQUEUE_TIMEOUT", TIME)
     for module, name in ((async_job, "CANCEL_TIMEOUT"), (runs, "CANCEL_TIMEOUT"), (runs, "CLEANUP_TIMEOUT")):
         monkeypatch.setattr(module, name, PATIENCE)
     for module in (cleanup, resolve):
@@ -396,7 +396,7 @@ def test_a_server_that_is_killed_during_each_step_and_started_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Six runs at once, each held in another step; an upload and an enqueue after the server has worked on them."""
-    monkeypatch.setattr(queue, "ENQUEUE_TIMEOUT", TIME)
+    monkeypatch.setattr(constants, "ENQUEUE_TIMEOUT", TIME)
     hold = Hold()
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(Server.start())

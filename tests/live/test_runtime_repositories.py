@@ -86,7 +86,7 @@ def test_images_are_uploaded_moved_starred_and_deleted(client: InvokeAIClient, b
 def test_lists_of_images_go_on_behind_the_first_page(
     client: InvokeAIClient, board: Board, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("invokeai_gen.server.images.PAGE", 2)
+    monkeypatch.setattr("invokeai_gen.server.constants.PAGE", 2)
     names = [client.images.upload(png(), board_id=board.board_id).image_name for _ in range(5)]
     assert {image.image_name for image in client.images.list(board_id=board.board_id)} == set(names)
 

@@ -15,7 +15,7 @@ import pytest
 
 from invokeai_gen import InvokeAIClient
 from invokeai_gen.errors import InvokeAIGenError
-from invokeai_gen.server import queue
+from invokeai_gen.server import constants
 from tests import plans
 from tests.live import proxy as faults
 from tests.live.proxy import Proxy
@@ -63,7 +63,7 @@ def test_a_fault(
 ) -> None:
     what, times = FAULTS[fault]
     patience = PATIENCE if what in (faults.silent, faults.muted) else TIME
-    monkeypatch.setattr(queue, "ENQUEUE_TIMEOUT", patience)
+    monkeypatch.setattr(constants, "ENQUEUE_TIMEOUT", patience)
     for name, color in (("one", "#ff0000"), ("two", "#0000ff")):
         PIL.Image.new("RGB", (24, 24), color).save(tmp_path / f"{name}.png")
     product = {"picture": [tmp_path / "one.png", tmp_path / "two.png"], "width": [4, 8, 12]}

@@ -14,7 +14,7 @@ import pytest
 
 from generated import sunset_poster as wf
 from invokeai_gen import InvokeAIClient, ParamsError
-from invokeai_gen.server import follow
+from invokeai_gen.server import constants
 from invokeai_gen.server.errors import ConnectionFailedError
 from tests import plans
 from tests.server import Server
@@ -32,7 +32,7 @@ def other() -> Iterator[Server]:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that is silent for a second counts as gone."""
-    monkeypatch.setattr(follow, "UNREACHABLE_AFTER", 1.0)
+    monkeypatch.setattr(constants, "UNREACHABLE_AFTER", 1.0)
 
 
 def width_of(file: Path) -> int:

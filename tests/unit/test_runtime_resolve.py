@@ -11,7 +11,7 @@ from invokeai_gen.core.plan import ModelLimits
 from invokeai_gen.core.values import BoardRef, ModelRef
 from invokeai_gen.runtime import resolve as resolve_module
 from invokeai_gen.runtime.resolve import UPLOADS_AT_ONCE, find_board, find_model, resolve
-from invokeai_gen.server import background, http, idempotency
+from invokeai_gen.server import background, constants
 from invokeai_gen.server.errors import BoardResolutionError, MediaResolutionError, ModelResolutionError
 from invokeai_gen.server.records import Board, Model
 from tests import plans
@@ -159,8 +159,8 @@ PICTURES = {("batch", "images"): [b"one", b"two"]}
 
 @pytest.fixture
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "FIRST_RETRY_WAIT", 0.0)
-    monkeypatch.setattr(idempotency, "DOUBT_WAITS", (0.0, 0.0))
+    monkeypatch.setattr(constants, "FIRST_RETRY_WAIT", 0.0)
+    monkeypatch.setattr(constants, "LOST_ANSWER_WAITS", (0.0, 0.0))
 
 
 @pytest.mark.usefixtures("_no_pauses")

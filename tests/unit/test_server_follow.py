@@ -4,11 +4,12 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from functools import wraps
 from typing import Any
+from weakref import WeakSet
 
 import httpx
 import pytest
 
-from invokeai_gen.server.errors import ConnectionFailedError
+from invokeai_gen.server.errors import ConnectionFailedError, UnexpectedAnswerError
 from invokeai_gen.server.events import (
     InvocationError,
     InvocationProgress,
@@ -154,14 +155,14 @@ async def test_an_answer_that_nobody_expected_ends_the_waiting_of_that_job_alone
             return httpx.Response(200, json={"total": 1, "completed": 1})
         return httpx.Response(200, json={"item_id": 2, "batch_id": "fine", "status": "completed"})
 
-    transport = Transport("http://127.0.0.1:9", backend=httpx.MockTransport(answer))
+    transport = Transport("http://127.0.0.1:9", http_backend=httpx.MockTransport(answer))
     follower = Follower(transport, AsyncQueue(transport))
     try:
         odd, fine = await follower.watch("odd", {}), await follower.watch("fine", {})
         odd.expect((1,))
         fine.expect((2,))
         await asyncio.wait_for(fine.done, 30)
-        with pytest.raises(AttributeError):
+        with pytest.raises(UnexpectedAnswerError):
             await asyncio.wait_for(odd.done, 30)
     finally:
         await follower.close()
@@ -172,7 +173,7 @@ async def test_events_of_an_unknown_shape_are_a_reason_to_ask_and_no_more() -> N
     transport = Transport("http://server")
     follower = Follower(transport, AsyncQueue(transport))
     watch = Watch("b", {})
-    follower._watches["b"] = {watch}
+    follower._watches["b"] = WeakSet([watch])
     odd: list[Any] = [None, [], "text", {"batch_id": "b"}, {"batch_id": "b", "invocation": 7}, {"batch_id": ["b"]}]
     for name in ("queue_item_status_changed", "invocation_complete", "invocation_progress"):
         for data in odd:

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from invokeai_gen import InvokeAIClient
-from invokeai_gen.server import http, idempotency
+from invokeai_gen.server import constants
 from invokeai_gen.server.errors import ServerFaultError, UnreachableError, UploadUncertainError
 
 Trouble = httpx.Response | Exception
@@ -17,8 +17,8 @@ Trouble = httpx.Response | Exception
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "FIRST_RETRY_WAIT", 0.0)
-    monkeypatch.setattr(idempotency, "DOUBT_WAITS", (0.0, 0.0))
+    monkeypatch.setattr(constants, "FIRST_RETRY_WAIT", 0.0)
+    monkeypatch.setattr(constants, "LOST_ANSWER_WAITS", (0.0, 0.0))
 
 
 class Server:
@@ -115,4 +115,4 @@ def test_what_was_never_sent_is_not_looked_for() -> None:
 
     with pytest.raises(UnreachableError):
         upload(handle)
-    assert calls == ["POST"] * http.CONNECT_ATTEMPTS
+    assert calls == ["POST"] * (constants.MAX_RETRIES + 1)

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from invokeai_gen import InvokeAIClient
-from invokeai_gen.server import http, idempotency
+from invokeai_gen.server import constants
 from invokeai_gen.server.errors import EnqueueClippedError, EnqueueUncertainError
 from invokeai_gen.server.queue import queue_position
 from invokeai_gen.server.records import QueueItem
@@ -19,8 +19,8 @@ ENQUEUED = httpx.Response(200, json={"enqueued": 2, "requested": 2, "item_ids": 
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "FIRST_RETRY_WAIT", 0.0)
-    monkeypatch.setattr(idempotency, "DOUBT_WAITS", (0.0, 0.0))
+    monkeypatch.setattr(constants, "FIRST_RETRY_WAIT", 0.0)
+    monkeypatch.setattr(constants, "LOST_ANSWER_WAITS", (0.0, 0.0))
 
 
 class Server:

@@ -6,11 +6,14 @@ from typing import Any
 import pytest
 
 from invokeai_gen import AsyncJob, ImageOutput, InvokeAIClient, Job, VideoOutput, WorkflowOutputs
-from invokeai_gen.server.boards import AsyncBoards, Boards
+from invokeai_gen.server.accounts import Accounts, AsyncAccounts
+from invokeai_gen.server.app import App, AsyncApp
+from invokeai_gen.server.boards import AsyncBoardHandle, AsyncBoards, BoardHandle, Boards
 from invokeai_gen.server.client import AsyncInvokeAIClient
-from invokeai_gen.server.images import AsyncImages, AsyncVideos, Images, Videos
+from invokeai_gen.server.images import AsyncImages, Images
 from invokeai_gen.server.models import AsyncModels, Models
 from invokeai_gen.server.queue import AsyncQueue, Queue
+from invokeai_gen.server.videos import AsyncVideos, Videos
 from invokeai_gen.server.workflows import AsyncWorkflows, Workflows
 
 FOR_JOBS = {"follow", "forget"}
@@ -26,7 +29,10 @@ def parameters(owner: type, name: str) -> list[str]:
     ("awaited", "blocking"),
     [
         (AsyncInvokeAIClient, InvokeAIClient),
+        (AsyncAccounts, Accounts),
+        (AsyncApp, App),
         (AsyncBoards, Boards),
+        (AsyncBoardHandle, BoardHandle),
         (AsyncImages, Images),
         (AsyncVideos, Videos),
         (AsyncModels, Models),

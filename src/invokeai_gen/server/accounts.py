@@ -28,7 +28,8 @@ class AsyncAccounts:
         `remember` asks for a token that lives longer. Raises `UnauthorizedError` for a wrong password and
         `ForbiddenError` on a server without accounts.
         """
-        body = {"email": email, "password": Secret(password), "remember_me": remember}
+        password = Secret(password)
+        body = {"email": email, "password": password, "remember_me": remember}
         token = await self._transport.send(
             "POST", "/api/v1/auth/login", json=body, read=lambda data: Secret(at("token", text)(data))
         )
@@ -51,6 +52,7 @@ class AsyncAccounts:
         new_password: str | None = None,
     ) -> Account:
         """Change the own name, or the password, which takes the current one."""
+        current_password, new_password = _hidden(current_password), _hidden(new_password)
         body = _given(display_name=display_name, current_password=current_password, new_password=new_password)
         return await self._transport.send("PATCH", "/api/v1/auth/me", json=body, read=Account.of)
 
@@ -66,12 +68,8 @@ class AsyncAccounts:
         self, email: str, password: str, *, display_name: str | None = None, is_admin: bool = False
     ) -> Account:
         """Create an account. Only for administrators."""
-        body = {
-            "email": email,
-            "password": Secret(password),
-            "display_name": display_name,
-            "is_admin": is_admin,
-        }
+        password = Secret(password)
+        body = {"email": email, "password": password, "display_name": display_name, "is_admin": is_admin}
         return await self._transport.send("POST", "/api/v1/auth/users", json=body, read=Account.of)
 
     async def update(
@@ -84,6 +82,7 @@ class AsyncAccounts:
         is_active: bool | None = None,
     ) -> Account:
         """Change an account; `None` leaves a property as it is. Only for administrators. Raises `NotFoundError`."""
+        password = _hidden(password)
         body = _given(display_name=display_name, password=password, is_admin=is_admin, is_active=is_active)
         return await self._transport.send("PATCH", _path(user_id), json=body, read=Account.of)
 
@@ -99,22 +98,24 @@ class Accounts:
         self._core = core
 
     are_enabled = facade(AsyncAccounts.are_enabled)
-    login = facade(AsyncAccounts.login)
+    login = facade(AsyncAccounts.login, hidden=("password",))
     logout = facade(AsyncAccounts.logout)
     me = facade(AsyncAccounts.me)
-    update_me = facade(AsyncAccounts.update_me)
+    update_me = facade(AsyncAccounts.update_me, hidden=("current_password", "new_password"))
     list = facade(AsyncAccounts.list)
     get = facade(AsyncAccounts.get)
-    create = facade(AsyncAccounts.create)
-    update = facade(AsyncAccounts.update)
+    create = facade(AsyncAccounts.create, hidden=("password",))
+    update = facade(AsyncAccounts.update, hidden=("password",))
     delete = facade(AsyncAccounts.delete)
 
 
+def _hidden(password: str | None) -> Secret | None:
+    """The password, hidden among the variables of a traceback."""
+    return None if password is None else Secret(password)
+
+
 def _given(**values: Any) -> dict[str, Any]:
-    """The values that are not `None`, passwords hidden from dumps of variables."""
-    return {
-        key: Secret(value) if "password" in key else value for key, value in values.items() if value is not None
-    }
+    return {key: value for key, value in values.items() if value is not None}
 
 
 def _path(user_id: str) -> str:

@@ -109,7 +109,13 @@ def fits(value: Any, hint: Any) -> bool:
     return isinstance(value, types.NoneType if hint is None else hint)
 
 
-_NAMES: Mapping[type, str] = {str: "a text", int: "a whole number", bool: "true or false", dict: "an object", list: "a list"}
+_NAMES: Mapping[type, str] = {
+    str: "a text",
+    int: "a whole number",
+    bool: "true or false",
+    dict: "an object",
+    list: "a list",
+}
 
 
 def _described(data: Any) -> str:

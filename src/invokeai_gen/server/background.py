@@ -1,7 +1,7 @@
 """One event loop in a background thread, on which every connection of this process lives.
 
-Whoever asks, from whichever thread or event loop, the request itself runs here. So one client serves any number of
-threads and outlives an `asyncio.run`, and a blocking call is nothing but an asynchronous one that is waited for.
+Calls from any thread and any event loop run here. So one client serves any number of threads and outlives an
+`asyncio.run`, and a blocking call is an asynchronous one that is waited for. A forked child starts a loop of its own.
 
 asyncio is loaded with the first call, so that importing a client costs little.
 """
@@ -9,10 +9,13 @@ asyncio is loaded with the first call, so that importing a client costs little.
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Concatenate, Final, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
+
+from invokeai_gen.server.constants import INTERRUPT_TIMEOUT
 
 if TYPE_CHECKING:
     import asyncio
@@ -22,28 +25,43 @@ S = TypeVar("S")
 P = ParamSpec("P")
 T = TypeVar("T")
 
-INTERRUPT_TIMEOUT: Final = 10.0
-"""Seconds that an interrupted call has to tidy up (cancel its queue item) before the interrupt goes on."""
-
 _lock = threading.Lock()
 _loop: asyncio.AbstractEventLoop | None = None
-_owner = 0
+_inherited: list[object] = []
+"""What belongs to the parent of a forked process, kept so that nothing in it is closed here."""
 
 
 def loop() -> asyncio.AbstractEventLoop:
-    """The loop, started on first use; a forked child starts its own."""
+    """Return the loop, started on first use."""
     import asyncio
 
-    global _loop, _owner
+    global _loop
     with _lock:
-        if _loop is None or _owner != os.getpid():
-            _loop, _owner = asyncio.new_event_loop(), os.getpid()
+        if _loop is None:
+            _loop = asyncio.new_event_loop()
             threading.Thread(target=_loop.run_forever, name="invokeai-gen", daemon=True).start()
         return _loop
 
 
+def disown(inherited: object) -> None:
+    """Keep an object of the parent process alive, unused, in a forked child."""
+    _inherited.append(inherited)
+
+
+def _after_fork() -> None:
+    """The thread of the parent's loop does not exist in the child, and another thread may have held the lock."""
+    global _loop, _lock
+    _lock = threading.Lock()
+    disown(_loop)
+    _loop = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
 def is_here() -> bool:
-    """Whether the caller already runs on the background loop."""
+    """Return whether the caller already runs on the background loop."""
     import asyncio
 
     try:
@@ -53,7 +71,7 @@ def is_here() -> bool:
 
 
 class _Call(Generic[T]):
-    """A coroutine that runs on the background loop, seen from outside; `outcome` is final once it has tidied up."""
+    """A coroutine on the background loop, seen from outside; `outcome` is final once the coroutine has tidied up."""
 
     def __init__(self, coro: Coroutine[Any, Any, T]) -> None:
         import concurrent.futures
@@ -98,12 +116,16 @@ class _Call(Generic[T]):
 
 
 def run(coro: Coroutine[Any, Any, T]) -> T:
-    """Runs a coroutine on the background loop and blocks until it is done.
+    """Run a coroutine on the background loop, block until it is done, and return its result.
 
     An interrupt (Ctrl-C) cancels the coroutine and gives it `INTERRUPT_TIMEOUT` seconds to tidy up. Raises
-    `RuntimeError` on the background loop itself, where blocking would never end.
+    `RuntimeError` on the background loop itself and while Python shuts down, when blocking would never end.
     """
     import concurrent.futures
+
+    if sys.is_finalizing():
+        coro.close()
+        raise RuntimeError("invokeai-gen cannot be used while Python shuts down")
 
     if is_here():
         coro.close()
@@ -119,7 +141,7 @@ def run(coro: Coroutine[Any, Any, T]) -> T:
 
 
 async def bridge(coro: Coroutine[Any, Any, T]) -> T:
-    """Awaits a coroutine that must run on the background loop, from whichever loop the caller is on.
+    """Await a coroutine that must run on the background loop, from the caller's own loop.
 
     Cancelling the caller cancels the coroutine, and waits until it has tidied up.
     """
@@ -141,7 +163,7 @@ async def bridge(coro: Coroutine[Any, Any, T]) -> T:
 
 
 def blocking(method: Callable[Concatenate[S, P], Coroutine[Any, Any, T]]) -> Callable[Concatenate[S, P], T]:
-    """The blocking twin of an async method of the same class, with the same parameters and documentation."""
+    """Return the blocking twin of an async method of the same class, with its parameters and documentation."""
 
     @wraps(method)
     def call(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -150,18 +172,31 @@ def blocking(method: Callable[Concatenate[S, P], Coroutine[Any, Any, T]]) -> Cal
     return call
 
 
-def facade(method: Callable[Concatenate[S, P], Coroutine[Any, Any, T]]) -> Callable[Concatenate[Any, P], T]:
-    """The blocking twin, in a class that keeps its asynchronous counterpart as `_core`, of a method of that one."""
+def facade(
+    method: Callable[Concatenate[S, P], Coroutine[Any, Any, T]], *, hidden: tuple[str, ...] = ()
+) -> Callable[Concatenate[Any, P], T]:
+    """Return the blocking twin of a method of `_core`, for a class that keeps its asynchronous counterpart there.
+
+    `hidden` names parameters whose values do not show among the variables of a traceback.
+    """
+    names = getattr(method, "__code__").co_varnames[1:] if hidden else ()  # noqa: B009 - a `Callable` has none for mypy
 
     @wraps(method)
     def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        if hidden:
+            from invokeai_gen.server.credentials import Secret
+
+            given: Any = {**dict(zip(names, args, strict=False)), **kwargs}
+            given |= {name: Secret(given[name]) for name in hidden if isinstance(given.get(name), str)}
+            call_hidden: Any = method
+            return run(call_hidden(self._core, **given))
         return run(method(self._core, *args, **kwargs))
 
     return call
 
 
 async def in_thread(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """Awaits a function that takes its time, and would hold up the event loop if it were just called."""
+    """Await a slow function, run in a thread so that it does not hold up the event loop."""
     import asyncio
 
     return await asyncio.to_thread(call, *args, **kwargs)
@@ -174,9 +209,24 @@ async def _next(generator: AsyncGenerator[T, None]) -> tuple[T, ...]:
 
 
 def iterate(generator: AsyncGenerator[T, None]) -> Iterator[T]:
-    """An async generator as a blocking iterator; leaving the loop early closes it."""
+    """Iterate over an async generator, blocking; leaving the loop early closes it."""
     try:
         while item := run(_next(generator)):
             yield item[0]
     finally:
-        run(generator.aclose())
+        _close_soon(generator, os.getpid())
+
+
+def _close_soon(generator: AsyncGenerator[T, None], owner: int) -> None:
+    """Close a generator without waiting for it.
+
+    An iterator that is left half read is closed when it is collected: on any thread, the loop's own included, or while
+    Python shuts down, when that thread no longer runs and waiting for it would never end.
+    """
+    running = _loop
+    if running is not None and not sys.is_finalizing() and owner == os.getpid():
+        running.call_soon_threadsafe(lambda: running.create_task(_closed(generator)))
+
+
+async def _closed(generator: AsyncGenerator[T, None]) -> None:
+    await generator.aclose()

@@ -137,9 +137,7 @@ class AsyncBoardHandle:
         """Return the newest images on the board, `count` at most; see `AsyncImages.latest`."""
         return await self._images.latest(count, board_id=self.board_id, category=category)
 
-    async def upload(
-        self, data: FileContent, name: str | None = None, *, category: MediaCategory = "user"
-    ) -> Image:
+    async def upload(self, data: FileContent, name: str | None = None, *, category: MediaCategory = "user") -> Image:
         """Upload an image, given as bytes or as a path, to the board."""
         board_id = None if self.is_uncategorized else self.board_id
         return await self._images.upload(data, name, board_id=board_id, category=category)
@@ -215,9 +213,7 @@ class BoardHandle:
         """Whether this stands for the images on no board, so that there is no board to read, rename or delete."""
         return self._core.is_uncategorized
 
-    def list(
-        self, *, category: MediaCategory | None = None, is_intermediate: bool | None = False
-    ) -> Iterator[Image]:
+    def list(self, *, category: MediaCategory | None = None, is_intermediate: bool | None = False) -> Iterator[Image]:
         """Yield the images on the board, newest first, starred ones before the others."""
         return iterate(self._core.list(category=category, is_intermediate=is_intermediate))
 

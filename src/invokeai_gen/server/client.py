@@ -2,79 +2,50 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import threading
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from invokeai_gen.server import background
+from invokeai_gen.server.address import clean_url
+from invokeai_gen.server.answers import anything, at, mapping
 from invokeai_gen.server.background import bridge, facade
-from invokeai_gen.server.credentials import Secret
-from invokeai_gen.server.http import DEFAULT_URL, READ_TIMEOUT, Backend, Transport, clean_url, public_url
+from invokeai_gen.server.connections import Connections
+from invokeai_gen.server.constants import DEFAULT_URL
+from invokeai_gen.server.credentials import Secret, environment_token
+from invokeai_gen.server.http import Transport, TransportOptions
 
 if TYPE_CHECKING:
+    from invokeai_gen.server.accounts import Accounts, AsyncAccounts
+    from invokeai_gen.server.app import App, AsyncApp
     from invokeai_gen.server.boards import AsyncBoards, Boards
-    from invokeai_gen.server.follow import Follower, Watch
-    from invokeai_gen.server.images import AsyncImages, AsyncVideos, Images, Videos
+    from invokeai_gen.server.follow import Watch
+    from invokeai_gen.server.images import AsyncImages, Images
     from invokeai_gen.server.models import AsyncModels, Models
     from invokeai_gen.server.queue import AsyncQueue, Queue
+    from invokeai_gen.server.videos import AsyncVideos, Videos
     from invokeai_gen.server.workflows import AsyncWorkflows, Workflows
 
-_open: set[_Connections] = set()
-"""Of every client that is still in use; what is left at the end of the process is closed then."""
-_shared: dict[tuple[int, str], AsyncInvokeAIClient] = {}
+_shared: dict[str, AsyncInvokeAIClient] = {}
 _sharing = threading.Lock()
 
 
-class _Connections:
-    """What a client has open, apart from it so that it can be closed after the client is gone."""
+class ClientOptions(TransportOptions, total=False):
+    """The options of a client."""
 
-    def __init__(self, transport: Transport, queue_id: str) -> None:
-        self.transport = transport
-        self._queue_id = queue_id
-        self._follower: Follower | None = None
-
-    @property
-    def are_open(self) -> bool:
-        return self._follower is not None or self.transport.is_open
-
-    async def follow(self, batch_id: str, labels: Mapping[str, str], *, keeps_events: bool) -> Watch:
-        if self._follower is None:
-            from invokeai_gen.server.follow import Follower
-            from invokeai_gen.server.queue import AsyncQueue
-
-            self._follower = Follower(self.transport, AsyncQueue(self.transport, self._queue_id))
-        return await self._follower.watch(batch_id, labels, keeps_events=keeps_events)
-
-    async def forget(self, watch: Watch) -> None:
-        if self._follower is not None:
-            self._follower.forget(watch)
-
-    async def close(self) -> None:
-        follower, self._follower = self._follower, None
-        if follower is not None:
-            await follower.close()
-        await self.transport.close()
-
-    def abandon(self) -> None:
-        """Closes soon, without waiting for it: called wherever Python finds that nobody uses the client any more."""
-        _open.discard(self)
-        if self.are_open:
-            import asyncio
-
-            asyncio.run_coroutine_threadsafe(self.close(), background.loop())
+    queue_id: str
+    """The queue that jobs go to; InvokeAI itself only uses `default`."""
 
 
 class _Portable(ABC):
-    """A client that another process gets, or a file, has the address and the settings, but no token and no password."""
+    """A client that is pickled or copied, without its secrets: a token comes from the environment of the process."""
 
     @abstractmethod
     def _settings(self) -> dict[str, Any]:
-        """What a client like this one is made with."""
+        """Return the arguments for a client like this one, without any secret."""
 
     def __reduce__(self) -> tuple[partial[Self], tuple[()]]:
         return partial(type(self), **self._settings()), ()
@@ -89,29 +60,23 @@ class _Portable(ABC):
 class AsyncInvokeAIClient(_Portable):
     """One InvokeAI server. Its methods may be awaited on any event loop, also on several one after another.
 
-    `url` defaults to the environment variable `INVOKEAI_URL`, else to `http://localhost:9090`; `token` to
-    `INVOKEAI_TOKEN`. `timeout` is how long, in seconds, the server may be silent during one request. Nothing is sent
-    before it is needed.
+    `url` defaults to the environment variable `INVOKEAI_URL`, else to `http://localhost:9090`. `token` defaults to
+    `INVOKEAI_TOKEN`, whatever the address; `token=""` sends none. The other options are those of `ClientOptions`:
+    `timeout`, `max_retries`, `headers`, `verify`, `proxy`, `unreachable_after`, `queue_id`.
+
+    Nothing is sent before it is needed. Raises `InvalidUrlError`, `InvalidTokenError` and `InvalidHeaderError`.
     """
 
-    def __init__(
-        self,
-        url: str | None = None,
-        *,
-        token: str | None = None,
-        timeout: float = READ_TIMEOUT,
-        queue_id: str = "default",
-        http_backend: Backend | None = None,
-    ) -> None:
-        self._queue_id = queue_id
-        self._transport = Transport(
-            url or os.environ.get("INVOKEAI_URL") or DEFAULT_URL,
-            token=token or os.environ.get("INVOKEAI_TOKEN") or None,
-            timeout=timeout,
-            backend=http_backend,
-        )
-        self._connections = _Connections(self._transport, queue_id)
-        _open.add(self._connections)
+    def __init__(self, url: str | None = None, **options: Unpack[ClientOptions]) -> None:
+        known = ClientOptions.__annotations__
+        if unknown := [repr(name) for name in options if name not in known]:
+            raise TypeError(f"{type(self).__name__} has no option {', '.join(unknown)}; there are {', '.join(known)}")
+        self._queue_id = options.get("queue_id", "default")
+        how: dict[str, Any] = {name: value for name, value in options.items() if name != "queue_id"}
+        if how.get("token") is None:
+            how["token"] = environment_token()
+        self._transport = Transport(url or os.environ.get("INVOKEAI_URL") or DEFAULT_URL, **how)
+        self._connections = Connections(self._transport, self._queue_id)
         weakref.finalize(self, self._connections.abandon).atexit = False
 
     def __repr__(self) -> str:
@@ -120,7 +85,7 @@ class AsyncInvokeAIClient(_Portable):
     @property
     def url(self) -> str:
         """Address of the server, without any credentials."""
-        return public_url(self._transport.url)
+        return self._transport.url
 
     # Each is loaded when it is first asked for: importing all of them takes longer than everything else here.
 
@@ -141,7 +106,7 @@ class AsyncInvokeAIClient(_Portable):
     @cached_property
     def videos(self) -> AsyncVideos:
         """The videos on the server."""
-        from invokeai_gen.server.images import AsyncVideos
+        from invokeai_gen.server.videos import AsyncVideos
 
         return AsyncVideos(self._transport)
 
@@ -166,37 +131,56 @@ class AsyncInvokeAIClient(_Portable):
 
         return AsyncWorkflows(self._transport)
 
+    @cached_property
+    def accounts(self) -> AsyncAccounts:
+        """The accounts, on a server that has them."""
+        from invokeai_gen.server.accounts import AsyncAccounts
+
+        return AsyncAccounts(self._transport)
+
+    @cached_property
+    def app(self) -> AsyncApp:
+        """The server itself: version, settings, cache of node results."""
+        from invokeai_gen.server.app import AsyncApp
+
+        return AsyncApp(self._transport)
+
     async def version(self) -> str:
-        """Version of InvokeAI that runs there, such as `6.14.2`."""
-        return str((await self._transport.get("/api/v1/app/version"))["version"])
+        """Return the version of InvokeAI that the server runs, such as `6.14.2`."""
+        return await self.app.version()
 
     async def openapi(self) -> dict[str, Any]:
-        """The server's `/openapi.json`, from which modules are generated."""
-        answer: dict[str, Any] = await self._transport.get("/openapi.json")
-        return answer
+        """Return the server's `/openapi.json`, from which modules are generated."""
+
+        def read(data: Any) -> dict[str, Any]:
+            at("components", at("schemas", mapping))(data)
+            at("paths", mapping)(data)
+            return mapping(data)
+
+        return await self._transport.get("/openapi.json", read=read)
 
     async def login(self, email: str, password: str, *, remember: bool = False) -> None:
-        """Logs in to a server that has accounts; later requests carry the token it gives.
+        """Log in to a server that has accounts; later requests carry the token that the server returns.
 
         `remember` asks for a token that lives longer. Raises `UnauthorizedError` for a wrong password and
         `ForbiddenError` on a server without accounts.
         """
-        password = Secret(password)
-        body = {"email": email, "password": password, "remember_me": remember}
-        self._transport.token = (await self._transport.send("POST", "/api/v1/auth/login", json=body))["token"]
+        password = Secret(password)  # hides it among the variables of a traceback
+        await self.accounts.login(email, password, remember=remember)
 
     async def ask(self, method: str, path: str, *, params: dict[str, Any] | None = None, json: Any = None) -> Any:
-        """JSON of any other request to the server's API, for what has no method of its own."""
-        if method == "GET":
-            return await self._transport.get(path, params)
-        return await self._transport.send(method, path, params=params, json=json)
+        """Send any other request to the server's API, and return the JSON of its answer.
+
+        `path` starts with `/api/`. Raises the errors of every request: `StatusError`, `ConnectionFailedError`,
+        `NotInvokeAIError`.
+        """
+        return await self._transport.send(method, path, params=params, json=json, read=anything)
 
     def _settings(self) -> dict[str, Any]:
-        given = self._transport
-        return {"url": given.url, "timeout": given.timeout, "queue_id": self._queue_id, "http_backend": given.backend}
+        return {"url": self.url, "queue_id": self._queue_id, **self._transport.options()}
 
     async def close(self) -> None:
-        """Closes all connections. Jobs that are being followed end with an error; the server goes on with them."""
+        """Close all connections. Jobs that are being followed end with an error; the server goes on with them."""
         await bridge(self._connections.close())
 
     async def __aenter__(self) -> Self:
@@ -206,36 +190,23 @@ class AsyncInvokeAIClient(_Portable):
         await self.close()
 
     async def follow(self, batch_id: str, labels: Mapping[str, str], *, keeps_events: bool = True) -> Watch:
-        """Begins to follow a batch that is about to be enqueued. `labels`: what to call which node."""
+        """Begin to follow a batch that is about to be enqueued. `labels` maps node ids to what the GUI shows."""
         return await bridge(self._connections.follow(batch_id, labels, keeps_events=keeps_events))
 
     async def forget(self, watch: Watch) -> None:
-        """Stops following a batch."""
+        """Stop following a batch."""
         await bridge(self._connections.forget(watch))
 
 
 class ServerClient(_Portable):
-    """One InvokeAI server, as far as HTTP goes. `InvokeAIClient` adds workflows that are opened without generating.
+    """One InvokeAI server. `InvokeAIClient` adds workflows that are opened without generating.
 
-    May be used from several threads at once.
-
-    `url` defaults to the environment variable `INVOKEAI_URL`, else to `http://localhost:9090`; `token` to
-    `INVOKEAI_TOKEN`. `timeout` is how long, in seconds, the server may be silent during one request. Nothing is sent
-    before it is needed.
+    May be used from several threads at once, and in a forked process, which opens connections of its own. Takes the
+    arguments of `AsyncInvokeAIClient` and raises the same errors.
     """
 
-    def __init__(
-        self,
-        url: str | None = None,
-        *,
-        token: str | None = None,
-        timeout: float = READ_TIMEOUT,
-        queue_id: str = "default",
-        http_backend: Backend | None = None,
-    ) -> None:
-        self._core = AsyncInvokeAIClient(
-            url, token=token, timeout=timeout, queue_id=queue_id, http_backend=http_backend
-        )
+    def __init__(self, url: str | None = None, **options: Unpack[ClientOptions]) -> None:
+        self._core = AsyncInvokeAIClient(url, **options)
 
     @classmethod
     def around(cls, core: AsyncInvokeAIClient) -> Self:
@@ -269,7 +240,7 @@ class ServerClient(_Portable):
     @cached_property
     def videos(self) -> Videos:
         """The videos on the server."""
-        from invokeai_gen.server.images import Videos
+        from invokeai_gen.server.videos import Videos
 
         return Videos(self._core.videos)
 
@@ -294,6 +265,20 @@ class ServerClient(_Portable):
 
         return Workflows(self._core.workflows)
 
+    @cached_property
+    def accounts(self) -> Accounts:
+        """The accounts, on a server that has them."""
+        from invokeai_gen.server.accounts import Accounts
+
+        return Accounts(self._core.accounts)
+
+    @cached_property
+    def app(self) -> App:
+        """The server itself: version, settings, cache of node results."""
+        from invokeai_gen.server.app import App
+
+        return App(self._core.app)
+
     def _settings(self) -> dict[str, Any]:
         return self._core._settings()
 
@@ -303,15 +288,7 @@ class ServerClient(_Portable):
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    def login(self, email: str, password: str, *, remember: bool = False) -> None:
-        """Logs in to a server that has accounts; later requests carry the token it gives.
-
-        `remember` asks for a token that lives longer. Raises `UnauthorizedError` for a wrong password and
-        `ForbiddenError` on a server without accounts.
-        """
-        password = Secret(password)
-        background.run(self._core.login(email, password, remember=remember))
-
+    login = facade(AsyncInvokeAIClient.login, hidden=("password",))
     version = facade(AsyncInvokeAIClient.version)
     openapi = facade(AsyncInvokeAIClient.openapi)
     ask = facade(AsyncInvokeAIClient.ask)
@@ -332,11 +309,20 @@ def shared_client(url: str | None = None) -> AsyncInvokeAIClient:
     The address is `url`, else `INVOKEAI_URL`, else `http://localhost:9090`. It is closed when the process ends.
     """
     address = clean_url(url or os.environ.get("INVOKEAI_URL") or DEFAULT_URL)
-    key = (os.getpid(), address)
     with _sharing:
-        if key not in _shared:
-            _shared[key] = AsyncInvokeAIClient(address)
-        return _shared[key]
+        if address not in _shared:
+            _shared[address] = AsyncInvokeAIClient(address)
+        return _shared[address]
+
+
+def _after_fork() -> None:
+    """Another thread of the parent may have held the lock."""
+    global _sharing
+    _sharing = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def core_of(client: ServerClient | AsyncInvokeAIClient | None) -> AsyncInvokeAIClient:
@@ -346,17 +332,3 @@ def core_of(client: ServerClient | AsyncInvokeAIClient | None) -> AsyncInvokeAIC
     if client is not None and not isinstance(client, ServerClient):
         raise TypeError(f"client should be an InvokeAIClient, not {client!r}; make one with InvokeAIClient(url)")
     return client._core if client is not None else shared_client()
-
-
-@atexit.register
-def _close_all() -> None:
-    """Leaves no connection open, so that neither side complains."""
-    left = [each for each in _open if each.are_open]
-    if left:
-        background.run(_close_each(left))
-
-
-async def _close_each(connections: list[_Connections]) -> None:
-    import asyncio
-
-    await asyncio.gather(*(each.close() for each in connections), return_exceptions=True)

@@ -187,6 +187,14 @@ class EnqueueUncertainError(EnqueueError, ConnectionFailedError):
         )
 
 
+class InstallError(ServerError):
+    """A model was not installed: it failed, was cancelled, or has not ended in time. `install_id` is that install."""
+
+    def __init__(self, message: str, install_id: int) -> None:
+        self.install_id = install_id
+        super().__init__(message)
+
+
 class UploadUncertainError(ConnectionFailedError):
     """The answer to an upload was lost and the server does not list the file: it may or may not still arrive."""
 

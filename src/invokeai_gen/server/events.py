@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any, ClassVar, Final, TypeAlias
 
+from invokeai_gen.server.answers import at, expect, integer, mapping, optional, text
 from invokeai_gen.server.records import parse_time
 
 UNFINISHED_STATUSES: Final = frozenset({"pending", "in_progress", "waiting"})
@@ -159,45 +160,55 @@ def parse_event(name: str, data: Mapping[str, Any], labels: Mapping[str, str]) -
         return replace(status_of(data), raw=data)
     if name not in NODE_EVENTS:
         return None
-    invocation = data["invocation"]
-    node_id = data["invocation_source_id"]
-    node = {
-        "item_id": data["item_id"],
-        "batch_id": data["batch_id"],
+    invocation = at("invocation", mapping)(data)
+    node_id = at("invocation_source_id", text)(data)
+    node_type = _optional_text(invocation, "type")
+    node: dict[str, Any] = {
+        "item_id": at("item_id", integer)(data),
+        "batch_id": at("batch_id", text)(data),
         "raw": data,
         "node_id": node_id,
-        "prepared_id": invocation.get("id", ""),
-        "node_type": invocation.get("type", ""),
-        "node_label": labels.get(node_id) or invocation.get("type", ""),
+        "prepared_id": _optional_text(invocation, "id"),
+        "node_type": node_type,
+        "node_label": labels.get(node_id) or node_type,
     }
     if name == "invocation_started":
         return InvocationStarted(**node)
     if name == "invocation_complete":
-        return InvocationComplete(**node, result=data["result"])
+        return InvocationComplete(**node, result=at("result", mapping)(data))
     if name == "invocation_error":
         return InvocationError(
             **node,
-            error_type=data.get("error_type") or "",
-            error_message=data.get("error_message") or "",
-            server_traceback=data.get("error_traceback") or "",
+            error_type=_optional_text(data, "error_type"),
+            error_message=_optional_text(data, "error_message"),
+            server_traceback=_optional_text(data, "error_traceback"),
         )
-    image = data.get("image")
+    percentage, image = data.get("percentage"), data.get("image")
     return InvocationProgress(
         **node,
-        message=data.get("message") or "",
-        percentage=data.get("percentage"),
-        preview=Preview(image["width"], image["height"], image["dataURL"]) if image else None,
+        message=_optional_text(data, "message"),
+        percentage=None if percentage is None else min(max(expect(percentage, float), 0.0), 1.0),
+        preview=_preview(image) if image else None,
     )
+
+
+def _preview(data: Any) -> Preview:
+    return Preview(at("width", integer)(data), at("height", integer)(data), at("dataURL", text)(data))
+
+
+def _optional_text(data: Mapping[str, Any], key: str) -> str:
+    """The text under that key; empty if it is null or missing. Raises `ShapeError` for anything else."""
+    return optional(text)(data.get(key)) or ""
 
 
 def status_of(data: Mapping[str, Any]) -> StatusChanged:
     """Return the status in an event or in a queue item: both have the same keys."""
     return StatusChanged(
-        item_id=data["item_id"],
-        batch_id=data["batch_id"],
-        status=data["status"],
+        item_id=at("item_id", integer)(data),
+        batch_id=at("batch_id", text)(data),
+        status=at("status", text)(data),
         started_at=parse_time(data.get("started_at")),
         completed_at=parse_time(data.get("completed_at")),
-        error_type=data.get("error_type"),
-        error_message=data.get("error_message"),
+        error_type=optional(text)(data.get("error_type")),
+        error_message=optional(text)(data.get("error_message")),
     )

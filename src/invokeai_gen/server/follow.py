@@ -1,4 +1,4 @@
-"""Following batches to their end: over one Socket.IO connection for all of them, by asking where that is not to be had.
+"""Following batches to their end: over one Socket.IO connection for all of them, by polling while there is none.
 
 Everything here runs on the background loop.
 """
@@ -6,12 +6,15 @@ Everything here runs on the background loop.
 from __future__ import annotations
 
 import asyncio
-import logging
+import contextlib
+import os
 import random
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
+from weakref import WeakSet
 
+from invokeai_gen.server import constants
 from invokeai_gen.server.errors import (
     ConnectionFailedError,
     ForbiddenError,
@@ -33,26 +36,8 @@ from invokeai_gen.server.events import (
     status_of,
 )
 from invokeai_gen.server.http import Transport
-from invokeai_gen.server.logs import SILENT
-from invokeai_gen.server.queue import PAGE, AsyncQueue
-
-log = logging.getLogger("invokeai_gen")
-
-FIRST_POLL: Final = 0.1
-SLOWEST_POLL: Final = 1.0
-SAFETY_POLL: Final = 10.0
-"""Seconds between questions while the events arrive: for what an event may have missed."""
-POLL_COST: Final = 0.02
-"""Seconds added to the pause for each batch that is followed, so that many of them do not flood the server."""
-EVENT_TIMEOUT: Final = 0.25
-"""Seconds that events which are still on their way have to arrive after an item is known to have ended."""
-UNREACHABLE_AFTER: Final = 60.0
-"""Seconds without any answer after which a server counts as gone."""
-SOCKET_TIMEOUT: Final = 5
-"""Seconds until an event connection must stand and the server must have confirmed the subscription."""
-RECONNECT_FIRST: Final = 0.5
-RECONNECT_SLOWEST: Final = 15.0
-
+from invokeai_gen.server.logs import SILENT, log
+from invokeai_gen.server.queue import AsyncQueue
 
 _ENDS: Final = frozenset({STATUS_EVENT, "invocation_complete"})
 
@@ -63,14 +48,16 @@ class Watch:
     def __init__(self, batch_id: str, labels: Mapping[str, str], *, keeps_events: bool = True) -> None:
         self.batch_id = batch_id
         self.keeps_events = keeps_events
-        """Off for batches whose items are too many to keep everything they tell: nodes then tell only that they are
-        complete, and this is forgotten as soon as somebody has heard it."""
+        """Off for batches with too many items to keep all their events: of the nodes then only results are reported, and
+        they are forgotten as soon as they were delivered to a subscriber."""
         self.item_ids: tuple[int, ...] | None = None
-        """Known once the enqueue is answered; events may come before."""
+        """Known once the enqueue is answered; events may come earlier."""
         self._ids: frozenset[int] = frozenset()
         self.statuses: dict[int, str] = {}
-        """The latest status of each item that has told one."""
+        """The latest known status of each item."""
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.process_id = os.getpid()
+        """A fork of this process cannot wait for `done`, which belongs to a loop that does not run there."""
         self._labels = labels
         self._history: list[JobEvent] = []
         self._queues: set[asyncio.Queue[JobEvent | None]] = set()
@@ -79,7 +66,7 @@ class Watch:
         self._is_closed = False
 
     def subscribe(self) -> asyncio.Queue[JobEvent | None]:
-        """A queue of all events from the first on, but for progress that is out of date; `None` ends it."""
+        """Return a queue of all events from the first on, except outdated progress; `None` ends it."""
         queue: asyncio.Queue[JobEvent | None] = asyncio.Queue()
         for event in self._history:
             queue.put_nowait(event)
@@ -89,17 +76,17 @@ class Watch:
         return queue
 
     def unsubscribe(self, queue: asyncio.Queue[JobEvent | None]) -> None:
-        """Ends a subscription."""
+        """End a subscription."""
         self._queues.discard(queue)
 
     def expect(self, item_ids: tuple[int, ...]) -> None:
-        """Says which items the batch has."""
+        """Set which items the batch has."""
         self.item_ids, self._ids = item_ids, frozenset(item_ids)
         self._left = {item_id: None for item_id in item_ids if not self._has_ended(item_id)}
         self._settle()
 
     def handle(self, name: str, data: Mapping[str, Any]) -> None:
-        """Takes an event from the server."""
+        """Take in an event from the server. Raises `ShapeError` for one of an unknown form."""
         if not self.keeps_events and name not in _ENDS:
             return
         event = parse_event(name, data, self._labels)
@@ -121,7 +108,7 @@ class Watch:
                 self.add(event)
 
     def add(self, event: JobEvent) -> None:
-        """Takes an event, whether the server sent it or a question found it out."""
+        """Take in an event, sent by the server or found by polling."""
         if self._is_closed or (self._ids and event.item_id not in self._ids):  # other items of the batch
             return
         if isinstance(event, StatusChanged):
@@ -145,21 +132,21 @@ class Watch:
             self.close()
 
     def fail(self, error: Exception) -> None:
-        """Gives up: whoever waits gets this error."""
+        """Give up: everything that waits for the batch raises this error."""
         if not self.done.done():
             self.done.set_exception(error)
             self.done.exception()
         self.close()
 
     def close(self) -> None:
-        """Ends all subscriptions; no event is taken any more."""
+        """End all subscriptions; further events are ignored."""
         if not self._is_closed:
             self._is_closed = True
             for queue in self._queues:
                 queue.put_nowait(None)
 
     def unfinished(self) -> list[int]:
-        """The items that have not ended, as far as is known."""
+        """Return the items that are not known to have ended, in order."""
         return [*self._left]
 
     def _has_ended(self, item_id: int) -> bool:
@@ -170,8 +157,8 @@ class Watch:
             return
         self.done.set_result(None)
         if "failed" in self.statuses.values():
-            # InvokeAI tells that an item failed before it tells which node did.
-            asyncio.get_running_loop().call_later(EVENT_TIMEOUT, self.close)
+            # InvokeAI reports that an item failed before it reports which node did.
+            asyncio.get_running_loop().call_later(constants.EVENT_TIMEOUT, self.close)
         else:
             self.close()
 
@@ -182,11 +169,15 @@ class Follower:
     def __init__(self, transport: Transport, queue: AsyncQueue) -> None:
         self._transport = transport
         self._queue = queue
-        self._watches: dict[str, set[Watch]] = {}
-        """By batch; one that was resumed twice is watched twice."""
+        self._watches: dict[str, WeakSet[Watch]] = {}
+        """By batch; one that was resumed twice is watched twice. A watch that nothing else refers to any more, because
+        its job was dropped, is no longer followed."""
         self._connected = False
+        self._was_connected = False
+        self._is_loss_reported = False
         self._tried = asyncio.Event()
-        """Set once the first attempt to connect has ended, well or not."""
+        """Set while no attempt to connect is under way that could still succeed soon."""
+        self._reconnect = asyncio.Event()
         self._wake = asyncio.Event()
         self._ask_now = False
         self._tasks: list[asyncio.Task[None]] = []
@@ -198,28 +189,36 @@ class Follower:
         return self._connected
 
     async def watch(self, batch_id: str, labels: Mapping[str, str], *, keeps_events: bool = True) -> Watch:
-        """Begins to follow a batch; to miss no event, before it is enqueued."""
+        """Begin to follow a batch. To miss no event, call this before the batch is enqueued."""
         if not self._tasks:
             self._tasks = [asyncio.create_task(self._stay_connected()), asyncio.create_task(self._keep_asking())]
+        elif self._was_connected and not self._connected:
+            # The server was restarted, perhaps: its events are worth an attempt before the pause is over.
+            self._tried.clear()
+            self._reconnect.set()
         watch = Watch(batch_id, labels, keeps_events=keeps_events)
-        self._watches.setdefault(batch_id, set()).add(watch)
+        self._watches.setdefault(batch_id, WeakSet()).add(watch)
         await self._tried.wait()
         self._wake.set()
         return watch
 
     def forget(self, watch: Watch) -> None:
-        """Stops following a batch."""
-        watches = self._watches.get(watch.batch_id, set())
-        watches.discard(watch)
-        if not watches:
-            self._watches.pop(watch.batch_id, None)
+        """Stop following a batch."""
+        watches = self._watches.get(watch.batch_id)
+        if watches is not None:
+            watches.discard(watch)
         watch.close()
+        self._all()
 
     def _all(self) -> list[Watch]:
-        return [watch for watches in self._watches.values() for watch in watches]
+        """All watches that are still of use; drops the batches that have none."""
+        found = {batch_id: [*watches] for batch_id, watches in self._watches.items()}
+        for batch_id in [batch_id for batch_id, watches in found.items() if not watches]:
+            del self._watches[batch_id]
+        return [watch for watches in found.values() for watch in watches]
 
     async def close(self) -> None:
-        """Stops following everything and closes the connection."""
+        """Stop following everything and close the connection."""
         for watch in self._all():
             watch.fail(ConnectionFailedError("the client was closed while a job was being followed"))
         self._watches.clear()
@@ -229,25 +228,43 @@ class Follower:
         await asyncio.gather(*tasks, return_exceptions=True)
         self._tried.clear()
 
-    # -- events ----------------------------------------------------------------------------------------------------
+    # -- events --------------------------------------------------------------------------------------------------------
 
     async def _stay_connected(self) -> None:
-        pause = RECONNECT_FIRST
+        pause = constants.FIRST_RECONNECT
         while True:
+            reason = "the server closed it"
             try:
                 await self._connection()
-                pause = RECONNECT_FIRST
-            except Exception as error:  # noqa: BLE001 - whatever it was, asking takes over
-                log.debug("no event connection: %s", type(error).__name__)
+                pause = constants.FIRST_RECONNECT
+            except Exception as error:  # noqa: BLE001 - whatever it was, polling takes over
+                reason = type(error).__name__
             finally:
                 self._connected = False
                 self._tried.set()
+            self._report_loss(reason)
             self._ask_soon()
-            await asyncio.sleep(pause * random.uniform(0.8, 1.2))
-            pause = min(pause * 2, RECONNECT_SLOWEST)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause * random.uniform(0.8, 1.2)):
+                    await self._reconnect.wait()
+            self._reconnect.clear()
+            pause = min(pause * 2, constants.MAX_RECONNECT)
+
+    def _report_loss(self, reason: str) -> None:
+        """Log a lost connection, as a warning the first time only."""
+        if self._is_loss_reported:
+            log.debug("no event connection to %s (%s)", self._transport.url, reason)
+            return
+        self._is_loss_reported = True
+        log.warning(
+            "no event connection to %s (%s): jobs are followed by polling, and reports of nodes and progress are missing "
+            "until it is back",
+            self._transport.url,
+            reason,
+        )
 
     async def _connection(self) -> None:
-        """One connection from its beginning to its end; raises where it does not come about."""
+        """One connection from its beginning to its end. Raises if it cannot be made."""
         import aiohttp
         import socketio  # type: ignore[import-untyped]
 
@@ -257,28 +274,38 @@ class Follower:
             gone.set()
 
         parts = urlsplit(self._transport.url)
-        token = self._transport.token
+        token, proxy = self._transport.token, self._transport.proxy
         watched = aiohttp.TraceConfig()
         watched.on_request_redirect.append(_stay_here)
-        async with aiohttp.ClientSession(trust_env=True, trace_configs=[watched]) as session:
+        connector = aiohttp.TCPConnector(ssl=self._transport.tls() if parts.scheme == "https" else True)
+        async with aiohttp.ClientSession(connector=connector, trust_env=True, trace_configs=[watched]) as session:
             client = socketio.AsyncClient(
-                reconnection=False, logger=SILENT, engineio_logger=SILENT, handle_sigint=False, http_session=session
+                reconnection=False,
+                logger=SILENT,
+                engineio_logger=SILENT,
+                handle_sigint=False,
+                http_session=session,
+                websocket_extra_options={"proxy": proxy} if proxy else {},
             )
             client.on("*", self._receive)
             client.on("disconnect", leave)
             try:
-                async with asyncio.timeout(SOCKET_TIMEOUT):
+                async with asyncio.timeout(constants.SOCKET_TIMEOUT):
                     await client.connect(
                         f"{parts.scheme}://{parts.netloc}",
                         headers=self._transport.headers,
                         auth={"token": token} if token else None,
                         transports=["websocket"],
                         socketio_path=f"{parts.path}/ws/socket.io",
-                        wait_timeout=SOCKET_TIMEOUT,
+                        wait_timeout=constants.SOCKET_TIMEOUT,
                     )
                     # Waits until the server has worked on it, so that no event of what is enqueued next is lost.
-                    await client.call("subscribe_queue", {"queue_id": self._queue.queue_id}, timeout=SOCKET_TIMEOUT)
-                self._connected = True
+                    await client.call(
+                        "subscribe_queue", {"queue_id": self._queue.queue_id}, timeout=constants.SOCKET_TIMEOUT
+                    )
+                if self._is_loss_reported:
+                    log.info("the event connection to %s is back", self._transport.url)
+                self._connected = self._was_connected = True
                 self._tried.set()
                 self._ask_soon()
                 await gone.wait()
@@ -286,20 +313,21 @@ class Follower:
                 await client.shutdown()
 
     async def _receive(self, name: str, data: Any = None) -> None:
+        """Take in an event. One of an unknown form costs no more than a look at the queue."""
         try:
             self._take(name, data)
-        except (AttributeError, KeyError, TypeError) as error:
-            log.debug("%s event of an unknown shape: %s", name, type(error).__name__)
+        except Exception as error:  # noqa: BLE001 - a server may send anything, and the next event may be fine
+            log.debug("%s event of an unknown form: %s", name, type(error).__name__)
             self._ask_soon()
 
     def _take(self, name: str, data: Any) -> None:
         if name in QUEUE_EVENTS:
             self._ask_soon()
         elif name == STATUS_EVENT or name in NODE_EVENTS:
-            for watch in self._watches.get(data.get("batch_id"), ()):
+            for watch in [*self._watches.get(data.get("batch_id"), ())]:
                 watch.handle(name, data)
 
-    # -- questions -------------------------------------------------------------------------------------------------
+    # -- polling -------------------------------------------------------------------------------------------------------
 
     def _ask_soon(self) -> None:
         self._ask_now = True
@@ -307,28 +335,30 @@ class Follower:
 
     async def _keep_asking(self) -> None:
         clock = asyncio.get_running_loop().time
-        pause, asked_at = FIRST_POLL, clock()
+        pause, asked_at = constants.FIRST_POLL, clock()
         while True:
             waiting = [watch for watch in self._all() if not watch.done.done()]
             limit: float | None = None
             if waiting:
-                limit = max(
-                    asked_at + (SAFETY_POLL if self._connected else pause) + POLL_COST * len(waiting) - clock(), 0
-                )
+                rest = constants.SAFETY_POLL if self._connected else pause
+                limit = max(asked_at + rest + constants.POLL_COST * len(waiting) - clock(), 0)
+            del waiting  # or it would keep dropped jobs alive during the pause
             try:
-                await asyncio.wait_for(self._wake.wait(), limit)
-                pause = FIRST_POLL
+                async with asyncio.timeout(limit):
+                    await self._wake.wait()
+                pause = constants.FIRST_POLL
                 self._wake.clear()
                 if not self._ask_now:
                     continue
                 self._ask_now = False
             except TimeoutError:
-                pause = min(pause * 1.5, SLOWEST_POLL)
+                pause = min(pause * 1.5, constants.MAX_POLL)
             if self._connected:
-                await asyncio.sleep(EVENT_TIMEOUT)
+                await asyncio.sleep(constants.EVENT_TIMEOUT)
             for watch in self._all():
                 if not watch.done.done() and watch.item_ids is not None:
                     await self._ask(watch)
+                del watch
             asked_at = clock()
 
     async def _ask(self, watch: Watch) -> None:
@@ -338,38 +368,38 @@ class Follower:
             counts = await self._queue.batch_counts(watch.batch_id)
             unfinished = counts.pending + counts.in_progress + counts.waiting
             if unfinished < len(watch.unfinished()):
-                await asyncio.sleep(EVENT_TIMEOUT if self._connected else 0)
+                await asyncio.sleep(constants.EVENT_TIMEOUT if self._connected else 0)
                 await self._find_ended(watch, unfinished)
             self._silent_since = None
         except NotFoundError:
             watch.fail(
                 JobDeletedError(
                     "the item is no longer in the queue: it was deleted, pruned, or the queue was cleared",
-                    item_id=watch.unfinished()[0],
+                    item_id=next(iter(watch.unfinished()), None),
                 )
             )
         except (UnauthorizedError, ForbiddenError) as error:
             watch.fail(error)
         except (ConnectionFailedError, ServerFaultError) as error:
             self._silent_since = self._silent_since or asked_at
-            if clock() - self._silent_since > UNREACHABLE_AFTER:
+            if clock() - self._silent_since > self._transport.unreachable_after:
                 watch.fail(error)
-        except Exception as error:  # noqa: BLE001 - whoever waits shall hear of it, and the others go on
+        except Exception as error:  # noqa: BLE001 - it ends this job, and the others go on
             watch.fail(error)
 
     async def _find_ended(self, watch: Watch, unfinished: int) -> None:
-        """Asks for items in the order in which they run, until no more than `unfinished` have not ended.
+        """Fetch items in the order in which they run, until no more than `unfinished` have not ended.
 
-        Raises `NotFoundError` where one is no longer in the queue.
+        Raises `NotFoundError` if one is no longer in the queue.
         """
         left = watch.unfinished()
         if len(left) == 1:
             watch.add(status_of((await self._queue.get(left[0])).raw))
             return
-        for start in range(0, len(left), PAGE):
+        for start in range(0, len(left), constants.PAGE):
             if len(watch.unfinished()) <= unfinished:
                 return
-            asked = left[start : start + PAGE]
+            asked = left[start : start + constants.PAGE]
             found = await self._queue.items(asked, with_sessions=False)
             for item in found:
                 watch.add(status_of(item.raw))
@@ -378,5 +408,5 @@ class Follower:
 
 
 async def _stay_here(*_about: object) -> None:
-    """Another host would be told the token as soon as its event connection stands."""
+    """Refuse redirects: the other host would be sent the token as soon as its event connection stands."""
     raise ConnectionFailedError("event connections do not follow redirects")

@@ -92,7 +92,7 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         verify: bool | str | os.PathLike[str] = True,
         proxy: str | None = None,
-        unreachable_after: float = constants.UNREACHABLE_AFTER,
+        unreachable_after: float | None = None,
         http_backend: Backend | None = None,
     ) -> None:
         self.url = public_url(clean_url(url))
@@ -101,7 +101,7 @@ class Transport:
         self.max_retries = max_retries
         self.verify = _checked_verify(verify)
         self.proxy = Secret(clean_url(proxy)) if proxy else None
-        self.unreachable_after = unreachable_after
+        self.unreachable_after = constants.UNREACHABLE_AFTER if unreachable_after is None else unreachable_after
         self.backend = http_backend
         self._own_headers = checked_headers(headers)
         self._for_proxy = basic_authorization(clean_url(url))
@@ -366,9 +366,7 @@ class Transport:
         is_passing = isinstance(error, ServerFaultError) and error.status in _RETRIED_STATUSES
         return self.max_retries if is_passing or isinstance(error, ConnectionFailedError) else 0
 
-    async def _once(
-        self, method: str, path: str, take: Callable[[httpx.Response], Awaitable[T]], **content: Any
-    ) -> T:
+    async def _once(self, method: str, path: str, take: Callable[[httpx.Response], Awaitable[T]], **content: Any) -> T:
         """Send one request and take its answer; what fails below leaves here as an error of ours.
 
         That error has no cause and no context: what the libraries raise may repeat headers and addresses.
@@ -428,11 +426,15 @@ class Transport:
                     break
                 if method != "GET":  # a body would go to the other address whole
                     elsewhere = public_url(str(answer.next_request.url))
-                    raise NotInvokeAIError(f"{self.url} redirects {method} {path} to {elsewhere}. Use that address.")
+                    raise NotInvokeAIError(
+                        f"{self.url} redirects {method} {path} to {elsewhere}. Use that address instead."
+                    )
                 await answer.aclose()
                 request = self._redirected(answer.next_request)
             else:
-                raise NotInvokeAIError(f"{self.url} redirects {method} {path} more than {constants.MAX_REDIRECTS} times")
+                raise NotInvokeAIError(
+                    f"{self.url} redirects {method} {path} more than {constants.MAX_REDIRECTS} times"
+                )
             log.debug(
                 "%s %s: %d after %.3f s",
                 method,

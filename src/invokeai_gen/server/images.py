@@ -7,11 +7,10 @@ import builtins
 import json
 import os
 from collections.abc import AsyncGenerator, Iterable, Iterator
-from pathlib import Path
 from typing import Any, Literal
 
 from invokeai_gen.server import constants
-from invokeai_gen.server.answers import at, flag, ignored, integer, list_of, mapping, optional, text
+from invokeai_gen.server.answers import at, ignored, integer, list_of, mapping, optional, text
 from invokeai_gen.server.background import facade, iterate
 from invokeai_gen.server.errors import NotFoundError, RequestTimeoutError
 from invokeai_gen.server.http import Transport, segment

@@ -83,11 +83,8 @@ class AsyncModels:
         local file where it is. `access_token` is for the site of a URL. `config` sets properties that the server would
         find out itself, such as `name`, `description`, `base` or `type`. Never sent twice after a lost answer.
         """
-        params = {
-            "source": os.fspath(source),
-            "inplace": inplace,
-            "access_token": Secret(access_token) if access_token else None,
-        }
+        access_token = Secret(access_token) if access_token else None
+        params = {"source": os.fspath(source), "inplace": inplace, "access_token": access_token}
         body = dict(config or {})
         return await self._transport.send("POST", f"{_ROOT}/install", params=params, json=body, read=InstallJob.of)
 
@@ -145,7 +142,7 @@ class AsyncModels:
             "PUT", f"{_ROOT}/convert/{segment(key)}", timeout=constants.ENQUEUE_TIMEOUT, repeatable=False, read=Model.of
         )
 
-    async def update(self, key: str, **changes: Any) -> Model:
+    async def update(self, key: str, /, **changes: Any) -> Model:
         """Change properties of a model, such as `name`, `description`, `trigger_phrases` or `default_settings`.
 
         Raises `NotFoundError`, and `RejectedError` for values that the server does not accept.
@@ -192,7 +189,7 @@ class Models:
     missing = facade(AsyncModels.missing)
     scan = facade(AsyncModels.scan)
     hugging_face_files = facade(AsyncModels.hugging_face_files)
-    install = facade(AsyncModels.install)
+    install = facade(AsyncModels.install, hidden=("access_token",))
     installs = facade(AsyncModels.installs)
     get_install = facade(AsyncModels.get_install)
     wait_for_install = facade(AsyncModels.wait_for_install)

@@ -127,9 +127,7 @@ class AsyncQueue:
                     raise
                 self._has_summaries = False  # InvokeAI before 6.14
         read = list_of(QueueItem.of if with_sessions else _brief)
-        return await self._transport.send(
-            "POST", f"{self._root}/items_by_ids", json=body, repeatable=True, read=read
-        )
+        return await self._transport.send("POST", f"{self._root}/items_by_ids", json=body, repeatable=True, read=read)
 
     async def capacity(self) -> int:
         """Return how many items may wait in the queue; InvokeAI's own limit if the server hides it from this account."""

@@ -26,7 +26,8 @@ class ServerRecord:
         """Return the record in a server's answer. Raises `ShapeError` for a missing or unfitting value."""
         values = {}
         answer = mapping(data)
-        for name, hint, is_required in _fields(cls):
+        kind: Any = cls
+        for name, hint, is_required in _fields(kind):
             value = parse_time(answer.get(name)) if name.endswith("_at") else answer.get(name)
             if name in answer and fits(value, hint):
                 values[name] = value
@@ -38,7 +39,7 @@ class ServerRecord:
 
 
 @cache
-def _fields(kind: type[ServerRecord]) -> tuple[tuple[str, Any, bool], ...]:
+def _fields(kind: Any) -> tuple[tuple[str, Any, bool], ...]:
     """Name, type and whether it is required, for each field of a record but `raw`."""
     hints = typing.get_type_hints(kind)
     return tuple(

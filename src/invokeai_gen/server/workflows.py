@@ -94,9 +94,7 @@ class AsyncWorkflows:
         params = {"tags": as_names(tags), "categories": category}
         return await self._transport.get(f"{_ROOT}/counts_by_tag", params, read=_counts)
 
-    async def counts_by_category(
-        self, categories: Iterable[WorkflowCategory] = ("user", "default")
-    ) -> dict[str, int]:
+    async def counts_by_category(self, categories: Iterable[WorkflowCategory] = ("user", "default")) -> dict[str, int]:
         """Return how many saved workflows each category has."""
         return await self._transport.get(f"{_ROOT}/counts_by_category", {"categories": [*categories]}, read=_counts)
 

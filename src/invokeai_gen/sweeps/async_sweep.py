@@ -17,8 +17,8 @@ from invokeai_gen.runtime.media import save_image
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.server.background import bridge, in_thread
 from invokeai_gen.server.client import AsyncInvokeAIClient
+from invokeai_gen.server.constants import PAGE
 from invokeai_gen.server.errors import JobCanceledError, JobDeletedError, JobError, JobTimeoutError
-from invokeai_gen.server.queue import PAGE
 from invokeai_gen.server.records import QueueItem, Removal
 from invokeai_gen.sweeps.files.saving import ManifestFormat, Saver, sheet_of
 from invokeai_gen.sweeps.results import SweepCounts, SweepResult

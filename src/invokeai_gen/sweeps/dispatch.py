@@ -20,9 +20,9 @@ from invokeai_gen.core.plan import JsonValue, WorkflowPlan
 from invokeai_gen.runtime.async_job import expect
 from invokeai_gen.runtime.runner import enqueue
 from invokeai_gen.server.client import AsyncInvokeAIClient
+from invokeai_gen.server.constants import PAGE
 from invokeai_gen.server.errors import JobDeletedError, RejectedError, ServerError
 from invokeai_gen.server.events import InvocationComplete, StatusChanged, status_of
-from invokeai_gen.server.queue import PAGE
 from invokeai_gen.server.records import QueueItem
 from invokeai_gen.sweeps.batching import (
     Block,

@@ -11,7 +11,7 @@ from invokeai_gen.core.plan import JsonValue
 from invokeai_gen.runtime.options import SweepOptions, check_options
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.server.client import AsyncInvokeAIClient
-from invokeai_gen.server.queue import DEFAULT_CAPACITY
+from invokeai_gen.server.constants import DEFAULT_CAPACITY
 from invokeai_gen.sweeps.batching import ResolvedValues, blocks_of, request_of
 from invokeai_gen.sweeps.space import Space
 from invokeai_gen.sweeps.start import SweepStarter

@@ -26,7 +26,7 @@ from invokeai_gen.runtime.resolve import resolve_board, resolve_columns
 from invokeai_gen.runtime.runner import own_batches
 from invokeai_gen.server.background import bridge
 from invokeai_gen.server.client import AsyncInvokeAIClient, ServerClient, core_of, shared_client
-from invokeai_gen.server.queue import DEFAULT_CAPACITY
+from invokeai_gen.server.constants import DEFAULT_CAPACITY
 from invokeai_gen.sweeps.async_sweep import AsyncSweep
 from invokeai_gen.sweeps.batching import (
     Block,
