@@ -133,7 +133,8 @@ def stranger() -> Iterator[str]:
 def test_another_kind_of_server_is_one_line(cli: Cli, stranger: str, command: str) -> None:
     answer = cli(*command.split(), "--server", stranger)
     assert answer.code == 1
-    assert answer.errors == [f"error: {stranger} answers, but not as InvokeAI does. Is this the right address?"]
+    problem = f"{stranger} answered GET /api/v1/app/version in an unexpected form: 'version' is missing"
+    assert answer.errors == [f"error: {problem}. Is this the address of an InvokeAI server?"]
 
 
 def test_the_servers_address_comes_from_the_environment_before_the_pyproject(

@@ -22,6 +22,25 @@ def server_address(server: str | None, settings: Settings) -> str | None:
     return server or os.environ.get("INVOKEAI_URL") or settings.server
 
 
+def server_token(server: str | None, settings: Settings) -> str | None:
+    """Return the `token` to open a client with: `None` for `INVOKEAI_TOKEN`, or `""` for none at all.
+
+    A project that somebody cloned must not get the token of an account by naming a server: `INVOKEAI_TOKEN` is sent to
+    the address of `--server` or `INVOKEAI_URL`, to the default one and to this machine, but to another one that only
+    pyproject.toml names not.
+    """
+    from invokeai_gen.cli.terminal import print_messages
+    from invokeai_gen.server.address import is_loopback, public_url
+
+    if server or os.environ.get("INVOKEAI_URL") or not settings.server or is_loopback(settings.server):
+        return None
+    if os.environ.get("INVOKEAI_TOKEN"):
+        shown = public_url(settings.server)
+        hint = "INVOKEAI_TOKEN is not sent to {0}, which only pyproject.toml names; to send it, set INVOKEAI_URL={0}"
+        print_messages("warning", [hint.format(shown)])
+    return ""
+
+
 @contextlib.contextmanager
 def open_client(server: str | None, settings: Settings) -> Iterator[InvokeAIClient]:
     """Open a client for the server that `server_address` returns, after asking whether InvokeAI answers there.
@@ -29,15 +48,9 @@ def open_client(server: str | None, settings: Settings) -> Iterator[InvokeAIClie
     Raise `NotInvokeAIError` if something else does, and `ConnectionFailedError` if nothing does.
     """
     from invokeai_gen.client import InvokeAIClient
-    from invokeai_gen.server.errors import NotInvokeAIError
 
-    with InvokeAIClient(server_address(server, settings)) as client:
-        try:
-            client.version()
-        except (KeyError, TypeError):
-            raise NotInvokeAIError(
-                f"{client.url} answers, but not as InvokeAI does. Is this the right address?"
-            ) from None
+    with InvokeAIClient(server_address(server, settings), token=server_token(server, settings)) as client:
+        client.version()
         yield client
 
 

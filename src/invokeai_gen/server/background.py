@@ -179,20 +179,27 @@ def facade(
 
     `hidden` names parameters whose values do not show among the variables of a traceback.
     """
-    names = getattr(method, "__code__").co_varnames[1:] if hidden else ()  # noqa: B009 - a `Callable` has none for mypy
 
     @wraps(method)
     def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        if hidden:
-            from invokeai_gen.server.credentials import Secret
-
-            given: Any = {**dict(zip(names, args, strict=False)), **kwargs}
-            given |= {name: Secret(given[name]) for name in hidden if isinstance(given.get(name), str)}
-            call_hidden: Any = method
-            return run(call_hidden(self._core, **given))
         return run(method(self._core, *args, **kwargs))
 
-    return call
+    return _hiding(call, method, hidden) if hidden else call
+
+
+def _hiding(call: Any, method: Any, hidden: tuple[str, ...]) -> Any:
+    names = method.__code__.co_varnames[1:]
+
+    @wraps(method)
+    def hiding(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        from invokeai_gen.server.credentials import Secret
+
+        kwargs |= zip(names, args, strict=False)
+        args = ()
+        kwargs |= {name: Secret(kwargs[name]) for name in hidden if isinstance(kwargs.get(name), str)}
+        return call(self, **kwargs)
+
+    return hiding
 
 
 async def in_thread(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:

@@ -11,7 +11,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from invokeai_gen.server.address import clean_url
-from invokeai_gen.server.answers import anything, at, mapping
+from invokeai_gen.server.answers import anything, mapping
 from invokeai_gen.server.background import bridge, facade
 from invokeai_gen.server.connections import Connections
 from invokeai_gen.server.constants import DEFAULT_URL
@@ -151,13 +151,7 @@ class AsyncInvokeAIClient(_Portable):
 
     async def openapi(self) -> dict[str, Any]:
         """Return the server's `/openapi.json`, from which modules are generated."""
-
-        def read(data: Any) -> dict[str, Any]:
-            at("components", at("schemas", mapping))(data)
-            at("paths", mapping)(data)
-            return mapping(data)
-
-        return await self._transport.get("/openapi.json", read=read)
+        return await self._transport.get("/openapi.json", read=mapping)
 
     async def login(self, email: str, password: str, *, remember: bool = False) -> None:
         """Log in to a server that has accounts; later requests carry the token that the server returns.

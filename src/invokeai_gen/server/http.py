@@ -303,7 +303,7 @@ class Transport:
             problem = str(error) if isinstance(error, ShapeError) else f"{type(error).__name__}: {error}"
         raise UnexpectedAnswerError(
             f"{self.url} answered {method} {path} in an unexpected form: {problem[: constants.MAX_DETAIL]}. "
-            "Is this an InvokeAI server of a supported version?"
+            "Is this the address of an InvokeAI server?"
         )
 
     def _chunks(self, answer: httpx.Response) -> AsyncIterable[bytes]:

@@ -14,7 +14,7 @@ from invokeai_gen.cli.run.folder import check_for_many, folder_of
 from invokeai_gen.cli.run.report import SweepReport, clean_up, exit_interrupted
 from invokeai_gen.cli.run.single import progress_console
 from invokeai_gen.cli.run.values import mistakes_with_index, workflow_of
-from invokeai_gen.cli.servers import open_client, server_address
+from invokeai_gen.cli.servers import open_client, server_address, server_token
 from invokeai_gen.cli.settings import find_settings
 from invokeai_gen.cli.terminal import echo, echo_json, lines_of, one_line, print_messages
 from invokeai_gen.errors import InvokeAIGenError
@@ -80,7 +80,10 @@ class ManyRuns:
         from invokeai_gen.sweeps.start import SweepStarter
 
         starter = SweepStarter(self._plan, values.workflow.params_type, values.workflow.outputs_type)
-        client = AsyncInvokeAIClient(server_address(self._line.server, self._settings))
+        server = self._line.server
+        client = AsyncInvokeAIClient(
+            server_address(server, self._settings), token=server_token(server, self._settings)
+        )
         with mistakes_with_index(self._plan):
             space = values.space()
             planned_run = background.run(dry_run(starter, space, client, self._sweep_options(values.runs)))
