@@ -81,9 +81,7 @@ class ManyRuns:
 
         starter = SweepStarter(self._plan, values.workflow.params_type, values.workflow.outputs_type)
         server = self._line.server
-        client = AsyncInvokeAIClient(
-            server_address(server, self._settings), token=server_token(server, self._settings)
-        )
+        client = AsyncInvokeAIClient(server_address(server, self._settings), token=server_token(server, self._settings))
         with mistakes_with_index(self._plan):
             space = values.space()
             planned_run = background.run(dry_run(starter, space, client, self._sweep_options(values.runs)))
