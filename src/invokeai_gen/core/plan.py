@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from functools import cache
 from typing import Any, Final, Literal, Self, TypeAlias, cast
 
 from invokeai_gen.errors import InvokeAIGenError
@@ -333,8 +334,8 @@ class WorkflowPlan:
         return {"format": PLAN_FORMAT, **_encode(self)}
 
     def to_json(self) -> str:
-        """The plan as a JSON text, one line per top-level item so that diffs stay readable."""
-        return json.dumps(self.to_dict(), ensure_ascii=False, indent=1) + "\n"
+        """Return the plan as JSON text, one line for each node, edge, input and output so that diffs stay readable."""
+        return _text(self.to_dict(), levels=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
@@ -379,16 +380,39 @@ class WorkflowPlan:
         )
 
 
+_JSON: Final = json.JSONEncoder(ensure_ascii=False).encode
+
+
+def _text(value: JsonValue, levels: int) -> str:
+    """JSON text with line breaks in the outermost levels only, whose contents the fast encoder of `json` writes."""
+    if not value or not levels or not isinstance(value, (dict, list)):
+        return _JSON(value)
+    if isinstance(value, list):
+        # What is in a list stays together: a node, an edge, an input.
+        lines = [_JSON(item) for item in value]
+    else:
+        lines = [f"{_JSON(key)}: {_text(item, levels - 1)}" for key, item in value.items()]
+    opening, closing = "[]" if isinstance(value, list) else "{}"
+    return f"{opening}\n" + ",\n".join(lines) + f"\n{closing}"
+
+
 def _encode(item: Any) -> dict[str, JsonValue]:
     """A dataclass as a dict, without the fields that have their default value."""
     encoded: dict[str, JsonValue] = {}
-    for spec in fields(item):
-        value = getattr(item, spec.name)
-        default = spec.default_factory() if callable(spec.default_factory) else spec.default
-        if type(value) is type(default) and value == default:
+    for name, default in _defaults_of(type(item)):
+        value = getattr(item, name)
+        if value is default or (type(value) is type(default) and value == default):
             continue
-        encoded[spec.name] = _encode_value(value)
+        encoded[name] = _encode_value(value)
     return encoded
+
+
+@cache
+def _defaults_of(cls: type) -> tuple[tuple[str, Any], ...]:
+    """The fields of a dataclass with their defaults."""
+    return tuple(
+        (spec.name, spec.default_factory() if callable(spec.default_factory) else spec.default) for spec in fields(cls)
+    )
 
 
 def _encode_value(value: Any) -> JsonValue:

@@ -9,6 +9,8 @@ from invokeai_gen.schema import FieldType
 
 def are_equal(first: FieldType, second: FieldType) -> bool:
     """Equal as declared or as the schema has them: any of the four pairings will do."""
+    if first == second:
+        return True
     firsts = (replace(first, original=None), first.original)
     seconds = (replace(second, original=None), second.original)
     return any(one == other for one in firsts if one is not None for other in seconds if other is not None)
