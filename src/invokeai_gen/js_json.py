@@ -58,9 +58,17 @@ def loads(text: str | bytes) -> Any:
 
 
 def number(value: float) -> int | float:
-    """The number as JavaScript would print it: `2.0` is `2`, and an integer beyond 2**53 is rounded to a double."""
+    """Return the number as JavaScript would print it: `2.0` is `2`, and an integer beyond 2**53 is rounded to a double.
+
+    Raises `ValueError` for NaN, and for numbers beyond the largest double.
+    """
     if isinstance(value, int):
-        return value if abs(value) <= MAX_SAFE_INTEGER else number(float(value))
+        if abs(value) <= MAX_SAFE_INTEGER:
+            return value
+        try:
+            return number(float(value))
+        except OverflowError:
+            raise ValueError("an integer of more than 308 digits is not a number that JSON can carry") from None
     if not math.isfinite(value):
         raise ValueError(f"{value} is not a number that JSON can carry")
     if not value.is_integer() or abs(value) >= 1e21:

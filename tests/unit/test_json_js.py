@@ -50,3 +50,12 @@ def test_deep_nesting_is_refused(depth: int) -> None:
 def test_white_space_is_what_javascript_trims() -> None:
     assert js_json.trim("\ufeff\u00a0 x\n") == "x"
     assert js_json.trim("\x1cx\x85") == "\x1cx\x85"
+
+
+@pytest.mark.parametrize("digits", ["1" + "0" * 308, "9" * 350, "-" + "9" * 399, "9" * 400, "9" * 5000, "1e999"])
+def test_a_number_beyond_the_largest_double_is_no_json(digits: str) -> None:
+    if len(digits) == 309:
+        assert js_json.loads(digits) == 1e308
+    else:
+        with pytest.raises(ValueError, match="not a number that JSON can carry"):
+            js_json.loads(f'{{"value": {digits}}}')

@@ -399,7 +399,7 @@ def _text(value: JsonValue, levels: int) -> str:
 def _encode(item: Any) -> dict[str, JsonValue]:
     """A dataclass as a dict, without the fields that have their default value."""
     encoded: dict[str, JsonValue] = {}
-    for name, default in _defaults_of(type(item)):
+    for name, default in _defaults_of(item.__class__):
         value = getattr(item, name)
         if value is default or (type(value) is type(default) and value == default):
             continue
