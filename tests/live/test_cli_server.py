@@ -187,6 +187,13 @@ def test_doctor_finds_what_is_missing(
         "  error: Image (image): image 'gone.png' is not on the server",
         "  error: Board (board): the server has no board with id 'gone-board'",
     ]
+    workflow_files = cli(
+        "doctor", "flows/able.json", "flows/unable.json", "Text to Image - SD1.5", "nothing of this name"
+    )
+    assert workflow_files.code == 1
+    states = [line.split(" ", 1)[0] for line in workflow_files.lines[1:] if not line.startswith("  ")]
+    assert states == ["cannot", "ok", "cannot", "ok"], workflow_files.out
+    assert "  warning: Model (model): required: every run must set it; the server has " in workflow_files.out
     report = json.loads(cli("doctor", "--json").out)
     assert report["able"] is False
     assert [len(items) for items in report["modules"].values()] == [0, 3]
@@ -232,7 +239,7 @@ def test_workflows_that_ship_with_the_server_stay(cli: Cli, client: InvokeAIClie
     shipped = client.workflows.list(category="default")[0]
     answer = cli("workflows", "rm", shipped.workflow_id)
     assert answer.code == 1
-    assert answer.errors == [f"error: {shipped.name!r} ships with InvokeAI and cannot be deleted"]
+    assert answer.errors == [f"error: {shipped.name!r} is included in InvokeAI and cannot be deleted"]
 
 
 def test_all_shipped_workflows_can_be_pulled_and_most_generated(cli: Cli) -> None:

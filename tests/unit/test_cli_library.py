@@ -159,11 +159,13 @@ def test_a_missing_node_type_is_an_error(schema: Schema, make: Callable[..., Wor
     ]
 
 
-@pytest.mark.parametrize(("version", "kind"), [("1.0.9", "warning"), ("1.7.0", "warning"), ("2.0.0", "error")])
-def test_another_version_of_a_node(schema: Schema, make: Callable[..., WorkflowPlan], version: str, kind: str) -> None:
+@pytest.mark.parametrize("version", ["1.0.9", "1.7.0", "2.0.0"])
+def test_another_version_of_a_node_is_a_warning(
+    schema: Schema, make: Callable[..., WorkflowPlan], version: str
+) -> None:
     server = _changed(schema, lambda schemas: schemas["AddInvocation"].update(version=version))
     (found,) = diagnose(make("add"), server, schema, EMPTY)
-    assert (found.kind, found.where) == (kind, "node 'My Node'")
+    assert (found.kind, found.where) == ("warning", "node 'My Node'")
     assert found.problem == f"add was version 1.0.1, the server has {version}: generate again"
 
 
@@ -180,21 +182,60 @@ def test_a_schema_that_changed_where_the_original_is_not_at_hand(
     server = _changed(schema, lambda schemas: schemas["AddInvocation"]["properties"]["a"].update(title="Summand"))
     (found,) = diagnose(make("add"), server, server, EMPTY)
     assert (found.kind, found.where) == ("warning", "node types")
-    assert "which one cannot be told without the node types that the module was generated from" in found.problem
+    assert "which one is unknown without the node types that the module was generated from" in found.problem
     assert "nothing that is used" not in found.problem
 
 
-def test_a_field_that_is_gone_is_an_error(schema: Schema, make: Callable[..., WorkflowPlan]) -> None:
+def test_a_field_that_the_server_ignores_is_a_warning(schema: Schema, make: Callable[..., WorkflowPlan]) -> None:
     server = _changed(schema, lambda schemas: schemas["AddInvocation"]["properties"].pop("b"))
     (found,) = diagnose(make("add"), server, schema, EMPTY)
-    assert found == Finding("error", "node 'My Node'", "the server's add 1.0.1 has no field 'b'")
+    assert found == Finding("warning", "My Node, b (b)", "the server's add 1.0.1 has no field 'b' and ignores it")
+
+
+def test_a_connected_field_that_is_gone_is_an_error(schema: Schema) -> None:
+    plan = assign_names(
+        Builder(schema).node("n", "integer").node("a", "add", label="Sum").edge("n.value", "a.b").compile().plan
+    )
+    server = _changed(schema, lambda schemas: schemas["AddInvocation"]["properties"].pop("b"))
+    (found,) = diagnose(plan, server, schema, EMPTY)
+    assert found.kind == "error"
+    assert (found.where, found.problem) == (
+        "Sum, b", "the server's add 1.0.1 has no field 'b', and the workflow connects it",
+    )  # fmt: skip
 
 
 def test_a_default_that_is_not_allowed_any_more(schema: Schema, make: Callable[..., WorkflowPlan]) -> None:
     server = _changed(schema, lambda schemas: schemas["AddInvocation"]["properties"]["a"].update(maximum=5))
     (found,) = diagnose(make("add", "a", a=7), server, schema, EMPTY)
+    assert found == Finding("error", "A (a)", "7 is too large: at most 5 is allowed")
+
+
+def test_a_choice_that_the_server_lacks_is_an_error(schema: Schema, make: Callable[..., WorkflowPlan]) -> None:
+    def fewer(schemas: dict[str, Any]) -> None:
+        schemas["ImageBlurInvocation"]["properties"]["blur_type"]["enum"] = ["gaussian"]
+
+    server = _changed(schema, fewer)
+    for on_form, where in (("blur_type", "Blur Type (blur_type)"), ("", "My Node, Blur Type (blur_type)")):
+        found = diagnose(make("img_blur", on_form, blur_type="box", image={"image_name": "x"}), server, schema, EMPTY)
+        assert Finding("error", where, "'box' is not one of 'gaussian'") in found
+
+
+def test_a_field_that_the_server_requires_is_an_error(schema: Schema, make: Callable[..., WorkflowPlan]) -> None:
+    def more(schemas: dict[str, Any]) -> None:
+        summand = {"type": "integer", "title": "C", "field_kind": "input", "input": "any", "orig_required": True}
+        schemas["AddInvocation"]["properties"]["c"] = {**schemas["AddInvocation"]["properties"]["a"], **summand}
+
+    (found,) = diagnose(make("add"), _changed(schema, more), schema, EMPTY)
+    assert (found.kind, found.where) == ("error", "My Node, C (c)")
+
+
+def test_required_inputs_are_mentioned_before_a_run(schema: Schema, make: Callable[..., WorkflowPlan]) -> None:
+    plan = make("sdxl_model_loader", "model")
+    (found,) = diagnose(plan, schema, schema, Inventory([SDXL], [], frozenset()))
+    assert found == Finding("warning", "Model (model)", "required: every run must set it; the server has 'Dream'")
+    (found,) = diagnose(plan, schema, schema, EMPTY)
     assert found.kind == "error"
-    assert found.problem == "the default of 'A' (a): 7 is too large: at most 5 is allowed"
+    assert "the server has no model that fits" in found.problem
 
 
 def test_another_major_version_of_invokeai_is_mentioned(schema: Schema, make: Callable[..., WorkflowPlan]) -> None:

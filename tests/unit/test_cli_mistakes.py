@@ -204,12 +204,10 @@ def test_another_tools_folder_is_not_written_into(cli: Cli) -> None:
 
 
 def test_modules_that_are_none_are_told(cli: Cli) -> None:
-    assert cli("doctor").errors == ["error: generated: no such folder; which MODULES?"]
-    assert cli("doctor", "portrait").errors == [
-        "error: portrait: no such file, and no module of that name in generated"
-    ]
+    assert cli("doctor").errors == ["error: generated: no such folder; name WORKFLOWS"]
+    (line,) = cli("doctor", "portrait", "--server", "http://127.0.0.1:1").errors
+    assert line.startswith("error: http://127.0.0.1:1 cannot be reached")
     assert cli("doctor", "portrait.py").errors == ["error: portrait.py: no such file"]
-    assert cli("doctor", "adder.json").errors == ["error: adder.json: not the plan of a generated module"]
     save(Path("plan.json"), {"format": 1, "info": {}, "nodes": [], "inputs": []})
     assert cli("doctor", "plan.json").err.startswith("error: plan.json: a damaged plan")
     Path("empty").mkdir()

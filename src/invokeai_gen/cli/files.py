@@ -1,4 +1,4 @@
-"""Files that the command writes: whole or not at all, and never by accident over something else."""
+"""Files that the command writes: whole or not at all, and never over another file by accident."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from invokeai_gen.errors import InvokeAIGenError
 
 
 def save_text(path: Path, text: str, *, overwrite: bool = True) -> None:
-    """Write a file in one step, its folder too if need be. Raises `InvokeAIGenError`, which names the path.
+    """Write a file in one step, and its folder if it does not exist. Raise `InvokeAIGenError`, which names the path.
 
-    Without `overwrite`, a file (or link) that is there already is an error.
+    Without `overwrite`, an existing file or link is an error.
     """
     from invokeai_gen.codegen.folder import write_text
 
@@ -28,7 +28,7 @@ def save_text(path: Path, text: str, *, overwrite: bool = True) -> None:
 
 
 def read_bytes(path: Path) -> bytes:
-    """The bytes of a file. Raises `InvokeAIGenError`, which names the path."""
+    """Return the bytes of a file. Raise `InvokeAIGenError`, which names the path."""
     try:
         return path.read_bytes()
     except OSError as error:

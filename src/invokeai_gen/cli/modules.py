@@ -1,4 +1,4 @@
-"""Generated modules, found by name and read through the plan that lies beside each."""
+"""Generated modules: found by name, and read through the plan beside each."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class ModuleError(InvokeAIGenError):
 
 
 def find_module(name: str, output: Path) -> Path | None:
-    """The plan of the module of that name or path; `None` where the name may be that of another JSON file.
+    """Return the path of the plan of a module, given by name or path; any other existing file is returned as it is.
 
-    Raises `ModuleError` where it must be a module and is none.
+    Raise `ModuleError` if there is no such file or module.
     """
     path = Path(name)
     if path.suffix == ".py":
@@ -37,7 +37,7 @@ def find_module(name: str, output: Path) -> Path | None:
 
 
 def find_modules(names: tuple[str, ...], output: Path) -> list[tuple[str, WorkflowPlan]]:
-    """The modules that are named, and all of the folders that are, each with its plan. Raises where there is none."""
+    """Return the named modules, and all of the named folders, each with its plan. Raise `ModuleError` if one is missing."""
     found: dict[str, WorkflowPlan] = {}
     for name in names or (str(output),):
         folder = Path(name)
@@ -46,7 +46,7 @@ def find_modules(names: tuple[str, ...], output: Path) -> list[tuple[str, Workfl
             if not paths:
                 raise ModuleError(f"{folder}: no generated modules there")
         elif not names:
-            raise ModuleError(f"{folder}: no such folder; which MODULES?")
+            raise ModuleError(f"{folder}: no such folder; name WORKFLOWS")
         else:
             paths = [path for path in (find_module(name, output),) if path is not None]
         for path in paths:

@@ -1,4 +1,4 @@
-"""What stands between a generated module and a server: node types, models, boards and images, by their GUI labels."""
+"""What keeps a server from running a workflow: node types, values, models, boards and images, by their GUI labels."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from invokeai_gen.compiler.readiness import value_problems
-from invokeai_gen.core.field_values import model_limits
+from invokeai_gen.compiler.readiness import choice_problem, value_problems
+from invokeai_gen.core.field_values import default_of, model_limits
 from invokeai_gen.core.plan import JsonValue, ModelLimits, PlannedInput, PlanNode, WorkflowPlan
 from invokeai_gen.core.values import BoardRef, ModelRef
 from invokeai_gen.js_json import UNSET
-from invokeai_gen.runtime.resolve import find_board, find_model
+from invokeai_gen.runtime.resolve import find_board, find_model, fits
 from invokeai_gen.server.errors import BoardResolutionError, ModelResolutionError, NotFoundError
 from invokeai_gen.server.records import Board, Model
 from invokeai_gen.workflow.document import NODES_WITH_EXTRA_INPUTS
@@ -21,11 +21,12 @@ if TYPE_CHECKING:
     from invokeai_gen.schema import NodeTemplate, Schema
 
 _MODEL_KEYS: Final = frozenset({"key", "name", "base", "type"})
+_MAX_NAMES: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that a server lacks or has otherwise."""
+    """One thing that a server lacks, refuses or ignores."""
 
     kind: Literal["error", "warning"]
     where: str
@@ -35,16 +36,16 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """What a server has, as far as some modules name it."""
+    """The models, boards and images of a server, as far as workflows refer to them."""
 
     models: list[Model]
     boards: list[Board]
     missing_media: frozenset[tuple[str, str]]
-    """`(kind, name)` of the images and videos that are named and not there."""
+    """`(kind, name)` of the images and videos that do not exist."""
 
 
 def inventory_of(client: InvokeAIClient, plans: Iterable[WorkflowPlan]) -> Inventory:
-    """Ask a server for everything that the modules name."""
+    """Ask a server for everything that the plans refer to."""
     named = {media for plan in plans for _, _, value in _values(plan) for media in _media(value)}
     missing = set()
     for kind, name in sorted(named):
@@ -59,15 +60,16 @@ def inventory_of(client: InvokeAIClient, plans: Iterable[WorkflowPlan]) -> Inven
 
 
 def diagnose(plan: WorkflowPlan, schema: Schema, known: Schema, inventory: Inventory) -> list[Finding]:
-    """Everything that a server with this schema and inventory lacks for a module.
+    """Return everything that a server with this schema and inventory lacks, refuses or ignores of a plan.
 
-    `known` are the node types that the module was probably generated from: only with them can a schema be compared in
-    more than what the module itself uses of it.
+    Errors are decided by what a run without arguments would send. `known` are the node types that the plan was probably
+    made from: with them other changes of a schema are warned of, too.
     """
     return [
         *_version_findings(plan, schema),
         *_node_findings(plan, schema, known),
         *_value_findings(plan, inventory),
+        *_missing_inputs(plan, inventory.models),
     ]
 
 
@@ -92,53 +94,85 @@ def _node_findings(plan: WorkflowPlan, schema: Schema, known: Schema) -> Iterato
             is_explained = True
             yield Finding("error", where, f"the server has no node type {node_type!r} (is a node pack missing?)")
             continue
-        problems = [*_lost(nodes, plan, template)]
-        for problem in problems:
-            yield Finding("error", where, problem)
+        found = [*_field_findings(nodes, plan, template), *_edge_findings(nodes, plan, template)]
+        yield from found
         then, now = versions.get(node_type, ""), template.version
         if then and then != now:
-            kind: Literal["error", "warning"] = "error" if then.split(".")[0] != now.split(".")[0] else "warning"
-            yield Finding(kind, where, f"{node_type} was version {then}, the server has {now}: generate again")
-        elif is_known and not problems and known.fingerprint([node_type]) != schema.fingerprint([node_type]):
+            # The server does not look at versions: what it would refuse is among the errors above.
+            yield Finding("warning", where, f"{node_type} was version {then}, the server has {now}: generate again")
+        elif is_known and not found and known.fingerprint([node_type]) != schema.fingerprint([node_type]):
             yield Finding("warning", where, f"the schema of {node_type} changed: generate again to be sure")
         else:
-            is_explained = is_explained or bool(problems)
+            is_explained = is_explained or bool(found)
             continue
         is_explained = True
     if not is_explained:
         problem = (
-            "the schema of some node type changed; which one cannot be told without the node types that the module was "
+            "the schema of some node type changed; which one is unknown without the node types that the module was "
             "generated from (--openapi FILE): generate again to be sure"
         )
         yield Finding("warning", "node types", problem)
 
 
-def _lost(nodes: list[PlanNode], plan: WorkflowPlan, template: NodeTemplate) -> Iterator[str]:
-    """What the module uses of a node type and the server's has not, or does not allow."""
-    if template.type in NODES_WITH_EXTRA_INPUTS:
-        return
-    told = set()
-    ids = {node.id for node in nodes}
-    on_form = {planned.binding for planned in plan.inputs}
+def _field_findings(nodes: list[PlanNode], plan: WorkflowPlan, template: NodeTemplate) -> Iterator[Finding]:
+    """Yield what the server would refuse or ignore of the values that a run without arguments sends."""
+    inputs = {planned.binding: planned for planned in plan.inputs}
     for node in nodes:
+        fields = {field.name: field for field in node.fields}
         for field in node.fields:
             known = template.inputs.get(field.name)
+            planned = inputs.get((node.id, field.name))
+            value = field.value if planned is None or planned.value is UNSET else planned.value
+            if field.is_connected or field.is_called_input or value is UNSET:
+                continue
+            title = planned.label if planned is not None else known.title if known is not None else field.name
+            where = f"{title} ({planned.name})" if planned is not None else f"{node.label}, {title} ({field.name})"
             if known is None:
-                if not field.is_called_input and field.name not in told:
-                    told.add(field.name)
-                    yield f"the server's {template.type} {template.version} has no field {field.name!r}"
-            elif not field.is_connected and field.value is not UNSET and (node.id, field.name) not in on_form:
-                for problem in value_problems(field.value, known):
-                    yield f"field {known.title!r} ({field.name}): {problem}"
+                if template.type not in NODES_WITH_EXTRA_INPUTS:
+                    problem = (
+                        f"the server's {template.type} {template.version} has no field {field.name!r} and ignores it"
+                    )
+                    yield Finding("warning", where, problem)
+                continue
+            refused = [*value_problems(value, known), choice_problem(value, known)]
+            yield from (Finding("error", where, problem) for problem in refused if problem)
+        for name, known in template.inputs.items():
+            if known.required and known.connection != "connection" and name not in fields:
+                problem = f"the server's {template.type} {template.version} requires it, and the workflow has no value"
+                yield Finding("error", f"{node.label}, {known.title} ({name})", problem)
+
+
+def _edge_findings(nodes: list[PlanNode], plan: WorkflowPlan, template: NodeTemplate) -> Iterator[Finding]:
+    """Yield the fields that an edge of the graph needs and the server's node type lacks."""
+    labels = {node.id: node.label for node in nodes}
+    what = f"the server's {template.type} {template.version}"
+    missing: set[tuple[str, str, str]] = set()
     for edge in plan.edges:
-        if edge.source_node_id in ids and edge.source_field not in template.outputs and edge.source_field not in told:
-            told.add(edge.source_field)
-            yield f"the server's {template.type} {template.version} has no output {edge.source_field!r}"
+        if edge.source_node_id in labels and edge.source_field not in template.outputs:
+            missing.add((labels[edge.source_node_id], "output", edge.source_field))
+        is_open = template.type in NODES_WITH_EXTRA_INPUTS
+        if edge.target_node_id in labels and edge.target_field not in template.inputs and not is_open:
+            missing.add((labels[edge.target_node_id], "field", edge.target_field))
+    for label, kind, field in sorted(missing):
+        yield Finding("error", f"{label}, {field}", f"{what} has no {kind} {field!r}, and the workflow connects it")
+
+
+def _missing_inputs(plan: WorkflowPlan, models: list[Model]) -> Iterator[Finding]:
+    """Yield the inputs that a caller must set; for models, with those that fit."""
     for planned in plan.inputs:
-        known = template.inputs.get(planned.field_name)
-        if planned.node_id in ids and known is not None and planned.fed_by is None and planned.value is not UNSET:
-            for problem in value_problems(planned.value, known):
-                yield f"the default of {planned.label!r} ({planned.name}): {problem}"
+        if planned.fed_by is not None or default_of(planned) is not UNSET:
+            continue
+        where = f"{planned.label} ({planned.name})"
+        if planned.field_type != "ModelIdentifierField":
+            yield Finding("warning", where, "required: every run must set it")
+            continue
+        names = [model.name for model in models if fits(model, model_limits(planned))]
+        if names:
+            more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
+            shown = ", ".join(map(repr, names[:_MAX_NAMES])) + more
+            yield Finding("warning", where, f"required: every run must set it; the server has {shown}")
+        else:
+            yield Finding("error", where, "required, and the server has no model that fits: install one")
 
 
 def _value_findings(plan: WorkflowPlan, inventory: Inventory) -> Iterator[Finding]:
@@ -177,7 +211,7 @@ def _model_findings(
 
 
 def _values(plan: WorkflowPlan) -> Iterator[tuple[str, PlannedInput | None, JsonValue]]:
-    """Every value that a run without arguments sends, and what the GUI calls its field."""
+    """Yield every value that a run without arguments sends, with what the GUI calls its field."""
     inputs = {planned.binding: planned for planned in plan.inputs}
     for node in plan.nodes:
         for field in node.fields:
@@ -203,7 +237,7 @@ def _media(value: JsonValue) -> Iterator[tuple[str, str]]:
 
 
 def _versions(plan: WorkflowPlan) -> dict[str, str]:
-    """Node type to version, as far as the workflow beside the module has it."""
+    """Return the version of each node type, as far as the workflow in the plan has it."""
     found = {}
     nodes = plan.workflow.get("nodes", ()) if isinstance(plan.workflow, Mapping) else ()
     for node in nodes:

@@ -1,4 +1,4 @@
-"""`doctor`: is a server able to run generated modules?"""
+"""`doctor`: check whether a server can run workflows or modules."""
 
 from __future__ import annotations
 
@@ -8,67 +8,98 @@ from typing import TYPE_CHECKING
 
 import click
 
-from invokeai_gen.cli.completion import complete_modules
+from invokeai_gen.cli.completion import complete_workflows
 from invokeai_gen.cli.options import server_option
+from invokeai_gen.cli.server.diagnosis import Finding, diagnose, inventory_of
 from invokeai_gen.cli.terminal import Colored, echo, echo_json, one_line
 
 if TYPE_CHECKING:
-    from invokeai_gen.cli.server.diagnosis import Finding
+    from invokeai_gen.cli.settings import Settings
+    from invokeai_gen.core.plan import WorkflowPlan
 
 
-@click.command("doctor", short_help="Tell whether a server can run generated modules.")
-@click.argument("modules", nargs=-1, shell_complete=complete_modules)
+@click.command("doctor", short_help="Check whether a server can run workflows or modules.")
+@click.argument("workflows", nargs=-1, shell_complete=complete_workflows)
 @server_option
 @click.option(
     "--openapi",
     metavar="FILE",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="The node types that the modules were generated from. Default: as for `generate`.",
+    help="The node types that modules were generated from. Default: as for `generate`.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
-def command(modules: tuple[str, ...], server: str | None, openapi: Path | None, as_json: bool) -> None:
-    """Tell whether a server can run MODULES: generated modules (NAME or NAME.py), or folders of them; by default those
-    of the project. Nothing is submitted.
+def command(workflows: tuple[str, ...], server: str | None, openapi: Path | None, as_json: bool) -> None:
+    """Check whether a server can run WORKFLOWS. Nothing is submitted.
 
-    It compares the server's version, the schema of each node type that is used, and looks for the models, boards and
-    images that the workflows name. What could go wrong is a warning, what will is an error.
+    WORKFLOWS are generated modules (NAME or NAME.py) or folders of them, exported workflows (portrait.json), images
+    made with one, or names of workflows in the server's library; by default all modules of the project.
+
+    The decision is made by what a run would send: node types, fields, values, models, boards and images. Errors are
+    things that the server would refuse; warnings are inputs that must be set, and changes that may matter.
 
     \b
     Examples:
-      invokeai-gen doctor --server http://192.168.1.20:9090
+      invokeai-gen doctor portrait.json
+      invokeai-gen doctor "Text to Image - SD1.5" --server http://192.168.1.20:9090
       invokeai-gen doctor generated/portrait.py
 
     \b
     Exit codes:
-      0  it can
-      1  it cannot, or there is no answer from it
+      0  the server can run all of them
+      1  it cannot, or does not answer
     """
     from dataclasses import asdict
 
     from invokeai_gen.cli.modules import find_modules
-    from invokeai_gen.cli.server.diagnosis import diagnose, inventory_of
     from invokeai_gen.cli.servers import fetch_openapi, open_client, open_schema
     from invokeai_gen.cli.settings import find_settings
     from invokeai_gen.schema import Schema
 
     settings = find_settings()
-    plans = find_modules(modules, settings.output_path)
+    others = [name for name in workflows if not _is_module(name, settings)]
+    modules = tuple(name for name in workflows if name not in others)
+    plans = find_modules(modules, settings.output_path) if modules or not others else []
     known = open_schema(openapi, None, settings)
     with open_client(server, settings) as client:
         schema = Schema(fetch_openapi(client), source=client.url)
+        compiled = {name: _compiled(name, client.url, settings) for name in others}
+        plans += [(name, plan) for name, plan in compiled.items() if not isinstance(plan, Finding)]
         inventory = inventory_of(client, [plan for _, plan in plans])
         url = client.url
-    found = {name: diagnose(plan, schema, known, inventory) for name, plan in plans}
+    found: dict[str, list[Finding]] = {name: [plan] for name, plan in compiled.items() if isinstance(plan, Finding)}
+    found |= {name: diagnose(plan, schema, schema if name in others else known, inventory) for name, plan in plans}
     is_able = not any(item.kind == "error" for items in found.values() for item in items)
     if as_json:
         report = {name: [asdict(item) for item in items] for name, items in found.items()}
-        answer = {"server": url, "version": schema.version, "able": is_able, "modules": report}
-        echo_json(answer)
+        echo_json({"server": url, "version": schema.version, "able": is_able, "modules": report})
     else:
         echo(f"{url}: InvokeAI {schema.version}")
         for name, items in found.items():
             _print(name, items)
     sys.exit(0 if is_able else 1)
+
+
+def _is_module(name: str, settings: Settings) -> bool:
+    """Whether a name is that of a generated module or of a folder of them."""
+    from invokeai_gen.cli.file_kinds import kind_of_file
+    from invokeai_gen.cli.modules import read_plan
+    from invokeai_gen.cli.named_workflow import locate
+
+    if Path(name).is_dir():
+        return True
+    path = locate(name, settings)
+    return path is not None and (path.suffix == ".py" or (not kind_of_file(path) and read_plan(path) is not None))
+
+
+def _compiled(name: str, server: str, settings: Settings) -> WorkflowPlan | Finding:
+    """Return the plan of a workflow for the node types of the server, or why there is none."""
+    from invokeai_gen.cli.named_workflow import find_workflow
+    from invokeai_gen.errors import InvokeAIGenError
+
+    try:
+        return find_workflow(name, None, server, settings).plan
+    except InvokeAIGenError as error:
+        return Finding("error", "workflow", str(error).replace(f"{name}: ", ""))
 
 
 def _print(name: str, findings: list[Finding]) -> None:
