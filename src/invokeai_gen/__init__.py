@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from invokeai_gen.core.params_json import NoLocalFiles
     from invokeai_gen.core.problems import ParamsError
     from invokeai_gen.core.results import NodeResult
+    from invokeai_gen.core.signatures import lazy_hints
     from invokeai_gen.core.values import (
         BoardInput,
         BoardRef,
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from invokeai_gen.handle.handle import WorkflowHandle
     from invokeai_gen.runtime.async_job import AsyncJob, StreamedOutput
     from invokeai_gen.runtime.job import Job
-    from invokeai_gen.runtime.media import ConditioningOutput, ImageOutput, LatentsOutput, VideoOutput
+    from invokeai_gen.runtime.media import ConditioningOutput, ImageOutput, LatentsOutput, MaskOutput, VideoOutput
     from invokeai_gen.runtime.options import RunOptions, SubmitOptions, SweepOptions
     from invokeai_gen.runtime.outputs import WorkflowOutputs
     from invokeai_gen.server.client import AsyncInvokeAIClient
@@ -84,6 +85,7 @@ __all__ = [
     "LatentsOutput",
     "Limits",
     "LoRA",
+    "MaskOutput",
     "ModelInput",
     "ModelRef",
     "NoLocalFiles",
@@ -112,6 +114,7 @@ __all__ = [
     "__version__",
     "default_client",
     "image_files",
+    "lazy_hints",
     "params",
     "read_prompts",
 ]

@@ -17,6 +17,7 @@ _HOMES: Final = {
     "core.params_json": ("NoLocalFiles",),
     "core.problems": ("ParamsError",),
     "core.results": ("NodeResult",),
+    "core.signatures": ("lazy_hints",),
     "core.values": (
         "BoardInput",
         "BoardRef",
@@ -43,6 +44,7 @@ _HOMES: Final = {
         "ConditioningOutput",
         "ImageOutput",
         "LatentsOutput",
+        "MaskOutput",
         "VideoOutput",
     ),
     "runtime.options": (

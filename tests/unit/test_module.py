@@ -190,7 +190,7 @@ def test_a_docstring_keeps_its_words() -> None:
 
 
 def test_a_template_cannot_print_what_is_not_source() -> None:
-    with pytest.raises(TypeError, match="is no source"):
+    with pytest.raises(TypeError, match="is not source"):
         module._environment().from_string("{{ text }}").render(text="import os")
     assert module._environment().from_string("{{ text }}").render(text=Source("x")) == "x"
 

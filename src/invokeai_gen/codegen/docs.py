@@ -17,10 +17,11 @@ from invokeai_gen.js_json import UNSET
 WIDTH: Final = 110
 _MAX_DEFAULT: Final = 40
 _MAX_CHOICES: Final = 12
+_NO_NAMES: Final = Names()
 
 
-def input_doc(planned: PlannedInput) -> str:
-    """Label and description of an input, what it accepts, its default, and where it is in the GUI."""
+def input_doc(planned: PlannedInput, names: Names) -> str:
+    """Return label and description of an input, what it accepts, its default, and where it is in the GUI."""
     head = one_line(planned.label) or planned.name
     head = head if head.endswith((".", "!", "?", ":")) else f"{head}."
     if planned.description:
@@ -29,8 +30,14 @@ def input_doc(planned: PlannedInput) -> str:
     if planned.fed_by is not None:
         facts = [f"Cannot be set: it is fed by the node {literal(planned.fed_by)}.", where]
     else:
-        facts = [_sentence(fact) for fact in (*allowed(planned), _default(planned)) if fact] + [where]
+        facts = [_sentence(fact) for fact in (*allowed(planned, names), _default(planned)) if fact] + [where]
     return _paragraphs([head, " ".join(facts)])
+
+
+def sweep_doc(planned: PlannedInput, names: Names) -> str:
+    """Return label and range of an input that a sweep varies."""
+    head = one_line(planned.label) or planned.name
+    return _paragraphs([" ".join(_sentence(part) for part in (head, *allowed(planned, names)))])
 
 
 def output_doc(output: PlannedOutput, inputs: Sequence[PlannedInput]) -> str:
@@ -62,14 +69,16 @@ def module_doc(plan: WorkflowPlan, names: Names, *, module: str, package: str, v
         *_wrapped(info.notes),
     ]
     if plan.inputs:
-        blocks.append("Inputs\n\n" + _table(("", "name", "type", "default", "label"), _input_rows(plan.inputs, names)))
+        blocks.append(
+            "Inputs::\n\n" + _table(("", "name", "type", "range", "default", "label"), _input_rows(plan.inputs, names))
+        )
     outputs = [output for output in plan.outputs if output.role != "debug"]
     if outputs:
         rows = [
             (output.name, output.result_type, one_line(output.node_label or output.node_title)) for output in outputs
         ]
-        blocks.append("Outputs\n\n" + _table(("name", "type", "node"), rows))
-    blocks.append("Example\n\n" + textwrap.indent(example(plan, module=module, package=package), "    "))
+        blocks.append("Outputs::\n\n" + _table(("name", "type", "node"), rows))
+    blocks.append("Example::\n\n" + textwrap.indent(example(plan, module=module, package=package), "    "))
     blocks.append(_origin(plan, version))
     return "\n\n".join(block for block in blocks if block)
 
@@ -155,8 +164,8 @@ def _placeholder(planned: PlannedInput) -> str:
     return values.get(planned.field_type, "...")
 
 
-def allowed(planned: PlannedInput) -> Iterable[str]:
-    """What the input accepts, beyond what its type already says."""
+def allowed(planned: PlannedInput, names: Names = _NO_NAMES) -> Iterable[str]:
+    """Yield what the input accepts, beyond what its type already says."""
     shape = field_values.shape_of(planned)
     for part in _parts(shape):
         if isinstance(part, Limited):
@@ -167,7 +176,7 @@ def allowed(planned: PlannedInput) -> Iterable[str]:
             else:
                 yield range_text(part.limits)
         elif isinstance(part, Choice):
-            yield _choices(part, planned)
+            yield _choices(part, planned, names)
     limits = field_values.model_limits(planned)
     if planned.field_type == "ModelIdentifierField":
         words = [
@@ -204,14 +213,15 @@ def _sizes(limits: dict[str, float], noun: str) -> str:
     return f"{low} to {int(high)} {noun}s" if low else f"At most {int(high)} {noun}s"
 
 
-def _choices(choice: Choice, planned: PlannedInput) -> str:
-    labels = planned.choice_labels
-    shown = [
+def _choices(choice: Choice, planned: PlannedInput, names: Names) -> str:
+    labels, many = planned.choice_labels, len(choice.options)
+    if many > _MAX_CHOICES and not labels:
+        named = names.choices.get(choice.options)
+        return f"One of the {many} choices of `{named}`" if named else f"One of {many} choices"
+    return "One of " + ", ".join(
         f"`{literal(option)}` ({one_line(labels[str(option)])})" if labels.get(str(option)) else f"`{literal(option)}`"
-        for option in choice.options[: None if labels else _MAX_CHOICES]
-    ]
-    more = len(choice.options) - len(shown)
-    return "One of " + ", ".join(shown) + (f" and {more} more" if more else "")
+        for option in choice.options
+    )
 
 
 def _default(planned: PlannedInput) -> str:
@@ -237,8 +247,15 @@ def _input_rows(inputs: Sequence[PlannedInput], names: Names) -> list[tuple[str,
         fed = item.fed_by is not None
         default = f"from {literal(item.fed_by)}" if fed else "required" if value is UNSET else short_default(value)
         kind = "" if fed else short_type(field_values.shape_of(item), names.of(item))
-        rows.append((str(item.index), item.name, kind, default, one_line(item.label)))
+        rows.append((str(item.index), item.name, kind, "" if fed else _range(item), default, one_line(item.label)))
     return rows
+
+
+def _range(planned: PlannedInput) -> str:
+    """Return the limits of a number in the few letters that a table has room for."""
+    limits = (part.limits for part in _parts(field_values.shape_of(planned)) if isinstance(part, Limited))
+    numbers = [item for item in limits if not any(name.endswith("_length") for name, _ in item)]
+    return range_text(numbers[0]).removesuffix(".") if numbers else ""
 
 
 def short_type(shape: Shape, names: Names) -> str:

@@ -83,8 +83,8 @@ _OWN_OUTPUT_NAMES: Final = frozenset(
 )
 """Public attributes of `WorkflowOutputs`, which is too heavy to import for its names; a test compares them."""
 
-_INPUT_RESERVED: Final = _BUILTIN_TYPES | _OWN_INPUT_NAMES | {"field", "self"}
-"""`field` makes the defaults of the inputs below it."""
+_INPUT_RESERVED: Final = _BUILTIN_TYPES | _OWN_INPUT_NAMES | {"field", "overload", "self"}
+"""`field` and `overload` are called in the body of the class."""
 _OUTPUT_RESERVED: Final = _BUILTIN_TYPES | _OWN_OUTPUT_NAMES | {"self"}
 
 

@@ -31,6 +31,10 @@ class Input(Check):
     name: str = ""
     """The Python name; `params` fills it in."""
 
+    def __repr__(self) -> str:
+        """Return what a reader of an annotation needs; the rest is in the attributes."""
+        return f"Input({self.index}, label={self.label!r})"
+
     @property
     def binding(self) -> tuple[str, str]:
         """`(node id, field name)`, which identifies the input whatever its label says."""

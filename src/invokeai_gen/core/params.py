@@ -11,7 +11,7 @@ which is a keyword-only dataclass, checked by pydantic's core, whose errors spea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast, dataclass_transform, get_type_hints
@@ -21,6 +21,7 @@ from pydantic_core import ArgsKwargs, CoreSchema, SchemaValidator, ValidationErr
 from invokeai_gen.core import checks, problems
 from invokeai_gen.core.inputs import Input
 from invokeai_gen.core.problems import ParamsError, Problem
+from invokeai_gen.core.signatures import ClassSignature
 
 if TYPE_CHECKING:
     from invokeai_gen.core.plan import JsonValue
@@ -33,6 +34,7 @@ class WorkflowParams:
 
     __inputs__: ClassVar[Mapping[str, Input]] = {}
     __core_schema__: ClassVar[CoreSchema]
+    __signature__: ClassVar = ClassSignature()
 
     __plan__: ClassVar[Callable[[], Any] | None] = None
     """Returns the `WorkflowPlan`, which knows the descriptions of the fields. (`Any`: annotations here are evaluated.)"""
@@ -111,6 +113,10 @@ class WorkflowParams:
         vars(probe).update(dict.fromkeys(spec.name for spec in fields(cast(Any, cls))))
         setattr(probe, name, value)
         return getattr(probe, name)
+
+    def __iter__(self) -> Iterator[Any]:
+        """Yield the values of the inputs that can be set, in the order of the form."""
+        return (getattr(self, item.name) for item in self.inputs() if item.fed_by is None)
 
     def __getitem__(self, index: int) -> Any:
         return getattr(self, self._settable(index).name)

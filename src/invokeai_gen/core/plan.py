@@ -46,6 +46,7 @@ PLAN_FORMAT: Final = 1
 
 
 _HANDLE_TYPES: Final = {"ImageField": "ImageOutput", "VideoField": "VideoOutput", "LatentsField": "LatentsOutput"}
+_VALUE_TYPES: Final = {"ColorField": "Color", "BoundingBoxField": "BoundingBox"}
 _PLAIN_TYPES: Final = {"StringField": "str", "IntegerField": "int", "FloatField": "float", "BooleanField": "bool"}
 
 
@@ -204,7 +205,8 @@ class OutputType:
     """The Python type of what a node returns; as text, its annotation (`int`, `list[ImageOutput]`)."""
 
     name: str
-    """`ImageOutput`, `VideoOutput`, `LatentsOutput`, `ConditioningOutput`, `NodeResult`, `int`, `float`, `str`, `bool`."""
+    """`ImageOutput`, `VideoOutput`, `LatentsOutput`, `ConditioningOutput`, `MaskOutput`, `Color`, `BoundingBox`,
+    `NodeResult`, `int`, `float`, `str`, `bool`."""
     is_list: bool = False
 
     def __str__(self) -> str:
@@ -254,8 +256,8 @@ class PlannedOutput:
     def item_type(self) -> OutputType:
         """The Python type of one result of this node: the one rule for annotations and for decoding.
 
-        An image, video, latents or conditioning; for a node that returns a single number, string or boolean, or a
-        collection of them or of images, that itself; `NodeResult` for everything else.
+        An image, video, latents, mask or conditioning; for a node that returns a single number, string, boolean, color
+        or box, or a collection of them or of images, that itself; `NodeResult` for everything else.
         """
         types = [_field_type(text) for text in self.output_fields.values()]
         for field_type, name in _HANDLE_TYPES.items():
@@ -263,10 +265,13 @@ class PlannedOutput:
                 return OutputType(name)
         if len(types) == 1:
             ((field_type, is_list),) = types
-            if field_type in _PLAIN_TYPES or field_type in _HANDLE_TYPES:
-                return OutputType((_PLAIN_TYPES | _HANDLE_TYPES)[field_type], is_list)
+            known = _PLAIN_TYPES | _HANDLE_TYPES | _VALUE_TYPES
+            if field_type in known:
+                return OutputType(known[field_type], is_list)
             if field_type.endswith("ConditioningField") and not is_list:
                 return OutputType("ConditioningOutput")
+        if self.output_fields.get("mask") == "TensorField":
+            return OutputType("MaskOutput")
         return OutputType("NodeResult")
 
     @property

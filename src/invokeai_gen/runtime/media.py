@@ -200,6 +200,18 @@ class LatentsOutput:
 
 
 @dataclass(frozen=True, slots=True)
+class MaskOutput:
+    """A mask that a node returned. The server keeps it for its own nodes only: there is nothing to download."""
+
+    name: str
+    width: int
+    """Pixels."""
+    height: int
+    """Pixels."""
+    node_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ConditioningOutput:
     """Conditioning that a node returned. The server keeps it for its own nodes only: there is nothing to download."""
 

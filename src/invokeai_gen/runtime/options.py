@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final, Literal, TypedDict, cast
+from typing import Final, Literal, cast
+
+from typing_extensions import TypedDict
 
 from invokeai_gen.core.problems import ParamsError, Problem, shown
+from invokeai_gen.core.values import BoardRef
 from invokeai_gen.runtime.callbacks import Callbacks
-
-if TYPE_CHECKING:
-    import os
-
-    from invokeai_gen.core.values import BoardRef
-    from invokeai_gen.runtime.cleanup import CleanupTarget
-    from invokeai_gen.runtime.resolve import ResolveModels
-    from invokeai_gen.server.client import AsyncInvokeAIClient, ServerClient
+from invokeai_gen.runtime.cleanup import CleanupTarget
+from invokeai_gen.runtime.resolve import ResolveModels
+from invokeai_gen.server.client import AsyncInvokeAIClient, ServerClient
 
 
 class SubmitOptions(TypedDict, total=False):

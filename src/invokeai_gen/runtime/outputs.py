@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from invokeai_gen.core.file_names import safe_name
 from invokeai_gen.core.results import NodeResult, objects_with, plain_value, results_by_node
+from invokeai_gen.core.values import BoundingBox, Color
 from invokeai_gen.runtime.media import (
     ConditioningOutput,
     ImageOutput,
     LatentsOutput,
+    MaskOutput,
     VideoOutput,
     media_suffix,
 )
@@ -28,7 +30,19 @@ if TYPE_CHECKING:
     from invokeai_gen.server.records import QueueItem, Removal, Timings
 
 OutputItem: TypeAlias = (
-    ImageOutput | VideoOutput | LatentsOutput | ConditioningOutput | NodeResult | int | float | str | bool | list[Any]
+    ImageOutput
+    | VideoOutput
+    | LatentsOutput
+    | ConditioningOutput
+    | MaskOutput
+    | NodeResult
+    | Color
+    | BoundingBox
+    | int
+    | float
+    | str
+    | bool
+    | list[Any]
 )
 H = TypeVar("H", ImageOutput, VideoOutput, LatentsOutput, ConditioningOutput)
 _NAME_KEYS: Final[Mapping[type, str]] = {
@@ -37,6 +51,7 @@ _NAME_KEYS: Final[Mapping[type, str]] = {
     LatentsOutput: "latents_name",
     ConditioningOutput: "conditioning_name",
 }
+_VALUES: Final[Mapping[str, Callable[..., Color | BoundingBox]]] = {"Color": Color, "BoundingBox": BoundingBox}
 DOWNLOADS_AT_ONCE: Final = 4
 Sizes: TypeAlias = Mapping[str, Mapping[str, int]]
 _NO_SIZES: Final[Sizes] = {}
@@ -66,6 +81,13 @@ def _decoded(
     if kind.is_plain:
         value: OutputItem = plain_value(output, result)
         return value
+    if kind.name in _VALUES:
+        (given,) = result.fields.values()
+        make = _VALUES[kind.name]
+        return [make(**item) for item in given] if kind.is_list else make(**given)
+    if kind.name == "MaskOutput":
+        fields = result.fields
+        return MaskOutput(fields["mask"]["tensor_name"], fields["width"], fields["height"], result.node_id)
     if kind.is_list:
         (values,) = result.fields.values()
         return [_handle(kind.name, item, sizes.get(item.get("image_name"), {}), result, client) for item in values]
@@ -117,8 +139,13 @@ class WorkflowOutputs:
         self._results = results_by_node(item.session)
         self._sizes = image_sizes(itertools.chain(*self._results.values()))
         self._named: dict[str, Any] = {}
+        declared: Mapping[str, str] = type(self).__dict__.get("__annotations__", {})
         for output in plan.outputs if plan is not None else ():
-            found = [decode(output, result, client, self._sizes) for result in self._results.get(output.node_id, ())]
+            results = self._results.get(output.node_id, ())
+            if "NodeResult" in str(declared.get(output.name)):  # a module of a version that knew fewer types
+                found: list[OutputItem] = [*results]
+            else:
+                found = [decode(output, result, client, self._sizes) for result in results]
             if output.is_iterated or found:
                 value = found if output.is_iterated else found[-1]
                 self._named[output.node_id] = value
