@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -139,7 +140,7 @@ class WorkflowOutputs:
         self._results = results_by_node(item.session)
         self._sizes = image_sizes(itertools.chain(*self._results.values()))
         self._named: dict[str, Any] = {}
-        declared: Mapping[str, str] = type(self).__dict__.get("__annotations__", {})
+        declared = inspect.get_annotations(type(self))
         for output in plan.outputs if plan is not None else ():
             results = self._results.get(output.node_id, ())
             if "NodeResult" in str(declared.get(output.name)):  # a module of a version that knew fewer types
