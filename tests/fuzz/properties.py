@@ -21,7 +21,7 @@ from functools import cache
 from random import Random
 from typing import Any, Final, Literal, get_args, get_origin
 
-from invokeai_gen import runtime
+import invokeai_gen
 from invokeai_gen.cli.show import graph, inspect
 from invokeai_gen.cli.terminal import json_text, lines_of, one_line
 from invokeai_gen.codegen import datamodel, module, value_types
@@ -144,7 +144,7 @@ def assert_plain(text: str) -> None:
 def _vocabulary() -> frozenset[str]:
     """Every name that our own code may print: the template's, the runtime's, and those of `typing` that we use."""
     template = (ROOT / "templates" / "module.py.jinja").read_text(encoding="utf-8")
-    words = {*_WORDS.findall(template), *keyword.kwlist, *runtime.__all__}
+    words = {*_WORDS.findall(template), *keyword.kwlist, *invokeai_gen.__all__}
     words |= {"annotations", "dataclasses", "typing", "_types", "__future__", "invokeai_gen", "runtime", "__all__"}
     words |= {"abc", "collections", "os"}
     words |= {"Annotated", "Any", "ClassVar", "Final", "Literal", "TYPE_CHECKING", "Unpack", "field", "lambda"}
@@ -272,7 +272,7 @@ def _literals(hint: Any) -> Iterator[Any]:
         yield from get_args(hint)
     elif not isinstance(hint, type) or get_args(hint):
         for part in get_args(hint):
-            if not isinstance(part, (runtime.Input, runtime.Limits)):
+            if not isinstance(part, (invokeai_gen.Input, invokeai_gen.Limits)):
                 yield from _literals(part)
 
 
@@ -380,8 +380,8 @@ def _watch() -> None:
 def prepare() -> None:
     """Load all that a case may load, so that none of them needs a file."""
     importlib.import_module("pydantic.type_adapter")
-    for name in runtime.__all__:
-        getattr(runtime, name)
+    for name in invokeai_gen.__all__:
+        getattr(invokeai_gen, name)
     for seed in attacks.seeds()[:9]:
         plan, schema = compiled(Case(0, seed.encode(), None, "workflow.json", validate=False))
         found = value_types.collect([plan], schema.schemas)
