@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.shell_completion import ShellComplete
 from PIL import Image
 
 from invokeai_gen import InvokeAIClient
+from invokeai_gen.cli import cli as group
 from invokeai_gen.schema import Schema, load_schema, shipped_schema
 from invokeai_gen.server.records import Board
 from tests.cli import Cli, adder, save
@@ -270,3 +272,21 @@ def test_models_become_constants(cli: Cli, board: Board) -> None:
     text = path.read_text(encoding="utf-8")
     assert cli("models", "-o", path).code == 0
     assert set(path.read_text(encoding="utf-8").splitlines()) >= {line for line in text.splitlines() if "tiny" in line}
+
+
+def test_names_on_the_server_are_completed(cli: Cli, schema: Schema, board: Board) -> None:
+    builder = Builder(schema).node("m", "main_model_loader").node("i", "blank_image").node("o", "save_image")
+    save(Path("flow.json"), builder.edge("i.image", "o.image").field("m.model").field("o.board").data())
+
+    def completed(*words: str) -> list[str]:
+        *arguments, incomplete = words
+        found = ShellComplete(group, {}, "invokeai-gen", "_X").get_completions(arguments, incomplete)
+        return [str(item.value) for item in found]
+
+    assert "tiny-sd15" in completed("run", "flow.json", "--model", "tiny")
+    assert "model=tiny-sd15" in completed("payload", "flow.json", "--set", "model=TINY-SD")
+    assert not any("lora" in name for name in completed("run", "flow.json", "--model", ""))
+    assert completed("run", "flow.json", "--board", board.board_name[:8]) == [board.board_name]
+    assert completed("run", "flow.json", "--auto-board", board.board_name) == [board.board_name]
+    assert "Text to Image - SD1.5" in completed("workflows", "pull", "text to image")
+    assert "Text to Image - SD1.5" in completed("run", "Text to Im")

@@ -98,6 +98,9 @@ def main(args: Sequence[str] | None = None) -> Any:
     """Run the command and exit with its code. A user's mistake is printed without a traceback."""
     from invokeai_gen.cli import terminal
 
+    if "_INVOKEAI_GEN_COMPLETE" in os.environ:
+        from invokeai_gen.cli import completion as completion  # registers our script for bash
+
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -1,37 +1,145 @@
-"""`completion`: the script that teaches a shell our commands, options and module names."""
+"""Completion in the shell: scripts for bash, zsh and fish, and the names and values that they complete."""
 
 from __future__ import annotations
 
+import contextlib
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
 import click
-from click.shell_completion import CompletionItem, get_completion_class
+from click.shell_completion import (
+    BashComplete,
+    CompletionItem,
+    add_completion_class,
+    get_completion_class,
+    split_arg_string,
+)
 
 from invokeai_gen.cli.terminal import echo
+from invokeai_gen.errors import InvokeAIGenError, printable
 
-_VARIABLE = "_INVOKEAI_GEN_COMPLETE"
+if TYPE_CHECKING:
+    from invokeai_gen.client import InvokeAIClient
+    from invokeai_gen.core.plan import PlannedInput, WorkflowPlan
+
+VARIABLE: Final = "_INVOKEAI_GEN_COMPLETE"
+"""Set by the scripts to ask for completions."""
+
+_PATIENCE: Final = 2.0
+"""Seconds that a shell waits for a server while it completes."""
+
+_BASH: Final = """\
+%(complete_func)s() {
+    local line kind value
+    COMPREPLY=()
+    while IFS= read -r line; do
+        kind="${line%%%%,*}"
+        value="${line#*,}"
+        case "$kind" in
+            dir) compopt -o dirnames ;;
+            file) compopt -o default ;;
+            plain)
+                [[ $value == *= ]] && compopt -o nospace
+                COMPREPLY+=("$(printf %%q "$value")") ;;
+        esac
+    done < <(COMP_LINE="${COMP_LINE:0:COMP_POINT}" %(complete_var)s=bash_complete "$1" 2>/dev/null)
+}
+complete -o nosort -F %(complete_func)s %(prog_name)s
+"""
+
+_SOURCED: Final = {
+    "bash": ".bashrc",
+    "zsh": ".zshrc",
+}
+_COMPINIT: Final = "(( $+functions[compdef] )) || { autoload -Uz compinit && compinit }; "
 
 
-@click.command("completion", short_help="Print the completion script of a shell.")
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+class _Bash(BashComplete):
+    """Completion in bash that keeps values with spaces whole, and completes after a `=`."""
+
+    source_template = _BASH
+
+    @staticmethod
+    def _check_version() -> None:
+        """Do nothing: the script works in every bash that is still in use."""
+
+    def get_completion_args(self) -> tuple[list[str], str]:
+        """Return the words before the one to complete, and that word."""
+        line = os.environ.get("COMP_LINE")
+        if line is None:
+            return super().get_completion_args()
+        words = split_arg_string(line)
+        self._incomplete = "" if line[-1:].isspace() or not words else words.pop()
+        return words[1:], self._incomplete
+
+    def format_completion(self, item: CompletionItem) -> str:
+        """Return the line for one completion; bash replaces only what follows the last `=`."""
+        value = str(item.value)
+        prefix = getattr(self, "_incomplete", "").rpartition("=")[0]
+        if prefix and value.startswith(f"{prefix}="):
+            value = value.removeprefix(f"{prefix}=")
+        # A line for each: text from a server must not add lines, nor reach the terminal raw.
+        return f"{item.type},{printable(value)}"
+
+
+add_completion_class(_Bash, "bash")
+
+
+@click.command("completion", short_help="Print or install the completion script of a shell.")
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]), required=False)
+@click.option("--install", is_flag=True, help="Install the script for this user, instead of printing it.")
 @click.pass_context
-def command(ctx: click.Context, shell: str) -> None:
-    """Print the completion script of a shell, for its start-up file.
+def command(ctx: click.Context, shell: str | None, install: bool) -> None:
+    """Print the completion script of a shell, by default the one that is running ($SHELL), or install it.
 
-    It completes commands, options, file names and the names of generated modules.
+    It completes commands, options, workflows, names of inputs, and their values: choices, and the models and boards of
+    the server.
 
     \b
     Examples:
-      eval "$(invokeai-gen completion bash)"                                  in ~/.bashrc
-      eval "$(invokeai-gen completion zsh)"                                   in ~/.zshrc
-      invokeai-gen completion fish > ~/.config/fish/completions/invokeai-gen.fish
+      invokeai-gen completion --install
+      eval "$(invokeai-gen completion bash)"     only in this shell
     """
-    kind = get_completion_class(shell)
-    assert kind is not None
-    completion = kind(ctx.find_root().command, {}, "invokeai-gen", _VARIABLE)
-    echo(completion.source_template % completion.source_vars())
+    name = shell or Path(os.environ.get("SHELL", "")).name
+    kind = get_completion_class(name)
+    if kind is None:
+        raise click.UsageError("name the SHELL: bash, zsh or fish", ctx)
+    completion = kind(ctx.find_root().command, {}, "invokeai-gen", VARIABLE)
+    script = completion.source_template % completion.source_vars()
+    if install:
+        for line in _install(name, script):
+            echo(line)
+    else:
+        echo(script)
+
+
+def _install(shell: str, script: str) -> list[str]:
+    """Write the script, and for bash and zsh a line that loads it into the start-up file; return what was done."""
+    from invokeai_gen.cli.files import read_bytes, save_text
+
+    home = Path.home()
+    if shell == "fish":
+        path = Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config") / "fish/completions/invokeai-gen.fish"
+        save_text(path, script)
+        return [f"written {path}; new shells complete invokeai-gen"]
+    path = Path(os.environ.get("XDG_DATA_HOME") or home / ".local/share") / f"invokeai-gen/completion.{shell}"
+    save_text(path, script)
+    start = home / _SOURCED[shell]
+    line = f'{_COMPINIT if shell == "zsh" else ""}[ -f "{path}" ] && . "{path}"  # completion of invokeai-gen'
+    text = read_bytes(start).decode(errors="surrogateescape") if start.exists() else ""
+    if line not in text.splitlines():
+        with start.open("a", encoding="utf-8") as file:
+            file.write(("" if text.endswith("\n") or not text else "\n") + line + "\n")
+    return [f"written {path}, loaded by {start}", f"new shells complete invokeai-gen; in this one: . {path}"]
+
+
+# -- what is completed -------------------------------------------------------------------------------------------------
 
 
 def complete_workflows(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Names of the modules in the project's output folder, then files."""
+    """Return names of generated modules, else files, else names of workflows in the server's library."""
     from invokeai_gen.cli.settings import SettingsError, find_settings
 
     try:
@@ -40,7 +148,102 @@ def complete_workflows(ctx: click.Context, param: click.Parameter, incomplete: s
         return []
     names = sorted(path.stem for path in output.glob("*.json") if path.with_suffix(".py").is_file())
     found = [CompletionItem(name) for name in names if name.startswith(incomplete)]
-    return found or [CompletionItem(incomplete, type="file")]
+    folder, start = os.path.split(incomplete)
+    if found or not incomplete or any(name.startswith(start) for name in _entries(folder)):
+        return [*found, CompletionItem(incomplete, type="file")]
+    return complete_library(ctx, param, incomplete)
 
 
-complete_modules = complete_workflows
+def complete_library(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Return the names of workflows in the server's library."""
+    with contextlib.suppress(InvokeAIGenError), _server(ctx) as client:
+        return _starting(incomplete, (item.name for item in client.workflows.list()))
+    return []
+
+
+def complete_assignment(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Return `NAME=` for each input of the workflow, and after the `=` the values of that input."""
+    plan = _plan_of(ctx)
+    if plan is None:
+        return []
+    name, has_value, text = incomplete.partition("=")
+    settable = [planned for planned in plan.inputs if planned.fed_by is None]
+    if not has_value:
+        return _starting(incomplete, (f"{planned.name}=" for planned in settable))
+    # Of a list such as 1,2,3 the last value is completed.
+    before, comma, last = text.rpartition(",") if param.name in ("product", "zipped") else ("", "", text)
+    for planned in settable:
+        if name in (planned.name, planned.label, str(planned.index)):
+            return [CompletionItem(f"{name}={before}{comma}{value}") for value in values_of(ctx, planned, last)]
+    return []
+
+
+def complete_board(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Return the names of the server's boards."""
+    return _starting(incomplete, _board_names(ctx))
+
+
+def values_of(ctx: click.Context, planned: PlannedInput, incomplete: str) -> list[str]:
+    """Return the values of an input that start with a text: its choices, or what the server has."""
+    values: Iterable[str] = map(str, planned.choices)
+    if planned.field_type == "BooleanField":
+        values = ("true", "false")
+    elif planned.field_type == "ModelIdentifierField":
+        values = _model_names(ctx, planned)
+    elif planned.field_type == "BoardField":
+        values = ("auto", "none", *_board_names(ctx))
+    return [value for value in values if value.casefold().startswith(incomplete.casefold())]
+
+
+def _model_names(ctx: click.Context, planned: PlannedInput) -> list[str]:
+    from invokeai_gen.core.field_values import model_limits
+    from invokeai_gen.runtime.resolve import fits
+
+    with contextlib.suppress(InvokeAIGenError), _server(ctx) as client:
+        return sorted({model.name for model in client.models.list() if fits(model, model_limits(planned))})
+    return []
+
+
+def _board_names(ctx: click.Context) -> list[str]:
+    with contextlib.suppress(InvokeAIGenError), _server(ctx) as client:
+        return [board.board_name for board in client.boards.list()]
+    return []
+
+
+def _server(ctx: click.Context) -> InvokeAIClient:
+    """Return a client for the server of the command line so far that gives up early."""
+    from invokeai_gen.cli.servers import server_address
+    from invokeai_gen.cli.settings import find_settings
+    from invokeai_gen.client import InvokeAIClient
+
+    given = ctx.params.get("servers") or ctx.params.get("server")
+    server = given[0] if isinstance(given, tuple) else given
+    return InvokeAIClient(server_address(server, find_settings()), timeout=_PATIENCE)
+
+
+def _plan_of(ctx: click.Context) -> WorkflowPlan | None:
+    """Return the plan of the workflow that the command line names, if it can be read."""
+    from invokeai_gen.cli.named_workflow import find_workflow
+    from invokeai_gen.cli.settings import find_settings
+
+    # If the option that is completed has no value yet, click leaves the arguments unprocessed.
+    name = ctx.params.get("workflow") or next(iter(ctx.args), None)
+    if not name:
+        return None
+    given = ctx.params.get("servers") or ctx.params.get("server")
+    server = given[0] if isinstance(given, tuple) else given
+    try:
+        return find_workflow(str(name), ctx.params.get("openapi"), server, find_settings()).plan
+    except (InvokeAIGenError, click.ClickException):
+        return None
+
+
+def _starting(incomplete: str, names: Iterable[str]) -> list[CompletionItem]:
+    return [CompletionItem(name) for name in names if name.casefold().startswith(incomplete.casefold())]
+
+
+def _entries(folder: str) -> Sequence[str]:
+    try:
+        return os.listdir(folder or ".")
+    except OSError:
+        return ()

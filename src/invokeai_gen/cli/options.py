@@ -8,6 +8,8 @@ from typing import TypeVar
 
 import click
 
+from invokeai_gen.cli.completion import complete_assignment
+
 F = TypeVar("F", bound=Callable[..., object])
 
 
@@ -48,6 +50,7 @@ def value_options(function: F) -> F:
         metavar="NAME=VALUE",
         multiple=True,
         callback=named_values,
+        shell_complete=complete_assignment,
         help="Set an input by name, label or index (repeatable).",
     )(function)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from invokeai_gen.cli.completion import complete_modules
+from invokeai_gen.cli.completion import complete_workflows
 from invokeai_gen.cli.options import schema_options
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 @click.command("diff", short_help="Show what callers would notice between two workflows.")
-@click.argument("old", shell_complete=complete_modules)
-@click.argument("new", shell_complete=complete_modules)
+@click.argument("old", shell_complete=complete_workflows)
+@click.argument("new", shell_complete=complete_workflows)
 @click.option("--keep-names", is_flag=True, help="As with `generate`: a changed label renames nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 @schema_options

@@ -30,15 +30,16 @@ class InputOption(click.Option):
         self.planned: Final = planned
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """Return how the option is written, and what it is."""
         return f"{self.opts[0]} {self.metavar}", explained(self.planned)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return files for images, else the values of the input that start so."""
         if self.planned.field_type in ("ImageField", "VideoField"):
             return [CompletionItem(incomplete, type="file")]
-        choices: Sequence[Any] = self.planned.choices
-        if self.planned.field_type == "BooleanField":
-            choices = ("true", "false")
-        return [CompletionItem(str(choice)) for choice in choices if str(choice).startswith(incomplete)]
+        from invokeai_gen.cli.completion import values_of
+
+        return [CompletionItem(value) for value in values_of(ctx, self.planned, incomplete)]
 
 
 @dataclass(frozen=True, slots=True)

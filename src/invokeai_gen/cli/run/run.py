@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
-from invokeai_gen.cli.completion import complete_workflows
+from invokeai_gen.cli.completion import complete_assignment, complete_board, complete_workflows
 from invokeai_gen.cli.help import Choice
 from invokeai_gen.cli.options import F, named_values, value_options
 from invokeai_gen.cli.run.command_line import CommandLine
@@ -132,7 +132,15 @@ def _path(name: str, variable: str, text: str, *, dir_okay: bool = True) -> Call
 
 def _named(name: str, variable: str, metavar: str, text: str) -> Callable[[F], F]:
     """Return an option that takes `NAME=…` any number of times."""
-    return click.option(name, variable, metavar=metavar, multiple=True, callback=named_values, help=text)
+    return click.option(
+        name,
+        variable,
+        metavar=metavar,
+        multiple=True,
+        callback=named_values,
+        shell_complete=complete_assignment,
+        help=text,
+    )
 
 
 @click.command("run", cls=_RunCommand, short_help="Run a workflow and save the results.", epilog=_EPILOG)
@@ -217,7 +225,9 @@ def _named(name: str, variable: str, metavar: str, text: str) -> Callable[[F], F
 @click.option(
     "--timeout", metavar="SECONDS", type=click.FloatRange(min=0, min_open=True), help="Cancel after this time."
 )
-@click.option("--auto-board", metavar="NAME", help="Board for the images of fields set to `auto`.")
+@click.option(
+    "--auto-board", metavar="NAME", shell_complete=complete_board, help="Board for the images of fields set to `auto`."
+)
 @click.option("--create-boards", is_flag=True, help="Create boards that do not exist yet.")
 @click.option(
     "--cleanup",

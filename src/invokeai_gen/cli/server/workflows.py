@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from invokeai_gen.cli.completion import complete_library
 from invokeai_gen.cli.help import Choice, Group
 from invokeai_gen.cli.library import LibraryError, file_names, find_saved
 from invokeai_gen.cli.options import server_option
@@ -59,7 +60,7 @@ def list_(category: Literal["user", "default"] | None, search: str | None, as_js
 
 
 @command.command("pull")
-@click.argument("names", metavar="[NAME|ID]...", nargs=-1)
+@click.argument("names", metavar="[NAME|ID]...", nargs=-1, shell_complete=complete_library)
 @click.option("--all", "everything", is_flag=True, help="All workflows.")
 @_category
 @click.option(
@@ -110,7 +111,12 @@ def pull(
 
 @command.command("push")
 @click.argument("files", type=click.Path(path_type=Path), nargs=-1, required=True)
-@click.option("--replace", metavar="NAME|ID", help="Replace this workflow of the library instead of adding one.")
+@click.option(
+    "--replace",
+    metavar="NAME|ID",
+    shell_complete=complete_library,
+    help="Replace this workflow of the library instead of adding one.",
+)
 @server_option
 def push(files: tuple[Path, ...], replace: str | None, server: str | None) -> None:
     """Add workflow files to the server's library.
@@ -137,7 +143,7 @@ def push(files: tuple[Path, ...], replace: str | None, server: str | None) -> No
 
 
 @command.command("rm")
-@click.argument("names", metavar="NAME|ID...", nargs=-1, required=True)
+@click.argument("names", metavar="NAME|ID...", nargs=-1, required=True, shell_complete=complete_library)
 @server_option
 def remove(names: tuple[str, ...], server: str | None) -> None:
     """Delete workflows from the server's library. Those that InvokeAI includes cannot be deleted."""

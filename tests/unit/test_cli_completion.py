@@ -1,0 +1,126 @@
+"""Completion: what is offered, and that a real bash takes it whole."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.shell_completion import ShellComplete
+
+from invokeai_gen.cli import cli as group
+from invokeai_gen.schema import Schema
+from tests.cli import Cli, adder, save
+from tests.unit.workflow_builder import Builder
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, schema: Schema) -> Cli:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+    monkeypatch.setenv("INVOKEAI_URL", "http://127.0.0.1:1")
+    for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    Path("home").mkdir()
+    save(Path("adder.json"), adder())
+    blur = Builder(schema).node("b", "img_blur").field("b.image").field("b.radius").field("b.blur_type")
+    save(Path("blur.json"), blur.data())
+    return Cli(capsys)
+
+
+def _completed(*words: str) -> list[str]:
+    *arguments, incomplete = words
+    found = ShellComplete(group, {}, "invokeai-gen", "_X").get_completions(arguments, incomplete)
+    return [str(item.value) for item in found]
+
+
+def test_names_of_inputs_and_their_values_are_completed(cli: Cli) -> None:
+    for command in (
+        ["run", "blur.json", "--product"],
+        ["run", "blur.json", "--set"],
+        ["payload", "blur.json", "--set"],
+    ):
+        assert _completed(*command, "") == ["image=", "radius=", "blur_type="]
+        assert _completed(*command, "r") == ["radius="]
+        assert _completed(*command, "blur_type=g") == ["blur_type=gaussian"]
+    assert _completed("run", "blur.json", "--product", "blur_type=box,g") == ["blur_type=box,gaussian"]
+
+
+def test_a_server_that_is_not_there_completes_nothing(cli: Cli) -> None:
+    assert _completed("workflows", "pull", "x") == []
+    assert _completed("run", "blur.json", "--auto-board", "x") == []
+    assert _completed("run", "Text to Image", "") == []
+
+
+def test_modules_come_before_files(cli: Cli) -> None:
+    assert cli("generate", "adder.json", "-o", "generated").code == 0
+    assert _completed("run", "ad") == ["adder", "ad"]
+    assert _completed("inspect", "adder") == ["adder", "adder"]
+
+
+@pytest.mark.parametrize(
+    ("shell", "script", "start"),
+    [
+        ("bash", ".local/share/invokeai-gen/completion.bash", ".bashrc"),
+        ("zsh", ".local/share/invokeai-gen/completion.zsh", ".zshrc"),
+        ("fish", ".config/fish/completions/invokeai-gen.fish", None),
+    ],
+)
+def test_a_script_is_installed_once(cli: Cli, shell: str, script: str, start: str | None) -> None:
+    home = Path("home")
+    if start:
+        (home / start).write_text("export MINE=1", encoding="utf-8")
+    for _ in range(2):
+        answer = cli("completion", shell, "--install")
+        assert answer.code == 0, answer.err
+    assert "_INVOKEAI_GEN_COMPLETE" in (home / script).read_text(encoding="utf-8")
+    if start:
+        lines = (home / start).read_text(encoding="utf-8").splitlines()
+        assert lines[0] == "export MINE=1"
+        assert len(lines) == 2
+
+
+def test_the_shell_is_that_of_the_user_unless_one_is_named(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHELL", "/usr/bin/fish")
+    assert "--command invokeai-gen" in cli("completion").out
+    monkeypatch.setenv("SHELL", "/bin/csh")
+    answer = cli("completion")
+    assert (answer.code, answer.errors[0]) == (2, "error: name the SHELL: bash, zsh or fish")
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+@pytest.mark.parametrize(
+    ("line", "replies"),
+    [
+        ("invokeai-gen gen", ["generate"]),
+        ("invokeai-gen run blur.json --blur-type ", ["gaussian", "box"]),
+        ("invokeai-gen run blur.json --blur-type=g", ["gaussian"]),
+        ("invokeai-gen payload blur.json --set blur_type=b", ["box"]),
+        ("invokeai-gen payload 'my blur.json' --set ra", ["radius="]),
+        ("invokeai-gen run ad", [r"adder\ two"]),
+    ],
+)
+def test_bash_takes_what_is_completed(cli: Cli, line: str, replies: list[str]) -> None:
+    shutil.copy("blur.json", "my blur.json")
+    Path("generated").mkdir()
+    for suffix in (".json", ".py"):
+        Path(f"generated/adder two{suffix}").write_text("", encoding="utf-8")
+    command = Path("bin/invokeai-gen")
+    command.parent.mkdir()
+    command.write_text(f"#!/bin/sh\nexec '{sys.executable}' -m invokeai_gen \"$@\"\n", encoding="utf-8")
+    command.chmod(0o755)
+    Path("script").write_text(cli("completion", "bash").out, encoding="utf-8")
+    code = (
+        "compopt() { :; }; complete() { name=$4; }; . ./script; COMP_LINE=$1; COMP_POINT=${#COMP_LINE}; "
+        '$name invokeai-gen; printf "%s\\n" "${COMPREPLY[@]}"'
+    )
+    path = f"{Path('bin').resolve()}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", code, "bash", line],
+        capture_output=True, text=True, check=True, env={**os.environ, "PATH": path},
+    )  # fmt: skip
+    assert done.stdout.splitlines() == replies, done.stderr
