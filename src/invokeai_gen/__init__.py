@@ -14,6 +14,7 @@ from invokeai_gen.version import __version__
 if TYPE_CHECKING:
     from invokeai_gen.client import InvokeAIClient, default_client
     from invokeai_gen.core.checks import Limits
+    from invokeai_gen.core.image_values import ImageValuesError, RecallWarning
     from invokeai_gen.core.inputs import Input
     from invokeai_gen.core.params import WorkflowParams, params
     from invokeai_gen.core.params_json import NoLocalFiles
@@ -74,6 +75,7 @@ __all__ = [
     "ImageInput",
     "ImageOutput",
     "ImageRef",
+    "ImageValuesError",
     "Input",
     "InvokeAIClient",
     "InvokeAIGenError",
@@ -91,6 +93,7 @@ __all__ = [
     "NoLocalFiles",
     "NodeResult",
     "ParamsError",
+    "RecallWarning",
     "RejectedError",
     "RunOptions",
     "ServerError",

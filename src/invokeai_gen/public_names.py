@@ -9,6 +9,10 @@ _HOMES: Final = {
         "default_client",
     ),
     "core.checks": ("Limits",),
+    "core.image_values": (
+        "ImageValuesError",
+        "RecallWarning",
+    ),
     "core.inputs": ("Input",),
     "core.params": (
         "WorkflowParams",

@@ -17,7 +17,10 @@ from PIL import Image
 from invokeai_gen import InvokeAIClient
 from invokeai_gen.compiler import compile_workflow
 from invokeai_gen.core.field_values import default_of
+from invokeai_gen.core.image_values import RecallWarning
+from invokeai_gen.core.json_values import to_json
 from invokeai_gen.core.plan import WorkflowPlan
+from invokeai_gen.core.values import as_color
 from invokeai_gen.js_json import UNSET
 from invokeai_gen.schema import Schema, shipped_schema
 from invokeai_gen.workflow import read_workflow_file
@@ -76,6 +79,52 @@ def test_an_example_runs_and_its_images_are_real(
             with Image.open(saved) as opened:
                 assert opened.size == (image.width, image.height)
                 assert opened.format == "PNG"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_values_of_an_example_come_back_from_its_images(
+    name: str, client: InvokeAIClient, picture: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    module = importlib.import_module(f"generated.{name}")
+    given = _params(module, picture)
+    outputs = module.WORKFLOW.run_all(given, client=client, timeout=120)
+    shown = next(item.name for item in module.WORKFLOW.plan.outputs if item.role == "user")
+    image = getattr(outputs[-1], shown)
+    recalled = module.Params.from_image(image)
+    assert recalled == module.Params.from_image(image.bytes()) == module.Params.from_image(image.pil())
+    assert recalled == module.Params.from_image(image.name, client=client)
+    assert _comparable(recalled) == _comparable(given)
+    print(f"{len(_comparable(given))} values")
+    assert {str(item.message) for item in recwarn.list if item.category is not RecallWarning} == set()
+    assert all("list of the whole batch" in str(item.message) for item in recwarn.list)
+    again = getattr(module.WORKFLOW.run_all(recalled, client=client, timeout=120)[-1], shown)
+    assert again.pil().tobytes() == image.pil().tobytes()
+
+
+def test_each_image_of_a_sweep_says_its_own_values(client: InvokeAIClient) -> None:
+    """The server varies the numbers by itself, so the workflow in every image has those of the first run."""
+    from generated import sunset_poster as wf
+
+    base = wf.Params(width=256, height=256)
+    with wf.sweep(base, product={"ripples": [0.0, 8.0], "title": ["a", "b"]}, client=client) as sweep:
+        made = [(result.params, result.outputs) for result in sweep.results()]
+    assert len(made) == 4
+    for params, outputs in made:
+        assert _comparable(wf.Params.from_image(outputs.poster)) == _comparable(params)
+
+
+def _comparable(params: Any) -> dict[str, Any]:
+    """The values as JSON, without what differs between servers: keys of models and names of uploads."""
+    values: dict[str, Any] = params.to_dict()
+    for item in params.inputs():
+        value = values.get(item.name)
+        if isinstance(value, dict) and "hash" in value:
+            values[item.name] = (value["name"], value["base"], value["type"])
+        elif isinstance(value, dict) and value.keys() & {"path", "image_name"}:
+            values[item.name] = "an image"
+        elif isinstance(value, str) and value.startswith("#"):
+            values[item.name] = to_json(as_color(value))
+    return values
 
 
 def test_what_is_set_is_what_is_painted(client: InvokeAIClient, tmp_path: Path) -> None:

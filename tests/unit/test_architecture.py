@@ -22,6 +22,7 @@ LEAVES = {
     "generator_settings",
     "js_json",
     "limits",
+    "png_texts",
     "public_names",
     "shipped_files",
     "surrogates",

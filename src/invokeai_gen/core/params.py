@@ -11,6 +11,7 @@ which is a keyword-only dataclass, checked by pydantic's core, whose errors spea
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import wraps
@@ -24,6 +25,7 @@ from invokeai_gen.core.problems import ParamsError, Problem
 from invokeai_gen.core.signatures import ClassSignature
 
 if TYPE_CHECKING:
+    from invokeai_gen.core.image_values import ReadsImages
     from invokeai_gen.core.plan import JsonValue
 
 P = TypeVar("P", bound="WorkflowParams")
@@ -94,6 +96,25 @@ class WorkflowParams:
         from invokeai_gen.core.params_json import from_text
 
         return from_text(cls, text)
+
+    @classmethod
+    def from_image(cls, image: Any, *, client: ReadsImages | None = None) -> Self:
+        """Return the values that an image was made with.
+
+        `image` is a path, the bytes of a PNG file, an open file, a Pillow image, an `ImageOutput`, or, with `client`,
+        the name of an image on the server. Images made in the GUI work as well. Values are those that ran, also if a
+        batch or a sweep varied them, and are matched by node and field.
+
+        Warns with a `RecallWarning` for each input that the image has no usable value for, which keeps its default, and
+        for what the image cannot say. Raises `ImageValuesError` if the image does not say how it was made or was made
+        by another workflow, and `ParamsError` if an input without a default has no value.
+        """
+        from invokeai_gen.core.image_values import RecallWarning, recall
+
+        found = recall(cls, image, client)
+        for message in (*(f"not in the image: {problem}" for problem in found.unmatched), *found.notes):
+            warnings.warn(message, RecallWarning, stacklevel=2)
+        return cls(**found.values)
 
     @classmethod
     def json_schema(cls, *, allow_files: bool = True) -> dict[str, JsonValue]:

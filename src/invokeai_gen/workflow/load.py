@@ -9,6 +9,7 @@ from typing import Any, Final, get_args
 
 from invokeai_gen import js_json
 from invokeai_gen.js_json import UNSET
+from invokeai_gen.png_texts import PNG_SIGNATURE, WORKFLOW_KEY, PngError, png_texts
 from invokeai_gen.schema import Schema
 from invokeai_gen.schema.field_types import Cardinality
 from invokeai_gen.schema.templates import limits_in
@@ -45,7 +46,7 @@ class WorkflowFile:
 
 
 def read_workflow_file(path: Path) -> WorkflowFile:
-    """Read a workflow file. Raises `WorkflowError` where it cannot be read or is not JSON."""
+    """Read a workflow file, or the workflow in an image. Raises `WorkflowError`."""
     try:
         if path.stat().st_size > MAX_WORKFLOW_BYTES:
             raise WorkflowError(f"larger than {MAX_WORKFLOW_BYTES // 2**20} MiB, no workflow is")
@@ -56,13 +57,28 @@ def read_workflow_file(path: Path) -> WorkflowFile:
 
 
 def parse_workflow_file(name: str, raw: bytes) -> WorkflowFile:
-    """The workflow file of that name and content. Raises `WorkflowError` where it is not JSON."""
+    """Return the workflow in a file of that name and content: JSON, or an image that InvokeAI stored it in.
+
+    Raises `WorkflowError` if there is no workflow in an image, and for any other file that is not JSON.
+    """
+    if raw.startswith(PNG_SIGNATURE):
+        raw = _in_image(raw)
     raw = raw.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")
     try:
         data = js_json.loads(raw)
     except ValueError as error:
         raise WorkflowError(f"not JSON: {error}") from error
     return WorkflowFile(name, data, hashlib.sha256(raw).hexdigest())
+
+
+def _in_image(raw: bytes) -> bytes:
+    try:
+        text = png_texts(raw).get(WORKFLOW_KEY)
+    except PngError as error:
+        raise WorkflowError(str(error)) from error
+    if text is None:
+        raise WorkflowError("an image without a workflow in it: use one that the workflow editor made")
+    return text.encode()
 
 
 def load_workflow(data: Any, schema: Schema) -> tuple[Workflow, list[Warning]]:
