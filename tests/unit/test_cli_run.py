@@ -6,6 +6,8 @@ import io
 import json
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -628,3 +630,20 @@ def test_a_pattern_is_checked_before_anything_is_sent(cli: Cli) -> None:
     answer = cli("run", "adder.json", "--product", "first=1,2", "--pattern", "{b}.png")
     assert (answer.code, len(answer.errors)) == (1, 1)
     assert answer.err.startswith("error: items 0 and 1 would both be saved as")
+
+
+# -- what is loaded ----------------------------------------------------------------------------------------------------
+
+
+def test_a_generated_module_runs_without_the_generator(cli: Cli) -> None:
+    assert cli("generate", "adder.json", "-o", "generated").code == 0
+    code = (
+        "import sys; from invokeai_gen.cli import cli\n"
+        "cli.main(['run', 'generated/adder.py', '--dry-run'], standalone_mode=False)\n"
+        "print(*sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stderr.split())
+    assert "invokeai_gen.sweeps.dry_run" in loaded
+    packages = {f"invokeai_gen.{name}" for name in ("codegen", "compiler", "handle", "schema", "workflow")}
+    assert not loaded & (packages | {"pydantic", "jinja2", "black", "rich"})

@@ -104,7 +104,7 @@ class LazyGroup(Group):
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return `; did you mean 'seed'?`, or an empty text if nothing comes close."""
     by_lower = {item.strip("-").casefold(): item for item in known}
-    close = difflib.get_close_matches(name.strip("-").casefold(), list(by_lower), n=1, cutoff=0.6)
+    close = difflib.get_close_matches(name.strip("-").casefold(), list(by_lower), n=1, cutoff=0.65)
     return f"; did you mean {by_lower[close[0]]!r}?" if close else ""
 
 

@@ -6,14 +6,15 @@ import contextlib
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from invokeai_gen.cli.run.folder import check_for_many, folder_of
 from invokeai_gen.cli.run.report import SweepReport, clean_up, exit_interrupted
 from invokeai_gen.cli.run.single import progress_console
-from invokeai_gen.cli.run.values import mistakes_with_index, workflow_of
+from invokeai_gen.cli.run.values import explained_errors, workflow_of
 from invokeai_gen.cli.servers import open_client, server_address, server_token
 from invokeai_gen.cli.settings import find_settings
 from invokeai_gen.cli.terminal import echo, echo_json, lines_of, one_line, print_messages
@@ -22,6 +23,7 @@ from invokeai_gen.errors import InvokeAIGenError
 if TYPE_CHECKING:
     from invokeai_gen.cli.named_workflow import NamedWorkflow
     from invokeai_gen.cli.run.command_line import CommandLine
+    from invokeai_gen.cli.run.input_options import InputOptions
     from invokeai_gen.cli.run.values import RunValues
     from invokeai_gen.client import InvokeAIClient
     from invokeai_gen.core.params import WorkflowParams
@@ -37,8 +39,9 @@ _CHECK_INTERVAL: Final = 0.2
 class ManyRuns:
     """Many runs of one workflow, as one command line wants them."""
 
-    def __init__(self, workflow: NamedWorkflow, line: CommandLine) -> None:
+    def __init__(self, workflow: NamedWorkflow, line: CommandLine, inputs: InputOptions) -> None:
         self._named = workflow
+        self._inputs = inputs
         self._plan = workflow.plan
         self._line = line
         self._settings = find_settings()
@@ -52,11 +55,11 @@ class ManyRuns:
             options["file"] = self._line.sweep_file
         if len(self._line.servers) > 1:
             options["servers"] = self._line.servers
-        with mistakes_with_index(self._plan):
+        with self._explained_errors():
             space = values.space()
         if not self._line.no_save:
             check_for_many(self._plan, self._folder, self._line, space)
-        with open_client(self._line.server, self._settings) as client, mistakes_with_index(self._plan):
+        with open_client(self._line.server, self._settings) as client, self._explained_errors(values.given):
             with self._interrupted_at_the_start(client):
                 sweep = values.workflow.sweep(
                     values.base, product=values.product, zip=values.zipped, rows=values.rows, client=client, **options
@@ -66,7 +69,7 @@ class ManyRuns:
     def resume(self, file: Path) -> None:
         """Continue the runs that a sweep file records."""
         workflow = workflow_of(self._plan, {})
-        with open_client(self._line.server, self._settings) as client, mistakes_with_index(self._plan):
+        with open_client(self._line.server, self._settings) as client, self._explained_errors():
             with self._interrupted_at_the_start(client):
                 sweep = workflow.resume_sweep(file, client=client, errors="collect")
                 sweep.retry()
@@ -82,7 +85,7 @@ class ManyRuns:
         starter = SweepStarter(self._plan, values.workflow.params_type, values.workflow.outputs_type)
         server = self._line.server
         client = AsyncInvokeAIClient(server_address(server, self._settings), token=server_token(server, self._settings))
-        with mistakes_with_index(self._plan):
+        with self._explained_errors():
             space = values.space()
             planned_run = background.run(dry_run(starter, space, client, self._sweep_options(values.runs)))
         counts = f"{_counted(planned_run.total, 'item')} in {_counted(planned_run.enqueues, 'enqueue')}"
@@ -92,6 +95,9 @@ class ManyRuns:
             names = ", ".join(f"{labels[name] or name} ({name})" for name in axis.names)
             echo(f"varies: {one_line(names)}: {_counted(len(axis.rows), 'value')}", err=True)
         echo_json(planned_run.request)
+
+    def _explained_errors(self, given: Collection[str] = ()) -> AbstractContextManager[None]:
+        return explained_errors(self._plan, self._inputs, given)
 
     def _sweep_options(self, runs: int) -> SweepOptions:
         return {

@@ -37,8 +37,9 @@ class FittingModels:
             return [f"the models that fit are not known: {self.problem}"]
         names = self.names.get(planned.name, ())
         if not names:
-            wanted = "; ".join(allowed_values(planned)) or "a model"
-            return [f"{self.server} has no model that fits ({wanted}): install one in the model manager"]
+            wanted = "; ".join(allowed_values(planned)) or "any model"
+            wanted = wanted[:1].lower() + wanted[1:]
+            return [f"{self.server} has no model that fits ({wanted}): install one in InvokeAI's model manager"]
         more = f" and {len(names) - _MAX_SHOWN} more" if len(names) > _MAX_SHOWN else ""
         return [f"{self.server} has {', '.join(map(repr, names[:_MAX_SHOWN]))}{more}"]
 

@@ -259,16 +259,17 @@ def command(ctx: click.Context, /, workflow: str, **given: Any) -> None:
     line = CommandLine(**{name: value for name, value in given.items() if not name.startswith("input_")})
     line.check(ctx, [option for option, _ in inputs.values()])
     print_messages("warning", found.workflow.warnings, source=found.workflow.shown)
+    many = ManyRuns(found.workflow, line, found.inputs)
     reader = ValueReader(found.workflow.plan, line, inputs, found.inputs)
     with _terminated_like_interrupted():
         if line.resume is not None:
-            ManyRuns(found.workflow, line).resume(line.resume)
+            many.resume(line.resume)
         elif line.dry_run:
-            ManyRuns(found.workflow, line).dry_run(reader.read())
+            many.dry_run(reader.read())
         elif line.is_sweep or found.workflow.plan.batches:
-            ManyRuns(found.workflow, line).run(reader.read())
+            many.run(reader.read())
         else:
-            run_once(found.workflow, line, reader.read())
+            run_once(found.workflow, line, found.inputs, reader.read())
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from invokeai_gen.cli.run.folder import check_for_one, folder_of
 from invokeai_gen.cli.run.report import exit_interrupted, print_outputs, print_removal, save_outputs
+from invokeai_gen.cli.run.values import RunValues, explained_errors
 from invokeai_gen.cli.servers import open_client
 from invokeai_gen.cli.settings import find_settings
 from invokeai_gen.cli.terminal import echo_json
@@ -19,11 +20,11 @@ if TYPE_CHECKING:
 
     from invokeai_gen.cli.named_workflow import NamedWorkflow
     from invokeai_gen.cli.run.command_line import CommandLine
-    from invokeai_gen.cli.run.values import RunValues
+    from invokeai_gen.cli.run.input_options import InputOptions
     from invokeai_gen.runtime.options import RunOptions
 
 
-def run_once(workflow: NamedWorkflow, line: CommandLine, values: RunValues) -> None:
+def run_once(workflow: NamedWorkflow, line: CommandLine, inputs: InputOptions, values: RunValues) -> None:
     """Run the workflow, save its outputs as `NAME.png` and print their paths."""
     from invokeai_gen.runtime.progress import Display
 
@@ -38,7 +39,7 @@ def run_once(workflow: NamedWorkflow, line: CommandLine, values: RunValues) -> N
         "cleanup": tuple(target for target in targets if target != "outputs"),
         **(_event_printers() if line.events else {}),
     }
-    with open_client(line.server, find_settings()) as client:
+    with open_client(line.server, find_settings()) as client, explained_errors(workflow.plan, inputs, values.given):
         try:
             with contextlib.ExitStack() as stack:
                 if (console := progress_console(line)) is not None:

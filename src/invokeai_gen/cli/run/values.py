@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from invokeai_gen.cli.assignments import read_assignments
 from invokeai_gen.cli.run.axes import Axes, read_axes
 from invokeai_gen.cli.run.rows import read_rows
-from invokeai_gen.cli.terminal import print_messages
+from invokeai_gen.cli.terminal import lines_of, print_messages
 from invokeai_gen.core.dynamic_params import params_type
 from invokeai_gen.core.field_values import default_of
 from invokeai_gen.core.params import WorkflowParams
@@ -24,6 +24,7 @@ from invokeai_gen.core.plan import PlannedInput, WorkflowPlan
 from invokeai_gen.core.problems import ParamsError, Problem, shown, title
 from invokeai_gen.js_json import UNSET
 from invokeai_gen.runtime.outputs import WorkflowOutputs
+from invokeai_gen.server.errors import ValueResolutionError
 from invokeai_gen.sweeps.space import Space, space_of
 from invokeai_gen.sweeps.workflow import Workflow
 
@@ -44,6 +45,8 @@ class RunValues:
     zipped: Mapping[str, Sequence[Any]]
     rows: Sequence[WorkflowParams] | None
     runs: int
+    given: frozenset[str] = frozenset()
+    """The inputs whose values the command line has, by Python name."""
 
     @property
     def base(self) -> WorkflowParams | None:
@@ -63,12 +66,23 @@ def workflow_of(plan: WorkflowPlan, values: Mapping[str, Any]) -> Workflow[Workf
 
 
 @contextlib.contextmanager
-def mistakes_with_index(plan: WorkflowPlan) -> Iterator[None]:
-    """Print what is wrong with values, each with the index of its input, and exit."""
+def explained_errors(plan: WorkflowPlan, options: InputOptions, given: Collection[str] = ()) -> Iterator[None]:
+    """Print errors about values with the index or the option of their input, and exit.
+
+    `given` are the inputs whose values the user chose: how to set those need not be explained.
+    """
     try:
         yield
     except ParamsError as error:
         _print_mistakes(plan, [("", problem) for problem in error.problems])
+        sys.exit(1)
+    except ValueResolutionError as error:
+        print_messages("error", lines_of(error))
+        labels = {each.label for each in (error, *error.others)}
+        names = [item.name for item in plan.inputs if item.label in labels and item.fed_by is None]
+        unset = [options.spelling_of(name) for name in names if name not in given]
+        if unset:
+            print_messages("hint", [f"the workflow's own value is used; set another with {' and '.join(unset)}"])
         sys.exit(1)
 
 
@@ -119,7 +133,7 @@ class ValueReader:
             sys.exit(1)
         if runs > 1 and not line.quiet:
             self._hint_at_seeds({*zipped, *axes.product}, has_rows=rows is not None)
-        return RunValues(workflow, axes.product, zipped, rows, runs)
+        return RunValues(workflow, axes.product, zipped, rows, runs, frozenset(values))
 
     def _assigned(self) -> tuple[dict[str, Any], list[PlannedInput]]:
         """Return the values of options and files by Python name, and the inputs whose value was drawn at random."""

@@ -11,7 +11,7 @@ import click
 from invokeai_gen.cli.completion import complete_workflows
 from invokeai_gen.cli.options import server_option
 from invokeai_gen.cli.server.diagnosis import Finding, diagnose, inventory_of
-from invokeai_gen.cli.terminal import Colored, echo, echo_json, one_line
+from invokeai_gen.cli.terminal import Colored, echo, echo_json, lines_of, one_line
 
 if TYPE_CHECKING:
     from invokeai_gen.cli.settings import Settings
@@ -63,10 +63,10 @@ def command(workflows: tuple[str, ...], server: str | None, openapi: Path | None
     with open_client(server, settings) as client:
         schema = Schema(fetch_openapi(client), source=client.url)
         compiled = {name: _compiled(name, client.url, settings) for name in others}
-        plans += [(name, plan) for name, plan in compiled.items() if not isinstance(plan, Finding)]
+        plans += [(name, plan) for name, plan in compiled.items() if not isinstance(plan, list)]
         inventory = inventory_of(client, [plan for _, plan in plans])
         url = client.url
-    found: dict[str, list[Finding]] = {name: [plan] for name, plan in compiled.items() if isinstance(plan, Finding)}
+    found = {name: plan for name, plan in compiled.items() if isinstance(plan, list)}
     found |= {name: diagnose(plan, schema, schema if name in others else known, inventory) for name, plan in plans}
     is_able = not any(item.kind == "error" for items in found.values() for item in items)
     if as_json:
@@ -91,7 +91,7 @@ def _is_module(name: str, settings: Settings) -> bool:
     return path is not None and (path.suffix == ".py" or (not kind_of_file(path) and read_plan(path) is not None))
 
 
-def _compiled(name: str, server: str, settings: Settings) -> WorkflowPlan | Finding:
+def _compiled(name: str, server: str, settings: Settings) -> WorkflowPlan | list[Finding]:
     """Return the plan of a workflow for the node types of the server, or why there is none."""
     from invokeai_gen.cli.named_workflow import find_workflow
     from invokeai_gen.errors import InvokeAIGenError
@@ -99,7 +99,7 @@ def _compiled(name: str, server: str, settings: Settings) -> WorkflowPlan | Find
     try:
         return find_workflow(name, None, server, settings).plan
     except InvokeAIGenError as error:
-        return Finding("error", "workflow", str(error).replace(f"{name}: ", ""))
+        return [Finding("error", "workflow", line.removeprefix(f"{name}: ")) for line in lines_of(error)]
 
 
 def _print(name: str, findings: list[Finding]) -> None:
