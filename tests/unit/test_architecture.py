@@ -41,6 +41,7 @@ STANDS_ON: Mapping[str, set[str]] = {
     "sweeps": {"core", "runtime", "server"},
     "handle": {"codegen", "compiler", "core", "runtime", "schema", "server", "sweeps", "workflow"},
     "client": {"handle", "schema", "server"},
+    "compat": {"client", "core", "handle", "runtime", "schema", "server"},
     "cli": {"client", "codegen", "compiler", "core", "handle", "runtime", "schema", "server", "sweeps", "workflow"},
     "__main__": {"cli"},
 }

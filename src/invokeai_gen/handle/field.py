@@ -6,10 +6,11 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Self, cast
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
+from typing_extensions import TypeVar
 
 from invokeai_gen.core import problems
 from invokeai_gen.core.field_values import check_value
@@ -20,9 +21,10 @@ if TYPE_CHECKING:
     from typing import LiteralString
 
 F = TypeVar("F", bound="type[IvkField]")
+T = TypeVar("T", default=Any)
 
 
-class IvkField(BaseModel):
+class IvkField(BaseModel, Generic[T]):
     """Base of all fields: a pydantic model that holds the value of one input.
 
     A field of a handle knows what the schema and the form allow. It refuses any other value when it is assigned, with

@@ -176,12 +176,12 @@ class WorkflowRuns(ABC):
         )
         try:
             if progress_callback is not None:
-                progress_callback(item := self.get_queue_item())
+                progress_callback(item := background.run(self.get_queue_item_async()))
                 while not is_final(item.status):
                     concurrent.futures.wait([waiting], timeout=poll_interval)
                     if waiting.done():
                         waiting.result()
-                    progress_callback(item := self.get_queue_item())
+                    progress_callback(item := background.run(self.get_queue_item_async()))
             waiting.result()
         finally:
             waiting.cancel()

@@ -136,7 +136,8 @@ class IvkLoRAField(IvkStructuredField):
         if value is None:
             return cls()
         parts = _parts(value, ("lora", "weight"), "a LoRA: a LoRA(model, weight), or JSON")
-        return cls(**{**parts, "lora": IvkModelIdentifierField.from_value(unwrapped(parts.get("lora")))})
+        given: dict[str, Any] = {**parts, "lora": IvkModelIdentifierField.from_value(unwrapped(parts.get("lora")))}
+        return cls(**given)
 
     def to_value(self) -> Any:
         """Return a `LoRA`, `None` while no model is chosen."""

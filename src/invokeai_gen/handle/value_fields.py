@@ -37,7 +37,7 @@ OneOrMany: TypeAlias = Annotated[
 """A value or a list of them; an error message speaks only of the one that was given."""
 
 
-class IvkValueField(IvkField, Generic[T]):
+class IvkValueField(IvkField[T], Generic[T]):
     """Base of the fields with a `.value`."""
 
     holds_lists: ClassVar[bool] = True
