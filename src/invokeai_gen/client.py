@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self, Unpack
 
 from invokeai_gen.server.client import ServerClient, shared_client
 
@@ -12,18 +12,22 @@ if TYPE_CHECKING:
     from invokeai_gen.handle.handle import WorkflowHandle
     from invokeai_gen.handle.repository import WorkflowRepository
     from invokeai_gen.schema import Schema
+    from invokeai_gen.server.client import ClientOptions
 
 
 class InvokeAIClient(ServerClient):
     """One InvokeAI server: its boards, images, models and queue, and the workflows that are opened on it.
 
     Generated modules take it as `client`. `url` defaults to the environment variable `INVOKEAI_URL`, else to
-    `http://localhost:9090`; `token` to `INVOKEAI_TOKEN`. `timeout` is how long, in seconds, the server may be silent
-    during one request. Nothing is sent before it is needed. May be used from several threads at once.
+    `http://localhost:9090`; `token` to `INVOKEAI_TOKEN`. The other options are those of `ClientOptions`: `timeout`,
+    `max_retries`, `headers`, `verify`, `proxy`, `unreachable_after`, `queue_id`.
+
+    Nothing is sent before it is needed. May be used from several threads at once. In a `with` block, or with
+    `close()`, its connections are closed; otherwise that happens when the client is no longer used.
     """
 
     @classmethod
-    def from_url(cls, url: str, **options: Any) -> Self:
+    def from_url(cls, url: str, **options: Unpack[ClientOptions]) -> Self:
         """Return the client for the server at an address; `options` are those of the constructor. Nothing is sent yet."""
         return cls(url, **options)
 
@@ -39,17 +43,17 @@ class InvokeAIClient(ServerClient):
         return self.workflow_repo.create_workflow_handle(definition, schema=schema)
 
     def schema(self, *, fresh: bool = False) -> Schema:
-        """Return what the server's node types accept and return: its `/openapi.json`, fetched once.
+        """Return the node types of the server, from its `/openapi.json`, fetched once.
 
         `fresh` fetches it again, for instance after a node pack was installed. If the server cannot be reached, return
-        what it answered before, else the snapshot that ships with this package, with a `SnapshotWarning`; `source` says
+        its previous answer, else the snapshot that ships with this package, with a `SnapshotWarning`; `source` says
         which one it is. Raise `SchemaError` and `NotInvokeAIError` if something else answers at the address.
         """
         return self.workflow_repo.schema(fresh=fresh)
 
 
 def default_client(url: str | None = None) -> InvokeAIClient:
-    """Return a client on the connections that everything in this process shares which names no client.
+    """Return a client on the connections that are shared by all calls in this process without a client of their own.
 
     The address is `url`, else `INVOKEAI_URL`, else `http://localhost:9090`. They are closed when the process ends.
     """

@@ -207,7 +207,7 @@ def test_row_57_a_definition_has_the_parts_of_the_file(client: InvokeAIClient) -
 
 def test_row_58_an_input_has_typed_properties(client: InvokeAIClient) -> None:
     item = poster(client).get_input(2)
-    assert (item.label, item.input_index, item.field_name, type(item.required)) == ("Width", 2, "width", bool)
+    assert (item.label, item.input_index, item.field_name, type(item.required)) == ("Width", 2, "value", bool)
 
 
 def test_row_60_fields_are_generic() -> None:
@@ -788,12 +788,12 @@ def test_row_288_a_model_is_found_by_its_attributes(client: InvokeAIClient) -> N
     assert found.name == "tiny-sd15"
 
 
-@pytest.mark.parametrize("script", ["sdxl_text_to_image", "flux_image_to_image", "sdxl_flux_refine"])
+@pytest.mark.parametrize("script", ["sdxl_text_to_image", "flux_image_to_image", "three_stage_refine"])
 def test_row_289_there_is_a_script_for_each_described_pipeline(script: str) -> None:
     assert (ROOT / "examples" / "pipelines" / f"{script}.py").is_file()
 
 
-@pytest.mark.parametrize("script", ["boards", "queue", "upload", "latest_image", "starred"])
+@pytest.mark.parametrize("script", ["boards", "queue_items", "upload_image", "latest_image", "starred_images"])
 def test_row_290_there_is_a_script_for_each_raw_api(script: str) -> None:
     assert (ROOT / "examples" / "raw_apis" / f"{script}.py").is_file()
 

@@ -17,6 +17,7 @@ PACKAGE = Path(invokeai_gen.__file__).parent
 ROOT = Path(__file__).parents[2]
 
 LEAVES = {
+    "error_tree",
     "atomic_files",
     "errors",
     "generator_settings",
@@ -143,5 +144,5 @@ def test_every_public_name_is_where_the_table_of_names_says() -> None:
         assert getattr(invokeai_gen, name).__module__ == home if name not in ALIASES else getattr(invokeai_gen, name)
 
 
-ALIASES = {"BoardInput", "ColorInput", "ImageInput", "ModelInput", "VideoInput", "__version__"}
+ALIASES = {"BoardInput", "ColorInput", "ImageInput", "JobEvent", "ModelInput", "VideoInput", "__version__"}
 """Public names that are no class or function, and so do not know their module."""

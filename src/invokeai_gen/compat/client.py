@@ -12,7 +12,8 @@ from invokeai_gen import client, handle
 from invokeai_gen.compat.handle import WorkflowHandle
 from invokeai_gen.compat.outputs import BatchCleanupResult, BatchResult
 from invokeai_gen.schema import Schema
-from invokeai_gen.server.client import ServerClient
+from invokeai_gen.server import boards
+from invokeai_gen.server.client import ServerClient, core_of
 from invokeai_gen.server.records import Board, Image, Removal
 
 
@@ -89,24 +90,21 @@ class WorkflowRepository(handle.WorkflowRepository):
         )
 
 
-class BoardHandle:
+class BoardHandle(boards.BoardHandle):
     """One board, or with the id `"none"` the images that are on no board."""
 
     def __init__(self, client: ServerClient, board_id: str) -> None:
-        self.board_id = board_id
+        super().__init__(core_of(client).boards.handle(board_id))
         self._client = client
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.board_id!r})"
 
     @property
     def board(self) -> Board | None:
         """The board as the server has it now; `None` for the images on no board."""
-        return None if self.board_id == "none" else self._client.boards.get(self.board_id)
+        return None if self.is_uncategorized else self.get()
 
     def list_images(self) -> Iterator[Image]:
         """Yield the images on the board, newest first, without intermediate ones."""
-        return self._client.images.list(board_id=self.board_id, is_intermediate=False)
+        return self.list()
 
     def download_image(self, image_name: str) -> bytes:
         """Return the file of an image, a PNG. Raise `NotFoundError`."""
@@ -114,19 +112,19 @@ class BoardHandle:
 
     def upload_image_data(self, data: bytes, name: str = "image.png") -> Image:
         """Upload the bytes of an image file to the board."""
-        return self._client.images.upload(data, name, board_id=None if self.board_id == "none" else self.board_id)
+        return self.upload(data, name)
 
     def upload_image_file(self, path: str | os.PathLike[str]) -> Image:
         """Upload an image file to the board."""
-        return self.upload_image_data(Path(path).read_bytes(), Path(path).name)
+        return self.upload(Path(path))
 
     def move_image_to(self, image_name: str, board_id: str | None) -> None:
         """Move an image to another board; `None` takes it off the board."""
-        self._client.images.move([image_name], board_id)
+        self._client.images.move(image_name, board_id)
 
     def star_image(self, image_name: str, *, starred: bool = True) -> None:
         """Star an image, or take its star away."""
-        self._client.images.star([image_name], starred=starred)
+        self.star(image_name, starred=starred)
 
 
 class BoardRepository:
