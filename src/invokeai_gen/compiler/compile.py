@@ -24,7 +24,7 @@ from invokeai_gen.core.plan import (
 from invokeai_gen.core.problems import ParamsError
 from invokeai_gen.js_json import UNSET
 from invokeai_gen.schema import InputTemplate, Schema
-from invokeai_gen.workflow import Warning, Workflow, WorkflowFile, load_workflow
+from invokeai_gen.workflow import LoadedWorkflow, LoadWarning, WorkflowFile, load_workflow
 from invokeai_gen.workflow.document import (
     BATCH_FIELDS,
     NODES_WITH_EXTRA_INPUTS,
@@ -43,8 +43,8 @@ class Compilation:
     """A plan, and what was learnt on the way to it."""
 
     plan: WorkflowPlan
-    workflow: Workflow
-    warnings: tuple[Warning, ...]
+    workflow: LoadedWorkflow
+    warnings: tuple[LoadWarning, ...]
     """What the GUI only mentions, and what it sends although the server will refuse it."""
 
 
@@ -57,7 +57,7 @@ def compile_workflow(file: WorkflowFile, schema: Schema, *, validate: bool = Tru
     file that the GUI would not open.
     """
     workflow, warnings = load_workflow(file.data, schema)
-    warnings += (Warning(str(reason)) for reason in unheeded(workflow, schema))
+    warnings += (LoadWarning(str(reason)) for reason in unheeded(workflow, schema))
     plan = plan_of(workflow, schema, file)
     if validate:
         on_form = {item.binding for item in plan.inputs}
@@ -71,7 +71,7 @@ def compile_workflow(file: WorkflowFile, schema: Schema, *, validate: bool = Tru
     return Compilation(plan, workflow, tuple(warnings))
 
 
-def plan_of(workflow: Workflow, schema: Schema, file: WorkflowFile) -> WorkflowPlan:
+def plan_of(workflow: LoadedWorkflow, schema: Schema, file: WorkflowFile) -> WorkflowPlan:
     """The plan of a loaded workflow, whether or not the GUI would invoke it."""
     index = EdgeIndex.of(workflow.node_by_id(), workflow.edges)
     nodes = [node for node in workflow.invocations() if schema.template(node.type) is not None]
@@ -89,7 +89,7 @@ def plan_of(workflow: Workflow, schema: Schema, file: WorkflowFile) -> WorkflowP
     )
 
 
-def _stored(workflow: Workflow, schema: Schema) -> JsonValue:
+def _stored(workflow: LoadedWorkflow, schema: Schema) -> JsonValue:
     """The workflow as the server keeps it with each image. The GUI parses it again, so that what an update has merged
     into a value is lost where the value's shape has no place for it."""
     models = ModelVocabulary.of(schema)
@@ -104,7 +104,7 @@ def _stored(workflow: Workflow, schema: Schema) -> JsonValue:
     return stored
 
 
-def _info(workflow: Workflow, schema: Schema, file: WorkflowFile) -> WorkflowInfo:
+def _info(workflow: LoadedWorkflow, schema: Schema, file: WorkflowFile) -> WorkflowInfo:
     return WorkflowInfo(
         name=workflow.name,
         author=workflow.author,
@@ -170,7 +170,7 @@ def _asset(node: InvocationNode, template: InputTemplate | None) -> AssetKind | 
     return _ASSETS.get(template.type.name)
 
 
-def _edges(workflow: Workflow, index: EdgeIndex) -> Iterator[PlanEdge]:
+def _edges(workflow: LoadedWorkflow, index: EdgeIndex) -> Iterator[PlanEdge]:
     """The edges between executable nodes, connectors skipped, each once."""
     seen: set[PlanEdge] = set()
     for edge in workflow.edges:

@@ -12,12 +12,12 @@ from invokeai_gen.core.plan import Constraints, JsonValue, ModelLimits, PlannedI
 from invokeai_gen.js_json import UNSET, Unset
 from invokeai_gen.limits import NUMBER_LIMITS
 from invokeai_gen.schema import InputTemplate, Schema
-from invokeai_gen.workflow.document import BATCH_FIELDS, FormElement, InvocationNode, Workflow
+from invokeai_gen.workflow.document import BATCH_FIELDS, FormElement, InvocationNode, LoadedWorkflow
 from invokeai_gen.workflow.edges import EdgeIndex
 from invokeai_gen.workflow.nodes import input_template
 
 
-def planned_inputs(workflow: Workflow, schema: Schema, edges: EdgeIndex) -> Iterator[PlannedInput]:
+def planned_inputs(workflow: LoadedWorkflow, schema: Schema, edges: EdgeIndex) -> Iterator[PlannedInput]:
     """Every field of the form that the server knows, once, with what may be put in it.
 
     A value that the form holds but the server would not take is left out: whoever runs the workflow must choose one.

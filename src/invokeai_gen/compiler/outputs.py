@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from invokeai_gen.core.plan import OutputRole, PlanEdge, PlannedInput, PlannedOutput
 from invokeai_gen.schema import FieldType, NodeTemplate, Schema
-from invokeai_gen.workflow.document import InvocationNode, Workflow
+from invokeai_gen.workflow.document import InvocationNode, LoadedWorkflow
 
 
 def planned_outputs(
-    workflow: Workflow, schema: Schema, edges: Sequence[PlanEdge], inputs: Sequence[PlannedInput]
+    workflow: LoadedWorkflow, schema: Schema, edges: Sequence[PlanEdge], inputs: Sequence[PlannedInput]
 ) -> Iterator[PlannedOutput]:
     """Nodes whose board is on the form, nodes that are not intermediate, ends of chains, and intermediate images.
 
@@ -61,7 +61,7 @@ def _described(kind: FieldType) -> str:
     return kind.name if kind.is_single else f"list[{kind.name}]"
 
 
-def _iterated(workflow: Workflow, edges: Sequence[PlanEdge]) -> set[str]:
+def _iterated(workflow: LoadedWorkflow, edges: Sequence[PlanEdge]) -> set[str]:
     """The nodes that run once for each item of an `iterate` node: all behind it, up to a `collect` node."""
     types = {node.id: node.type for node in workflow.invocations()}
     targets: dict[str, list[str]] = {}

@@ -16,7 +16,7 @@ from invokeai_gen.workflow.document import (
     NODES_WITH_EXTRA_INPUTS,
     ConnectorNode,
     InvocationNode,
-    Workflow,
+    LoadedWorkflow,
 )
 from invokeai_gen.workflow.nodes import input_template
 
@@ -71,7 +71,7 @@ class NotReadyError(InvokeAIGenError):
 
 
 def reasons_of(
-    workflow: Workflow,
+    workflow: LoadedWorkflow,
     plan: WorkflowPlan,
     schema: Schema,
     values: Values,
@@ -104,7 +104,7 @@ def reasons_of(
     ]
 
 
-def _newer_server_reason(workflow: Workflow, schema: Schema) -> Iterator[Reason]:
+def _newer_server_reason(workflow: LoadedWorkflow, schema: Schema) -> Iterator[Reason]:
     """All node types that a newer InvokeAI has, in one reason."""
     types = dict.fromkeys(node.type for node in workflow.invocations() if schema.template(node.type) is None)
     releases = {node_type: release for node_type in types if (release := release_of(node_type)) is not None}
@@ -142,7 +142,7 @@ def _node_reasons(
                 yield _reason(node, template, problem, name, label, [(node.id, name)])
 
 
-def unheeded(workflow: Workflow, schema: Schema) -> Iterator[Reason]:
+def unheeded(workflow: LoadedWorkflow, schema: Schema) -> Iterator[Reason]:
     """What the GUI does not look at, but the server will refuse: values that are none of the choices."""
     connected = {(edge.target, edge.target_handle) for edge in workflow.edges}
     for node in workflow.invocations():
@@ -219,7 +219,7 @@ def _number_problems(value: float, limits: Mapping[str, float]) -> Iterator[str]
 
 
 def _batch_reasons(
-    workflow: Workflow, plan: WorkflowPlan, values: Values, items: Mapping[str, list[JsonValue]] | None
+    workflow: LoadedWorkflow, plan: WorkflowPlan, values: Values, items: Mapping[str, list[JsonValue]] | None
 ) -> Iterator[Reason]:
     if not any(node.is_executable for node in workflow.invocations()):
         yield Reason(problem="the workflow has no node that could run")
@@ -243,7 +243,7 @@ def _batch_reasons(
 
 
 def _batch_value_reasons(
-    node: InvocationNode, batch: PlanBatch, workflow: Workflow, plan: WorkflowPlan, values: Values
+    node: InvocationNode, batch: PlanBatch, workflow: LoadedWorkflow, plan: WorkflowPlan, values: Values
 ) -> Iterator[Reason]:
     is_fed = any(edge.target == node.id and edge.target_handle == batch.field_name for edge in workflow.edges)
     if batch.generator_node_id is None:

@@ -143,7 +143,7 @@ class Edge:
 
 
 @dataclass(slots=True)
-class Workflow:
+class LoadedWorkflow:
     """A loaded workflow."""
 
     name: str

@@ -8,8 +8,8 @@ from typing import Final
 
 from invokeai_gen.schema import FieldType, InputTemplate, Schema
 from invokeai_gen.workflow.connections import are_compatible, are_equal, can_connect
-from invokeai_gen.workflow.document import ConnectorNode, Edge, InvocationNode, Node, NotesNode, Workflow
-from invokeai_gen.workflow.errors import Warning
+from invokeai_gen.workflow.document import ConnectorNode, Edge, InvocationNode, LoadedWorkflow, Node, NotesNode
+from invokeai_gen.workflow.errors import LoadWarning
 from invokeai_gen.workflow.nodes import input_template
 
 CONNECTOR_IN: Final = "in"
@@ -124,7 +124,7 @@ class EdgeIndex:
         return False
 
 
-def validated_edges(workflow: Workflow, schema: Schema, warnings: list[Warning]) -> list[Edge]:
+def validated_edges(workflow: LoadedWorkflow, schema: Schema, warnings: list[LoadWarning]) -> list[Edge]:
     """The edges that the GUI keeps; a warning for each that it deletes."""
     nodes = workflow.node_by_id()
     index = EdgeIndex(nodes)
@@ -135,7 +135,7 @@ def validated_edges(workflow: Workflow, schema: Schema, warnings: list[Warning])
             if edge.is_default:
                 _Check(index, schema).check(edge)
         except EdgeProblem as problem:
-            warnings.append(Warning(f"deleted invalid edge {_described(edge)}: {problem}"))
+            warnings.append(LoadWarning(f"deleted invalid edge {_described(edge)}: {problem}"))
             source = nodes.get(edge.source)
             if isinstance(source, InvocationNode) and schema.template(source.type) is None:
                 workflow.fed_by_unknown.add((edge.target, edge.target_handle or ""))

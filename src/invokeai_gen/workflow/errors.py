@@ -12,7 +12,7 @@ class WorkflowError(InvokeAIGenError):
 
 
 @dataclass(frozen=True, slots=True)
-class Warning:
+class LoadWarning:
     """Something the GUI mends, and mentions, while it loads a workflow."""
 
     message: str

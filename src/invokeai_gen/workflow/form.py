@@ -7,10 +7,10 @@ from collections.abc import Container
 from typing import Any
 
 from invokeai_gen.schema import FieldType, Schema
-from invokeai_gen.workflow.document import Form, FormElement, InvocationNode, Workflow
-from invokeai_gen.workflow.errors import Warning, WorkflowError
+from invokeai_gen.workflow.document import Form, FormElement, InvocationNode, LoadedWorkflow
+from invokeai_gen.workflow.errors import LoadWarning, WorkflowError
+from invokeai_gen.workflow.json_object import JsonObject, wrong
 from invokeai_gen.workflow.nodes import input_template, updated_field_name
-from invokeai_gen.workflow.record import Record, wrong
 
 _NUMBER_COMPONENTS = ("number-input", "slider", "number-input-and-slider")
 
@@ -28,7 +28,7 @@ def parse_form(data: Any) -> Form:
     return form
 
 
-def rename_fields(workflow: Workflow) -> None:
+def rename_fields(workflow: LoadedWorkflow) -> None:
     """Let the form follow the fields that updating a node has renamed."""
     nodes = workflow.node_by_id()
     workflow.exposed_fields = [
@@ -41,7 +41,7 @@ def rename_fields(workflow: Workflow) -> None:
             element.field_name = updated_field_name(node, element.field_name)
 
 
-def form_of(workflow: Workflow, schema: Schema, warnings: list[Warning]) -> Form:
+def form_of(workflow: LoadedWorkflow, schema: Schema, warnings: list[LoadWarning]) -> Form:
     """The form that the GUI shows: from `exposedFields` if there is no other, without fields that no node has."""
     nodes = workflow.node_by_id()
     form = workflow.form
@@ -54,11 +54,13 @@ def form_of(workflow: Workflow, schema: Schema, warnings: list[Warning]) -> Form
         if not isinstance(node, InvocationNode) or element.field_name not in node.inputs:
             # The GUI deletes by the element's own id, and so not at all where the form has it under another.
             form.elements.pop(element.id, None)
-            warnings.append(Warning(f"deleted missing form field: node {element.node_id} field {element.field_name}"))
+            warnings.append(
+                LoadWarning(f"deleted missing form field: node {element.node_id} field {element.field_name}")
+            )
     return form
 
 
-def _from_exposed_fields(workflow: Workflow, schema: Schema) -> Form:
+def _from_exposed_fields(workflow: LoadedWorkflow, schema: Schema) -> Form:
     nodes = workflow.node_by_id()
     form = Form.empty()
     root = form.elements[form.root_id]
@@ -99,12 +101,12 @@ def _default_settings(kind: FieldType) -> dict[str, Any] | None:
 
 
 def _parse(data: Any) -> Form:
-    record = Record.of(data, "form")
+    record = JsonObject.of(data, "form")
     elements = {key: _parse_element(item) for key, item in record.members("elements")}
     return Form(elements, record.name("rootElementId"))
 
 
-def _parse_element(item: Record) -> FormElement:
+def _parse_element(item: JsonObject) -> FormElement:
     element = FormElement(item.name("id"), item.text("type"))
     if "parentId" in item.data:
         element.parent_id = item.name("parentId")
@@ -119,7 +121,7 @@ def _parse_element(item: Record) -> FormElement:
             children = data.data.get("children")
             if element.layout not in ("row", "column") or not isinstance(children, list):
                 raise wrong(item.at("data"), "a layout and children", data.data)
-            element.children = [Record({"id": child}).name("id") for child in children]
+            element.children = [JsonObject({"id": child}).name("id") for child in children]
         case "node-field":
             identifier = data.record("fieldIdentifier")
             element.node_id, element.field_name = identifier.name("nodeId"), identifier.name("fieldName")
@@ -133,7 +135,7 @@ def _parse_element(item: Record) -> FormElement:
     return element
 
 
-def _parse_settings(data: Record) -> dict[str, Any]:
+def _parse_settings(data: JsonObject) -> dict[str, Any]:
     """Settings for numbers or for strings, whichever fits first."""
     for parse in (_number_settings, _string_settings):
         settings = parse(data)
@@ -142,7 +144,7 @@ def _parse_settings(data: Record) -> dict[str, Any]:
     raise wrong(data.path, "the settings of a number or string field", data.data)
 
 
-def _number_settings(data: Record) -> dict[str, Any] | None:
+def _number_settings(data: JsonObject) -> dict[str, Any] | None:
     kind = data.data.get("type", "float-field-config")
     shuffle, component = data.data.get("showShuffle", False), data.data.get("component", "number-input")
     limits: dict[str, Any] = {key: data.data[key] for key in ("min", "max") if key in data.data}
@@ -155,7 +157,7 @@ def _number_settings(data: Record) -> dict[str, Any] | None:
     return {"type": kind, "showShuffle": shuffle, "component": component, **limits}
 
 
-def _string_settings(data: Record) -> dict[str, Any] | None:
+def _string_settings(data: JsonObject) -> dict[str, Any] | None:
     kind = data.data.get("type", "string-field-config")
     component = data.data.get("component", "input")
     if kind != "string-field-config":

@@ -1,4 +1,4 @@
-"""From a workflow file to a `Workflow`, with the GUI's warnings on the way."""
+"""From a workflow file to a `LoadedWorkflow`, with the GUI's warnings on the way."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from invokeai_gen.workflow.document import (
     Edge,
     FieldInstance,
     InvocationNode,
+    LoadedWorkflow,
     Node,
     NotesNode,
-    Workflow,
 )
 from invokeai_gen.workflow.edges import validated_edges
-from invokeai_gen.workflow.errors import Warning, WorkflowError
+from invokeai_gen.workflow.errors import LoadWarning, WorkflowError
 from invokeai_gen.workflow.form import form_of, parse_form, rename_fields
+from invokeai_gen.workflow.json_object import JsonObject, wrong
 from invokeai_gen.workflow.migrate import migrate
 from invokeai_gen.workflow.nodes import drop_uncalled_inputs, update_nodes
-from invokeai_gen.workflow.record import Record, wrong
 from invokeai_gen.workflow.values import ModelVocabulary, parse_value
 
 MAX_WORKFLOW_BYTES: Final = 64 * 1024 * 1024
@@ -81,16 +81,16 @@ def _in_image(raw: bytes) -> bytes:
     return text.encode()
 
 
-def load_workflow(data: Any, schema: Schema) -> tuple[Workflow, list[Warning]]:
+def load_workflow(data: Any, schema: Schema) -> tuple[LoadedWorkflow, list[LoadWarning]]:
     """Parse a workflow, bring it to the current version and mend it, as the GUI does when a user opens it.
 
     `data` is not changed. Raises `WorkflowError` for everything that the GUI refuses to open.
     """
     if not isinstance(data, dict):
         raise WorkflowError("no workflow: the file holds no JSON object")
-    record = migrate(Record(data), lambda node_type: _node_pack(node_type, schema))
+    record = migrate(JsonObject(data), lambda node_type: _node_pack(node_type, schema))
     workflow = _parse(record, ModelVocabulary.of(schema))
-    warnings: list[Warning] = []
+    warnings: list[LoadWarning] = []
     workflow.edges = validated_edges(workflow, schema, warnings)
     update_nodes(workflow, schema, warnings)
     rename_fields(workflow)
@@ -107,14 +107,14 @@ def _node_pack(node_type: str, schema: Schema) -> str:
     return template.node_pack if template is not None else "unknown"
 
 
-def _parse(data: Record, models: ModelVocabulary) -> Workflow:
+def _parse(data: JsonObject, models: ModelVocabulary) -> LoadedWorkflow:
     meta = data.record("meta")
     category = meta.text("category", "user")
     if category not in ("user", "default"):
         raise wrong("meta.category", "'user' or 'default'", category)
     if "id" in data.data and not data.text("id"):
         raise wrong("id", "a name that is not empty", "")
-    workflow = Workflow(
+    workflow = LoadedWorkflow(
         name=data.text("name"),
         author=data.text("author"),
         description=data.text("description"),
@@ -133,7 +133,7 @@ def _parse(data: Record, models: ModelVocabulary) -> Workflow:
     return workflow
 
 
-def _parse_node(node: Record, models: ModelVocabulary) -> Node:
+def _parse_node(node: JsonObject, models: ModelVocabulary) -> Node:
     node_id, data = node.name("id"), node.record("data")
     data.name("id")
     position = _parse_position(node)
@@ -149,7 +149,7 @@ def _parse_node(node: Record, models: ModelVocabulary) -> Node:
 
 
 def _parse_invocation(
-    node_id: str, data: Record, position: dict[str, float], models: ModelVocabulary
+    node_id: str, data: JsonObject, position: dict[str, float], models: ModelVocabulary
 ) -> InvocationNode:
     node_type = data.name("type")
     pack = data.text("nodePack", "invokeai")
@@ -175,7 +175,7 @@ def _parse_invocation(
     )
 
 
-def _parse_dynamic_templates(data: Record) -> dict[str, Any]:
+def _parse_dynamic_templates(data: JsonObject) -> dict[str, Any]:
     """What a `call_saved_workflow` node says of the inputs of the workflow that it calls."""
     if "dynamicInputTemplates" not in data.data:
         return {}
@@ -199,7 +199,7 @@ def _parse_dynamic_templates(data: Record) -> dict[str, Any]:
     return {name: template.data for name, template in templates.items()}
 
 
-def _parse_instance(item: Record, models: ModelVocabulary, *, keep_extras: bool) -> FieldInstance:
+def _parse_instance(item: JsonObject, models: ModelVocabulary, *, keep_extras: bool) -> FieldInstance:
     label, description = (item.data.get(key) for key in ("label", "description"))
     return FieldInstance(
         name=item.name("name"),
@@ -209,7 +209,7 @@ def _parse_instance(item: Record, models: ModelVocabulary, *, keep_extras: bool)
     )
 
 
-def _parse_position(node: Record) -> dict[str, float]:
+def _parse_position(node: JsonObject) -> dict[str, float]:
     if "position" not in node.data:
         return {"x": 0, "y": 0}
     position = node.record("position")
@@ -220,7 +220,7 @@ def _parse_position(node: Record) -> dict[str, float]:
     return {axis: position.data[axis] for axis in ("x", "y")}
 
 
-def _parse_edge(edge: Record) -> Edge:
+def _parse_edge(edge: JsonObject) -> Edge:
     edge_id, source, target = edge.name("id"), edge.name("source"), edge.name("target")
     match edge.data.get("type"):
         case "default":

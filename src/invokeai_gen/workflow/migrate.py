@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from invokeai_gen.js_json import UNSET, Unset, is_integer, is_number
 from invokeai_gen.workflow.errors import WorkflowError
-from invokeai_gen.workflow.record import Record, is_version, wrong
+from invokeai_gen.workflow.json_object import JsonObject, is_version, wrong
 from invokeai_gen.workflow.values import parse_color, parse_named
 
 CURRENT_VERSION: Final = "4.0.0"
@@ -103,7 +103,7 @@ _SCHEDULERS_V2: Final = frozenset(
 )
 
 
-def migrate(data: Record, node_pack: Callable[[str], str]) -> Record:
+def migrate(data: JsonObject, node_pack: Callable[[str], str]) -> JsonObject:
     """A file of any supported version as a file of version 4.0.0. The input is not changed.
 
     `node_pack` names the node pack of a node type: a 1.0.0 file does not. Raises `WorkflowError` for a file
@@ -123,10 +123,10 @@ def migrate(data: Record, node_pack: Callable[[str], str]) -> Record:
         version = "3.0.0"
     if version not in ("3.0.0", CURRENT_VERSION):
         raise WorkflowError(f"workflow version {version} is not known (known are 1.0.0, 2.0.0, 3.0.0 and 4.0.0)")
-    return Record({**data.data, "meta": {**data.record("meta").data, "version": CURRENT_VERSION}})
+    return JsonObject({**data.data, "meta": {**data.record("meta").data, "version": CURRENT_VERSION}})
 
 
-def _from_v1(data: Record, node_pack: Callable[[str], str]) -> Record:
+def _from_v1(data: JsonObject, node_pack: Callable[[str], str]) -> JsonObject:
     nodes = []
     for node in data.records("nodes", optional=True):
         if node.data.get("type") == "invocation":
@@ -145,7 +145,7 @@ def _from_v1(data: Record, node_pack: Callable[[str], str]) -> Record:
         else:
             nodes.append(node.data)
     texts = ("name", "author", "description", "version", "contact", "tags", "notes")
-    return Record(
+    return JsonObject(
         {
             **{key: data.text(key, "") for key in texts},
             "nodes": nodes,
@@ -156,7 +156,7 @@ def _from_v1(data: Record, node_pack: Callable[[str], str]) -> Record:
     )
 
 
-def _field_from_v1(item: Record) -> dict[str, Any]:
+def _field_from_v1(item: JsonObject) -> dict[str, Any]:
     """Version 1 is strict: a value that does not suit the field's type spoils the file."""
     old = item.text("type")
     name = _SINGLE_V1.get(old) or _MANY_V1.get(old)
@@ -223,7 +223,7 @@ _SUITS_V1: Final[Mapping[str, Callable[[Any], bool]]] = {
 """What a field of a type could hold; a type that is not here could hold objects."""
 
 
-def _from_v2(data: Record) -> Record:
+def _from_v2(data: JsonObject) -> JsonObject:
     nodes = []
     for node in data.records("nodes"):
         if node.data.get("type") == "invocation":
@@ -234,10 +234,10 @@ def _from_v2(data: Record) -> Record:
         else:
             nodes.append(node.data)
     kept = {key: value for key, value in data.data.items() if key != "form"}
-    return Record({**kept, "nodes": nodes})
+    return JsonObject({**kept, "nodes": nodes})
 
 
-def _input_from_v2(item: Record) -> dict[str, Any]:
+def _input_from_v2(item: JsonObject) -> dict[str, Any]:
     kind = item.record("type")
     if item.data.get("fieldKind") != "input":
         raise wrong(item.at("fieldKind"), "'input'", item.data.get("fieldKind"))

@@ -15,9 +15,9 @@ from invokeai_gen.workflow.document import (
     SAVED_WORKFLOW_INPUT,
     FieldInstance,
     InvocationNode,
-    Workflow,
+    LoadedWorkflow,
 )
-from invokeai_gen.workflow.errors import Warning
+from invokeai_gen.workflow.errors import LoadWarning
 
 
 def input_template(node: InvocationNode, name: str, schema: Schema) -> InputTemplate | None:
@@ -52,7 +52,7 @@ def _dynamic_template(name: str, data: dict[str, Any]) -> InputTemplate:
     )
 
 
-def update_nodes(workflow: Workflow, schema: Schema, warnings: list[Warning]) -> None:
+def update_nodes(workflow: LoadedWorkflow, schema: Schema, warnings: list[LoadWarning]) -> None:
     """Update every node whose version differs from its template's within one major version."""
     connected: dict[str, set[str]] = {}
     for edge in workflow.edges:
@@ -61,13 +61,13 @@ def update_nodes(workflow: Workflow, schema: Schema, warnings: list[Warning]) ->
         template = schema.template(node.type)
         if template is None:
             warnings.append(
-                Warning(f"node {node.id} is of unknown type {node.type} (a node pack that is not installed?)")
+                LoadWarning(f"node {node.id} is of unknown type {node.type} (a node pack that is not installed?)")
             )
             continue
         if node.version != template.version:
             if _major(node.version) != _major(template.version):
                 warnings.append(
-                    Warning(
+                    LoadWarning(
                         f"node {node.id} of type {node.type} cannot be updated from version {node.version} to "
                         f"{template.version}: delete it in the GUI and add it again"
                     )
@@ -76,10 +76,10 @@ def update_nodes(workflow: Workflow, schema: Schema, warnings: list[Warning]) ->
             _update(node, template, connected.get(node.id, set()))
         for name in node.inputs:
             if node.type not in NODES_WITH_EXTRA_INPUTS and input_template(node, name, schema) is None:
-                warnings.append(Warning(f"node {node.id} of type {node.type} has no input {name}"))
+                warnings.append(LoadWarning(f"node {node.id} of type {node.type} has no input {name}"))
 
 
-def drop_uncalled_inputs(workflow: Workflow) -> None:
+def drop_uncalled_inputs(workflow: LoadedWorkflow) -> None:
     """A node that calls no workflow has no inputs of a called one: they go, and with them their edges and form fields."""
     dropped = set()
     for node in workflow.invocations():

@@ -11,14 +11,14 @@ from invokeai_gen.workflow.errors import WorkflowError
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class JsonObject:
     """A JSON object and its place in the file, such as `nodes[3].data`."""
 
     data: dict[str, Any]
     path: str = ""
 
     @classmethod
-    def of(cls, value: Any, path: str) -> Record:
+    def of(cls, value: Any, path: str) -> JsonObject:
         if not isinstance(value, dict):
             raise wrong(path, "an object", value)
         return cls(value, path)
@@ -47,10 +47,10 @@ class Record:
             raise wrong(self.at(key), "true or false", value)
         return value
 
-    def record(self, key: str) -> Record:
-        return Record.of(self.data.get(key), self.at(key))
+    def record(self, key: str) -> JsonObject:
+        return JsonObject.of(self.data.get(key), self.at(key))
 
-    def records(self, key: str, *, optional: bool = False) -> Iterator[Record]:
+    def records(self, key: str, *, optional: bool = False) -> Iterator[JsonObject]:
         """The objects of a list."""
         items = self.data.get(key)
         if items is None and optional and key not in self.data:
@@ -58,12 +58,12 @@ class Record:
         if not isinstance(items, list):
             raise wrong(self.at(key), "a list", items)
         for index, item in enumerate(items):
-            yield Record.of(item, f"{self.at(key)}[{index}]")
+            yield JsonObject.of(item, f"{self.at(key)}[{index}]")
 
-    def members(self, key: str) -> Iterator[tuple[str, Record]]:
+    def members(self, key: str) -> Iterator[tuple[str, JsonObject]]:
         """The objects of an object, by key."""
         for name, item in self.record(key).data.items():
-            yield name, Record.of(item, f"{self.at(key)}.{name}")
+            yield name, JsonObject.of(item, f"{self.at(key)}.{name}")
 
     def version(self, key: str) -> str:
         """A version of three numbers, `1.2.3`."""
