@@ -50,7 +50,7 @@ COMMANDS = {
 FILES = {
     "nothing.json": "nothing.json: No such file or directory",
     "broken.json": "broken.json: not JSON: Expecting value: line 1 column 12 (char 11)",
-    "list.json": "list.json: no workflow: the file holds no JSON object",
+    "list.json": "list.json: not a workflow: the file does not contain a JSON object",
 }
 
 
@@ -71,12 +71,12 @@ def test_a_file_that_is_no_workflow_is_one_line(cli: Cli, command: str, file: st
 
 
 def test_an_unknown_version_is_named(cli: Cli) -> None:
-    line = "error: future.json: workflow version 99.0.0 is not known (known are 1.0.0, 2.0.0, 3.0.0 and 4.0.0)"
+    line = "error: future.json: workflow version 99.0.0 is not supported (only 1.0.0, 2.0.0, 3.0.0 and 4.0.0 are)"
     assert cli("inspect", "future.json").errors == [line]
 
 
 def test_json_that_is_no_workflow_is_told(cli: Cli) -> None:
-    line = "error: other.json: no workflow: it has no meta.version (export it from the InvokeAI workflow editor)"
+    line = "error: other.json: not a workflow: it has no meta.version (export it from the InvokeAI workflow editor)"
     assert cli("inspect", "other.json").errors == [line]
 
 

@@ -101,7 +101,7 @@ def test_a_module_without_its_plan_is_told(cli: Cli) -> None:
         ("generated.nothing", "generated.nothing: no such file, no generated module of that name"),
         (".", ".: this is a folder; name a workflow file or a module in it"),
         ("broken.json", "broken.json: not JSON"),
-        ("other.json", "other.json: no workflow: it has no meta.version"),
+        ("other.json", "other.json: not a workflow: it has no meta.version"),
     ],
 )
 def test_what_is_no_workflow_is_one_line(cli: Cli, name: str, problem: str) -> None:

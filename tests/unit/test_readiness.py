@@ -52,7 +52,7 @@ def test_a_node_of_another_major_version_is_told(schema: Schema) -> None:
 @pytest.mark.parametrize(
     ("builder", "problem"),
     [
-        (lambda b: b.node("i", "integer_batch", integers=[1]), "not connected to anything"),
+        (lambda b: b.node("i", "integer_batch", integers=[1]), "is not connected"),
         (
             lambda b: b.node("i", "integer_batch", integers=[]).node("a", "add").edge("i.value", "a.a"),
             "the batch is empty",

@@ -1,4 +1,4 @@
-"""What a workflow becomes when it meets the node types of a server: a plan, or the reasons why there is none."""
+"""Compile a loaded workflow against the node types of a server: to a plan, or to the reasons why it cannot run."""
 
 from invokeai_gen.compiler.compile import Compilation, compile_workflow, plan_of
 from invokeai_gen.compiler.readiness import NotReadyError, Reason, reasons_of

@@ -1,4 +1,4 @@
-"""From a loaded workflow to a `WorkflowPlan`: what the GUI would put into a request, kept apart from its values."""
+"""Compile a loaded workflow to a `WorkflowPlan`: everything that the GUI would put into a request except the values."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 
 from invokeai_gen.compiler.inputs import constraints_of, planned_inputs
 from invokeai_gen.compiler.outputs import planned_outputs
-from invokeai_gen.compiler.readiness import NotReadyError, reasons_of, unheeded
+from invokeai_gen.compiler.readiness import NotReadyError, reasons_of, refused_choices
 from invokeai_gen.core.batch import batch_items, server_queries
 from invokeai_gen.core.plan import (
     AssetKind,
@@ -40,24 +40,25 @@ from invokeai_gen.workflow.values import ModelVocabulary, parse_value
 
 @dataclass(frozen=True, slots=True)
 class Compilation:
-    """A plan, and what was learnt on the way to it."""
+    """The result of compiling a workflow."""
 
     plan: WorkflowPlan
     workflow: LoadedWorkflow
     warnings: tuple[LoadWarning, ...]
-    """What the GUI only mentions, and what it sends although the server will refuse it."""
+    """What the GUI reports on loading, and what it sends although the server will refuse it."""
 
 
 def compile_workflow(file: WorkflowFile, schema: Schema, *, validate: bool = True) -> Compilation:
     """Compile a workflow against the node types of a server.
 
-    With `validate`, everything that keeps the GUI from invoking it raises `NotReadyError` with all reasons at once,
-    save for empty or disallowed values of fields on the form: those are left to whoever runs it. Without, unknown
-    nodes are left out, as the GUI does when its "Validate Connections and Graph" is off. Raises `WorkflowError` for a
-    file that the GUI would not open.
+    With `validate`, raise `NotReadyError` with every reason why the GUI would not invoke the workflow, except values of
+    fields on the form that are empty or not allowed: those can still be set when it is run. Without, leave out
+    unknown nodes, as the GUI does when its "Validate Connections and Graph" is off.
+
+    Raises `WorkflowError` for a file that the GUI would not open.
     """
     workflow, warnings = load_workflow(file.data, schema)
-    warnings += (LoadWarning(str(reason)) for reason in unheeded(workflow, schema))
+    warnings += (LoadWarning(str(reason)) for reason in refused_choices(workflow, schema))
     plan = plan_of(workflow, schema, file)
     if validate:
         on_form = {item.binding for item in plan.inputs}
@@ -72,7 +73,7 @@ def compile_workflow(file: WorkflowFile, schema: Schema, *, validate: bool = Tru
 
 
 def plan_of(workflow: LoadedWorkflow, schema: Schema, file: WorkflowFile) -> WorkflowPlan:
-    """The plan of a loaded workflow, whether or not the GUI would invoke it."""
+    """Return the plan of a loaded workflow, even if the GUI would not invoke it."""
     index = EdgeIndex.of(workflow.node_by_id(), workflow.edges)
     nodes = [node for node in workflow.invocations() if schema.template(node.type) is not None]
     edges = tuple(_edges(workflow, index))
@@ -90,8 +91,10 @@ def plan_of(workflow: LoadedWorkflow, schema: Schema, file: WorkflowFile) -> Wor
 
 
 def _stored(workflow: LoadedWorkflow, schema: Schema) -> JsonValue:
-    """The workflow as the server keeps it with each image. The GUI parses it again, so that what an update has merged
-    into a value is lost where the value's shape has no place for it."""
+    """Return the workflow as the server stores it with each image.
+
+    The GUI parses it once more, which loses whatever an update has merged into a value of another shape.
+    """
     models = ModelVocabulary.of(schema)
     stored = workflow.to_json()
     for node in stored["nodes"]:
@@ -164,14 +167,17 @@ _ASSETS: Final[Mapping[str, AssetKind]] = {
 
 
 def _asset(node: InvocationNode, template: InputTemplate | None) -> AssetKind | None:
-    """What a field refers to. The entries of `core_metadata` do not count: the server only writes them down."""
+    """Return what kind of asset a field refers to, `None` for any other field.
+
+    The entries of `core_metadata` do not count, because the server only stores them.
+    """
     if template is None or node.type in NODES_WITH_EXTRA_INPUTS:
         return None
     return _ASSETS.get(template.type.name)
 
 
 def _edges(workflow: LoadedWorkflow, index: EdgeIndex) -> Iterator[PlanEdge]:
-    """The edges between executable nodes, connectors skipped, each once."""
+    """Yield the edges between executable nodes, each once, with connectors replaced by their real source."""
     seen: set[PlanEdge] = set()
     for edge in workflow.edges:
         target = index.nodes.get(edge.target)
@@ -210,7 +216,7 @@ def _batch(node: InvocationNode, index: EdgeIndex, schema: Schema) -> PlanBatch:
 
 
 def _target_limits(node: Node | None, name: str, schema: Schema) -> FieldLimits:
-    """What the server accepts in a field that a batch feeds."""
+    """Return what the server accepts in a field that a batch feeds."""
     template = input_template(node, name, schema) if isinstance(node, InvocationNode) else None
     if template is None or template.type.is_collection:
         return FieldLimits()

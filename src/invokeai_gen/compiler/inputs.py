@@ -1,4 +1,4 @@
-"""The inputs of a workflow: the fields of its form, in the order in which the GUI shows them."""
+"""The inputs of a workflow: the fields of its form, in the order of the GUI."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from invokeai_gen.workflow.nodes import input_template
 
 
 def planned_inputs(workflow: LoadedWorkflow, schema: Schema, edges: EdgeIndex) -> Iterator[PlannedInput]:
-    """Every field of the form that the server knows, once, with what may be put in it.
+    """Yield every field of the form that the server knows, once, with the values it accepts.
 
-    A value that the form holds but the server would not take is left out: whoever runs the workflow must choose one.
+    A value that the server would not accept is left out, so that one must be chosen when the workflow is run.
     """
     nodes = workflow.node_by_id()
     seen: set[tuple[str, str]] = set()
@@ -82,14 +82,14 @@ def _planned_input(
 
 
 def _is_unfilled(node: InvocationNode, field_name: str, value: JsonValue | Unset) -> bool:
-    """An empty list, or a generator of images without a board: the form asks to be filled in, so there is no default."""
+    """Return whether the form asks to be filled in: an empty list, or a generator of images without a board."""
     if BATCH_FIELDS.get(node.type) == field_name:
         return value is UNSET or value == []
     return node.type == "image_generator" and isinstance(value, dict) and not value.get("board_id")
 
 
 def _is_misread(value: JsonValue | Unset, template: InputTemplate) -> bool:
-    """The GUI reads objects of no shape it knows, a custom node's for one, as the settings of a float generator."""
+    """Return whether the GUI took an object of unknown shape for the settings of a float generator."""
     kind = value.get("type") if isinstance(value, dict) else None
     return str(kind).startswith("float_generator_") and template.type.name != "FloatGeneratorField"
 
@@ -109,9 +109,9 @@ def _fed_by(node: InvocationNode, field_name: str, schema: Schema, edges: EdgeIn
 
 
 def _constraints(element: FormElement, template: InputTemplate, value: JsonValue | Unset) -> Constraints:
-    """The server's limits, narrowed by those of the form unless the form's own value breaks them.
+    """Return the limits of the server, narrowed by those of the form unless the form's own value breaks them.
 
-    A slider only limits what is entered with it: the GUI submits a value that it does not reach as readily.
+    A slider only limits what is entered with it: the GUI submits a value outside its range without complaint.
     """
     limits: dict[str, Any] = dict(template.exact_limits)
     settings = element.settings or {}
@@ -127,7 +127,7 @@ def _constraints(element: FormElement, template: InputTemplate, value: JsonValue
 
 
 def constraints_of(limits: Mapping[str, float], field_type: str) -> Constraints:
-    """Limits as a template has them; those of whole numbers, and of sizes, as whole numbers that mean the same."""
+    """Return the limits of a template; limits of whole numbers and of sizes become equivalent whole numbers."""
     is_whole = field_type == "IntegerField"
     exact: dict[str, Any] = {
         name: _WHOLE[name](limit) if is_whole or name not in NUMBER_LIMITS else limit for name, limit in limits.items()
@@ -138,14 +138,14 @@ def constraints_of(limits: Mapping[str, float], field_type: str) -> Constraints:
 _WHOLE: Final[Mapping[str, Callable[[float], int]]] = {
     **dict.fromkeys(("ge", "lt"), math.ceil),
     **dict.fromkeys(("le", "gt"), math.floor),
-    # A whole number is a multiple of 1.5 where it is one of 3.
+    # A whole number is a multiple of 1.5 if it is one of 3.
     "multiple_of": lambda limit: Fraction(str(limit)).numerator,
     **dict.fromkeys(("min_length", "max_length", "min_items", "max_items"), int),
 }
 
 
 def _narrows(limits: dict[str, Any], inclusive: str, exclusive: str, bound: float) -> bool:
-    """A bound (a lower one negated) is tighter than those there are; an exclusive one then gives way to it."""
+    """Return whether a bound (negated if it is a lower one) is the tightest; then drop the exclusive bound it replaces."""
     sign = 1 if inclusive == "le" else -1
     if exclusive in limits and bound >= sign * limits[exclusive]:
         return False
@@ -156,7 +156,7 @@ def _narrows(limits: dict[str, Any], inclusive: str, exclusive: str, bound: floa
 
 
 def _options(element: FormElement, template: InputTemplate, value: JsonValue | Unset) -> dict[str, str]:
-    """The options of a drop-down list, by value, unless the form's own value is none of them."""
+    """Return the options of a drop-down list, by value; none if the form's own value is not among them."""
     settings = element.settings or {}
     if settings.get("component") != "dropdown" or template.type.name != "StringField" or not template.type.is_single:
         return {}

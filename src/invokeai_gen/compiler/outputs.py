@@ -1,4 +1,4 @@
-"""The outputs of a workflow: the nodes whose results are worth a name."""
+"""The outputs of a workflow: the nodes whose results get a name."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from invokeai_gen.workflow.document import InvocationNode, LoadedWorkflow
 def planned_outputs(
     workflow: LoadedWorkflow, schema: Schema, edges: Sequence[PlanEdge], inputs: Sequence[PlannedInput]
 ) -> Iterator[PlannedOutput]:
-    """Nodes whose board is on the form, nodes that are not intermediate, ends of chains, and intermediate images.
+    """Return the nodes with a board on the form, the nodes that are not intermediate, the ends of chains, and other images.
 
-    The first three have a name of their own in the order of the form, then of the file; the last are for looking into
-    a run.
+    The first three come in the order of the form, then of the file. The intermediate images come last; they are for
+    debugging.
     """
     boards = {item.node_id: item for item in inputs if item.field_type == "BoardField"}
     sources = {edge.source_node_id for edge in edges}
     iterated = _iterated(workflow, edges)
     outputs = []
-    # A node whose id stands twice in the file is one node, with one result.
+    # If two nodes have the same id, they are one node with one result.
     for node in {node.id: node for node in workflow.invocations()}.values():
         template = schema.template(node.type)
         if template is None or not node.is_executable or not template.outputs:
@@ -62,7 +62,7 @@ def _described(kind: FieldType) -> str:
 
 
 def _iterated(workflow: LoadedWorkflow, edges: Sequence[PlanEdge]) -> set[str]:
-    """The nodes that run once for each item of an `iterate` node: all behind it, up to a `collect` node."""
+    """Return the nodes that run once for each item of an `iterate` node: everything after it, up to a `collect` node."""
     types = {node.id: node.type for node in workflow.invocations()}
     targets: dict[str, list[str]] = {}
     for edge in edges:

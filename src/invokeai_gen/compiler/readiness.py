@@ -1,4 +1,4 @@
-"""Why the GUI would not invoke a workflow: every reason, in the words of someone who only knows the GUI."""
+"""Every reason why the GUI would not invoke a workflow, in the terms that the GUI shows."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _IS_ITEM: Mapping[str, Callable[[JsonValue], bool]] = {
     "FloatField": is_number,
     "ImageField": lambda item: isinstance(item, dict),
 }
-"""The collections that the GUI can edit: a list of anything else is none of them to it, and goes unchecked."""
+"""The items of the collections that the GUI can edit. It does not check lists of anything else."""
 
 _BATCH_ITEMS = {
     "string_batch": "StringField",
@@ -39,7 +39,7 @@ _GENERATOR_OF = {f"{stem}_batch": f"{stem}_generator_" for stem in ("string", "i
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reason:
-    """One thing that stands between a workflow and the queue."""
+    """One reason why a workflow cannot be invoked."""
 
     problem: str
     """What is wrong, with the value and what was allowed."""
@@ -51,7 +51,7 @@ class Reason:
     field_label: str = ""
     """What the GUI shows on the field."""
     values: frozenset[Binding] = frozenset()
-    """The fields whose values are empty or not allowed: other values would mend it. Empty if no value would."""
+    """The fields whose values are empty or not allowed, so that other values solve the problem; empty if none can."""
 
     def __str__(self) -> str:
         if not self.node_id:
@@ -63,7 +63,7 @@ class Reason:
 
 
 class NotReadyError(InvokeAIGenError):
-    """A workflow that the GUI would not invoke."""
+    """Raised for a workflow that the GUI would not invoke; `reasons` has every reason."""
 
     def __init__(self, reasons: list[Reason]) -> None:
         self.reasons = tuple(reasons)
@@ -77,13 +77,13 @@ def reasons_of(
     values: Values,
     items: Mapping[str, list[JsonValue]] | None,
 ) -> list[Reason]:
-    """Every reason why the GUI would refuse to invoke `workflow` with `values` in its form.
+    """Return every reason why the GUI would not invoke `workflow` with these values in its form.
 
-    `items` are the lists of the batch nodes; `None` where they cannot be known yet (a server must be asked first),
-    and then nothing is said of them.
+    `items` are the lists of the batch nodes, by node id. With `None`, because a server would have to be asked for them,
+    the sizes of batches are not checked.
     """
     connected: set[tuple[str, str | None]] = {(edge.target, edge.target_handle) for edge in workflow.edges}
-    # The GUI looks for what is wrong with a node under the id that its data repeats.
+    # The GUI looks for problems of a node by the id in its data.
     nodes = workflow.node_by_id()
     by_data_id = [(node, nodes.get(node.data_id)) for node in workflow.invocations()]
     connected |= workflow.fed_by_unknown  # the missing node is the reason, not that its targets are now empty
@@ -105,7 +105,7 @@ def reasons_of(
 
 
 def _newer_server_reason(workflow: LoadedWorkflow, schema: Schema) -> Iterator[Reason]:
-    """All node types that a newer InvokeAI has, in one reason."""
+    """Yield one reason that names all node types of a newer InvokeAI."""
     types = dict.fromkeys(node.type for node in workflow.invocations() if schema.template(node.type) is None)
     releases = {node_type: release for node_type in types if (release := release_of(node_type)) is not None}
     if releases:
@@ -142,8 +142,8 @@ def _node_reasons(
                 yield _reason(node, template, problem, name, label, [(node.id, name)])
 
 
-def unheeded(workflow: LoadedWorkflow, schema: Schema) -> Iterator[Reason]:
-    """What the GUI does not look at, but the server will refuse: values that are none of the choices."""
+def refused_choices(workflow: LoadedWorkflow, schema: Schema) -> Iterator[Reason]:
+    """Yield what the GUI does not check but the server will refuse: values that are not among the choices."""
     connected = {(edge.target, edge.target_handle) for edge in workflow.edges}
     for node in workflow.invocations():
         for name, instance in node.inputs.items():
@@ -157,7 +157,7 @@ def unheeded(workflow: LoadedWorkflow, schema: Schema) -> Iterator[Reason]:
 
 
 def value_problems(value: JsonValue | Unset, template: InputTemplate) -> Iterator[str]:
-    """What the GUI finds wrong with the value of a field that nothing is connected to."""
+    """Yield what the GUI finds wrong with the value of a field that is not connected."""
     if value is UNSET:
         if template.required:
             yield "a value is required, and the field is empty"
@@ -172,7 +172,7 @@ def value_problems(value: JsonValue | Unset, template: InputTemplate) -> Iterato
 
 
 def choice_problem(value: JsonValue | Unset, template: InputTemplate) -> str | None:
-    """A value that is none of the choices: the GUI sends it all the same, and the server answers 422."""
+    """Return what is wrong with a value that is not among the choices: the GUI sends it, and the server answers 422."""
     if (
         value is UNSET
         or value is None
@@ -228,7 +228,7 @@ def _batch_reasons(
     for batch in plan.batches:
         node = nodes[batch.node_id]
         if not any(edge.source == node.id for edge in workflow.edges):
-            yield _batch_reason(node, "this batch node is not connected to anything")
+            yield _batch_reason(node, "this batch node is not connected")
         if any(target in connectors for target, _ in batch.targets):
             yield _batch_reason(
                 node, "a batch cannot go through a connector (the server refuses it): connect it directly"

@@ -1,4 +1,4 @@
-"""What a server's openapi.json says of its node types: what each accepts and what it returns."""
+"""The node types of a server, read from its openapi.json: what each accepts and returns."""
 
 from invokeai_gen.schema.field_types import FieldType
 from invokeai_gen.schema.openapi import Schema, SchemaError, load_schema, shipped_schema

@@ -48,30 +48,33 @@ STATEFUL_TYPES: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class FieldType:
-    """InvokeAI's name of a type, and whether the field takes one value, a collection, or either."""
+    """The type of a field: InvokeAI's name, and whether the field takes one value, a collection, or either."""
 
     name: str
     cardinality: Cardinality = "SINGLE"
     batch: bool = False
     """The list of a batch node or the output of a generator, which connect only to each other."""
     original: FieldType | None = None
-    """What the schema says where `ui_type` says something else."""
+    """The type in the JSON schema, if `ui_type` names another."""
 
     @property
     def is_stateful(self) -> bool:
-        """The GUI keeps a value for such a field; all others only accept connections."""
+        """Whether the GUI keeps a value for such a field; all others only accept connections."""
         return self.name in STATEFUL_TYPES
 
     @property
     def is_single(self) -> bool:
+        """Whether the field takes one value."""
         return self.cardinality == "SINGLE"
 
     @property
     def is_collection(self) -> bool:
+        """Whether the field takes a list."""
         return self.cardinality == "COLLECTION"
 
     @property
     def is_single_or_collection(self) -> bool:
+        """Whether the field takes one value or a list."""
         return self.cardinality == "SINGLE_OR_COLLECTION"
 
     def __str__(self) -> str:
@@ -80,13 +83,16 @@ class FieldType:
 
 
 def field_type(schema: Mapping[str, Any]) -> FieldType | None:
-    """The type of a property, its `ui_type` first. `None` where the GUI shows no such field."""
+    """Return the type of a property, by its `ui_type` if it has one; `None` if the GUI has no such field.
+
+    Raises `TypeError` and the like for a malformed schema.
+    """
     parsed = parse_type(schema)
     ui_type = schema.get("ui_type")
     if not ui_type:
         return parsed
     if not isinstance(ui_type, str):
-        raise TypeError("a ui_type that is no text")
+        raise TypeError("ui_type is not a string")
     if ui_type in MODEL_UI_TYPES and parsed is not None and parsed.name == MODEL_FIELD:
         return parsed
     declared = FieldType(ui_type, "COLLECTION" if ui_type == "CollectionField" else "SINGLE")
@@ -96,7 +102,7 @@ def field_type(schema: Mapping[str, Any]) -> FieldType | None:
 
 
 def parse_type(schema: Mapping[str, Any]) -> FieldType | None:
-    """The type that the JSON schema itself describes. `None` for anything the GUI does not support."""
+    """Return the type that the JSON schema itself describes; `None` for one that the GUI does not support."""
     if "$ref" in schema:
         return _named(_ref_name(schema))
     if schema.get("const"):
@@ -117,7 +123,7 @@ def parse_type(schema: Mapping[str, Any]) -> FieldType | None:
 
 
 def _parse_union(members: list[Mapping[str, Any]]) -> FieldType | None:
-    """`T | None` is T; `T | list[T]` takes either; no other union has a field."""
+    """Return the type of a union: `T | None` is T, and `T | list[T]` takes either. The GUI supports no other."""
     members = [member for member in members if member.get("type") != "null"]
     if len(members) == 1:
         return parse_type(members[0])

@@ -1,7 +1,7 @@
-"""Which models a field takes, as servers before InvokeAI 6.8 say it: by a `ui_type` for each kind of model field.
+"""The models that a field accepts, as servers before InvokeAI 6.8 declare them: by a `ui_type` for each kind.
 
-Newer servers have `ui_model_base`, `ui_model_type` and `ui_model_variant` instead, and bring the old words of custom nodes
-to the new ones by this very table.
+Newer servers use `ui_model_base`, `ui_model_type` and `ui_model_variant` instead, and translate the old names of custom
+nodes in the same way.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ MODEL_FIELD: Final = "ModelIdentifierField"
 
 @dataclass(frozen=True, slots=True)
 class ModelFilter:
-    """The models that a field takes; an empty tuple means any."""
+    """The models that a field accepts; an empty tuple means any."""
 
     type: tuple[str, ...] = ()
     base: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""An openapi.json: found, read, and turned into templates only for the node types that are asked for."""
+"""Read an openapi.json, and build the templates of node types when they are first asked for."""
 
 from __future__ import annotations
 
@@ -21,11 +21,15 @@ MAX_SCHEMA_BYTES: Final = 64 * 1024 * 1024
 
 
 class SchemaError(InvokeAIGenError):
-    """An openapi.json that cannot be read or is not InvokeAI's."""
+    """Raised for an openapi.json that cannot be read, or is not from InvokeAI."""
 
 
 class Schema:
-    """The node types of one InvokeAI server."""
+    """The node types of one InvokeAI server.
+
+    `document` is the parsed openapi.json, `source` the name that messages use for it. Raises `SchemaError` if the
+    document has no node types.
+    """
 
     def __init__(self, document: Mapping[str, Any], *, source: str) -> None:
         schemas = _member(_member(document, "components"), "schemas")
@@ -52,11 +56,11 @@ class Schema:
 
     @property
     def node_types(self) -> Iterable[str]:
-        """Every node type that the GUI would offer."""
+        """Every node type that the GUI offers."""
         return self._schema_names.keys()
 
     def template(self, node_type: str) -> NodeTemplate | None:
-        """The template of a node type, built when first asked for. `None` where the server has no such node."""
+        """Return the template of a node type; `None` if the server does not have it. Raises `SchemaError` if it is malformed."""
         if node_type not in self._templates:
             name = self._schema_names.get(node_type)
             try:
@@ -66,12 +70,12 @@ class Schema:
         return self._templates[node_type]
 
     def enum(self, name: str) -> frozenset[str]:
-        """The values of a named enum such as `BaseModelType`; empty where there is none."""
+        """Return the values of a named enum such as `BaseModelType`; empty if there is no such enum."""
         values = _member(self.schemas.get(name), "enum")
         return frozenset(item for item in values if isinstance(item, str)) if isinstance(values, list) else frozenset()
 
     def fingerprint(self, node_types: Iterable[str]) -> str:
-        """SHA-256 over the schemas of some node types: it changes only when one of those does."""
+        """Return a SHA-256 over the schemas of some node types, which changes only if one of them does."""
         digest = hashlib.sha256()
         for node_type in sorted(set(node_types)):
             template = self.template(node_type)
@@ -82,14 +86,15 @@ class Schema:
 
 
 def _member(value: Any, key: str) -> Any:
-    """What a JSON object has under a key; `None` where it has nothing there, or is no object."""
+    """Return the value under a key of a JSON object; `None` if it is missing or `value` is not an object."""
     return value.get(key) if isinstance(value, dict) else None
 
 
 def with_version(document: Any, version: Callable[[], str], *, source: str) -> dict[str, Any]:
-    """What a server gives out as its openapi.json, with the version of InvokeAI noted in it.
+    """Return a server's openapi.json with the version of InvokeAI added to it.
 
-    `version` is asked only of what can be InvokeAI's; `source` is what messages call the server. Raises `SchemaError`.
+    `version` is only called if the document can be InvokeAI's; `source` is the name of the server in messages. Raises
+    `SchemaError`.
     """
     info = document.get("info", {}) if isinstance(document, dict) else None
     if not isinstance(info, dict):
@@ -108,7 +113,7 @@ def load_schema(path: Path) -> Schema:
 
 
 def parse_schema(text: bytes | str, *, source: str) -> Schema:
-    """Read an openapi.json from text; `source` is what messages call it."""
+    """Read an openapi.json from text; `source` is its name in messages. Raises `SchemaError`."""
     try:
         document = js_json.loads(text)
     except ValueError as error:
@@ -117,7 +122,7 @@ def parse_schema(text: bytes | str, *, source: str) -> Schema:
 
 
 def shipped_schema() -> Schema:
-    """The snapshot that comes with the package (in a checkout, `data/openapi.json`)."""
+    """Return the snapshot that comes with the package (in a checkout, `data/openapi.json`)."""
     shipped = files("invokeai_gen").joinpath("_shipped", "openapi.json")
     if shipped.is_file():
         return parse_schema(shipped.read_bytes(), source="the schema that ships with invokeai-gen")

@@ -1,4 +1,4 @@
-"""Since which InvokeAI release a node type exists: what to say of a workflow that needs a newer server."""
+"""The InvokeAI release that introduced each node type, to name the server that a workflow needs."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ _RELEASE_OF: Final[Mapping[str, str]] = {
 
 
 def release_of(node_type: str) -> str | None:
-    """Return the release that brought a node type of InvokeAI's own, such as `6.14`.
+    """Return the release that introduced a node type of InvokeAI itself, such as `6.14`.
 
-    `None` for one that 6.0 had already, and for one that is not InvokeAI's.
+    `None` for one that 6.0 already had, and for one of a custom node.
     """
     return _RELEASE_OF.get(node_type)
 

@@ -1,4 +1,4 @@
-"""Node templates: what the GUI knows of a node type, built from its schema."""
+"""Node templates: what the GUI knows about a node type, built from its schema."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _NULL_DEFAULTS: Final[Mapping[str, Any]] = {
     "SchedulerField": "dpmpp_3m_k",
     "SavedWorkflowField": "",
 }
-"""What the GUI puts in place of a null or missing default."""
+"""Defaults that the GUI uses if the schema has none, or null."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +86,7 @@ class OutputTemplate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeTemplate:
-    """One node type as the server offers it."""
+    """A node type as the server offers it."""
 
     type: str
     title: str
@@ -102,7 +102,10 @@ class NodeTemplate:
 
 
 def build_template(name: str, schemas: Mapping[str, Any]) -> NodeTemplate | None:
-    """The template of the invocation schema `name`. `None` where its output schema is missing or is none."""
+    """Return the template of the invocation schema `name`; `None` if it has no valid output schema.
+
+    Raises `KeyError`, `TypeError` or `ValueError` for a malformed schema.
+    """
     schema = schemas[name]
     node_type = schema["properties"]["type"]["default"]
     output_name = str(schema.get("output", {}).get("$ref", "")).rsplit("/", 1)[-1]
@@ -200,7 +203,7 @@ def _default(kind: FieldType, schema: Mapping[str, Any], choices: tuple[str, ...
     if kind.name == "EnumField":
         return choices[0]
     if kind.is_collection and kind.name in {"IntegerField", "FloatField", "StringField", "ImageField"}:
-        # A collection without a default stays empty-handed unless required; a number alone then falls back to 0.
+        # As the GUI has it: a required collection starts empty, an optional one of numbers or text starts as 0 or "".
         return [] if schema.get("orig_required") else copy.deepcopy(_NULL_DEFAULTS.get(kind.name, UNSET))
     return copy.deepcopy(_NULL_DEFAULTS.get(kind.name, UNSET))
 
@@ -215,7 +218,7 @@ def _choices(schema: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _enum_of(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> tuple[str, ...]:
-    """The values of a named enum that a property refers to, such as a custom node's."""
+    """Return the values of a named enum that a property refers to, such as a custom node's."""
     members = [part for part in (schema, *schema.get("anyOf", ()), *schema.get("allOf", ())) if "$ref" in part]
     if len(members) != 1:
         return ()
@@ -224,15 +227,15 @@ def _enum_of(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> tuple[str
 
 
 def _options(values: Any) -> tuple[str, ...]:
-    """Choices of any type; text, nearly always. Raises `ValueError` for lists and objects, which nobody could choose."""
+    """Return choices, which are nearly always text. Raises `ValueError` for lists and objects, which cannot be chosen."""
     options = tuple(values or ())
     if any(isinstance(option, (dict, list)) for option in options):
-        raise ValueError("an enum of lists or objects")
+        raise ValueError("an enum cannot contain lists or objects")
     return options
 
 
 def limits_in(schema: Mapping[str, Any]) -> dict[str, float]:
-    """The limits that a JSON schema states, by pydantic's names. Raises `ValueError` for one that cannot be a limit."""
+    """Return the limits in a JSON schema, by pydantic's names. Raises `ValueError` for an impossible limit."""
     limits = {limit: schema[key] for key, limit in KEYWORDS.items() if is_number(schema.get(key))}
     for limit, value in limits.items():
         is_size = limit in LENGTH_LIMITS | ITEM_LIMITS
@@ -251,7 +254,7 @@ def _allowed_limits(kind: FieldType) -> frozenset[str]:
 
 
 def _limits(kind: FieldType, schema: Mapping[str, Any]) -> dict[str, float]:
-    """The GUI looks at the limits of numbers and of the four collections that it can edit."""
+    """Return the limits that the GUI checks: those of numbers, and of the four collections that it can edit."""
     allowed = _allowed_limits(kind) if kind.name in {"IntegerField", "FloatField", "StringField", "ImageField"} else ()
     return {limit: value for limit, value in limits_in(schema).items() if limit in allowed}
 
@@ -270,7 +273,7 @@ def _exact_limits(kind: FieldType, schema: Mapping[str, Any]) -> dict[str, float
 
 
 def _members(schema: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """A property and the members of its union, which may be unions themselves; without null."""
+    """Yield a property and the members of its union, recursively, without null."""
     yield schema
     for part in schema.get("anyOf", ()):
         if part.get("type") != "null":
@@ -287,6 +290,6 @@ _WORDS: Final = re.compile(r"[A-Z]?[a-z]+|[0-9]+|[A-Z]+(?![a-z])|[^\W\d_]+")
 
 
 def start_case(name: str) -> str:
-    """`t5_encoder` as the GUI titles it: `T 5 Encoder`."""
+    """Return a field name as the GUI titles it: `t5_encoder` becomes `T 5 Encoder`."""
     words = _WORDS.findall(name)
     return " ".join(word if word.isupper() else word[0].upper() + word[1:].lower() for word in words)

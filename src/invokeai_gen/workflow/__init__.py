@@ -1,4 +1,4 @@
-"""A workflow file read as the GUI reads it: parsed, migrated, its edges checked, its form in order."""
+"""Load a workflow file as the GUI does: parse and migrate it, check its edges, read its form."""
 
 from invokeai_gen.workflow.document import LoadedWorkflow
 from invokeai_gen.workflow.errors import LoadWarning, WorkflowError

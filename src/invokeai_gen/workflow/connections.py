@@ -1,4 +1,4 @@
-"""Which field may be connected to which: the rules of the GUI for types."""
+"""Whether two fields can be connected, by the GUI's rules for types."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from invokeai_gen.schema import FieldType
 
 
 def are_equal(first: FieldType, second: FieldType) -> bool:
-    """Equal as declared or as the schema has them: any of the four pairings will do."""
+    """Return whether two types are equal, each either as declared or as in the JSON schema."""
     if first == second:
         return True
     firsts = (replace(first, original=None), first.original)
@@ -17,7 +17,7 @@ def are_equal(first: FieldType, second: FieldType) -> bool:
 
 
 def can_connect(source: FieldType, target: FieldType) -> bool:
-    """An output of type `source` may feed an input of type `target`."""
+    """Return whether an output of type `source` may feed an input of type `target`."""
     if are_equal(source, target):
         return True
     if source.batch != target.batch:
@@ -46,7 +46,7 @@ def can_connect(source: FieldType, target: FieldType) -> bool:
 
 
 def are_compatible(first: FieldType, second: FieldType) -> bool:
-    """The two could carry the same value: one may feed the other, or one is a collection of the other."""
+    """Return whether two types can carry the same value: one may feed the other, or is a collection of the other."""
     is_one_of_many = (
         first.name == second.name
         and first.batch == second.batch

@@ -1,4 +1,4 @@
-"""A workflow as the GUI holds it: of the current version, and without anything the GUI does not know."""
+"""A workflow as the GUI holds it: of the current version, without anything the GUI does not know."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from invokeai_gen.js_json import UNSET, Unset
 
 CALL_SAVED_WORKFLOW = "call_saved_workflow"
 SAVED_WORKFLOW_INPUT = "saved_workflow_input::"
-"""Prefix of the inputs that a `call_saved_workflow` node has for the form of the workflow it calls."""
+"""Prefix of the inputs of a `call_saved_workflow` node that stand for the form of the called workflow."""
 
 NODES_WITH_EXTRA_INPUTS = frozenset({"core_metadata"})
-"""Node types that take inputs their schema does not name, and keep them as they are."""
+"""Node types that also take inputs that their schema does not declare."""
 
 BATCH_FIELDS = {
     "image_batch": "images",
@@ -26,7 +26,7 @@ GENERATOR_TYPES = frozenset({"image_generator", "string_generator", "integer_gen
 
 @dataclass(slots=True)
 class FieldInstance:
-    """The value and the user's own words for one input of one node."""
+    """The value of one input of one node, with the user's label and description."""
 
     name: str
     label: str = ""
@@ -34,17 +34,18 @@ class FieldInstance:
     value: Any | Unset = UNSET
 
     def to_json(self) -> dict[str, Any]:
+        """Return it as JSON data, in the order in which the GUI writes it."""
         data = {"name": self.name, "label": self.label, "description": self.description}
         return data if self.value is UNSET else {**data, "value": self.value}
 
 
 @dataclass(slots=True)
 class InvocationNode:
-    """A node that runs on the server, or a batch or generator node that multiplies runs."""
+    """A node that runs on the server, or a batch or generator node, which multiplies the runs."""
 
     id: str
     data_id: str
-    """The id that its data repeats: the same in every file that the GUI wrote."""
+    """The id in its data; the GUI writes the same one as `id`."""
     type: str
     version: str
     node_pack: str
@@ -59,14 +60,16 @@ class InvocationNode:
 
     @property
     def is_batch(self) -> bool:
+        """Whether it is a batch node."""
         return self.type in BATCH_FIELDS
 
     @property
     def is_executable(self) -> bool:
-        """It enters the graph; batch and generator nodes do not."""
+        """Whether it is part of the graph; batch and generator nodes are not."""
         return not self.is_batch and self.type not in GENERATOR_TYPES
 
     def to_json(self) -> dict[str, Any]:
+        """Return it as JSON data, in the order in which the GUI writes it."""
         return {
             "id": self.id,
             "type": "invocation",
@@ -89,7 +92,7 @@ class InvocationNode:
 
 @dataclass(slots=True)
 class NotesNode:
-    """A note on the canvas; it never runs."""
+    """A note on the canvas. It never runs."""
 
     id: str
     label: str
@@ -98,6 +101,7 @@ class NotesNode:
     position: dict[str, float]
 
     def to_json(self) -> dict[str, Any]:
+        """Return it as JSON data, in the order in which the GUI writes it."""
         data = {"id": self.id, "type": "notes", "label": self.label, "isOpen": self.is_open, "notes": self.notes}
         return {"id": self.id, "type": "notes", "data": data, "position": self.position}
 
@@ -112,6 +116,7 @@ class ConnectorNode:
     position: dict[str, float]
 
     def to_json(self) -> dict[str, Any]:
+        """Return it as JSON data, in the order in which the GUI writes it."""
         data = {"id": self.id, "type": "connector", "label": self.label, "isOpen": self.is_open}
         return {"id": self.id, "type": "connector", "data": data, "position": self.position}
 
@@ -121,7 +126,7 @@ Node: TypeAlias = InvocationNode | NotesNode | ConnectorNode
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """A connection between two fields; a collapsed one stands for several and names no fields."""
+    """A connection between two fields. A collapsed edge stands for several, and names no fields."""
 
     id: str
     source: str
@@ -132,9 +137,11 @@ class Edge:
 
     @property
     def is_default(self) -> bool:
+        """Whether it connects two fields."""
         return self.source_handle is not None
 
     def to_json(self) -> dict[str, Any]:
+        """Return it as JSON data, in the order in which the GUI writes it."""
         data: dict[str, Any] = {"id": self.id, "source": self.source, "target": self.target}
         if not self.is_default:
             return {**data, "type": "collapsed"}
@@ -144,7 +151,7 @@ class Edge:
 
 @dataclass(slots=True)
 class LoadedWorkflow:
-    """A loaded workflow."""
+    """A workflow file after loading."""
 
     name: str
     author: str
@@ -162,14 +169,15 @@ class LoadedWorkflow:
     """`(node id, field name)` of inputs that lost their edge because the server does not have the node it came from."""
 
     def invocations(self) -> Iterator[InvocationNode]:
-        """The nodes that are neither notes nor connectors, in file order."""
+        """Yield the nodes that are neither notes nor connectors, in file order."""
         return (node for node in self.nodes if isinstance(node, InvocationNode))
 
     def node_by_id(self) -> dict[str, Node]:
-        """Nodes by id; of two nodes with one id the GUI always finds the first."""
+        """Return the nodes by id; if two nodes have the same id, the GUI always finds the first."""
         return {node.id: node for node in reversed(self.nodes)}
 
     def to_json(self) -> dict[str, Any]:
+        """Return it as JSON data, in the order in which the GUI writes it."""
         return {
             "name": self.name,
             "author": self.author,
@@ -188,7 +196,7 @@ class LoadedWorkflow:
 
 @dataclass(slots=True)
 class FormElement:
-    """A piece of the form: `container`, `node-field`, `heading`, `text` or `divider`."""
+    """An element of the form: `container`, `node-field`, `heading`, `text` or `divider`."""
 
     id: str
     type: str
@@ -205,6 +213,7 @@ class FormElement:
     """Of a node field: which component shows it, and how that narrows its values."""
 
     def to_json(self) -> dict[str, Any]:
+        """Return it as JSON data, in the order in which the GUI writes it."""
         data: dict[str, Any] = {"id": self.id}
         if self.parent_id is not None:
             data["parentId"] = self.parent_id
@@ -224,23 +233,25 @@ class FormElement:
 
 @dataclass(slots=True)
 class Form:
-    """The form that a workflow shows to those who run it."""
+    """The form of a workflow: the fields that people see when they run it."""
 
     elements: dict[str, FormElement]
     root_id: str
 
     @classmethod
     def empty(cls) -> Form:
+        """Return a form without fields."""
         return cls({"root": FormElement("root", "container")}, "root")
 
     @property
     def is_empty(self) -> bool:
+        """Whether the form shows nothing, or has no root container."""
         root = self.elements.get(self.root_id)
         return root is None or root.type != "container" or (len(self.elements) == 1 and not root.children)
 
     @property
     def is_sound(self) -> bool:
-        """Every element hangs where it says it hangs, and every one is reached from the root exactly as a tree."""
+        """Whether the elements form a tree below the root, and each names its parent."""
         root = self.elements.get(self.root_id)
         if root is None or root.type != "container" or root.parent_id is not None or root.id != self.root_id:
             return False
@@ -258,7 +269,7 @@ class Form:
         return len(reached) == len(self.elements)
 
     def remove(self, keys: set[str]) -> None:
-        """Take elements out, also out of the containers that hold them."""
+        """Remove elements, also from the containers that list them."""
         for key in keys:
             del self.elements[key]
         for element in self.elements.values():
@@ -271,7 +282,7 @@ class Form:
         return parent is not None and parent.type == "container" and key in parent.children
 
     def fields(self) -> Iterator[tuple[FormElement, tuple[str, ...]]]:
-        """The node fields, depth first, each with the headings and texts that stand above it."""
+        """Yield the node fields, depth first, each with the headings and texts above it."""
         seen = {self.root_id}
         stack = [self._visit(self.root_id, ())]
         while stack:
@@ -289,7 +300,7 @@ class Form:
                 stack.pop()
 
     def _visit(self, container_id: str, above: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """The children of a container, each with the sections it stands under."""
+        """Yield the children of a container, each with the sections it belongs to."""
         container = self.elements.get(container_id)
         heading = text = ""
         for child_id in container.children if container is not None else ():
@@ -301,6 +312,7 @@ class Form:
             yield child_id, (*above, *filter(None, (heading, text)))
 
     def to_json(self) -> dict[str, Any]:
+        """Return it as JSON data, in the order in which the GUI writes it."""
         return {
             "elements": {key: element.to_json() for key, element in self.elements.items()},
             "rootElementId": self.root_id,

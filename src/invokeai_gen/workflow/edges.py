@@ -1,4 +1,4 @@
-"""Which edges of a file survive loading. They are tried in file order, each against those already kept."""
+"""The edges of a file that the GUI keeps. They are checked in file order, each against those already kept."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _IF_INPUTS: Final = ("true_input", "false_input")
 
 
 class EdgeProblem(Exception):
-    """Why an edge is dropped."""
+    """Raised for an edge that the GUI drops; the message says why."""
 
 
 @dataclass(slots=True)
 class EdgeIndex:
-    """Edges that were kept, found by either end in the order in which they were kept."""
+    """The edges kept so far, by either end, in the order in which they were kept."""
 
     nodes: dict[str, Node]
     edges: list[Edge] = field(default_factory=list)
@@ -33,17 +33,18 @@ class EdgeIndex:
     """Whether connectors form a loop, which the GUI does not prevent. From then on it takes every edge for one that
     closes a cycle, since it looks for cycles in the whole graph."""
     _upstream: dict[str, str] = field(default_factory=dict)
-    """For connectors, one further up in the chain. What feeds a connector stays, since edges are only added."""
+    """A shortcut up the chain for each connector. It stays valid because edges are only added."""
 
     @classmethod
     def of(cls, nodes: dict[str, Node], edges: Iterable[Edge]) -> EdgeIndex:
+        """Return an index of these edges."""
         index = cls(nodes)
         for edge in edges:
             index.add(edge)
         return index
 
     def add(self, edge: Edge) -> None:
-        """Keep an edge."""
+        """Add an edge that is kept."""
         if not self.is_cyclic and self._may_close_loop(edge):
             self.is_cyclic = self.leads_to(edge.target, edge.source)
         self.edges.append(edge)
@@ -51,18 +52,20 @@ class EdgeIndex:
         self.by_source.setdefault(edge.source, []).append(edge)
 
     def _may_close_loop(self, edge: Edge) -> bool:
-        """Whether the edge was kept without a search for cycles: only the GUI's checks between two nodes have one."""
+        """Return whether the edge was kept without a search for cycles, which the GUI skips for connectors."""
         ends = (self.nodes.get(edge.source), self.nodes.get(edge.target))
         return not edge.is_default or any(isinstance(node, ConnectorNode) for node in ends)
 
     def into(self, node_id: str, handle: str) -> Iterator[Edge]:
+        """Return the edges into an input, in order."""
         return (edge for edge in self.by_target.get(node_id, ()) if edge.target_handle == handle)
 
     def out_of(self, node_id: str) -> list[Edge]:
+        """Return the edges out of a node, in order."""
         return self.by_source.get(node_id, [])
 
     def connector_source(self, connector_id: str) -> tuple[str, str] | None:
-        """The node and field that a chain of connectors starts at; `None` where it dangles."""
+        """Return the node and field at the start of a chain of connectors; `None` if nothing feeds the chain."""
         seen: set[str] = set()
         node_id = connector_id
         while node_id not in seen:
@@ -82,7 +85,7 @@ class EdgeIndex:
         return None
 
     def connector_targets(self, connector_id: str, within: set[Edge] | None = None) -> list[Edge]:
-        """The edges by which what enters a connector finally leaves its chain; `within` collects all on the way."""
+        """Return the edges by which a chain of connectors ends at other nodes; `within` collects all edges of the chain."""
         found: list[Edge] = []
         seen = {connector_id}
         stack = [iter(self.out_of(connector_id))]
@@ -101,10 +104,9 @@ class EdgeIndex:
         return found
 
     def leads_to(self, start: str, goal: str) -> bool:
-        """There is a path along the edges from `start` to `goal`.
+        """Return whether a path leads from `start` to `goal`.
 
-        Searched from both ends, node by node in turn: the shorter side settles it, which keeps long chains cheap in
-        whatever order their edges come.
+        Searched from both ends in turn: the shorter side decides, so that long chains stay cheap in any order of edges.
         """
         ahead, behind = {start}, {goal}
         forward, backward = [start], [goal]
@@ -125,7 +127,7 @@ class EdgeIndex:
 
 
 def validated_edges(workflow: LoadedWorkflow, schema: Schema, warnings: list[LoadWarning]) -> list[Edge]:
-    """The edges that the GUI keeps; a warning for each that it deletes."""
+    """Return the edges that the GUI keeps, and add a warning for each that it deletes."""
     nodes = workflow.node_by_id()
     index = EdgeIndex(nodes)
     kept: list[Edge] = []
@@ -152,7 +154,7 @@ def _described(edge: Edge) -> str:
 
 
 def _check_ends(edge: Edge, nodes: dict[str, Node], schema: Schema) -> None:
-    """Both ends name a node and field that exist."""
+    """Raise `EdgeProblem` unless both ends name a node and field that exist."""
     source, target = nodes.get(edge.source), nodes.get(edge.target)
     if source is None:
         raise EdgeProblem(f"source node {edge.source} does not exist")
@@ -173,12 +175,13 @@ def _check_ends(edge: Edge, nodes: dict[str, Node], schema: Schema) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Check:
-    """One edge against the edges already kept."""
+    """Checks an edge against those already kept."""
 
     index: EdgeIndex
     schema: Schema
 
     def check(self, edge: Edge) -> None:
+        """Raise `EdgeProblem` if the GUI would drop the edge."""
         if edge.source == edge.target:
             raise EdgeProblem("a node cannot be connected to itself")
         source_handle, target_handle = edge.source_handle or "", edge.target_handle or ""
@@ -205,7 +208,7 @@ class _Check:
             raise EdgeProblem("the connection would create a cycle")
 
     def _source(self, node_id: str, handle: str) -> tuple[InvocationNode, str, FieldType] | None:
-        """The real source behind any connectors; `None` for a connector that nothing enters yet."""
+        """Return the real source behind any connectors; `None` for a connector that nothing feeds yet."""
         node = self.index.nodes.get(node_id)
         if isinstance(node, ConnectorNode):
             if handle != CONNECTOR_OUT:
@@ -257,7 +260,7 @@ class _Check:
             raise EdgeProblem(f"{' and '.join(map(str, source_types))} cannot be connected to {template.type}")
 
     def _check_dangling(self, edge: Edge, template: InputTemplate) -> None:
-        """Nothing enters the connector yet: its targets must at least agree with each other."""
+        """Raise `EdgeProblem` if the targets of a connector that nothing feeds yet have different types."""
         for end in self.index.connector_targets(edge.source):
             if (end.target, end.target_handle) == (edge.target, edge.target_handle):
                 continue
@@ -271,7 +274,7 @@ class _Check:
     def _check_collect(
         self, target: InvocationNode, handle: str, source: InvocationNode, source_handle: str, source_type: FieldType
     ) -> None:
-        """A `collect` node, and a chain of them, collects items of one type."""
+        """Raise `EdgeProblem` if a `collect` node, or a chain of them, would collect items of different types."""
         if target.type != "collect":
             return
         items: FieldType | None = None
@@ -303,7 +306,7 @@ class _Check:
         return None
 
     def _check_if_inputs(self, target: InvocationNode, handle: str, source_type: FieldType) -> None:
-        """Both branches of an `if` node carry the same kind of value."""
+        """Raise `EdgeProblem` if the two branches of an `if` node have different types."""
         sibling = _IF_INPUTS[1 - _IF_INPUTS.index(handle)]
         edge = next(self.index.into(target.id, sibling), None)
         if edge is None:

@@ -1,4 +1,4 @@
-"""Why a workflow file cannot be used."""
+"""The error for a workflow file that cannot be used, and the warning for one that the GUI repairs."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from invokeai_gen.errors import InvokeAIGenError
 
 
 class WorkflowError(InvokeAIGenError):
-    """A file that is no workflow, or one that the GUI refuses to load."""
+    """Raised for a file that is not a workflow, or that the GUI refuses to load."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadWarning:
-    """Something the GUI mends, and mentions, while it loads a workflow."""
+    """Something that the GUI repairs and reports while it loads a workflow."""
 
     message: str
 

@@ -1,4 +1,4 @@
-"""The form of a file: read, mended, or built from the older list of exposed fields."""
+"""The form of a file: read, repaired, or built from the older list of exposed fields."""
 
 from __future__ import annotations
 
@@ -16,20 +16,23 @@ _NUMBER_COMPONENTS = ("number-input", "slider", "number-input-and-slider")
 
 
 def parse_form(data: Any) -> Form:
-    """The form of a file. One of a wrong shape counts as empty, one that does not hang together is refused."""
+    """Return the form of a file. A malformed form counts as empty, as in the GUI.
+
+    Raises `WorkflowError` for a form whose elements are not a tree.
+    """
     try:
         form = _parse(data)
     except WorkflowError:
         return Form.empty()
     if form.root_id not in form.elements:
-        raise WorkflowError(f"the form's rootElementId {form.root_id!r} names no element of the form")
+        raise WorkflowError(f"the form's rootElementId {form.root_id!r} is not an element of the form")
     if not form.is_sound:
         raise WorkflowError("the form's structure is invalid: an element is missing, or no container reaches it")
     return form
 
 
 def rename_fields(workflow: LoadedWorkflow) -> None:
-    """Let the form follow the fields that updating a node has renamed."""
+    """Update the form and the exposed fields after an update has renamed fields."""
     nodes = workflow.node_by_id()
     workflow.exposed_fields = [
         (node_id, updated_field_name(node, name) if isinstance(node := nodes.get(node_id), InvocationNode) else name)
@@ -42,7 +45,7 @@ def rename_fields(workflow: LoadedWorkflow) -> None:
 
 
 def form_of(workflow: LoadedWorkflow, schema: Schema, warnings: list[LoadWarning]) -> Form:
-    """The form that the GUI shows: from `exposedFields` if there is no other, without fields that no node has."""
+    """Return the form that the GUI shows: from `exposedFields` if there is no other, without fields that do not exist."""
     nodes = workflow.node_by_id()
     form = workflow.form
     if workflow.exposed_fields and form.is_empty:
@@ -52,7 +55,7 @@ def form_of(workflow: LoadedWorkflow, schema: Schema, warnings: list[LoadWarning
         if element.type != "node-field":
             continue
         if not isinstance(node, InvocationNode) or element.field_name not in node.inputs:
-            # The GUI deletes by the element's own id, and so not at all where the form has it under another.
+            # The GUI deletes by the element's own id, so nothing is deleted if the form lists it under another.
             form.elements.pop(element.id, None)
             warnings.append(
                 LoadWarning(f"deleted missing form field: node {element.node_id} field {element.field_name}")
@@ -84,7 +87,7 @@ def _from_exposed_fields(workflow: LoadedWorkflow, schema: Schema) -> Form:
 
 
 def _invented_id(node_id: str, name: str, taken: Container[str]) -> str:
-    """The GUI invents a random id; ours is the same for the same field, so that output is reproducible."""
+    """Return the id of a new element. The GUI takes a random one; ours depends on the field, so that output is reproducible."""
     seed = f"{node_id}\n{name}"
     while (element_id := "node-field-" + hashlib.sha256(seed.encode("utf-8", "replace")).hexdigest()[:10]) in taken:
         seed += "\n"
@@ -136,7 +139,7 @@ def _parse_element(item: JsonObject) -> FormElement:
 
 
 def _parse_settings(data: JsonObject) -> dict[str, Any]:
-    """Settings for numbers or for strings, whichever fits first."""
+    """Return the settings of a number field or of a string field, whichever matches first."""
     for parse in (_number_settings, _string_settings):
         settings = parse(data)
         if settings is not None:

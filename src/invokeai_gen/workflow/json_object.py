@@ -1,4 +1,4 @@
-"""Reading untrusted JSON objects: every wrong shape is one `WorkflowError` that says where and what was expected."""
+"""Read untrusted JSON objects: any wrong shape is a `WorkflowError` that says where and what was expected."""
 
 from __future__ import annotations
 
@@ -19,22 +19,24 @@ class JsonObject:
 
     @classmethod
     def of(cls, value: Any, path: str) -> JsonObject:
+        """Return the object at a path. Raises `WorkflowError` if the value is not an object."""
         if not isinstance(value, dict):
             raise wrong(path, "an object", value)
         return cls(value, path)
 
     def at(self, key: str) -> str:
+        """Return the path of a member."""
         return f"{self.path}.{key}" if self.path else key
 
     def text(self, key: str, default: str | None = None) -> str:
-        """A string, which must be there unless there is a default."""
+        """Return a string; it is required unless there is a default."""
         value = self._get(key, default)
         if not isinstance(value, str):
             raise wrong(self.at(key), "text", value)
         return value
 
     def name(self, key: str) -> str:
-        """A string that is not blank, without the white space around it."""
+        """Return a string that is not blank, without surrounding white space."""
         value = self._get(key, None)
         name = trim(value) if isinstance(value, str) else ""
         if not name:
@@ -42,16 +44,18 @@ class JsonObject:
         return name
 
     def flag(self, key: str, default: bool | None = None) -> bool:
+        """Return a boolean; it is required unless there is a default."""
         value = self._get(key, default)
         if not isinstance(value, bool):
             raise wrong(self.at(key), "true or false", value)
         return value
 
     def record(self, key: str) -> JsonObject:
+        """Return a member that is an object."""
         return JsonObject.of(self.data.get(key), self.at(key))
 
     def records(self, key: str, *, optional: bool = False) -> Iterator[JsonObject]:
-        """The objects of a list."""
+        """Yield the objects in a list."""
         items = self.data.get(key)
         if items is None and optional and key not in self.data:
             return
@@ -61,12 +65,12 @@ class JsonObject:
             yield JsonObject.of(item, f"{self.at(key)}[{index}]")
 
     def members(self, key: str) -> Iterator[tuple[str, JsonObject]]:
-        """The objects of an object, by key."""
+        """Yield the objects in an object, by key."""
         for name, item in self.record(key).data.items():
             yield name, JsonObject.of(item, f"{self.at(key)}.{name}")
 
     def version(self, key: str) -> str:
-        """A version of three numbers, `1.2.3`."""
+        """Return a version of three numbers, such as `1.2.3`."""
         value = self.text(key)
         if not is_version(value):
             raise wrong(self.at(key), "a version such as 1.0.0", value)
@@ -77,12 +81,13 @@ class JsonObject:
 
 
 def is_version(value: object) -> bool:
+    """Return whether a value is a version that the GUI accepts: three numbers, each possibly empty."""
     parts = value.split(".") if isinstance(value, str) else []
     return len(parts) >= 3 and all(part.strip().isdecimal() or not part.strip() for part in parts[:3])
 
 
 def wrong(path: str, expected: str, value: Any) -> WorkflowError:
-    """An error in plain words: `nodes[3].data.label: expected text, found null`."""
+    """Return an error such as `nodes[3].data.label: expected text, found nothing`."""
     return WorkflowError(f"{path}: expected {expected}, found {_described(value)}")
 
 

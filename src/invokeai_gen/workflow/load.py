@@ -1,4 +1,4 @@
-"""From a workflow file to a `LoadedWorkflow`, with the GUI's warnings on the way."""
+"""Load a workflow file into a `LoadedWorkflow`, with the warnings that the GUI would show."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ MAX_WORKFLOW_BYTES: Final = 64 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class WorkflowFile:
-    """A file's bytes as JSON data, not yet looked at."""
+    """The bytes of a file as JSON data, not checked yet."""
 
     name: str
     """Its name without any folder."""
     data: Any
     sha256: str
-    """Of the bytes with line ends made `\\n`, so that a checkout on Windows has the same."""
+    """Of the bytes with line ends made `\\n`, so that it is the same on Windows."""
 
 
 def read_workflow_file(path: Path) -> WorkflowFile:
     """Read a workflow file, or the workflow in an image. Raises `WorkflowError`."""
     try:
         if path.stat().st_size > MAX_WORKFLOW_BYTES:
-            raise WorkflowError(f"larger than {MAX_WORKFLOW_BYTES // 2**20} MiB, no workflow is")
+            raise WorkflowError(f"larger than {MAX_WORKFLOW_BYTES // 2**20} MiB, which no workflow is")
         raw = path.read_bytes()
     except OSError as error:
         raise WorkflowError(error.strerror or str(error)) from error
@@ -82,12 +82,12 @@ def _in_image(raw: bytes) -> bytes:
 
 
 def load_workflow(data: Any, schema: Schema) -> tuple[LoadedWorkflow, list[LoadWarning]]:
-    """Parse a workflow, bring it to the current version and mend it, as the GUI does when a user opens it.
+    """Parse a workflow, migrate it to the current version and repair it, as the GUI does when it opens a file.
 
-    `data` is not changed. Raises `WorkflowError` for everything that the GUI refuses to open.
+    `data` is not changed. Raises `WorkflowError` for anything that the GUI refuses to open.
     """
     if not isinstance(data, dict):
-        raise WorkflowError("no workflow: the file holds no JSON object")
+        raise WorkflowError("not a workflow: the file does not contain a JSON object")
     record = migrate(JsonObject(data), lambda node_type: _node_pack(node_type, schema))
     workflow = _parse(record, ModelVocabulary.of(schema))
     warnings: list[LoadWarning] = []
@@ -176,7 +176,7 @@ def _parse_invocation(
 
 
 def _parse_dynamic_templates(data: JsonObject) -> dict[str, Any]:
-    """What a `call_saved_workflow` node says of the inputs of the workflow that it calls."""
+    """Return how a `call_saved_workflow` node describes the inputs of the workflow that it calls."""
     if "dynamicInputTemplates" not in data.data:
         return {}
     templates = dict(data.members("dynamicInputTemplates"))

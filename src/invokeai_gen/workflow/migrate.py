@@ -1,4 +1,4 @@
-"""Bringing old exports (1.0.0, 2.0.0, 3.0.0) to 4.0.0 as the GUI does."""
+"""Migrate old exports (1.0.0, 2.0.0, 3.0.0) to 4.0.0 as the GUI does."""
 
 from __future__ import annotations
 
@@ -104,15 +104,11 @@ _SCHEDULERS_V2: Final = frozenset(
 
 
 def migrate(data: JsonObject, node_pack: Callable[[str], str]) -> JsonObject:
-    """A file of any supported version as a file of version 4.0.0. The input is not changed.
-
-    `node_pack` names the node pack of a node type: a 1.0.0 file does not. Raises `WorkflowError` for a file
-    without a version, of a version nobody knows, or of a shape that its version does not have.
-    """
+    """Return a file of any supported version as a file of version 4.0.0. The input is not changed."""
     meta = data.data.get("meta")
     version = meta.get("version") if isinstance(meta, dict) else None
     if version is None:
-        raise WorkflowError("no workflow: it has no meta.version (export it from the InvokeAI workflow editor)")
+        raise WorkflowError("not a workflow: it has no meta.version (export it from the InvokeAI workflow editor)")
     if not is_version(version):
         raise wrong("meta.version", "a version such as 4.0.0", version)
     if version == "1.0.0":
@@ -122,7 +118,7 @@ def migrate(data: JsonObject, node_pack: Callable[[str], str]) -> JsonObject:
         data = _from_v2(data)
         version = "3.0.0"
     if version not in ("3.0.0", CURRENT_VERSION):
-        raise WorkflowError(f"workflow version {version} is not known (known are 1.0.0, 2.0.0, 3.0.0 and 4.0.0)")
+        raise WorkflowError(f"workflow version {version} is not supported (only 1.0.0, 2.0.0, 3.0.0 and 4.0.0 are)")
     return JsonObject({**data.data, "meta": {**data.record("meta").data, "version": CURRENT_VERSION}})
 
 
@@ -157,7 +153,7 @@ def _from_v1(data: JsonObject, node_pack: Callable[[str], str]) -> JsonObject:
 
 
 def _field_from_v1(item: JsonObject) -> dict[str, Any]:
-    """Version 1 is strict: a value that does not suit the field's type spoils the file."""
+    """Return a field of version 1. Raises `WorkflowError` for a value that does not match the field's type."""
     old = item.text("type")
     name = _SINGLE_V1.get(old) or _MANY_V1.get(old)
     if name is None:
@@ -201,7 +197,7 @@ def _is_main_model(value: Any) -> bool:
 
 
 _ONE_VALUE_V1: Final = frozenset({"Boolean", "Float", "Image", "Integer", "String"})
-"""Those whose polymorphic fields took one value only."""
+"""Types whose polymorphic fields only accepted one value."""
 
 _SUITS_V1: Final[Mapping[str, Callable[[Any], bool]]] = {
     "integer": is_integer,
@@ -220,7 +216,7 @@ _SUITS_V1: Final[Mapping[str, Callable[[Any], bool]]] = {
         _is_model,
     ),
 }
-"""What a field of a type could hold; a type that is not here could hold objects."""
+"""The values that a field of a type could have; other types could have objects."""
 
 
 def _from_v2(data: JsonObject) -> JsonObject:
@@ -248,7 +244,7 @@ def _input_from_v2(item: JsonObject) -> dict[str, Any]:
 
 
 def _value_from_v2(kind: str, value: Any) -> Any | Unset:
-    """Version 2 kept a value only where it suited the field's type."""
+    """Return a value of version 2, which is kept only if it matches the field's type."""
     fits = {
         "IntegerField": is_integer(value),
         "FloatField": is_number(value),

@@ -1,4 +1,4 @@
-"""Bringing the nodes of a file to the versions that the server offers."""
+"""Update the nodes of a file to the versions that the server offers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from invokeai_gen.workflow.errors import LoadWarning
 
 
 def input_template(node: InvocationNode, name: str, schema: Schema) -> InputTemplate | None:
-    """What the node accepts in a field; the fields of a called workflow are described by the node itself."""
+    """Return the template of an input; a called workflow has its inputs described in the node itself."""
     dynamic = node.dynamic_input_templates.get(name)
     if isinstance(dynamic, dict):
         return _dynamic_template(name, dynamic)
@@ -53,16 +53,14 @@ def _dynamic_template(name: str, data: dict[str, Any]) -> InputTemplate:
 
 
 def update_nodes(workflow: LoadedWorkflow, schema: Schema, warnings: list[LoadWarning]) -> None:
-    """Update every node whose version differs from its template's within one major version."""
+    """Update every node whose version differs from its template's, if the major version is the same."""
     connected: dict[str, set[str]] = {}
     for edge in workflow.edges:
         connected.setdefault(edge.target, set()).add(edge.target_handle or "")
     for node in workflow.invocations():
         template = schema.template(node.type)
         if template is None:
-            warnings.append(
-                LoadWarning(f"node {node.id} is of unknown type {node.type} (a node pack that is not installed?)")
-            )
+            warnings.append(LoadWarning(f"node {node.id} is of unknown type {node.type} (is a node pack missing?)"))
             continue
         if node.version != template.version:
             if _major(node.version) != _major(template.version):
@@ -80,7 +78,7 @@ def update_nodes(workflow: LoadedWorkflow, schema: Schema, warnings: list[LoadWa
 
 
 def drop_uncalled_inputs(workflow: LoadedWorkflow) -> None:
-    """A node that calls no workflow has no inputs of a called one: they go, and with them their edges and form fields."""
+    """Remove the inputs of called workflows from nodes that call none, with their edges and form fields."""
     dropped = set()
     for node in workflow.invocations():
         called = node.inputs.get("workflow_id")
@@ -98,14 +96,14 @@ def drop_uncalled_inputs(workflow: LoadedWorkflow) -> None:
 
 
 def updated_field_name(node: InvocationNode, name: str) -> str:
-    """The name by which forms reach a field that an update has moved."""
+    """Return the name of a field after an update may have renamed it."""
     if node.type == "image_collection" and name == "collection" and "images" in node.inputs:
         return "images"
     return name
 
 
 def _update(node: InvocationNode, template: NodeTemplate, connected: set[str]) -> None:
-    """Fill in what the node lacks, put its inputs in template order and drop those the template lacks."""
+    """Add missing inputs, put all in template order, and drop those that the template does not have."""
     old_version = node.version
     node.version = template.version
     for name, instance in node.inputs.items():
@@ -123,7 +121,7 @@ def _update(node: InvocationNode, template: NodeTemplate, connected: set[str]) -
 
 
 def _filled(value: Any, default: Any) -> Any:
-    """The value, with the default for what is undefined in it."""
+    """Return the value with defaults in place of everything undefined in it."""
     if value is UNSET:
         return copy.deepcopy(default)
     if isinstance(value, dict) and isinstance(default, dict):
@@ -143,7 +141,7 @@ def _move_image_collection(inputs: dict[str, FieldInstance], connected: set[str]
 
 
 def _release(version: str) -> tuple[float, ...]:
-    """Its first three numbers, as JavaScript's: there may be more digits than an integer can be read from."""
+    """Return the first three numbers of a version, as floats because JavaScript reads any number of digits."""
     return tuple(float(part) if part.strip().isdecimal() else 0 for part in version.split(".")[:3])
 
 

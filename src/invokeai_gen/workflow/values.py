@@ -1,8 +1,4 @@
-"""How the GUI reads the value of an input: without looking at the node type, the first shape that fits.
-
-Whatever fits no shape loses its value, with one odd exception that real files depend on: an object of unknown shape
-becomes the settings of a float generator.
-"""
+"""How the GUI reads the value of an input: it ignores the node type, and the first shape that fits wins."""
 
 from __future__ import annotations
 
@@ -16,7 +12,7 @@ from invokeai_gen.schema import Schema
 
 @dataclass(frozen=True, slots=True)
 class ModelVocabulary:
-    """The words a model identifier may use; anything else is not taken for a model."""
+    """The words that a model identifier may contain; an object with other words is not taken for a model."""
 
     bases: frozenset[str]
     types: frozenset[str]
@@ -24,11 +20,15 @@ class ModelVocabulary:
 
     @classmethod
     def of(cls, schema: Schema) -> ModelVocabulary:
+        """Return the words that a server knows."""
         return cls(schema.enum("BaseModelType"), schema.enum("ModelType"), schema.enum("SubModelType"))
 
 
 def parse_value(value: Any, models: ModelVocabulary, *, keep_extras: bool = False) -> Any | Unset:
-    """The value as the GUI holds it after loading. `keep_extras` is for nodes that take any input."""
+    """Return the value as the GUI holds it after loading; `UNSET` if no shape fits.
+
+    `keep_extras` keeps values of unknown shape, for nodes that take any input.
+    """
     if isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, list):
@@ -43,7 +43,7 @@ def parse_value(value: Any, models: ModelVocabulary, *, keep_extras: bool = Fals
 
 
 def _parse_list(items: list[Any], models: ModelVocabulary) -> Any | Unset:
-    """A list is all numbers, all strings, all images or all LoRAs."""
+    """Return a list if all items are numbers, all strings, all images or all LoRAs."""
     if all(is_number(item) for item in items) or all(isinstance(item, str) for item in items):
         return list(items)
     for parse in (lambda item: parse_named(item, "image_name"), lambda item: _lora(item, models)):
@@ -67,7 +67,7 @@ def _parse_object(value: dict[str, Any], models: ModelVocabulary) -> Any | Unset
 
 
 def parse_named(value: Any, key: str) -> dict[str, str] | None:
-    """An object that names an image, a board and the like under `key`."""
+    """Return an object that names an image, a board and the like under `key`; `None` for anything else."""
     name = value.get(key) if isinstance(value, dict) else None
     return {key: trim(name)} if isinstance(name, str) and trim(name) else None
 
@@ -89,7 +89,7 @@ def _model(value: Any, models: ModelVocabulary) -> dict[str, Any] | None:
 
 
 def _is_one_of(value: Any, words: frozenset[str]) -> bool:
-    """A list or an object in the place of a word is none, and cannot be looked up either."""
+    """Return whether a value is one of some words; a list or an object cannot even be looked up."""
     return isinstance(value, str) and value in words
 
 
@@ -101,7 +101,7 @@ def _lora(value: Any, models: ModelVocabulary) -> dict[str, Any] | None:
 
 
 def parse_color(value: Any) -> dict[str, int] | None:
-    """Four channels from 0 to 255."""
+    """Return a colour with four channels from 0 to 255; `None` for anything else."""
     if not isinstance(value, dict):
         return None
     channels = {key: value.get(key) for key in "rgba"}
