@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import pickle
+import subprocess
+import sys
+import threading
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -14,12 +20,15 @@ import pytest
 
 from generated import sunset_poster as wf
 from invokeai_gen import InvokeAIClient, ParamsError
+from invokeai_gen.runtime import ImageOutput
 from invokeai_gen.server import constants
 from invokeai_gen.server.errors import ConnectionFailedError
+from invokeai_gen.sweeps.results import NoServerError, SweepResult
 from tests import plans
 from tests.server import Server
 
 COLORS = ["#ff0000", "#00ff00"]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -107,12 +116,160 @@ def test_without_any_server_left_the_sweep_ends_with_an_error_and_can_go_on(othe
 @pytest.mark.parametrize("servers", [[], "http://localhost:9090"])
 def test_servers_are_a_list_of_addresses(servers: object) -> None:
     with pytest.raises(ParamsError, match="should be a list of addresses"):
-        plans.picture().sweep(product={"width": [8]}, servers=servers)  # type: ignore[arg-type]
+        plans.picture().sweep(product={"width": [8]}, servers=servers)
 
 
-def test_a_sweep_over_several_servers_has_no_file(tmp_path: Path) -> None:
-    with pytest.raises(ParamsError, match="no file"):
-        plans.picture().sweep(product={"width": [8]}, servers=["http://localhost:9"], file=tmp_path / "x")
+class Elsewhere(BaseHTTPRequestHandler):
+    """A web server that is not InvokeAI."""
+
+    def do_GET(self) -> None:
+        self.send_error(404)
+
+    do_POST = do_PUT = do_GET
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def color_of(image: ImageOutput) -> str:
+    """The colour of an image, each channel full or empty."""
+    with PIL.Image.open(io.BytesIO(image.bytes())) as opened:
+        found = opened.convert("RGB").getpixel((opened.width // 2, opened.height // 2))
+    assert isinstance(found, tuple)
+    return "#" + "".join("ff" if channel > 127 else "00" for channel in found)
+
+
+def check(results: Sequence[SweepResult[plans.PictureParams, plans.PictureOutputs]], count: int) -> None:
+    """Every item was run once, and its pixels are those of its values."""
+    assert Counter(result.index for result in results) == Counter(range(count))
+    for result in results:
+        assert result.outputs.picture.width == result.params.width
+        assert color_of(result.outputs.picture) == result.params.color
+
+
+def test_a_server_that_is_not_invokeai_is_named_and_left_out(
+    server_url: str, elsewhere: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    sweep = plans.picture().sweep(
+        product={"width": [8, 16, 24], "color": COLORS}, servers=[elsewhere, server_url], errors="collect"
+    )
+    check(sweep.results(), 6)
+    (line,) = [record.message for record in caplog.records if "left out" in record.message]
+    assert line.startswith(f"{elsewhere} is left out of the sweep")
+    sweep.close()
+
+
+def test_models_decide_where_an_item_may_run(server_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    with Server.start(models=False) as bare:
+        base = plans.TextToImageParams(model="tiny-sd15", steps=1)
+        sweep = plans.text_to_image().sweep(base, product={"seed": [1, 2]}, servers=[bare.url, server_url])
+        assert {image.client.url for r in sweep.results() if (image := r.outputs.picture).client} == {server_url}
+        assert [record.message for record in caplog.records if record.message.startswith(f"{bare.url} is left out")]
+        sweep.close()
+        nowhere = plans.text_to_image().sweep(
+            base, product={"model": ["tiny-sd15", "no-such-model"]}, servers=[bare.url, server_url], errors="collect"
+        )
+        results = nowhere.results()
+        assert [result.status for result in results] == ["completed", "failed"]
+        assert isinstance(results[1].error, NoServerError)
+        assert {bare.url, server_url} <= {*str(results[1].error).replace("; ", " ").replace(": ", " ").split()}
+        nowhere.close()
+
+
+def test_servers_join_and_leave_while_it_runs(server_url: str, other: Server) -> None:
+    sweep = plans.picture().sweep(product={"width": range(8, 28), "color": COLORS}, servers=[server_url])
+    results = []
+    for result in sweep:
+        results.append(result)
+        if len(results) == 3:
+            sweep.add_server(other.url)
+        if {image.client.url for r in results if (image := r.outputs.picture).client} == {server_url, other.url}:
+            sweep.remove_server(server_url)
+    check(results, 40)
+    urls = [
+        image.client.url for r in sorted(results, key=lambda r: r.item_id or 0) if (image := r.outputs.picture).client
+    ]
+    assert {*urls} == {server_url, other.url}
+    sweep.close()
+    with pytest.raises(TypeError, match="several servers"):
+        plans.picture().sweep(product={"width": [8]}, client=InvokeAIClient(server_url)).add_server(other.url)
+
+
+KILLED = """
+import sys
+from tests import plans
+sweep = plans.picture().sweep(
+    product={"width": range(8, 28), "color": ["#ff0000", "#00ff00"]}, servers=sys.argv[2:], file=sys.argv[1]
+)
+for number, result in enumerate(sweep):
+    print(number, flush=True)
+"""
+
+
+def test_over_several_servers_it_goes_on_after_its_process_was_killed(
+    server_url: str, other: Server, tmp_path: Path
+) -> None:
+    file = tmp_path / "it.sweep"
+    with InvokeAIClient(server_url) as one, InvokeAIClient(other.url) as two:
+        before = len(ran(one)) + len(ran(two))
+        process = subprocess.Popen(
+            [sys.executable, "-c", KILLED, str(file), server_url, other.url],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        while int(process.stdout.readline()) < 9:
+            pass
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        sweep = plans.picture().resume_sweep(file)
+        check(sweep.results(), 40)
+        sweep.close()
+        assert len(ran(one)) + len(ran(two)) - before == 40, "nothing was run twice"
+
+
+def test_an_item_that_a_restart_canceled_is_run_again() -> None:
+    with Server.start(models=True) as slow, InvokeAIClient(slow.url) as client:
+        base = plans.TextToImageParams(model="tiny-sd15", steps=150)
+        for target in ({"servers": [slow.url]}, {"client": client}):
+            before = ran(client)
+            sweep = plans.text_to_image().sweep(base, product={"seed": [1, 2]}, errors="collect", **target)
+            while (current := client.queue.current()) is None or current.item_id in before:
+                time.sleep(0.05)
+            slow.kill()
+            slow.restart()
+            assert client.queue.get(current.item_id).status == "canceled"
+            assert [result.status for result in sweep.results()] == ["completed", "completed"], target
+            sweep.close()
+
+
+def test_a_cluster_of_the_user_runs_each_item_once(server_url: str, other: Server) -> None:
+    from distributed import Client, Nanny, Scheduler, SpecCluster
+
+    workers = {
+        url: {"cls": Nanny, "options": {"nthreads": 2, "env": {"INVOKEAI_URL": url}, "dashboard": False}}
+        for url in (server_url, other.url)
+    }
+    scheduler = {"cls": Scheduler, "options": {"dashboard": False}}
+    with InvokeAIClient(server_url) as one, InvokeAIClient(other.url) as two:
+        before = len(ran(one)) + len(ran(two))
+        with SpecCluster(workers, scheduler) as cluster, Client(cluster, set_as_default=False) as dask:
+            sweep = plans.picture().sweep(product={"width": range(8, 18), "color": COLORS}, servers=dask)
+            results = sweep.results()
+            check(results, 20)
+            assert {image.client.url for r in results if (image := r.outputs.picture).client} == {server_url, other.url}
+            sweep.close()
+        assert len(ran(one)) + len(ran(two)) - before == 20
 
 
 def test_params_and_results_go_to_other_processes_and_come_back(

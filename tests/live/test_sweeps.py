@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import csv
 import io
@@ -26,6 +27,7 @@ from generated import color_study_batch, sd15_text_to_image, sunset_poster
 from invokeai_gen import AsyncInvokeAIClient, InvokeAIClient, Sweep, image_files
 from invokeai_gen.core.problems import ParamsError
 from invokeai_gen.server.errors import DownloadError, JobCanceledError, JobFailedError, RejectedError
+from invokeai_gen.sweeps.dynamic_prompts import DynamicPrompts
 from invokeai_gen.sweeps.files.pattern import FileClashError
 from invokeai_gen.sweeps.files.saving import Saver
 from invokeai_gen.sweeps.journal import SweepFileError
@@ -402,6 +404,95 @@ def test_other_files_are_left_alone_and_equal_names_refused(client: InvokeAIClie
     assert (tmp_path / "0001.png").read_bytes()[:4] == b"\x89PNG"
     with pytest.raises(FileClashError, match="{index}"):
         sweep.download(tmp_path / "other", "{color}")
+
+
+def test_what_was_pruned_is_kept_if_it_is_saved_and_run_again_if_not(client: InvokeAIClient, tmp_path: Path) -> None:
+    product, file = {"width": [8, 16, 24], "color": ["#ff0000", "#00ff00"]}, tmp_path / "it.sweep"
+    sweep = plans.picture().sweep(product=product, client=client, file=file)
+    first = sweep.download(tmp_path / "out", "{width}-{color}.png")
+    sweep.close()
+    manifest = (tmp_path / "out/manifest.csv").read_bytes()
+    client.queue.prune()
+    again = plans.picture().resume_sweep(file, client=client)
+    assert (again.counts.completed, again.counts.other) == (0, 6)
+    assert again.retry(deleted=True, unless_saved_in=tmp_path / "out") == 0
+    assert again.download(tmp_path / "out", "{width}-{color}.png") == first
+    assert again.failures() == []
+    assert (tmp_path / "out/manifest.csv").read_bytes() == manifest
+    again.close()
+    first[1].unlink()
+    last = plans.picture().resume_sweep(file, client=client)
+    assert last.retry(deleted=True, unless_saved_in=tmp_path / "out") == 1
+    assert last.download(tmp_path / "out", "{width}-{color}.png") == first
+    assert color_of(first[1].read_bytes()) == "#00ff00"
+    rows = [*csv.DictReader(io.StringIO((tmp_path / "out/manifest.csv").read_text(encoding="utf-8-sig")))]
+    assert [(row["index"], row["status"], float(row["seconds"]) > 0) for row in rows] == [
+        (str(index), "completed", True) for index in range(6)
+    ]
+
+
+def test_every_row_has_the_values_of_its_own_run(client: InvokeAIClient, tmp_path: Path) -> None:
+    sweep = plans.batched().sweep(product={"widths": [[8, 16], [24]]}, client=client)
+    for result in sweep:
+        assert result.outputs.picture.width == result.values["widths"] == result.params.widths[0]
+        assert len(result.params.widths) == 1
+    files = sweep.download(tmp_path, "{widths}.png", manifest="jsonl")
+    assert [file.name for file in files] == ["8.png", "16.png", "24.png"]
+    rows = [json.loads(line) for line in (tmp_path / "manifest.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [(row["file"], row["widths"], row["status"]) for row in rows] == [
+        ("8.png", 8, "completed"),
+        ("16.png", 16, "completed"),
+        ("24.png", 24, "completed"),
+    ]
+
+
+def test_what_a_generator_drew_is_recorded_and_can_be_run_again(client: InvokeAIClient) -> None:
+    settings = {"type": "string_generator_dynamic_prompts_random", "input": "{a|b|c|d|e|f}", "count": 3}
+    for result in plans.prompts().sweep(plans.PromptsParams(prompts=settings), client=client):
+        assert result.values == {"prompts": result.outputs.prompt}
+        (alone,) = plans.prompts().run_all(result.params, client=client, timeout=TIME)
+        assert alone.prompt == result.outputs.prompt
+
+
+def test_the_server_expands_dynamic_prompts(client: InvokeAIClient) -> None:
+    base = plans.TextToImageParams(steps=1)
+    sweep = plans.text_to_image().sweep(
+        base, product={"prompt": DynamicPrompts("a {red|blue} fox"), "seed": [1, 2]}, client=client, errors="collect"
+    )
+    found = [(sweep.params(index).prompt, sweep.params(index).seed) for index in range(sweep.total)]
+    assert found == [("a red fox", 1), ("a red fox", 2), ("a blue fox", 1), ("a blue fox", 2)]
+    sweep.cancel()
+    with pytest.raises(ParamsError, match="the server cannot expand"):
+        plans.text_to_image().sweep(base, product={"prompt": DynamicPrompts("a {red|")}, client=client)
+
+
+def test_a_gallery_has_every_image_and_links_those_that_are_saved(client: InvokeAIClient, tmp_path: Path) -> None:
+    sweep = plans.picture().sweep(product={"width": [8, 16], "color": ["#ff0000", "#00ff00"]}, client=client)
+    sweep.download(tmp_path / "out", "{color}/{width}.png")
+    html = sweep.gallery(tmp_path / "out").read_text(encoding="utf-8")
+    assert re.findall(r'href="([^"]*)"', html) == [
+        "./%23ff0000/8.png", "./%2300ff00/8.png", "./%23ff0000/16.png", "./%2300ff00/16.png"
+    ]  # fmt: skip
+    assert len(re.findall(r'<img src="data:image/webp;base64,', html)) == 4
+    with PIL.Image.open(io.BytesIO(base64.b64decode(re.findall(r"webp;base64,([^\"]*)", html)[0]))) as thumbnail:
+        assert thumbnail.size == (8, 8) or thumbnail.width < thumbnail.height
+    client.images.delete([result.outputs.picture.name for result in sweep.results()])
+    html = sweep.gallery(tmp_path / "out").read_text(encoding="utf-8")
+    assert html.count('<img src="./%23ff0000/8.png"') == 1, "the file itself, once the server has it no more"
+    assert "Not Found" in sweep.gallery(tmp_path / "elsewhere.html").read_text(encoding="utf-8")
+
+
+def test_rows_of_a_file_can_be_awaited(server_url: str, tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("width\n8\n16\n", encoding="utf-8")
+    (tmp_path / "rows.jsonl").write_text('{"width": 24}\n', encoding="utf-8")
+
+    async def main() -> list[int]:
+        async with AsyncInvokeAIClient(server_url) as client:
+            one = await plans.picture().asweep_csv(tmp_path / "rows.csv", client=client)
+            two = await plans.picture().asweep_jsonl(tmp_path / "rows.jsonl", client=client)
+            return [result.outputs.picture.width for result in await one.results() + await two.results()]
+
+    assert asyncio.run(main()) == [8, 16, 24]
 
 
 def test_what_failed_is_in_the_manifest(client: InvokeAIClient, tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import itertools
 import json
 from collections import Counter
@@ -19,13 +21,14 @@ from invokeai_gen.server.errors import (
     ConnectionFailedError,
     EnqueueUncertainError,
     JobFailedError,
+    NotFoundError,
     ValueResolutionError,
 )
 from invokeai_gen.server.events import StatusChanged
 from invokeai_gen.server.follow import Watch
 from invokeai_gen.server.queue import batch_size
 from invokeai_gen.server.records import Board, Enqueued, Image, QueueCounts, QueueItem, Removal
-from invokeai_gen.sweeps import dispatch
+from invokeai_gen.sweeps import dispatch, server_item
 from invokeai_gen.sweeps.async_sweep import AsyncSweep
 from invokeai_gen.sweeps.batching import Group
 from invokeai_gen.sweeps.journal import Journal, SweepFileError
@@ -36,7 +39,7 @@ from invokeai_gen.sweeps.state import SweepClosedError
 from tests import plans
 
 Sweep = AsyncSweep[plans.PictureParams, plans.PictureOutputs]
-GUARD = 20.0
+GUARD = 60.0
 COLORS = {"color": ["#ff0000", "#00ff00"]}
 """Two enqueues: colours are no batch data."""
 
@@ -487,21 +490,26 @@ def multi_server(*clients: FakeClient) -> MultiServer:
     return MultiServer(plans.picture().plan, clients, space, [Group(((0, 1),), [])], {})
 
 
+def run_on(shared: MultiServer, client: FakeClient, index: int) -> asyncio.Task[server_item.Outcome]:
+    """What the worker of a server does for an item."""
+    item = shared.running[client.url] = shared.item(index, client.url)
+    return asyncio.create_task(server_item.run(item, shared.plan, client.url))
+
+
 @scenario
 async def test_over_several_servers_an_item_on_its_way_is_taken_back_too(_file: Path) -> None:
     client = FakeClient()
     shared = multi_server(client)
     gate = client.fake.gates["enqueue"] = asyncio.Event()
-    running = asyncio.create_task(shared._run(client, 0))
+    running = run_on(shared, client, 0)
     await settle()
     await shared.cancel()
     gate.set()
     await settle()
     assert client.fake.status == {1: "canceled"}
     client.finish(1, status="canceled")
-    await running
-    late = asyncio.create_task(shared._run(client, 1))
-    await late
+    assert (await running).status == "canceled"
+    assert await run_on(shared, client, 1) == server_item.Outcome()
     assert client.fake.asked["enqueue"] == 1, "nothing is sent after it"
 
 
@@ -509,7 +517,7 @@ async def test_over_several_servers_an_item_on_its_way_is_taken_back_too(_file: 
 async def test_cancel_reaches_every_server_that_is_there(_file: Path) -> None:
     away, here = FakeClient(url="http://away.invalid"), FakeClient(url="http://here.invalid")
     shared = multi_server(away, here)
-    running = [asyncio.create_task(shared._run(client, index)) for index, client in enumerate((away, here))]
+    running = [run_on(shared, client, index) for index, client in enumerate((away, here))]
     await settle()
     away.fake.faults["cancel"] = [ConnectionFailedError("away")]
     with pytest.raises(ConnectionFailedError):
@@ -517,4 +525,176 @@ async def test_cancel_reaches_every_server_that_is_there(_file: Path) -> None:
     assert (away.fake.status, here.fake.status) == ({1: "pending"}, {1: "canceled"})
     for task in running:
         task.cancel()
-    await asyncio.gather(*running, return_exceptions=True)
+
+
+@scenario
+async def test_a_server_that_answers_404_to_an_enqueue_is_named(_file: Path) -> None:
+    client = FakeClient()
+    client.fake.faults["enqueue"] = [NotFoundError("POST", "/enqueue_batch", 404, "Not Found")]
+    shared = multi_server(client)
+    outcome = await run_on(shared, client, 0)
+    assert isinstance(outcome.error, NotFoundError)
+    assert outcome.unfit_label is None
+
+
+@scenario
+async def test_the_call_returns_when_the_first_of_many_enqueues_is_there(_file: Path) -> None:
+    client = FakeClient()
+    sweep = await plans.picture().asweep(
+        product={"color": [(r, 0, 0) for r in range(200)]}, client=client, errors="collect"
+    )
+    assert client.fake.asked["enqueue"] < 10
+    while not sweep.is_done:
+        await settle()
+        client.finish()
+    assert (client.fake.asked["enqueue"], len(client.fake.status)) == (200, 200)
+    assert sweep.counts == SweepCounts(total=200, completed=200)
+
+
+@scenario
+async def test_an_item_that_fails_is_sent_again_as_often_as_is_wanted(file: Path) -> None:
+    client = FakeClient()
+    sweep = await start(client, 3, retries=2, file=file)
+    client.finish(1)
+    for item_id in (2, 4, 5):
+        client.finish(item_id, status="failed")
+        await settle()
+    client.finish(3)
+    assert await sweep.wait() == SweepCounts(total=3, completed=2, failed=1)
+    assert [*client.fake.status] == [1, 2, 3, 4, 5]
+    again = await plans.picture().aresume_sweep(file, client=client)
+    assert again.counts == SweepCounts(total=3, completed=2, failed=1)
+
+
+@pytest.mark.parametrize("retries", [-1, 1.5, "2", True])
+def test_retries_are_a_number(retries: object) -> None:
+    with pytest.raises(ParamsError, match="retries is .* should be 0 or more"):
+        plans.picture().sweep(product={"width": [8]}, client=None, retries=retries)  # type: ignore[arg-type]
+
+
+@scenario
+async def test_what_was_canceled_while_its_server_was_away_is_sent_again_once(_file: Path) -> None:
+    client = FakeClient()
+    sweep = await start(client)
+    for item_id in (1, 3):
+        for watch in client.watches.values():
+            watch.was_interrupted = True
+        client.finish(item_id, status="canceled")
+        await settle()
+    client.finish(2)
+    assert await sweep.wait() == SweepCounts(total=2, completed=1, canceled=1)
+    assert len(client.fake.status) == 3
+
+
+@scenario
+async def test_a_cancel_by_somebody_else_is_not_undone(_file: Path) -> None:
+    client = FakeClient()
+    sweep = await start(client)
+    client.finish(1, status="canceled")
+    client.finish(2)
+    assert await sweep.wait() == SweepCounts(total=2, completed=1, canceled=1)
+
+
+@scenario
+async def test_leaving_the_block_knows_what_was_canceled(_file: Path) -> None:
+    client = FakeClient()
+    async with await start(client, 18) as sweep:
+        asyncio.get_running_loop().call_later(0.2, functools.partial(client.finish, *range(1, 19), status="canceled"))
+    assert sweep.counts == SweepCounts(total=18, canceled=18)
+
+
+@scenario
+async def test_counts_and_results_agree_after_a_prune(_file: Path) -> None:
+    client = FakeClient()
+    sweep = await start(client, 3)
+    client.finish()
+    assert (await sweep.wait()).completed == 3
+    client.fake.batches.clear()
+    assert [result.status for result in await sweep.results()] == ["deleted"] * 3
+    assert sweep.counts == SweepCounts(total=3, other=3)
+    assert [result.index async for result in sweep] == [0, 1, 2]
+    assert await sweep.retry() == 0
+    assert await sweep.retry(deleted=True) == 3
+    await sweep.close()
+
+
+async def finished_file(file: Path) -> FakeClient:
+    client = FakeClient()
+    sweep = await plans.picture().asweep(
+        product={"width": [8, 16], "color": ["#ff0000", "#00ff00"]}, client=client, file=file, errors="collect"
+    )
+    await settle()
+    client.finish(status="failed")
+    await sweep.wait()
+    await sweep.retry()
+    await settle()
+    client.finish()
+    await sweep.wait()
+    return client
+
+
+def leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterable[tuple[Any, ...]]:
+    """The path of everything in a JSON value, itself included."""
+    yield path
+    for key, item in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        yield from leaves(item, (*path, key))
+
+
+def changed(value: Any, path: tuple[Any, ...], new: Any) -> Any:
+    """A JSON value with something else at a path."""
+    if not path:
+        return new
+    copy = dict(value) if isinstance(value, dict) else list(value)
+    copy[path[0]] = changed(copy[path[0]], path[1:], new)
+    return copy
+
+
+@scenario
+async def test_a_file_that_was_tampered_with_is_refused_or_read_and_never_breaks(file: Path) -> None:
+    client = await finished_file(file)
+    lines = [json.loads(line) for line in file.read_bytes().splitlines()]
+    refused = total = 0
+    for number, line in enumerate(lines):
+        for path in [*leaves(line)]:
+            junk: Any
+            for junk in (None, -1, 10**9, "x", [], {}, [[0]]):
+                total += 1
+                broken = [*lines[:number], changed(line, path, junk), *lines[number + 1 :]]
+                file.write_bytes(b"".join(json.dumps(each).encode() + b"\n" for each in broken))
+                try:
+                    sweep = await plans.picture().aresume_sweep(file, client=client, errors="collect")
+                except (SweepFileError, ParamsError):
+                    refused += 1
+                else:
+                    await sweep.close()
+    for number in range(len(lines)):
+        file.write_bytes(b"".join(json.dumps(each).encode() + b"\n" for each in lines[:number] + lines[number + 1 :]))
+        with contextlib.suppress(SweepFileError, ParamsError):
+            sweep = await plans.picture().aresume_sweep(file, client=client, errors="collect")
+            await sweep.close()
+    assert total > 500
+    assert refused > total / 2
+
+
+@scenario
+async def test_another_layout_of_the_json_is_the_same_workflow_and_localhost_the_same_server(file: Path) -> None:
+    client = await finished_file(file)
+    header, end, rest = file.read_bytes().partition(b"\n")
+    told = json.loads(header)
+    told["workflow"]["sha256"] = "0" * 64
+    for server, other in (
+        ("http://localhost:9090", "http://127.0.0.1:9090/"),
+        ("http://[::1]:9090", "http://localhost:9090"),
+    ):
+        file.write_bytes(json.dumps({**told, "server": server}).encode() + end + rest)
+        here = FakeClient(url=other)
+        vars(here).update(queue=client.fake)
+        assert (await plans.picture().aresume_sweep(file, client=here)).counts.completed == 4
+    for server in ("http://localhost:9091", "https://localhost:9090", "http://other:9090"):
+        file.write_bytes(json.dumps({**told, "server": server}).encode() + end + rest)
+        with pytest.raises(SweepFileError, match="name that server"):
+            await plans.picture().aresume_sweep(file, client=here)
+    told["workflow"]["content"] = "0" * 64
+    file.write_bytes(json.dumps({**told, "server": here.url}).encode() + end + rest)
+    with pytest.raises(SweepFileError, match="the workflow has changed since"):
+        await plans.picture().aresume_sweep(file, client=here)

@@ -217,3 +217,57 @@ def test_a_split_leaves_every_cell_in_order() -> None:
     assert first.cells + rest.cells == cells
     assert not first.is_whole
     assert first.batch_id != rest.batch_id
+
+
+@pytest.mark.parametrize("argument", ["product", "zipped"])
+def test_a_list_without_an_end_is_refused(argument: str) -> None:
+    with pytest.raises(ParamsError, match=r"Width \(width\).* has more than 100,000 values, or never ends"):
+        space(**{argument: {"width": itertools.count(8)}})
+
+
+def test_rows_without_an_end_are_refused() -> None:
+    with pytest.raises(ParamsError, match="rows has more than 100,000 values"):
+        space(rows=itertools.repeat(PictureParams()))
+
+
+def prompts(**replacements: Any) -> list[Any]:
+    base = plans.TextToImageParams(prompt="a red fox and a fox")
+    made = space_of(plans.TextToImageParams, base, replacements=replacements)
+    return [made.params(point).prompt for point in range(len(made))]
+
+
+def test_words_are_replaced_in_a_text_and_multiply() -> None:
+    assert prompts(prompt={"fox": ["owl", "cat"]}) == ["a red owl and a owl", "a red cat and a cat"]
+    assert prompts(prompt={"fox": ["red", "fox"], "red": ["fox", "blue"]}) == [
+        "a fox red and a red",
+        "a blue red and a red",
+        "a fox fox and a fox",
+        "a blue fox and a fox",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("replacements", "message"),
+    [
+        ({"prompt": {"wolf": ["owl"]}}, r"Prompt \(prompt\): replace cannot find 'wolf' in 'a red fox and a fox'"),
+        ({"prompt": {"": ["owl"]}}, "cannot find ''"),
+        ({"prompt": ["fox", "owl"]}, r"replace takes \{word: \[other words\]\}"),
+        ({"prompt": {"fox": "owl"}}, "replace takes"),
+        ({"prompt": {"fox": []}}, "has no value"),
+        ({"steps": {"2": ["3"]}}, "cannot find '2' in 2"),
+        ({"promt": {"fox": ["owl"]}}, "promt"),
+    ],
+)
+def test_what_cannot_be_replaced_is_told(replacements: dict[str, Any], message: str) -> None:
+    with pytest.raises(ParamsError, match=message):
+        prompts(**replacements)
+
+
+def test_a_text_that_changes_in_two_ways_is_refused() -> None:
+    with pytest.raises(ParamsError, match="changes in two ways"):
+        space_of(
+            plans.TextToImageParams,
+            plans.TextToImageParams(prompt="fox"),
+            product={"prompt": ["a"]},
+            replacements={"prompt": {"fox": ["owl"]}},
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, Literal, cast
+from typing import Any, Final, Literal, cast
 
 from typing_extensions import TypedDict
 
@@ -61,6 +61,11 @@ class CollectOptions(TypedDict, total=False):
     """Cancel what is in the queue on Ctrl-C and when the waiting task is canceled; on unless switched off."""
     progress: bool
     """Show progress in the terminal or notebook while the sweep is waited for; off unless switched on."""
+    servers: Sequence[str | ServerClient | AsyncInvokeAIClient] | Any | None
+    """Several servers, by address or client, that share the items: each takes the next one when it is free, what one has
+    not finished when it goes away is run by the others, and one that lacks a model is left out. Or a
+    `dask.distributed.Client` of a cluster of your own: each worker runs items on the server that its name or a resource
+    gives, else on its `INVOKEAI_URL`. Needs the extra `servers`."""
 
 
 class SweepOptions(SubmitOptions, CollectOptions, total=False):
@@ -69,9 +74,11 @@ class SweepOptions(SubmitOptions, CollectOptions, total=False):
     file: str | os.PathLike[str] | None
     """Where to note what has been sent, so that `resume_sweep` can go on in another process. A new file, written as the
     sweep goes on; it holds the values, but neither images nor anything secret."""
-    servers: Sequence[str | ServerClient | AsyncInvokeAIClient] | None
-    """Several servers, by address or client, to share the items among them: each takes the next one when it is free,
-    and those that one has not finished when it goes away are run by the others. Takes the extra `servers`."""
+    retries: int
+    """How often an item that fails is sent again by itself; 0 unless given."""
+    replace: Mapping[str, Mapping[str, Sequence[str]]] | None
+    """Search and replace in texts of the base: `{"prompt": {"fox": ["owl", "cat"]}}` runs the prompt with each of these
+    words in place of `fox`. Several words multiply."""
 
 
 _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -103,6 +110,9 @@ def check_options(given: Mapping[str, object], known: Iterable[str]) -> None:
         if given.get(name, allowed[0]) not in allowed:
             wanted = " or ".join(map(repr, allowed))
             raise ParamsError([Problem(name, f"{name} is {shown(given[name])}, but should be {wanted}")])
+    retries = given.get("retries", 0)
+    if type(retries) is not int or retries < 0:
+        raise ParamsError([Problem("retries", f"retries is {shown(retries)}, but should be 0 or more")])
     runs = given.get("runs", 1)
     if not isinstance(runs, int) or runs < 1:
         raise ParamsError([Problem("runs", f"runs is {shown(runs)}, but should be 1 or more")])

@@ -55,6 +55,8 @@ class Watch:
         self._ids: frozenset[int] = frozenset()
         self.statuses: dict[int, str] = {}
         """The latest known status of each item."""
+        self.was_interrupted = False
+        """Whether the server could not be reached for a while, so that it may have been started again."""
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.process_id = os.getpid()
         """A fork of this process cannot wait for `done`, which belongs to a loop that does not run there."""
@@ -210,6 +212,10 @@ class Follower:
         watch.close()
         self._all()
 
+    def _note_interruption(self) -> None:
+        for watch in self._all():
+            watch.was_interrupted = True
+
     def _all(self) -> list[Watch]:
         """All watches that are still of use; drops the batches that have none."""
         found = {batch_id: [*watches] for batch_id, watches in self._watches.items()}
@@ -240,6 +246,8 @@ class Follower:
             except Exception as error:  # noqa: BLE001 - whatever it was, polling takes over
                 reason = type(error).__name__
             finally:
+                if self._connected:
+                    self._note_interruption()
                 self._connected = False
                 self._tried.set()
             self._report_loss(reason)
@@ -382,6 +390,7 @@ class Follower:
             watch.fail(error)
         except (ConnectionFailedError, ServerFaultError) as error:
             self._silent_since = self._silent_since or asked_at
+            self._note_interruption()
             if clock() - self._silent_since > self._transport.unreachable_after:
                 watch.fail(error)
         except Exception as error:  # noqa: BLE001 - it ends this job, and the others go on

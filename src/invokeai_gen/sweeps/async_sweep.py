@@ -5,22 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar
 
 from invokeai_gen.core.params import WorkflowParams
-from invokeai_gen.runtime.cleanup import Preparations, remove_boards
+from invokeai_gen.runtime.cleanup import remove_boards
 from invokeai_gen.runtime.deadline import CANCEL_TIMEOUT
 from invokeai_gen.runtime.failures import error_of
 from invokeai_gen.runtime.media import save_image
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.server.background import bridge, in_thread
-from invokeai_gen.server.client import AsyncInvokeAIClient
+from invokeai_gen.server.client import AsyncInvokeAIClient, ServerClient, core_of, shared_client
 from invokeai_gen.server.constants import PAGE
-from invokeai_gen.server.errors import JobCanceledError, JobDeletedError, JobError, JobTimeoutError
+from invokeai_gen.server.errors import JobCanceledError, JobDeletedError, JobTimeoutError
 from invokeai_gen.server.records import QueueItem, Removal
-from invokeai_gen.sweeps.files.saving import ManifestFormat, Saver, sheet_of
+from invokeai_gen.sweeps.files.saving import ManifestFormat, Saver, saved_indexes, sheet_of
 from invokeai_gen.sweeps.results import SweepCounts, SweepResult
 from invokeai_gen.sweeps.space import Space
 from invokeai_gen.sweeps.state import SweepState
@@ -28,7 +28,8 @@ from invokeai_gen.sweeps.state import SweepState
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
 
-    from invokeai_gen.core.plan import WorkflowPlan
+    from invokeai_gen.runtime.options import CollectOptions
+    from invokeai_gen.sweeps.multi_server import MultiServer
 
 P = TypeVar("P", bound=WorkflowParams)
 O = TypeVar("O", bound=WorkflowOutputs)
@@ -39,32 +40,24 @@ MAX_DEBOUNCE: Final = 2.0
 
 
 class AsyncSweep(Generic[P, O]):
-    """Many runs of one workflow that have been submitted: `async for result in sweep` gives each as it is completed."""
+    """Many runs of one workflow that have been submitted: `async for result in sweep` yields each as it ends."""
 
-    def __init__(
-        self,
-        plan: WorkflowPlan,
-        clients: Sequence[AsyncInvokeAIClient],
-        space: Space[P],
-        dispatcher: SweepState,
-        preparations: Mapping[str, Preparations],
-        *,
-        outputs: type[O],
-        collects_errors: bool,
-        cancels_on_interrupt: bool,
-        shows_progress: bool,
-    ) -> None:
-        self.clients = tuple(clients)
-        """Of the server that it runs on, or of each."""
-        self.plan = plan
-        self._space = space
-        self._dispatcher = dispatcher
-        self._tally = dispatcher.tally
-        self._preparations = preparations
+    def __init__(self, state: SweepState, outputs: type[O], options: CollectOptions) -> None:
+        self.plan = state.plan
+        self._state = state
+        self._space: Space[P] = state.space
+        self._tally = state.tally
         self._outputs = outputs
-        self._collects_errors = collects_errors
-        self._cancels_on_interrupt = cancels_on_interrupt
-        self._shows_progress = shows_progress
+        self._collects_errors = options.get("errors", "raise") == "collect"
+        self._cancels_on_interrupt = options.get("cancel_on_interrupt", True)
+        self._shows_progress = options.get("progress", False)
+        self._kept: set[int] = set()
+        """Items that are no longer in the queue, but whose files an earlier download has saved."""
+
+    @property
+    def clients(self) -> tuple[AsyncInvokeAIClient, ...]:
+        """The clients of the servers that it runs on."""
+        return tuple(self._state.clients.values())
 
     def __repr__(self) -> str:
         counts = self.counts
@@ -95,7 +88,8 @@ class AsyncSweep(Generic[P, O]):
 
     def params(self, index: int) -> P:
         """The values of the item with that number."""
-        return self._space.params(self._dispatcher.cell(index).point)
+        params: P = self._state.params(index)
+        return params
 
     async def wait(self, timeout: float | None = None) -> SweepCounts:
         """Waits until every item has ended, in whichever way, and tells how many have which status.
@@ -124,7 +118,8 @@ class AsyncSweep(Generic[P, O]):
 
     async def failures(self) -> list[SweepResult[P, O]]:
         """What has ended so far and was not completed, each with its error, in the order of their numbers."""
-        return await bridge(self._collect(self._tally.lost(deleted=True)))
+        lost = [index for index in self._tally.lost(deleted=True) if index not in self._kept]
+        return await bridge(self._collect(lost))
 
     async def __aiter__(self) -> AsyncGenerator[SweepResult[P, O], None]:
         """What came of each item, as soon as it has ended.
@@ -166,14 +161,16 @@ class AsyncSweep(Generic[P, O]):
         `errors="raise"` at last also the error of the first item that did not complete.
         """
         saver = Saver(self.plan, self._space, Path(folder), pattern, manifest, overwrite=overwrite)
-        await saver.begin(self._dispatcher.numbering.cells)
+        await saver.begin(self._state.numbering.cells, self._state.values)
         failed: dict[int, SweepResult[P, O]] = {}
         try:
             async for page in self._pages():
                 await saver.save(page)
                 for result in page:
                     failed.pop(result.index, None)  # it may have been sent again since
-                    if not result.is_ok:
+                    if result.index in saver.kept:
+                        self._kept.add(result.index)
+                    elif not result.is_ok:
                         failed[result.index] = result
         finally:
             await saver.write_manifest()
@@ -233,27 +230,49 @@ class AsyncSweep(Generic[P, O]):
         await bridge(self._cancel())
         return self.counts
 
-    async def retry(self, *, deleted: bool = False) -> int:
-        """Sends again what failed or was canceled, and what could not be sent; returns how many items that is.
+    async def retry(self, *, deleted: bool = False, unless_saved_in: str | os.PathLike[str] | None = None) -> int:
+        """Send again what failed, was canceled, or could not be sent; return how many items that is.
 
-        Items that someone has deleted from the queue may have been completed before: `deleted` sends those, too.
+        `deleted` also sends items that are no longer in the queue (pruned, cleared or deleted): they may have been
+        completed before. `unless_saved_in` is a folder of `download`: items whose files are there are not sent again.
         """
-        return await bridge(self._dispatcher.again(deleted=deleted))
+        saved: frozenset[int] = frozenset()
+        if unless_saved_in is not None:
+            saved = await in_thread(
+                saved_indexes, Path(unless_saved_in), self._tally.lost(deleted=True), self._state.values
+            )
+        lost = self._tally.lost
+        return await bridge(self._state.again(lambda: [index for index in lost(deleted=deleted) if index not in saved]))
+
+    async def add_server(self, server: str | AsyncInvokeAIClient | ServerClient) -> None:
+        """Let another server take items of a sweep over several servers (`servers=`). Raise `TypeError` for others."""
+        self._several().add_server(shared_client(server) if isinstance(server, str) else core_of(server))
+
+    async def remove_server(self, server: str | AsyncInvokeAIClient | ServerClient) -> None:
+        """Give a server of a sweep over several servers no more items; the one it runs is finished."""
+        self._several().remove_server((shared_client(server) if isinstance(server, str) else core_of(server)).url)
+
+    def _several(self) -> MultiServer:
+        from invokeai_gen.sweeps.multi_server import MultiServer
+
+        if not isinstance(self._state, MultiServer):
+            raise TypeError("only a sweep over several servers (servers=) takes other servers")
+        return self._state
 
     async def cleanup_inputs(self) -> Removal:
         """Deletes the images and videos that were uploaded for the sweep. Items that have not ended would fail."""
         removal = Removal()
         for client in self.clients:
-            removal += await self._preparations[client.url].uploads.remove(client)
+            removal += await self._state.preparations[client.url].uploads.remove(client)
         return removal
 
     async def cleanup_boards(self) -> Removal:
         """Deletes the boards that `create_boards` made for the sweep, if nobody else has put an image on them since."""
         removal = Removal()
         for client, indexes in self._by_client():
-            made = self._preparations[client.url]
+            made = self._state.preparations[client.url]
             if made.boards:
-                removal += await remove_boards(client, made, (await self._dispatcher.items(indexes)).values())
+                removal += await remove_boards(client, made, (await self._state.items(indexes)).values())
         return removal
 
     async def cleanup_queue_items(self) -> Removal:
@@ -267,28 +286,28 @@ class AsyncSweep(Generic[P, O]):
     def _by_client(self) -> Iterator[tuple[AsyncInvokeAIClient, list[int]]]:
         """The items that each server has."""
         for client in self.clients:
-            yield client, [index for index in range(self.total) if self._dispatcher.client_of(index) is client]
+            yield client, [index for index in range(self.total) if self._state.client_of(index) is client]
 
     async def close(self) -> None:
         """Stops sending and following. The server goes on with what it has; `retry` takes it up again."""
-        await bridge(self._dispatcher.close())
+        await bridge(self._state.close())
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
         if not self.is_done:
-            await bridge(self._dispatcher.cancel_quietly())
+            await bridge(self._state.cancel_quietly())
         await self.close()
 
     # -- on the background loop ----------------------------------------------------------------------------------------
 
     async def _cancel(self) -> None:
-        await self._dispatcher.cancel()
+        await self._state.cancel()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(CANCEL_TIMEOUT):  # until the server has told so; a node may take longer
+            async with asyncio.timeout(CANCEL_TIMEOUT):  # until the servers have confirmed it; a node may take longer
                 while not self._tally.all_ended:
-                    await self._dispatcher.wait_for_change()
+                    await self._state.wait_for_change()
 
     async def _all_ended(self, timeout: float | None) -> None:
         """Waits until all have ended, or the time is over."""
@@ -296,11 +315,11 @@ class AsyncSweep(Generic[P, O]):
         end = None if timeout is None else clock() + timeout
         async with self._canceling():
             while not self._tally.all_ended:
-                self._dispatcher.raise_failure()
+                self._state.raise_failure()
                 left = None if end is None else end - clock()
                 if left is not None and left <= 0:
                     return
-                await self._dispatcher.wait_for_change(left)
+                await self._state.wait_for_change(left)
 
     async def _next_page(self, cursor: int, linger: float) -> tuple[int, list[SweepResult[P, O]]] | None:
         """The results that have come since, a hundred at most; `None` when there will be no more."""
@@ -309,13 +328,13 @@ class AsyncSweep(Generic[P, O]):
             while len(ended) == cursor:
                 if self._tally.all_ended:
                     return None
-                self._dispatcher.raise_failure()
-                await self._dispatcher.wait_for_change()
+                self._state.raise_failure()
+                await self._state.wait_for_change()
             with contextlib.suppress(TimeoutError):
-                at_hand = all(map(self._dispatcher.is_cached, ended[cursor : cursor + PAGE]))
+                at_hand = all(map(self._state.is_cached, ended[cursor : cursor + PAGE]))
                 async with asyncio.timeout(0 if at_hand else linger):
                     while len(ended) < cursor + PAGE and not self._tally.all_ended:
-                        await self._dispatcher.wait_for_change()
+                        await self._state.wait_for_change()
             page = range(cursor, min(cursor + PAGE, len(ended)))
             # One that was sent again counts where it ended last.
             fresh = [ended[place] for place in page if self._tally.ended_at.get(ended[place]) == place]
@@ -323,24 +342,36 @@ class AsyncSweep(Generic[P, O]):
 
     async def _collect(self, indexes: Sequence[int]) -> list[SweepResult[P, O]]:
         """What came of these items, which have ended, in their order."""
-        items = await self._dispatcher.items(indexes)
+        items = await self._state.items(indexes)
         return [self._result(index, items.get(index)) for index in indexes]
 
     def _result(self, index: int, item: QueueItem | None) -> SweepResult[P, O]:
-        cell = self._dispatcher.cell(index)
-        client = self._dispatcher.client_of(index)
+        state, cell = self._state, self._state.cell(index)
+        client = state.client_of(index)
         item_id = self._tally.item_ids[index] if item is None else item.item_id
-        error: JobError | None = None
+        error = state.error(index)
         outputs = None
-        if item_id is None:
+        if error is not None:
+            pass
+        elif item_id is None:
             error = JobCanceledError(f"item {index} of the sweep was canceled before it was sent")
         elif item is None:
             error = JobDeletedError(f"queue item {item_id} is no longer in the queue", item_id=item_id)
         else:
             error = error_of(item, self.plan)
             if error is None:
-                outputs = self._outputs(self.plan, item, client, self._preparations[client.url].uploads)
-        return SweepResult(index, cell.run, self._space.params(cell.point), item_id, error, outputs, cell.point)
+                outputs = self._outputs(self.plan, item, client, state.preparations[client.url].uploads)
+        return SweepResult(
+            index,
+            cell.run,
+            state.params(index),
+            item_id,
+            error,
+            outputs,
+            point=cell.point,
+            values=state.values(index),
+            seconds=None if item is None else item.timings.execution_seconds,
+        )
 
     def _raise_first(self, results: Iterable[SweepResult[P, O]]) -> None:
         for result in results if not self._collects_errors else ():
@@ -354,7 +385,7 @@ class AsyncSweep(Generic[P, O]):
             yield
         except asyncio.CancelledError:
             if self._cancels_on_interrupt:
-                await self._dispatcher.cancel_quietly()
+                await self._state.cancel_quietly()
             raise
 
     @contextlib.contextmanager

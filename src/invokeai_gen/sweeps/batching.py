@@ -157,7 +157,7 @@ def batch_of(
         for name in axis.names
         if name in batchable
     ]
-    for entry, places in zip(group.own, _places(group, block.cells), strict=True):
+    for entry, places in zip(group.own, places_of(group, block.cells), strict=True):
         together += [{**column, "items": [column["items"][place] for place in places]} for column in entry]
     return ([together], 1) if together else ([], len(block.cells))
 
@@ -167,28 +167,34 @@ def field_values(
 ) -> list[dict[str, JsonValue]]:
     """Which values of its batch data the item of a cell has, as the server would tell them."""
     bindings = {planned.name: planned.binding for planned in plan.inputs}
-    told = [
-        (*bindings[name], columns[name][row])
+    varying = {
+        bindings[name]: columns[name][row]
         for axis, row in zip(space.axes, space.rows_of(cell.point), strict=True)
         for name in axis.names
         if name in batchable
+    }
+    return [
+        {"node_path": node, "field_name": name, "value": value}
+        for (node, name), value in (varying | own_item(group, cell)).items()
     ]
-    for entry, (place,) in zip(group.own, _places(group, [cell]), strict=True):
-        told += [(column["node_path"], column["field_name"], column["items"][place]) for column in entry]
-    return [{"node_path": node, "field_name": name, "value": value} for node, name, value in told]
+
+
+def own_item(group: Group, cell: Cell) -> dict[Binding, JsonValue]:
+    """Return the item of each of the workflow's own batch lists that a cell has, by the field it is put into."""
+    return {
+        (column["node_path"], column["field_name"]): column["items"][place]
+        for entry, (place,) in zip(group.own, places_of(group, [cell]), strict=True)
+        for column in entry
+    }
 
 
 def own_items(group: Group, cell: Cell) -> Data:
     """The batch data that makes the one item of a cell alone."""
-    together = [
-        {**column, "items": [column["items"][place]]}
-        for entry, (place,) in zip(group.own, _places(group, [cell]), strict=True)
-        for column in entry
-    ]
+    together = [_list(binding, [item]) for binding, item in own_item(group, cell).items()]
     return [together] if together else []
 
 
-def _places(group: Group, cells: Sequence[Cell]) -> list[list[int]]:
+def places_of(group: Group, cells: Sequence[Cell]) -> list[list[int]]:
     """For each entry of the group's own batch data: which of its items each of these cells has."""
     sizes = [len(entry[0]["items"]) for entry in group.own]
     places: list[list[int]] = [[] for _ in sizes]

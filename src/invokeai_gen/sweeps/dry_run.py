@@ -1,4 +1,4 @@
-"""What a sweep would send, without sending it: notes stand for what only a server knows, and nothing is uploaded."""
+"""What a sweep would send, without sending it: placeholders stand for what only a server knows; nothing is uploaded."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.server.constants import DEFAULT_CAPACITY
 from invokeai_gen.sweeps.batching import ResolvedValues, blocks_of, request_of
+from invokeai_gen.sweeps.layout import lay_out
 from invokeai_gen.sweeps.space import Space
 from invokeai_gen.sweeps.start import SweepStarter
+from invokeai_gen.sweeps.state import SweepState
 
 P = TypeVar("P", bound=WorkflowParams)
 O = TypeVar("O", bound=WorkflowOutputs)
@@ -30,15 +32,17 @@ class DryRun:
     """How many requests would put them into the queue, if it has the room that queues usually have."""
     request: dict[str, JsonValue]
     """The first of them."""
+    state: SweepState
+    """The items with their numbers and values."""
 
 
 async def dry_run(
     starter: SweepStarter[P, O], space: Space[P], client: AsyncInvokeAIClient, options: SweepOptions
 ) -> DryRun:
-    """Lays out a sweep as `SweepStarter.start` does. The server is asked only for what batch nodes need of it.
+    """Lay out a sweep as `SweepStarter.start` does. The server is asked only for what batch nodes need of it.
 
-    Names of models and boards, and files, are not looked up: they stand in the request as `<model dreamshaper>`,
-    `<board Cats>` and `<upload of in.png>`. Raises `ParamsError` for what cannot be sent.
+    Names of models and boards, and files, are not looked up: the request has `<model dreamshaper>`, `<board Cats>` and
+    `<upload of in.png>` in their place. Raise `ParamsError` for values that cannot be sent.
     """
     check_options(options, SweepOptions.__annotations__)
     inputs = {planned.name: planned for planned in starter.plan.inputs}
@@ -49,13 +53,12 @@ async def dry_run(
             if planned.fed_by is None and name not in space.names
         },
         columns={
-            name: [placeholder(inputs[name], row[place]) for row in axis.rows]
-            for axis in space.axes
-            for place, name in enumerate(axis.names)
+            name: [placeholder(inputs[name], value) for value in values] for name, values in space.columns().items()
         },
         auto_board_id=board_placeholder(options.get("auto_board")),
     )
-    layout = await starter.lay_out(space, client, options, resolved)
+    layout = await lay_out(starter.plan, space, client, options, resolved)
     blocks = blocks_of(space, layout.groups, layout.runs, DEFAULT_CAPACITY)
     request = request_of(starter.plan, space, layout, resolved, blocks[0])
-    return DryRun(sum(len(block.cells) for block in blocks), len(blocks), request)
+    state = SweepState(starter.plan, space, layout.groups, layout.runs)
+    return DryRun(len(state.numbering.cells), len(blocks), request, state)

@@ -1,7 +1,8 @@
-"""A sweep over several servers: each item goes to whichever is free. `dask.distributed` decides which that is.
+"""A sweep over several servers: each item runs on whichever server is free, one item at a time on each.
 
-Every server is a worker of a small cluster inside this process, with one item at a time in its queue. What a server that
-goes away has not finished is run by the others; it has nothing waiting that it could run after all when it comes back.
+The servers are dask workers: of a small cluster inside this process, or of a `dask.distributed` cluster of the caller's.
+What a server that goes away has not finished is run by the others; it has nothing queued that could run a second time when
+it comes back.
 """
 
 from __future__ import annotations
@@ -11,40 +12,36 @@ import contextlib
 import logging
 import threading
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
-from weakref import WeakValueDictionary
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from invokeai_gen.core.plan import JsonValue, WorkflowPlan
-from invokeai_gen.core.request import build_request
-from invokeai_gen.runtime.async_job import expect
 from invokeai_gen.runtime.cleanup import Preparations
-from invokeai_gen.runtime.resolve import resolve_board, resolve_columns
-from invokeai_gen.runtime.runner import enqueue
 from invokeai_gen.server import background
 from invokeai_gen.server.background import in_thread
-from invokeai_gen.server.client import AsyncInvokeAIClient
-from invokeai_gen.server.errors import (
-    ConnectionFailedError,
-    EnqueueUncertainError,
-    JobDeletedError,
-    NotFoundError,
-    ServerError,
-)
+from invokeai_gen.server.client import AsyncInvokeAIClient, shared_client
+from invokeai_gen.server.errors import JobError, ServerError
 from invokeai_gen.server.records import QueueItem
+from invokeai_gen.sweeps import server_item
 from invokeai_gen.sweeps.batching import Group, own_items
-from invokeai_gen.sweeps.results import DELETED, slim
+from invokeai_gen.sweeps.journal import Journal
+from invokeai_gen.sweeps.results import NoServerError, slim
+from invokeai_gen.sweeps.server_item import Outcome, ServerItem, queue_item_of
 from invokeai_gen.sweeps.space import Space
 from invokeai_gen.sweeps.state import SweepState
+from invokeai_gen.sweeps.sweep_file import ServerAttempt
 
 if TYPE_CHECKING:
     from invokeai_gen.runtime.options import SweepOptions
 
-_spreaders: WeakValueDictionary[str, MultiServer] = WeakValueDictionary()
-"""For the tasks, which the workers know by their arguments alone."""
+WORKER_POLL: Final = 1.0
+"""Seconds between looks whether servers have joined or left."""
+INTERRUPTION_RETRIES: Final = 1
+"""How often an item is run again that was canceled while its server could not be reached, as by a restart."""
+_LOCAL: Final = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
+"""Options of the cluster in this process; dask opens a port for its pages even if there are none."""
 
 log = logging.getLogger("invokeai_gen")
-_GONE: Final = (ConnectionFailedError, EnqueueUncertainError)
 
 
 class MultiServer(SweepState):
@@ -57,183 +54,385 @@ class MultiServer(SweepState):
         space: Space[Any],
         groups: Sequence[Group],
         options: SweepOptions,
+        journal: Journal | None = None,
+        dask: Any = None,
     ) -> None:
-        super().__init__(space, groups, options.get("runs", 1))
-        self.preparations: Mapping[str, Preparations] = {client.url: Preparations() for client in clients}
-        """What was made on each server for the sweep."""
-        self._plan = plan
-        self._clients = {client.url: client for client in clients}
-        self._space = space
-        self._groups = groups
+        super().__init__(plan, space, groups, options.get("runs", 1), options.get("retries", 0))
+        for client in clients:
+            self._know(client)
+        self.joining: dict[str, AsyncInvokeAIClient] = {client.url: client for client in clients}
+        """Servers that have no worker yet."""
+        self.leaving: set[str] = set()
         self._options = options
+        self._journal = journal
+        self._dask = dask
+        """The caller's own cluster, if any."""
         self._key = str(uuid.uuid4())
         self._url_of: dict[int, str] = {}
         self._items: dict[int, QueueItem] = {}
         """What has ended, read at once: its server may not be there later."""
-        self._running: dict[str, tuple[AsyncInvokeAIClient, int]] = {}
-        """Server and item of each batch that is under way."""
+        self._errors: dict[int, JobError] = {}
+        self.refused: dict[int, dict[str, Exception]] = {}
+        """Why servers cannot run an item."""
+        self.earlier: dict[int, ServerAttempt] = {}
+        """Where an earlier process may have sent an item."""
+        self.running: dict[str, ServerItem] = {}
+        """What each server runs."""
         self._abandoned: dict[str, list[str]] = {}
         """Batches on servers that went away, which must not run when these come back."""
-        self._is_stopped = False
+        self.is_stopped = False
         self._thread: threading.Thread | None = None
-        _spreaders[self._key] = self
+        server_item.engines[self._key] = self
 
     def is_cached(self, index: int) -> bool:
         return index in self._items
 
     async def items(self, indexes: Iterable[int]) -> dict[int, QueueItem]:
-        return {index: self._items[index] for index in indexes if index in self._items}
+        found: dict[int, QueueItem] = {}
+        for index in indexes:
+            if index not in self._items and index in self._url_of and index not in self._errors:
+                # It ended before this process resumed the sweep.
+                if (item_id := self.tally.item_ids[index]) is None:
+                    continue
+                for item in await self.client_of(index).queue.items([item_id]):
+                    self._items[index] = slim(item)
+            if index in self._items:
+                found[index] = self._items[index]
+        return found
+
+    def error(self, index: int) -> JobError | None:
+        return self._errors.get(index)
 
     def client_of(self, index: int) -> AsyncInvokeAIClient:
-        return self._clients.get(self._url_of.get(index, ""), next(iter(self._clients.values())))
+        return self.clients.get(self._url_of.get(index, "")) or next(iter(self.clients.values()), shared_client())
+
+    # -- what its items see (`server_item.Engine`) ---------------------------------------------------------------------
+
+    def client_at(self, url: str) -> AsyncInvokeAIClient:
+        """Return the client of a server."""
+        return self.clients[url]
+
+    def preparations_at(self, url: str) -> Preparations:
+        """Return what has been uploaded to a server for the sweep."""
+        return self.preparations[url]
+
+    def take_sent(self, index: int, url: str, item_id: int) -> None:
+        """Note that an item is in the queue of a server."""
+        self._url_of[index] = url
+        self.tally.send(index, item_id)
+        self._changed.set()
+
+    # -- beginning, going on, and stopping -------------------------------------------------------------------------------
 
     def begin(self, indexes: Iterable[int]) -> None:
-        """Starts the cluster, which ends by itself when these items have ended."""
-        self.failure, self._is_stopped = None, False
+        """Start the cluster, which ends by itself when these items have ended."""
+        self.failure, self.is_stopped = None, False
+        server_item.resume(self._key)
         self._thread = threading.Thread(
             target=self._coordinate, args=([*indexes],), name="invokeai-gen sweep", daemon=True
         )
         self._thread.start()
 
-    async def again(self, *, deleted: bool = False) -> int:
+    def resume(self, attempts: Mapping[int, ServerAttempt]) -> None:
+        """Go on from what an earlier process has noted of each item."""
+        for index, attempt in attempts.items():
+            if attempt.is_completed and attempt.item_id is not None:
+                self._url_of[index] = self.known_url(attempt.server)
+                self.tally.send(index, attempt.item_id)
+                self.tally.tell(index, attempt.item_id, "completed")
+            elif not attempt.is_ended:
+                self.earlier[index] = attempt
+        self.begin(index for index in range(len(self.tally.statuses)) if not self.tally.has_ended(index))
+
+    def known_url(self, url: str) -> str:
+        """Return an address after making sure that it has a client."""
+        if url not in self.clients:
+            self._know(shared_client(url))
+        return url
+
+    def _know(self, client: AsyncInvokeAIClient) -> None:
+        self.clients[client.url] = client
+        self.preparations.setdefault(client.url, Preparations())
+
+    def add_server(self, client: AsyncInvokeAIClient) -> None:
+        """Let another server take items."""
+        self._know(client)
+        self.leaving.discard(client.url)
+        self.joining[client.url] = client
+
+    def remove_server(self, url: str) -> None:
+        """Give a server no more items; the one that it runs is finished."""
+        self.joining.pop(url, None)
+        self.leaving.add(url)
+
+    async def again(self, choose: Callable[[], Sequence[int]]) -> int:
         await self._join()
-        for index in self.tally.lost(deleted=deleted):
+        for index in choose():
             self.tally.reset(index)
-        running = {index for _, index in self._running.values()}  # of a cluster that has ended with an error
+            self._errors.pop(index, None)
+        self.refused.clear()
         left = [index for index in range(len(self.tally.statuses)) if not self.tally.has_ended(index)]
-        self.begin([index for index in left if index not in running])
+        if self._journal is not None and left:
+            self._journal.take()
+        self.joining = {url: client for url, client in self.clients.items() if url not in self.leaving}
+        self.begin(left)
         return len(left)
 
     async def cancel(self) -> None:
-        """Sends nothing more, and cancels what runs."""
-        self._is_stopped = True
+        self.is_stopped = True
         for index in range(len(self.tally.statuses)):
             self.tally.withdraw(index)
-        running = [client.queue.cancel_batches([batch_id]) for batch_id, (client, _) in self._running.items()]
-        answers = await asyncio.gather(*running, return_exceptions=True)  # each, even if one server is away
+        batches = {url: [item.batch_id] for url, item in self.running.items()}
+        canceling = [
+            server_item.stop(self._key, batches.get(url, []), self.clients[url]) for url in batches or self.clients
+        ]
+        answers = await asyncio.gather(*canceling, return_exceptions=True)  # each, even if one server is away
+        if self._dask is not None and batches:
+            ids = [batch_id for several in batches.values() for batch_id in several]
+            with contextlib.suppress(Exception):
+                await in_thread(self._dask.run, server_item.stop_on_worker, self._key, ids)
         self._changed.set()
         for answer in answers:
-            if isinstance(answer, BaseException):
+            if isinstance(answer, BaseException) and self._dask is None:
                 raise answer
 
     async def close(self) -> None:
-        """Sends nothing more and stops following."""
-        self._is_stopped = True
+        self.is_stopped = True
         await self._join()
         self._end()
+        if self._journal is not None:
+            self._journal.close()
+
+    async def _join(self) -> None:
+        """Wait for the end of the cluster, and cancel what is left on servers that have come back since."""
+        while self._thread is not None and self._thread.is_alive():
+            await in_thread(self._thread.join)
+        for url, batch_ids in self._abandoned.items():
+            with contextlib.suppress(ServerError):
+                await self.clients[url].queue.cancel_batches(batch_ids)
 
     # -- in the thread of the cluster -----------------------------------------------------------------------------------
 
     def _coordinate(self, indexes: Sequence[int]) -> None:
         try:
-            self._map(indexes)
-        except Exception as error:  # noqa: BLE001 - whoever waits for the sweep gets it
+            with self._cluster() as (dask, add):
+                _Coordinator(self, dask, add, indexes).run()
+        except Exception as error:  # noqa: BLE001 - raised to whoever waits for the sweep
             self.failure = error
         finally:
             background.loop().call_soon_threadsafe(self._changed.set)
 
-    def _map(self, indexes: Sequence[int]) -> None:
-        """Has the cluster run all items, those of a server that goes away on the others."""
-        from distributed import Client, Scheduler, SpecCluster, Worker, as_completed
+    @contextlib.contextmanager
+    def _cluster(self) -> Iterator[tuple[Any, Callable[[str], None] | None]]:
+        """Yield a dask client, and how to add a worker for a server unless the cluster is the caller's."""
+        if self._dask is not None:
+            yield self._dask, None
+            return
+        from distributed import Client, Scheduler, SpecCluster, Worker
 
-        local = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}  # dask opens a port for its pages all the same
-        workers = {url: {"cls": Worker, "options": {"name": url, "nthreads": 1, **local}} for url in self._clients}
-        scheduler = {"cls": Scheduler, "options": {"protocol": "inproc://", **local}}
+        scheduler = {"cls": Scheduler, "options": {"protocol": "inproc://", **_LOCAL}}
+        workers: list[Any] = []
         with (
-            SpecCluster(workers, scheduler, silence_logs=logging.CRITICAL) as cluster,
+            SpecCluster({}, scheduler, silence_logs=logging.CRITICAL) as cluster,
             Client(cluster, set_as_default=False) as dask,
         ):
-            addresses = {worker["id"]: address for address, worker in dask.scheduler_info(-1)["workers"].items()}
-            tasks = as_completed(
-                [dask.submit(run_item, self._key, index, pure=False) for index in indexes], loop=dask.loop
-            )
-            for task in tasks:
-                index, gone, error = task.result()
-                if gone is None:
-                    continue
-                if gone in addresses:
-                    log.warning("%s takes no further part in the sweep: %s", gone, error)
-                    dask.retire_workers([addresses.pop(gone)])
-                if not addresses:
-                    raise error
-                tasks.add(dask.submit(run_item, self._key, index, pure=False))
 
-    def run(self, url: str, index: int) -> tuple[int, str | None, Exception | None]:
-        """Runs an item on a server: its index, and where that fails the server that went away, and the error."""
-        if self._is_stopped:
-            return index, None, None
-        try:
-            background.run(self._run(self._clients[url], index))
-        except _GONE as error:
-            if self._is_stopped:
-                return index, None, None
-            return index, url, error
-        return index, None, None
+            async def start(url: str) -> None:
+                workers.append(await Worker(cluster.scheduler_address, name=url, nthreads=1, **_LOCAL))
 
-    # -- on the background loop -------------------------------------------------------------------------------------------
+            async def stop() -> None:
+                await asyncio.gather(*(worker.close() for worker in workers))
 
-    async def _run(self, client: AsyncInvokeAIClient, index: int) -> None:
-        request, batch_id = await self._request(client, index), str(uuid.uuid4())
-        watch = await client.follow(batch_id, {}, keeps_events=False)
-        request["batch"]["batch_id"] = batch_id
-        try:
-            if self._is_stopped:
-                return
-            self._running[batch_id] = client, index
-            (item_id,) = (await enqueue(self._plan, request, client, watch, cancel=True)).item_ids
-            self._url_of[index] = client.url
-            self.tally.send(index, item_id)
-            if self._is_stopped:  # while it was on its way, when there was nothing to cancel yet
-                await client.queue.cancel_batches([batch_id])
-            await expect(watch, (item_id,))
-            await asyncio.shield(watch.done)
-            self._items[index] = slim(await client.queue.get(item_id))
-            self.tally.tell(index, item_id, self._items[index].status)
-        except (JobDeletedError, NotFoundError):
-            self.tally.tell(index, item_id, DELETED)
-        except _GONE:
-            self._abandoned.setdefault(client.url, []).append(batch_id)
-            self.tally.reset(index)
-            raise
-        finally:
-            self._running.pop(batch_id, None)
-            await client.forget(watch)
-            self._changed.set()
+            try:
+                yield dask, lambda url: cluster.sync(start, url)
+            finally:
+                cluster.sync(stop)
 
-    async def _request(self, client: AsyncInvokeAIClient, index: int) -> dict[str, JsonValue]:
-        """The request of one item, all names in it those of this server."""
+    def item(self, index: int, url: str) -> ServerItem:
+        """Return an item for a server, after noting that it is sent there."""
         cell = self.cell(index)
-        columns = {binding: [value] for binding, value in self._space.params(cell.point).values().items()}
-        made = self.preparations[client.url]
-        more = made.branch()
-        found = await resolve_columns(
-            self._plan,
-            columns,
-            client,
-            more,
-            resolve_models=self._options.get("resolve_models", "auto"),
-            create_boards=self._options.get("create_boards", False),
+        earlier = self.earlier.get(index)
+        may_be_sent = earlier is not None and earlier.server == url
+        item = ServerItem(
+            key=self._key,
+            index=index,
+            batch_id=earlier.batch_id if earlier is not None and may_be_sent else str(uuid.uuid4()),
+            values=self.space.params(cell.point).values(),
+            data=own_items(self._group(cell), cell),
+            options=self._item_options(),
+            may_be_sent=may_be_sent,
         )
-        made.add(more)
-        return build_request(
-            self._plan,
-            {binding: value for binding, (value,) in found.items()},
-            auto_board_id=await resolve_board(client, self._options.get("auto_board")),
-            data=own_items(self._groups[self.numbering.group_of[cell.point]], cell),
-            prepend=self._options.get("prepend", False),
+        self._note(sending=item.batch_id, index=index, server=url)
+        return item
+
+    def _item_options(self) -> SweepOptions:
+        names = ("auto_board", "create_boards", "resolve_models", "prepend")
+        return cast("SweepOptions", {name: value for name, value in self._options.items() if name in names})
+
+    async def take(self, item: ServerItem, url: str, outcome: Outcome) -> bool:
+        """Note what became of an item on a server; return whether it is to run once more, somewhere."""
+        self.running.pop(url, None)
+        index = item.index
+        if outcome.error is not None and not self.is_stopped:
+            if outcome.is_gone:
+                self._abandoned.setdefault(url, []).append(item.batch_id)
+            else:
+                self.refused.setdefault(index, {})[url] = outcome.error
+            self.earlier.pop(index, None)
+            self.tally.reset(index)
+            self._changed.set()
+            return True
+        if outcome.item_id is None:
+            self.tally.withdraw(index)
+            return False
+        self.known_url(url)
+        if not self.is_stopped and (
+            (outcome.status == "failed" and self._may_retry(index, self._retries))
+            or (
+                outcome.status == "canceled"
+                and outcome.was_interrupted
+                and self._may_retry(index, INTERRUPTION_RETRIES)
+            )
+        ):
+            self._note(ended=item.batch_id, status=outcome.status)
+            self.earlier.pop(index, None)
+            self.tally.reset(index)
+            return True
+        self._note(ended=item.batch_id, status=outcome.status, item=outcome.item_id)
+        if self.tally.item_ids[index] != outcome.item_id:
+            self.take_sent(index, url, outcome.item_id)
+        if (found := queue_item_of(outcome)) is not None:
+            self._items[index] = found
+        self.tally.tell(index, outcome.item_id, outcome.status)
+        self._changed.set()
+        if self.tally.all_ended and self._journal is not None:
+            self._journal.close()
+        return False
+
+    async def fail(self, index: int) -> None:
+        """Note that no server can run an item."""
+        reasons = "; ".join(f"{url}: {error}" for url, error in self.refused.get(index, {}).items())
+        self._errors[index] = NoServerError(f"no server can run item {index} of the sweep: {reasons}")
+        self.tally.fail(index)
+        self._changed.set()
+
+    def _note(self, **entry: JsonValue) -> None:
+        if self._journal is not None:
+            self._journal.note(**entry)
+
+
+class _Coordinator:
+    """Gives each server its next item; runs in the thread of the cluster."""
+
+    def __init__(
+        self, sweep: MultiServer, dask: Any, add: Callable[[str], None] | None, indexes: Sequence[int]
+    ) -> None:
+        self._sweep = sweep
+        self._dask = dask
+        self._add = add
+        self._plan = dask.submit(server_item.hold, sweep.plan, pure=False)
+        """Sent once; dask makes it again if the worker that holds it goes away."""
+        self._left = [*indexes]
+        self._addresses: dict[str, str] = {}
+        """The dask worker of each server."""
+        self._out: dict[str, Exception] = {}
+        """Servers that take no further part, and why."""
+        self._futures: dict[Any, tuple[ServerItem, str]] = {}
+        self._news = threading.Event()
+        """Set when an item has ended."""
+
+    def run(self) -> None:
+        """Run until every item has ended, or no server is left."""
+        while self._futures or (self._left and not self._sweep.is_stopped):
+            self._find_servers()
+            self._assign()
+            if self._left and self._out and not self._futures and not self._addresses:
+                raise next(reversed(self._out.values()))
+            self._news.wait(WORKER_POLL)
+            self._news.clear()
+            self._collect()
+
+    def _find_servers(self) -> None:
+        """Let servers join, and forget workers that are no longer there."""
+        sweep = self._sweep
+        if self._add is not None:
+            while sweep.joining:
+                url, _ = sweep.joining.popitem()
+                self._out.pop(url, None)
+                self._add(url)
+        workers = self._dask.scheduler_info(-1)["workers"]
+        if self._add is not None:
+            present = {str(worker["id"]): address for address, worker in workers.items()}
+        else:
+            new = [address for address in workers if address not in self._addresses.values()]
+            present = {url: address for url, address in self._addresses.items() if address in workers}
+            if new:
+                urls = self._dask.run(server_item.server_of_worker, workers=new, on_error="return")
+                present |= {url: address for address, url in urls.items() if isinstance(url, str)}
+                for url in present:
+                    sweep.known_url(url)
+        self._addresses = {
+            url: address for url, address in present.items() if url not in self._out and url not in sweep.leaving
+        }
+        for future, (item, url) in [*self._futures.items()]:
+            if url not in present:  # the machine of the worker is gone
+                future.cancel()
+                self._futures.pop(future, None)
+                self._done(item, url, Outcome(error=server_item.GONE[0](f"the dask worker of {url} is gone")))
+
+    def _assign(self) -> None:
+        sweep = self._sweep
+        for url, address in self._addresses.items():
+            if url in sweep.running or sweep.is_stopped:
+                continue
+            index = next((index for index in self._left if self._may_run(index, url)), None)
+            if index is None:
+                continue
+            self._left.remove(index)
+            item = sweep.running[url] = sweep.item(index, url)
+            future = self._dask.submit(
+                server_item.run_on_worker, item, self._plan, workers=[address], pure=False, retries=0
+            )
+            self._futures[future] = item, url
+            future.add_done_callback(lambda _future: self._news.set())
+
+    def _may_run(self, index: int, url: str) -> bool:
+        """Return whether a server may run an item. What it may have run already goes back to the same one."""
+        if url in self._sweep.refused.get(index, ()):
+            return False
+        earlier = self._sweep.earlier.get(index)
+        return (
+            earlier is None
+            or earlier.server == url
+            or earlier.server in self._out
+            or (self._add is not None and earlier.server not in self._addresses)
         )
 
-    async def _join(self) -> None:
-        """Waits for the end of the cluster, and takes back what is left on servers that have come back since."""
-        while self._thread is not None and self._thread.is_alive():
-            await in_thread(self._thread.join)
-        for url, batch_ids in self._abandoned.items():
-            with contextlib.suppress(ServerError):
-                await self._clients[url].queue.cancel_batches(batch_ids)
+    def _collect(self) -> None:
+        for future in [future for future in self._futures if future.done()]:
+            item, url = self._futures.pop(future)
+            try:
+                outcome: Outcome = future.result()
+            except Exception as error:  # noqa: BLE001 - the worker died, or could not load what it was sent
+                outcome = Outcome(error=server_item.GONE[0](f"the dask worker of {url} failed: {error!r}"))
+            self._done(item, url, outcome)
 
+    def _done(self, item: ServerItem, url: str, outcome: Outcome) -> None:
+        if outcome.error is not None and not self._sweep.is_stopped and self._is_unfit(outcome):
+            self._out[url] = outcome.error
+            self._addresses.pop(url, None)
+            what = "takes no further part in the sweep" if outcome.is_gone else "is left out of the sweep"
+            log.warning("%s %s: %s", url, what, outcome.error)
+        if not background.run(self._sweep.take(item, url, outcome)):
+            return
+        if self._addresses and not any(self._may_run(item.index, one) for one in self._addresses):
+            background.run(self._sweep.fail(item.index))
+        else:
+            self._left.insert(0, item.index)
 
-def run_item(key: str, index: int) -> tuple[int, str | None, Exception | None]:
-    """What a worker does for one item, on the server that it is named after."""
-    from distributed import get_worker
-
-    return _spreaders[key].run(str(get_worker().name), index)
+    def _is_unfit(self, outcome: Outcome) -> bool:
+        """Return whether a server can run no item: it is away, or lacks a value that all items have."""
+        if outcome.is_gone or (label := outcome.unfit_label) is None:
+            return True
+        labels = {planned.name: planned.label for planned in self._sweep.plan.inputs}
+        return bool(label) and label not in {labels[name] for name in self._sweep.space.names}

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.runtime.outputs import WorkflowOutputs
-from invokeai_gen.server.errors import JobError
+from invokeai_gen.server.errors import JobCanceledError, JobDeletedError, JobError
 from invokeai_gen.server.events import is_final
 from invokeai_gen.server.records import QueueItem
 
@@ -24,23 +24,41 @@ UNSENT: Final = "unsent"
 _BULK: Final = frozenset({"graph", "execution_graph"})
 
 
+class NoServerError(JobError):
+    """No server of the sweep can run an item; the message has the reason of each."""
+
+
 @dataclass(frozen=True, slots=True)
 class SweepResult(Generic[P, O]):
-    """One item of a sweep that has ended: what it was run with, and what it gave."""
+    """One item of a sweep that has ended: its values, and its outputs or why it has none."""
 
     index: int
     """Its number in the sweep, from 0: point by point in the order of the arguments, the last one changing fastest."""
     run: int
     """Which of the `runs` it was, from 0."""
     params: P
-    """The values it was run with."""
+    """The values of this very run: a batch of the workflow holds only the item that this run got."""
     item_id: int | None
-    """Id of its queue item; `None` where it has none."""
+    """Id of its queue item; `None` if it was never in a queue."""
     error: JobError | None = None
-    """Why it has no outputs; `None` where it has."""
+    """Why it has no outputs; `None` if it has."""
     found: O | None = field(default=None, repr=False)
     point: int = field(default=0, repr=False)
     """Which combination of the rows of its axes it is, from 0."""
+    values: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """`params` by name as people read them: one item for a batch or generator, and `LABEL: FIELD` for a value of a
+    batch node that is not on the form."""
+    seconds: float | None = None
+    """How long it ran on the server; `None` if it did not, or is no longer in the queue."""
+
+    @property
+    def status(self) -> str:
+        """`completed`, `failed`, `canceled` or `deleted`."""
+        if self.error is None:
+            return "completed"
+        if isinstance(self.error, JobDeletedError):
+            return DELETED
+        return "canceled" if isinstance(self.error, JobCanceledError) else "failed"
 
     @property
     def is_ok(self) -> bool:
@@ -108,6 +126,16 @@ class Tally:
         """An item has another status. What is told of an earlier attempt is left aside."""
         if self.item_ids[index] == item_id and not self.has_ended(index):
             self._set(index, status)
+
+    def delete(self, index: int, item_id: int) -> None:
+        """An item that has ended turned out to be no longer in the queue. It does not end a second time."""
+        if self.item_ids[index] == item_id and self.has_ended(index):
+            self.statuses[index] = DELETED
+
+    def fail(self, index: int) -> None:
+        """An item cannot be sent anywhere."""
+        self.item_ids[index] = None
+        self._set(index, "failed")
 
     def reset(self, index: int) -> None:
         """An item is to be sent again."""

@@ -1,10 +1,13 @@
-"""What a sweep goes over: its axes, and the values at each of its points. Pure rules, checked before anything is sent."""
+"""The axes of a sweep, and the values at each of its points. Pure rules, checked before anything is sent."""
 
 from __future__ import annotations
 
+import itertools
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import islice
 from typing import Any, Final, Generic, TypeVar, cast
 
 from invokeai_gen.core import problems
@@ -13,14 +16,18 @@ from invokeai_gen.core.problems import ParamsError, Problem
 
 P = TypeVar("P", bound=WorkflowParams)
 
+T = TypeVar("T")
+
 MAX_ITEMS: Final = 1_000_000
-"""Far above any queue; more is a slip of the pen."""
+"""Items of a sweep: far above what any queue takes."""
+MAX_VALUES: Final = 100_000
+"""Values in one list or generator, and rows."""
 _MAX_PROBLEMS: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """Inputs that change together, and the values they take one after another."""
+    """Inputs that change together, and the values they take in turn."""
 
     names: tuple[str, ...]
     """Python names of the inputs."""
@@ -38,7 +45,7 @@ class Space(Generic[P]):
         self.axes = tuple(axes)
 
     def __len__(self) -> int:
-        """How many points there are."""
+        """Return the number of points."""
         return math.prod(len(axis.rows) for axis in self.axes)
 
     @property
@@ -46,8 +53,12 @@ class Space(Generic[P]):
         """The inputs that change."""
         return tuple(name for axis in self.axes for name in axis.names)
 
+    def columns(self) -> dict[str, list[Any]]:
+        """Return the values of each input that changes, in the order of the rows of its axis."""
+        return {name: [row[place] for row in axis.rows] for axis in self.axes for place, name in enumerate(axis.names)}
+
     def rows_of(self, point: int) -> tuple[int, ...]:
-        """Which row of each axis a point has."""
+        """Return which row of each axis a point has."""
         rows: list[int] = []
         for axis in reversed(self.axes):
             point, row = divmod(point, len(axis.rows))
@@ -55,14 +66,14 @@ class Space(Generic[P]):
         return tuple(reversed(rows))
 
     def point_of(self, rows: Iterable[int]) -> int:
-        """The point that has these rows."""
+        """Return the point that has these rows."""
         point = 0
         for axis, row in zip(self.axes, rows, strict=True):
             point = point * len(axis.rows) + row
         return point
 
     def changes(self, point: int) -> dict[str, Any]:
-        """What changes, with its values at a point."""
+        """Return the inputs that change, with their values at a point."""
         return {
             name: value
             for axis, row in zip(self.axes, self.rows_of(point), strict=True)
@@ -70,7 +81,7 @@ class Space(Generic[P]):
         }
 
     def params(self, point: int) -> P:
-        """All values at a point. Raises `ParamsError` where a value is required that is neither in the base nor changes."""
+        """Return all values at a point. Raise `ParamsError` if a required input neither is in the base nor changes."""
         changes = self.changes(point)
         return self.params_type(**changes) if self.base is None else replace(cast(Any, self.base), **changes)
 
@@ -82,8 +93,9 @@ def space_of(
     product: Mapping[str, object] | None = None,
     zipped: Mapping[str, object] | None = None,
     rows: Iterable[P] | None = None,
+    replacements: Mapping[str, Mapping[str, Sequence[str]]] | None = None,
 ) -> Space[P]:
-    """The space of a sweep's arguments, every value checked against its input. Raises `ParamsError` with all problems."""
+    """Return the space of a sweep's arguments. Raise `ParamsError` with all values that do not fit their inputs."""
     axes: list[Axis] = []
     if rows is not None:
         base, axis = _from_rows(params_type, base, rows)
@@ -92,27 +104,28 @@ def space_of(
     if columns:
         _check_equal_lengths(columns)
         axes.append(Axis(tuple(columns), tuple(zip(*columns.values(), strict=True))))
-    for name, values in _columns(params_type, product, "product").items():
-        axes.append(Axis((name,), tuple((value,) for value in values)))
+    replaced = _replaced(params_type, base, replacements or {})
+    for columns in _columns(params_type, product, "product"), _columns(params_type, replaced, "replace"):
+        axes += [Axis((name,), tuple((value,) for value in values)) for name, values in columns.items()]
     space = Space(params_type, base, axes)
     _check_once(space)
     if len(space) > MAX_ITEMS:
         lengths = " × ".join(f"{len(axis.rows)} ({', '.join(axis.names)})" for axis in axes)
-        raise ParamsError([Problem("", f"the sweep has {len(space)} points: {lengths}; more than {MAX_ITEMS}")])
+        raise ParamsError([Problem("", f"the sweep has {len(space)} points: {lengths}; the limit is {MAX_ITEMS}")])
     space.params(0)
     return space
 
 
 def check_total(once: int, runs: int) -> None:
-    """Raises `ParamsError` for more items than anyone means."""
+    """Raise `ParamsError` if there are more than `MAX_ITEMS` items."""
     if once * runs > MAX_ITEMS:
-        raise ParamsError([Problem("runs", f"the sweep has {once} × {runs} items; more than {MAX_ITEMS}")])
+        raise ParamsError([Problem("runs", f"the sweep has {once} × {runs} items; the limit is {MAX_ITEMS}")])
 
 
 def _columns(
     params_type: type[WorkflowParams], given: Mapping[str, object] | None, argument: str
 ) -> dict[str, list[Any]]:
-    """The values of each input that is named in `product` or `zip`, as the input holds them."""
+    """Return the values of each input named in `product`, `zip` or `replace`, converted to the input's type."""
     if given is not None and not isinstance(given, Mapping):
         raise ParamsError([Problem(argument, f"{argument} is {problems.shown(given)}, but should be {{name: values}}")])
     found: dict[str, list[Any]] = {}
@@ -130,17 +143,27 @@ def _columns(
             message = f"{problems.title(item)}: {argument} takes a list of values for it, not {problems.shown(values)}"
             wrong.append(Problem(name, message, item.label))
             continue
-        found[name], unfit = _checked(params_type, name, values)
+        listed = _listed(values, f"{problems.title(item)}: {argument}", name)
+        found[name], unfit = _checked(params_type, name, listed)
         wrong += unfit
-        if not found[name] and not unfit:
+        if not listed:
             wrong.append(Problem(name, f"{problems.title(item)}: {argument} has no value for it", item.label))
     if wrong:
         raise ParamsError(_first(wrong))
     return found
 
 
+def _listed(values: Iterable[T], what: str, name: str = "") -> list[T]:
+    """Return the values as a list. Raise `ParamsError` for more than `MAX_VALUES`: a generator may never end."""
+    listed = list(islice(values, MAX_VALUES + 1))
+    if len(listed) > MAX_VALUES:
+        message = f"{what} has more than {MAX_VALUES:,} values, or never ends: use fewer, as with itertools.islice"
+        raise ParamsError([Problem(name, message)])
+    return listed
+
+
 def _checked(params_type: type[WorkflowParams], name: str, values: Iterable[Any]) -> tuple[list[Any], list[Problem]]:
-    """The values as the input holds them, and what is wrong with those that it does not take."""
+    """Return the values converted to the input's type, and the problems of those that do not fit."""
     found: list[Any] = []
     wrong: list[Problem] = []
     for place, value in enumerate(values):
@@ -154,11 +177,37 @@ def _checked(params_type: type[WorkflowParams], name: str, values: Iterable[Any]
     return found, wrong
 
 
+def _replaced(
+    params_type: type[P], base: P | None, replacements: Mapping[str, Mapping[str, Sequence[str]]]
+) -> dict[str, object]:
+    """Return the values that search and replace makes of texts of the base: `{"prompt": {"fox": ["owl", "cat"]}}`.
+
+    Several words of one text multiply, the last one changing fastest. Raise `ParamsError` for a word that is not there.
+    """
+    found: dict[str, object] = {}
+    for name, words in replacements.items():
+        item = params_type.__inputs__.get(name)
+        if item is None or item.fed_by is not None:
+            raise ParamsError([problems.unsettable(name, params_type.__inputs__)])
+        text = getattr(params_type() if base is None else base, name)
+        if not isinstance(words, Mapping) or not all(isinstance(new, (list, tuple)) for new in words.values()):
+            message = f"replace takes {{word: [other words]}}, not {problems.shown(words)}"
+            raise ParamsError([Problem(name, f"{problems.title(item)}: {message}", item.label)])
+        missing = [word for word in words if not isinstance(text, str) or not word or word not in text]
+        if missing or not isinstance(text, str):
+            message = f"replace cannot find {', '.join(map(problems.shown, missing))} in {problems.shown(text)}"
+            raise ParamsError([Problem(name, f"{problems.title(item)}: {message}", item.label)])
+        pattern = re.compile("|".join(map(re.escape, sorted(words, key=len, reverse=True))))
+        choices = (dict(zip(words, chosen, strict=True)) for chosen in itertools.product(*words.values()))
+        found[name] = [pattern.sub(lambda match, new=new: str(new[match[0]]), text) for new in choices]  # type: ignore[misc]
+    return found
+
+
 def _from_rows(params_type: type[P], base: P | None, rows: Iterable[P]) -> tuple[P, Axis]:
-    """The first row as the base, and an axis of all that is not the same in every row."""
-    given = [*rows]
+    """Return the first row as the base, and an axis of every input that is not the same in all rows."""
     if base is not None:
         raise ParamsError([Problem("rows", "rows already have all values: leave out the base")])
+    given = _listed(rows, "rows")
     if not given:
         raise ParamsError([Problem("rows", "rows is empty")])
     wrong = [
@@ -179,7 +228,7 @@ def _from_rows(params_type: type[P], base: P | None, rows: Iterable[P]) -> tuple
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Whether two values of an input are the same beyond doubt; images in memory only if they are one object."""
+    """Return whether two values are certainly equal; images in memory only if they are the same object."""
     if one is other:
         return True
     return type(one) is type(other) and not hasattr(one, "save") and bool(one == other)
@@ -198,6 +247,6 @@ def _check_once(space: Space[Any]) -> None:
 
 
 def _first(wrong: Sequence[Problem]) -> list[Problem]:
-    """As many problems as anyone would read."""
+    """Return the first problems, and how many more there are."""
     rest = len(wrong) - _MAX_PROBLEMS
     return [*wrong[:_MAX_PROBLEMS], *([Problem("", f"and {rest} more")] if rest > 0 else [])]

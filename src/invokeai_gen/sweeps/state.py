@@ -1,85 +1,131 @@
-"""What is known of the items of a sweep, whoever sends them: `SweepState`, the base of those who do."""
+"""`SweepState`: what is known of the items of a sweep. The base of the two engines that send them."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
 
+from invokeai_gen.core.params import WorkflowParams
+from invokeai_gen.core.plan import WorkflowPlan
 from invokeai_gen.errors import InvokeAIGenError
+from invokeai_gen.runtime.cleanup import Preparations
 from invokeai_gen.runtime.deadline import CANCEL_TIMEOUT
 from invokeai_gen.server.client import AsyncInvokeAIClient
-from invokeai_gen.server.errors import ServerError
+from invokeai_gen.server.errors import JobError, ServerError
 from invokeai_gen.server.records import QueueItem
 from invokeai_gen.sweeps.batching import Cell, Group, Numbering
 from invokeai_gen.sweeps.results import Tally
+from invokeai_gen.sweeps.run_values import params_of_run, values_of, values_of_run
 from invokeai_gen.sweeps.space import Space
 
 
 class SweepClosedError(InvokeAIGenError):
-    """A sweep that was closed before its end is not followed any more."""
+    """The sweep was closed before all its items had ended."""
 
 
 class SweepState:
     """What is known of the items of a sweep, on the background loop."""
 
-    def __init__(self, space: Space[Any], groups: Sequence[Group], runs: int) -> None:
+    def __init__(
+        self, plan: WorkflowPlan, space: Space[Any], groups: Sequence[Group], runs: int, retries: int = 0
+    ) -> None:
+        self.plan: Final = plan
+        self.space: Final = space
+        self.groups: Final = groups
         self.numbering = Numbering(space, groups, runs)
         self.tally = Tally(len(self.numbering.cells))
+        self.clients: dict[str, AsyncInvokeAIClient] = {}
+        """The client of each server that takes part, by its address."""
+        self.preparations: dict[str, Preparations] = {}
+        """What was uploaded to each server for the sweep."""
         self.failure: Exception | None = None
-        """Why sending or following has stopped before its end."""
+        """Why sending or following has stopped before all items have ended."""
+        self._retries = retries
+        self._attempts: dict[int, int] = {}
+        """How often items were sent again by themselves."""
         self._changed = asyncio.Event()
 
     async def wait_for_change(self, timeout: float | None = None) -> None:
-        """Waits until something has changed, or for `timeout` seconds."""
+        """Wait until something has changed, or for `timeout` seconds."""
         self._changed.clear()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._changed.wait(), timeout)
+            async with asyncio.timeout(timeout):
+                await self._changed.wait()
 
     def raise_failure(self) -> None:
-        """Raises what has stopped it, if anything."""
+        """Raise what has stopped the sweep, if anything has."""
         if self.failure is not None:
             raise self.failure
 
     def cell(self, index: int) -> Cell:
-        """Run, point and combination of the item with that number."""
+        """Return run, point and combination of an item."""
         return self.numbering.cells[index]
 
+    def params(self, index: int) -> Any:
+        """Return the `Params` of an item; a batch of the workflow holds only the item's own value."""
+        cell = self.cell(index)
+        params = self.space.params(cell.point)
+        return params_of_run(self.plan, params, self._group(cell), cell) if self.plan.batches else params
+
+    def values(self, index: int) -> dict[str, Any]:
+        """Return the values of an item by name, for file names, tables and captions."""
+        cell = self.cell(index)
+        params: WorkflowParams = self.space.params(cell.point)
+        return values_of_run(self.plan, params, self._group(cell), cell) if self.plan.batches else values_of(params)
+
+    def _group(self, cell: Cell) -> Group:
+        return self.groups[self.numbering.group_of[cell.point]]
+
+    def error(self, index: int) -> JobError | None:
+        """Return why an item could not be sent to any server; `None` if it was, or still can be."""
+        return None
+
     def client_of(self, index: int) -> AsyncInvokeAIClient:
-        """The client of the server that has the item."""
+        """Return the client of the server that has the item."""
         raise NotImplementedError
 
     async def items(self, indexes: Iterable[int]) -> dict[int, QueueItem]:
-        """The queue items of these items of the sweep, as far as they are still there, and as `slim` leaves them."""
+        """Return the queue items of these items that still exist, without their graphs (see `slim`)."""
         raise NotImplementedError
 
     def is_cached(self, index: int) -> bool:
-        """Whether `items` need not ask for this item."""
+        """Return whether `items` needs no request for this item."""
         raise NotImplementedError
 
-    async def again(self, *, deleted: bool = False) -> int:
-        """Sends once more what is lost (see `Tally.lost`), and what could not be sent or followed before.
+    async def again(self, choose: Callable[[], Sequence[int]]) -> int:
+        """Send again what could not be sent or followed before, and the items that `choose` then returns.
 
-        Returns how many items are sent.
+        Return how many items are sent.
         """
         raise NotImplementedError
 
     async def cancel(self) -> None:
-        """Sends nothing more, and cancels what is in the queue and has not ended."""
+        """Send nothing more, and cancel what is in the queue and has not ended."""
         raise NotImplementedError
 
     async def cancel_quietly(self) -> None:
-        """Cancels, for as long as an interrupt waits for it."""
+        """Cancel, and wait until the servers have confirmed it, for `CANCEL_TIMEOUT` seconds at most."""
         with contextlib.suppress(ServerError, TimeoutError):
-            await asyncio.wait_for(self.cancel(), CANCEL_TIMEOUT)
+            async with asyncio.timeout(CANCEL_TIMEOUT):
+                await self.cancel()
+                while not self.tally.all_ended and self.failure is None:
+                    await self.wait_for_change()
 
     async def close(self) -> None:
-        """Sends nothing more and stops following; the server goes on with what it has."""
+        """Send nothing more and stop following; the servers go on with what they have."""
         raise NotImplementedError
 
+    def _may_retry(self, index: int, retries: int) -> bool:
+        """Count an attempt to send an item again by itself, unless it was sent again `retries` times already."""
+        attempts = self._attempts.get(index, 0)
+        if attempts < retries:
+            self._attempts[index] = attempts + 1
+        return attempts < retries
+
     def _end(self) -> None:
-        """Tells whoever waits that nothing more will be known."""
+        """Wake everyone who waits: nothing more will be known."""
         if self.failure is None and not self.tally.all_ended:
-            self.failure = SweepClosedError("the sweep was closed before its end; `retry` goes on with it")
+            self.failure = SweepClosedError("the sweep was closed before all items had ended; call retry() to go on")
         self._changed.set()

@@ -79,6 +79,8 @@ class Sweep(Generic[P, O]):
     gallery = facade(AsyncSweep.gallery)
     cancel = facade(AsyncSweep.cancel)
     retry = facade(AsyncSweep.retry)
+    add_server = facade(AsyncSweep.add_server)
+    remove_server = facade(AsyncSweep.remove_server)
     cleanup_inputs = facade(AsyncSweep.cleanup_inputs)
     cleanup_boards = facade(AsyncSweep.cleanup_boards)
     cleanup_queue_items = facade(AsyncSweep.cleanup_queue_items)

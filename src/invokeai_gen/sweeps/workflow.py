@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from invokeai_gen.runtime.workflow import O, P, RunnableWorkflow
 from invokeai_gen.server import background
+from invokeai_gen.server.background import in_thread
 from invokeai_gen.server.client import AsyncInvokeAIClient, ServerClient, core_of
 
 if TYPE_CHECKING:
@@ -30,17 +31,19 @@ class Workflow(RunnableWorkflow[P, O]):
         client: ServerClient | None = None,
         **options: Unpack[SweepOptions],
     ) -> Sweep[P, O]:
-        """Submits many runs with as few requests as can be, and returns a sweep to follow, without waiting for results.
+        """Submit many runs with as few requests as possible, and return a sweep to follow, without waiting for results.
 
-        `product` has lists of values by input, every combination of which is run, the last input changing fastest;
-        the lists of `zip` advance together; `rows` are whole `Params`. They multiply with each other, with `runs`,
-        and with the batch nodes of the workflow. What is in none of them keeps its value in `base`, or its default.
+        `product` has a list of values for each input: every combination is run, the last input changing fastest. The
+        lists of `zip` advance together; `rows` are whole `Params`; the option `replace` searches and replaces words of
+        a text, as in `replace={"prompt": {"fox": ["owl", "cat"]}}`. A list may be `DynamicPrompts("a {red|blue} fox")`,
+        which the server expands. All of these multiply with each other, with `runs`, and with the batch nodes of the
+        workflow. Any other input keeps its value in `base`, or its default. A list has at most 100,000 values.
 
         All values are checked before anything is sent; files are uploaded and models and boards looked up once. What
-        the server cannot vary by itself (models, colours, boards, lists …) goes into enqueues of its own, and what the
-        queue has no room for is sent when it has. The workflow that is stored with each image has the values of the
-        first one: what each was made with is in its result, and in the manifest of `Sweep.download`. Raises
-        `ParamsError` and what `submit` raises.
+        the server cannot vary by itself (models, colours, boards, lists …) goes into enqueues of its own. The call
+        returns when the first of these is in the queue; the others follow, as the queue has room. The workflow that is
+        stored with each image has the values of the first one: the values of each run are in its result, and in the
+        manifest of `Sweep.download`. Raise `ParamsError`, and whatever `submit` raises.
         """
         from invokeai_gen.sweeps.sweep import Sweep
 
@@ -68,10 +71,10 @@ class Workflow(RunnableWorkflow[P, O]):
         client: ServerClient | None = None,
         **options: Unpack[SweepOptions],
     ) -> Sweep[P, O]:
-        """A sweep over the rows of a CSV file, whose columns are Python names or labels of inputs.
+        """Submit a run for each row of a CSV file, whose columns are Python names or labels of inputs; like `sweep`.
 
-        An empty cell, and an input that has no column, keeps its value in `base`. Images are named by paths from the
-        folder of the file. Raises `TableError` for all cells that do not fit, with row and column; else like `sweep`.
+        An empty cell, and an input without a column, keeps its value in `base`. Paths of images are relative to the
+        file. Raise `TableError` with every cell that does not fit, by row and column.
         """
         return self.sweep(rows=self.read_csv(path, base), product=product, client=client, **options)
 
@@ -84,8 +87,34 @@ class Workflow(RunnableWorkflow[P, O]):
         client: ServerClient | None = None,
         **options: Unpack[SweepOptions],
     ) -> Sweep[P, O]:
-        """A sweep over the lines of a file, each a JSON object of values by Python name or label; else as `sweep_csv`."""
+        """Submit a run for each line of a file, a JSON object of values by Python name or label; like `sweep_csv`."""
         return self.sweep(rows=self.read_jsonl(path, base), product=product, client=client, **options)
+
+    async def asweep_csv(
+        self,
+        path: str | os.PathLike[str],
+        base: P | None = None,
+        *,
+        product: Mapping[str, object] | None = None,
+        client: AsyncInvokeAIClient | ServerClient | None = None,
+        **options: Unpack[SweepOptions],
+    ) -> AsyncSweep[P, O]:
+        """Like `sweep_csv`, to be awaited."""
+        rows = await in_thread(self.read_csv, path, base)
+        return await self.asweep(rows=rows, product=product, client=client, **options)
+
+    async def asweep_jsonl(
+        self,
+        path: str | os.PathLike[str],
+        base: P | None = None,
+        *,
+        product: Mapping[str, object] | None = None,
+        client: AsyncInvokeAIClient | ServerClient | None = None,
+        **options: Unpack[SweepOptions],
+    ) -> AsyncSweep[P, O]:
+        """Like `sweep_jsonl`, to be awaited."""
+        rows = await in_thread(self.read_jsonl, path, base)
+        return await self.asweep(rows=rows, product=product, client=client, **options)
 
     def read_csv(self, path: str | os.PathLike[str], base: P | None = None, *, ignore_extra: bool = False) -> list[P]:
         """Return the rows of a CSV file; see `sweep_csv`. `ignore_extra` skips columns that name no input."""
@@ -102,9 +131,10 @@ class Workflow(RunnableWorkflow[P, O]):
     def resume_sweep(
         self, file: str | os.PathLike[str], *, client: ServerClient | None = None, **options: Unpack[CollectOptions]
     ) -> Sweep[P, O]:
-        """Goes on with a sweep that was begun with `file=`, perhaps by a process that has died since.
+        """Resume a sweep that was started with `file=`, perhaps by a process that has died since.
 
-        What was sent is not sent again, what was not is sent now. Raises `SweepFileError`, and what `sweep` raises.
+        What was sent is not sent again; what was not is sent now. Raise `SweepFileError` for a file that is damaged or
+        of another workflow or server, and whatever `sweep` raises.
         """
         from invokeai_gen.sweeps.sweep import Sweep
 
@@ -129,10 +159,18 @@ class Workflow(RunnableWorkflow[P, O]):
         client: AsyncInvokeAIClient,
         options: SweepOptions,
     ) -> AsyncSweep[P, O]:
+        from invokeai_gen.sweeps.dynamic_prompts import expand
         from invokeai_gen.sweeps.space import space_of
         from invokeai_gen.sweeps.start import SweepStarter
 
-        space = space_of(self.params_type, base, product=product, zipped=zipped, rows=rows)
+        space = space_of(
+            self.params_type,
+            base,
+            product=await expand(product, client),
+            zipped=await expand(zipped, client),
+            rows=rows,
+            replacements=options.get("replace"),
+        )
         return await SweepStarter(self.plan, self.params_type, self.outputs_type).start(space, client, options)
 
     async def _resume_sweep(self, file: Path, client: AsyncInvokeAIClient, options: CollectOptions) -> AsyncSweep[P, O]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from invokeai_gen.cli.named_workflow import NamedWorkflow
     from invokeai_gen.cli.run.command_line import CommandLine
     from invokeai_gen.core.plan import WorkflowPlan
+    from invokeai_gen.sweeps.dry_run import DryRun
     from invokeai_gen.sweeps.space import Space
 
 _SUFFIXES: Final = (".png", ".mp4", ".webm", ".mov")
@@ -47,12 +48,14 @@ def check_for_many(plan: WorkflowPlan, folder: Path, line: CommandLine, space: S
 
     from invokeai_gen.sweeps.batching import Cell
     from invokeai_gen.sweeps.files.saving import Saver
+    from invokeai_gen.sweeps.run_values import values_of
     from invokeai_gen.sweeps.space import check_total
 
     check_total(len(space), line.runs)
     saver = Saver(plan, space, folder, line.pattern, None, overwrite=line.overwrite)
     if not plan.batches:
-        saver.check([Cell(run, point) for run in range(line.runs) for point in range(len(space))])
+        cells = [Cell(run, point) for run in range(line.runs) for point in range(len(space))]
+        saver.check(cells, lambda index: values_of(space.params(cells[index].point)))
     _check_folder(folder)
     manifest = folder / f"manifest.{line.manifest or 'csv'}"
     if manifest.exists() and not line.overwrite:
@@ -67,6 +70,14 @@ def check_for_many(plan: WorkflowPlan, folder: Path, line: CommandLine, space: S
     if line.contact_sheet is not None and find_spec("PIL") is None:
         fail("--contact-sheet needs Pillow: pip install 'invokeai-gen[images]'")
     remove_leftovers_of_killed_runs(folder)
+
+
+def check_batch_names(folder: Path, line: CommandLine, run: DryRun) -> None:
+    """Raise `FileClashError` if items of the workflow's own batches would be saved under one name."""
+    from invokeai_gen.sweeps.files.saving import Saver
+
+    saver = Saver(run.state.plan, run.state.space, folder, line.pattern, None, overwrite=line.overwrite)
+    saver.check(run.state.numbering.cells, run.state.values)
 
 
 def remove_leftovers_of_killed_runs(folder: Path) -> None:

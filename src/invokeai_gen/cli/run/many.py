@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from invokeai_gen.cli.run.folder import check_for_many, folder_of
+from invokeai_gen.cli.run.folder import check_batch_names, check_for_many, folder_of
 from invokeai_gen.cli.run.report import SweepReport, clean_up, exit_interrupted
 from invokeai_gen.cli.run.single import progress_console
 from invokeai_gen.cli.run.values import explained_errors, workflow_of
@@ -27,9 +27,11 @@ if TYPE_CHECKING:
     from invokeai_gen.cli.run.values import RunValues
     from invokeai_gen.client import InvokeAIClient
     from invokeai_gen.core.params import WorkflowParams
-    from invokeai_gen.runtime.options import SweepOptions
+    from invokeai_gen.runtime.options import CollectOptions, SweepOptions
     from invokeai_gen.runtime.outputs import WorkflowOutputs
+    from invokeai_gen.sweeps.dry_run import DryRun
     from invokeai_gen.sweeps.results import SweepResult
+    from invokeai_gen.sweeps.space import Space
     from invokeai_gen.sweeps.sweep import Sweep
 
 _CHECK_INTERVAL: Final = 0.2
@@ -60,6 +62,8 @@ class ManyRuns:
         if not self._line.no_save:
             check_for_many(self._plan, self._folder, self._line, space)
         with open_client(self._line.server, self._settings) as client, self._explained_errors(values.given):
+            if self._plan.batches and not self._line.no_save:
+                check_batch_names(self._folder, self._line, self._dry_run(values, space))
             with self._interrupted_at_the_start(client):
                 sweep = values.workflow.sweep(
                     values.base, product=values.product, zip=values.zipped, rows=values.rows, client=client, **options
@@ -71,12 +75,30 @@ class ManyRuns:
         workflow = workflow_of(self._plan, {})
         with open_client(self._line.server, self._settings) as client, self._explained_errors():
             with self._interrupted_at_the_start(client):
-                sweep = workflow.resume_sweep(file, client=client, errors="collect")
-                sweep.retry()
+                options: CollectOptions = {"errors": "collect"}
+                if len(self._line.servers) > 1:
+                    options["servers"] = self._line.servers
+                sweep = workflow.resume_sweep(file, client=client, **options)
+                if self._line.no_save:
+                    sweep.retry()
+                else:  # what was pruned from the queue is run again, unless its files are there
+                    sweep.retry(deleted=True, unless_saved_in=self._folder)
             self._follow(sweep, client)
 
     def dry_run(self, values: RunValues) -> None:
         """Print how many runs there would be, and the first request."""
+        with self._explained_errors():
+            space = values.space()
+            planned_run = self._dry_run(values, space)
+        counts = f"{_counted(planned_run.total, 'item')} in {_counted(planned_run.enqueues, 'enqueue')}"
+        echo(f"{one_line(self._title)}: {counts}; nothing was sent", err=True)
+        labels = {planned.name: planned.label for planned in self._plan.inputs}
+        for axis in space.axes:
+            names = ", ".join(f"{labels[name] or name} ({name})" for name in axis.names)
+            echo(f"varies: {one_line(names)}: {_counted(len(axis.rows), 'value')}", err=True)
+        echo_json(planned_run.request)
+
+    def _dry_run(self, values: RunValues, space: Space[Any]) -> DryRun:
         from invokeai_gen.server import background
         from invokeai_gen.server.client import AsyncInvokeAIClient
         from invokeai_gen.sweeps.dry_run import dry_run
@@ -85,16 +107,7 @@ class ManyRuns:
         starter = SweepStarter(self._plan, values.workflow.params_type, values.workflow.outputs_type)
         server = self._line.server
         client = AsyncInvokeAIClient(server_address(server, self._settings), token=server_token(server, self._settings))
-        with self._explained_errors():
-            space = values.space()
-            planned_run = background.run(dry_run(starter, space, client, self._sweep_options(values.runs)))
-        counts = f"{_counted(planned_run.total, 'item')} in {_counted(planned_run.enqueues, 'enqueue')}"
-        echo(f"{one_line(self._title)}: {counts}; nothing was sent", err=True)
-        labels = {planned.name: planned.label for planned in self._plan.inputs}
-        for axis in space.axes:
-            names = ", ".join(f"{labels[name] or name} ({name})" for name in axis.names)
-            echo(f"varies: {one_line(names)}: {_counted(len(axis.rows), 'value')}", err=True)
-        echo_json(planned_run.request)
+        return background.run(dry_run(starter, space, client, self._sweep_options(values.runs)))
 
     def _explained_errors(self, given: Collection[str] = ()) -> AbstractContextManager[None]:
         return explained_errors(self._plan, self._inputs, given)

@@ -8,7 +8,7 @@ import itertools
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 from urllib.parse import quote
@@ -164,13 +164,12 @@ def _axis_labels(space: Space[Any], labels: Mapping[str, str]) -> list[list[str]
 
 
 def _card(result: SweepResult[Any, Any], media: Sequence[Medium], space: Space[Any], labels: Mapping[str, str]) -> Card:
-    values = {spec.name: getattr(result.params, spec.name) for spec in fields(result.params)}
-    seconds = None if result.error is not None else result.outputs.timings.execution_seconds
+    values, seconds = result.values, result.seconds
     return Card(
         index=result.index,
         media=media,
         varying=[(labels[name], _text(values[name])) for name in space.names],
-        others=[(labels[name], _text(value)) for name, value in values.items() if name not in space.names],
+        others=[(labels.get(name, name), _text(value)) for name, value in values.items() if name not in space.names],
         keys=[
             result.index,
             *(_key(values[name]) for name in space.names),

@@ -5,13 +5,11 @@ from __future__ import annotations
 import filecmp
 import tempfile
 import unicodedata
-from collections.abc import Sequence
-from dataclasses import fields
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from invokeai_gen.atomic_files import remove_leftovers
-from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.plan import WorkflowPlan
 from invokeai_gen.runtime.media import ImageOutput, VideoOutput, media_suffix
 from invokeai_gen.runtime.outputs import DOWNLOADS_AT_ONCE, flat
@@ -22,7 +20,7 @@ from invokeai_gen.sweeps.batching import Cell
 from invokeai_gen.sweeps.files.manifest import read_manifest, write_manifest
 from invokeai_gen.sweeps.files.pattern import FilePattern, unique
 from invokeai_gen.sweeps.files.short_texts import short_text
-from invokeai_gen.sweeps.results import SweepResult
+from invokeai_gen.sweeps.results import DELETED, SweepResult
 from invokeai_gen.sweeps.space import Space
 
 if TYPE_CHECKING:
@@ -30,6 +28,8 @@ if TYPE_CHECKING:
 
 ManifestFormat: TypeAlias = Literal["csv", "jsonl"]
 Media: TypeAlias = ImageOutput | VideoOutput
+Values: TypeAlias = Callable[[int], Mapping[str, Any]]
+"""Returns the values of an item by name."""
 
 DEFAULT_PATTERN: Final = "{index:04d}"
 OWN_NAMES: Final = ("index", "run", "item_id", "output", "number")
@@ -68,27 +68,37 @@ class Saver:
         self._saved: dict[tuple[int, str, int], Path] = {}
         self._failed: dict[str, str] = {}
         self._taken: set[str] = set()
+        self.kept: set[int] = set()
+        """Items that are no longer in the queue, but whose files are there."""
 
-    async def begin(self, cells: Sequence[Cell]) -> None:
-        """Makes the folder, and reads what an earlier call has left there. Raises `FileClashError` for equal names."""
-        self.check(cells)
+    async def begin(self, cells: Sequence[Cell], values: Values) -> None:
+        """Make the folder, and read what an earlier call has left there. Raise `FileClashError` for equal names."""
+        self.check(cells, values)
         await in_thread(self._folder.mkdir, parents=True, exist_ok=True)
         await in_thread(remove_leftovers, self._folder)
         if self._manifest is not None and await in_thread(self._manifest.exists):
             rows = await in_thread(read_manifest, self._manifest)
             self._others = {str(row["file"]): row for row in rows if row.get("file")}
 
-    def check(self, cells: Sequence[Cell]) -> None:
-        """Raises `FileClashError` where two of these would be saved under one name."""
+    def check(self, cells: Sequence[Cell], values: Values) -> None:
+        """Raise `FileClashError` if two of these items would be saved under one name. `values` are those of an item."""
         if "item_id" not in self._pattern.fields:
-            unique(self._format(index, cell.run, self._space.params(cell.point)) for index, cell in enumerate(cells))
+            unique(self._format(index, cell.run, values(index)) for index, cell in enumerate(cells))
 
     async def save(self, results: Sequence[SweepResult[Any, Any]]) -> None:
         """Saves what these items made. What cannot be saved is left for `end` to tell."""
         wanted: list[tuple[SweepResult[Any, Any], str, int, PurePosixPath, Media]] = []
         for result in results:
             if result.error is not None:
-                self._rows[result.index, "", 0] = _row(result, str(result.error))
+                if result.status == DELETED and (
+                    rows := _saved_rows(self._folder, self._earlier(result.index), result.values)
+                ):
+                    self.kept.add(result.index)
+                    for number, row in enumerate(rows):
+                        key = result.index, str(row.get("output")), number
+                        self._rows[key], self._saved[key] = row, self._folder / str(row["file"])
+                else:
+                    self._rows[result.index, "", 0] = _row(result, str(result.error))
                 continue
             self._rows.pop((result.index, "", 0), None)  # where it failed before it was sent again
             for output, value in result.outputs.user_outputs.items():
@@ -129,14 +139,17 @@ class Saver:
         self, result: SweepResult[Any, Any], output: str, number: int, handle: Media, *, is_listed: bool
     ) -> PurePosixPath:
         own = {"item_id": result.item_id, "output": output, "number": number}
-        path = self._format(result.index, result.run, result.params, **own)
+        path = self._format(result.index, result.run, result.values, **own)
         listed = f"-{number:03d}" if is_listed and "number" not in self._pattern.fields else ""
         suffix = self._suffix if self._suffix and isinstance(handle, ImageOutput) else media_suffix(handle)
         return path.with_name(f"{path.name}{listed}{suffix}")
 
-    def _format(self, index: int, run: int, params: WorkflowParams, **own: object) -> PurePosixPath:
+    def _earlier(self, index: int) -> list[dict[str, Any]]:
+        return [row for row in self._others.values() if row.get("index") == index]
+
+    def _format(self, index: int, run: int, values: Mapping[str, Any], **own: object) -> PurePosixPath:
         rest = {"output": "", "number": 0, "item_id": 0}
-        return self._pattern.format({**values_of(params), **rest, **own, "index": index, "run": run})
+        return self._pattern.format({**values, **rest, **own, "index": index, "run": run})
 
     async def _fetch(self, path: PurePosixPath, handle: Media) -> None:
         key = unicodedata.normalize("NFC", str(path)).casefold()
@@ -174,11 +187,6 @@ def _pattern_of(plan: WorkflowPlan, pattern: str) -> tuple[FilePattern, str]:
     return made, suffix
 
 
-def values_of(params: WorkflowParams) -> dict[str, Any]:
-    """The values by name, whatever they are."""
-    return {spec.name: getattr(params, spec.name) for spec in fields(params)}  # type: ignore[arg-type]
-
-
 def _row(
     result: SweepResult[Any, Any],
     problem: str,
@@ -195,14 +203,37 @@ def _row(
         "output": output,
         "name": "" if handle is None else handle.name,
         "server": "" if handle is None or handle.client is None else handle.client.url,
+        "status": result.status,
+        "seconds": result.seconds,
         "error": problem,
     }
-    values = {name: _told(value) for name, value in values_of(result.params).items()}
+    values = {name: _manifest_value(value) for name, value in result.values.items()}
     return own | {f"{name} (input)" if name in own else name: value for name, value in values.items()}
 
 
-def _told(value: Any) -> Any:
-    """A value for the manifest: numbers and texts as they are, files by their path, all else in a few words."""
+def saved_indexes(folder: Path, indexes: Iterable[int], values: Values) -> frozenset[int]:
+    """Return which of these items have their files in a folder, with these values, as its manifest says."""
+    rows: dict[Any, list[dict[str, Any]]] = {}
+    for manifest in (folder / "manifest.csv", folder / "manifest.jsonl"):
+        for row in read_manifest(manifest) if manifest.exists() else ():
+            rows.setdefault(row.get("index"), []).append(row)
+    return frozenset(index for index in indexes if _saved_rows(folder, rows.get(index, ()), values(index)))
+
+
+def _saved_rows(folder: Path, rows: Iterable[dict[str, Any]], values: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the rows of files that are all there and were made with these values; none if a file is missing."""
+    found = [row for row in rows if row.get("file") and not row.get("error")]
+    for row in found:
+        told = {name: row.get(f"{name} (input)", row.get(name)) for name in values}
+        if not (folder / str(row["file"])).is_file() or any(
+            str(_manifest_value(value)) != str(told[name]) for name, value in values.items()
+        ):
+            return []
+    return found
+
+
+def _manifest_value(value: Any) -> Any:
+    """Return a value for the manifest: numbers and texts as they are, files by their path, the rest in a few words."""
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     return value.as_posix() if isinstance(value, Path) else short_text(value)
@@ -235,8 +266,7 @@ async def sheet_of(
     labels = {planned.name: planned.label or planned.name for planned in plan.inputs}
     cells = []
     for result, data in zip(results, loaded, strict=True):
-        values = values_of(result.params)
-        caption = [f"{labels[name]}: {short_text(values[name])}" for name in space.names]
+        caption = [f"{labels[name]}: {short_text(result.values[name])}" for name in space.names]
         if len(results) > len(space):
             caption.append(f"#{result.index}")
         problem = str(result.error or (data if isinstance(data, Exception) else ""))

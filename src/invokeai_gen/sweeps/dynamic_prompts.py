@@ -1,0 +1,50 @@
+"""InvokeAI's dynamic prompts (`a {red|blue} fox`) as the values of a sweep; the server expands them, as for the GUI."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from invokeai_gen.core.problems import ParamsError, Problem, shown
+from invokeai_gen.server.client import AsyncInvokeAIClient
+
+
+@dataclass(frozen=True, slots=True)
+class DynamicPrompts:
+    """A prompt with choices, to be given in `product` or `zip`: `product={"prompt": DynamicPrompts("a {red|blue} fox")}`.
+
+    The syntax is that of the GUI: `{a|b}` for a choice, `{2$$a|b|c}` for several, `__wildcards__`.
+    """
+
+    prompt: str
+    max_prompts: int = 100
+    """How many prompts are made at most."""
+    combinatorial: bool = True
+    """Make all combinations in order; otherwise `max_prompts` random ones."""
+    seed: int | None = None
+    """For random prompts: the same seed gives the same prompts."""
+
+
+async def expand(values: Mapping[str, object] | None, client: AsyncInvokeAIClient) -> Mapping[str, object] | None:
+    """Replace each `DynamicPrompts` by the prompts that the server makes of it. Raise `ParamsError` for its errors."""
+    if not isinstance(values, Mapping):
+        return values
+    return {
+        name: await _prompts(name, value, client) if isinstance(value, DynamicPrompts) else value
+        for name, value in values.items()
+    }
+
+
+async def _prompts(name: str, dynamic: DynamicPrompts, client: AsyncInvokeAIClient) -> list[str]:
+    body = {
+        "prompt": dynamic.prompt,
+        "max_prompts": dynamic.max_prompts,
+        "combinatorial": dynamic.combinatorial,
+        **({} if dynamic.seed is None else {"seed": dynamic.seed}),
+    }
+    answer = await client.ask("POST", "/api/v1/utilities/dynamicprompts", json=body)
+    if not isinstance(answer, dict) or answer.get("error") or not isinstance(answer.get("prompts"), list):
+        reason = answer.get("error") if isinstance(answer, dict) else None
+        message = f"{name}: the server cannot expand {shown(dynamic.prompt)}: {reason or 'it gave no prompts'}"
+        raise ParamsError([Problem(name, message)])
+    return [str(prompt) for prompt in answer["prompts"]]

@@ -1,0 +1,210 @@
+"""Running one item of a sweep on one server. Runs on a dask worker: in this process, or on a machine of a cluster."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+from weakref import WeakValueDictionary
+
+from invokeai_gen.core.batch import Binding
+from invokeai_gen.core.plan import WorkflowPlan
+from invokeai_gen.core.request import build_request
+from invokeai_gen.runtime.async_job import expect
+from invokeai_gen.runtime.cleanup import Preparations
+from invokeai_gen.runtime.options import SweepOptions
+from invokeai_gen.runtime.resolve import resolve_board, resolve_columns
+from invokeai_gen.runtime.runner import enqueue
+from invokeai_gen.server import background
+from invokeai_gen.server.client import AsyncInvokeAIClient, core_of, shared_client
+from invokeai_gen.server.errors import (
+    ConnectionFailedError,
+    EnqueueUncertainError,
+    JobDeletedError,
+    NotFoundError,
+    RejectedError,
+    ServerError,
+    ValueResolutionError,
+)
+from invokeai_gen.server.records import QueueItem
+from invokeai_gen.sweeps.batching import Data
+from invokeai_gen.sweeps.results import DELETED, slim
+
+GONE: Final = (ConnectionFailedError, EnqueueUncertainError)
+"""Errors of a server that went away."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerItem:
+    """One item of a sweep, with everything a worker needs to run it besides the plan."""
+
+    key: str
+    """Of the sweep."""
+    index: int
+    batch_id: str
+    values: Mapping[Binding, Any]
+    data: Data
+    """The item's values of the workflow's own batch nodes."""
+    options: SweepOptions
+    may_be_sent: bool = False
+    """Whether an earlier process may have sent it to this server."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of an item on a server."""
+
+    status: str = ""
+    """Its final status; empty if it did not run there."""
+    item_id: int | None = None
+    item: Mapping[str, Any] | None = None
+    """The queue item, as JSON."""
+    error: Exception | None = None
+    """Why it did not run there."""
+    was_interrupted: bool = False
+    """Whether the server could not be reached for a while."""
+
+    @property
+    def is_gone(self) -> bool:
+        """Return whether the server went away."""
+        return isinstance(self.error, GONE)
+
+    @property
+    def unfit_label(self) -> str | None:
+        """Return the label of the input whose value the server lacks; empty if it refused the request as a whole.
+
+        `None` if the server is unfit for every item.
+        """
+        if isinstance(self.error, ValueResolutionError):
+            return self.error.label
+        return "" if isinstance(self.error, RejectedError) else None
+
+
+class Engine(Protocol):
+    """What the engine of a sweep in this process gives to the items that run here."""
+
+    def client_at(self, url: str) -> AsyncInvokeAIClient:
+        """Return the client of a server."""
+        ...
+
+    def preparations_at(self, url: str) -> Preparations:
+        """Return what has been uploaded to a server for the sweep."""
+        ...
+
+    def take_sent(self, index: int, url: str, item_id: int) -> None:
+        """Note that an item is in the queue of a server."""
+        ...
+
+
+engines: WeakValueDictionary[str, Engine] = WeakValueDictionary()
+"""The engines of this process by the key of their sweep; a worker of a cluster has none."""
+_stopped: set[str] = set()
+"""Keys of sweeps that were canceled."""
+_preparations: dict[tuple[str, str], Preparations] = {}
+"""What was uploaded by a worker of a cluster, by sweep and server."""
+
+
+def hold(plan: WorkflowPlan) -> WorkflowPlan:
+    """Return a plan: a task whose result every other task can use."""
+    return plan
+
+
+def run_on_worker(item: ServerItem, plan: WorkflowPlan) -> Outcome:
+    """Run an item on the server of the dask worker that this is called on."""
+    return background.run(run(item, plan, server_of_worker()))
+
+
+def server_of_worker() -> str:
+    """Return the server of this dask worker: its name or a resource, if that is an address, else `INVOKEAI_URL`."""
+    from distributed import get_worker
+
+    worker = get_worker()
+    names = [str(worker.name), *map(str, worker.state.total_resources)]
+    return next((name for name in names if name.startswith(("http://", "https://"))), "") or shared_client().url
+
+
+def stop_on_worker(key: str, batch_ids: list[str]) -> None:
+    """Start no more items of a sweep in this process, and cancel these batches on the server of this worker."""
+    background.run(stop(key, batch_ids, _client(key, server_of_worker())))
+
+
+async def stop(key: str, batch_ids: list[str], client: AsyncInvokeAIClient) -> None:
+    """Start no more items of a sweep in this process, and cancel these batches."""
+    _stopped.add(key)
+    await client.queue.cancel_batches(batch_ids)
+
+
+def resume(key: str) -> None:
+    """Let items of a sweep start again in this process."""
+    _stopped.discard(key)
+
+
+async def run(item: ServerItem, plan: WorkflowPlan, url: str) -> Outcome:
+    """Run an item on a server: prepare it, enqueue it, and follow it to its end."""
+    if item.key in _stopped:
+        return Outcome()
+    client, item_id = _client(item.key, url), None
+    watch = await client.follow(item.batch_id, {}, keeps_events=False)
+    try:
+        item_ids = await client.queue.find_batch(item.batch_id) if item.may_be_sent else []
+        if not item_ids:
+            request = await _request(item, plan, client)
+            if item.key in _stopped:
+                return Outcome()
+            item_ids = [*(await enqueue(plan, request, client, watch, cancel=True)).item_ids]
+        item_id = item_ids[0]
+        if (engine := engines.get(item.key)) is not None:
+            engine.take_sent(item.index, url, item_id)
+        if item.key in _stopped:  # while it was on its way, when there was nothing to cancel yet
+            await client.queue.cancel_batches([item.batch_id])
+        await expect(watch, (item_id,))
+        await asyncio.shield(watch.done)
+        found = slim(await client.queue.get(item_id))
+        return Outcome(found.status, item_id, found.raw, was_interrupted=watch.was_interrupted)
+    except (JobDeletedError, NotFoundError) as error:
+        # Before it was in the queue, 404 means that this is no InvokeAI server, or has no such queue.
+        return Outcome(error=error) if item_id is None else Outcome(DELETED, item_id)
+    except ServerError as error:
+        return Outcome(error=error)
+    finally:
+        await client.forget(watch)
+
+
+async def _request(item: ServerItem, plan: WorkflowPlan, client: AsyncInvokeAIClient) -> dict[str, Any]:
+    """Return the request of one item with the names of files, models and boards that this server has."""
+    engine = engines.get(item.key)
+    made = (
+        _preparations.setdefault((item.key, client.url), Preparations())
+        if engine is None
+        else engine.preparations_at(client.url)
+    )
+    more = made.branch()
+    options = item.options
+    found = await resolve_columns(
+        plan,
+        {binding: [value] for binding, value in item.values.items()},
+        client,
+        more,
+        resolve_models=options.get("resolve_models", "auto"),
+        create_boards=options.get("create_boards", False),
+    )
+    made.add(more)
+    return build_request(
+        plan,
+        {binding: value for binding, (value,) in found.items()},
+        auto_board_id=await resolve_board(client, options.get("auto_board")),
+        data=item.data,
+        batch_id=item.batch_id,
+        prepend=options.get("prepend", False),
+    )
+
+
+def _client(key: str, url: str) -> AsyncInvokeAIClient:
+    engine = engines.get(key)
+    return core_of(shared_client(url)) if engine is None else engine.client_at(url)
+
+
+def queue_item_of(outcome: Outcome) -> QueueItem | None:
+    """Return the queue item of an outcome."""
+    return None if outcome.item is None else QueueItem.of(outcome.item)
