@@ -146,3 +146,9 @@ def test_every_public_name_is_where_the_table_of_names_says() -> None:
 
 ALIASES = {"BoardInput", "ColorInput", "ImageInput", "JobEvent", "ModelInput", "VideoInput", "__version__"}
 """Public names that are no class or function, and so do not know their module."""
+
+
+def test_nothing_waits_with_wait_for() -> None:
+    """`asyncio.wait_for` swallows a cancellation that comes together with the result, before Python 3.12."""
+    found = [path.name for path in PACKAGE.rglob("*.py") if "asyncio.wait_for(" in path.read_text(encoding="utf-8")]
+    assert found == []

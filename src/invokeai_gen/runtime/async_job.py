@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, Unpack, overload
@@ -201,7 +202,7 @@ class AsyncJob(Generic[O_co]):
             async with clock:
                 if callbacks:
                     await self._call_back(callbacks, cancel_on_error=cancel_on_interrupt)
-                await bridge(_finished(self._watch))
+                await bridge(_finished(await self._followed()))
         except TimeoutError:
             if not clock.expired():  # a callback's own
                 raise
@@ -256,6 +257,7 @@ class AsyncJob(Generic[O_co]):
         It begins with what has happened so far, except progress that is out of date. Without an event connection to
         the server, only changes of the status come.
         """
+        await self._followed()
         queue = await bridge(_subscribe(self._watch))
         try:
             while (event := await bridge(queue.get())) is not None:
@@ -400,10 +402,19 @@ class AsyncJob(Generic[O_co]):
     async def _cancel_quietly(self) -> str | None:
         """Cancel the items that have not ended; return the reason if that fails."""
         try:
-            await asyncio.wait_for(self.cancel(), CANCEL_TIMEOUT)
+            async with asyncio.timeout(CANCEL_TIMEOUT):
+                await self.cancel()
         except (ServerError, TimeoutError) as error:
             return str(error) or f"no answer within {CANCEL_TIMEOUT:g} s"
         return None
+
+    async def _followed(self) -> Watch:
+        """The watch of this job; in a forked process, which has no part in its parent's, one of its own."""
+        if self._watch.process_id != os.getpid():
+            inherited = self._watch
+            self._watch = await self.client.follow(self.batch_id, node_labels(self.plan))
+            await bridge(_take_over(self._watch, inherited, self.item_ids))
+        return self._watch
 
     async def _known_items(self) -> list[QueueItem]:
         """Return the items that are still in the queue or were fetched before."""
@@ -449,6 +460,13 @@ async def _replay(watch: Watch, item: QueueItem, labels: Mapping[str, str]) -> N
     """Give a watch what has happened to an item so far, as if it had been there from the start."""
     watch.replay(item.item_id, events_so_far(item, labels))
     watch.expect((item.item_id,))
+
+
+async def _take_over(watch: Watch, inherited: Watch, item_ids: tuple[int, ...]) -> None:
+    """Give a watch what the one of the parent process knew."""
+    for event in inherited.history:
+        watch.add(event)
+    watch.expect(item_ids)
 
 
 async def _finished(watch: Watch) -> None:

@@ -26,6 +26,7 @@ from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.runtime.resolve import resolve, resolve_board
 from invokeai_gen.server.background import bridge, in_thread
 from invokeai_gen.server.client import AsyncInvokeAIClient
+from invokeai_gen.server.constants import LOST_ANSWER_WAITS
 from invokeai_gen.server.errors import RejectedError, ServerError, SeveralItemsError
 from invokeai_gen.server.follow import Watch
 from invokeai_gen.server.queue import batch_size
@@ -64,7 +65,7 @@ class Runner(Generic[P, O]):
         check_options(options, RunOptions.__annotations__)
         cleanup = cleanup_targets(options.get("cleanup", ()))
         deadline = Deadline(timeout)
-        async with deadline.within("the workflow was not put into the queue"):
+        async with deadline.within("the server did not confirm that the workflow is in the queue"):
             cancel = options.get("cancel_on_interrupt", True)
             job = await self.submit(params, client, submit_options(options), only_one=only_one, cancel=cancel)
         try:
@@ -209,7 +210,16 @@ async def enqueue(
 
 
 async def _take_back(sending: asyncio.Task[Enqueued], batch_id: str, client: AsyncInvokeAIClient) -> None:
-    """Cancel a batch as soon as its enqueue is answered: the server completes a request whose client has gone."""
-    await asyncio.gather(sending, return_exceptions=True)
-    with contextlib.suppress(ServerError):
-        await client.queue.cancel_batches([batch_id])
+    """Cancel a batch that is being enqueued: the server completes a request whose client has gone.
+
+    The answer to the enqueue may never come, so the batch is looked for by its id as well.
+    """
+    try:
+        for pause in LOST_ANSWER_WAITS:
+            await asyncio.wait([sending], timeout=pause)
+            with contextlib.suppress(ServerError):
+                if await client.queue.cancel_batches([batch_id]) or sending.done():
+                    return
+    finally:
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)

@@ -67,6 +67,11 @@ class Watch:
         """The items that have not ended, in order."""
         self._is_closed = False
 
+    @property
+    def history(self) -> list[JobEvent]:
+        """All events so far, except outdated progress."""
+        return [*self._history]
+
     def subscribe(self) -> asyncio.Queue[JobEvent | None]:
         """Return a queue of all events from the first on, except outdated progress; `None` ends it."""
         queue: asyncio.Queue[JobEvent | None] = asyncio.Queue()
