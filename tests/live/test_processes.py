@@ -72,6 +72,7 @@ def python(code: str, server_url: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         timeout=TIME,
+        check=False,
     )
 
 

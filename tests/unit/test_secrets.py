@@ -19,7 +19,7 @@ from rich.traceback import Traceback
 from invokeai_gen import AsyncInvokeAIClient, ImageOutput, InvokeAIClient
 from invokeai_gen.server.background import run
 from invokeai_gen.server.credentials import Secret
-from invokeai_gen.server.errors import ServerError
+from invokeai_gen.server.errors import InvalidUrlError, ServerError
 
 TOKEN = "eyJ0b2tlbg"
 PASSWORD = "hunter2"
@@ -92,6 +92,151 @@ def test_no_crash_of_a_login_shows_a_secret() -> None:
     assert not shown_in(text)
 
 
+@pytest.mark.parametrize("around", ["{}\n", "\r\n{}", "  {}  ", "\t{}\n\n"])
+def test_white_space_around_a_token_is_taken_off(around: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[httpx.Request] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(200, json={"version": "6"})
+
+    backend = httpx.MockTransport(handle)
+    InvokeAIClient("http://server", token=around.format(TOKEN), http_backend=backend).version()
+    monkeypatch.setenv("INVOKEAI_TOKEN", around.format(TOKEN))
+    InvokeAIClient("http://server", http_backend=backend).version()
+    InvokeAIClient("http://server", token="", http_backend=backend).version()
+    assert [request.headers.get("authorization") for request in seen] == [f"Bearer {TOKEN}"] * 2 + [None]
+
+
+@pytest.mark.parametrize("bad", [f"{TOKEN}\nX: y", f"{TOKEN} {TOKEN}", f"{TOKEN}é", f"{TOKEN}\x00", f"{TOKEN}\ud800"])
+def test_a_token_that_cannot_be_sent_is_refused_at_once_and_not_shown(bad: str) -> None:
+    calls: list[Callable[[], object]] = [
+        lambda: InvokeAIClient("http://server", token=bad),
+        lambda: AsyncInvokeAIClient("http://server", token=bad),
+    ]
+    for call in calls:
+        assert "cannot be sent" in str(error_of(call))
+        for each in chain(error_of(call)):
+            assert not shown_in(str(each) + repr(each) + repr(vars(each)))
+
+
+def error_of(call: Callable[[], object]) -> Exception:
+    with pytest.raises(ServerError) as caught:
+        call()
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "user:hunter2@h",
+        "http://u:hunter2#@h",
+        "http://u:hunter2?@h",
+        "http://u:hunter2/@h",
+        "http://u:hunter2@h:port",
+        "http://u:hunter2@h:99999",
+        "http://u:hunter2@[::1",
+        "http://h?token=hunter2",
+        "http://h/#hunter2",
+        "ftp://u:hunter2@h",
+        "http://u:hunter2@h\n",
+        "http://u:hunter2@",
+        "http://u:hunter2@a..b",
+        "http://u:hunter2@h h",
+    ],
+)
+def test_no_address_that_is_refused_shows_a_password(url: str) -> None:
+    if url.endswith("\n"):  # white space around an address is taken off
+        assert InvokeAIClient(url).url == "http://h"
+        return
+    error = error_of(lambda: InvokeAIClient(url))
+    assert isinstance(error, InvalidUrlError)
+    for each in chain(error):
+        assert not shown_in(str(each) + repr(each) + repr(vars(each)))
+
+
+@pytest.mark.parametrize(
+    "url", ["http://h:99999", "http://h:abc", "http://h:-1", "http://h:0", "http://[::1", "http://a..b"]
+)
+def test_an_address_with_an_impossible_port_or_host_is_refused_at_once(url: str) -> None:
+    with pytest.raises(InvalidUrlError, match="is not the address of a server"):
+        InvokeAIClient(url)
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        httpx.LocalProtocolError(f"Illegal header value b'Bearer {TOKEN}'"),
+        httpx.ConnectError(f"proxy {PASSWORD} refused"),
+        ValueError(TOKEN),
+        UnicodeEncodeError("ascii", f"{TOKEN}é", 10, 11, "ordinal not in range"),
+        ExceptionGroup("several", [OverflowError(TOKEN)]),
+    ],
+    ids=lambda trouble: type(trouble).__name__,
+)
+def test_what_a_library_says_of_a_secret_is_not_repeated(trouble: Exception) -> None:
+    def fail(_request: httpx.Request) -> httpx.Response:
+        raise trouble
+
+    client = InvokeAIClient(
+        "http://server",
+        token=TOKEN,
+        headers={"X-Key": PASSWORD},
+        http_backend=httpx.MockTransport(fail),
+        max_retries=0,
+    )
+    assert not shown_in(crash(client.version))
+
+
+@pytest.mark.parametrize(
+    "headers", [{"X-Key": f"{PASSWORD}\r\nX: y"}, {"X-Key": f"{PASSWORD}é"}, {f"{PASSWORD} x": "a"}]
+)
+def test_a_header_that_cannot_be_sent_is_refused_and_not_shown(headers: dict[str, str]) -> None:
+    error = error_of(lambda: InvokeAIClient("http://server", headers=headers))
+    assert "cannot be sent" in str(error)
+    assert not shown_in(str(error) + repr(error))
+
+
+def test_a_token_of_the_server_that_cannot_be_sent_is_not_taken() -> None:
+    answer = httpx.Response(200, json={"token": "a b\n"})
+    client = InvokeAIClient("http://server", http_backend=httpx.MockTransport(lambda _request: answer))
+    assert "cannot be sent" in str(error_of(lambda: client.login("me@example.com", PASSWORD)))
+    refreshed = httpx.Response(200, json={"version": "6"}, headers={"X-Refreshed-Token": "a b"})
+    client = InvokeAIClient("http://server", token=TOKEN, http_backend=httpx.MockTransport(lambda _request: refreshed))
+    client.version()
+    assert client._core._transport.token == TOKEN
+
+
+def test_a_value_with_half_a_character_is_an_error_without_it() -> None:
+    client = InvokeAIClient("http://server", http_backend=httpx.MockTransport(lambda _request: httpx.Response(500)))
+    assert "characters that are not allowed" in str(error_of(lambda: client.boards.create(f"{PASSWORD}\ud800")))
+    text = crash(lambda: client.login("me@example.com", f"{PASSWORD}\ud800"))
+    assert not shown_in(text)
+
+
+def test_no_password_of_an_account_is_among_the_variables_of_a_traceback() -> None:
+    client = InvokeAIClient("http://server", http_backend=httpx.MockTransport(lambda _request: httpx.Response(400)))
+    calls: list[Callable[[], object]] = [
+        lambda: client.accounts.create("me@example.com", PASSWORD),
+        lambda: client.accounts.update("id", password=PASSWORD),
+        lambda: client.accounts.update_me(current_password=PASSWORD, new_password=PASSWORD),
+        lambda: client.accounts.login("me@example.com", PASSWORD),
+        lambda: client.models.install("https://site.example/model", access_token=PASSWORD),
+    ]
+    for call in calls:
+        assert not shown_in(crash(call))
+
+
+def test_the_log_of_httpx_has_no_queries(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    backend = httpx.MockTransport(lambda _request: httpx.Response(400))
+    client = InvokeAIClient("http://server", http_backend=backend)
+    with pytest.raises(ServerError):
+        client.models.install("https://site.example/model", access_token=PASSWORD)
+    assert "POST http://server/api/v2/models/install" in caplog.text
+    assert not shown_in(caplog.text)
+
+
 def test_no_log_shows_a_secret(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG")
     client = guarded()
@@ -130,6 +275,13 @@ def test_outputs_can_be_pickled_and_copied_with_their_client() -> None:
     assert not shown_in(data.decode("latin-1"))
     assert pickle.loads(data) == output
     assert copy.deepcopy(output).client is copy.copy(client) is asdict(output)["client"] is client
+
+
+def test_a_long_token_is_not_shown_in_part() -> None:
+    token = TOKEN * 100
+    client = InvokeAIClient("http://127.0.0.1:1", token=token, headers={"X-Key": PASSWORD * 50}, max_retries=0)
+    assert not shown_in(crash(client.version))
+    assert repr(Secret(token)[:80]) == "'***'"
 
 
 def test_a_secret_is_itself_where_it_is_used() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final, SupportsIndex
 
 from invokeai_gen.server.errors import InvalidHeaderError, InvalidTokenError
 
@@ -20,6 +20,10 @@ class Secret(str):
     def __repr__(self) -> str:
         return "'***'"
 
+    def __getitem__(self, key: SupportsIndex | slice) -> Secret:
+        """Return a part of it, secret as well: rich shows the beginning of a long text."""
+        return Secret(super().__getitem__(key))
+
     def __reduce__(self) -> tuple[type[str], tuple[()]]:
         return str, ()
 
@@ -31,6 +35,11 @@ class Payload(bytes):
 
     def __repr__(self) -> str:
         return f"<{len(self)} bytes>"
+
+    def __getitem__(self, key: Any) -> Any:
+        """Return a part of it, which does not show either."""
+        part = super().__getitem__(key)
+        return Payload(part) if isinstance(part, bytes) else part
 
 
 def checked_token(token: str | None) -> Secret | None:

@@ -6,6 +6,7 @@ import json as json_codec
 import os
 import time
 from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeAlias, TypedDict, TypeVar
 
@@ -145,12 +146,8 @@ class Transport:
         """Return how to check certificates, for requests and events alike: a context, or false for not at all."""
         import ssl
 
-        import httpx
-
-        if self.verify is True:
-            return httpx.create_ssl_context()
-        if self.verify is False:
-            return False
+        if isinstance(self.verify, bool):
+            return _default_tls() if self.verify else False
         is_folder = os.path.isdir(self.verify)
         return ssl.create_default_context(
             cafile=None if is_folder else self.verify, capath=self.verify if is_folder else None
@@ -396,14 +393,49 @@ class Transport:
         content: bytes | None = None,
         files: Mapping[str, tuple[str, bytes, str]] | None = None,
     ) -> T:
+        from invokeai_gen.server.logs import log
+
+        began = time.monotonic()
+        answer = await self._answer(method, path, params, timeout or self.timeout, content, files)
+        try:
+            log.debug(
+                "%s %s: %d after %.3f s",
+                method,
+                path,
+                answer.status_code,
+                time.monotonic() - began,
+                extra={"method": method, "path": path, "status": answer.status_code},
+            )
+            if answer.is_error:
+                raise await self._error_of(answer, method, path)
+            if answer.has_redirect_location:
+                elsewhere = public_url(str(answer.next_request.url if answer.next_request else ""))
+                raise NotInvokeAIError(
+                    f"{self.url} redirects {method} {path} to {elsewhere}. Use that address instead."
+                )
+            if not _is_foreign(answer.request, self.url):
+                self._renew_token(answer.headers.get("X-Refreshed-Token"))
+            return await take(answer)
+        finally:
+            await answer.aclose()
+
+    async def _answer(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, Any] | None,
+        silence: float,
+        content: bytes | None,
+        files: Mapping[str, tuple[str, bytes, str]] | None,
+    ) -> httpx.Response:
+        """Send a request and return its answer, with the body still to come.
+
+        A GET follows redirects; any other request would be sent to the other address with its whole body.
+        """
         import asyncio
 
         import httpx
 
-        from invokeai_gen.server.logs import log
-
-        began = time.monotonic()
-        silence = timeout or self.timeout
         client = self._open()
         request = client.build_request(
             method,
@@ -417,40 +449,14 @@ class Transport:
         size = len(content or b"") + sum(len(file[1]) for file in (files or {}).values())
         # httpx only limits the time between two bytes; with MIN_TRANSFER_RATE a server cannot drip its headers.
         limit = constants.CONNECT_TIMEOUT + silence + size / constants.MIN_TRANSFER_RATE
-        answer = None
-        try:
-            for _ in range(constants.MAX_REDIRECTS):
-                async with asyncio.timeout(limit):
-                    answer = await client.send(request, stream=True)
-                if not answer.has_redirect_location or answer.next_request is None:
-                    break
-                if method != "GET":  # a body would go to the other address whole
-                    elsewhere = public_url(str(answer.next_request.url))
-                    raise NotInvokeAIError(
-                        f"{self.url} redirects {method} {path} to {elsewhere}. Use that address instead."
-                    )
-                await answer.aclose()
-                request = self._redirected(answer.next_request)
-            else:
-                raise NotInvokeAIError(
-                    f"{self.url} redirects {method} {path} more than {constants.MAX_REDIRECTS} times"
-                )
-            log.debug(
-                "%s %s: %d after %.3f s",
-                method,
-                path,
-                answer.status_code,
-                time.monotonic() - began,
-                extra={"method": method, "path": path, "status": answer.status_code},
-            )
-            if answer.is_error:
-                raise await self._error_of(answer, method, path)
-            if not _is_foreign(answer.request, self.url):
-                self._renew_token(answer.headers.get("X-Refreshed-Token"))
-            return await take(answer)
-        finally:
-            if answer is not None:
-                await answer.aclose()
+        for _ in range(constants.MAX_REDIRECTS):
+            async with asyncio.timeout(limit):
+                answer = await client.send(request, stream=True)
+            if method != "GET" or answer.next_request is None:
+                break
+            await answer.aclose()
+            request = self._redirected(answer.next_request)
+        return answer
 
     def _redirected(self, request: httpx.Request) -> httpx.Request:
         """The request that a redirect asks for, with our headers only if it goes to the same server."""
@@ -496,6 +502,14 @@ class Transport:
         for secret in (self._token, self.proxy, *self.headers.values()):
             message = message.replace(secret, "***") if secret else message
         return message[: constants.MAX_DETAIL]
+
+
+@cache
+def _default_tls() -> ssl.SSLContext:
+    """The usual certificates. Reading them takes longer than a request to a server nearby, so all clients share this."""
+    import httpx
+
+    return httpx.create_ssl_context()
 
 
 def _checked_verify(verify: bool | str | os.PathLike[str]) -> bool | str:
