@@ -209,6 +209,24 @@ def test_a_gallery_is_saved(cli: Cli) -> None:
     assert seeds[0] == seeds[1]
 
 
+def test_an_image_is_a_workflow_with_its_values(cli: Cli, client: InvokeAIClient) -> None:
+    made = cli("run", POSTER, *SMALL, "--product", "seed=11,12", "--mood", "stormy", "-o", "out", "--json")
+    assert made.code == 0, made.err
+    image = next(file for file in json.loads(made.out)["files"] if "poster" in file and "1" in Path(file).name)
+    for name in (image, read_manifest("out/manifest.csv")[-1]["name"]):
+        recalled = cli("recall", name, "--set", "width=320", "--json")
+        assert recalled.code == 0, recalled.err
+        values = json.loads(recalled.out)
+        assert (values["seed"], values["mood"], values["width"], values["height"]) == (12, "stormy", 320, 256)
+    assert any(line.startswith("  seed (Seed): 12") for line in cli("recall", image).lines)
+    assert cli("inspect", image).lines[0] == "Sunset Poster"
+    again = cli("recall", image, "--run", "--width", "320", "-o", "again", "-q")
+    assert again.code == 0, again.err
+    assert _size(Path("again/poster.png")) == (320, 256)
+    assert cli("recall", image, "--width", "320").code == 2
+    assert "no image of that name on" in cli("recall", "nothing.png").err
+
+
 # -- python -m ---------------------------------------------------------------------------------------------------------
 
 

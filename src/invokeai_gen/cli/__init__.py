@@ -44,6 +44,7 @@ _SECTIONS: Final = {
     "Use a workflow": {
         "run": "Run a workflow, once or many times, and save the results.",
         "inspect": "Show the inputs and outputs of a workflow, or its graph.",
+        "recall": "Show the values that an image was made with, or run them again.",
         "payload": "Print the request that would submit a workflow.",
     },
     "Generate Python modules": {
@@ -72,6 +73,7 @@ _MODULES: Final = {
     "watch": "generate.watch",
     "run": "run.run",
     "inspect": "show.inspect",
+    "recall": "show.recall",
     "payload": "show.payload",
     "pull": "server.pull",
     "doctor": "server.doctor",

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from invokeai_gen.png_texts import PNG_SIGNATURE, WORKFLOW_KEY
+
 _MAX_BYTES: Final = 16 * 2**20
 _EXPORT: Final = "in the InvokeAI workflow editor, choose Download Workflow"
-_IMAGES: Final = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF", b"GIF8")
+_IMAGES: Final = (PNG_SIGNATURE, b"\xff\xd8\xff", b"RIFF", b"GIF8")
 
 
 def kind_of_file(path: Path) -> str:
@@ -26,7 +28,9 @@ def kind_of(content: bytes) -> str:
     start = content.removeprefix(b"\xef\xbb\xbf").lstrip()[:300].lower()
     if not start:
         return "not a workflow: the file is empty"
-    if is_image(content):
+    if content.startswith(_IMAGES):
+        if content.startswith(PNG_SIGNATURE) and WORKFLOW_KEY.encode() in content:
+            return ""
         return f"an image without a workflow in it: use one that the workflow editor made, or {_EXPORT}"
     if start.startswith((b"<!doctype", b"<html", b"<?xml")):
         return "an HTML page, not a workflow: download the file itself (on GitHub: Raw)"
@@ -37,11 +41,6 @@ def kind_of(content: bytes) -> str:
     except (ValueError, RecursionError):
         return ""
     return _kind_of_object(data) if isinstance(data, dict) else ""
-
-
-def is_image(content: bytes) -> bool:
-    """Whether the content of a file begins as PNG, JPEG, WebP and GIF files do."""
-    return content.startswith(_IMAGES)
 
 
 def _kind_of_object(data: Mapping[str, Any]) -> str:

@@ -50,7 +50,8 @@ def find_workflow(name: str, openapi: Path | None, server: str | None, settings:
     path = locate(name, settings)
     if path is not None and path.suffix == ".py":
         return NamedWorkflow(_short(path), _short(path), path.stem, read_plan_beside(path.with_suffix(".json")))
-    if path is not None and not kind_of_file(path) and (plan := read_plan(path)) is not None:
+    is_json = path is not None and path.suffix.lower() not in _IMAGE_SUFFIXES and not kind_of_file(path)
+    if path is not None and is_json and (plan := read_plan(path)) is not None:
         return NamedWorkflow(_short(path), _short(path), path.stem, plan)
     from invokeai_gen.codegen.names import assign_names
     from invokeai_gen.compiler import NotReadyError, compile_workflow

@@ -88,7 +88,9 @@ def _is_module(name: str, settings: Settings) -> bool:
     if Path(name).is_dir():
         return True
     path = locate(name, settings)
-    return path is not None and (path.suffix == ".py" or (not kind_of_file(path) and read_plan(path) is not None))
+    if path is None or path.suffix == ".py":
+        return path is not None
+    return path.suffix == ".json" and not kind_of_file(path) and read_plan(path) is not None
 
 
 def _compiled(name: str, server: str, settings: Settings) -> WorkflowPlan | list[Finding]:
