@@ -50,7 +50,7 @@ def form_of(workflow: LoadedWorkflow, schema: Schema, warnings: list[LoadWarning
     form = workflow.form
     if workflow.exposed_fields and form.is_empty:
         form = _from_exposed_fields(workflow, schema)
-    for key, element in list(form.elements.items()):
+    for element in list(form.elements.values()):
         node = nodes.get(element.node_id)
         if element.type != "node-field":
             continue

@@ -262,8 +262,6 @@ def _value_from_v2(kind: str, value: Any) -> Any | Unset:
     }
     if kind in shapes:
         return UNSET if shapes[kind] is None else shapes[kind]
-    if kind in _MAIN_MODELS_V2 | _MODELS_V2:
-        is_model = _is_model(value, least=3)
-        if is_model and (kind in _MODELS_V2 or value.get("model_type") == "main"):
-            return value
+    if kind in _MAIN_MODELS_V2 | _MODELS_V2 and isinstance(value, dict) and _is_model(value, least=3):
+        return value if kind in _MODELS_V2 or value.get("model_type") == "main" else UNSET
     return UNSET
