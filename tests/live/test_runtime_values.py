@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import PIL.Image
 import pytest
 
@@ -58,6 +59,23 @@ def test_equal_files_are_uploaded_once(server_url: str, tmp_path: Path) -> None:
         assert asked(proxy, b"/images/upload") == 3
         assert outs[0].cleanup is not None
         assert len(outs[0].cleanup.raise_for_failures().deleted) == 3 + 5
+
+
+def test_pictures_as_people_have_them_are_uploaded_as_what_they_show(client: InvokeAIClient) -> None:
+    red = (255, 0, 0)
+    known = client.images.get(client.images.upload(png(40), "a.png").image_name)
+    pictures: list[ImageInput] = [
+        PIL.Image.new("CMYK", (16, 16), (0, 255, 255, 0)),
+        PIL.Image.new("RGB", (16, 16), red).convert("P"),
+        np.full((16, 16, 3), red, np.uint8),
+        BytesIO(png(16)),
+        known,
+    ]
+    shrink = plans.shrink_all()
+    params = plans.ShrinkAllParams(pictures=pictures)
+    outs = shrink.run_all(params, client=client, timeout=TIME)
+    colors = [out.small.pil().convert("RGB").getpixel((4, 4)) for out in outs]
+    assert colors == [red, red, red, (0, 0, 255), (0, 0, 255)]
 
 
 def test_one_file_that_is_no_image_takes_the_others_back(server_url: str) -> None:

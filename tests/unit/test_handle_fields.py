@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import pytest
 
 from invokeai_gen.core.plan import Constraints
@@ -61,11 +62,11 @@ def kind(field: object) -> object:
 @pytest.mark.parametrize(
     ("field", "given", "kept"),
     [
-        (IvkIntegerField(), "1024", 1024),
+        (IvkIntegerField(), np.int64(1024), 1024),
         (IvkIntegerField(), 8.0, 8),
-        (IvkFloatField(), "7.5", 7.5),
+        (IvkFloatField(), np.float32(7.5), 7.5),
         (IvkFloatField(), 7, 7.0),
-        (IvkBooleanField(), "true", True),
+        (IvkBooleanField(), np.bool_(True), True),
         (IvkStringField(), "", ""),
         (IvkImageField(), {"image_name": "a.png"}, ImageRef("a.png")),
         (IvkImageField(), Path("a.png"), Path("a.png")),
@@ -84,6 +85,10 @@ def test_what_is_meant_is_what_is_kept(field: Any, given: object, kept: object) 
     [
         (IvkIntegerField, True),
         (IvkIntegerField, "many"),
+        (IvkIntegerField, "512"),
+        (IvkFloatField, "7.5"),
+        (IvkBooleanField, "true"),
+        (IvkBooleanField, 1),
         (IvkIntegerField, 1.5),
         (IvkFloatField, False),
         (IvkFloatField, float("nan")),
@@ -127,7 +132,7 @@ def test_a_value_outside_of_its_range_is_refused_in_the_words_of_the_gui_and_the
     for wrong, told in (
         (56, "greater than or equal to 64"),
         (70, "multiple of 8"),
-        ("4096", "less than or equal to 2048"),
+        (4096, "less than or equal to 2048"),
     ):
         with pytest.raises(ParamsError, match=told) as info:
             width.value = wrong
@@ -154,13 +159,13 @@ A_COLOR = 'a colour: "#ff8000", a CSS name, (255, 128, 0), (255, 128, 0, 255) or
         (
             a_field(cardinality="COLLECTION", value=[1]),
             "value",
-            ["1", "wide"],
+            [1, "wide"],
             "Width (width): item 1: got 'wide', should be a valid integer",
         ),
         (
             a_field(cardinality="SINGLE_OR_COLLECTION"),
             "value",
-            ["1", "wide"],
+            [1, "wide"],
             "Width (width): item 1: got 'wide', should be a valid integer",
         ),
         (
@@ -235,7 +240,7 @@ def test_an_input_that_a_node_feeds_cannot_be_set() -> None:
 def test_a_number_that_may_be_a_list_is_either() -> None:
     scale = a_field("FloatField", cardinality="SINGLE_OR_COLLECTION", value=7.5)
     assert kind(scale) is IvkFloatField
-    scale.value = ["1", 2]
+    scale.value = [1, 2]
     assert scale.value == [1.0, 2.0]
     with pytest.raises(ParamsError, match="valid integer"):
         a_field(value=7).value = [1, 2]
@@ -247,8 +252,8 @@ def test_a_number_that_may_be_a_list_is_either() -> None:
 def test_the_items_of_a_collection_are_what_one_field_would_hold() -> None:
     numbers = a_field(cardinality="COLLECTION", value=[1], constraints=Constraints(le=9, max_items=3))
     assert kind(numbers) is IvkCollectionField
-    numbers.value = ["3", 4]
-    numbers.append("5")
+    numbers.value = [3, 4]
+    numbers.append(5)
     assert (numbers.value, len(numbers), numbers[2]) == ([3, 4, 5], 3, 5)
     for wrong in ([10], ["x"], [1, 2, 3, 4], 5):
         with pytest.raises(ParamsError):
@@ -260,7 +265,7 @@ def test_a_collection_of_structures_takes_their_json_and_their_fields() -> None:
     loras = a_field("LoRAField", cardinality="SINGLE_OR_COLLECTION", value=[{"lora": MODEL, "weight": 1}])
     assert loras.value == [LoRA(ModelRef(**MODEL), 1)]
     loras.append(IvkLoRAField(lora=IvkModelIdentifierField(name="ink"), weight=0.5))
-    loras.append({"lora": MODEL, "weight": "0.25"})
+    loras.append({"lora": MODEL, "weight": 0.25})
     assert loras.value[1:] == [LoRA("ink", 0.5), LoRA(ModelRef(**MODEL), 0.25)]
     colors = a_field("ColorField", cardinality="COLLECTION", value=[])
     colors.extend(["#ff0000", (0, 255, 0)])
@@ -272,7 +277,7 @@ def test_a_collection_of_structures_takes_their_json_and_their_fields() -> None:
 
 def test_a_color_is_set_by_channel_by_all_of_them_and_as_text() -> None:
     color = a_field("ColorField", value={"r": 1, "g": 2, "b": 3, "a": 4})
-    color.g = "20"
+    color.g = 20
     assert color.value == Color(1, 20, 3, 4)
     color.set_rgba(9, 8, 7)
     assert color.value == Color(9, 8, 7, 255)
@@ -331,7 +336,7 @@ def test_what_a_loader_returns_is_json_with_parts() -> None:
     assert unet.to_json_dict() == {**data, "seamless_axes": ["x", "y"]}
     clip = a_field("CLIPField", value={"tokenizer": MODEL, "text_encoder": MODEL, "skipped_layers": 0, "loras": []})
     assert kind(clip) is IvkCLIPField
-    clip.skipped_layers = "2"
+    clip.skipped_layers = 2
     assert clip.value["skipped_layers"] == 2
     unet.value = {**data, "new_in_a_later_version": 2}
     assert unet.value["new_in_a_later_version"] == 2

@@ -166,7 +166,7 @@ def test_labels_that_several_inputs_share_are_told_with_their_nodes(schema: Sche
 
 def test_a_field_of_another_class_is_no_value(schema: Schema) -> None:
     handle = of(small(schema))
-    handle.set_input_value(0, IvkIntegerField(value="128"))  # type: ignore[arg-type]
+    handle.set_input_value(0, IvkIntegerField(value=128))
     assert handle.get_input_value(0).value == 128
     for wrong in (IvkFloatField(value=1.0), IvkStringField(value="1")):
         with pytest.raises(TypeError, match=r"Value \(value\): the field is of class IvkIntegerField, not Ivk"):

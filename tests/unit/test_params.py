@@ -7,9 +7,11 @@ import dataclasses
 import pickle
 from collections.abc import Callable
 from dataclasses import field
+from io import BytesIO
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, cast
 
+import numpy as np
 import pytest
 from PIL import Image
 from typing_extensions import TypedDict
@@ -17,6 +19,7 @@ from typing_extensions import TypedDict
 from invokeai_gen.core.checks import Limits
 from invokeai_gen.core.inputs import Input
 from invokeai_gen.core.params import WorkflowParams, params
+from invokeai_gen.core.pictures import png_bytes
 from invokeai_gen.core.problems import ParamsError
 from invokeai_gen.core.values import (
     BoardInput,
@@ -30,8 +33,11 @@ from invokeai_gen.core.values import (
     ModelInput,
     ModelRef,
     VideoInput,
+    VideoRef,
 )
 from invokeai_gen.errors import InvokeAIGenError
+from invokeai_gen.server.records import Board, Model, Video
+from invokeai_gen.server.records import Image as ServerImage
 
 
 @params
@@ -169,6 +175,80 @@ def test_accepted(name: str, value: Any) -> None:
     assert getattr(values, name) == value
 
 
+MODEL = Model(key="k", hash="h", name="juggernaut", base="sdxl", type="main")
+PIXELS = np.zeros((4, 6, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "kept"),
+    [
+        ("width", np.int64(128), 128),
+        ("cfg", np.float32(0.5), 0.5),
+        ("cfg", np.int8(7), 7.0),
+        ("cfg", np.array([1, 2.5]), [1.0, 2.5]),
+        ("cfg", [np.int64(1), 2], [1.0, 2.0]),
+        ("flag", np.bool_(True), True),
+        ("color", [255, 128, 0], (255, 128, 0)),
+        ("color", np.array([255, 128, 0]), (255, 128, 0)),
+        ("color", "Orange", "Orange"),
+        ("model", MODEL, ModelRef(key="k", hash="h", name="juggernaut", base="sdxl", type="main")),
+        (
+            "loras",
+            [LoRA(cast("Any", MODEL), 1)],
+            [LoRA(ModelRef(key="k", hash="h", name="juggernaut", base="sdxl", type="main"), 1)],
+        ),
+        ("board", Board(board_id="b1", board_name="Foxes"), BoardRef("b1")),
+        ("image", ServerImage(image_name="a.png", width=1, height=1), ImageRef("a.png")),
+        ("video", Video(video_name="a.mp4", width=1, height=1), VideoRef("a.mp4")),
+        ("image", BytesIO(b"\x89PNG"), b"\x89PNG"),
+        ("image", bytearray(b"\x89PNG"), b"\x89PNG"),
+        ("video", BytesIO(b"mp4"), b"mp4"),
+    ],
+)
+def test_values_of_other_libraries_are_taken_for_what_they_are(name: str, given: Any, kept: Any) -> None:
+    values = Params(model="a")
+    setattr(values, name, given)
+    found = getattr(values, name)
+    assert (type(found), found) == (type(kept), kept)
+    assert getattr(Params(**{"model": "a", name: given}), name) == kept
+
+
+def test_an_open_file_is_read_from_its_beginning(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(b"\x89PNG")
+    with path.open("rb") as file:
+        file.read(2)
+        assert Params(model="a", image=file).image == b"\x89PNG"
+    assert "closed file" in refused(lambda: Params(model="a", image=file))
+    with path.open(encoding="latin-1") as text:
+        assert 'opened in binary mode: open(path, "rb")' in refused(lambda: Params(model="a", image=text))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("shape", "mode"), [((4, 6), "L"), ((4, 6, 1), "L"), ((4, 6, 3), "RGB"), ((4, 6, 4), "RGBA")])
+def test_an_array_is_an_image(shape: tuple[int, ...], mode: str) -> None:
+    image: Any = Params(model="a", image=np.zeros(shape, np.uint8)).image
+    assert (image.mode, image.size) == (mode, (6, 4))
+
+
+@pytest.mark.parametrize("array", [PIXELS.astype(float), PIXELS[:, :, :2], PIXELS[None], PIXELS[:0]])
+def test_an_array_that_is_no_picture(array: Any) -> None:
+    message = refused(lambda: Params(model="a", image=array))
+    assert "Start Image (image)" in message
+    assert "should be an array of uint8, height × width × 1, 3 or 4 channels" in message
+
+
+def test_pillow_images_of_every_mode() -> None:
+    for mode in ("1", "L", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "LAB", "I", "LA", "PA", "RGBa", "La", "I;16"):
+        picture = Image.new(mode, (2, 2))
+        data = Params(model="a", image=picture).to_dict(embed=True)["image"]
+        assert data.startswith("data:image/png;base64,"), mode
+    red = Image.open(BytesIO(png_bytes(Image.new("CMYK", (1, 1), (0, 255, 255, 0)))))
+    assert (red.mode, red.getpixel((0, 0))) == ("RGB", (255, 0, 0))
+    message = refused(lambda: Params(model="a", image=Image.new("F", (2, 2))))
+    assert "Start Image (image)" in message
+    assert "scale mode F to 0–255" in message
+
+
 @pytest.mark.parametrize(
     ("name", "value", "sentence"),
     [
@@ -179,7 +259,7 @@ def test_accepted(name: str, value: Any) -> None:
         ),
         ("color", (1, 2, 300), "channel b of a colour is 300"),
         ("color", (1, 2), "should be a colour"),
-        ("image", 3, "Start Image (image) is 3, but should be an image: a pathlib.Path, bytes, a Pillow image"),
+        ("image", 3, "Start Image (image) is 3, but should be an image: a path, bytes, an open file, a Pillow image"),
         ("image", "", "should be an image"),
         ("board", 3, "should be a board"),
         ("model", "", "SDXL Model (model) is '', but should be a model: its name, key or hash"),

@@ -27,7 +27,6 @@ import binascii
 import re
 from collections.abc import Callable, Mapping
 from functools import cache
-from io import BytesIO
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Union, get_args, get_origin
@@ -35,6 +34,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Union, get_arg
 from pydantic_core import SchemaValidator, ValidationError
 
 from invokeai_gen.core import checks, problems
+from invokeai_gen.core.pictures import png_bytes
 from invokeai_gen.core.values import (
     Accepted,
     BoardRef,
@@ -143,9 +143,7 @@ def to_json(value: Any, field_type: str = "", *, embed: bool = False) -> JsonVal
         case bytes() if embed:
             return _data_url(value)
         case PillowImage() if embed:
-            buffer = BytesIO()
-            value.save(buffer, "PNG")
-            return _data_url(buffer.getvalue())
+            return _data_url(png_bytes(value))
     raise TypeError(f"{problems.shown(value)} cannot be written as JSON")
 
 

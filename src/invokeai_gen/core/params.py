@@ -172,7 +172,9 @@ def params(cls: type[P]) -> type[P]:
         if args:
             raise ParamsError([Problem("", f"{cls.__name__} takes its values by name: name=value")])
         try:
-            validator.validate_python(ArgsKwargs((), values), self_instance=self)
+            validator.validate_python(
+                ArgsKwargs((), {name: checks.plain(value) for name, value in values.items()}), self_instance=self
+            )
         except ValidationError as error:
             raise ParamsError(problems.from_validation(error, inputs)) from None
 
@@ -180,7 +182,7 @@ def params(cls: type[P]) -> type[P]:
         if name not in settable:
             raise ParamsError([problems.unsettable(name, inputs)])
         try:
-            validator.validate_assignment(self, name, value)
+            validator.validate_assignment(self, name, checks.plain(value))
         except ValidationError as error:
             raise ParamsError(problems.from_validation(error, inputs)) from None
 

@@ -95,10 +95,11 @@ class LoRA(Instance):
     """A LoRA model and how strongly it is applied (1.0 is its full weight)."""
 
     lora: ModelRef | str
+    """A model that the client returned will do, too."""
     weight: float = 0.75
 
     def __post_init__(self) -> None:
-        _model(self.lora)
+        object.__setattr__(self, "lora", _model(self.lora))
         if not _is_number(self.weight, (int, float)) or not math.isfinite(self.weight):
             raise ValueError(f"the weight of a LoRA is {self.weight!r}, not a number")
 
@@ -116,6 +117,60 @@ class PillowImage(Protocol):
     def save(self, fp: BytesIO, /, format: str | None = None) -> None: ...
 
 
+class ReadableFile(Protocol):
+    """A file opened in binary mode, or a `BytesIO`."""
+
+    def read(self) -> bytes: ...
+
+
+class ArrayLike(Protocol):
+    """An array of numpy, recognized by its shape so that numpy need not be installed."""
+
+    @property
+    def __array_interface__(self) -> dict[str, Any]: ...
+
+
+class ImageRecord(Protocol):
+    """An image as `client.images` returns it."""
+
+    @property
+    def image_name(self) -> str: ...
+
+
+class VideoRecord(Protocol):
+    """A video as `client.videos` returns it."""
+
+    @property
+    def video_name(self) -> str: ...
+
+
+class BoardRecord(Protocol):
+    """A board as `client.boards` returns it."""
+
+    @property
+    def board_id(self) -> str: ...
+
+
+class ModelRecord(Protocol):
+    """A model as `client.models` returns it."""
+
+    @property
+    def key(self) -> str: ...
+
+    @property
+    def hash(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def base(self) -> str: ...
+
+    @property
+    def type(self) -> str: ...
+
+
+_MODEL_KEYS: Final = ("key", "hash", "name", "base", "type")
 HEX_COLOR: Final = re.compile(r"#(?:[0-9a-fA-F]{3,4}|[0-9a-fA-F]{6}|[0-9a-fA-F]{8})")
 
 
@@ -148,26 +203,57 @@ def _color(value: Any) -> Any:
 
 
 def _image(value: Any) -> Any:
-    if isinstance(value, (ImageRef, Path, bytes, PillowImage)) or _is_text(value):
+    if isinstance(value, (ImageRef, Path, bytes)) or _is_text(value):
         return value
-    raise ValueError(
-        "Input should be an image: a pathlib.Path, bytes, a Pillow image, or an ImageRef or name on the server"
+    if isinstance(value, PillowImage):
+        return _of_known_range(value)
+    if _is_text(getattr(value, "image_name", None)):
+        return ImageRef(value.image_name)
+    return _in_memory(
+        value,
+        "Input should be an image: a path, bytes, an open file, a Pillow image, an array, or an ImageRef or name on the "
+        "server",
     )
 
 
 def _video(value: Any) -> Any:
     if isinstance(value, (VideoRef, Path, bytes)) or _is_text(value):
         return value
-    raise ValueError("Input should be a video: a pathlib.Path, bytes, or a VideoRef or name on the server")
+    if _is_text(getattr(value, "video_name", None)):
+        return VideoRef(value.video_name)
+    message = "Input should be a video: a path, bytes, an open file, or a VideoRef or name on the server"
+    if hasattr(value, "__array_interface__"):
+        raise ValueError(message)
+    return _in_memory(value, message)
+
+
+def _in_memory(value: Any, message: str) -> Any:
+    from invokeai_gen.core.pictures import in_memory
+
+    content = in_memory(value)
+    if content is None:
+        raise ValueError(message)
+    return content
+
+
+def _of_known_range(image: PillowImage) -> PillowImage:
+    from invokeai_gen.core.pictures import check_mode
+
+    check_mode(image.mode)
+    return image
 
 
 def _board(value: Any) -> Any:
     if isinstance(value, BoardRef) or _is_text(value):
         return value
+    if _is_text(getattr(value, "board_id", None)):
+        return BoardRef(value.board_id)
     raise ValueError('Input should be a board: "none", "auto", its name or id, or a BoardRef')
 
 
 def _model(value: Any) -> Any:
+    if not isinstance(value, ModelRef) and all(isinstance(getattr(value, key, None), str) for key in _MODEL_KEYS):
+        value = ModelRef(**{key: getattr(value, key) for key in _MODEL_KEYS})
     if _is_text(value) or (isinstance(value, ModelRef) and any(map(_is_text, (value.name, value.key, value.hash)))):
         return value
     raise ValueError("Input should be a model: its name, key or hash, or a ModelRef with one of them")
@@ -193,17 +279,20 @@ class Accepted(Check):
         return core_schema.no_info_plain_validator_function(self.by)
 
 
-ImageInput: TypeAlias = Annotated[ImageRef | Path | bytes | str | PillowImage, Accepted("image", _image)]
-"""A path, the bytes of an image file, a Pillow image, or an image on the server (`ImageRef`, or its name as a string)."""
+ImageInput: TypeAlias = Annotated[
+    ImageRef | Path | bytes | str | PillowImage | ReadableFile | ArrayLike | ImageRecord, Accepted("image", _image)
+]
+"""A path, the bytes of an image file, an open file, a Pillow image, an array of numpy (height × width × 3, `uint8`), or an
+image on the server: an `ImageRef`, its name as a string, or what `client.images.get` returned."""
 
-VideoInput: TypeAlias = Annotated[VideoRef | Path | bytes | str, Accepted("video", _video)]
-"""A path, the bytes of a video file, or a video on the server (`VideoRef`, or its name as a string)."""
+VideoInput: TypeAlias = Annotated[VideoRef | Path | bytes | str | ReadableFile | VideoRecord, Accepted("video", _video)]
+"""A path, the bytes of a video file, an open file, or a video on the server: a `VideoRef`, or its name as a string."""
 
-BoardInput: TypeAlias = Annotated[BoardRef | Literal["auto", "none"] | str, Accepted("board", _board)]
+BoardInput: TypeAlias = Annotated[BoardRef | Literal["auto", "none"] | str | BoardRecord, Accepted("board", _board)]
 """`"none"`, `"auto"` (the board that the GUI adds new images to), a board's name or id."""
 
-ModelInput: TypeAlias = Annotated[ModelRef | str, Accepted("model", _model)]
-"""A model, or its name, key or hash as a string."""
+ModelInput: TypeAlias = Annotated[ModelRef | str | ModelRecord, Accepted("model", _model)]
+"""A `ModelRef`, a model that `client.models` returned, or its name, key or hash as a string."""
 
 ColorInput: TypeAlias = Annotated[
     Color | tuple[int, int, int] | tuple[int, int, int, int] | list[int] | str, Accepted("color", _color)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Generic, Self, TypeAlias, TypeVar
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator
+from pydantic import BeforeValidator, Discriminator, Field, Strict, Tag, field_validator
 
+from invokeai_gen.core.checks import plain
 from invokeai_gen.core.json_values import guess_value, to_json
 from invokeai_gen.core.plan import JsonValue
 from invokeai_gen.core.values import BoardInput, ImageInput, VideoInput
@@ -15,15 +16,22 @@ from invokeai_gen.handle.field import FIELD_CLASSES, IvkField, register_field, u
 T = TypeVar("T")
 
 
-def _no_boolean(value: Any) -> Any:
-    """Refuse booleans, which Python would take for 0 and 1."""
-    if isinstance(value, bool):
-        raise ValueError("Input should be a number, not a boolean")  # noqa: TRY004 pydantic reports only ValueErrors
-    return value
+def _number(noun: str) -> BeforeValidator:
+    """Refuse booleans, which Python would take for 0 and 1, and text, which `Params` and JSON refuse as well."""
+
+    def check(value: Any) -> Any:
+        if isinstance(value, bool):
+            raise ValueError("Input should be a number, not a boolean")  # noqa: TRY004 pydantic reports only ValueErrors
+        if isinstance(value, str):
+            raise ValueError(f"Input should be a valid {noun}")  # noqa: TRY004
+        return plain(value)
+
+    return BeforeValidator(check)
 
 
-Integer: TypeAlias = Annotated[int, BeforeValidator(_no_boolean)]
-Number: TypeAlias = Annotated[float, BeforeValidator(_no_boolean), Field(allow_inf_nan=False)]
+Integer: TypeAlias = Annotated[int, _number("integer")]
+Number: TypeAlias = Annotated[float, _number("number"), Field(allow_inf_nan=False)]
+Boolean: TypeAlias = Annotated[bool, BeforeValidator(plain), Strict()]
 
 
 def _count(value: Any) -> str:
@@ -80,17 +88,17 @@ class IvkStringField(IvkValueField[str]):
 
 @register_field("IntegerField")
 class IvkIntegerField(IvkValueField[Integer]):
-    """A whole number; text such as `"1024"` becomes one."""
+    """A whole number."""
 
 
 @register_field("FloatField")
 class IvkFloatField(IvkValueField[Number]):
-    """A number; text such as `"7.5"` becomes one."""
+    """A number."""
 
 
 @register_field("BooleanField")
-class IvkBooleanField(IvkValueField[bool]):
-    """Yes or no; `"true"`, `"false"`, 1 and 0 become one."""
+class IvkBooleanField(IvkValueField[Boolean]):
+    """`True` or `False`."""
 
 
 @register_field("EnumField")

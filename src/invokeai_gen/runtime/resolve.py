@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import difflib
 import hashlib
-import io
 import os
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 from invokeai_gen.core.field_values import model_limits
 from invokeai_gen.core.json_values import to_json
+from invokeai_gen.core.pictures import png_bytes
 from invokeai_gen.core.plan import AssetKind, JsonValue, ModelLimits, PlannedInput, WorkflowPlan
 from invokeai_gen.core.request_values import answered, look_ups
 from invokeai_gen.core.values import BoardRef, ImageRef, ModelRef, VideoRef
@@ -269,9 +269,7 @@ def _file_of(label: str, value: Any) -> tuple[bytes, str]:
             problem = f"{path} cannot be read: {error.strerror or error}."
             raise MediaResolutionError(label, problem) from None
     if hasattr(value, "save") and hasattr(value, "mode"):
-        buffer = io.BytesIO()
-        value.save(buffer, "PNG")
-        return buffer.getvalue(), "image.png"
+        return png_bytes(value), "image.png"
     raise ValueResolutionError(label, f"{type(value).__name__} is neither a file, nor bytes, nor a Pillow image.")
 
 

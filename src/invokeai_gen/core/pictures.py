@@ -1,0 +1,71 @@
+"""Images and videos in memory, as people have them: open files, arrays, Pillow images of every mode."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import Any, Final
+
+_CONVERTED: Final = {
+    "CMYK": "RGB",
+    "I": "I;16",
+    "HSV": "RGB",
+    "LAB": "RGB",
+    "YCbCr": "RGB",
+    "PA": "RGBA",
+    "La": "LA",
+    "RGBa": "RGBA",
+    "RGBX": "RGB",
+}
+"""Modes that a PNG cannot hold, with the one that shows the same picture."""
+
+
+def in_memory(value: Any) -> Any:
+    """Return the content of an open file or a buffer as bytes, an array as a Pillow image; `None` for anything else.
+
+    An open file is read from its beginning, wherever it stands. Raises `ValueError` for a file in text mode, and for an
+    array that is not a picture: height × width, or with 1, 3 or 4 channels, of `uint8`.
+    """
+    if isinstance(value, (bytearray, memoryview)):
+        return bytes(value)
+    if isinstance(value, BytesIO):
+        return value.getvalue()
+    if callable(getattr(value, "read", None)):
+        return _content(value)
+    return _picture(value) if hasattr(value, "__array_interface__") else None
+
+
+def check_mode(mode: str) -> None:
+    """Raise `ValueError` for a Pillow image whose numbers do not say what is black and what is white."""
+    if mode == "F":
+        raise ValueError("Input should be an image with a range: scale mode F to 0–255 and convert it to L or RGB")
+
+
+def png_bytes(image: Any) -> bytes:
+    """Return a Pillow image as a PNG file. CMYK and other modes that PNG does not have become RGB or RGBA."""
+    buffer = BytesIO()
+    wanted = _CONVERTED.get(image.mode)
+    (image if wanted is None else image.convert(wanted)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _content(file: Any) -> bytes:
+    if callable(getattr(file, "seekable", None)) and file.seekable():
+        file.seek(0)
+    content = file.read()
+    if not isinstance(content, bytes):
+        raise ValueError('Input should be a file opened in binary mode: open(path, "rb")')  # noqa: TRY004 for pydantic
+    return content
+
+
+def _picture(array: Any) -> Any:
+    shape, kind = array.__array_interface__["shape"], array.__array_interface__["typestr"]
+    is_picture = len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3, 4))
+    if not is_picture or kind != "|u1" or 0 in shape:
+        raise ValueError(
+            f"Input should be an array of uint8, height × width × 1, 3 or 4 channels, not {kind[1:]} of shape {shape}"
+        )
+    try:
+        import PIL.Image
+    except ImportError:
+        raise ValueError("Input should be an image; arrays need Pillow: pip install 'invokeai-gen[images]'") from None
+    return PIL.Image.fromarray(array[:, :, 0] if len(shape) == 3 and shape[2] == 1 else array)
