@@ -17,17 +17,21 @@ def assign_modules(
     A plan does not record folders, so files of one name are told apart by their contents: the same bytes, then a name
     with the file's own folders in it, then the nodes that both have.
     """
+    by_stem: dict[str, list[str]] = {}
+    for name, old in existing.items():
+        by_stem.setdefault(words_of(PurePath(old.info.source).stem), []).append(name)
     pairs = [
         (score, path, name)
         for path, plan in plans.items()
-        for name, old in existing.items()
-        if words_of(PurePath(old.info.source).stem) == words_of(path.stem)
-        and (score := _likeness(path, plan, name, old)) is not None
+        for name in by_stem.get(words_of(path.stem), ())
+        if (score := _likeness(path, plan, name, existing[name])) is not None
     ]
     kept: dict[PurePath, str] = {}
+    taken: set[str] = set()
     for _, path, name in sorted(pairs, key=lambda pair: (*(-part for part in pair[0]), pair[1], pair[2])):
-        if path not in kept and name not in kept.values():
+        if path not in kept and name not in taken:
             kept[path] = name
+            taken.add(name)
     return module_names(plans, kept=kept)
 
 

@@ -135,6 +135,8 @@ def assign_names(
     `keep_renamed` also what has another label. Only new inputs and outputs get other names, and never a name that meant
     something else in `earlier`.
     """
+    if plan is earlier and _has_good_names(plan):
+        return plan
     labels = {item.index: item.label for item in plan.inputs}
     in_memory = input_memory(plan, earlier, keep_renamed=keep_renamed)
     out_memory = output_memory(plan, earlier, keep_renamed=keep_renamed)
@@ -223,6 +225,12 @@ def _named_outputs(
         avoid = {*memory.formerly.values(), *names.values()}
         names |= _distinct(subjects, fallback="output", reserved=_OUTPUT_RESERVED, avoid=avoid)
     return tuple(replace(item, name=names[item.node_id]) for item in outputs)
+
+
+def _has_good_names(plan: WorkflowPlan) -> bool:
+    inputs = _usable({item.binding: item.name for item in plan.inputs}, _INPUT_RESERVED)
+    outputs = _usable({item.node_id: item.name for item in plan.outputs}, _OUTPUT_RESERVED)
+    return len(inputs) == len(plan.inputs) and len(outputs) == len(plan.outputs)
 
 
 def _usable(names: Mapping[H, str], reserved: frozenset[str]) -> dict[H, PythonIdentifier]:

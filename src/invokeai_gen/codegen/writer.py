@@ -6,6 +6,7 @@ import json
 import keyword
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path, PurePath
 from typing import Any, Final
 
@@ -97,7 +98,7 @@ def _existing(out: Path) -> dict[str, WorkflowPlan]:
     found = {}
     for path in sorted(out.glob("*.py")) if out.is_dir() else ():
         text = folder.read_text(path) if path.stem not in _SHARED else None
-        plan = _read_plan(path.with_suffix(".json")) if text is not None and is_generated(text) else None
+        plan = read_plan(path.with_suffix(".json")) if text is not None and is_generated(text) else None
         if plan is not None:
             found[path.stem] = plan
     return found
@@ -125,7 +126,7 @@ def _named(
 
 def _left(name: str, plan: WorkflowPlan) -> _Module:
     """Return a module that stays. It is made again, because the types that modules share can get other names."""
-    return _Module(PythonIdentifier(name), assign_names(plan, earlier=plan))
+    return _Module(PythonIdentifier(name), assign_names(plan, earlier=plan), previous=plan)
 
 
 def _texts(modules: list[_Module], out: Path, schemas: Mapping[str, Any], known: Texts | None) -> dict[str, str]:
@@ -136,7 +137,8 @@ def _texts(modules: list[_Module], out: Path, schemas: Mapping[str, Any], known:
     types_text = _begin_types(types, out, known)
     texts = {"py.typed": ""}
     for item in modules:
-        plan = escape_surrogates(item.plan.to_json())
+        plan = (folder.read_text(out / f"{item.name}.json") or "") if item.plan is item.previous else ""
+        plan = plan or escape_surrogates(item.plan.to_json())
         names = value_types.names_used(item.plan, types.names)
         texts[f"{item.name}.json"] = plan
         texts[f"{item.name}.py"] = _module_text(item, names, plan, package, out, known)
@@ -202,15 +204,21 @@ def _is_foreign(path: Path) -> bool:
     if text is None:
         return path.exists()
     if path.suffix == ".json":
-        return _read_plan(path) is None and not is_generated(folder.read_text(path.with_suffix(".py")) or "")
+        return read_plan(path) is None and not is_generated(folder.read_text(path.with_suffix(".py")) or "")
     return path.suffix == ".py" and bool(text.strip()) and not is_generated(text)
 
 
-def _read_plan(path: Path) -> WorkflowPlan | None:
+def read_plan(path: Path) -> WorkflowPlan | None:
     """Return a plan from disk; `None` if it is missing, of another format, or damaged."""
     text = folder.read_text(path)
+    return _plan_of(text) if text is not None else None
+
+
+@lru_cache(maxsize=1024)
+def _plan_of(text: str) -> WorkflowPlan | None:
+    """Return the plan in a text. The same text gives the same object, so that no plan is read twice."""
     try:
-        return WorkflowPlan.from_json(text) if text is not None else None
+        return WorkflowPlan.from_json(text)
     except PlanFormatError:
         return None
 

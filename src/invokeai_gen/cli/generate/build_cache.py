@@ -20,15 +20,28 @@ from typing import Any, Final
 
 from invokeai_gen.atomic_files import replacing
 from invokeai_gen.cli.generate.generation import Generation
+from invokeai_gen.cli.sources import WorkflowSource
 from invokeai_gen.codegen.report import Report
 from invokeai_gen.version import __version__
 
-_FORMAT: Final = 2
+_FORMAT: Final = 3
 _TOOLS: Final = ("black", "datamodel_code_generator", "jinja2")
 """Tools that decide the bytes of the output."""
 
 _PACKAGE: Final = Path(__file__).resolve().parents[2]
 _CHECKOUT: Final = _PACKAGE.parents[1]
+
+
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    """What became of a workflow file with the same bytes."""
+
+    plan_file: str
+    """The plan in the output folder; empty if the workflow cannot be used."""
+    plan: str
+    """Digest of that file."""
+    errors: tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -43,6 +56,19 @@ class BuildCache:
     """The reports of the last generation, if this one would change nothing."""
     texts: dict[str, str] = field(default_factory=dict)
     """What this generator made files from, and what it made of it, both as digests."""
+    compiled: dict[str, _Compiled] = field(default_factory=dict)
+    """What became of workflow files, by the digest of everything that a plan depends on."""
+
+    def compiled_before(self, source: WorkflowSource, generation: Generation) -> _Compiled | None:
+        """Return what became of a workflow file; `None` if it has to be compiled, or its plan on disk is another."""
+        key = _source_digest(source, generation, self.generator)
+        found = self.compiled.get(key) if key is not None else None
+        if found is None or not found.plan_file:
+            return found
+        try:
+            return found if _content(generation.output / found.plan_file) == found.plan else None
+        except OSError:
+            return None
 
 
 def note_path(output: Path) -> Path:
@@ -61,6 +87,10 @@ def load(generation: Generation) -> BuildCache:
         if note["generator"] != generator:
             return cache
         cache.texts = {str(key): str(value) for key, value in note["texts"].items()}
+        cache.compiled = {
+            str(key): _Compiled(item["plan_file"], item["plan"], tuple(item["errors"]), tuple(item["warnings"]))
+            for key, item in note["compiled"].items()
+        }
         is_same = cache.inputs is not None and note["inputs"] == cache.inputs
         if is_same and note["outputs"] == _outputs_digest(generation.output):
             cache.reports = tuple(_report(item) for item in note["reports"])
@@ -82,6 +112,7 @@ def store(generation: Generation, cache: BuildCache, reports: Sequence[Report]) 
         "outputs": _outputs_digest(generation.output),
         "reports": [asdict(_once_more(report)) for report in reports if report.source or report.status == "left"],
         "texts": cache.texts,
+        "compiled": {key: asdict(item) for key, item in _compiled(generation, cache, reports)},
     }
     path = note_path(generation.output)
     # Without a note the next generation takes longer, that is all.
@@ -89,6 +120,42 @@ def store(generation: Generation, cache: BuildCache, reports: Sequence[Report]) 
         path.parent.mkdir(exist_ok=True)
         with replacing(path) as file:
             file.write(json.dumps(note).encode())
+
+
+def _compiled(generation: Generation, cache: BuildCache, reports: Sequence[Report]) -> Iterator[tuple[str, _Compiled]]:
+    """Yield what became of each workflow file."""
+    problems = {report.source: report for report in reports if not report.file}
+    modules = {report.source: report for report in reports if report.is_module}
+    for source in generation.sources:
+        key = _source_digest(source, generation, cache.generator)
+        problem, module = problems.get(str(source)), modules.get(str(source.name))
+        if key is None or (module is None and (problem is None or not problem.errors)):
+            continue
+        plan_file = f"{module.name}.json" if module is not None else ""
+        yield (
+            key,
+            _Compiled(
+                plan_file,
+                _content(generation.output / plan_file) if plan_file else "",
+                problem.errors if problem is not None else (),
+                problem.warnings if problem is not None else (),
+            ),
+        )
+
+
+def _source_digest(source: WorkflowSource, generation: Generation, generator: str | None) -> str | None:
+    """Return the digest of everything that the plan of a workflow file depends on, if no server is asked."""
+    if generation.server is not None or generator is None:
+        return None
+    try:
+        schema = _content(generation.openapi) if generation.openapi is not None else ""
+        return _digest(generator, schema, str(source.name), str(source), _content(source.path))
+    except OSError:
+        return None
+
+
+def _digest(*parts: object) -> str:
+    return hashlib.sha256(repr(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _once_more(report: Report) -> Report:
@@ -138,6 +205,7 @@ def _content(path: Path) -> str:
 def _generator_digest() -> str | None:
     digest = hashlib.sha256(repr((_FORMAT, __version__, sys.version_info[:3])).encode())
     try:
+        digest.update(repr(_tool_releases()).encode())
         for path in _generator_files():
             digest.update(repr((path, _content(Path(path)))).encode("utf-8", "surrogatepass"))
     except OSError:
@@ -155,16 +223,13 @@ def _generator_files() -> Iterator[str]:
         yield str(_CHECKOUT / "data" / "openapi.json")
     else:
         yield from _files_below(str(_PACKAGE / "_shipped"))
-    for tool in _TOOLS:
-        spec = find_spec(tool)
-        if spec is not None and spec.origin is not None:
-            yield from _version_files(Path(spec.origin).parent)
 
 
-def _version_files(package: Path) -> Iterator[str]:
-    """Yield the files of an installed package by which its releases differ."""
-    yield from (str(path) for path in sorted(package.parent.glob(f"{package.name}-*.dist-info/METADATA")))
-    yield str(package / "__init__.py")
+def _tool_releases() -> list[str]:
+    """Return the names of the folders in which the tools are described, which have their versions."""
+    homes = {Path(spec.origin).parents[1] for tool in _TOOLS if (spec := find_spec(tool)) and spec.origin}
+    heads = tuple(f"{tool}-" for tool in _TOOLS)
+    return sorted(name for home in homes for name in os.listdir(home) if name.startswith(heads))
 
 
 def _files_below(folder: str) -> Iterator[str]:

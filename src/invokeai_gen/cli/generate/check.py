@@ -70,7 +70,7 @@ def check(generation: Generation, *, quiet: bool = False) -> tuple[Report, ...]:
 
     with progress("check", len(generation.sources) + 1, quiet=quiet) as advance:
         schema = generation.schema()
-        plans, problems = compile_all(generation.sources, schema, advance)
+        plans, problems = compile_all(generation, schema, advance)
         print_problems(problems)
         if any(problem.errors for problem in problems):
             return tuple(problems)

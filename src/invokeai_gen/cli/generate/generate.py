@@ -92,7 +92,7 @@ def _write(generation: Generation, cache: BuildCache, *, quiet: bool) -> tuple[R
 
     with progress("generate", len(generation.sources) + 1, quiet=quiet) as advance:
         schema = generation.schema()
-        plans, problems = compile_all(generation.sources, schema, advance)
+        plans, problems = compile_all(generation, schema, advance, cache)
         if not plans:
             return tuple(problems)
         advance("writing modules")
@@ -122,20 +122,21 @@ def _print(reports: Sequence[Report], generation: Generation, *, quiet: bool, ve
     if quiet:
         return
     for report in reports:
-        for line in _lines(report, generation.output, verbose=verbose):
+        for line in _lines(report, generation.output, verbose=verbose, alone=all(item.is_fresh for item in modules)):
             echo(one_line(line))
     written = sum(not report.is_fresh for report in modules)
     many = "s" * (len(modules) != 1)
     echo(f"{len(modules)} module{many} in {generation.output}, {written} written, {len(modules) - written} unchanged")
 
 
-def _lines(report: Report, output: Path, *, verbose: bool) -> Iterator[str]:
+def _lines(report: Report, output: Path, *, verbose: bool, alone: bool) -> Iterator[str]:
+    """Yield what to print; `alone` means that no module changed, so that a shared file is worth a line."""
     path = output / report.file
     match report.status:
         case "new" | "changed" if report.is_module:
             yield f"{report.status:<9} {path}  ({report.source})"
             yield from (f"          {change}" for change in report.changes)
-        case "new" | "changed" if verbose or report.reason in ("missing", "edited"):
+        case "new" | "changed" if verbose or alone:
             yield f"written   {path}"
         case "unchanged" if report.file and verbose:
             yield f"unchanged {path}"
