@@ -64,7 +64,7 @@ def command(
 
 def check(generation: Generation, *, quiet: bool = False) -> tuple[Report, ...]:
     """Return what `generate` would do. Only the errors are returned if a workflow cannot be used."""
-    from invokeai_gen.cli.generate.generation import compile_all, print_problems
+    from invokeai_gen.cli.generate.compilation import compile_all, print_problems
     from invokeai_gen.cli.terminal import progress
     from invokeai_gen.codegen.writer import generate
 

@@ -86,7 +86,7 @@ def generate(generation: Generation, *, quiet: bool = False, verbose: bool = Fal
 
 def _write(generation: Generation, cache: BuildCache, *, quiet: bool) -> tuple[Report, ...]:
     """Compile the workflows and write their package. A workflow that cannot be used does not stop the others."""
-    from invokeai_gen.cli.generate.generation import compile_all
+    from invokeai_gen.cli.generate.compilation import compile_all
     from invokeai_gen.cli.terminal import progress
     from invokeai_gen.codegen.writer import generate
 
@@ -110,7 +110,7 @@ def _write(generation: Generation, cache: BuildCache, *, quiet: bool) -> tuple[R
 
 def _print(reports: Sequence[Report], generation: Generation, *, quiet: bool, verbose: bool) -> None:
     """Print what became of each workflow, and how many modules there are."""
-    from invokeai_gen.cli.generate.generation import print_problems
+    from invokeai_gen.cli.generate.compilation import print_problems
     from invokeai_gen.cli.terminal import echo, one_line, print_messages
 
     print_problems(reports)

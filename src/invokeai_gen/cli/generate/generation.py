@@ -1,12 +1,11 @@
-"""One generation, as `generate`, `check` and `watch` share it: what was asked for, and the plans of its workflows."""
+"""One generation, as `generate`, `check` and `watch` share it: what was asked for."""
 
 from __future__ import annotations
 
 import keyword
 import sys
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -15,11 +14,8 @@ from invokeai_gen.cli.options import F, schema_options
 from invokeai_gen.cli.servers import open_schema, schema_path
 from invokeai_gen.cli.settings import Settings, find_settings
 from invokeai_gen.cli.sources import WorkflowSource, find_sources
-from invokeai_gen.codegen.report import Report
 
 if TYPE_CHECKING:
-    from invokeai_gen.cli.generate.build_cache import BuildCache
-    from invokeai_gen.core.plan import WorkflowPlan
     from invokeai_gen.schema import Schema
 
 
@@ -98,54 +94,3 @@ class Generation:
         else:
             return []
         return [f"{self.output}: {problem}; choose another for `from FOLDER import …`"]
-
-
-def compile_all(
-    generation: Generation, schema: Schema, advance: Callable[[str], None], cache: BuildCache | None = None
-) -> tuple[dict[PurePath, WorkflowPlan], list[Report]]:
-    """Return the plan of each file that has one, and a report on each file with errors or warnings.
-
-    A file that `cache` knows is not compiled again.
-    """
-    from invokeai_gen.codegen.writer import read_plan
-
-    plans: dict[PurePath, WorkflowPlan] = {}
-    reports = []
-    for source in generation.sources:
-        advance(source.path.name)
-        before = cache.compiled_before(source, generation) if cache is not None else None
-        plan, errors, warnings = None, before.errors if before else (), before.warnings if before else ()
-        if before is not None and before.plan_file:
-            plan = read_plan(generation.output / before.plan_file)
-        if plan is None and not errors:
-            plan, errors, warnings = _compiled(source, schema)
-        if plan is not None:
-            plans[source.name] = plan
-        if errors:
-            reports.append(Report(source=str(source), status="failed", errors=errors))
-        elif warnings:
-            reports.append(Report(source=str(source), status="unchanged", warnings=warnings))
-    return plans, reports
-
-
-def _compiled(source: WorkflowSource, schema: Schema) -> tuple[WorkflowPlan | None, tuple[str, ...], tuple[str, ...]]:
-    """Return the plan of a file, or why it has none, and its warnings."""
-    from invokeai_gen.cli.sources import compile_file
-    from invokeai_gen.cli.terminal import lines_of
-    from invokeai_gen.compiler import NotReadyError
-    from invokeai_gen.workflow import WorkflowError
-
-    try:
-        plan, warnings = compile_file(source.path, schema)
-    except (WorkflowError, NotReadyError) as error:
-        return None, tuple(lines_of(error)), ()
-    return plan, (), tuple(warnings)
-
-
-def print_problems(reports: Iterable[Report]) -> None:
-    """Print the errors and warnings of workflow files."""
-    from invokeai_gen.cli.terminal import print_messages
-
-    for report in reports:
-        print_messages("error", report.errors, source=report.source)
-        print_messages("warning", report.warnings, source=report.source)
