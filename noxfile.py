@@ -28,7 +28,7 @@ def _step(session: nox.Session, step: str) -> None:
 
 def _install(session: nox.Session, *groups: str) -> None:
     """Install the package as it is being worked on, with every extra, and the tools of these dependency groups."""
-    session.install("-e", ".[images,servers]")
+    session.install("-e", ".[images,mcp,servers]")
     session.install(*nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), *groups))
 
 
@@ -98,5 +98,5 @@ def test(session: nox.Session) -> None:
 @nox.session
 def audit(session: nox.Session) -> None:
     """Known vulnerabilities of everything that is installed with the package; needs a vulnerability database."""
-    session.install(".[images,servers]", "pip-audit")
+    session.install(".[images,mcp,servers]", "pip-audit")
     session.run("pip-audit", "--skip-editable")

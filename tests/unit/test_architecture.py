@@ -41,9 +41,10 @@ STANDS_ON: Mapping[str, set[str]] = {
     "runtime": {"core", "server"},
     "sweeps": {"core", "runtime", "server"},
     "handle": {"codegen", "compiler", "core", "runtime", "schema", "server", "sweeps", "workflow"},
+    "agents": {"core", "runtime", "server", "sweeps"},
     "client": {"handle", "schema", "server"},
     "compat": {"client", "core", "handle", "runtime", "schema", "server"},
-    "cli": {"client", "codegen", "compiler", "core", "handle", "runtime", "schema", "server", "sweeps", "workflow"},
+    "cli": {"agents", "client", "codegen", "compiler", "core", "handle", "runtime", "schema", "server", "sweeps", "workflow"},
     "__main__": {"cli"},
 }
 """Each package with those that it may import, besides the leaves. `invokeai_gen` itself is the door: it names where every

@@ -43,6 +43,7 @@ As Python modules:
 _SECTIONS: Final = {
     "Use a workflow": {
         "run": "Run a workflow, once or many times, and save the results.",
+        "mcp": "Serve workflows as tools of an LLM agent (MCP).",
         "inspect": "Show the inputs and outputs of a workflow, or its graph.",
         "recall": "Show the values that an image was made with, or run them again.",
         "payload": "Print the request that would submit a workflow.",
@@ -75,6 +76,7 @@ _MODULES: Final = {
     "inspect": "show.inspect",
     "recall": "show.recall",
     "payload": "show.payload",
+    "mcp": "server.mcp",
     "pull": "server.pull",
     "doctor": "server.doctor",
     "workflows": "server.workflows",

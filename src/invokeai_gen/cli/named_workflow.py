@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -37,11 +37,19 @@ class NamedWorkflow:
     """What the GUI would warn of when it opens the workflow."""
 
 
-def find_workflow(name: str, openapi: Path | None, server: str | None, settings: Settings) -> NamedWorkflow:
+def find_workflow(
+    name: str,
+    openapi: Path | None,
+    server: str | None,
+    settings: Settings,
+    *,
+    schema: Callable[[], Schema] | None = None,
+) -> NamedWorkflow:
     """Return the workflow behind a name, compiled now unless it is a generated module, which is not imported.
 
     Look for a file, then for a module (by file or dotted name), and then, unless the name looks like that of a file, in
-    the library of the server, whose node types are used for it. Raise `InvokeAIGenError`, which has the name.
+    the library of the server, whose node types are used for it. `schema` gives the node types for files, by default those
+    of `open_schema`. Raise `InvokeAIGenError`, which has the name.
     """
     from invokeai_gen.cli.file_kinds import kind_of_file
     from invokeai_gen.cli.modules import read_plan
@@ -57,7 +65,7 @@ def find_workflow(name: str, openapi: Path | None, server: str | None, settings:
     from invokeai_gen.compiler import NotReadyError, compile_workflow
     from invokeai_gen.workflow import WorkflowError
 
-    opened = open_workflow(path, name, openapi, server, settings)
+    opened = open_workflow(path, name, openapi, server, settings, schema=schema)
     try:
         compiled = compile_workflow(opened.file, opened.schema)
     except (WorkflowError, NotReadyError) as error:
@@ -80,7 +88,13 @@ class OpenedWorkflow:
 
 
 def open_workflow(
-    path: Path | None, name: str, openapi: Path | None, server: str | None, settings: Settings
+    path: Path | None,
+    name: str,
+    openapi: Path | None,
+    server: str | None,
+    settings: Settings,
+    *,
+    schema: Callable[[], Schema] | None = None,
 ) -> OpenedWorkflow:
     """Read the file at `path`, or if it is `None` the workflow of that name in the server's library.
 
@@ -92,10 +106,10 @@ def open_workflow(
 
     if path is None:
         return _from_library(name, openapi, server, settings)
-    schema = open_schema(openapi, None if openapi is not None else server, settings)
+    known = schema() if schema is not None else open_schema(openapi, None if openapi is not None else server, settings)
     shown, kind = _short(path), kind_of_file(path)
     try:
-        return OpenedWorkflow(shown, path.stem, read_workflow_file(path), schema, kind)
+        return OpenedWorkflow(shown, path.stem, read_workflow_file(path), known, kind)
     except WorkflowError as error:
         raise _about(shown, kind or error) from error
 

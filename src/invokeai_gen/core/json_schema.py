@@ -209,3 +209,25 @@ _ACCEPTED: Final[Mapping[str, Callable[[Input | None], JsonSchema]]] = {
     "model": _model,
     "color": _color,
 }
+
+
+_RESULT_TYPES: Final[Mapping[str, JsonSchema]] = {
+    "int": {"type": "integer"},
+    "float": {"type": "number"},
+    "str": {"type": "string"},
+    "bool": {"type": "boolean"},
+    "ImageOutput": {"type": "object", "properties": {"image_name": {"type": "string"}}, "required": ["image_name"]},
+    "VideoOutput": {"type": "object", "properties": {"video_name": {"type": "string"}}, "required": ["video_name"]},
+}
+
+
+def outputs_schema(plan: WorkflowPlan) -> JsonSchema:
+    """Return the schema of what `WorkflowOutputs.to_dict` returns: the user outputs by Python name."""
+    properties: dict[str, JsonSchema] = {}
+    for item in plan.outputs:
+        if item.role != "debug":
+            schema = {**_RESULT_TYPES.get(item.item_type.name, {})}
+            for is_list in (item.item_type.is_list, item.is_iterated):
+                schema = {"type": "array", "items": schema} if is_list else schema
+            properties[item.name] = {"title": item.node_label or item.node_title, **schema}
+    return {"type": "object", "properties": properties}

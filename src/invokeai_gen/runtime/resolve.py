@@ -343,6 +343,13 @@ def find_model(label: str, wanted: ModelRef | str, limits: ModelLimits, models: 
     )
 
 
+def fitting_models(models: Iterable[Model], limits: ModelLimits) -> list[Model]:
+    """Return the models that a field takes: in the order of the bases that it names, then by name."""
+    order = {base: place for place, base in enumerate(limits.base)}
+    found = [model for model in models if fits(model, limits)]
+    return sorted(found, key=lambda model: (order.get(model.base, len(order)), model.name.casefold()))
+
+
 def fits(model: Model, limits: ModelLimits) -> bool:
     """Return whether a field with these limits takes a model."""
     return (

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any, Final
 from invokeai_gen.cli.run.folder import check_batch_names, check_for_many, folder_of
 from invokeai_gen.cli.run.report import SweepReport, clean_up, exit_interrupted
 from invokeai_gen.cli.run.single import progress_console
-from invokeai_gen.cli.run.values import explained_errors, workflow_of
+from invokeai_gen.cli.run.values import explained_errors
 from invokeai_gen.cli.servers import open_client, server_address, server_token
 from invokeai_gen.cli.settings import find_settings
 from invokeai_gen.cli.terminal import echo, echo_json, lines_of, one_line, print_messages
 from invokeai_gen.errors import InvokeAIGenError
+from invokeai_gen.sweeps.workflow import workflow_of
 
 if TYPE_CHECKING:
     from invokeai_gen.cli.named_workflow import NamedWorkflow
@@ -72,7 +73,7 @@ class ManyRuns:
 
     def resume(self, file: Path) -> None:
         """Continue the runs that a sweep file records."""
-        workflow = workflow_of(self._plan, {})
+        workflow = workflow_of(self._plan)
         with open_client(self._line.server, self._settings) as client, self._explained_errors():
             with self._interrupted_at_the_start(client):
                 options: CollectOptions = {"errors": "collect"}

@@ -15,8 +15,7 @@ from invokeai_gen.core.problems import ParamsError
 
 if TYPE_CHECKING:
     from invokeai_gen.cli.run.command_line import CommandLine
-    from invokeai_gen.core.plan import ModelLimits, PlannedInput
-    from invokeai_gen.server.records import Model
+    from invokeai_gen.core.plan import PlannedInput
 
 _MAX_SHOWN: Final = 10
 
@@ -49,6 +48,7 @@ def fitting_models(inputs: Iterable[PlannedInput], server: str | None) -> Fittin
     from invokeai_gen.cli.servers import open_client
     from invokeai_gen.cli.settings import find_settings
     from invokeai_gen.core.field_values import model_limits
+    from invokeai_gen.runtime import resolve
     from invokeai_gen.server.errors import ServerError
 
     try:
@@ -57,17 +57,8 @@ def fitting_models(inputs: Iterable[PlannedInput], server: str | None) -> Fittin
             url = client.url
     except ServerError as error:
         return FittingModels("", {}, str(error))
-    return FittingModels(url, {planned.name: _fitting(model_limits(planned), models) for planned in inputs})
-
-
-def _fitting(limits: ModelLimits, models: Sequence[Model]) -> list[str]:
-    """Return the names of models that a field takes: in the order of the bases that it names, then by name."""
-    from invokeai_gen.runtime.resolve import fits
-
-    order = {base: place for place, base in enumerate(limits.base)}
-    found = [model for model in models if fits(model, limits)]
-    found.sort(key=lambda model: (order.get(model.base, len(order)), model.name.casefold()))
-    return [model.name for model in found]
+    found = {planned.name: resolve.fitting_models(models, model_limits(planned)) for planned in inputs}
+    return FittingModels(url, {name: [model.name for model in fitting] for name, fitting in found.items()})
 
 
 def can_ask(line: CommandLine) -> bool:

@@ -17,16 +17,13 @@ from invokeai_gen.cli.assignments import read_assignments
 from invokeai_gen.cli.run.axes import Axes, read_axes
 from invokeai_gen.cli.run.rows import read_rows
 from invokeai_gen.cli.terminal import lines_of, print_messages
-from invokeai_gen.core.dynamic_params import params_type
-from invokeai_gen.core.field_values import default_of
 from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.plan import PlannedInput, WorkflowPlan
 from invokeai_gen.core.problems import ParamsError, Problem, shown, title
-from invokeai_gen.js_json import UNSET
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.server.errors import ValueResolutionError
 from invokeai_gen.sweeps.space import Space, space_of
-from invokeai_gen.sweeps.workflow import Workflow
+from invokeai_gen.sweeps.workflow import Workflow, workflow_of
 
 if TYPE_CHECKING:
     from invokeai_gen.cli.run.command_line import CommandLine
@@ -56,13 +53,6 @@ class RunValues:
     def space(self) -> Space[WorkflowParams]:
         """Return all the points to run. Raise `ParamsError`."""
         return space_of(self.workflow.params_type, self.base, product=self.product, zipped=self.zipped, rows=self.rows)
-
-
-def workflow_of(plan: WorkflowPlan, values: Mapping[str, Any]) -> Workflow[WorkflowParams, WorkflowOutputs]:
-    """Return the workflow with these values as its defaults."""
-    defaults = {planned.name: default_of(planned) for planned in plan.inputs if planned.fed_by is None}
-    known = {name: value for name, value in {**defaults, **values}.items() if value is not UNSET}
-    return Workflow(plan, params=params_type(plan, known), outputs=WorkflowOutputs)
 
 
 @contextlib.contextmanager

@@ -97,9 +97,9 @@ def json_of(plan: WorkflowPlan) -> dict[str, Any]:
 
 def schema_of(plan: WorkflowPlan) -> dict[str, Any]:
     """Return the JSON Schema of the inputs."""
-    from invokeai_gen.cli.run.values import workflow_of
+    from invokeai_gen.sweeps.workflow import workflow_of
 
-    return workflow_of(plan, {}).params_type.json_schema()
+    return workflow_of(plan).params_type.json_schema()
 
 
 def lines_of(plan: WorkflowPlan, *, width: int, wide: bool) -> Iterator[str]:
