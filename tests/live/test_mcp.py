@@ -21,6 +21,7 @@ from mcp import ClientSession
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
+from mcp_types import BlobResourceContents
 from PIL import Image
 
 from invokeai_gen import InvokeAIClient
@@ -90,6 +91,7 @@ def test_an_agent_lists_calls_and_reads(server_url: str, tmp_path: Path) -> None
                 jsonschema.Draft202012Validator.check_schema(tool.output_schema or {})
             poster = tools["sunset_poster"]
             assert poster.input_schema["properties"]["width"]["title"] == "Width"
+            assert poster.annotations is not None
             assert poster.annotations.read_only_hint is False
             assert poster.annotations.destructive_hint is False
 
@@ -110,6 +112,7 @@ def test_an_agent_lists_calls_and_reads(server_url: str, tmp_path: Path) -> None
 
             link = next(part for part in result.content if part.type == "resource_link")
             resource = (await agent.read_resource(link.uri)).contents[0]
+            assert isinstance(resource, BlobResourceContents)
             assert Image.open(io.BytesIO(base64.b64decode(resource.blob))).size == (256, 256)
             manifest = (saved / "manifest.jsonl").read_text().splitlines()
             assert all((saved / file).is_file() for file in json.loads(manifest[0])["files"])
@@ -179,11 +182,11 @@ def test_a_cancelled_call_and_a_client_that_goes_leave_nothing_in_the_queue(serv
     async def work() -> None:
         started = asyncio.Event()
 
-        async def report(*_: object) -> None:
+        async def report(progress: float, total: float | None, message: str | None) -> None:
             started.set()
 
         async with over_stdio(server.url, "data/workflows") as agent:
-            many = {"width": 1024, "height": 1024}
+            many: dict[str, Any] = {"width": 1024, "height": 1024}
             call = asyncio.create_task(agent.call_tool("color_study_batch", {}, progress_callback=report))
             await started.wait()
             call.cancel()

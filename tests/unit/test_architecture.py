@@ -44,7 +44,19 @@ STANDS_ON: Mapping[str, set[str]] = {
     "agents": {"core", "runtime", "server", "sweeps"},
     "client": {"handle", "schema", "server"},
     "compat": {"client", "core", "handle", "runtime", "schema", "server"},
-    "cli": {"agents", "client", "codegen", "compiler", "core", "handle", "runtime", "schema", "server", "sweeps", "workflow"},
+    "cli": {
+        "agents",
+        "client",
+        "codegen",
+        "compiler",
+        "core",
+        "handle",
+        "runtime",
+        "schema",
+        "server",
+        "sweeps",
+        "workflow",
+    },
     "__main__": {"cli"},
 }
 """Each package with those that it may import, besides the leaves. `invokeai_gen` itself is the door: it names where every

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,7 +35,7 @@ Report = Callable[[float, float | None, str | None], Awaitable[None]]
 class CallSettings:
     """How calls are run, and what their results hold."""
 
-    folders: Folders = Folders()
+    folders: Folders = field(default_factory=Folders)
     timeout: float | None = None
     """Seconds for one call, from upload to result; `None` for no limit."""
     inline: InlineFormat = "webp"

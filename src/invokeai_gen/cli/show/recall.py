@@ -109,10 +109,10 @@ def _downloaded(image: str, folder: Path, server: str | None, settings: Settings
 def _values(found: NamedWorkflow, path: Path, assignments: tuple[str, ...]) -> dict[str, Any]:
     """Return the values by Python name, with those of the command line; exit if one of these is wrong."""
     from invokeai_gen.cli.assignments import read_assignments
-    from invokeai_gen.cli.run.values import workflow_of
     from invokeai_gen.core.image_values import recall
+    from invokeai_gen.sweeps.workflow import workflow_of
 
-    recalled = recall(workflow_of(found.plan, {}).params_type, path)
+    recalled = recall(workflow_of(found.plan).params_type, path)
     print_messages("warning", (f"not in the image: {problem}" for problem in recalled.unmatched))
     print_messages("warning", recalled.notes)
     assigned, unassigned = read_assignments(found.plan, assignments, None)
