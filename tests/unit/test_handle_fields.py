@@ -38,7 +38,7 @@ from invokeai_gen.handle import (
     register_field,
 )
 from invokeai_gen.handle import field as field_module
-from invokeai_gen.handle.field_of_input import field_for
+from invokeai_gen.handle.inputs import field_for
 from invokeai_gen.js_json import UNSET
 from invokeai_gen.runtime.media import LatentsOutput
 from tests.plan_factory import an_input

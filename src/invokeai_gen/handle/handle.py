@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 
 from invokeai_gen.codegen.names import assign_names
 from invokeai_gen.compiler import NotReadyError, Reason, compile_workflow
+from invokeai_gen.core.dynamic_params import params_type
 from invokeai_gen.core.params import WorkflowParams
-from invokeai_gen.core.problems import shown
+from invokeai_gen.core.problems import ParamsError, shown, unknown_index
 from invokeai_gen.handle.definition import WorkflowDefinition
 from invokeai_gen.handle.field import IvkField
 from invokeai_gen.handle.index_map import (
@@ -20,7 +21,7 @@ from invokeai_gen.handle.index_map import (
     read_index_map,
     write_index_map,
 )
-from invokeai_gen.handle.inputs import IvkWorkflowInput, WorkflowInputs
+from invokeai_gen.handle.inputs import IvkWorkflowInput, label_clash
 from invokeai_gen.handle.models import SyncStrategy, synced
 from invokeai_gen.handle.outputs import HandleOutputs
 from invokeai_gen.handle.runs import WorkflowRuns
@@ -59,8 +60,8 @@ class WorkflowHandle(WorkflowRuns):
         """The compiled workflow: its nodes, inputs and outputs."""
         self.warnings = tuple(str(warning) for warning in compiled.warnings)
         """The warnings that the GUI would show when it opens the workflow."""
-        self._inputs = WorkflowInputs(self.plan)
-        super().__init__(Workflow(self.plan, params=self._inputs.params_type, outputs=self.outputs_type), client)
+        self._inputs = tuple(IvkWorkflowInput(item) for item in sorted(self.plan.inputs, key=lambda item: item.index))
+        super().__init__(Workflow(self.plan, params=params_type(self.plan), outputs=self.outputs_type), client)
 
     def __repr__(self) -> str:
         known = f"{self.definition.name or self.definition.source!r}, {len(self._inputs)} inputs"
@@ -74,11 +75,14 @@ class WorkflowHandle(WorkflowRuns):
 
     def get_input(self, index: int) -> IvkWorkflowInput:
         """Return the input at a position in the form, counted from 0. Raise `ParamsError`, a `ValueError`."""
-        return self._inputs.at(index)
+        for item in self._inputs:
+            if type(index) is int and item.input_index == index:
+                return item
+        raise ParamsError([unknown_index(index, [item.planned for item in self._inputs])])
 
     def get_input_value(self, index: int) -> IvkField:
         """Return the field that holds the value of an input; set its attributes to change it. Raise `ParamsError`."""
-        return self._inputs.at(index).field
+        return self.get_input(index).field
 
     def set_input_value(self, index: int, field: IvkField) -> None:
         """Set an input to the value of a field, which must be of the same class as its own.
@@ -86,15 +90,20 @@ class WorkflowHandle(WorkflowRuns):
         Raise `TypeError` for another class, and `ParamsError` (a `ValueError`) for a value that the input does not
         accept, or if there is no such input.
         """
-        self._inputs.at(index).field = field
+        self.get_input(index).field = field
 
     def get_inputs_by_system_name(self) -> dict[str, IvkWorkflowInput]:
         """Return all inputs by `"<node id>.<field name>"`, which is unique."""
-        return self._inputs.by_system_name()
+        return {item.system_name: item for item in self._inputs}
 
     def get_inputs_by_user_name(self) -> dict[str, IvkWorkflowInput]:
         """Return all inputs by label. Raise `ParamsError` (a `ValueError`) if inputs share a label, with their nodes."""
-        return self._inputs.by_user_name()
+        found: dict[str, list[IvkWorkflowInput]] = {}
+        for item in self._inputs:
+            found.setdefault(item.label, []).append(item)
+        if clashes := [label_clash(label, items) for label, items in found.items() if len(items) > 1]:
+            raise ParamsError(clashes)
+        return {label: item for label, (item,) in found.items()}
 
     def get_missing_required_inputs(self) -> list[IvkWorkflowInput]:
         """Return the inputs that still need a value."""
@@ -102,7 +111,15 @@ class WorkflowHandle(WorkflowRuns):
 
     def validate_inputs(self) -> dict[int, list[str]]:
         """Return what is wrong with the values, by index; `reasons` has what no value can fix."""
-        return self._inputs.problems()
+        try:
+            self._values()
+        except ParamsError as error:
+            index = {item.name: item.input_index for item in self._inputs}
+            found: dict[int, list[str]] = {}
+            for problem in error.problems:
+                found.setdefault(index[problem.name], []).append(problem.message)
+            return found
+        return {}
 
     def preview(self) -> list[dict[str, Any]]:
         """Return a row for each input: its `index`, `label`, `type` of field, and `value`, shortened for display.
@@ -129,7 +146,11 @@ class WorkflowHandle(WorkflowRuns):
         """
         if self.reasons:
             raise NotReadyError(list(self.reasons))
-        return self._inputs.params()
+        return self._values()
+
+    def _values(self) -> WorkflowParams:
+        settable = (item for item in self._inputs if item.fed_by is None and not item.is_missing)
+        return self._workflow.params_type(**{item.name: item.field.to_value() for item in settable})
 
     def sync_dnn_model(
         self,

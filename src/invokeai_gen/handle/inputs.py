@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from invokeai_gen.core import problems
-from invokeai_gen.core.dynamic_params import params_type
 from invokeai_gen.core.field_values import default_of
-from invokeai_gen.core.params import WorkflowParams
-from invokeai_gen.core.plan import PlannedInput, WorkflowPlan
-from invokeai_gen.core.problems import ParamsError, Problem
+from invokeai_gen.core.plan import PlannedInput
+from invokeai_gen.core.problems import Problem
+from invokeai_gen.handle.collection_field import IvkCollectionField
 from invokeai_gen.handle.field import IvkField
-from invokeai_gen.handle.field_of_input import field_for
+from invokeai_gen.handle.value_fields import item_class
 from invokeai_gen.js_json import UNSET
 
 
@@ -113,69 +111,27 @@ class IvkWorkflowInput:
         return self.fed_by is None and self._field.is_empty and default_of(self.planned) is UNSET
 
 
-class WorkflowInputs:
-    """The inputs of one handle, in the order of the form."""
-
-    def __init__(self, plan: WorkflowPlan) -> None:
-        self._inputs = tuple(IvkWorkflowInput(planned) for planned in sorted(plan.inputs, key=lambda item: item.index))
-        self._params_type = params_type(plan)
-
-    def __iter__(self) -> Iterator[IvkWorkflowInput]:
-        return iter(self._inputs)
-
-    def __len__(self) -> int:
-        return len(self._inputs)
-
-    @property
-    def params_type(self) -> type[WorkflowParams]:
-        """The class of `params`."""
-        return self._params_type
-
-    def at(self, index: int) -> IvkWorkflowInput:
-        """Return the input of that index. Raise `ParamsError`, which is a `ValueError`."""
-        for item in self._inputs:
-            if type(index) is int and item.input_index == index:
-                return item
-        raise ParamsError([problems.unknown_index(index, [item.planned for item in self._inputs])])
-
-    def by_system_name(self) -> dict[str, IvkWorkflowInput]:
-        """Return all inputs by `"<node id>.<field name>"`."""
-        return {item.system_name: item for item in self._inputs}
-
-    def by_user_name(self) -> dict[str, IvkWorkflowInput]:
-        """Return all inputs by label. Raise `ParamsError` if inputs share a label; the message names their nodes."""
-        found: dict[str, list[IvkWorkflowInput]] = {}
-        for item in self._inputs:
-            found.setdefault(item.user_name, []).append(item)
-        shared = [Problem(name, _clash(name, items), name) for name, items in found.items() if len(items) > 1]
-        if shared:
-            raise ParamsError(shared)
-        return {name: items[0] for name, items in found.items()}
-
-    def params(self) -> WorkflowParams:
-        """Return the values as the `Params` of a generated module. Raise `ParamsError` with everything that is wrong."""
-        given: dict[str, Any] = {
-            item.name: item.field.to_value() for item in self._inputs if item.fed_by is None and not item.is_missing
-        }
-        return self._params_type(**given)
-
-    def problems(self) -> dict[int, list[str]]:
-        """Return what is wrong with the values, by index."""
-        try:
-            self.params()
-        except ParamsError as error:
-            index = {item.name: item.input_index for item in self._inputs}
-            found: dict[int, list[str]] = {}
-            for problem in error.problems:
-                found.setdefault(index[problem.name], []).append(problem.message)
-            return found
-        return {}
+def field_class(planned: PlannedInput) -> type[IvkField]:
+    """Return the class of field for an input: the one of its schema type, or `IvkCollectionField`."""
+    cls = item_class(planned.field_type)
+    if planned.cardinality == "SINGLE" or (planned.cardinality == "SINGLE_OR_COLLECTION" and cls.holds_lists):
+        return cls
+    return IvkCollectionField
 
 
-def _clash(name: str, items: Sequence[IvkWorkflowInput]) -> str:
+def field_for(planned: PlannedInput) -> IvkField:
+    """Return a field with the value in the workflow file, empty if the file has none that the node accepts."""
+    value = default_of(planned)
+    field = field_class(planned).from_value(None if value is UNSET else value)
+    field._planned = planned
+    return field
+
+
+def label_clash(label: str, items: Sequence[IvkWorkflowInput]) -> Problem:
+    """Return the problem of several inputs with the same label; its message names their nodes."""
     nodes = ", ".join(f"{item.node_name!r} ({item.node_id}, index {item.input_index})" for item in items)
-    labelled = f"{len(items)} inputs are labelled {problems.shown(name)}, of the nodes {nodes}"
-    return f"{labelled}: use get_inputs_by_system_name()"
+    labelled = f"{len(items)} inputs are labelled {problems.shown(label)}, of the nodes {nodes}"
+    return Problem(label, f"{labelled}: use get_inputs_by_system_name()", label)
 
 
 def _quoted(text: str) -> str:

@@ -20,6 +20,7 @@ from invokeai_gen.runtime.job import Job
 from invokeai_gen.runtime.media import DEFAULT_QUALITY, ImageFormat, ImageOutput
 from invokeai_gen.runtime.options import SubmitOptions, SweepOptions
 from invokeai_gen.server import background
+from invokeai_gen.server.background import blocking
 from invokeai_gen.server.client import AsyncInvokeAIClient, ServerClient, core_of
 from invokeai_gen.server.errors import JobDeletedError, NotCompletedError, NotFoundError, SeveralItemsError
 from invokeai_gen.server.events import JobEvent, is_final
@@ -196,43 +197,33 @@ class WorkflowRuns(ABC):
             await following
         return (await job.outputs()).queue_item
 
-    def get_queue_item(self) -> QueueItem:
-        """Return the only queue item as the server has it now. Raise `NotCompletedError`, `SeveralItemsError`."""
-        return background.run(self.get_queue_item_async())
-
     async def get_queue_item_async(self) -> QueueItem:
-        """Do the same as `get_queue_item`, to be awaited."""
+        """Return the only queue item as the server has it now. Raise `NotCompletedError`, `SeveralItemsError`."""
         return (await self._single().items())[0]
 
-    def cancel(self) -> None:
-        """Cancel what has not ended of the last submission; finished nodes keep their results."""
-        background.run(self.cancel_async())
-
     async def cancel_async(self) -> None:
-        """Do the same as `cancel`, to be awaited."""
+        """Cancel what has not ended of the last submission; finished nodes keep their results."""
         await self._submitted().cancel()
+
+    get_queue_item = blocking(get_queue_item_async)
+    cancel = blocking(cancel_async)
 
     # -- results ------------------------------------------------------------------------------------------------------
 
-    def get_outputs(self) -> HandleOutputs:
-        """Return the results of the only queue item. Raise `NotCompletedError` while it has not ended."""
-        return background.run(self.get_outputs_async())
-
     async def get_outputs_async(self) -> HandleOutputs:
-        """Do the same as `get_outputs`, to be awaited."""
+        """Return the results of the only queue item. Raise `NotCompletedError` while it has not ended."""
         job = self._single()
         await _check_ended(job)
         return await job.outputs()
 
-    def get_all_outputs(self) -> list[HandleOutputs]:
-        """Return the results of every queue item, in order, for batches and several runs."""
-        return background.run(self.get_all_outputs_async())
-
     async def get_all_outputs_async(self) -> list[HandleOutputs]:
-        """Do the same as `get_all_outputs`, to be awaited."""
+        """Return the results of every queue item, in order, for batches and several runs."""
         job = self._submitted()
         await _check_ended(job)
         return await job.all_outputs()
+
+    get_outputs = blocking(get_outputs_async)
+    get_all_outputs = blocking(get_all_outputs_async)
 
     async def stream_outputs(self, *, debug: bool = False) -> AsyncGenerator[StreamedOutput, None]:
         """Yield each output of the last submission as soon as its node has finished; `debug` adds intermediate images."""
