@@ -240,12 +240,19 @@ def test_row_91_a_box_is_set_in_the_described_order() -> None:
     assert box.x_min == 10
 
 
-def test_row_92_limits_are_those_of_the_input(client: InvokeAIClient) -> None:
+def test_row_92_a_field_made_on_its_own_has_limits(client: InvokeAIClient) -> None:
+    text: Any = ivk.IvkStringField  # limits are not in the types, which are those of the attributes
+    integer: Any = ivk.IvkIntegerField
+    field = text(value="long enough", min_length=10, max_length=500)
+    with pytest.raises(ParamsError, match="^IvkStringField is 'short', but string should have at least 10 characters"):
+        field.value = "short"
+    with pytest.raises(ValueError, match="should be a multiple of 8"):
+        integer(value=7, multiple_of=8)
     handle = poster(client)
-    field = ivk.IvkIntegerField(value=10**6)
     with pytest.raises(ParamsError, match=r"^Width \(width\) is 1000000, but should be"):
-        handle.set_input_value(2, field)
-    assert handle.get_input_value(2).constraints.le is not None
+        handle.set_input_value(2, integer(value=10**6, ge=0))
+    handle.set_input_value(2, integer(value=512, ge=500))
+    handle.set_input("Width", 256)  # the limits are those of the input, not of the field that was given
 
 
 def test_row_98_a_model_of_another_base_or_type_is_refused(client: InvokeAIClient) -> None:

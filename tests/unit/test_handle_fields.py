@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from invokeai_gen.core.plan import Constraints
 from invokeai_gen.core.problems import ParamsError
@@ -416,3 +417,19 @@ def test_a_custom_type_gets_a_class_from_outside(registry: Mapping[str, type[Ivk
     many = a_field("TileField", cardinality="COLLECTION", value=[{"size": 8}])
     many.append(TileField(size=2))
     assert many.value == [{"size": 8}, {"size": 2}]
+
+
+def test_a_field_made_on_its_own_may_have_limits() -> None:
+    integer: Any = IvkIntegerField  # limits are not in the types, which are those of the attributes
+    text: Any = IvkStringField
+    items: Any = IvkCollectionField
+    field = integer(value=8, ge=8, le=64, multiple_of=8)
+    for value in (0, 72, 12):
+        with pytest.raises(ParamsError, match=rf"^IvkIntegerField is {value}, but should be"):
+            field.value = value
+    assert (field.value, field.constraints.le) == (8, 64)
+    assert text(min_length=3).is_empty
+    with pytest.raises(ValidationError, match="at least 3 items"):
+        items(value=["a", "b"], min_items=3)
+    with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
+        text(value="a", longest=3)

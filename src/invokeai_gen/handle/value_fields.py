@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Generic, Self, TypeAlias, TypeVar
+from dataclasses import fields
+from typing import Annotated, Any, ClassVar, Final, Generic, Self, TypeAlias, TypeVar
 
-from pydantic import BeforeValidator, Discriminator, Field, Strict, Tag, field_validator
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    ModelWrapValidatorHandler,
+    Strict,
+    Tag,
+    field_validator,
+    model_validator,
+)
 
 from invokeai_gen.core.checks import plain
 from invokeai_gen.core.json_values import guess_value, to_json
-from invokeai_gen.core.plan import JsonValue
+from invokeai_gen.core.plan import Constraints, JsonValue, PlannedInput
 from invokeai_gen.core.values import BoardInput, ImageInput, VideoInput
 from invokeai_gen.handle.field import FIELD_CLASSES, IvkField, register_field, unwrapped
 
@@ -45,13 +55,32 @@ OneOrMany: TypeAlias = Annotated[
 """A value or a list of them; an error message speaks only of the one that was given."""
 
 
+_LIMITS: Final = frozenset(item.name for item in fields(Constraints))
+
+
 class IvkValueField(IvkField[T], Generic[T]):
-    """Base of the fields with a `.value`."""
+    """Base of the fields with a `.value`.
+
+    A field made on its own may have limits: `IvkStringField(value="a fox", min_length=3)`. The names are those of
+    `Constraints`. In a handle the limits are those of the input.
+    """
 
     holds_lists: ClassVar[bool] = True
 
     value: OneOrMany[T] | None = None  # pyright: ignore[reportIncompatibleMethodOverride] -- it is settable
     """The value; a list only if the input takes lists, `None` while it is empty."""
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _with_limits(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        limits = {name: data[name] for name in data if name in _LIMITS} if isinstance(data, dict) else {}
+        if not limits:
+            return handler(data)
+        made = handler({name: value for name, value in data.items() if name not in limits})
+        made._planned = _own_input(cls, Constraints(**limits))
+        if not made.is_empty:
+            made._check(made.to_value())
+        return made
 
     @field_validator("value", mode="before")
     @classmethod
@@ -182,6 +211,23 @@ class IvkStructureField(IvkValueField[Any]):
     def plain(cls, value: Any) -> Any:
         """Return the data as it is: only the node knows its meaning."""
         return unwrapped(value)
+
+
+def _own_input(cls: type[IvkField], limits: Constraints) -> PlannedInput:
+    """Return the input that a field with limits of its own stands for; messages call it by the name of the class."""
+    return PlannedInput(
+        index=0,
+        label=cls.__name__,
+        node_id="",
+        node_type="",
+        node_label="",
+        node_title="",
+        field_name="value",
+        field_type=next((name for name, known in FIELD_CLASSES.items() if known is cls), "AnyField"),
+        cardinality="SINGLE" if limits.min_items is None and limits.max_items is None else "COLLECTION",
+        required=True,
+        constraints=limits,
+    )
 
 
 def item_class(schema_type: str) -> type[IvkField]:
