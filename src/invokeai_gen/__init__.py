@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from invokeai_gen.codegen.folder import OutputFolderError
     from invokeai_gen.compiler.readiness import NotReadyError
     from invokeai_gen.core.checks import Limits
+    from invokeai_gen.core.file_pattern import FileClashError, FilePatternError
     from invokeai_gen.core.generators import GeneratorError
     from invokeai_gen.core.image_values import ImageValuesError, RecallWarning
     from invokeai_gen.core.inputs import Input
+    from invokeai_gen.core.output_values import ConditioningOutput, LatentsOutput, MaskOutput
     from invokeai_gen.core.params import WorkflowParams, params
     from invokeai_gen.core.params_json import NoLocalFiles
     from invokeai_gen.core.plan import NotAPlanError, PlanFormatError
@@ -47,7 +49,7 @@ if TYPE_CHECKING:
     from invokeai_gen.handle.repository import SnapshotWarning
     from invokeai_gen.runtime.async_job import AsyncJob, StreamedOutput
     from invokeai_gen.runtime.job import Job
-    from invokeai_gen.runtime.media import ConditioningOutput, ImageOutput, LatentsOutput, MaskOutput, VideoOutput
+    from invokeai_gen.runtime.media import ImageOutput, VideoOutput
     from invokeai_gen.runtime.options import RunOptions, SubmitOptions, SweepOptions
     from invokeai_gen.runtime.outputs import WorkflowOutputs
     from invokeai_gen.runtime.workflow import PlanFileError
@@ -109,7 +111,6 @@ if TYPE_CHECKING:
     from invokeai_gen.sweeps.async_sweep import AsyncSweep
     from invokeai_gen.sweeps.files.contact_sheet import ContactSheetError
     from invokeai_gen.sweeps.files.manifest import ManifestError
-    from invokeai_gen.sweeps.files.pattern import FileClashError, FilePatternError
     from invokeai_gen.sweeps.files.sources import TableError, image_files, read_prompts
     from invokeai_gen.sweeps.journal import SweepFileError
     from invokeai_gen.sweeps.results import SweepCounts, SweepResult

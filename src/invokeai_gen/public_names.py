@@ -54,11 +54,13 @@ _HOMES: Final = {
         "StreamedOutput",
     ),
     "runtime.job": ("Job",),
-    "runtime.media": (
+    "core.output_values": (
         "ConditioningOutput",
-        "ImageOutput",
         "LatentsOutput",
         "MaskOutput",
+    ),
+    "runtime.media": (
+        "ImageOutput",
         "VideoOutput",
     ),
     "runtime.options": (
@@ -129,7 +131,7 @@ _HOMES: Final = {
     "sweeps.async_sweep": ("AsyncSweep",),
     "sweeps.files.contact_sheet": ("ContactSheetError",),
     "sweeps.files.manifest": ("ManifestError",),
-    "sweeps.files.pattern": (
+    "core.file_pattern": (
         "FileClashError",
         "FilePatternError",
     ),

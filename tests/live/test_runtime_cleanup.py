@@ -1,5 +1,6 @@
 """What is deleted after a run, what is not, and what is said about it."""
 
+import random
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -55,14 +56,17 @@ def test_what_was_uploaded_is_deleted_again_and_nothing_else(client: InvokeAICli
 
 def test_outputs_of_this_run_are_deleted_and_those_of_others_kept(client: InvokeAIClient) -> None:
     cached = plans.picture(use_cache=True)
-    first = cached.run(plans.PictureParams(width=104), client=client, timeout=TIME)
-    second = cached.run(plans.PictureParams(width=104), client=client, timeout=TIME)
+    params = plans.PictureParams(width=random.randrange(1000, 4000))  # no earlier run of the server has such images
+    first = cached.run(params, client=client, timeout=TIME)
+    second = cached.run(params, client=client, timeout=TIME)
     assert second.blurred.name == first.blurred.name, "the server's node cache handed it out again"
     removal = second.cleanup_outputs()
     assert removal.deleted == (second.picture.name,)
     assert removal.kept[first.blurred.name] == "not made by this run"
     assert removal.failed == {}
     client.images.star([first.picture.name])
+    assert first.cleanup_outputs().kept[first.blurred.name] == f"queue item {second.item_id} also refers to it"
+    second.cleanup_queue_item()
     removal = first.cleanup_outputs()
     assert removal.kept == {first.picture.name: "starred"}
     assert first.blurred.name in removal.deleted
@@ -100,6 +104,22 @@ def test_an_image_made_into_another_leaves_nothing_but_the_file(client: InvokeAI
         assert image.size == (64, 64)
     assert {*made, uploaded, str(job.item_id)} <= {*removal.deleted, *removal.kept}
     assert not any(exists(client, name) for name in (uploaded, result.images[0].name))
+
+
+def test_an_image_that_another_item_got_from_the_cache_is_deleted_on_demand(client: InvokeAIClient) -> None:
+    cached, params = plans.picture(use_cache=True), plans.PictureParams(width=random.randrange(1000, 4000))
+    first, second = (cached.run(params, client=client, timeout=TIME) for _ in range(2))
+    assert first.blurred.name == second.blurred.name
+    assert first.blurred.name in first.cleanup_outputs(check_other_items=False).deleted
+    assert not exists(client, second.blurred.name)
+
+
+def test_an_image_that_a_waiting_item_takes_as_its_input_is_kept(client: InvokeAIClient) -> None:
+    made = plans.picture().run(plans.PictureParams(width=88), client=client, timeout=TIME)
+    with plans.text_to_image().submit(plans.TextToImageParams(steps=900), client=client):
+        waiting = plans.resize().submit(plans.ResizeParams(picture=made.picture), client=client)
+        assert made.cleanup_outputs().kept[made.picture.name] == f"queue item {waiting.item_id} also refers to it"
+    assert waiting.outputs(timeout=TIME).small.size == (32, 32)
 
 
 def test_items_of_one_job_that_share_a_cached_image_delete_it_once(client: InvokeAIClient) -> None:

@@ -25,10 +25,10 @@ import pytest
 
 from generated import color_study_batch, sd15_text_to_image, sunset_poster
 from invokeai_gen import AsyncInvokeAIClient, InvokeAIClient, Sweep, image_files
+from invokeai_gen.core.file_pattern import FileClashError
 from invokeai_gen.core.problems import ParamsError
 from invokeai_gen.server.errors import DownloadError, JobCanceledError, JobFailedError, RejectedError
 from invokeai_gen.sweeps.dynamic_prompts import DynamicPrompts
-from invokeai_gen.sweeps.files.pattern import FileClashError
 from invokeai_gen.sweeps.files.saving import Saver
 from invokeai_gen.sweeps.journal import SweepFileError
 from invokeai_gen.sweeps.results import SweepResult
@@ -396,7 +396,7 @@ def test_all_images_are_saved_under_names_made_of_their_values(server_url: str, 
 def test_other_files_are_left_alone_and_equal_names_refused(client: InvokeAIClient, tmp_path: Path) -> None:
     sweep = plans.picture().sweep(product={"width": [8, 16]}, client=client)
     (tmp_path / "0001.png").write_text("mine")
-    with pytest.raises(DownloadError, match="is something else") as caught:
+    with pytest.raises(DownloadError, match="its content is different") as caught:
         sweep.download(tmp_path)
     assert [path.name for path in caught.value.saved] == ["0000.png"]
     assert (tmp_path / "0001.png").read_text() == "mine"

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from invokeai_gen import BoardRef, BoundingBox, Color, ImageRef, LoRA, ModelRef
 from invokeai_gen.core.file_names import safe_name
+from invokeai_gen.core.file_pattern import FileClashError, FilePattern, FilePatternError, unique
 from invokeai_gen.errors import InvokeAIGenError
-from invokeai_gen.sweeps.files.pattern import FileClashError, FilePattern, FilePatternError, unique
 
 EXAMPLE = "{index:04d}_{seed}_{prompt:.40}.png"
 DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d) *(\.|$)", re.IGNORECASE)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from invokeai_gen.core.output_values import LatentsOutput
 from invokeai_gen.core.plan import Constraints
 from invokeai_gen.core.problems import ParamsError
 from invokeai_gen.core.values import BoardRef, BoundingBox, Color, ImageRef, LoRA, ModelRef
@@ -41,7 +42,6 @@ from invokeai_gen.handle import (
 from invokeai_gen.handle import field as field_module
 from invokeai_gen.handle.inputs import field_for
 from invokeai_gen.js_json import UNSET
-from invokeai_gen.runtime.media import LatentsOutput
 from tests.plan_factory import an_input
 
 MODEL = {"key": "k", "hash": "h", "name": "n", "base": "sdxl", "type": "main"}

@@ -10,7 +10,8 @@ from invokeai_gen import AsyncInvokeAIClient
 from invokeai_gen.core.plan import ModelLimits
 from invokeai_gen.core.values import BoardRef, ModelRef
 from invokeai_gen.runtime import resolve as resolve_module
-from invokeai_gen.runtime.resolve import UPLOADS_AT_ONCE, find_board, find_model, resolve
+from invokeai_gen.runtime.matching import find_board, find_model
+from invokeai_gen.runtime.resolve import UPLOADS_AT_ONCE, resolve
 from invokeai_gen.server import background, constants
 from invokeai_gen.server.errors import BoardResolutionError, MediaResolutionError, ModelResolutionError
 from invokeai_gen.server.records import Board, Model
@@ -49,16 +50,16 @@ def test_a_missing_model_is_told_with_those_that_would_go_in() -> None:
     assert caught.value.label == "SDXL Model"
     assert caught.value.candidates[0] == "dream (sdxl main)"
     assert "dream (sd-1 main)" not in caught.value.candidates
-    assert "no model 'dreem' that goes in here (sdxl main models)" in str(caught.value)
+    assert "no model 'dreem' that fits this field (sdxl main models)" in str(caught.value)
 
 
 def test_a_model_of_another_base_is_refused_though_it_exists() -> None:
-    with pytest.raises(ModelResolutionError, match=r"dream \(sd-1 main\) does not go in here"):
+    with pytest.raises(ModelResolutionError, match=r"dream \(sd-1 main\) does not fit this field"):
         find_model("Model", ModelRef(key="k1"), SDXL_MAIN, MODELS)
 
 
 def test_an_ambiguous_name_is_told_with_keys() -> None:
-    with pytest.raises(ModelResolutionError, match="several models are meant by 'dream'") as caught:
+    with pytest.raises(ModelResolutionError, match="several models match 'dream'") as caught:
         find_model("Model", "dream", ModelLimits(), MODELS)
     assert "dream (sdxl vae) with key 'k5'" in caught.value.candidates
 

@@ -15,11 +15,11 @@ from invokeai_gen.compat.outputs import (
     WorkflowOutput,
     described,
 )
+from invokeai_gen.core.image_files import DEFAULT_QUALITY, ImageFormat
 from invokeai_gen.core.values import BoardRef, ImageRef
 from invokeai_gen.handle import HandleOutputs, handle
 from invokeai_gen.handle.runs import POLL_INTERVAL, FollowedSubmitOptions
 from invokeai_gen.runtime.async_job import AsyncJob
-from invokeai_gen.runtime.media import DEFAULT_QUALITY, ImageFormat
 from invokeai_gen.runtime.options import SubmitOptions
 from invokeai_gen.server.errors import DownloadError
 from invokeai_gen.server.records import QueueItem

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from invokeai_gen.core.output_values import ConditioningOutput, LatentsOutput
 from invokeai_gen.handle import HandleOutputs, NamedOutputs
 from invokeai_gen.runtime.job import Job
-from invokeai_gen.runtime.media import ConditioningOutput, ImageOutput, LatentsOutput
+from invokeai_gen.runtime.media import ImageOutput
 from invokeai_gen.server.records import QueueItem, Removal
 
 if TYPE_CHECKING:

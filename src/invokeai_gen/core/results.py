@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -138,3 +138,21 @@ def objects_with(key: str, value: Any) -> Iterator[Mapping[str, Any]]:
     elif isinstance(value, (list, tuple)):
         for item in value:
             yield from objects_with(key, item)
+
+
+def image_sizes(results: Iterable[NodeResult]) -> dict[str, Mapping[str, int]]:
+    """Return width and height of every image that any node returned with its size."""
+    return {
+        result["image"]["image_name"]: {"width": result["width"], "height": result["height"]}
+        for result in results
+        if isinstance(result.get("image"), Mapping) and result.get("width") and result.get("height")
+    }
+
+
+def flat(value: Any) -> Iterator[Any]:
+    """Yield the values in an output, which may be a list of lists."""
+    if isinstance(value, list):
+        for item in value:
+            yield from flat(item)
+    else:
+        yield value

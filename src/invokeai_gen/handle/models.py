@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from invokeai_gen.core.field_values import model_limits
+from invokeai_gen.core.matching import fits
 from invokeai_gen.core.values import ModelRef
 from invokeai_gen.handle.inputs import IvkWorkflowInput
 from invokeai_gen.handle.structured_fields import IvkModelIdentifierField
-from invokeai_gen.runtime.resolve import find_model, fits
+from invokeai_gen.runtime.matching import find_model
 from invokeai_gen.server.errors import ModelResolutionError
 from invokeai_gen.server.records import Model
 

@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, overload
 
+from invokeai_gen.core.output_values import ConditioningOutput, LatentsOutput
 from invokeai_gen.core.plan import OutputRole, PlannedOutput
-from invokeai_gen.runtime.media import ConditioningOutput, ImageOutput, LatentsOutput
-from invokeai_gen.runtime.outputs import WorkflowOutputs, flat
+from invokeai_gen.core.results import flat
+from invokeai_gen.runtime.media import ImageOutput
+from invokeai_gen.runtime.outputs import WorkflowOutputs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 from invokeai_gen.handle.definition import WorkflowDefinition
 from invokeai_gen.handle.handle import WorkflowHandle
-from invokeai_gen.runtime.media import write_bytes
 from invokeai_gen.schema import Schema, shipped_schema
 from invokeai_gen.schema.openapi import with_version
 from invokeai_gen.server.errors import ConnectionFailedError
 from invokeai_gen.server.records import Removal, SavedWorkflow
+from invokeai_gen.server.saving import write_bytes
 from invokeai_gen.server.workflows import WorkflowCategory
 
 if TYPE_CHECKING:

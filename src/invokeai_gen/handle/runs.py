@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Unpack, cast
 
+from invokeai_gen.core.image_files import DEFAULT_QUALITY, ImageFormat
 from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.plan import JsonValue
 from invokeai_gen.core.values import BoardRef, ImageRef
@@ -17,7 +18,7 @@ from invokeai_gen.handle.outputs import HandleOutputs, OutputMapping
 from invokeai_gen.runtime.async_job import AsyncJob, StreamedOutput
 from invokeai_gen.runtime.callbacks import Callbacks
 from invokeai_gen.runtime.job import Job
-from invokeai_gen.runtime.media import DEFAULT_QUALITY, ImageFormat, ImageOutput
+from invokeai_gen.runtime.media import ImageOutput
 from invokeai_gen.runtime.options import SubmitOptions, SweepOptions
 from invokeai_gen.server import background
 from invokeai_gen.server.background import blocking

@@ -7,22 +7,22 @@ import contextlib
 import os
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, Unpack
 
+from invokeai_gen.core.rejections import node_labels
 from invokeai_gen.core.results import node_result, results_by_node
 from invokeai_gen.runtime.callbacks import Callbacks, call_back
 from invokeai_gen.runtime.cleanup import (
-    CleanupTarget,
     Preparations,
-    Uploads,
     cleanup_targets,
     remove_boards,
     remove_outputs,
 )
 from invokeai_gen.runtime.deadline import CANCEL_TIMEOUT, Deadline
-from invokeai_gen.runtime.failures import error_of, node_labels, overall_status
+from invokeai_gen.runtime.failures import error_of, overall_status
+from invokeai_gen.runtime.options import CleanupTarget
 from invokeai_gen.runtime.outputs import WorkflowOutputs, decode
-from invokeai_gen.runtime.replay import events_so_far
+from invokeai_gen.runtime.uploads import Uploads
 from invokeai_gen.server import background
 from invokeai_gen.server.background import bridge
 from invokeai_gen.server.client import AsyncInvokeAIClient, ServerClient, core_of
@@ -40,14 +40,18 @@ from invokeai_gen.server.events import (
     is_final,
 )
 from invokeai_gen.server.records import QueueItem, Removal, Timings, spanning
+from invokeai_gen.server.replay import events_so_far
 
 if TYPE_CHECKING:
+    from typing_extensions import TypeVar as TypeVarWithDefault
+
     from invokeai_gen.core.params import WorkflowParams
     from invokeai_gen.core.plan import WorkflowPlan
     from invokeai_gen.server.follow import Watch
 
+    A = TypeVarWithDefault("A", bound=WorkflowOutputs, default=WorkflowOutputs)
+
 O_co = TypeVar("O_co", bound=WorkflowOutputs, covariant=True)
-A = TypeVar("A", bound=WorkflowOutputs)
 _kept: Final[set[AsyncJob[Any]]] = set()
 """Jobs with a callback that is still to be called: nobody else may refer to them."""
 
@@ -95,7 +99,6 @@ class AsyncJob(Generic[O_co]):
     def __repr__(self) -> str:
         return f"{type(self).__name__}(item_ids={self.item_ids}, status={self.last_status!r})"
 
-    @overload
     @classmethod
     async def resume(
         cls,
@@ -103,28 +106,8 @@ class AsyncJob(Generic[O_co]):
         item_id: int,
         *,
         plan: WorkflowPlan | None = None,
-    ) -> AsyncJob[WorkflowOutputs]: ...
-
-    @overload
-    @classmethod
-    async def resume(
-        cls,
-        client: ServerClient | AsyncInvokeAIClient | None,
-        item_id: int,
-        *,
-        plan: WorkflowPlan | None = None,
-        outputs: type[A],
-    ) -> AsyncJob[A]: ...
-
-    @classmethod
-    async def resume(
-        cls,
-        client: ServerClient | AsyncInvokeAIClient | None,
-        item_id: int,
-        *,
-        plan: WorkflowPlan | None = None,
-        outputs: type[Any] = WorkflowOutputs,
-    ) -> AsyncJob[Any]:
+        outputs: type[A] = WorkflowOutputs,  # type: ignore[assignment]
+    ) -> AsyncJob[A]:
         """Return the job of a queue item that was submitted before, perhaps by another process.
 
         Its `events` begin with what has happened so far. Without a `plan` its outputs have no names, only `images` and
@@ -346,10 +329,16 @@ class AsyncJob(Generic[O_co]):
         """Delete the images and videos that this job uploaded as its inputs, unless another run still uses them."""
         return await self.uploads.remove(self.client)
 
-    async def cleanup_outputs(self, *, delete_images: bool = True, delete_from_board: bool = False) -> Removal:
-        """Deletes the images and videos that the items made; see `WorkflowOutputs.cleanup_outputs` for what is kept."""
+    async def cleanup_outputs(
+        self, *, delete_images: bool = True, delete_from_board: bool = False, check_other_items: bool = True
+    ) -> Removal:
+        """Delete the images and videos that the items made; see `WorkflowOutputs.cleanup_outputs` for what is kept."""
         return await remove_outputs(
-            self.client, await self.items(), delete_images=delete_images, delete_from_board=delete_from_board
+            self.client,
+            await self.items(),
+            delete_images=delete_images,
+            delete_from_board=delete_from_board,
+            check_other_items=check_other_items,
         )
 
     async def cleanup_boards(self) -> Removal:
@@ -444,7 +433,7 @@ class AsyncJob(Generic[O_co]):
     async def _outputs_of(self, item_id: int) -> O_co:
         item = await self._final_item(item_id)
         self._raise_for(item)
-        return self._outputs(self.plan, item, self.client, self.uploads)
+        return self._outputs(self.plan, item, self.client, self.uploads, self.params)
 
     def _raise_for(self, item: QueueItem) -> None:
         if (error := error_of(item, self.plan)) is not None:

@@ -1,4 +1,4 @@
-"""Functions of the user's that are called while a job goes on."""
+"""Functions of the user that are called while a job runs."""
 
 from __future__ import annotations
 
@@ -22,8 +22,7 @@ from invokeai_gen.server.events import (
 class Callbacks(TypedDict, total=False):
     """Functions that are called with each event of a kind, one after another.
 
-    An async method calls them on its own event loop (and awaits what they return, if it can be awaited); a blocking
-    one calls them on a thread of their own.
+    Async methods call them on their own event loop, and await the result if it is awaitable; blocking ones in a thread.
     """
 
     on_status: Callable[[StatusChanged], object]
@@ -43,7 +42,7 @@ _CALLBACK_OF: Final[dict[type, str]] = {
 
 
 async def call_back(callbacks: Callbacks, event: JobEvent) -> None:
-    """Calls the function that is meant for an event, if there is one, and waits for it."""
+    """Call the callback for an event, if there is one, and wait for it."""
     callback: Any = callbacks.get(_CALLBACK_OF[type(event)])
     if callback is None:
         return

@@ -1,29 +1,32 @@
-"""Deleting what a run has put on the server: its uploads, its results, the boards made for it. Never anything else."""
+"""Deleting what a run has put on the server: its uploads, its results, the boards created for it; nothing else."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Collection, Container, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
+from datetime import datetime
+from typing import TYPE_CHECKING, Final, get_args
 
 from invokeai_gen.core.results import media_names
+from invokeai_gen.runtime.options import CleanupTarget
+from invokeai_gen.runtime.uploads import Uploads
 from invokeai_gen.server.concurrency import gather_limited
+from invokeai_gen.server.constants import PAGE
 from invokeai_gen.server.errors import NotFoundError, ServerError, StatusError
+from invokeai_gen.server.events import is_final
 from invokeai_gen.server.records import Image, QueueItem, Removal, Video
 
 if TYPE_CHECKING:
     from invokeai_gen.server.client import AsyncInvokeAIClient
 
-MediaKind: TypeAlias = Literal["image", "video"]
-CleanupTarget: TypeAlias = Literal["inputs", "outputs", "boards", "queue_items"]
 QUESTIONS_AT_ONCE: Final = 8
 UNDO_TIMEOUT: Final = 4.0
-"""Seconds that deleting what a failed run had prepared may take."""
+"""Seconds that deleting the preparations of a failed run may take."""
 
 
 def cleanup_targets(given: Iterable[CleanupTarget]) -> frozenset[CleanupTarget]:
-    """The targets themselves. Raises `ValueError` for anything else, such as a text in place of a tuple."""
+    """Return the targets. Raise `ValueError` for anything else, such as a string instead of a tuple."""
     known = get_args(CleanupTarget)
     unknown = [repr(given)] if isinstance(given, str) else [repr(name) for name in given if name not in known]
     if unknown:
@@ -32,61 +35,29 @@ def cleanup_targets(given: Iterable[CleanupTarget]) -> frozenset[CleanupTarget]:
 
 
 @dataclass(slots=True)
-class Uploads:
-    """What a run has uploaded as its inputs, and has not deleted again."""
-
-    images: list[str] = field(default_factory=list)
-    videos: list[str] = field(default_factory=list)
-    known: dict[tuple[MediaKind, str], str] = field(default_factory=dict)
-    """Names of files that need not be uploaded again, by the SHA-256 of what is in them."""
-    on_add: Callable[[MediaKind, str, str], None] | None = None
-    """Is told kind, SHA-256 and name of each upload."""
-    on_remove: Callable[[list[str]], None] | None = None
-    """Is told the names of those that were deleted again."""
-
-    def add(self, kind: MediaKind, digest: str, name: str) -> None:
-        """Notes an upload."""
-        (self.images if kind == "image" else self.videos).append(name)
-        self.known[kind, digest] = name
-        if self.on_add is not None:
-            self.on_add(kind, digest, name)
-
-    async def remove(self, client: AsyncInvokeAIClient) -> Removal:
-        """Deletes all of it."""
-        ours = {*self.images, *self.videos}
-        removal = await client.images.delete(self.images) + await client.videos.delete(self.videos)
-        self.images = [name for name in self.images if name in removal.failed]
-        self.videos = [name for name in self.videos if name in removal.failed]
-        gone = ours.difference(self.images, self.videos)
-        self.known = {key: name for key, name in self.known.items() if name not in gone}
-        if gone and self.on_remove is not None:
-            self.on_remove(sorted(gone))
-        return removal
-
-
-@dataclass(slots=True)
 class Preparations:
-    """What had to be made on the server before a run could begin."""
+    """What was uploaded to the server and created there before a run could begin."""
 
     uploads: Uploads = field(default_factory=Uploads)
     boards: list[str] = field(default_factory=list)
-    """Ids of the boards that were made because none had their name."""
+    """Ids of the boards that were created because none had their name."""
 
     def branch(self) -> Preparations:
-        """For what else is to be made: it knows these uploads, but undoing it does not delete them. See `add`."""
+        """Return preparations that know these uploads, but do not delete them when they are undone. See `add`."""
         uploads = self.uploads
         known = Uploads(known={**uploads.known}, on_add=uploads.on_add, on_remove=uploads.on_remove)
         return Preparations(uploads=known)
 
     def add(self, more: Preparations) -> None:
-        """Takes in what else was made, of a `branch`."""
+        """Add what a `branch` has made."""
         self.uploads.images += more.uploads.images
         self.uploads.videos += more.uploads.videos
         self.uploads.known |= more.uploads.known
+        self.uploads.merged.append(more.uploads)
         self.boards += more.boards
 
     async def undo(self, client: AsyncInvokeAIClient, error: BaseException) -> None:
-        """Deletes all of it, for a run that does not come about; what is left is noted on the error that stopped it."""
+        """Delete all of it after an error that stopped the run; note on the error what could not be deleted."""
         try:
             async with asyncio.timeout(UNDO_TIMEOUT):
                 removal = await self.uploads.remove(client) + await remove_boards(client, self, ())
@@ -97,15 +68,23 @@ class Preparations:
 
 
 def note_what_is_left(error: BaseException, removal: Removal) -> None:
-    """Adds to an error what could not be deleted after it."""
+    """Add to an error a note for each thing that could not be deleted after it."""
     for name, reason in removal.failed.items():
         error.add_note(f"clean-up: {name} is still there: {reason}")
 
 
 async def remove_outputs(
-    client: AsyncInvokeAIClient, items: Iterable[QueueItem], *, delete_images: bool, delete_from_board: bool
+    client: AsyncInvokeAIClient,
+    items: Iterable[QueueItem],
+    *,
+    delete_images: bool,
+    delete_from_board: bool,
+    check_other_items: bool,
 ) -> Removal:
-    """Deletes the images and videos that these items made, or only takes the images off their boards."""
+    """Delete the images and videos that these items made, or only take the images off their boards.
+
+    See `WorkflowOutputs.cleanup_outputs` for what is kept.
+    """
     items = list(items)
     sessions = {item.session_id for item in items}
     media = made_media(items)
@@ -126,8 +105,12 @@ async def remove_outputs(
             kept[name] = reason
         else:
             ours[media[name]].append(name)
-    removal = Removal(failed=failed, kept=kept)
     images, videos = ours.values()
+    if delete_images and check_other_items:
+        used = await referring_items(client, {*images, *videos}, items)
+        kept |= {name: f"queue item {item_id} also refers to it" for name, item_id in used.items()}
+        images, videos = ([name for name in names if name not in used] for names in (images, videos))
+    removal = Removal(failed=failed, kept=kept)
     if delete_images:
         return removal + await client.images.delete(images) + await client.videos.delete(videos)
     if delete_from_board and images:
@@ -136,10 +119,43 @@ async def remove_outputs(
     return removal + Removal(kept=dict.fromkeys(images, where) | dict.fromkeys(videos, "was not to be deleted"))
 
 
-async def remove_boards(client: AsyncInvokeAIClient, preparations: Preparations, items: Iterable[QueueItem]) -> Removal:
-    """Deletes the boards that were made for a run, unless someone else has put something on them since.
+async def referring_items(
+    client: AsyncInvokeAIClient, names: Collection[str], items: Collection[QueueItem]
+) -> dict[str, int]:
+    """Return which of these images and videos other queue items refer to, with the newest such item.
 
-    Images of the run itself that are still there stay, on no board.
+    A later run can have got a result from the server's node cache, and one that has not ended can need it as an input.
+    Only items that have not ended, or ended after the first of `items` began, are looked at.
+    """
+    own = {item.item_id for item in items}
+    if not names or not own:
+        return {}
+    began = min((item.timings.started for item in items if item.timings.started), default=None)
+    newest_first = [item_id for item_id in reversed(await client.queue.item_ids()) if item_id not in own]
+    found: dict[str, int] = {}
+    for start in range(0, len(newest_first), PAGE):
+        page = newest_first[start : start + PAGE]
+        briefs = await client.queue.items(page, with_sessions=False)
+        later = [brief.item_id for brief in briefs if _may_refer(brief, began)]
+        for item in await client.queue.items(later) if later else ():
+            for _, name in media_names(item.session.get("results") if is_final(item.status) else item.session):
+                if name in names:
+                    found[name] = max(item.item_id, found.get(name, 0))
+        if not later and page[-1] < min(own):
+            break
+    return found
+
+
+def _may_refer(item: QueueItem, began: datetime | None) -> bool:
+    """Return whether an item can have got a result of a run that began then."""
+    ended = item.timings.completed
+    return ended is None or began is None or ended >= began
+
+
+async def remove_boards(client: AsyncInvokeAIClient, preparations: Preparations, items: Iterable[QueueItem]) -> Removal:
+    """Delete the boards that were created for a run, unless they hold images of others.
+
+    Images of the run itself stay, on no board.
     """
     own = {*made_media(items), *preparations.uploads.images}
     removal = Removal()
@@ -160,14 +176,14 @@ async def remove_boards(client: AsyncInvokeAIClient, preparations: Preparations,
 
 
 def made_media(items: Iterable[QueueItem]) -> Mapping[str, str]:
-    """Every image and video in the results of these items, with its kind (`image_name` or `video_name`)."""
+    """Return every image and video in the results of these items, with its kind (`image_name` or `video_name`)."""
     return {name: kind for item in items for kind, name in media_names(item.session.get("results") or {})}
 
 
 def reason_to_keep(media: Image | Video, sessions: Container[str | None]) -> str | None:
-    """Why a result is not to be deleted; `None` where nothing speaks against it.
+    """Return why a result must not be deleted; `None` if it may be.
 
-    What the server's node cache hands out again has the session that made it first; an upload has that of no item.
+    An image from the server's node cache carries the session that made it first; an upload carries that of no item.
     """
     if media.session_id not in sessions:
         return "not made by this run"

@@ -12,7 +12,7 @@ from invokeai_gen.server.errors import JobTimeoutError
 CANCEL_TIMEOUT: Final = 5.0
 """Seconds that cancelling a queue item may take after an interrupt or a timeout."""
 CLEANUP_TIMEOUT: Final = 5.0
-"""Seconds that clean-up may take after an error, or once the time limit of a run has passed."""
+"""Seconds that clean-up may take after an error or a timeout."""
 
 
 class Deadline:

@@ -1,10 +1,11 @@
-"""How a job went, and what went wrong with it, told in the labels of the GUI: pure rules."""
+"""How a job went, and what went wrong with it, in the labels of the GUI: pure rules."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
+from invokeai_gen.core.rejections import labelled_rejections, node_labels
 from invokeai_gen.core.results import failing_node
 from invokeai_gen.server.errors import (
     JobCanceledError,
@@ -25,18 +26,18 @@ _STATUS_ORDER: Final = ("in_progress", "waiting", "pending", "failed", "canceled
 
 
 def overall_status(statuses: Iterable[str]) -> str:
-    """One status for several items: the one that says most about what is still to come. Unknown ones come first."""
+    """Return one status for several items: the one that says most about what is still to come, unknown ones first."""
     found = set(statuses)
     unknown = sorted(found.difference(_STATUS_ORDER))
     return next((status for status in (*_STATUS_ORDER[:3], *unknown, *_STATUS_ORDER[3:]) if status in found), "pending")
 
 
 def error_of(item: QueueItem, plan: WorkflowPlan | None) -> JobError | None:
-    """Why an item has no outputs, told in the labels of the plan; `None` for a completed one."""
+    """Return why an item has no outputs, in the labels of the plan; `None` for a completed one."""
     item_id = item.item_id
     if item.is_redacted:
         return RedactedJobError(
-            f"queue item {item_id} belongs to another account: the server tells only its status, {item.status!r}",
+            f"queue item {item_id} belongs to another account: the server only reports its status, {item.status!r}",
             item_id=item_id,
         )
     if item.status == "completed":
@@ -63,30 +64,9 @@ def error_of(item: QueueItem, plan: WorkflowPlan | None) -> JobError | None:
     )
 
 
-def node_labels(plan: WorkflowPlan | None) -> dict[str, str]:
-    """What the GUI calls each node."""
-    return {node.id: node.label for node in plan.nodes} if plan is not None else {}
-
-
 def in_labels(error: RejectedError, plan: WorkflowPlan) -> RejectedError:
-    """A 422 with each of its reasons told by the labels of the node and the field that it is about."""
+    """Return a 422 whose reasons name nodes and fields by their labels."""
     if not isinstance(error.detail, list):
         return error
-    labels = node_labels(plan)
-    titles = {entry.binding: entry.label for entry in plan.inputs}
-    problems: list[str] = []
-    for entry in error.detail:
-        place = [str(part) for part in entry.get("loc", ())]
-        node_id = next((part for part in place if part in labels), None)
-        message = entry.get("msg", "")
-        if node_id is None:
-            problems.append(f"{'.'.join(place)}: {message}")
-            continue
-        field_name = next((part for part in place if (node_id, part) in titles), None)
-        rest = place[place.index(node_id) + 2 :]
-        field = titles[node_id, field_name] if field_name is not None else ".".join(rest)
-        given = f" (given: {entry['input']!r})" if not isinstance(entry.get("input"), (dict, list)) else ""
-        problems.append(
-            f"{labels[node_id]!r}, {field!r}: {message}{given}" if field else f"{labels[node_id]!r}: {message}"
-        )
-    return RejectedError(error.method, error.path, error.status, error.detail, problems=list(dict.fromkeys(problems)))
+    problems = labelled_rejections(plan, error.detail)
+    return RejectedError(error.method, error.path, error.status, error.detail, problems=problems)

@@ -1,13 +1,13 @@
-"""A submitted workflow as `Job`: what `AsyncJob` does, to be called without `await`."""
+"""A submitted workflow as `Job`: the blocking version of `AsyncJob`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 from invokeai_gen.runtime.async_job import AsyncJob, StreamedOutput
-from invokeai_gen.runtime.cleanup import Uploads
 from invokeai_gen.runtime.outputs import WorkflowOutputs
+from invokeai_gen.runtime.uploads import Uploads
 from invokeai_gen.server import background
 from invokeai_gen.server.background import facade, iterate
 from invokeai_gen.server.client import AsyncInvokeAIClient, ServerClient
@@ -15,14 +15,17 @@ from invokeai_gen.server.errors import JobError
 from invokeai_gen.server.events import JobEvent
 
 if TYPE_CHECKING:
+    from typing_extensions import TypeVar as TypeVarWithDefault
+
     from invokeai_gen.core.plan import WorkflowPlan
 
+    A = TypeVarWithDefault("A", bound=WorkflowOutputs, default=WorkflowOutputs)
+
 O_co = TypeVar("O_co", bound=WorkflowOutputs, covariant=True)
-A = TypeVar("A", bound=WorkflowOutputs)
 
 
 class Job(Generic[O_co]):
-    """One submitted workflow: one queue item, or several where it has batch nodes or was to run several times."""
+    """One submitted workflow: one queue item, or several for batch nodes and `runs`."""
 
     def __init__(self, core: AsyncJob[O_co]) -> None:
         self._core = core
@@ -30,7 +33,6 @@ class Job(Generic[O_co]):
     def __repr__(self) -> str:
         return repr(self._core).replace("AsyncJob", "Job", 1)
 
-    @overload
     @classmethod
     def resume(
         cls,
@@ -38,33 +40,19 @@ class Job(Generic[O_co]):
         item_id: int,
         *,
         plan: WorkflowPlan | None = None,
-    ) -> Job[WorkflowOutputs]: ...
+        outputs: type[A] = WorkflowOutputs,  # type: ignore[assignment]
+    ) -> Job[A]:
+        """Return the job of a queue item that was submitted before, perhaps by another process.
 
-    @overload
-    @classmethod
-    def resume(
-        cls,
-        client: ServerClient | AsyncInvokeAIClient | None,
-        item_id: int,
-        *,
-        plan: WorkflowPlan | None = None,
-        outputs: type[A],
-    ) -> Job[A]: ...
-
-    @classmethod
-    def resume(
-        cls,
-        client: ServerClient | AsyncInvokeAIClient | None,
-        item_id: int,
-        *,
-        plan: WorkflowPlan | None = None,
-        outputs: type[Any] = WorkflowOutputs,
-    ) -> Job[Any]:
-        """The job of a queue item that was submitted before, perhaps by another process.
-
-        Without a `plan` its outputs have no names, but `images` and `by_node`. Raises `NotFoundError`.
+        Its `events` begin with what has happened so far. Without a `plan` its outputs have no names, only `images` and
+        `by_node`. Raises `NotFoundError`.
         """
         return Job(background.run(AsyncJob.resume(client, item_id, plan=plan, outputs=outputs)))
+
+    @property
+    def client(self) -> ServerClient:
+        """A client on the connections that it was submitted with."""
+        return ServerClient.around(self._core.client)
 
     @property
     def plan(self) -> WorkflowPlan | None:
@@ -73,7 +61,7 @@ class Job(Generic[O_co]):
 
     @property
     def uploads(self) -> Uploads:
-        """What was uploaded as the inputs of this job, and is still there."""
+        """The inputs of this job that were uploaded and not deleted since."""
         return self._core.uploads
 
     @property
@@ -88,12 +76,12 @@ class Job(Generic[O_co]):
 
     @property
     def item_id(self) -> int:
-        """Id of the only queue item. Raises `SeveralItemsError` where there are several."""
+        """Id of the only queue item. Raises `SeveralItemsError` if there are several."""
         return self._core.item_id
 
     @property
     def last_status(self) -> str:
-        """The status as far as it is known here, without asking the server; see `status`."""
+        """The last known status, without asking the server; see `status`."""
         return self._core.last_status
 
     @property
@@ -102,30 +90,39 @@ class Job(Generic[O_co]):
         return self._core.is_done
 
     def events(self) -> Iterator[JobEvent]:
-        """Everything that happens to the items, until they have ended; begins with what has happened so far."""
+        """Iterate over everything that happens to the items until they have ended, from what has happened so far."""
         return iterate(self._core.events())
 
     def stream_outputs(self, *, debug: bool = False) -> Iterator[StreamedOutput]:
-        """Each output as soon as its node has finished; `debug` adds the intermediate images."""
+        """Iterate over the outputs, each as soon as its node has finished; `debug` adds the intermediate images."""
         return iterate(self._core.stream_outputs(debug=debug))
 
-    def outputs(self) -> O_co:
-        """The outputs of the only item, once it is completed; waits for that.
+    def outputs(self, *, timeout: float | None = None) -> O_co:
+        """Wait for the only item, and return its outputs.
 
-        Raises `JobFailedError`, `JobCanceledError`, `UnknownStatusError`, and `SeveralItemsError` for a batch.
+        `timeout` is in seconds; after it, `JobTimeoutError` is raised and the item runs on. Raises `JobFailedError`,
+        `JobCanceledError`, `UnknownStatusError`, and `SeveralItemsError` for a batch.
         """
-        return background.run(self._core.outputs())
+        return background.run(self._core.outputs(timeout=timeout))
 
-    def all_outputs(self) -> list[O_co]:
-        """The outputs of every item in the order in which they ran; waits for all of them.
+    def all_outputs(self, *, timeout: float | None = None) -> list[O_co]:
+        """Wait for every item, and return the outputs of each, in the order in which they ran.
 
-        Raises the error of the first item that did not complete; `results` gives what the others have.
+        `timeout` is as for `outputs`. Raises the error of the first item that did not complete; `results` returns what
+        the others have.
         """
-        return background.run(self._core.all_outputs())
+        return background.run(self._core.all_outputs(timeout=timeout))
 
-    def results(self) -> list[O_co | JobError]:
-        """The outputs of every item, or the error of one that did not complete, in the order in which they ran."""
-        return background.run(self._core.results())
+    def results(self, *, timeout: float | None = None) -> list[O_co | JobError]:
+        """Wait for every item, and return its outputs, or its error if it did not complete, in the order they ran."""
+        return background.run(self._core.results(timeout=timeout))
+
+    def add_done_callback(self, callback: Callable[[Self], object]) -> None:
+        """Call a function with this job, in a thread, as soon as every item has ended or cannot be followed any more.
+
+        What it raises is logged.
+        """
+        self._core._when_done(lambda: background.loop().run_in_executor(None, callback, self))
 
     status = facade(AsyncJob.status)
     wait = facade(AsyncJob.wait)

@@ -1,24 +1,24 @@
 """Handles on what a run left on the server: images, videos, latents and conditioning.
 
-A handle is known by its name and knows its server; nothing is transferred before it is asked for. Each method has an
-asynchronous twin whose name starts with `a`.
+A handle has a name and a client; nothing is downloaded before it is used. Each method has an async version whose name
+starts with `a`.
 """
 
 from __future__ import annotations
 
-import io
 import json
 import os
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Final, get_args
 
-from invokeai_gen.atomic_files import replacing
 from invokeai_gen.core.file_names import safe_name
+from invokeai_gen.core.image_files import DEFAULT_QUALITY, FORMATS, ImageFormat
 from invokeai_gen.core.values import ImageRef, VideoRef
 from invokeai_gen.server.background import blocking, in_thread
 from invokeai_gen.server.errors import DecodeError, NotCompletedError
+from invokeai_gen.server.saving import save_bytes, save_file, write_bytes
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
@@ -26,14 +26,56 @@ if TYPE_CHECKING:
     from invokeai_gen.server.client import AsyncInvokeAIClient
     from invokeai_gen.server.records import Board, Image, Video
 
-ImageFormat: TypeAlias = Literal["png", "jpeg", "webp"]
-_FORMATS: Final[Mapping[str, ImageFormat]] = {".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
 _VIDEO_FORMATS: Final = {"mp4", "webm", "mov", "mkv"}
-DEFAULT_QUALITY: Final = 90
+
+
+class _Media(ABC):
+    """What images and videos have in common."""
+
+    __slots__ = ()
+    if TYPE_CHECKING:
+        name: str
+        width: int
+        height: int
+        client: AsyncInvokeAIClient | None
+
+    @abstractmethod
+    async def ametadata(self) -> dict[str, Any]: ...
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels; zeros if the node that returned it did not say."""
+        return self.width, self.height
+
+    async def asave_metadata(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Save `metadata` as a JSON file. Raises `FileExistsError` as `save` does."""
+        await save_bytes(Path(path), json_bytes(await self.ametadata()), overwrite=overwrite)
+
+    async def adownload(
+        self, folder: str | os.PathLike[str], *, include_metadata: bool = False, overwrite: bool = False
+    ) -> Path:
+        """Save the file as the server has it in a folder, under the server's name for it, and return the path.
+
+        `include_metadata` saves the metadata beside it, as a JSON file. Raises `FileExistsError` as `save` does.
+        """
+        name, suffix = safe_name(self.name), media_suffix(self)
+        target = Path(folder) / (name if name.lower().endswith(suffix) else name + suffix)
+        client = _client(self.client)
+
+        async def write(path: Path) -> None:  # not what the suffix says: the file as the server has it
+            await (client.images if isinstance(self, ImageRef) else client.videos).download(self.name, path)
+
+        await save_file(target, write, overwrite=overwrite)
+        if include_metadata:
+            await self.asave_metadata(target.with_suffix(".json"), overwrite=overwrite)
+        return target
+
+    save_metadata = blocking(asave_metadata)
+    download = blocking(adownload)
 
 
 @dataclass(frozen=True, slots=True)
-class ImageOutput(ImageRef):
+class ImageOutput(_Media, ImageRef):
     """An image that a node returned. It may be given as the value of an image input of another workflow."""
 
     width: int = 0
@@ -45,82 +87,66 @@ class ImageOutput(ImageRef):
     client: AsyncInvokeAIClient | None = field(default=None, repr=False, compare=False)
 
     async def abytes(self) -> bytes:
-        """The image file (PNG) as the server keeps it. Raises `NotFoundError` once it was deleted."""
+        """Return the image file (PNG) as the server keeps it. Raises `NotFoundError` if it was deleted."""
         return await _client(self.client).images.read(self.name)
 
-    async def asave(self, path: str | os.PathLike[str], *, quality: int = DEFAULT_QUALITY) -> Path:
-        """Saves the image as `path`, making its folders, and returns the path.
+    async def asave(
+        self, path: str | os.PathLike[str], *, quality: int = DEFAULT_QUALITY, overwrite: bool = False
+    ) -> Path:
+        """Save the image as `path`, creating its folders, and return the path.
 
-        The file appears when it is complete. A name that ends in `.jpg`, `.jpeg` or `.webp` has the image converted
-        (that takes Pillow), with `quality` from 1 to 100; any other name gets the server's own file, a PNG.
+        The file appears when it is complete. A name that ends in `.jpg`, `.jpeg` or `.webp` converts the image, which
+        needs Pillow, with `quality` from 1 to 100; any other name gets the server's own file, a PNG. Raises
+        `FileExistsError` if another file has that name, unless `overwrite`.
         """
-        target = Path(path)
-        await in_thread(target.parent.mkdir, parents=True, exist_ok=True)
-        form = _FORMATS.get(target.suffix.lower())
-        if form is None:
-            await _client(self.client).images.download(self.name, target)
-        else:
-            data = await self.aas_format(form, quality=quality)
-            await in_thread(write_bytes, target, data)
-        return target
+
+        async def write(target: Path) -> None:
+            form = FORMATS.get(target.suffix.lower())
+            if form is None:
+                await _client(self.client).images.download(self.name, target)
+            else:
+                await in_thread(write_bytes, target, await self.aas_format(form, quality=quality))
+
+        return await save_file(Path(path), write, overwrite=overwrite)
 
     async def apil(self) -> PILImage:
-        """The image as a Pillow image. Raises `DecodeError` where it cannot be read, `ImportError` without Pillow."""
-        return await in_thread(_open, self.name, await self.abytes())
+        """Return the image as a Pillow image. Raises `DecodeError` if it cannot be read, `ImportError` without Pillow."""
+        return await in_thread(_pillow, self.name, await self.abytes())
 
     async def aas_format(self, form: ImageFormat, *, quality: int = DEFAULT_QUALITY) -> bytes:
-        """The image as a file of another format; `quality` from 1 to 100 is for JPEG and WebP. Takes Pillow.
+        """Return the image as a file of another format, which needs Pillow. `quality`, 1 to 100, is for JPEG and WebP.
 
-        JPEG has no transparency: what is transparent becomes white. Raises `ValueError` for a format that is none of
+        JPEG has no transparency: transparent pixels become white. Raises `ValueError` for a format that is not in
         `ImageFormat`.
         """
         if form not in get_args(ImageFormat):
-            raise ValueError(f"an image can be had as {', '.join(get_args(ImageFormat))}, not as {form!r}")
+            raise ValueError(f"the format of an image is one of {', '.join(get_args(ImageFormat))}, not as {form!r}")
         data = await self.abytes()
         return data if form == "png" else await in_thread(_converted, self.name, data, form, quality)
 
     async def ametadata(self) -> dict[str, Any]:
-        """What the server keeps about how the image was made: prompt, seed, models …; empty where it has nothing."""
+        """Return what the server stores about how the image was made: prompt, seed, models …; empty if nothing."""
         return await _client(self.client).images.metadata(self.name)
 
-    async def asave_metadata(self, path: str | os.PathLike[str]) -> None:
-        """Writes `metadata` as a JSON file."""
-        await in_thread(write_bytes, Path(path), json_bytes(await self.ametadata()))
-
-    async def adownload(self, folder: str | os.PathLike[str], *, include_metadata: bool = False) -> Path:
-        """Saves the server's own file in a folder, which is made, under the server's name for it; returns the path.
-
-        `include_metadata` puts the metadata beside it, as a JSON file. Raises `FileExistsError` where another file has
-        such a name already.
-        """
-        return await _download(self, folder, include_metadata)
-
     async def ainfo(self) -> Image:
-        """What the server knows of the image: board, category, whether it is starred …"""
+        """Return what the server knows about the image: board, category, whether it is starred …"""
         return await _client(self.client).images.get(self.name)
 
     async def aseed(self) -> int | None:
-        """The seed in the metadata, where the workflow put one there (a `core_metadata` node, or the like)."""
+        """Return the seed in the metadata; `None` if the workflow puts none there (a `core_metadata` node does)."""
         seed = (await self.ametadata()).get("seed")
         return seed if isinstance(seed, int) else None
 
     async def aboard(self) -> Board | None:
-        """The board that the image is on now; `None` for no board."""
+        """Return the board that the image is on now; `None` for no board."""
         board_id = (await self.ainfo()).board_id
         return await _client(self.client).boards.get(board_id) if board_id is not None else None
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width and height in pixels; zeros where the node that returned it did not say."""
-        return self.width, self.height
 
     bytes = blocking(abytes)
     save = blocking(asave)
     pil = blocking(apil)
     as_format = blocking(aas_format)
     metadata = blocking(ametadata)
-    save_metadata = blocking(asave_metadata)
-    download = blocking(adownload)
     info = blocking(ainfo)
     seed = blocking(aseed)
     board = blocking(aboard)
@@ -131,7 +157,7 @@ class ImageOutput(ImageRef):
 
 
 @dataclass(frozen=True, slots=True)
-class VideoOutput(VideoRef):
+class VideoOutput(_Media, VideoRef):
     """A video that a node returned. It may be given as the value of a video input of another workflow."""
 
     width: int = 0
@@ -143,170 +169,66 @@ class VideoOutput(VideoRef):
     client: AsyncInvokeAIClient | None = field(default=None, repr=False, compare=False)
 
     async def abytes(self) -> bytes:
-        """The video file. Raises `NotFoundError` once it was deleted."""
+        """Return the video file. Raises `NotFoundError` if it was deleted."""
         return await _client(self.client).videos.read(self.name)
 
-    async def asave(self, path: str | os.PathLike[str]) -> Path:
-        """Saves the video as `path`, making its folders, and returns the path; the file appears when it is complete."""
-        target = Path(path)
-        await in_thread(target.parent.mkdir, parents=True, exist_ok=True)
-        await _client(self.client).videos.download(self.name, target)
-        return target
+    async def asave(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+        """Save the video as `path`, creating its folders, and return the path. The file appears when it is complete.
+
+        Raises `FileExistsError` if another file has that name, unless `overwrite`.
+        """
+
+        async def write(target: Path) -> None:
+            await _client(self.client).videos.download(self.name, target)
+
+        return await save_file(Path(path), write, overwrite=overwrite)
 
     async def ametadata(self) -> dict[str, Any]:
-        """What the server keeps about how the video was made; empty where it has nothing."""
+        """Return what the server stores about how the video was made; empty if nothing."""
         return await _client(self.client).videos.metadata(self.name)
 
-    async def asave_metadata(self, path: str | os.PathLike[str]) -> None:
-        """Writes `metadata` as a JSON file."""
-        await in_thread(write_bytes, Path(path), json_bytes(await self.ametadata()))
-
-    async def adownload(self, folder: str | os.PathLike[str], *, include_metadata: bool = False) -> Path:
-        """Saves the video in a folder, which is made, under the server's name for it; returns the path.
-
-        `include_metadata` puts the metadata beside it, as a JSON file. Raises `FileExistsError` where another file has
-        such a name already.
-        """
-        return await _download(self, folder, include_metadata)
-
     async def ainfo(self) -> Video:
-        """What the server knows of the video: length, frames per second, board, whether it is starred …"""
+        """Return what the server knows about the video: length, frames per second, board, whether it is starred …"""
         return await _client(self.client).videos.get(self.name)
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width and height in pixels; zeros where the node that returned it did not say."""
-        return self.width, self.height
 
     bytes = blocking(abytes)
     save = blocking(asave)
     metadata = blocking(ametadata)
-    save_metadata = blocking(asave_metadata)
-    download = blocking(adownload)
     info = blocking(ainfo)
 
 
-@dataclass(frozen=True, slots=True)
-class LatentsOutput:
-    """Latents that a node returned. The server keeps them for its own nodes only: there is nothing to download."""
-
-    name: str
-    width: int
-    """Pixels of the image that they stand for."""
-    height: int
-    """Pixels of the image that they stand for."""
-    seed: int | None = None
-    node_id: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class MaskOutput:
-    """A mask that a node returned. The server keeps it for its own nodes only: there is nothing to download."""
-
-    name: str
-    width: int
-    """Pixels."""
-    height: int
-    """Pixels."""
-    node_id: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ConditioningOutput:
-    """Conditioning that a node returned. The server keeps it for its own nodes only: there is nothing to download."""
-
-    name: str
-    node_id: str = ""
-    fields: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    """Everything the node returned, as JSON."""
-
-
-def write_bytes(target: Path, data: bytes) -> None:
-    """Writes a file that appears under its name only when it is complete."""
-    with replacing(target) as file:
-        file.write(data)
-
-
-def save_image(image: PILImage, target: Path) -> None:
-    """Saves a Pillow image without transparency, making its folders, in the format that the name says, else as PNG."""
-    if target.is_dir() or not target.name:
-        raise IsADirectoryError(f"{target} is a folder: name a file in it, such as sheet.png")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(target) as file:
-        image.save(file, _FORMATS.get(target.suffix.lower(), "png"), quality=DEFAULT_QUALITY)
-
-
-def media_suffix(handle: ImageOutput | VideoOutput) -> str:
-    """How the name of a saved file ends. Servers choose names, but what opens a file is not for them to choose."""
-    if isinstance(handle, ImageOutput):
+def media_suffix(handle: _Media) -> str:
+    """Return the suffix of a saved file. A server chooses names, but must not choose which program opens a file."""
+    if isinstance(handle, ImageRef):
         return ".png"
     suffix = handle.name.lower().rpartition(".")[2]
     return f".{suffix}" if suffix in _VIDEO_FORMATS else ".mp4"
 
 
-async def _download(handle: ImageOutput | VideoOutput, folder: str | os.PathLike[str], include_metadata: bool) -> Path:
-    name, suffix = safe_name(handle.name), media_suffix(handle)
-    target = Path(folder) / (name if name.lower().endswith(suffix) else name + suffix)
-    client = _client(handle.client)
-    await in_thread(target.parent.mkdir, parents=True, exist_ok=True)
-    if await in_thread(target.exists):
-        await in_thread(_check_same, target, await handle.abytes())
-    else:
-        # Not what the suffix says: the file as the server has it.
-        await (client.images if isinstance(handle, ImageOutput) else client.videos).download(handle.name, target)
-    if include_metadata:
-        beside, metadata = target.with_suffix(".json"), json_bytes(await handle.ametadata())
-        is_there = await in_thread(beside.exists)
-        await in_thread(_check_same if is_there else write_bytes, beside, metadata)
-    return target
-
-
-def _check_same(target: Path, data: bytes) -> None:
-    """A server may call an image what it likes; that must not cost anybody a file of the same name."""
-    if target.read_bytes() != data:
-        raise FileExistsError(f"{target} is there already, and is another file")
-
-
 def json_bytes(data: Any) -> bytes:
-    """JSON for people: indented, Unicode as it is."""
+    """Return indented JSON for people, with Unicode as it is."""
     return (json.dumps(data, ensure_ascii=False, indent=2) + "\n").encode()
 
 
 def _client(client: AsyncInvokeAIClient | None) -> AsyncInvokeAIClient:
     if client is None:
-        raise NotCompletedError("this output was made without a server, so there is nothing to download")
+        raise NotCompletedError("this output was created without a server, so there is nothing to download")
     return client
 
 
-def _open(name: str, data: bytes) -> PILImage:
+def _pillow(name: str, data: bytes) -> PILImage:
+    from invokeai_gen.core.image_files import open_image
+
     try:
-        import PIL.Image
-    except ImportError as error:
-        raise ImportError("images as Pillow objects need Pillow: pip install 'invokeai-gen[images]'") from error
-    try:
-        image = PIL.Image.open(io.BytesIO(data))
-        image.load()
-    except OSError as error:
+        return open_image(data)
+    except ValueError as error:
         raise DecodeError(f"image {name!r} cannot be read: {error}") from error
-    return image
 
 
 def _converted(name: str, data: bytes, form: ImageFormat, quality: int) -> bytes:
-    image = _open(name, data)
-    if form == "jpeg":
-        image = _flat(image)
-    buffer = io.BytesIO()
-    image.save(buffer, form.upper(), quality=quality)
-    return buffer.getvalue()
+    from invokeai_gen.core.image_files import converted
 
-
-def _flat(image: PILImage) -> PILImage:
-    """The image on white, without transparency."""
-    import PIL.Image
-
-    if image.mode == "RGB":
-        return image
-    layered = image.convert("RGBA")
-    white = PIL.Image.new("RGBA", layered.size, "white")
-    white.alpha_composite(layered)
-    return white.convert("RGB")
+    try:
+        return converted(data, form, quality)
+    except ValueError as error:
+        raise DecodeError(f"image {name!r} cannot be read: {error}") from error

@@ -4,47 +4,51 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal, TypeAlias, cast
 
 from typing_extensions import TypedDict
 
 from invokeai_gen.core.problems import ParamsError, Problem, shown
 from invokeai_gen.core.values import BoardRef
 from invokeai_gen.runtime.callbacks import Callbacks
-from invokeai_gen.runtime.cleanup import CleanupTarget
-from invokeai_gen.runtime.resolve import ResolveModels
 from invokeai_gen.server.client import AsyncInvokeAIClient, ServerClient
+
+CleanupTarget: TypeAlias = Literal["inputs", "outputs", "boards", "queue_items"]
+ResolveModels: TypeAlias = Literal["auto", "off"]
+UploadPolicy: TypeAlias = Literal["once", "always"]
 
 
 class SubmitOptions(TypedDict, total=False):
     """How a workflow is submitted."""
 
     runs: int
-    """How often, 1 unless given; each run is a queue item (or, with batch nodes, a set of them) of its own."""
+    """Number of runs, 1 by default; each is a queue item of its own, or several with batch nodes."""
     auto_board: BoardRef | str | None
-    """The board that `auto` stands for, by name or id; no board unless given."""
+    """The board that `auto` stands for, by name or id; no board by default."""
     create_boards: bool
-    """Make boards that are given by a name that no board has, instead of raising an error. The job's `cleanup_boards`
-    (or `cleanup=("boards",)` of a run) deletes them again."""
+    """Create boards that do not exist yet. The job's `cleanup_boards`, or `cleanup=("boards",)`, deletes them again."""
     resolve_models: ResolveModels
-    """`"auto"` finds each model on this server by key, hash or name; `"off"` sends it as it is given."""
+    """`"auto"` finds each model on this server by key, hash or name; `"off"` sends models as they are given."""
+    upload: UploadPolicy
+    """`"once"`, the default, does not upload a file again that this client has uploaded before, while the image still
+    exists on the server; `"always"` uploads every file."""
     prepend: bool
-    """Put it before everything that waits in the queue."""
+    """Put it in front of everything that waits in the queue."""
 
 
 class WaitOptions(Callbacks, total=False):
-    """How a run is waited for, beside the callbacks."""
+    """How a run is waited for, besides the callbacks."""
 
     cancel_on_timeout: bool
-    """Cancel the queue item when the time is over; on unless switched off."""
+    """Cancel the queue item when `timeout` has passed; on by default."""
     cancel_on_interrupt: bool
-    """Cancel the queue item on Ctrl-C and when the waiting task is canceled; on unless switched off."""
+    """Cancel the queue item on Ctrl-C, if the waiting task is cancelled, and if a callback raises; on by default."""
     cleanup: Iterable[CleanupTarget]
-    """What to delete at the end, in whichever way it comes: `"inputs"` (uploads), `"outputs"`, `"boards"` (those
-    that `create_boards` made), `"queue_items"`. What came of it is in `cleanup` of the outputs; after an error, what
-    could not be deleted is noted on that error."""
+    """What to delete at the end, also after an error: `"inputs"` (uploads), `"outputs"`, `"boards"` (those that
+    `create_boards` created), `"queue_items"`. The result is in `cleanup` of the outputs; after an error, it has a note
+    for each thing that could not be deleted."""
     progress: bool
-    """Show progress in the terminal or notebook; off unless switched on."""
+    """Show progress in the terminal or notebook; off by default."""
 
 
 class RunOptions(SubmitOptions, WaitOptions, total=False):
@@ -91,14 +95,12 @@ _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
 
 def submit_options(options: RunOptions) -> SubmitOptions:
     """Return the options of a run that are about its submission."""
-    known = SubmitOptions.__annotations__
-    return cast("SubmitOptions", {name: value for name, value in options.items() if name in known})
+    return cast("SubmitOptions", {key: value for key, value in options.items() if key in SubmitOptions.__annotations__})
 
 
 def callbacks_of(options: RunOptions) -> Callbacks:
     """Return the callbacks among the options of a run."""
-    known = Callbacks.__annotations__
-    return cast("Callbacks", {name: value for name, value in options.items() if name in known})
+    return cast("Callbacks", {key: value for key, value in options.items() if key in Callbacks.__annotations__})
 
 
 def check_options(given: Mapping[str, object], known: Iterable[str]) -> None:

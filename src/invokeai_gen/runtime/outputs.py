@@ -1,4 +1,4 @@
-"""`WorkflowOutputs`: what one finished queue item gave, by the names that the plan has for its nodes."""
+"""`WorkflowOutputs`: the results of one finished queue item, by the names that the plan gives to its nodes."""
 
 from __future__ import annotations
 
@@ -6,17 +6,15 @@ import inspect
 import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from invokeai_gen.core.file_names import safe_name
-from invokeai_gen.core.results import NodeResult, objects_with, plain_value, results_by_node
+from invokeai_gen.core.output_values import ConditioningOutput, LatentsOutput, MaskOutput
+from invokeai_gen.core.results import NodeResult, flat, image_sizes, objects_with, plain_value, results_by_node
 from invokeai_gen.core.values import BoundingBox, Color
 from invokeai_gen.runtime.media import (
-    ConditioningOutput,
     ImageOutput,
-    LatentsOutput,
-    MaskOutput,
     VideoOutput,
     media_suffix,
 )
@@ -25,8 +23,9 @@ from invokeai_gen.server.concurrency import gather_limited
 from invokeai_gen.server.errors import DecodeError, DownloadError, MissingOutputError, ServerError
 
 if TYPE_CHECKING:
+    from invokeai_gen.core.params import WorkflowParams
     from invokeai_gen.core.plan import JsonValue, OutputType, PlannedOutput, WorkflowPlan
-    from invokeai_gen.runtime.cleanup import Uploads
+    from invokeai_gen.runtime.uploads import Uploads
     from invokeai_gen.server.client import AsyncInvokeAIClient
     from invokeai_gen.server.records import QueueItem, Removal, Timings
 
@@ -61,9 +60,9 @@ _NO_SIZES: Final[Sizes] = {}
 def decode(
     output: PlannedOutput, result: NodeResult, client: AsyncInvokeAIClient | None, sizes: Sizes = _NO_SIZES
 ) -> OutputItem:
-    """One result of a node in the Python type that `output.item_type` promises. Raises `DecodeError` if it is not so.
+    """Return one result of a node as the Python type `output.item_type`. Raises `DecodeError` if it has another form.
 
-    `sizes` are those of images that stand in a collection, where InvokeAI gives only their names.
+    `sizes` are those of images in collections, for which InvokeAI returns only names.
     """
     try:
         return _decoded(output, output.item_type, result, client, sizes)
@@ -127,16 +126,18 @@ class WorkflowOutputs:
         item: QueueItem,
         client: AsyncInvokeAIClient | None = None,
         uploads: Uploads | None = None,
+        params: WorkflowParams | None = None,
     ) -> None:
-        from invokeai_gen.runtime.cleanup import Uploads
+        from invokeai_gen.runtime.uploads import Uploads
 
         self._plan = plan
         self._client = client
         self._uploads = uploads or Uploads()
+        self._params = params
         self.queue_item = item
         """The queue item itself."""
         self.cleanup: Removal | None = None
-        """What `run(cleanup=…)` deleted; `None` where it was not asked to."""
+        """What `run(cleanup=…)` deleted; `None` without `cleanup`."""
         self._results = results_by_node(item.session)
         self._sizes = image_sizes(itertools.chain(*self._results.values()))
         self._named: dict[str, Any] = {}
@@ -191,14 +192,34 @@ class WorkflowOutputs:
 
     @property
     def batch_values(self) -> dict[tuple[str, str], Any]:
-        """Which values of the batch nodes this item got, by `(node id, field name)`; empty without batch nodes."""
-        return {
-            (entry["node_path"], entry["field_name"]): entry["value"] for entry in self.queue_item.field_values or ()
-        }
+        """The batch data that this item got, by `(node id, field name)`; empty without batch nodes."""
+        from invokeai_gen.core.run_values import batch_values
+
+        return batch_values(self.queue_item.field_values)
+
+    @property
+    def input_values(self) -> dict[str, Any]:
+        """The values that this very item was run with, by the name of the input.
+
+        For a batch node, or the generator that fills it, this is the one value that the item got, such as the seed that
+        was drawn for it. A job that was resumed only knows the values of batch nodes.
+        """
+        from invokeai_gen.core.run_values import values_of_item
+
+        return values_of_item(self._plan, self._params, self.batch_values) if self._plan is not None else {}
+
+    @property
+    def input_params(self) -> WorkflowParams | None:
+        """Parameters that run this item alone, with its values in the batch lists; `None` for a resumed job."""
+        from invokeai_gen.core.run_values import params_of_item
+
+        if self._plan is None or self._params is None:
+            return None
+        return params_of_item(self._plan, self._params, self.batch_values)
 
     @property
     def user_outputs(self) -> dict[str, Any]:
-        """What the workflow is for: nodes whose board is on the form, and other final results, by name."""
+        """The final results by name: nodes whose board is on the form, and others that are not intermediate."""
         return self._with_roles({"user", "result"})
 
     @property
@@ -221,7 +242,7 @@ class WorkflowOutputs:
         return self._results
 
     def every(self, kind: type[H]) -> list[H]:
-        """Every image, video, latents or conditioning that any node returned, named or not, each once.
+        """Return every image, video, latents or conditioning that any node returned, each once.
 
         `kind` is `ImageOutput`, `VideoOutput`, `LatentsOutput` or `ConditioningOutput`.
         """
@@ -243,36 +264,43 @@ class WorkflowOutputs:
         return {name: _to_json(value) for name, value in named.items()}
 
     def by_node(self, node_id: str) -> tuple[NodeResult, ...]:
-        """Everything that a node returned: several results behind an `iterate`, none if it did not run."""
+        """Return everything that a node returned: several results behind an `iterate` node, none if it did not run."""
         return self._results.get(node_id, ())
 
     async def adownload_outputs(
         self,
         folder: str | os.PathLike[str],
         *,
+        pattern: str | None = None,
+        overwrite: bool = False,
         include_metadata: bool = False,
         include_debug: bool = False,
         skip_existing: bool = False,
         concurrency: int = DOWNLOADS_AT_ONCE,
     ) -> list[Path]:
-        """Saves the images and videos of all user outputs in a folder, which is made; returns the files in order.
+        """Save the images and videos of all user outputs in a folder, and return the files in order.
 
-        Files are called after the outputs (`NAME.png`, and `NAME-000.png` … where there are several), so a second
-        call, with `skip_existing`, goes on where the first one stopped. `include_metadata` puts the server's metadata
-        beside each as `NAME.json`; `include_debug` adds the intermediate images; `concurrency` is how many are loaded
-        at the same time. Raises `DownloadError`, which lists what is saved and what is not.
+        Files are named after the outputs: `NAME.png`, and `NAME-000.png` … for a list. A `pattern` such as
+        `"{item_id}-{output}"` names them otherwise; it can use `output`, `number`, `item_id` and the names of inputs.
+        A file that exists with other content is an error, unless `overwrite`. `skip_existing` does not look at files
+        that exist.
+
+        `include_metadata` saves the server's metadata beside each file as `NAME.json`; `include_debug` adds the
+        intermediate images; `concurrency` is the number of parallel downloads. Raises `DownloadError`, which lists
+        what is saved and what is not, and `FilePatternError`.
         """
         target = Path(folder)
         named = self.user_outputs | (self.debug_outputs if include_debug else {})
-        wanted = [(target / name, handle) for name, handle in file_names(named)]
+        pairs = file_names(named) if pattern is None else self._file_names(named, pattern)
+        wanted = [(target / name, handle) for name, handle in pairs]
         await in_thread(target.mkdir, parents=True, exist_ok=True)
 
         async def save(pair: tuple[Path, ImageOutput | VideoOutput]) -> None:
             path, handle = pair
-            if not (skip_existing and path.exists()):
-                await handle.asave(path)
+            if not (skip_existing and await in_thread(path.exists)):
+                await handle.asave(path, overwrite=overwrite)
             if include_metadata:
-                await handle.asave_metadata(path.with_suffix(".json"))
+                await handle.asave_metadata(path.with_suffix(".json"), overwrite=overwrite or skip_existing)
 
         failed: dict[str, str] = {}
         for (path, _), outcome in zip(wanted, await gather_limited(save, wanted, at_once=concurrency), strict=True):
@@ -285,25 +313,48 @@ class WorkflowOutputs:
             raise DownloadError(saved, failed)
         return saved
 
+    def _file_names(
+        self, named: Mapping[str, Any], pattern: str
+    ) -> Iterator[tuple[PurePath, ImageOutput | VideoOutput]]:
+        """Yield a path for each image and video by a pattern. Raises `FilePatternError`, also for two equal paths."""
+        from invokeai_gen.core.file_pattern import FilePattern, unique
+
+        values, own = self.input_values, {"item_id": self.item_id, "output": "", "number": 0}
+        made = FilePattern(pattern, {*values, *own})
+        handles = [
+            (name, number, handle) for name, value in named.items() for number, handle in enumerate(media(value))
+        ]
+        paths = [made.format({**values, **own, "output": name, "number": number}) for name, number, _ in handles]
+        for path, (_, _, handle) in zip(unique(paths), handles, strict=True):
+            suffix = media_suffix(handle)
+            yield path if path.suffix.lower() == suffix else path.with_name(path.name + suffix), handle
+
     async def acleanup_inputs(self) -> Removal:
-        """Deletes the images and videos that this run uploaded as its inputs."""
+        """Delete the images and videos that this run uploaded as its inputs, unless another run still uses them."""
         return await self._uploads.remove(self._online())
 
-    async def acleanup_outputs(self, *, delete_images: bool = True, delete_from_board: bool = False) -> Removal:
-        """Deletes the images and videos that this run made, intermediate ones included.
+    async def acleanup_outputs(
+        self, *, delete_images: bool = True, delete_from_board: bool = False, check_other_items: bool = True
+    ) -> Removal:
+        """Delete the images and videos that this run made, including intermediate ones.
 
-        With `delete_images=False, delete_from_board=True` the images stay and are only taken off their boards. What
-        another run made (the server's node cache hands it out again), uploads, and what someone has starred since are
-        left alone, and named in `kept`.
+        Named in `kept`, and not deleted: what another run made (the server's node cache returns it again), what another
+        queue item refers to (it got it from the cache, or as an input), uploads, and what has been starred since.
+        Finding other queue items takes a request for every hundred items that ran since; `check_other_items=False`
+        skips it. With `delete_images=False, delete_from_board=True` the images are only taken off their boards.
         """
         from invokeai_gen.runtime.cleanup import remove_outputs
 
         return await remove_outputs(
-            self._online(), [self.queue_item], delete_images=delete_images, delete_from_board=delete_from_board
+            self._online(),
+            [self.queue_item],
+            delete_images=delete_images,
+            delete_from_board=delete_from_board,
+            check_other_items=check_other_items,
         )
 
     async def acleanup_queue_item(self) -> Removal:
-        """Removes the item from the queue. Its images stay."""
+        """Remove the item from the queue. Its images stay."""
         return await self._online().queue.delete([self.item_id])
 
     download_outputs = blocking(adownload_outputs)
@@ -335,24 +386,14 @@ def _to_json(value: OutputItem) -> JsonValue:
     return value
 
 
-def image_sizes(results: Iterable[NodeResult]) -> dict[str, Mapping[str, int]]:
-    """Width and height of every image that some node returned together with its size."""
-    return {
-        result["image"]["image_name"]: {"width": result["width"], "height": result["height"]}
-        for result in results
-        if isinstance(result.get("image"), Mapping) and result.get("width") and result.get("height")
-    }
-
-
 def file_names(named: Mapping[str, Any]) -> Iterator[tuple[str, ImageOutput | VideoOutput]]:
-    """A file name for each image and video among outputs: safe on every system, and the same every time.
+    """Yield a file name for each image and video among outputs: safe on every system, and the same every time.
 
-    No two have the same stem, also where a system does not tell capital letters from small ones.
+    No two have the same stem, even on systems that ignore case.
     """
     taken: set[str] = set()
     for name, value in named.items():
-        handles = [item for item in flat(value) if isinstance(item, (ImageOutput, VideoOutput))]
-        for number, handle in enumerate(handles):
+        for number, handle in enumerate(media(value)):
             wanted = safe_name(name) + (f"-{number:03d}" if isinstance(value, list) else "")
             others = (f"{wanted}_{again}" for again in itertools.count(2))
             stem = next(free for free in itertools.chain([wanted], others) if free.casefold() not in taken)
@@ -360,10 +401,6 @@ def file_names(named: Mapping[str, Any]) -> Iterator[tuple[str, ImageOutput | Vi
             yield stem + media_suffix(handle), handle
 
 
-def flat(value: Any) -> Iterator[Any]:
-    """The values in an output, which may be a list of lists."""
-    if isinstance(value, list):
-        for item in value:
-            yield from flat(item)
-    else:
-        yield value
+def media(value: Any) -> list[ImageOutput | VideoOutput]:
+    """Return the images and videos in an output, in order."""
+    return [item for item in flat(value) if isinstance(item, (ImageOutput, VideoOutput))]

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from invokeai_gen.core.batch import Binding, batch_data, batch_items, server_queries
+from invokeai_gen.core.batch import Values, batch_data, batch_items, server_queries
 from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.placeholders import board_placeholder, is_created, placeholder, query_placeholder
 from invokeai_gen.core.plan import JsonValue
 from invokeai_gen.core.request import build_request
-from invokeai_gen.js_json import Unset
 from invokeai_gen.runtime.called import renewed
 from invokeai_gen.runtime.options import SubmitOptions
 from invokeai_gen.runtime.resolve import resolve, resolve_board
@@ -24,7 +23,7 @@ async def preview(
     runner.check(params, options)
     plan, given = runner.plan, params.values()
     inputs = {planned.binding: planned for planned in plan.inputs}
-    looked_up: dict[Binding, JsonValue | Unset] = {}
+    looked_up: Values = {}
     auto_board = options.get("auto_board")
     if client is not None:
         creates_boards = options.get("create_boards", False)
@@ -37,7 +36,10 @@ async def preview(
         auto_board_id = await resolve_board(client, auto_board)
     else:
         auto_board_id = board_placeholder(auto_board)
-    values = {binding: placeholder(inputs[binding], value) for binding, value in given.items()} | looked_up
+    values: Values = {
+        **{binding: placeholder(inputs[binding], value) for binding, value in given.items()},
+        **looked_up,
+    }
     if client is not None:
         plan = await renewed(plan, values, client)
     queries = server_queries(plan, values)

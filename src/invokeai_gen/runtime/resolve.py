@@ -1,30 +1,33 @@
-"""From what a user gave to what a server understands: uploads, and boards and models looked up by name.
+"""From the values that a user gave to those that a server understands: models and boards looked up, files uploaded.
 
-Which model or board a name means is decided by the pure functions at the end of this module.
+Everything is looked up before anything is uploaded or created, and all that is missing is reported at once.
 """
 
 from __future__ import annotations
 
 import asyncio
-import difflib
 import hashlib
-import os
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias, TypeVar
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias, TypeVar
 
+from invokeai_gen.core.batch import Values
 from invokeai_gen.core.field_values import model_limits
 from invokeai_gen.core.json_values import to_json
-from invokeai_gen.core.pictures import png_bytes
-from invokeai_gen.core.plan import AssetKind, JsonValue, ModelLimits, PlannedInput, WorkflowPlan
+from invokeai_gen.core.plan import AssetKind, JsonValue, PlannedInput, WorkflowPlan
 from invokeai_gen.core.request_values import answered, look_ups
 from invokeai_gen.core.values import BoardRef, ImageRef, ModelRef, VideoRef
 from invokeai_gen.js_json import Unset
+from invokeai_gen.runtime.assets import hidden_values, model_on
 from invokeai_gen.runtime.cleanup import UNDO_TIMEOUT, Preparations
+from invokeai_gen.runtime.input_files import check_file, is_file, read_file
+from invokeai_gen.runtime.matching import find_board
+from invokeai_gen.runtime.options import ResolveModels, UploadPolicy
+from invokeai_gen.runtime.uploads import MediaKind, upload_once
 from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.server.errors import (
-    BoardResolutionError,
     ConnectionFailedError,
+    ForbiddenError,
     MediaResolutionError,
     ModelResolutionError,
     NotFoundError,
@@ -32,12 +35,11 @@ from invokeai_gen.server.errors import (
     ValueResolutionError,
 )
 from invokeai_gen.server.idempotency import send_once
-from invokeai_gen.server.records import Board, Model
+from invokeai_gen.server.records import Board
 from invokeai_gen.surrogates import is_encodable
 
 T = TypeVar("T")
 Binding: TypeAlias = tuple[str, str]
-ResolveModels: TypeAlias = Literal["auto", "off"]
 UPLOADS_AT_ONCE: Final = 4
 
 
@@ -48,50 +50,51 @@ async def resolve(
     *,
     resolve_models: ResolveModels = "auto",
     create_boards: bool = False,
-) -> tuple[dict[Binding, JsonValue | Unset], Preparations]:
-    """Return the values as JSON, every name in them looked up on this server, and what was created there for that.
+    upload: UploadPolicy = "once",
+) -> tuple[Values, Preparations]:
+    """Return the values as JSON, and what was uploaded and created for them.
 
-    It does for one value of each input what `resolve_columns` does for many.
+    Models, boards and the names of images and videos are looked up first, those in hidden fields too. Then files are
+    uploaded, `UPLOADS_AT_ONCE` at a time, and missing boards are created if `create_boards`. Boards become `"auto"`,
+    `"none"` or `{board_id}`. `resolve_models="off"` sends models as they are given.
+
+    Raises `ValueResolutionError` with everything that cannot be used, by the label of its input, after deleting what
+    was made.
     """
     preparations = Preparations()
-    resolver = _Resolver(client, resolve_models, create_boards, preparations)
+    resolver = Resolver(client, resolve_models, create_boards, upload, preparations)
     inputs = {planned.binding: planned for planned in plan.inputs}
-    found = await resolver.all(resolver.value(inputs[binding], value) for binding, value in values.items())
-    return dict(zip(values, found, strict=True)), preparations
-
-
-async def resolve_columns(
-    plan: WorkflowPlan,
-    columns: Mapping[Binding, Sequence[Any]],
-    client: AsyncInvokeAIClient,
-    preparations: Preparations,
-    *,
-    resolve_models: ResolveModels = "auto",
-    create_boards: bool = False,
-) -> dict[Binding, list[JsonValue | Unset]]:
-    """Any number of values for each input as JSON, every name in them made sure of on this server.
-
-    Equal files are uploaded once, `UPLOADS_AT_ONCE` at the same time; those that `preparations` knows are not uploaded
-    again, and what is made is added to it. A board becomes `"auto"`, `"none"` or `{board_id}`; `create_boards` makes
-    one where none has that name. `resolve_models="off"` sends models as they are given. Raises `ValueResolutionError`
-    (its message names the input's label) for the first value in the order of the form that cannot be used, after
-    deleting again what was made.
-    """
-    resolver = _Resolver(client, resolve_models, create_boards, preparations)
-    inputs = {planned.binding: planned for planned in plan.inputs}
-    found = await resolver.all(resolver.column(inputs[binding], values) for binding, values in columns.items())
-    return dict(zip(columns, found, strict=True))
+    given = [(inputs[binding], value) for binding, value in values.items()]
+    hidden = (lambda: hidden_values(plan, client)) if resolve_models == "auto" else None
+    found, more = await resolver.resolve(given, hidden)
+    return {**more, **dict(zip(values, found, strict=True))}, preparations
 
 
 async def resolve_board(client: AsyncInvokeAIClient, board: BoardRef | str | None) -> str | None:
-    """Id of the board that new images go to where a workflow says `auto`; `None` for no board."""
+    """Return the id of the board that `auto` stands for in a workflow; `None` for no board."""
     if board is None or board in ("auto", "none"):
         return None
-    answer = await _Resolver(client, "auto", False, Preparations()).board("auto_board", board)
-    return str(answer["board_id"])
+    return find_board("auto_board", board, await client.boards.list(include_archived=True)).board_id
 
 
-class _Resolver:
+@dataclass(frozen=True, slots=True)
+class _ToUpload:
+    """A file that is uploaded once everything else was found."""
+
+    label: str
+    kind: MediaKind
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class _ToCreate:
+    """A board that is created once everything else was found."""
+
+    label: str
+    name: str
+
+
+class Resolver:
     """Asks the server each question once, however many values need the answer."""
 
     def __init__(
@@ -99,94 +102,133 @@ class _Resolver:
         client: AsyncInvokeAIClient,
         resolve_models: ResolveModels,
         create_boards: bool,
+        upload: UploadPolicy,
         preparations: Preparations,
     ) -> None:
         self.preparations = preparations
         self._client = client
         self._resolve_models = resolve_models
         self._create_boards = create_boards
+        self._policy = upload
         self._boards: list[Board] | None = None
         self._one_at_a_time = asyncio.Lock()
         self._uploading = asyncio.Semaphore(UPLOADS_AT_ONCE)
         self._tasks: dict[object, asyncio.Task[Any]] = {}
-        """What is asked or made once; these go on to their end even if whoever asked is canceled."""
+        """Questions and uploads that several values share. They complete even if the caller is cancelled."""
 
-    async def all(self, questions: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-        """Return all answers, in order. After an error, delete again what was created, then raise it."""
+    async def resolve(
+        self, given: Sequence[tuple[PlannedInput, Any]], hidden: Callable[[], Coroutine[Any, Any, Values]] | None
+    ) -> tuple[list[JsonValue | Unset], Values]:
+        """Return the JSON of values, in order, and the values of hidden fields that have to change.
+
+        After an error, delete again what was created, then raise it.
+        """
         try:
-            return await _all(questions)
+            return await self._resolve(given, hidden)
         except BaseException as error:
-            await self.settle(error)
+            await self._settle(error)
             await self.preparations.undo(self._client, error)
             raise
 
-    async def column(self, planned: PlannedInput, values: Sequence[Any]) -> list[JsonValue | Unset]:
-        keys = [_key(value, place) for place, value in enumerate(values)]
-        distinct = dict(zip(keys, values, strict=True))
-        answers = await _all(self.value(planned, value) for value in distinct.values())
-        found = dict(zip(distinct, answers, strict=True))
-        return [found[key] for key in keys]
+    async def _resolve(
+        self, given: Sequence[tuple[PlannedInput, Any]], hidden: Callable[[], Coroutine[Any, Any, Values]] | None
+    ) -> tuple[list[JsonValue | Unset], Values]:
+        questions: list[Coroutine[Any, Any, Any]] = [self._found(planned, value) for planned, value in given]
+        found = await _all([*questions, *([hidden()] if hidden is not None else [])])
+        more: Values = found.pop() if hidden is not None else {}
+        made = await _all(_all(map(self._made, answers)) for answers in found)
+        values = [answered(*pair, iter(answers)) for pair, answers in zip(given, made, strict=True)]
+        return values, more
 
-    async def value(self, planned: PlannedInput, value: Any) -> JsonValue | Unset:
+    # -- looking up ----------------------------------------------------------------------------------------------------
+
+    async def _found(self, planned: PlannedInput, value: Any) -> list[Any]:
+        """Return the answer to each look-up of a value, in order; a promise for what has to be uploaded or created."""
         _check_text(planned.label, value)
-        answers = await _all(self._look_up(planned, kind, item) for kind, item in look_ups(planned, value))
-        return answered(planned, value, iter(answers))
+        return await _all(self._look_up(planned, kind, item) for kind, item in look_ups(planned, value))
 
-    async def _look_up(self, planned: PlannedInput, kind: AssetKind, value: Any) -> JsonValue:
+    async def _look_up(self, planned: PlannedInput, kind: AssetKind, value: Any) -> Any:
         if kind == "board":
-            return await self.board(planned.label, value)
+            return await self._board(planned.label, value)
         if kind == "model":
             return await self._model(planned, value)
-        return await self._media(planned.label, kind, value)
+        if isinstance(value, (ImageRef, VideoRef)):
+            value = value.name
+        elif await asyncio.to_thread(is_file, value):
+            await asyncio.to_thread(check_file, planned.label, value)
+            return _ToUpload(planned.label, kind, value)
+        await self._once((kind, value), self._check_media(planned.label, kind, value))
+        return {f"{kind}_name": value}
 
-    async def board(self, label: str, value: BoardRef | str) -> JsonValue:
+    async def _board(self, label: str, value: BoardRef | str) -> Any:
         async with self._one_at_a_time:
             if self._boards is None:
                 self._boards = await self._client.boards.list(include_archived=True)
-            found = find_board(label, value, self._boards, may_lack=self._create_boards)
-            if found is None:
-                found = await self._once(("new board", value), self._new_board(label, str(value)))
-                self._boards.append(found)
-        return {"board_id": found.board_id}
+        if self._create_boards and isinstance(value, str):
+            board = find_board(label, value, self._boards, may_lack=True)
+            return _ToCreate(label, value) if board is None else {"board_id": board.board_id}
+        return {"board_id": find_board(label, value, self._boards).board_id}
 
     async def _model(self, planned: PlannedInput, value: ModelRef | str) -> JsonValue:
         if self._resolve_models == "off":
             if isinstance(value, str):
-                raise ModelResolutionError(planned.label, f"{value!r} needs resolve_models='auto' to be looked up.")
+                raise ModelResolutionError(planned.label, f"{value!r} is only looked up with resolve_models='auto'.")
             return to_json(value, "ModelIdentifierField")
-        limits = model_limits(planned)
         async with self._one_at_a_time:
-            try:
-                found = find_model(planned.label, value, limits, await self._client.models.known())
-            except ModelResolutionError:
-                found = find_model(planned.label, value, limits, await self._client.models.sync())
-        submodel = value.submodel_type if isinstance(value, ModelRef) else None
-        identifier = ModelRef(
-            key=found.key, hash=found.hash, name=found.name, base=found.base, type=found.type, submodel_type=submodel
+            return await model_on(self._client, planned.label, value, model_limits(planned))
+
+    async def _check_media(self, label: str, kind: MediaKind, name: str) -> None:
+        a_kind = "an image" if kind == "image" else "a video"
+        missing = MediaResolutionError(
+            label, f"{name!r} is neither a file here nor the name of {a_kind} on the server."
         )
-        return to_json(identifier, "ModelIdentifierField")
+        if "/" in name or "\\" in name or name in (".", ".."):  # the server would be asked for something else
+            raise missing
+        try:
+            await (self._client.images if kind == "image" else self._client.videos).get(name)
+        except NotFoundError:
+            raise missing from None
+        except ForbiddenError:
+            raise MediaResolutionError(label, f"this account may not use the {kind} {name!r}.") from None
 
-    async def _media(self, label: str, kind: Literal["image", "video"], value: Any) -> JsonValue:
-        if isinstance(value, (ImageRef, VideoRef)):
-            value = value.name
-        elif not isinstance(value, str) or os.path.isfile(value):
-            async with self._uploading:
-                data, file_name = await asyncio.to_thread(_file_of, label, value)
-                digest = hashlib.sha256(data).hexdigest()
-                upload = self._upload(label, kind, data, file_name, digest)
-                return {f"{kind}_name": await self._once((kind, digest, "file"), upload)}
-        return {f"{kind}_name": await self._once((kind, value), self._existing(label, kind, value))}
+    # -- making --------------------------------------------------------------------------------------------------------
 
-    async def _new_board(self, label: str, name: str) -> Board:
+    async def _made(self, answer: Any) -> JsonValue:
+        """Return the answer to a look-up, after uploading or creating what it promises."""
+        if isinstance(answer, _ToCreate):
+            return {"board_id": await self._once(("new board", answer.name), self._new_board(answer))}
+        if not isinstance(answer, _ToUpload):
+            return answer
+        async with self._uploading:
+            data, file_name = await asyncio.to_thread(read_file, answer.label, answer.value)
+            digest = await asyncio.to_thread(lambda: hashlib.sha256(data).hexdigest())
+            upload = self._upload(answer, data, file_name, digest)
+            return {f"{answer.kind}_name": await self._once((answer.kind, digest, "file"), upload)}
+
+    async def _upload(self, file: _ToUpload, data: bytes, file_name: str, digest: str) -> str:
+        async def send() -> str:
+            if file.kind == "image":
+                return (await self._client.images.upload(data, file_name)).image_name
+            return (await self._client.videos.upload(data, file_name)).video_name
+
+        try:
+            return await upload_once(self._client, self.preparations.uploads, file.kind, digest, send, self._policy)
+        except UnsupportedMediaError:
+            a_kind = "an image" if file.kind == "image" else "a video"
+            raise MediaResolutionError(file.label, f"the server cannot read {file_name!r} as {a_kind}.") from None
+
+    async def _new_board(self, board: _ToCreate) -> str:
         async def find() -> Board | None:
-            return find_board(label, name, await self._client.boards.list(), may_lack=True)
+            return find_board(board.label, board.name, await self._client.boards.list(), may_lack=True)
 
         def uncertain(reason: Exception) -> Exception:
-            return ConnectionFailedError(f"the server did not confirm that it made the board {name!r} ({reason})")
+            return ConnectionFailedError(
+                f"the server did not confirm that it created the board {board.name!r} ({reason})"
+            )
 
-        board = await send_once(lambda: self._client.boards.create(name), find, uncertain)
-        self.preparations.boards.append(board.board_id)
-        return board
+        made = await send_once(lambda: self._client.boards.create(board.name), find, uncertain)
+        self.preparations.boards.append(made.board_id)
+        return made.board_id
 
     async def _once(self, key: object, question: Coroutine[Any, Any, T]) -> T:
         if key in self._tasks:
@@ -196,44 +238,16 @@ class _Resolver:
         answer: T = await asyncio.shield(self._tasks[key])
         return answer
 
-    async def settle(self, error: BaseException) -> None:
-        """Lets what is under way come to its end after an error: only then is it known what it has made."""
+    async def _settle(self, error: BaseException) -> None:
+        """Wait for the uploads under way after an error: only then is it known what has to be deleted."""
         if not self._tasks:
             return
         _, late = await asyncio.wait(self._tasks.values(), timeout=UNDO_TIMEOUT)
         for task in late:
             task.cancel()
         if late:
-            error.add_note("requests were broken off: what they were to upload or to make may be on the server")
+            error.add_note("requests were broken off: what they were to upload or create may be on the server")
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-
-    async def _existing(self, label: str, kind: Literal["image", "video"], name: str) -> str:
-        missing = MediaResolutionError(
-            label, f"{name!r} is neither a file here nor the name of {_an(kind)} on the server."
-        )
-        if _is_path(name):
-            raise missing
-        try:
-            await (self._client.images.get(name) if kind == "image" else self._client.videos.get(name))
-        except NotFoundError:
-            raise missing from None
-        return name
-
-    async def _upload(
-        self, label: str, kind: Literal["image", "video"], data: bytes, file_name: str, digest: str
-    ) -> str:
-        uploads = self.preparations.uploads
-        if (kind, digest) in uploads.known:
-            return uploads.known[kind, digest]
-        try:
-            if kind == "image":
-                name = (await self._client.images.upload(data, file_name)).image_name
-            else:
-                name = (await self._client.videos.upload(data, file_name)).video_name
-        except UnsupportedMediaError:
-            raise MediaResolutionError(label, f"the server cannot read {file_name!r} as {_an(kind)}.") from None
-        uploads.add(kind, digest, name)
-        return name
 
 
 async def _all(questions: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
@@ -252,125 +266,7 @@ async def _all(questions: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     return found
 
 
-def _key(value: Any, place: int) -> object:
-    """Equal for values that need to be looked at only once, of which a sweep can have many."""
-    return (type(value), value) if isinstance(value, (str, int, float, Path)) else place
-
-
-def _file_of(label: str, value: Any) -> tuple[bytes, str]:
-    """Bytes and name of the file to upload."""
-    if isinstance(value, bytes):
-        return value, "upload"
-    if isinstance(value, (str, Path)):
-        path = Path(value)
-        try:
-            return path.read_bytes(), path.name
-        except OSError as error:
-            problem = f"{path} cannot be read: {error.strerror or error}."
-            raise MediaResolutionError(label, problem) from None
-    if hasattr(value, "save") and hasattr(value, "mode"):
-        return png_bytes(value), "image.png"
-    raise ValueResolutionError(label, f"{type(value).__name__} is neither a file, nor bytes, nor a Pillow image.")
-
-
-def _is_path(name: str) -> bool:
-    """Names on a server have no folders; asking for one would ask for something else."""
-    return "/" in name or "\\" in name or name in (".", "..")
-
-
 def _check_text(label: str, value: Any) -> None:
     for text in value if isinstance(value, list) else [value]:
         if isinstance(text, str) and not is_encodable(text):
             raise ValueResolutionError(label, "the text contains an unpaired surrogate, which cannot be sent.")
-
-
-def _an(kind: str) -> str:
-    return "an image" if kind == "image" else "a video"
-
-
-def find_board(label: str, wanted: BoardRef | str, boards: Sequence[Board], *, may_lack: bool = False) -> Board | None:
-    """The board of that id, else the only one of that name.
-
-    Raises `BoardResolutionError` for several and, unless `may_lack`, for none, with the names that come closest.
-    """
-    given = wanted.id if isinstance(wanted, BoardRef) else wanted
-    for board in boards:
-        if board.board_id == given:
-            return board
-    named = [] if isinstance(wanted, BoardRef) else [board for board in boards if board.board_name == given]
-    if len(named) > 1:
-        ids = [f"BoardRef({board.board_id!r}) with {board.image_count} images" for board in named]
-        raise BoardResolutionError(label, f"{len(named)} boards are called {given!r}; say which by its id.", ids)
-    if named:
-        return named[0]
-    if may_lack and isinstance(wanted, str):
-        return None
-    names = _closest_first(given, [board.board_name for board in boards])
-    raise BoardResolutionError(label, f"no board has the name or id {given!r}; 'none' and 'auto' always work.", names)
-
-
-def find_model(label: str, wanted: ModelRef | str, limits: ModelLimits, models: Sequence[Model]) -> Model:
-    """The model that is meant: by key, else hash, else name with base and type, else name among those the field takes.
-
-    Keys are those of one server; hash and name travel. Raises `ModelResolutionError` where none or several are meant,
-    or the one that is meant does not go into this field.
-    """
-    ref = wanted if isinstance(wanted, ModelRef) else ModelRef(key=wanted, hash=wanted, name=wanted)
-    fitting = [model for model in models if fits(model, limits)]
-    same_name = [model for model in fitting if ref.name and model.name == ref.name]
-    steps = (
-        [model for model in models if ref.key and model.key == ref.key],
-        [model for model in models if ref.hash and model.hash == ref.hash],
-        [model for model in same_name if (ref.base, ref.type) == (model.base, model.type)],
-        same_name,
-    )
-    shown = repr(wanted if isinstance(wanted, str) else ref.name or ref.hash or ref.key)
-    found: list[Model] = next((step for step in steps if step), [])
-    if len(found) > 1:
-        found = [model for model in found if model in same_name] or found
-    if len(found) == 1 or (found and len({model.hash for model in found}) == 1):
-        if not fits(found[0], limits):
-            raise ModelResolutionError(
-                label, f"{found[0]} does not go in here; the field takes {_takes(limits)}.", _offered(shown, fitting)
-            )
-        return found[0]
-    if found:
-        raise ModelResolutionError(label, f"several models are meant by {shown}; give a key.", [
-            f"{model} with key {model.key!r}" for model in found
-        ])  # fmt: skip
-    raise ModelResolutionError(
-        label, f"no model {shown} that goes in here ({_takes(limits)}).", _offered(shown, fitting)
-    )
-
-
-def fitting_models(models: Iterable[Model], limits: ModelLimits) -> list[Model]:
-    """Return the models that a field takes: in the order of the bases that it names, then by name."""
-    order = {base: place for place, base in enumerate(limits.base)}
-    found = [model for model in models if fits(model, limits)]
-    return sorted(found, key=lambda model: (order.get(model.base, len(order)), model.name.casefold()))
-
-
-def fits(model: Model, limits: ModelLimits) -> bool:
-    """Return whether a field with these limits takes a model."""
-    return (
-        (not limits.base or model.base in limits.base or model.base == "any")
-        and (not limits.type or model.type in limits.type)
-        and (not limits.variant or model.variant is None or model.variant in limits.variant)
-        and (not limits.format or model.format is None or model.format in limits.format)
-    )
-
-
-def _takes(limits: ModelLimits) -> str:
-    """What a field takes, in words: `sdxl or sdxl-refiner main models`."""
-    parts = [" or ".join(part) for part in (limits.base, limits.type) if part]
-    return " ".join(parts or ["any"]) + " models"
-
-
-def _offered(wanted: str, models: Sequence[Model]) -> list[str]:
-    return _closest_first(wanted, [str(model) for model in models])
-
-
-def _closest_first(wanted: str, names: Sequence[str]) -> list[str]:
-    """The names, those most like `wanted` first, each once."""
-    ratio = {name: difflib.SequenceMatcher(None, wanted.casefold(), name.casefold()).ratio() for name in names}
-    return sorted(ratio, key=lambda name: (-ratio[name], name))

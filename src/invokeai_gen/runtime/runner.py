@@ -8,19 +8,21 @@ import importlib
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, TypeVar
 
 from invokeai_gen.core.batch import Binding, batch_data, batch_items, check_items, server_queries
 from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.plan import JsonValue, WorkflowPlan
 from invokeai_gen.core.problems import ParamsError, Problem, shown
+from invokeai_gen.core.rejections import node_labels
 from invokeai_gen.core.request import build_request
 from invokeai_gen.js_json import Unset
 from invokeai_gen.runtime.async_job import AsyncJob, expect
 from invokeai_gen.runtime.called import renewed
 from invokeai_gen.runtime.cleanup import cleanup_targets, note_what_is_left
 from invokeai_gen.runtime.deadline import CANCEL_TIMEOUT, CLEANUP_TIMEOUT, Deadline
-from invokeai_gen.runtime.failures import in_labels, node_labels
+from invokeai_gen.runtime.failures import in_labels
 from invokeai_gen.runtime.options import RunOptions, SubmitOptions, callbacks_of, check_options, submit_options
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.runtime.resolve import resolve, resolve_board
@@ -87,15 +89,14 @@ class Runner(Generic[P, O]):
 
     async def _wait(self, job: AsyncJob[O], deadline: Deadline, options: RunOptions) -> None:
         """Wait for a job with the callbacks of a run, and its progress display if it has one."""
-        callbacks = callbacks_of(options)
         on_timeout, on_interrupt = options.get("cancel_on_timeout", True), options.get("cancel_on_interrupt", True)
+        wait = partial(job.wait_until, deadline, cancel_on_timeout=on_timeout, cancel_on_interrupt=on_interrupt)
         if not options.get("progress", False):
-            await job.wait_until(deadline, callbacks, cancel_on_timeout=on_timeout, cancel_on_interrupt=on_interrupt)
+            await wait(callbacks_of(options))
             return
         progress = await in_thread(importlib.import_module, "invokeai_gen.runtime.progress")  # loads rich
         with progress.Display(self.plan.info.name, len(job.item_ids)) as display:
-            callbacks = display.wrapped(callbacks)
-            await job.wait_until(deadline, callbacks, cancel_on_timeout=on_timeout, cancel_on_interrupt=on_interrupt)
+            await wait(display.wrapped({**callbacks_of(options)}))
 
     async def submit(
         self,
@@ -118,6 +119,7 @@ class Runner(Generic[P, O]):
             client,
             resolve_models=options.get("resolve_models", "auto"),
             create_boards=options.get("create_boards", False),
+            upload=options.get("upload", "once"),
         )
         try:
             request = await self._request(values, client, options)

@@ -185,4 +185,4 @@ def read_plan(path: Path) -> WorkflowPlan:
             "Generate the module again, or move both files together."
         ) from None
     except (OSError, PlanFormatError) as error:
-        raise PlanFileError(f"{path} is not a workflow plan that this version can run: {error}") from error
+        raise PlanFileError(f"{path} is not a plan that this version can run: {error}; generate again") from error

@@ -333,13 +333,16 @@ class ValueResolutionError(ServerError, ValueError):
             shown = ", ".join(self.candidates[:10])
             more = f", … ({len(self.candidates)} in all)" if len(self.candidates) > 10 else ""
             text += f" This server has: {shown}{more}."
+        self.own_message = text
+        """The message without those of the other inputs."""
         super().__init__(text)
 
     def with_others(self, others: Sequence[ValueResolutionError]) -> Self:
         """Return this error with those of the other inputs in its message and in `others`."""
-        found = {id(each): each for error in others for each in (error, *error.others)}
+        errors: list[ValueResolutionError] = [self, *others]
+        found = {id(each): each for error in errors for each in (error, *error.others)}
         found.pop(id(self), None)  # two inputs can have the same wrong value, which is looked up once
-        lines = list(dict.fromkeys([str(self), *map(str, found.values())]))
+        lines = list(dict.fromkeys(each.own_message for each in [errors[0], *found.values()]))
         if len(lines) > MAX_LINES:
             lines = [*lines[:MAX_LINES], f"… and {len(lines) - MAX_LINES} more"]
         self.others, self.args = tuple(found.values()), ("\n".join(lines),)

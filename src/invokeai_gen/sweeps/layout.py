@@ -15,7 +15,7 @@ from invokeai_gen.core.problems import ParamsError
 from invokeai_gen.js_json import Unset
 from invokeai_gen.runtime.cleanup import Preparations
 from invokeai_gen.runtime.options import SweepOptions
-from invokeai_gen.runtime.resolve import resolve_board, resolve_columns
+from invokeai_gen.runtime.resolve import resolve_board
 from invokeai_gen.runtime.runner import own_batches
 from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.sweeps.batching import (
@@ -27,6 +27,7 @@ from invokeai_gen.sweeps.batching import (
     is_batchable,
     selections,
 )
+from invokeai_gen.sweeps.columns import resolve_columns
 from invokeai_gen.sweeps.space import Space
 
 

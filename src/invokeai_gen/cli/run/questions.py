@@ -48,7 +48,7 @@ def fitting_models(inputs: Iterable[PlannedInput], server: str | None) -> Fittin
     from invokeai_gen.cli.servers import open_client
     from invokeai_gen.cli.settings import find_settings
     from invokeai_gen.core.field_values import model_limits
-    from invokeai_gen.runtime import resolve
+    from invokeai_gen.core.matching import fitting_models
     from invokeai_gen.server.errors import ServerError
 
     try:
@@ -57,7 +57,7 @@ def fitting_models(inputs: Iterable[PlannedInput], server: str | None) -> Fittin
             url = client.url
     except ServerError as error:
         return FittingModels("", {}, str(error))
-    found = {planned.name: resolve.fitting_models(models, model_limits(planned)) for planned in inputs}
+    found = {planned.name: fitting_models(models, model_limits(planned)) for planned in inputs}
     return FittingModels(url, {name: [model.name for model in fitting] for name, fitting in found.items()})
 
 

@@ -113,7 +113,7 @@ class SweepReport:
 
     def _line_of(self, failure: SweepResult[WorkflowParams, WorkflowOutputs]) -> str:
         """Return the index, the values and the error of a run that was not completed."""
-        from invokeai_gen.sweeps.files.short_texts import short_text
+        from invokeai_gen.core.short_texts import short_text
 
         values = ", ".join(f"{name}={short_text(getattr(failure.params, name))}" for name in self._sweep.varying)
         where = f"item {failure.index}" + (f" ({values})" if values else "")

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from invokeai_gen.compiler.readiness import choice_problem, value_problems
 from invokeai_gen.core.field_values import default_of, model_limits
+from invokeai_gen.core.matching import fits
 from invokeai_gen.core.plan import JsonValue, ModelLimits, PlannedInput, PlanNode, WorkflowPlan
 from invokeai_gen.core.values import BoardRef, ModelRef
 from invokeai_gen.js_json import UNSET
-from invokeai_gen.runtime.resolve import find_board, find_model, fits
+from invokeai_gen.runtime.matching import find_board, find_model
 from invokeai_gen.server.errors import BoardResolutionError, ModelResolutionError, NotFoundError
 from invokeai_gen.server.records import Board, Model
 from invokeai_gen.workflow.document import NODES_WITH_EXTRA_INPUTS

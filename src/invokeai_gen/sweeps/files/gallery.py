@@ -15,13 +15,13 @@ from urllib.parse import quote
 
 from invokeai_gen.atomic_files import replacing
 from invokeai_gen.core.plan import WorkflowPlan
+from invokeai_gen.core.results import flat
+from invokeai_gen.core.short_texts import short_text
 from invokeai_gen.runtime.media import ImageOutput, VideoOutput
-from invokeai_gen.runtime.outputs import flat
 from invokeai_gen.server.concurrency import gather_limited
 from invokeai_gen.server.errors import ServerError
 from invokeai_gen.shipped_files import templates_folder
 from invokeai_gen.sweeps.files.manifest import ManifestError, read_manifest
-from invokeai_gen.sweeps.files.short_texts import short_text
 from invokeai_gen.sweeps.results import SweepResult
 from invokeai_gen.sweeps.space import Space
 

@@ -14,9 +14,9 @@ from typing import Final
 from invokeai_gen.atomic_files import replacing
 from invokeai_gen.core.json_values import to_json
 from invokeai_gen.core.plan import JsonValue
+from invokeai_gen.core.short_texts import short_text
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.surrogates import escape_surrogates, is_encodable
-from invokeai_gen.sweeps.files.short_texts import short_text
 
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 """Beginnings that make a spreadsheet take a text for a formula; the wide ones do where such keyboards are used."""

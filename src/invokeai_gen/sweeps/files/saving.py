@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import filecmp
-import tempfile
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
-from invokeai_gen.atomic_files import remove_leftovers
+from invokeai_gen.atomic_files import remove_leftovers, replacing
+from invokeai_gen.core.file_pattern import FilePattern, unique
+from invokeai_gen.core.image_files import DEFAULT_QUALITY, FORMATS
 from invokeai_gen.core.plan import WorkflowPlan
+from invokeai_gen.core.results import flat
+from invokeai_gen.core.short_texts import short_text
 from invokeai_gen.runtime.media import ImageOutput, VideoOutput, media_suffix
-from invokeai_gen.runtime.outputs import DOWNLOADS_AT_ONCE, flat
+from invokeai_gen.runtime.outputs import DOWNLOADS_AT_ONCE
 from invokeai_gen.server.background import in_thread
 from invokeai_gen.server.concurrency import gather_limited
 from invokeai_gen.server.errors import DownloadError, ServerError
 from invokeai_gen.sweeps.batching import Cell
 from invokeai_gen.sweeps.files.manifest import read_manifest, write_manifest
-from invokeai_gen.sweeps.files.pattern import FilePattern, unique
-from invokeai_gen.sweeps.files.short_texts import short_text
 from invokeai_gen.sweeps.results import DELETED, SweepResult
 from invokeai_gen.sweeps.space import Space
 
@@ -157,19 +157,9 @@ class Saver:
             raise FileExistsError(f"{path}: another result has this name too; add {{index}} to the pattern")
         self._taken.add(key)
         target = self._folder / path
-        if self._overwrite or not await in_thread(target.exists):
-            await handle.asave(target)
-        elif self._others.get(str(path), {}).get("name") != handle.name and not await _holds(target, handle):
-            raise FileExistsError(
-                f"{target} is there already, and is something else: choose another folder, or overwrite it"
-            )
-
-
-async def _holds(target: Path, handle: Media) -> bool:
-    """Whether a file has this image or video in it: an earlier call may have ended before it could note that."""
-    with tempfile.TemporaryDirectory() as folder:
-        copy = await handle.asave(Path(folder) / target.name)
-        return await in_thread(filecmp.cmp, copy, target, False)
+        is_known = self._others.get(str(path), {}).get("name") == handle.name
+        if self._overwrite or not is_known or not await in_thread(target.exists):
+            await handle.asave(target, overwrite=self._overwrite)
 
 
 def _pattern_of(plan: WorkflowPlan, pattern: str) -> tuple[FilePattern, str]:
@@ -283,3 +273,12 @@ def _image_of(result: SweepResult[Any, Any], output: str | None) -> ImageOutput 
     named = result.outputs.user_outputs
     values = list(named.values()) if output is None else [named.get(output)]
     return next((item for value in values for item in flat(value) if isinstance(item, ImageOutput)), None)
+
+
+def save_image(image: PILImage, target: Path) -> None:
+    """Save a Pillow image without transparency in the format that the name says, else as PNG, creating its folders."""
+    if target.is_dir() or not target.name:
+        raise IsADirectoryError(f"{target} is a folder: name a file in it, such as sheet.png")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(target) as file:
+        image.save(file, FORMATS.get(target.suffix.lower(), "png"), quality=DEFAULT_QUALITY)

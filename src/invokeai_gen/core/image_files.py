@@ -1,0 +1,57 @@
+"""Image files as Pillow images and back: which formats are opened and written. Everything here needs Pillow."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as PILImage
+
+ImageFormat: TypeAlias = Literal["png", "jpeg", "webp"]
+FORMATS: Final[Mapping[str, ImageFormat]] = {".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
+"""By the suffix of a file name; any other means PNG."""
+DEFAULT_QUALITY: Final = 90
+_SERVER_FORMATS: Final = ("PNG", "WEBP", "JPEG")
+"""What InvokeAI serves: images as PNG, thumbnails as WebP, previews as JPEG."""
+
+
+def open_image(data: bytes) -> PILImage:
+    """Return an image file as a Pillow image.
+
+    Only the formats that InvokeAI makes are opened: for some of the others, Pillow would start other programs. Raises
+    `ValueError` for other formats, damaged files and images of an absurd size, and `ImportError` without Pillow.
+    """
+    try:
+        import PIL.Image
+    except ImportError as error:
+        raise ImportError("images as Pillow objects need Pillow: pip install 'invokeai-gen[images]'") from error
+    try:
+        image = PIL.Image.open(io.BytesIO(data), formats=_SERVER_FORMATS)
+        image.load()
+    except (OSError, SyntaxError, PIL.Image.DecompressionBombError) as error:
+        raise ValueError(str(error)) from error
+    return image
+
+
+def converted(data: bytes, form: ImageFormat, quality: int) -> bytes:
+    """Return an image file in another format. Raises what `open_image` raises."""
+    image = open_image(data)
+    if form == "jpeg":
+        image = _flat(image)
+    buffer = io.BytesIO()
+    image.save(buffer, form.upper(), quality=quality)
+    return buffer.getvalue()
+
+
+def _flat(image: PILImage) -> PILImage:
+    """Return the image on white, without transparency."""
+    import PIL.Image
+
+    if image.mode == "RGB":
+        return image
+    layered = image.convert("RGBA")
+    white = PIL.Image.new("RGBA", layered.size, "white")
+    white.alpha_composite(layered)
+    return white.convert("RGB")

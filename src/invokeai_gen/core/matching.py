@@ -1,0 +1,139 @@
+"""Which model or board a name, key, hash or id refers to: pure rules over what a server has."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import Protocol, TypeVar
+
+from invokeai_gen.core.plan import ModelLimits
+from invokeai_gen.core.values import BoardRef, ModelRef
+
+
+class NoMatchError(Exception):
+    """Nothing, or more than one thing, matches. `problem` says which, `candidates` what could be given instead."""
+
+    def __init__(self, problem: str, candidates: Sequence[str]) -> None:
+        self.problem, self.candidates = problem, candidates
+        super().__init__(problem)
+
+
+class KnownBoard(Protocol):
+    """A board as a server reports it."""
+
+    @property
+    def board_id(self) -> str: ...
+    @property
+    def board_name(self) -> str: ...
+    @property
+    def image_count(self) -> int: ...
+
+
+class KnownModel(Protocol):
+    """A model as a server reports it."""
+
+    @property
+    def key(self) -> str: ...
+    @property
+    def hash(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def base(self) -> str: ...
+    @property
+    def type(self) -> str: ...
+    @property
+    def variant(self) -> str | None: ...
+    @property
+    def format(self) -> str | None: ...
+
+
+B = TypeVar("B", bound=KnownBoard)
+M = TypeVar("M", bound=KnownModel)
+
+
+def match_board(wanted: BoardRef | str, boards: Sequence[B], *, may_lack: bool = False) -> B | None:
+    """Return the board with that id, else the only one with that name.
+
+    Raises `NoMatchError` if several have the name and, unless `may_lack`, if none does; it lists the closest
+    names.
+    """
+    given = wanted.id if isinstance(wanted, BoardRef) else wanted
+    for board in boards:
+        if board.board_id == given:
+            return board
+    named = [] if isinstance(wanted, BoardRef) else [board for board in boards if board.board_name == given]
+    if len(named) > 1:
+        ids = [f"BoardRef({board.board_id!r}) with {board.image_count} images" for board in named]
+        raise NoMatchError(f"{len(named)} boards are called {given!r}; use an id.", ids)
+    if named:
+        return named[0]
+    if may_lack and isinstance(wanted, str):
+        return None
+    names = _closest_first(given, [board.board_name for board in boards])
+    raise NoMatchError(f"no board has the name or id {given!r}; 'none' and 'auto' always work.", names)
+
+
+def match_model(wanted: ModelRef | str, limits: ModelLimits, models: Sequence[M]) -> M:
+    """Return the model with that key, else hash, else name, base and type, else name among those the field accepts.
+
+    Keys belong to one server; hashes and names are the same on all of them. Raises `NoMatchError` if no model or
+    several match, or if the field does not accept the one that does.
+    """
+    ref = wanted if isinstance(wanted, ModelRef) else ModelRef(key=wanted, hash=wanted, name=wanted)
+    fitting = [model for model in models if fits(model, limits)]
+    same_name = [model for model in fitting if ref.name and model.name == ref.name]
+    steps = (
+        [model for model in models if ref.key and model.key == ref.key],
+        [model for model in models if ref.hash and model.hash == ref.hash],
+        [model for model in same_name if (ref.base, ref.type) == (model.base, model.type)],
+        same_name,
+    )
+    shown = repr(wanted if isinstance(wanted, str) else ref.name or ref.hash or ref.key)
+    found: list[M] = next((step for step in steps if step), [])
+    if len(found) > 1:
+        found = [model for model in found if model in same_name] or found
+    if len(found) == 1 or (found and len({model.hash for model in found}) == 1):
+        if not fits(found[0], limits):
+            raise NoMatchError(
+                f"{found[0]} does not fit this field, which takes {_takes(limits)}.", _offered(shown, fitting)
+            )
+        return found[0]
+    if found:
+        raise NoMatchError(f"several models match {shown}; use a key.", [
+            f"{model} with key {model.key!r}" for model in found
+        ])  # fmt: skip
+    raise NoMatchError(f"no model {shown} that fits this field ({_takes(limits)}).", _offered(shown, fitting))
+
+
+def fitting_models(models: Iterable[M], limits: ModelLimits) -> list[M]:
+    """Return the models that a field accepts: in the order of the bases that it names, then by name."""
+    order = {base: place for place, base in enumerate(limits.base)}
+    found = [model for model in models if fits(model, limits)]
+    return sorted(found, key=lambda model: (order.get(model.base, len(order)), model.name.casefold()))
+
+
+def fits(model: KnownModel, limits: ModelLimits) -> bool:
+    """Return whether a field with these limits accepts a model."""
+    return (
+        (not limits.base or model.base in limits.base or model.base == "any")
+        and (not limits.type or model.type in limits.type)
+        and (not limits.variant or model.variant is None or model.variant in limits.variant)
+        and (not limits.format or model.format is None or model.format in limits.format)
+    )
+
+
+def _takes(limits: ModelLimits) -> str:
+    """Describe what a field accepts: `sdxl or sdxl-refiner main models`."""
+    parts = [" or ".join(part) for part in (limits.base, limits.type) if part]
+    return " ".join(parts or ["any"]) + " models"
+
+
+def _offered(wanted: str, models: Sequence[KnownModel]) -> list[str]:
+    return _closest_first(wanted, [str(model) for model in models])
+
+
+def _closest_first(wanted: str, names: Sequence[str]) -> list[str]:
+    """Return the names without repeats, those most like `wanted` first."""
+    ratio = {name: difflib.SequenceMatcher(None, wanted.casefold(), name.casefold()).ratio() for name in names}
+    return sorted(ratio, key=lambda name: (-ratio[name], name))

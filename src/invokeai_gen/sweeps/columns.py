@@ -1,0 +1,47 @@
+"""Many values for each input, looked up and uploaded for a sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from invokeai_gen.core.batch import Binding
+from invokeai_gen.core.plan import JsonValue, WorkflowPlan
+from invokeai_gen.js_json import Unset
+from invokeai_gen.runtime.cleanup import Preparations
+from invokeai_gen.runtime.options import ResolveModels, UploadPolicy
+from invokeai_gen.runtime.resolve import Resolver
+from invokeai_gen.server.client import AsyncInvokeAIClient
+
+
+async def resolve_columns(
+    plan: WorkflowPlan,
+    columns: Mapping[Binding, Sequence[Any]],
+    client: AsyncInvokeAIClient,
+    preparations: Preparations,
+    *,
+    resolve_models: ResolveModels = "auto",
+    create_boards: bool = False,
+    upload: UploadPolicy = "once",
+) -> dict[Binding, list[JsonValue | Unset]]:
+    """Return any number of values for each input as JSON; for the rest see `resolve`.
+
+    What `preparations` contains is not uploaded again, and what is made is added to it.
+    """
+    resolver = Resolver(client, resolve_models, create_boards, upload, preparations)
+    inputs = {planned.binding: planned for planned in plan.inputs}
+    keyed = {binding: [_key(value, place) for place, value in enumerate(each)] for binding, each in columns.items()}
+    distinct = {
+        (binding, key): (inputs[binding], value)
+        for binding, each in columns.items()
+        for key, value in zip(keyed[binding], each, strict=True)
+    }
+    answers, _ = await resolver.resolve(list(distinct.values()), None)
+    found = dict(zip(distinct, answers, strict=True))
+    return {binding: [found[binding, key] for key in keys] for binding, keys in keyed.items()}
+
+
+def _key(value: Any, place: int) -> object:
+    """Return a key that is equal for values that need to be looked up only once: a sweep can have many."""
+    return (type(value), value) if isinstance(value, (str, int, float, Path)) else place
