@@ -1,6 +1,7 @@
 """How much of each release's schema the types hold: every input of every node type, put on a form.
 
 `python -m tests.schemas.figures` prints the table; `--write` also keeps it in `data/releases.json`, where the docs find it.
+`--shipped FOLDER` counts the workflows that each release comes with, too: `FOLDER/VERSION` is where its wheel is unpacked.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from invokeai_gen.codegen.names import assign_names
+from invokeai_gen.compiler import NotReadyError, compile_workflow
 from invokeai_gen.core.field_values import Choice, Limited, ListOf, OneOf, Plain, Shape, Structure, shape_of
 from invokeai_gen.core.plan import PlannedInput
 from invokeai_gen.schema import Schema
+from invokeai_gen.workflow import read_workflow_file
 from tests.schemas import release_schema, releases
 from tests.unit.workflow_builder import Builder
 
@@ -172,12 +175,30 @@ def _shown(shape: Shape) -> str:
             return " | ".join(sorted({_shown(member) for member in members if member != Plain("None")}))
 
 
+def shipped_workflows(release: str, unpacked: Path) -> dict[str, Any]:
+    """Return how many workflows come with a release, how many of them compile, and why each other one does not."""
+    folder = unpacked / release / "invokeai" / "app" / "services" / "workflow_records" / "default_workflows"
+    refused: dict[str, str] = {}
+    files = sorted(folder.glob("*.json"))
+    for path in files:
+        try:
+            compile_workflow(read_workflow_file(path), release_schema(release))
+        except NotReadyError as error:
+            refused[path.stem] = "; ".join(dict.fromkeys(f"{item.node_type}: {item.problem}" for item in error.reasons))
+    return {"shipped": len(files), "shipped_compiled": len(files) - len(refused), "shipped_refused": refused}
+
+
 def main() -> None:
+    known = json.loads(TABLE.read_bytes()) if TABLE.exists() else {}
+    unpacked = Path(sys.argv[sys.argv.index("--shipped") + 1]) if "--shipped" in sys.argv else None
     table = {}
     for release in releases():
         figures, wrong = figures_of(release_schema(release))
         tested = ["schema", "types", *(["live"] if release in LIVE else [])]
-        table[release] = {"tested": tested, **asdict(figures)}
+        counted = {key: value for key, value in known.get(release, {}).items() if key.startswith("shipped")}
+        if unpacked is not None:
+            counted = shipped_workflows(release, unpacked)
+        table[release] = {"tested": tested, **asdict(figures), **counted}
         print(release, figures, *wrong[:20], sep="\n  ")
     if "--write" in sys.argv:
         TABLE.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
