@@ -24,9 +24,9 @@ from invokeai_gen.core.plan import (
 from invokeai_gen.core.problems import ParamsError
 from invokeai_gen.js_json import UNSET
 from invokeai_gen.schema import InputTemplate, Schema
+from invokeai_gen.schema.templates import BATCH_FIELDS
 from invokeai_gen.workflow import LoadedWorkflow, LoadWarning, WorkflowFile, load_workflow
 from invokeai_gen.workflow.document import (
-    BATCH_FIELDS,
     NODES_WITH_EXTRA_INPUTS,
     SAVED_WORKFLOW_INPUT,
     ConnectorNode,

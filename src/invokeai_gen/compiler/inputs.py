@@ -12,7 +12,8 @@ from invokeai_gen.core.plan import Constraints, JsonValue, ModelLimits, PlannedI
 from invokeai_gen.js_json import UNSET, Unset
 from invokeai_gen.limits import NUMBER_LIMITS
 from invokeai_gen.schema import InputTemplate, Schema
-from invokeai_gen.workflow.document import BATCH_FIELDS, FormElement, InvocationNode, LoadedWorkflow
+from invokeai_gen.schema.templates import BATCH_FIELDS
+from invokeai_gen.workflow.document import FormElement, InvocationNode, LoadedWorkflow
 from invokeai_gen.workflow.edges import EdgeIndex
 from invokeai_gen.workflow.nodes import input_template
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from invokeai_gen.core.batch import GENERATOR_FIELD, Binding, Values, batch_fields, size_problems, value_of
 from invokeai_gen.core.plan import JsonValue, PlanBatch, WorkflowPlan
+from invokeai_gen.core.problems import shown
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.js_json import UNSET, Unset, is_integer, is_number
 from invokeai_gen.schema import InputTemplate, NodeTemplate, Schema
 from invokeai_gen.schema.releases import newest, release_of
+from invokeai_gen.schema.templates import BATCH_FIELDS
 from invokeai_gen.workflow.document import (
-    BATCH_FIELDS,
     NODES_WITH_EXTRA_INPUTS,
     ConnectorNode,
     InvocationNode,
@@ -34,6 +36,9 @@ _BATCH_ITEMS = {
     "float_batch": "FloatField",
     "image_batch": "ImageField",
 }
+MAX_LISTED: Final = 10
+"""A message lists at most so many choices."""
+
 _GENERATOR_OF = {f"{stem}_batch": f"{stem}_generator_" for stem in ("string", "integer", "float", "image")}
 
 
@@ -56,9 +61,9 @@ class Reason:
     def __str__(self) -> str:
         if not self.node_id:
             return self.problem
-        where = f"node {_quoted(self.node_label)} ({self.node_type}, id {self.node_id})"
+        where = f"node {shown(self.node_label)} ({self.node_type}, id {self.node_id})"
         if self.field_name:
-            where += f", field {_quoted(self.field_label)} ({self.field_name})"
+            where += f", field {shown(self.field_label)} ({self.field_name})"
         return f"{where}: {self.problem}"
 
 
@@ -91,7 +96,7 @@ def reasons_of(
         *_newer_server_reason(workflow, schema),
         *_batch_reasons(workflow, plan, values, items),
         *(
-            _reason(node, None, f"the id in its data, {_quoted(node.data_id)}, is not the id of any such node")
+            _reason(node, None, f"the id in its data, {shown(node.data_id)}, is not the id of any such node")
             for node, other in by_data_id
             if not isinstance(other, InvocationNode)
         ),
@@ -182,7 +187,9 @@ def choice_problem(value: JsonValue | Unset, template: InputTemplate) -> str | N
         return None
     if value in template.choices:
         return None
-    return f"{_quoted(value)} is not one of {', '.join(map(repr, template.choices))}"
+    listed = ", ".join(map(repr, template.choices[:MAX_LISTED]))
+    more = f", … ({len(template.choices)} in all)" if len(template.choices) > MAX_LISTED else ""
+    return f"{shown(value)} is not one of {listed}{more}"
 
 
 def _collection_problems(items: list[JsonValue], template: InputTemplate) -> Iterator[str]:
@@ -198,9 +205,9 @@ def _collection_problems(items: list[JsonValue], template: InputTemplate) -> Ite
         if isinstance(item, str):
             shortest, longest = limits.get("min_length"), limits.get("max_length")
             if longest is not None and len(item) > longest:
-                yield f"{_quoted(item)} has {len(item)} characters, at most {longest:g} are allowed"
+                yield f"{shown(item)} has {len(item)} characters, at most {longest:g} are allowed"
             if shortest is not None and len(item) < shortest:
-                yield f"{_quoted(item)} has {len(item)} characters, at least {shortest:g} are required"
+                yield f"{shown(item)} has {len(item)} characters, at least {shortest:g} are required"
         elif isinstance(item, (int, float)):
             yield from _number_problems(item, limits)
 
@@ -258,7 +265,7 @@ def _batch_value_reasons(
     settings = value_of(plan, values, generator.id, GENERATOR_FIELD)
     kind = settings.get("type", "") if isinstance(settings, dict) else ""
     if not str(kind).startswith(_GENERATOR_OF[node.type]):
-        problem = f"the generator {_quoted(generator.label)} has no settings for {node.type}"
+        problem = f"the generator {shown(generator.label)} has no settings for {node.type}"
         yield _batch_reason(node, problem, batch_fields(batch))
 
 
@@ -289,8 +296,3 @@ def _reason(
         field_label=field_label,
         values=frozenset(values),
     )
-
-
-def _quoted(value: object) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= 80 else shown[:77] + "..."

@@ -20,18 +20,17 @@ DENIED_NODE_TYPES: Final = frozenset({"graph", "linear_ui_output"})
 """Node types that the GUI does not offer, whatever the server says."""
 
 _RESERVED_INPUTS: Final = frozenset({"id", "type", "use_cache"})
-_BATCH_INPUTS: Final = {
-    ("float_batch", "floats"),
-    ("integer_batch", "integers"),
-    ("string_batch", "strings"),
-    ("image_batch", "images"),
+BATCH_FIELDS: Final[Mapping[str, str]] = {
+    "image_batch": "images",
+    "string_batch": "strings",
+    "integer_batch": "integers",
+    "float_batch": "floats",
 }
-_BATCH_OUTPUTS: Final = {
-    ("float_generator", "floats"),
-    ("integer_generator", "integers"),
-    ("string_generator", "strings"),
-    ("image_generator", "images"),
+"""The batch nodes, each with the field that holds its list."""
+GENERATOR_OUTPUTS: Final[Mapping[str, str]] = {
+    node_type.replace("_batch", "_generator"): field_name for node_type, field_name in BATCH_FIELDS.items()
 }
+"""The generator nodes, each with the output that feeds a batch node."""
 
 _ITEM_LIMIT_OF: Final = {"min_length": "min_items", "max_length": "max_items"}
 
@@ -145,7 +144,7 @@ def _input_template(
     kind = field_type(schema)
     if kind is None or kind.name == "IsIntermediate":
         return None
-    if (node_type, name) in _BATCH_INPUTS:
+    if BATCH_FIELDS.get(node_type) == name:
         kind = replace(kind, batch=True)
     choices = _choices(schema)
     if kind.name == "EnumField" and not choices:
@@ -180,7 +179,7 @@ def _output_template(node_type: str, name: str, schema: Mapping[str, Any]) -> Ou
     kind = field_type(schema)
     if kind is None:
         return None
-    if (node_type, name) in _BATCH_OUTPUTS:
+    if GENERATOR_OUTPUTS.get(node_type) == name:
         kind = replace(kind, batch=True)
     return OutputTemplate(name, _title(schema, name), kind)
 

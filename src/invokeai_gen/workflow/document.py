@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from invokeai_gen.js_json import UNSET, Unset
+from invokeai_gen.schema.templates import BATCH_FIELDS, GENERATOR_OUTPUTS
 
 CALL_SAVED_WORKFLOW = "call_saved_workflow"
 SAVED_WORKFLOW_INPUT = "saved_workflow_input::"
@@ -14,14 +15,6 @@ SAVED_WORKFLOW_INPUT = "saved_workflow_input::"
 
 NODES_WITH_EXTRA_INPUTS = frozenset({"core_metadata"})
 """Node types that also take inputs that their schema does not declare."""
-
-BATCH_FIELDS = {
-    "image_batch": "images",
-    "string_batch": "strings",
-    "integer_batch": "integers",
-    "float_batch": "floats",
-}
-GENERATOR_TYPES = frozenset({"image_generator", "string_generator", "integer_generator", "float_generator"})
 
 
 @dataclass(slots=True)
@@ -66,7 +59,7 @@ class InvocationNode:
     @property
     def is_executable(self) -> bool:
         """Whether it is part of the graph; batch and generator nodes are not."""
-        return not self.is_batch and self.type not in GENERATOR_TYPES
+        return not self.is_batch and self.type not in GENERATOR_OUTPUTS
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON data, in the order in which the GUI writes it."""
