@@ -333,6 +333,12 @@ def test_a_file_that_ends_too_early_is_an_error_and_asked_for_again(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_answer_without_a_body_may_be_called_compressed(raw: Callable[..., RawServer]) -> None:
+    server = raw(head("Content-Encoding: gzip", status="204 No Content"))
+    InvokeAIClient(server.url, max_retries=0).accounts.delete("id")
+    assert server.requests == 1
+
+
 def test_gzip_that_ends_too_early_is_an_error(raw: Callable[..., RawServer]) -> None:
     server = raw(head(JSON, "Content-Encoding: gzip"), gzip.compress(b'{"version": "6"}')[:-12])
     with pytest.raises(ConnectionFailedError, match="only a part"):

@@ -9,6 +9,7 @@ from invokeai_gen.server.answers import at, flag, ignored, list_of, text
 from invokeai_gen.server.background import facade
 from invokeai_gen.server.credentials import Secret
 from invokeai_gen.server.http import Transport, segment
+from invokeai_gen.server.idempotency import delete_thing
 from invokeai_gen.server.records import Account
 
 
@@ -88,7 +89,7 @@ class AsyncAccounts:
 
     async def delete(self, user_id: str) -> None:
         """Delete an account. Only for administrators. Raises `NotFoundError`."""
-        await self._transport.send("DELETE", _path(user_id), read=ignored)
+        await delete_thing(self._transport, _path(user_id))
 
 
 class Accounts:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from invokeai_gen.server import constants
+from invokeai_gen.server.answers import ignored
 from invokeai_gen.server.errors import (
     ConnectionFailedError,
+    NotFoundError,
     RequestTimeoutError,
     ServerError,
     ServerFaultError,
     UnreachableError,
 )
+
+if TYPE_CHECKING:
+    from invokeai_gen.server.http import Transport
 
 T = TypeVar("T")
 _GATEWAY_TIMEOUT: Final = 504
@@ -68,3 +73,16 @@ async def delete_once(delete: Callable[[bool, bool], Awaitable[T]]) -> T:
         if error.status == 500:
             raise
         return await delete(True, True)
+
+
+async def delete_thing(transport: Transport, path: str) -> None:
+    """Delete what a path stands for. Raises `NotFoundError`, but not if it is missing because it was just deleted."""
+
+    async def delete(was_sent: bool, may_repeat: bool) -> None:
+        try:
+            await transport.send("DELETE", path, repeatable=may_repeat, read=ignored)
+        except NotFoundError:
+            if not was_sent:
+                raise
+
+    await delete_once(delete)

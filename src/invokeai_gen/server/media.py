@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar
 
 from invokeai_gen.server import constants
-from invokeai_gen.server.answers import Reader, anything, at, list_of, mapping, text
+from invokeai_gen.server.answers import Reader, anything, at, ignored, list_of, mapping, text
 from invokeai_gen.server.background import in_thread
-from invokeai_gen.server.errors import StatusError, UploadUncertainError
-from invokeai_gen.server.http import Transport
+from invokeai_gen.server.errors import NotFoundError, StatusError, UploadUncertainError
+from invokeai_gen.server.http import Transport, segment
 from invokeai_gen.server.idempotency import delete_once, send_once
 from invokeai_gen.server.records import Removal
 
@@ -79,15 +79,26 @@ async def delete_media(transport: Transport, kind: Literal["image", "video"], na
             read=_deletion(kind),
         )
         gone, refused = answer
-        failed = {name: "the server could not delete it" for name in names if name in refused}
-        if not was_sent:  # the server skips names that it does not know without a word
-            failed |= {name: "not on the server" for name in names if name not in gone and name not in failed}
+        failed = {}
+        for name in names:
+            if name not in gone:  # the server skips unknown images without a word, and calls unknown videos failed
+                is_there = name in refused and await _exists(transport, f"/api/v1/{kind}s/i/{segment(name)}")
+                if is_there or not was_sent:
+                    failed[name] = "the server could not delete it" if is_there else "not on the server"
         return Removal(deleted=tuple(name for name in names if name not in failed), failed=failed)
 
     try:
         return await delete_once(delete)
     except StatusError as error:
         return Removal(failed=dict.fromkeys(names, str(error)))
+
+
+async def _exists(transport: Transport, path: str) -> bool:
+    try:
+        await transport.get(path, read=ignored)
+    except NotFoundError:
+        return False
+    return True
 
 
 def _deletion(kind: str) -> Reader[tuple[set[str], set[str]]]:

@@ -14,9 +14,9 @@ from invokeai_gen.server import constants
 from invokeai_gen.server.answers import at, ignored, list_of, mapping, optional, text
 from invokeai_gen.server.background import facade
 from invokeai_gen.server.credentials import Secret
-from invokeai_gen.server.errors import InstallError, NotFoundError
+from invokeai_gen.server.errors import InstallError
 from invokeai_gen.server.http import Transport, segment
-from invokeai_gen.server.idempotency import delete_once
+from invokeai_gen.server.idempotency import delete_thing
 from invokeai_gen.server.records import FoundModel, InstallJob, Model
 
 _ROOT = "/api/v2/models"
@@ -155,16 +155,8 @@ class AsyncModels:
 
         Raises `NotFoundError`.
         """
-
-        async def delete(was_sent: bool, may_repeat: bool) -> None:
-            try:
-                await self._transport.send("DELETE", _path(key), repeatable=may_repeat, read=ignored)
-            except NotFoundError:
-                if not was_sent:
-                    raise
-
         self._memory = None
-        await delete_once(delete)
+        await delete_thing(self._transport, _path(key))
 
     async def stats(self) -> dict[str, Any] | None:
         """Return how the server's cache of loaded models is used; `None` before the first model was loaded."""

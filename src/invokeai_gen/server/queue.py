@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from invokeai_gen.server import constants
-from invokeai_gen.server.answers import at, ignored, integer, list_of, mapping, optional
+from invokeai_gen.server.answers import at, integer, list_of, mapping, optional
 from invokeai_gen.server.background import facade
 from invokeai_gen.server.errors import (
     EnqueueClippedError,
@@ -23,7 +23,7 @@ from invokeai_gen.server.errors import (
 )
 from invokeai_gen.server.events import is_final
 from invokeai_gen.server.http import Transport, segment
-from invokeai_gen.server.idempotency import delete_once, send_once
+from invokeai_gen.server.idempotency import delete_thing, send_once
 from invokeai_gen.server.records import Enqueued, ProcessorStatus, QueueCounts, QueueItem, Removal
 
 
@@ -252,23 +252,13 @@ class AsyncQueue:
         failed: dict[str, str] = {}
         for item_id in [item_ids] if isinstance(item_ids, int) else item_ids:
             try:
-                await self._delete(item_id)
+                await delete_thing(self._transport, self._item(item_id))
                 deleted.append(str(item_id))
             except NotFoundError:
                 failed[str(item_id)] = "not in the queue"
             except StatusError as error:
                 failed[str(item_id)] = str(error)
         return Removal(deleted=tuple(deleted), failed=failed)
-
-    async def _delete(self, item_id: int) -> None:
-        async def delete(was_sent: bool, may_repeat: bool) -> None:
-            try:
-                await self._transport.send("DELETE", self._item(item_id), repeatable=may_repeat, read=ignored)
-            except NotFoundError:
-                if not was_sent:
-                    raise
-
-        await delete_once(delete)
 
     async def prune(self) -> int:
         """Remove all items that have ended; return how many. Images stay."""

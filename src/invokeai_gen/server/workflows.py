@@ -9,9 +9,9 @@ from typing import Any, Literal, TypeAlias
 from invokeai_gen.server import constants
 from invokeai_gen.server.answers import at, ignored, integer, list_of, mapping, text
 from invokeai_gen.server.background import facade
-from invokeai_gen.server.errors import NotFoundError
+from invokeai_gen.server.errors import NotFoundError, ServerFaultError
 from invokeai_gen.server.http import Transport, segment
-from invokeai_gen.server.idempotency import delete_once
+from invokeai_gen.server.idempotency import delete_thing
 from invokeai_gen.server.media import FileContent, as_names, file_content
 from invokeai_gen.server.records import SavedWorkflow
 
@@ -73,15 +73,7 @@ class AsyncWorkflows:
 
     async def delete(self, workflow_id: str) -> None:
         """Delete a saved workflow. Those that InvokeAI ships stay, without an error."""
-
-        async def delete(was_sent: bool, may_repeat: bool) -> None:
-            try:
-                await self._transport.send("DELETE", _path(workflow_id), repeatable=may_repeat, read=ignored)
-            except NotFoundError:
-                if not was_sent:
-                    raise
-
-        await delete_once(delete)
+        await delete_thing(self._transport, _path(workflow_id))
 
     async def tags(self, *, category: WorkflowCategory | None = None) -> builtins.list[str]:
         """Return the tags that saved workflows have."""
@@ -100,7 +92,14 @@ class AsyncWorkflows:
 
     async def thumbnail(self, workflow_id: str) -> bytes:
         """Return the picture shown in the library, a WebP file. Raises `NotFoundError` for a workflow without one."""
-        return await self._transport.read(f"{_path(workflow_id)}/thumbnail")
+        path = f"{_path(workflow_id)}/thumbnail"
+        try:
+            return await self._transport.read(path)
+        except ServerFaultError as error:
+            # InvokeAI 6.14 answers 500 for a workflow without a picture.
+            if error.status != 500 or (await self.get(workflow_id)).thumbnail_url:
+                raise
+        raise NotFoundError("GET", path, 404, "this workflow has no thumbnail")
 
     async def set_thumbnail(self, workflow_id: str, data: FileContent) -> None:
         """Give a workflow its picture: an image file, as bytes or as a path."""
