@@ -6,7 +6,7 @@ With a server at hand the GUI looks them up when it loads a workflow. Values of 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 from weakref import WeakKeyDictionary
 
@@ -53,9 +53,25 @@ async def _looked_up(
     assets: tuple[Asset, ...], client: AsyncInvokeAIClient
 ) -> Mapping[tuple[tuple[str, str], int | None], JsonValue]:
     """Return a model in place of each that this server knows by another key."""
+    found: dict[tuple[tuple[str, str], int | None], JsonValue] = {}
+    missing: list[ValueResolutionError] = []
+    for asset, answer in zip(assets, await look_up(assets, client), strict=True):
+        if isinstance(answer, ValueResolutionError):
+            missing.append(answer)
+        elif answer is not None:
+            found[asset.binding, asset.place] = answer
+    if missing:
+        raise missing[0].with_others(missing[1:])
+    return found
+
+
+async def look_up(
+    assets: Sequence[Asset], client: AsyncInvokeAIClient
+) -> list[JsonValue | ValueResolutionError | None]:
+    """Return, for each asset, the model that this server knows by another key, an error if it is missing, or `None`."""
     boards = await client.boards.list(include_archived=True) if any(each.kind == "board" for each in assets) else []
 
-    async def look_up(asset: Asset) -> JsonValue | None:
+    async def one(asset: Asset) -> JsonValue | None:
         if asset.kind == "model":
             return await _model(asset, client)
         if asset.kind == "board":
@@ -64,19 +80,11 @@ async def _looked_up(
             await _check_media(asset, client)
         return None
 
-    found: dict[tuple[tuple[str, str], int | None], JsonValue] = {}
-    missing: list[ValueResolutionError] = []
-    answers = await gather_limited(look_up, assets, at_once=QUESTIONS_AT_ONCE)
-    for asset, answer in zip(assets, answers, strict=True):
-        if isinstance(answer, ValueResolutionError):
-            missing.append(answer)
-        elif isinstance(answer, Exception):
+    answers = await gather_limited(one, assets, at_once=QUESTIONS_AT_ONCE)
+    for answer in answers:
+        if isinstance(answer, Exception) and not isinstance(answer, ValueResolutionError):
             raise answer
-        elif answer is not None:
-            found[asset.binding, asset.place] = answer
-    if missing:
-        raise missing[0].with_others(missing[1:])
-    return found
+    return list(answers)
 
 
 async def _model(asset: Asset, client: AsyncInvokeAIClient) -> JsonValue | None:

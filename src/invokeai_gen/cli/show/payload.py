@@ -74,6 +74,15 @@ def command(
     print_messages("warning", map(str, compiled.warnings), source=opened.shown)
     assigned, unassigned = read_assignments(plan, assignments, params)
     values, refused = _json_values(plan, assigned, server)
+    if server is not None:
+        from invokeai_gen.cli.show.as_loaded import as_loaded
+        from invokeai_gen.server.errors import ValueResolutionError
+
+        try:
+            plan, values, gone = as_loaded(plan, values, server)
+        except (ValueResolutionError, ParamsError) as error:
+            fail(error, source=opened.shown)
+        print_messages("warning", gone, source=opened.shown)
     answers, unanswered = _answers(plan, values, server)
     # Without these there is no request; what the GUI would refuse comes after them.
     problems = [(item.source, item.problem) for item in unassigned] + [(None, str(reason)) for reason in unanswered]
@@ -154,6 +163,7 @@ def _resolved(
 ) -> tuple[dict[Binding, Any], dict[Binding, list[str]]]:
     """Return values with every model, board and image looked up on the server, and what is wrong with the others."""
     import asyncio
+    from dataclasses import replace
 
     from invokeai_gen.runtime.resolve import resolve
     from invokeai_gen.server.client import AsyncInvokeAIClient
@@ -161,6 +171,7 @@ def _resolved(
 
     values: dict[Binding, Any] = {}
     problems: dict[Binding, list[str]] = {}
+    form = replace(plan, nodes=())  # what hidden fields refer to is looked up with the rest of the workflow
 
     async def ask() -> None:
         async with AsyncInvokeAIClient(server) as client:
@@ -169,7 +180,7 @@ def _resolved(
                 found = []
                 for value in item.value if isinstance(item.value, list) else [item.value]:
                     try:
-                        found.append((await resolve(plan, {binding: value}, client))[0][binding])
+                        found.append((await resolve(form, {binding: value}, client))[0][binding])
                     except ValueResolutionError as error:
                         problem = str(error).removeprefix(f"{error.label!r}: ")
                         problems.setdefault(binding, []).append(problem)
