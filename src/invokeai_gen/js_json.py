@@ -39,7 +39,7 @@ def loads(text: str | bytes) -> Any:
     """Parse JSON with JavaScript's numbers and key order.
 
     Every number is a double: integral ones become `int`, large ones lose their last digits. Keys that look like array
-    indices come first, in numeric order. Raises `ValueError` for text that is no JSON, for NaN and Infinity, and for
+    indices come first, in numeric order. Raises `ValueError` for text that is not JSON, for NaN and Infinity, and for
     data nested deeper than `MAX_DEPTH`.
     """
     try:
@@ -81,22 +81,22 @@ def number(value: float) -> int | float:
 
 
 def trim(text: str) -> str:
-    """The text without what JavaScript takes for white space at its ends."""
+    """Return the text without leading and trailing white space, as JavaScript defines it."""
     return text.strip(_WHITESPACE)
 
 
 def is_number(value: Any) -> bool:
-    """A JSON number; a boolean is none."""
+    """Return whether a value is a JSON number; a boolean is not."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def is_integer(value: Any) -> bool:
-    """An integer that JavaScript holds exactly; the GUI takes no other for one."""
+    """Return whether a value is an integer that JavaScript holds exactly, as the GUI requires."""
     return isinstance(value, int) and is_number(value) and abs(value) <= MAX_SAFE_INTEGER
 
 
 def normalized(value: Any) -> Any:
-    """A copy of JSON data with every number as `number` gives it. Raises `ValueError` for NaN and infinities."""
+    """Return a copy of JSON data with every number as `number` returns it. Raises `ValueError` for NaN and infinities."""
     if isinstance(value, bool) or value is None or isinstance(value, str):
         return value
     if isinstance(value, (int, float)):
@@ -109,7 +109,7 @@ def normalized(value: Any) -> Any:
 
 
 def in_key_order(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """A dict in the order of a JavaScript object: array indices ascending, then the others as they came."""
+    """Return a dict in the order of a JavaScript object: array indices ascending, then the other keys as they came."""
     return _in_key_order(list(pairs))
 
 
@@ -126,7 +126,7 @@ def _infinite(text: str) -> float:
 
 
 def _is_deeper_than(data: Any, depth: int) -> bool:
-    """Breadth first, so that the check itself cannot overflow the stack."""
+    """Return whether data is nested deeper than `depth`; breadth first, so that the check itself cannot overflow."""
     level = [data]
     for _ in range(depth):
         level = [

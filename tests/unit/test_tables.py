@@ -101,7 +101,7 @@ def test_everything_wrong_is_told_at_once_by_row_and_column() -> None:
         "rows.csv, row 2, column 'Width' (width): 'abc' should be a whole number, 256 to 1536",
         "rows.csv, row 3, column 'Width' (width): '7' should be greater than or equal to 256",
         "rows.csv, row 5, column 'Width' (width): '7.5' should be a valid integer",
-        "rows.csv, row 5, column 'glow' (Glow): '0,5' should be a number, 0 to 1; a decimal point is wanted, as in 0.5",
+        "rows.csv, row 5, column 'glow' (Glow): '0,5' should be a number, 0 to 1; use a decimal point, as in 0.5",
         "rows.csv, row 5, column 'Mood' (mood): 'loud' should be 'calm', 'stormy' or 'dreamlike'",
         (
             "rows.csv, row 5, column 'Sky Color' (sky_color): '(1, 2, 300)' cannot be used: "

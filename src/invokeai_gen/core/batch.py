@@ -27,7 +27,7 @@ UNGROUPED = "None"
 
 
 def value_of(plan: WorkflowPlan, values: Values, node_id: str, field_name: str) -> JsonValue | Unset:
-    """The chosen value of a field, else the file's own."""
+    """Return the chosen value of a field, else the one in the file."""
     if (node_id, field_name) in values:
         return values[node_id, field_name]
     for item in plan.node(node_id).fields:
@@ -37,7 +37,7 @@ def value_of(plan: WorkflowPlan, values: Values, node_id: str, field_name: str) 
 
 
 def server_queries(plan: WorkflowPlan, values: Values) -> tuple[ServerQuery, ...]:
-    """What a server must be asked before the batches can be laid out."""
+    """Return the requests that a server must answer before the batches can be laid out."""
     queries = (
         server_query(batch.generator_node_id, _settings(plan, values, batch.generator_node_id))
         for batch in plan.batches
@@ -49,7 +49,7 @@ def server_queries(plan: WorkflowPlan, values: Values) -> tuple[ServerQuery, ...
 def batch_items(
     plan: WorkflowPlan, values: Values, generated: Mapping[str, list[JsonValue]]
 ) -> dict[str, list[JsonValue]]:
-    """The list of every batch node, by its id. `generated` has the answers to `server_queries`, by generator node."""
+    """Return the list of every batch node, by its id. `generated` has the answers to `server_queries`, by generator node."""
     return {batch.node_id: _items(plan, values, batch, generated) for batch in plan.batches}
 
 
@@ -68,13 +68,13 @@ def _items(
 
 
 def _settings(plan: WorkflowPlan, values: Values, node_id: str) -> dict[str, JsonValue]:
-    """What a generator is set to; of no kind where it is set to nothing that one could follow."""
+    """Return the settings of a generator; empty if they are not settings of any known kind."""
     settings = value_of(plan, values, node_id, GENERATOR_FIELD)
     return (parse_settings(settings) if isinstance(settings, dict) and "type" in settings else None) or {}
 
 
 def batch_groups(plan: WorkflowPlan, values: Values) -> dict[str, list[PlanBatch]]:
-    """Batch nodes by group, in order of first appearance. A node without the field is in a group of its own kind."""
+    """Return the batch nodes by group, in order of first appearance. Nodes without the field share the group `undefined`."""
     groups: dict[str, list[PlanBatch]] = {}
     for batch in plan.batches:
         group = value_of(plan, values, batch.node_id, GROUP_FIELD)
@@ -85,7 +85,7 @@ def batch_groups(plan: WorkflowPlan, values: Values) -> dict[str, list[PlanBatch
 def batch_data(
     plan: WorkflowPlan, values: Values, items: Mapping[str, list[JsonValue]]
 ) -> list[list[dict[str, JsonValue]]]:
-    """The `data` of an enqueue: batch nodes outside of groups multiply, those of one group advance together."""
+    """Return the `data` of an enqueue: batch nodes without a group multiply, those of one group advance together."""
     data = []
     for group, batches in batch_groups(plan, values).items():
         rows = [
@@ -150,7 +150,7 @@ def _problem(plan: WorkflowPlan, batch: PlanBatch, problem: str) -> Problem:
 
 
 def _input_of(plan: WorkflowPlan, batch: PlanBatch) -> PlannedInput:
-    """The input that a person would change: the list or its generator on the form, else one that names the node."""
+    """Return the input to change: the list or its generator on the form, else a stand-in that names the node."""
     bindings = batch_fields(batch)
     node = plan.node(batch.generator_node_id or batch.node_id)
     return next(

@@ -1,8 +1,8 @@
-"""From annotations to checks: what pydantic would make of them, made without loading pydantic.
+"""From annotations to checks, as pydantic would build them, but without loading pydantic.
 
 Importing pydantic takes longer than everything else that a generated module needs, and its core (`pydantic_core`) does
-all the checking. So the annotations that generated modules are made of are told to the core directly; any other is
-left to pydantic, which is loaded then.
+all the checking. So the annotations of generated modules are translated for the core here; any other is left to
+pydantic, which is loaded then.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from pydantic_core import CoreConfig, CoreSchema, SchemaValidator, core_schema
 from invokeai_gen.limits import LENGTH_LIMITS, NUMBER_LIMITS
 
 STRICT: Final = CoreConfig(strict=True, extra_fields_behavior="forbid", allow_inf_nan=False)
-"""No coercion surprises: `"768"` and `True` are no integers, though `7` is a float."""
+"""Nothing is coerced: `"768"` and `True` are not integers. Only an integer is accepted as a float."""
 
 
 class Check:
-    """What may stand in `Annotated` and has a say in which values are accepted. pydantic understands it too."""
+    """Metadata in `Annotated` that decides which values are accepted. pydantic understands it too."""
 
     __slots__ = ()
 
     def core_schema(self, inner: Callable[[], CoreSchema]) -> CoreSchema:
-        """The check, around the one of the type before it or in its place."""
+        """Return the check: around `inner`, the check of the type before it, or instead of it."""
         raise NotImplementedError
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], CoreSchema]) -> CoreSchema:
@@ -34,7 +34,7 @@ class Check:
 
 
 class Instance:
-    """Base of classes whose instances are accepted as they are, and never built from a dict. For pydantic too."""
+    """Base of classes that are accepted as instances only and never built from a dict, by pydantic as well."""
 
     __slots__ = ()
 
@@ -45,9 +45,9 @@ class Instance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Limits of a number, or of the length of a text or list. Stands in `Annotated`; `None` means no limit.
+    """Limits of a number, or of the length of a text or list. Metadata in `Annotated`; `None` means no limit.
 
-    Whatever knows annotated-types (pydantic, hypothesis …) understands it.
+    Libraries that know annotated-types (pydantic, hypothesis …) understand it.
     """
 
     ge: float | None = None
@@ -64,7 +64,7 @@ class Limits:
         return f"Limits({', '.join(f'{name}={value!r}' for name, value in self.items())})"
 
     def items(self) -> Iterator[tuple[str, float]]:
-        """The limits that are set."""
+        """Yield the limits that are set."""
         for name in self.__slots__:
             value = getattr(self, name)
             if value is not None:
@@ -117,7 +117,7 @@ def _is_of_numpy(value: object) -> bool:
 
 
 def core_schema_of(hint: Any) -> CoreSchema:
-    """The check of a type hint, in the words of pydantic's core."""
+    """Return the check of a type hint as a schema of pydantic's core."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Annotated:
         return _annotated(hint, arguments[0], hint.__metadata__)
@@ -136,12 +136,12 @@ def core_schema_of(hint: Any) -> CoreSchema:
 
 
 def validator(hint: Any, config: CoreConfig = STRICT) -> SchemaValidator:
-    """A check of values of a type; it raises pydantic's `ValidationError`."""
+    """Return a check of values of a type, which raises pydantic's `ValidationError`."""
     return SchemaValidator(core_schema_of(hint), config)
 
 
 def dataclass_schema(cls: type, hints: Mapping[str, Any]) -> CoreSchema:
-    """The check of all values that a dataclass is made of, which fills in the defaults, too."""
+    """Return the check of all fields of a dataclass, which also fills in the defaults."""
     checked = [core_schema.dataclass_field(item.name, _with_default(item, hints[item.name])) for item in fields(cls)]
     arguments = core_schema.dataclass_args_schema(cls.__name__, checked)
     return core_schema.dataclass_schema(cls, arguments, [item["name"] for item in checked], config=STRICT)
@@ -157,7 +157,7 @@ def _with_default(item: Any, hint: Any) -> CoreSchema:
 
 
 def _annotated(hint: Any, inner: Any, metadata: tuple[Any, ...]) -> CoreSchema:
-    """Each piece of metadata is a check around those before it."""
+    """Return the check of an annotated type: each piece of metadata is a check around those before it."""
     *before, last = metadata
     checked = Annotated[(inner, *before)] if before else inner
     if isinstance(last, Check):
@@ -176,7 +176,7 @@ def _union(members: tuple[Any, ...]) -> CoreSchema:
 
 
 def _by_pydantic(hint: Any) -> CoreSchema:
-    """What pydantic makes of any other hint, under the same strictness."""
+    """Return the check that pydantic itself builds for any other hint, with the same strictness."""
     from pydantic import ConfigDict, TypeAdapter
 
     # As an item of a list, because an adapter of a class that could have a configuration of its own takes none.

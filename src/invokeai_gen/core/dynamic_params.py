@@ -1,4 +1,4 @@
-"""The `Params` of a workflow that was opened at run time: the very class that a generated module would define."""
+"""The `Params` of a workflow that was opened at run time: the same class as in a generated module."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from copy import copy
 from dataclasses import asdict, field
 from functools import partial
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, cast
+from typing import Annotated, Any, ClassVar
 
 from invokeai_gen.core.field_values import model_limits, runtime_type, shape_of
 from invokeai_gen.core.inputs import Input
@@ -16,10 +16,10 @@ from invokeai_gen.core.plan import PlannedInput, WorkflowPlan
 
 
 def params_type(plan: WorkflowPlan, defaults: Mapping[str, Any] = MappingProxyType({})) -> type[WorkflowParams]:
-    """A class with an attribute for each input of a plan whose inputs have names.
+    """Return a class with an attribute for each input of a plan whose inputs have names.
 
-    Only the inputs in `defaults` have a default, unlike in a generated module: a handle gives every value, and leaves
-    out only those that the workflow lacks.
+    Unlike in a generated module, only the inputs in `defaults` have a default: a handle passes every value that the
+    workflow has.
     """
     annotations: dict[str, Any] = {}
     fixed: dict[str, Any] = {}
@@ -27,7 +27,8 @@ def params_type(plan: WorkflowPlan, defaults: Mapping[str, Any] = MappingProxyTy
         if planned.fed_by is not None:
             annotations[planned.name], fixed[planned.name] = ClassVar[Input], _input(planned)
         else:
-            annotations[planned.name] = Annotated[cast("Any", runtime_type(shape_of(planned))), _input(planned)]
+            kind: Any = runtime_type(shape_of(planned))
+            annotations[planned.name] = Annotated[kind, _input(planned)]
             if planned.name in defaults:
                 fixed[planned.name] = field(default_factory=partial(copy, defaults[planned.name]))
     made: type[WorkflowParams] = type("Params", (WorkflowParams,), {**fixed, "__annotations__": annotations})

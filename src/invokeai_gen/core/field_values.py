@@ -1,4 +1,4 @@
-"""Which Python values a field of a workflow takes, and how they look in JSON: one rule for all that ask.
+"""Which Python values a field of a workflow takes.
 
 `shape_of` says what an input accepts. Generated modules render that shape as an annotation; `validator_for` turns the
 same shape into a check at run time, for values that come without a generated module (`payload --set`, opened workflows).
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, reduce
 from operator import or_
-from typing import Annotated, Any, Final, Literal, TypeAlias, cast
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic_core import CoreConfig, SchemaValidator, ValidationError
 
@@ -38,7 +38,7 @@ from invokeai_gen.limits import LENGTH_LIMITS, NUMBER_LIMITS
 from invokeai_gen.surrogates import is_encodable
 
 _AS_THE_SERVER: Final = CoreConfig(coerce_numbers_to_str=True)
-"""InvokeAI's own configuration: a number goes into a field of text, and `64.0` into one of integers."""
+"""As InvokeAI itself: a text field accepts a number, and an integer field accepts `64.0`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,7 @@ _LIMITS_OF: Final = {"int": NUMBER_LIMITS, "float": NUMBER_LIMITS, "str": LENGTH
 
 
 def shape_of(planned: PlannedInput) -> Shape:
-    """What the input accepts; `None` is part of it where the input may stay empty."""
+    """Return what the input accepts, including `None` if it may stay empty."""
     item = _item_shape(planned)
     many = _limited(ListOf(item), planned, _LENGTHS_OF_ITEMS)
     if planned.cardinality == "COLLECTION":
@@ -150,14 +150,14 @@ def shape_of(planned: PlannedInput) -> Shape:
 
 
 def may_be_none(planned: PlannedInput) -> bool:
-    """Whether `None`, which leaves the field out of the request, is a value of the input."""
+    """Return whether the input accepts `None`, which leaves the field out of the request."""
     if planned.required or planned.field_type == "BoardField":
         return False
     return planned.value is UNSET or (planned.field_type in _REFERENCES and planned.cardinality == "SINGLE")
 
 
 def runtime_type(shape: Shape) -> Any:
-    """The shape as the type that a generated module is annotated with."""
+    """Return the shape as the type that a generated module is annotated with."""
     match shape:
         case Plain(name):
             return _RUNTIME_TYPES[name]
@@ -166,7 +166,8 @@ def runtime_type(shape: Shape) -> Any:
         case Choice(options):
             return Literal[options]
         case Limited(inner, limits):
-            return Annotated[runtime_type(inner), Limits(**cast("dict[str, Any]", dict(limits)))]
+            keywords: dict[str, Any] = dict(limits)
+            return Annotated[runtime_type(inner), Limits(**keywords)]
         case ListOf(item):
             return list[runtime_type(item)]  # type: ignore[misc]
         case OneOf(members):
@@ -181,7 +182,7 @@ def validator_for(planned: PlannedInput) -> SchemaValidator:
 
 @cache
 def batch_item_validator(limits: FieldLimits) -> SchemaValidator | None:
-    """A check whether the server could put a value into a field; `None` where only the server can say."""
+    """Return a check whether the server accepts a value in a field; `None` if only the server can say."""
     shape = _item_shape(limits)
     inner = shape.shape if isinstance(shape, Limited) else shape
     if not isinstance(inner, Choice) and inner not in (Plain("int"), Plain("float"), Plain("str"), Plain("bool")):
@@ -191,11 +192,12 @@ def batch_item_validator(limits: FieldLimits) -> SchemaValidator | None:
 
 @cache
 def _validator(shape: Shape, models: ModelCheck) -> SchemaValidator:
-    return checks.validator(Annotated[cast("Any", runtime_type(shape)), models])
+    kind: Any = runtime_type(shape)
+    return checks.validator(Annotated[kind, models])
 
 
 def check_value(planned: PlannedInput, value: Any) -> Any:
-    """The value if the input accepts it. Raises `ParamsError`, told in the labels of the GUI."""
+    """Return the value as the input holds it. Raises `ParamsError`, which uses the labels of the GUI."""
     if planned.fed_by is not None:
         raise ParamsError([problems.unsettable(planned.name, {planned.name: planned})])
     try:
@@ -205,7 +207,7 @@ def check_value(planned: PlannedInput, value: Any) -> Any:
 
 
 def model_limits(planned: PlannedInput) -> ModelLimits:
-    """Which models the input accepts: those of the schema, and the one in the file."""
+    """Return which models the input accepts: those that the schema allows, and the kind of the one in the file."""
     limits, value = planned.models, planned.value
     if not isinstance(value, dict):
         return limits
@@ -219,7 +221,7 @@ def model_limits(planned: PlannedInput) -> ModelLimits:
 
 
 def default_of(planned: PlannedInput) -> Any | Unset:
-    """The value an input has when its caller gives none; `UNSET` where the caller must give one."""
+    """Return the default of an input; `UNSET` if the caller must give a value."""
     if planned.value is UNSET or planned.value is None:
         if planned.field_type == "BoardField" and planned.cardinality == "SINGLE":
             return "auto"
@@ -233,7 +235,7 @@ def default_of(planned: PlannedInput) -> Any | Unset:
 
 
 def _item_shape(planned: PlannedInput | FieldLimits) -> Shape:
-    """One value of the input, without regard to its cardinality."""
+    """Return the shape of one value, also for a collection."""
     options = tuple(option for option in planned.choices if not isinstance(option, str) or is_encodable(option))
     if options:
         return Choice(options)
@@ -244,13 +246,13 @@ def _item_shape(planned: PlannedInput | FieldLimits) -> Shape:
 
 
 def _limited(shape: Shape, planned: PlannedInput | FieldLimits, names: Mapping[str, str]) -> Shape:
-    """The shape with those limits of the input that apply to it, by pydantic's names."""
+    """Return the shape with those limits of the input that apply to it, by pydantic's names."""
     limits = tuple((names[limit], value) for limit, value in planned.constraints.items() if limit in names)
     return Limited(shape, limits) if limits else shape
 
 
 def _value_from_json(field_type: str, data: JsonValue) -> Any:
-    """A plan's value as the Python value that a person would write. Raises where it has another form."""
+    """Return a value in a plan as the Python value that a person would write. Raises if it has another form."""
     if isinstance(data, list) and field_type not in {"CollectionField", "AnyField"}:
         return [_item_from_json(field_type, item) for item in data]
     return _item_from_json(field_type, data)

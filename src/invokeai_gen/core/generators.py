@@ -1,4 +1,4 @@
-"""Generator nodes: the lists they put in place of a batch node's own, number for number as the GUI computes them."""
+"""Generator nodes: the lists that replace those of batch nodes, number for number as the GUI computes them."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.generator_settings import IMAGE_GENERATOR
 
 MAX_GENERATED_ITEMS: Final = 100_000
-"""Far above any queue, far below what would exhaust memory."""
+"""Far larger than any queue, far smaller than memory."""
 
 _IMAGE_CATEGORIES: Final = {"images": ("general",), "assets": ("control", "mask", "user", "other")}
 
 
 class GeneratorError(InvokeAIGenError):
-    """Settings that no generator could follow."""
+    """Settings of a generator that cannot be used."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerQuery:
-    """What must be asked of a server because the GUI asks it too: one request, and how to read the answer."""
+    """A request that the GUI sends as well, and how to read the answer."""
 
     node_id: str
     """The generator node."""
@@ -40,14 +40,14 @@ class ServerQuery:
     """For people: `dynamic prompts`."""
 
     def items(self, answer: JsonValue) -> list[JsonValue]:
-        """The list of the generator. An answer that reports an error gives an empty list, as in the GUI."""
+        """Return the list of the generator; empty for an answer that reports an error, as in the GUI."""
         if self.method == "GET":
             return [{"image_name": name} for name in answer]
         return [] if answer.get("error") else list(answer["prompts"])
 
 
 def server_query(node_id: str, settings: Mapping[str, Any]) -> ServerQuery | None:
-    """The request that a generator with these settings needs; `None` where none is needed."""
+    """Return the request that a generator with these settings needs; `None` if it needs no server."""
     match settings.get("type"):
         case "string_generator_dynamic_prompts_combinatorial":
             body = {"prompt": settings["input"], "max_prompts": settings["maxPrompts"], "combinatorial": True}
@@ -66,7 +66,7 @@ def server_query(node_id: str, settings: Mapping[str, Any]) -> ServerQuery | Non
 
 
 def generate(settings: Mapping[str, Any]) -> list[JsonValue]:
-    """The list of a generator that needs no server.
+    """Return the list of a generator that needs no server.
 
     A list stored in a float generator's `values` is taken as it is. Without a seed the random ones differ at every
     call. Raises `GeneratorError` for more than `MAX_GENERATED_ITEMS` items and for settings of no known kind.
@@ -124,13 +124,13 @@ def _uniform_integers(settings: Mapping[str, Any]) -> list[JsonValue]:
 
 
 def _draws(seed: int | None, count: int) -> Iterator[float]:
-    """Numbers in [0, 1): with a seed those of MT19937 seeded by `init_genrand`, without one any."""
+    """Yield numbers in [0, 1): with a seed those of MT19937 seeded by `init_genrand`, otherwise any."""
     source = random.SystemRandom() if seed is None else _mersenne_twister(seed)
     return (source.getrandbits(32) / 2**32 for _ in range(count))
 
 
 def _mersenne_twister(seed: int) -> random.Random:
-    """Python's own generator has the same core, but seeds it by `init_by_array`."""
+    """Return MT19937 seeded by `init_genrand`; Python's own generator seeds it by `init_by_array`."""
     state = [seed & 0xFFFFFFFF]
     for index in range(1, 624):
         previous = state[-1]

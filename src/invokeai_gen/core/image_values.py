@@ -42,7 +42,9 @@ class ReadsImages(Protocol):
     """A client, as far as this module needs it: an `InvokeAIClient`."""
 
     @property
-    def images(self) -> Any: ...
+    def images(self) -> Any:
+        """Has a method `read(name)` that returns the file."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Which input of a workflow a person means: by its index in the form, its Python name or its label."""
+"""Find an input of a workflow by its index in the form, its Python name or its label."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 def find_input(plan: WorkflowPlan, name: str) -> PlannedInput:
-    """The input of that index, Python name or label; an index is tried first, a label last.
+    """Return the input with that index, Python name or label, tried in this order.
 
-    Raises `ParamsError` for a name that no input has, with those that come close; for a label that several have, with
-    their names and indices; and for an input that an edge feeds, with the node it comes from.
+    Raises `ParamsError` for an unknown name, with similar ones; for a label of several inputs, with their names and
+    indices; and for an input that is fed by an edge, with the node at its other end.
     """
     if name.isascii() and name.isdigit() and len(name) < 10:
         for planned in plan.inputs:

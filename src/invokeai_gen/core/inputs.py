@@ -1,4 +1,4 @@
-"""`Input`: what ties an attribute of `Params` to a field of a node."""
+"""`Input`: ties an attribute of `Params` to a field of a node."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from invokeai_gen.core.model_check import ModelCheck
 
 @dataclass(frozen=True, slots=True)
 class Input(Check):
-    """Where a parameter goes in the workflow, and what the GUI calls it. Stands in `Annotated`."""
+    """The field of a node that a parameter sets, and its label in the GUI. Metadata in `Annotated`."""
 
     index: int
     """Position in the form, counted from 0."""
@@ -49,4 +49,4 @@ class HasInputs(Protocol):
     """A class of parameters, as far as `params_json` and `json_schema` need to know it: a `WorkflowParams`."""
 
     __inputs__: ClassVar[Mapping[str, Input]]
-    __plan__: ClassVar[Callable[[], Any] | None]
+    __plan__: ClassVar[Any]

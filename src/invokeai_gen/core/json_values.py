@@ -144,7 +144,8 @@ def to_json(value: Any, field_type: str = "", *, embed: bool = False) -> JsonVal
             return _data_url(value)
         case PillowImage() if embed:
             return _data_url(png_bytes(value))
-    raise TypeError(f"{problems.shown(value)} cannot be written as JSON")
+        case _:
+            raise TypeError(f"{problems.shown(value)} cannot be written as JSON")
 
 
 def model_from_json(data: Mapping[str, Any]) -> ModelRef:

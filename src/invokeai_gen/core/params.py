@@ -12,7 +12,7 @@ which is a keyword-only dataclass, checked by pydantic's core, whose errors spea
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast, dataclass_transform, get_type_hints
@@ -32,14 +32,14 @@ P = TypeVar("P", bound="WorkflowParams")
 
 
 class WorkflowParams:
-    """Base of every generated `Params`. Attributes are inputs by name, `params[2]` is one by its index in the form."""
+    """Base of every generated `Params`. Inputs are attributes by name, and items by their index in the form: `params[2]`."""
 
     __inputs__: ClassVar[Mapping[str, Input]] = {}
     __core_schema__: ClassVar[CoreSchema]
     __signature__: ClassVar = ClassSignature()
 
-    __plan__: ClassVar[Callable[[], Any] | None] = None
-    """Returns the `WorkflowPlan`, which knows the descriptions of the fields. (`Any`: annotations here are evaluated.)"""
+    __plan__: ClassVar[Any] = None
+    """A function that returns the `WorkflowPlan`, which has the descriptions of the fields; `None` without a plan."""
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> CoreSchema:
@@ -55,13 +55,13 @@ class WorkflowParams:
 
     @classmethod
     def inputs(cls) -> tuple[Input, ...]:
-        """Every input of the form in its order, with those that an edge feeds."""
+        """Return every input in the order of the form, including those that are fed by an edge."""
         return tuple(sorted(cls.__inputs__.values(), key=lambda item: item.index))
 
     def values(self) -> dict[tuple[str, str], Any]:
-        """`{(node id, field name): value}` of every input that can be set; `None` leaves the field out.
+        """Return `{(node id, field name): value}` of every input that can be set; `None` leaves the field out.
 
-        Everything is checked again, because a list can have changed since it was assigned. Raises `ParamsError`.
+        Everything is checked again, because a list may have changed since it was assigned. Raises `ParamsError`.
         """
         checked = replace(cast(Any, self))
         return {item.binding: getattr(checked, item.name) for item in self.inputs() if item.fed_by is None}
@@ -129,7 +129,7 @@ class WorkflowParams:
 
     @classmethod
     def _checked(cls, name: str, value: Any) -> Any:
-        """A value as the input holds it. Raises `ParamsError`."""
+        """Return a value as the input holds it. Raises `ParamsError`."""
         probe = object.__new__(cls)  # an assignment looks at its own value alone, but all must have one
         vars(probe).update(dict.fromkeys(spec.name for spec in fields(cast(Any, cls))))
         setattr(probe, name, value)
@@ -192,7 +192,7 @@ def params(cls: type[P]) -> type[P]:
 
 
 def _inputs_of(cls: type[WorkflowParams], hints: Mapping[str, Any]) -> dict[str, Input]:
-    """The `Input` of each annotation, and of each class attribute that an edge feeds, with its name filled in."""
+    """Return the `Input` of each annotation and of each class attribute that is fed by an edge, with its name."""
     found = {}
     for name, hint in hints.items():
         declared = [item for item in getattr(hint, "__metadata__", ()) if isinstance(item, Input)]

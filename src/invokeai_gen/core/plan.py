@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
-from typing import Any, Final, Literal, Self, TypeAlias, cast
+from typing import Any, Final, Literal, Self, TypeAlias
 
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.js_json import UNSET, Unset
@@ -42,7 +42,7 @@ OutputRole: TypeAlias = Literal["user", "result", "debug"]
 AssetKind: TypeAlias = Literal["board", "image", "model", "video"]
 
 PLAN_FORMAT: Final = 1
-"""Raised whenever an older runtime could not execute a newer plan, or the other way round."""
+"""Increased whenever an older runtime cannot execute a newer plan, or the other way round."""
 
 
 _HANDLE_TYPES: Final = {"ImageField": "ImageOutput", "VideoField": "VideoOutput", "LatentsField": "LatentsOutput"}
@@ -101,7 +101,7 @@ class PlanEdge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Constraints:
-    """What the schema, narrowed by the form, allows for a value. `None` means no limit.
+    """The limits of a value: those of the schema, narrowed by the form. `None` means no limit.
 
     The first four limit a number (or each number of a collection), `min_length`/`max_length` a string in characters
     (or each string of a collection), `min_items`/`max_items` the size of a collection.
@@ -118,7 +118,7 @@ class Constraints:
     max_items: int | None = None
 
     def items(self) -> Iterator[tuple[str, float]]:
-        """The limits that are set, in declaration order."""
+        """Yield the limits that are set, in declaration order."""
         for item in fields(self):
             value = getattr(self, item.name)
             if value is not None:
@@ -127,17 +127,17 @@ class Constraints:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FieldLimits:
-    """What the server accepts in a field of a node, where that can be told without the server."""
+    """What the server accepts in a field of a node, as far as the schema says."""
 
     field_type: str = ""
-    """InvokeAI's name of the type; empty where it is not known."""
+    """InvokeAI's name of the type; empty if it is not known."""
     constraints: Constraints = Constraints()
     choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class PlanBatch:
-    """A batch node: its list is not a graph value but multiplies the queue items."""
+    """A batch node. Its list is not a value of the graph: it makes one queue item of each of its items."""
 
     node_id: str
     field_name: str
@@ -171,7 +171,7 @@ class PlannedInput:
     node_id: str
     node_type: str
     node_label: str
-    """The user's label of the node; empty where there is none."""
+    """The user's label of the node; empty if it has none."""
     node_title: str
     """The title of the node type."""
     field_name: str
@@ -184,7 +184,7 @@ class PlannedInput:
     required: bool = False
     """The node cannot run without a value."""
     value: JsonValue | Unset = UNSET
-    """The value in the file, as it would be sent; `UNSET` where the file has none (or none that may be sent)."""
+    """The value in the file, as it would be sent; `UNSET` if the file has none, or none that may be sent."""
     fed_by: str | None = None
     """Label of the node whose output feeds this field; such a field cannot be set."""
     constraints: Constraints = Constraints()
@@ -196,7 +196,7 @@ class PlannedInput:
 
     @property
     def binding(self) -> tuple[str, str]:
-        """What identifies the input whatever its label says: `(node id, field name)`."""
+        """`(node id, field name)`, which identifies the input even if its label changes."""
         return self.node_id, self.field_name
 
 
@@ -293,7 +293,7 @@ class RetiredName:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkflowInfo:
-    """What the file says of itself, and what it was compiled against."""
+    """What the file says about itself, and the server that it was compiled for."""
 
     name: str
     author: str = ""
@@ -328,14 +328,14 @@ class WorkflowPlan:
     """Python names of inputs and outputs that are gone."""
 
     def node(self, node_id: str) -> PlanNode:
-        """The node of that id. Raises `KeyError` where there is none."""
+        """Return the node with that id. Raises `KeyError`."""
         for node in self.nodes:
             if node.id == node_id:
                 return node
         raise KeyError(node_id)
 
     def to_dict(self) -> dict[str, JsonValue]:
-        """The plan as JSON data; values that are the default of their field are left out."""
+        """Return the plan as JSON data, without values that are the default of their field."""
         return {"format": PLAN_FORMAT, **_encode(self)}
 
     def to_json(self) -> str:
@@ -371,7 +371,7 @@ class WorkflowPlan:
         return cls(
             info=WorkflowInfo(**data["info"]),
             nodes=tuple(
-                PlanNode(**{**node, "fields": tuple(PlanField(**item) for item in node.get("fields", ()))})
+                PlanNode(**_with(node, fields=tuple(PlanField(**item) for item in node.get("fields", ()))))
                 for node in data["nodes"]
             ),
             edges=tuple(PlanEdge(**edge) for edge in data["edges"]),
@@ -379,7 +379,7 @@ class WorkflowPlan:
             workflow=data.get("workflow"),
             inputs=tuple(_decode_input(item) for item in data["inputs"]),
             outputs=tuple(
-                PlannedOutput(**{**item, "sections": tuple(item.get("sections", ()))}) for item in data["outputs"]
+                PlannedOutput(**_with(item, sections=tuple(item.get("sections", ())))) for item in data["outputs"]
             ),
             retired=tuple(RetiredName(**item) for item in data.get("retired", ())),
         )
@@ -389,7 +389,7 @@ _JSON: Final = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def _text(value: JsonValue, levels: int) -> str:
-    """JSON text with line breaks in the outermost levels only, whose contents the fast encoder of `json` writes."""
+    """Return JSON text with line breaks in the outermost levels only; the fast encoder of `json` writes the rest."""
     if not value or not levels or not isinstance(value, (dict, list)):
         return _JSON(value)
     if isinstance(value, list):
@@ -402,7 +402,7 @@ def _text(value: JsonValue, levels: int) -> str:
 
 
 def _encode(item: Any) -> dict[str, JsonValue]:
-    """A dataclass as a dict, without the fields that have their default value."""
+    """Return a dataclass as a dict, without the fields that have their default value."""
     encoded: dict[str, JsonValue] = {}
     for name, default in _defaults_of(item.__class__):
         value = getattr(item, name)
@@ -428,6 +428,11 @@ def _encode_value(value: Any) -> JsonValue:
     return value
 
 
+def _with(data: Mapping[str, JsonValue], **decoded: Any) -> dict[str, Any]:
+    """Return the data of a plan file with some parts of it decoded."""
+    return {**data, **decoded}
+
+
 def _decode_batch(data: Mapping[str, JsonValue]) -> PlanBatch:
     limits = (
         FieldLimits(
@@ -438,20 +443,17 @@ def _decode_batch(data: Mapping[str, JsonValue]) -> PlanBatch:
         for item in data.get("target_limits", ())
     )
     targets = tuple((node, name) for node, name in data["targets"])
-    return PlanBatch(**{**data, "targets": targets, "target_limits": tuple(limits)})
+    return PlanBatch(**_with(data, targets=targets, target_limits=tuple(limits)))
 
 
 def _decode_input(data: Mapping[str, JsonValue]) -> PlannedInput:
     models = {key: tuple(value) for key, value in data.get("models", {}).items()}
     return PlannedInput(
-        **cast(
-            "dict[str, Any]",
-            {
-                **data,
-                "sections": tuple(data.get("sections", ())),
-                "choices": tuple(data.get("choices", ())),
-                "constraints": Constraints(**data.get("constraints", {})),
-                "models": ModelLimits(**models),
-            },
+        **_with(
+            data,
+            sections=tuple(data.get("sections", ())),
+            choices=tuple(data.get("choices", ())),
+            constraints=Constraints(**data.get("constraints", {})),
+            models=ModelLimits(**models),
         )
     )

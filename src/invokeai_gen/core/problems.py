@@ -1,4 +1,4 @@
-"""What is wrong with the values of a workflow, told in the words of the GUI."""
+"""What is wrong with the values of a workflow, in the words of the GUI."""
 
 from __future__ import annotations
 
@@ -14,19 +14,27 @@ if TYPE_CHECKING:
 
 
 class NamedInput(Protocol):
-    """What a message needs to know of an input; `Input` and `PlannedInput` both have it."""
+    """What a message needs to know about an input: an `Input` or a `PlannedInput`."""
 
     @property
-    def index(self) -> int: ...
+    def index(self) -> int:
+        """Position in the form."""
+        ...
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The Python name."""
+        ...
 
     @property
-    def label(self) -> str: ...
+    def label(self) -> str:
+        """The label in the GUI."""
+        ...
 
     @property
-    def fed_by(self) -> str | None: ...
+    def fed_by(self) -> str | None:
+        """The node that feeds it; `None` for an input that can be set."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +46,16 @@ class Problem:
     message: str
     """A sentence for a person: label, value, and what was allowed."""
     label: str = ""
-    """The label in the GUI; empty where no input has that name."""
+    """The label in the GUI; empty if no input has that name."""
     reason: str = ""
-    """The end of the message, after label and value: `should be 64 or more`. Empty where the value is not to blame."""
+    """The end of the message, after label and value: `should be 64 or more`. Empty if the value is not the cause."""
 
     def __str__(self) -> str:
         return self.message
 
 
 class ParamsError(InvokeAIGenError, ValueError):
-    """Values that a workflow does not accept; `problems` has one entry for each."""
+    """Raised for values that a workflow does not accept; `problems` has one entry for each."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems: Final = tuple(problems)
@@ -68,12 +76,12 @@ _MEMBER: Final = re.compile(r"[A-Za-z_]")
 
 
 def invalid(item: NamedInput, error: ValidationError) -> Problem:
-    """The problem that pydantic found with the value of one input."""
+    """Return the problem that pydantic found with the value of one input."""
     return _invalid(item, [dict(part) for part in error.errors(include_url=False, include_context=False)], 0)
 
 
 def unfit(item: NamedInput, place: int, value: object, target: str, error: ValidationError) -> Problem:
-    """An item of a batch that the field it would be put into cannot hold."""
+    """Return the problem of a batch item that does not fit the field it is for."""
     sentence = _sentence(str(error.errors(include_url=False, include_context=False)[0]["msg"]))
     return Problem(
         item.name, f"{title(item)}, item {place} is {shown(value)}, but what goes into {target} {sentence}", item.label
@@ -81,7 +89,7 @@ def unfit(item: NamedInput, place: int, value: object, target: str, error: Valid
 
 
 def from_validation(error: ValidationError, inputs: Mapping[str, NamedInput]) -> list[Problem]:
-    """Every problem in a validation of several inputs, whose locations start with the Python name."""
+    """Return every problem in a validation of several inputs, whose locations start with the Python name."""
     parts: dict[str, list[dict[str, Any]]] = {}
     for part in error.errors(include_url=False, include_context=False):
         parts.setdefault(str(part["loc"][0]) if part["loc"] else "", []).append(dict(part))
@@ -99,18 +107,18 @@ def from_validation(error: ValidationError, inputs: Mapping[str, NamedInput]) ->
 
 
 def missing(item: NamedInput) -> Problem:
-    """An input that the workflow leaves empty, the node requires, and the caller did not give."""
+    """Return the problem of a required input without a value in the workflow or from the caller."""
     return Problem(item.name, f"{title(item)} is required: the workflow has no usable value for it", item.label)
 
 
 def unusable(item: NamedInput, value: object, reason: str) -> Problem:
-    """A value that looks right and has a part that cannot be used: a colour with a channel of 300."""
+    """Return the problem of a value with a part that cannot be used, such as a colour with a channel of 300."""
     message = f"{title(item)} is {shown(value)}, which cannot be used: {reason}"
     return Problem(item.name, message, item.label, f"cannot be used: {reason}")
 
 
 def unsettable(name: str, inputs: Mapping[str, NamedInput]) -> Problem:
-    """A name that is no input, with the closest ones, or one that an edge feeds, with the reason."""
+    """Return the problem of an unknown name, with similar names, or of an input that is fed by an edge."""
     item = inputs.get(name)
     if item is not None:
         return Problem(name, f"{title(item)} cannot be set: {fed_reason(item)}", item.label)
@@ -122,42 +130,42 @@ def unsettable(name: str, inputs: Mapping[str, NamedInput]) -> Problem:
         names = [item.name for item in sorted(settable, key=lambda item: item.index)]
         hint = "there are " + ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
     else:
-        hint = "this workflow has none"
+        hint = "this workflow has no inputs that can be set"
     return Problem(name, f"no input is called {shown(name)}; {hint}")
 
 
 def unknown_index(index: object, inputs: Sequence[NamedInput]) -> Problem:
-    """A form index that no input has."""
-    known = f"they run from 0 to {inputs[-1].index}" if inputs else "this workflow has none"
+    """Return the problem of an unknown index."""
+    known = f"they run from 0 to {inputs[-1].index}" if inputs else "this workflow has no inputs"
     return Problem(str(index), f"no input has the form index {shown(index)}; {known}")
 
 
 def fed_reason(item: NamedInput) -> str:
-    """Why an input that an edge feeds takes no value."""
+    """Return why an input that is fed by an edge cannot be set."""
     return f"in the workflow it is fed by node {shown(item.fed_by)}"
 
 
 def shown(value: object) -> str:
-    """A value in a message: its `repr`, cut in the middle where it is long."""
+    """Return a value for a message: its `repr`, with the middle cut out if it is long."""
     return shortened(f"<{len(value)} bytes>" if isinstance(value, (bytes, bytearray)) else repr(value))
 
 
 def shortened(text: str) -> str:
-    """A text in a message, cut in the middle where it is long."""
+    """Return a text for a message, with the middle cut out if it is long."""
     if len(text) <= _MAX_VALUE:
         return text
     return f"{text[: _MAX_VALUE - 20]}…{text[-19:]}"
 
 
 def range_text(limits: Iterable[tuple[str, float]]) -> str:
-    """The limits of a number in words: `64 to 2048, in steps of 8`."""
+    """Return the limits of a number in words: `64 to 2048, in steps of 8`."""
     left = {name: str(int(limit) if float(limit).is_integer() else limit) for name, limit in limits}
     words = [f"{left.pop('ge')} to {left.pop('le')}"] if {"ge", "le"} <= left.keys() else []
     return ", ".join([*words, *(_MEANINGS[name].format(limit) for name, limit in left.items())])
 
 
 def title(item: NamedInput) -> str:
-    """What a message calls an input: its label, with the Python name where they differ."""
+    """Return an input for a message: its label, with the Python name if it differs."""
     if not item.label or item.label == item.name:
         return item.name
     return f"{item.label} ({item.name})" if item.name else item.label
@@ -178,13 +186,13 @@ def _invalid(item: NamedInput, details: Sequence[Mapping[str, Any]], skip: int) 
 
 
 def _sentence(message: str) -> str:
-    """pydantic's message without its opening words: `should be greater than 0`."""
+    """Return a message of pydantic without its first words: `should be greater than 0`."""
     message = message.removeprefix("Value error, ").removeprefix("Assertion failed, ").removeprefix("Input ")
     return message[0].lower() + message[1:] if _MEMBER.match(message) else message
 
 
 def _closest(name: str, inputs: Iterable[NamedInput]) -> list[NamedInput]:
-    """Inputs whose name or label is nearly `name`, best first."""
+    """Return the inputs with a name or label similar to `name`, best first."""
     import difflib
 
     wanted = name.casefold()

@@ -29,7 +29,7 @@ def build_request(
     prepend: bool = False,
     data: list[list[dict[str, JsonValue]]] | None = None,
 ) -> dict[str, JsonValue]:
-    """What the GUI would send on Invoke if its form held `values`.
+    """Return the request that the GUI would send on Invoke if its form held `values`.
 
     `values` must be JSON data already: images uploaded, boards and models resolved. `runs` repeats the whole batch.
     `auto_board_id` is the board that fields set to `auto` add their images to; without one they add to none. `items`
@@ -114,14 +114,14 @@ def _node(node: PlanNode, values: Values, auto_board_id: str | None) -> dict[str
 
 
 def _board(value: JsonValue | Unset, auto_board_id: str | None) -> JsonValue | Unset:
-    """`auto` and empty mean the board that the gallery adds to, `none` no board; what is no board goes as it is."""
+    """Return a board for the graph: `auto` and empty are the board that the gallery adds to, `none` is no board."""
     if value is UNSET or value is None or value == "auto":
         return {"board_id": auto_board_id} if auto_board_id else UNSET
     return UNSET if value == "none" else value
 
 
 def with_values(workflow: JsonValue | None, values: Values) -> JsonValue | None:
-    """The workflow that is stored with each image, its fields set to `values`. The original is not changed."""
+    """Return the workflow that is stored with each image, with `values` in its fields. The original is not changed."""
     if workflow is None:
         return None
     by_node: dict[str, dict[str, JsonValue | Unset]] = {}

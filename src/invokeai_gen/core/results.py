@@ -25,20 +25,20 @@ class NodeResult:
     fields: Mapping[str, Any]
     """Everything it returned, as JSON."""
     iteration: tuple[int, ...] = ()
-    """Which round of the `iterate` nodes before it this was, outermost first."""
+    """The round of each `iterate` node before it, outermost first."""
 
     def __getitem__(self, name: str) -> Any:
         return self.fields[name]
 
     def get(self, name: str, default: Any = None) -> Any:
-        """The field of that name, or `default`."""
+        """Return the field with that name, or `default`."""
         return self.fields.get(name, default)
 
 
 def results_by_node(session: Mapping[str, Any]) -> dict[str, tuple[NodeResult, ...]]:
-    """The results of a session by node of the workflow, in the order in which its nodes were done.
+    """Return the results of a session by node of the workflow, in the order in which its nodes finished.
 
-    Several results of one node are in the order of their iterations, which is not always that of their execution.
+    Several results of one node are in the order of their iterations, which may differ from the order of execution.
     """
     sources: dict[str, str] = session.get("prepared_source_mapping") or {}
     results: Mapping[str, Mapping[str, Any]] = session.get("results") or {}
@@ -56,16 +56,16 @@ def results_by_node(session: Mapping[str, Any]) -> dict[str, tuple[NodeResult, .
 def node_result(
     node_id: str, prepared_id: str, result: Mapping[str, Any], iteration: tuple[int, ...] = ()
 ) -> NodeResult:
-    """One entry of a session's `results`, or the `result` of an event."""
+    """Return one entry of a session's `results`, or the `result` of an event, as a `NodeResult`."""
     fields = {name: value for name, value in result.items() if name not in ("type", "output_meta")}
     return NodeResult(node_id, prepared_id, result.get("type", ""), fields, iteration)
 
 
 def iteration_paths(session: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    """Which iteration each execution belongs to, by its id.
+    """Return the iteration of each execution, by its id.
 
-    InvokeAI says so since 6.14. For older servers it is read off the execution graph, where each `iterate` node has
-    the `index` of its item: the indices of all `iterate` nodes before an execution, outermost first.
+    InvokeAI reports it since 6.14. For older servers it is read from the execution graph, where each `iterate` node
+    has the `index` of its item: the indices of all `iterate` nodes before an execution, outermost first.
     """
     told: Mapping[str, Sequence[int]] = session.get("prepared_iteration_paths") or {}
     if told:
@@ -89,7 +89,7 @@ def iteration_paths(session: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
 
 
 def _parents_first(nodes: Mapping[str, Any], parents: Mapping[str, list[str]]) -> Iterator[str]:
-    """The nodes in an order in which each comes after all that feed it."""
+    """Yield the nodes so that each comes after all nodes that feed it."""
     seen: set[str] = set()
     for start in nodes:
         stack = [start]
@@ -106,7 +106,7 @@ def _parents_first(nodes: Mapping[str, Any], parents: Mapping[str, list[str]]) -
 
 
 def failing_node(session: Mapping[str, Any]) -> tuple[str, str] | None:
-    """`(node id in the workflow, node type)` of the node whose error ended the session; `None` where it does not say."""
+    """Return `(node id in the workflow, node type)` of the node whose error ended the session; `None` if unknown."""
     for prepared in session.get("errors") or {}:
         node_id = (session.get("prepared_source_mapping") or {}).get(prepared, prepared)
         nodes = (session.get("graph") or {}).get("nodes") or {}
@@ -116,20 +116,20 @@ def failing_node(session: Mapping[str, Any]) -> tuple[str, str] | None:
 
 
 def plain_value(output: PlannedOutput, result: NodeResult) -> Any:
-    """The one value of an output whose item type is a number, string, boolean or a list of them. `KeyError` if absent."""
+    """Return the value of an output that is a number, string, boolean or a list of them. Raises `KeyError`."""
     (name,) = output.output_fields
     return result.fields[name]
 
 
 def media_names(value: Any) -> Iterator[tuple[str, str]]:
-    """`("image_name" | "video_name", name)` of every image and video anywhere in a result."""
+    """Yield `("image_name" | "video_name", name)` of every image and video anywhere in a result."""
     for key in _MEDIA_KEYS:
         for item in objects_with(key, value):
             yield key, item[key]
 
 
 def objects_with(key: str, value: Any) -> Iterator[Mapping[str, Any]]:
-    """Every object anywhere in a result that has a text under `key`, in order."""
+    """Yield every object anywhere in a result that has a text under `key`, in order."""
     if isinstance(value, Mapping):
         if isinstance(value.get(key), str):
             yield value

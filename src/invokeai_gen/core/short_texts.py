@@ -55,7 +55,8 @@ def short_text(value: object) -> str:
             return _channels(value)
         case list() | tuple() | set() | frozenset():
             return ",".join(short_text(item) for item in value)
-    return str(value)
+        case _:
+            return str(value)
 
 
 def _channels(value: tuple[int, ...]) -> str:

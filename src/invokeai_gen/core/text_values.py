@@ -1,7 +1,7 @@
-"""How a text becomes the value of an input: one rule for the command line and for the cells of a table.
+"""From text to the value of an input, on the command line and in the cells of a table.
 
-A text is read as JSON data first, and then, like all other JSON data, as the value that a person would write in Python.
-Whether the input accepts that value is for its own check to say.
+A text becomes JSON data here, which `json_values` reads like all other JSON data. Whether the input accepts the value
+is decided by its own check.
 """
 
 from __future__ import annotations
@@ -43,19 +43,18 @@ _EXAMPLES: Final = {"IntegerField": "[1, 2]", "FloatField": "[0.5, 1]", "Boolean
 
 
 def text_reader(planned: PlannedInput) -> TextReader:
-    """The function that reads texts for this input, for many texts; `json_of_text` is for one.
+    """Return a function that reads texts for this input. Use `json_of_text` for a single text.
 
-    * Free text is taken as it is. All else may have blanks around it.
+    * Free text is taken as it is. Anything else may have blanks around it.
     * A choice is one of the values, or one of the labels that the GUI shows for them.
-    * A number is written with a decimal point; a fraction stays one, also where a whole number is wanted.
+    * A number is written with a decimal point. A fraction is kept even for an integer input, which then refuses it.
     * A boolean is `true`, `yes`, `1`, `false`, `no` or `0`, in any case.
-    * Images, videos, boards, models and colours are a name, path or `#ff8000`, or an object in JSON; a colour may be
-      `(255, 128, 0)`, too.
+    * Images, videos, boards, models and colours are a name, path or `#ff8000`, or an object in JSON; a colour may also be
+      `(255, 128, 0)` or `[255, 128, 0]`.
     * `null` is `None` for an input that may be empty, unless it is one of free text.
     * Lists and everything else are JSON.
 
-    The function raises `ParamsError` for a text that cannot be read so. It returns what the text says even if the input
-    does not accept it.
+    The function raises `ParamsError` for any other text. It returns the value even if the input does not accept it.
     """
     one = _reader_of_one(planned)
     if planned.cardinality == "SINGLE":
@@ -78,14 +77,14 @@ def text_reader(planned: PlannedInput) -> TextReader:
 
 
 def json_of_text(planned: PlannedInput, text: str) -> JsonValue:
-    """A text for this input as JSON data, by the rules of `text_reader`. Raises `ParamsError`."""
+    """Return a text for this input as JSON data, by the rules of `text_reader`. Raises `ParamsError`."""
     return text_reader(planned)(text)
 
 
 def value_of_json(planned: PlannedInput, data: JsonValue) -> Any:
-    """JSON data, as `WorkflowParams.to_dict` writes it, as the Python value of an input; not yet checked.
+    """Return JSON data in the forms of `json_values` as the Python value of an input; not yet checked.
 
-    Raises `ParamsError` for an object that looks like a colour, an image … and has values that it cannot have.
+    Raises `ParamsError` for an object with parts that cannot be used, such as a colour channel of 300.
     """
     try:
         return read_value(runtime_type(shape_of(planned)), data)
@@ -94,7 +93,7 @@ def value_of_json(planned: PlannedInput, data: JsonValue) -> Any:
 
 
 def _reader_of_one(planned: PlannedInput) -> TextReader:
-    """The reader of a single value."""
+    """Return the reader of a single value."""
     if planned.choices:
         read = _choice_reader(planned)
     elif planned.field_type in _FREE_TEXT:
@@ -115,7 +114,7 @@ def _reader_of_one(planned: PlannedInput) -> TextReader:
 
 
 def _choice_reader(planned: PlannedInput) -> TextReader:
-    """By its value, else by a label that only one of them has; anything else stays as it is, to be refused."""
+    """Return a reader that finds a choice by value, else by a unique label; other texts stay as they are, to be refused."""
     options: dict[str, JsonValue] = {}
     for option in planned.choices:
         label = planned.choice_labels.get(option, "")
@@ -148,14 +147,14 @@ def _number_reader(planned: PlannedInput) -> TextReader:
             return number
         hint = ""
         if _DECIMAL_COMMA.fullmatch(stripped):
-            hint = f"; a decimal point is wanted, as in {stripped.replace(',', '.')}"
+            hint = f"; use a decimal point, as in {stripped.replace(',', '.')}"
         raise _unreadable(planned, text, wanted + hint)
 
     return read
 
 
 def _number(text: str, otherwise: JsonValue) -> JsonValue:
-    """The number that a text is, as JavaScript has it (`7.0` is 7); `otherwise` for any other text."""
+    """Return a text as a number, as JavaScript has it (`7.0` is 7); `otherwise` for any other text."""
     if not _NUMBER.fullmatch(text):
         return otherwise
     try:
@@ -168,14 +167,14 @@ def _boolean_reader(planned: PlannedInput) -> TextReader:
     def read(text: str) -> JsonValue:
         value = _BOOLEANS.get(text.strip().lower())
         if value is None:
-            raise _unreadable(planned, text, "should be true or false (yes, no, 1 and 0 do, too)")
+            raise _unreadable(planned, text, "should be true or false (or yes, no, 1, 0)")
         return value
 
     return read
 
 
 def _reference(text: str) -> JsonValue:
-    """A name or a path, unless it is an object in JSON, or the channels of a colour."""
+    """Return a text that is a name or path as it is, and an object in JSON as data."""
     text = text.strip()
     if text.startswith("{"):
         with contextlib.suppress(ValueError):

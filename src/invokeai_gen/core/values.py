@@ -1,8 +1,8 @@
-"""What a user may give as the value of an input, beyond Python's own numbers and strings.
+"""The values of inputs, beyond Python's own numbers and strings.
 
 Every class here is plain, frozen data: nothing is read from disk and no server is asked before a workflow is submitted.
-The `…Input` aliases list what a parameter of that kind accepts; anything else is refused with a sentence that says what
-would have been right.
+The `…Input` aliases list what a parameter of that kind accepts; anything else is refused with a sentence that lists it
+as well.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class BoardRef(Instance):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelRef(Instance):
-    """A model by whatever is known of it. Keys are those of one server; hash and name travel between servers."""
+    """A model by whatever is known about it. A key belongs to one server; hash and name are the same on all of them."""
 
     key: str = ""
     hash: str = ""
@@ -72,7 +72,7 @@ class Color(Instance):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoundingBox(Instance):
-    """A box in pixels, `x_max` and `y_max` exclusive. Raises `ValueError` for anything but whole numbers in order."""
+    """A box in pixels, `x_max` and `y_max` exclusive. Raises `ValueError` for sides that are not whole numbers in order."""
 
     x_min: int
     x_max: int
@@ -95,7 +95,7 @@ class LoRA(Instance):
     """A LoRA model and how strongly it is applied (1.0 is its full weight)."""
 
     lora: ModelRef | str
-    """A model that the client returned will do, too."""
+    """A name, key or hash, or a `ModelRef`; a model that `client.models` returned becomes one."""
     weight: float = 0.75
 
     def __post_init__(self) -> None:
@@ -106,25 +106,33 @@ class LoRA(Instance):
 
 @runtime_checkable
 class PillowImage(Protocol):
-    """A `PIL.Image.Image`, told by its shape so that Pillow need not be installed."""
+    """A `PIL.Image.Image`, recognized by its attributes so that Pillow need not be installed."""
 
     @property
-    def mode(self) -> str: ...
+    def mode(self) -> str:
+        """Pillow's name of the pixel format, such as `RGB`."""
+        ...
 
     @property
-    def size(self) -> tuple[int, int]: ...
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        ...
 
-    def save(self, fp: BytesIO, /, format: str | None = None) -> None: ...
+    def save(self, fp: BytesIO, /, format: str | None = None) -> None:
+        """Write the image in a file format."""
+        ...
 
 
 class ReadableFile(Protocol):
     """A file opened in binary mode, or a `BytesIO`."""
 
-    def read(self) -> bytes: ...
+    def read(self) -> bytes:
+        """Return the rest of the file."""
+        ...
 
 
 class ArrayLike(Protocol):
-    """An array of numpy, recognized by its shape so that numpy need not be installed."""
+    """An array of numpy, recognized by its attributes so that numpy need not be installed."""
 
     @property
     def __array_interface__(self) -> dict[str, Any]: ...
@@ -134,40 +142,56 @@ class ImageRecord(Protocol):
     """An image as `client.images` returns it."""
 
     @property
-    def image_name(self) -> str: ...
+    def image_name(self) -> str:
+        """The name on the server."""
+        ...
 
 
 class VideoRecord(Protocol):
     """A video as `client.videos` returns it."""
 
     @property
-    def video_name(self) -> str: ...
+    def video_name(self) -> str:
+        """The name on the server."""
+        ...
 
 
 class BoardRecord(Protocol):
     """A board as `client.boards` returns it."""
 
     @property
-    def board_id(self) -> str: ...
+    def board_id(self) -> str:
+        """The id, which is unique on one server."""
+        ...
 
 
 class ModelRecord(Protocol):
     """A model as `client.models` returns it."""
 
     @property
-    def key(self) -> str: ...
+    def key(self) -> str:
+        """Unique on one server."""
+        ...
 
     @property
-    def hash(self) -> str: ...
+    def hash(self) -> str:
+        """Of the files of the model."""
+        ...
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The name that the GUI shows."""
+        ...
 
     @property
-    def base(self) -> str: ...
+    def base(self) -> str:
+        """`sd-1`, `sdxl`, `flux` …"""
+        ...
 
     @property
-    def type(self) -> str: ...
+    def type(self) -> str:
+        """`main`, `vae`, `lora` …"""
+        ...
 
 
 _MODEL_KEYS: Final = ("key", "hash", "name", "base", "type")
@@ -269,13 +293,14 @@ def _is_number(value: object, kind: type | tuple[type, ...]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Accepted(Check):
-    """A function that returns the value, or raises a `ValueError`. It decides alone: the type before it is for editors."""
+    """A function that returns the value or raises `ValueError`. The type before it in `Annotated` is for editors only."""
 
     kind: Literal["image", "video", "board", "model", "color"]
     """Which row of the table in `json_values` applies."""
     by: Callable[[Any], Any]
 
     def core_schema(self, inner: Callable[[], CoreSchema]) -> CoreSchema:
+        """Return the function as the whole check."""
         return core_schema.no_info_plain_validator_function(self.by)
 
 
