@@ -40,6 +40,7 @@ STANDS_ON: Mapping[str, set[str]] = {
     "codegen": {"core", "schema"},
     "runtime": {"core", "server"},
     "sweeps": {"core", "runtime", "server"},
+    "testing": {"core", "runtime", "server", "sweeps"},
     "handle": {"codegen", "compiler", "core", "runtime", "schema", "server", "sweeps", "workflow"},
     "agents": {"core", "runtime", "server", "sweeps"},
     "client": {"handle", "schema", "server"},

@@ -1,0 +1,196 @@
+"""`FakeInvokeAI`: the real client in front of a fake server, with scripted results."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final, Self, cast
+
+import httpx
+
+from invokeai_gen.core.json_values import guess_value
+from invokeai_gen.core.params import WorkflowParams
+from invokeai_gen.core.plan import JsonValue, WorkflowPlan
+from invokeai_gen.core.run_values import batch_values, params_of_item
+from invokeai_gen.runtime.runner import Runner
+from invokeai_gen.server import client as clients
+from invokeai_gen.server.client import AsyncInvokeAIClient, ServerClient
+from invokeai_gen.server.connections import Connections
+from invokeai_gen.server.follow import Follower, Watch
+from invokeai_gen.server.queue import AsyncQueue
+from invokeai_gen.sweeps.space import Space
+from invokeai_gen.sweeps.start import SweepStarter
+from invokeai_gen.testing.outcomes import Outcome, Run
+from invokeai_gen.testing.server import FakeServer, Submission, submission
+
+URL: Final = "http://invokeai.test"
+
+
+class _Backend(httpx.AsyncBaseTransport):
+    """Passes requests to the fake server instead of the network."""
+
+    def __init__(self, server: FakeServer) -> None:
+        self._server = server
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        body = await request.aread()
+        status, content = await self._server.answer(request.method, request.url.path, request.url.params, body)
+        if isinstance(content, bytes):
+            return httpx.Response(status, content=content, headers={"content-type": "image/png"})
+        return httpx.Response(status, json=content)
+
+
+class _Follower(Follower):
+    """Receives the events of the fake server instead of opening a connection."""
+
+    server: FakeServer
+
+    async def _connection(self) -> None:
+        self.server.listeners.add(self._receive)
+        try:
+            self._connected = self._was_connected = True
+            self._tried.set()
+            await asyncio.Event().wait()
+        finally:
+            self.server.listeners.discard(self._receive)
+
+
+class _Connections(Connections):
+    server: FakeServer
+
+    async def follow(self, batch_id: str, labels: Mapping[str, str], *, keeps_events: bool) -> Watch:
+        if self._follower is None:
+            follower = _Follower(self.transport, AsyncQueue(self.transport))
+            follower.server, self._follower = self.server, follower
+        return await super().follow(batch_id, labels, keeps_events=keeps_events)
+
+
+class FakeInvokeAI:
+    """A server for tests: what it returns is scripted, and what was run on it is recorded.
+
+    Use it as a context manager, or as the pytest fixture `invokeai`. Inside, programs that name no client and no
+    server run against it; `client` is for those that take one.
+    """
+
+    def __init__(self) -> None:
+        self._server = FakeServer()
+        core = AsyncInvokeAIClient(URL, http_backend=_Backend(self._server))
+        core._connections = _Connections(core._transport, "default")
+        core._connections.server = self._server
+        self._core = core
+        self._restored: list[tuple[Any, str, Any]] = []
+        self._address: str | None = None
+
+    @property
+    def client(self) -> ServerClient:
+        """A client of the fake server."""
+        return ServerClient.around(self._core)
+
+    @property
+    def async_client(self) -> AsyncInvokeAIClient:
+        """An asynchronous client of the fake server."""
+        return self._core
+
+    @property
+    def runs(self) -> list[Run]:
+        """Every queue item that was submitted, in order."""
+        return self._server.runs
+
+    @property
+    def calls(self) -> list[str]:
+        """Method and path of each request, such as `POST /api/v1/queue/default/enqueue_batch`."""
+        return self._server.calls
+
+    def returns(self, *, progress: tuple[float, ...] = (), **outputs: Any) -> None:
+        """Script the next run: outputs by name; called again, the run after it. The last one repeats.
+
+        An image is a Pillow image, bytes, a path, or its size, such as `(64, 64)`; a number or text is itself; any other
+        result is a dict of its fields. Behind an `iterate` node, give a list. Outputs that are not named return grey
+        images, zeros and empty texts. Each node reports `progress`, from 0 to 1, while it works.
+        """
+        self._server.outcomes.append(Outcome(outputs, progress=progress))
+
+    def fails(self, message: str, *, error_type: str = "RuntimeError", node: str | None = None) -> None:
+        """Script the next run: a node fails, the first one unless `node` is the label of another."""
+        self._server.outcomes.append(Outcome(error=(error_type, message, node)))
+
+    def hangs(self) -> None:
+        """Script the next run: it does not end until it is cancelled."""
+        self._server.outcomes.append(Outcome(hangs=True))
+
+    def has_model(self, name: str, *, base: str, type: str = "main", key: str = "", hash: str = "") -> None:
+        """Install a model. Those that the workflow itself refers to are installed already."""
+        key = key or f"key of {name}"
+        self._server.models[key] = {
+            "key": key,
+            "hash": hash or f"hash of {name}",
+            "name": name,
+            "base": base,
+            "type": type,
+        }
+
+    def has_board(self, name: str, board_id: str = "") -> None:
+        """Create a board. Those that the workflow itself refers to exist already."""
+        self._server.boards[board_id or f"id of {name}"] = name
+
+    def has_image(self, name: str, image: Any = None) -> None:
+        """Store an image under a name. Those that the workflow itself refers to exist already."""
+        self._server.store(image, name=name)
+
+    def __enter__(self) -> Self:
+        self._address = os.environ.get("INVOKEAI_URL")
+        os.environ["INVOKEAI_URL"], clients._shared[URL] = URL, self._core
+        self._patch(Runner, "submit", _announced(Runner.submit, _of_run))
+        self._patch(SweepStarter, "start", _announced(SweepStarter.start, _of_sweep))
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        while self._restored:
+            setattr(*self._restored.pop())
+        clients._shared.pop(URL, None)
+        if self._address is None:
+            del os.environ["INVOKEAI_URL"]
+        else:
+            os.environ["INVOKEAI_URL"] = self._address
+        self.client.close()
+
+    def _patch(self, home: Any, name: str, value: Any) -> None:
+        self._restored.append((home, name, getattr(home, name)))
+        setattr(home, name, value)
+
+
+def _announced(method: Any, about: Any) -> Any:
+    """Return a method that says what it submits before it does so."""
+
+    async def call(self: Any, first: Any, *args: Any, **options: Any) -> Any:
+        token = submission.set(Submission(self.plan, about(self.plan, first)))
+        try:
+            return await method(self, first, *args, **options)
+        finally:
+            submission.reset(token)
+
+    return call
+
+
+def _of_run(plan: WorkflowPlan, params: WorkflowParams) -> Any:
+    def params_of(_graph: Mapping[str, JsonValue], values: list[dict[str, JsonValue]]) -> WorkflowParams:
+        return params_of_item(plan, params, batch_values(values))
+
+    return params_of
+
+
+def _of_sweep(plan: WorkflowPlan, space: Space[Any]) -> Any:
+    def params_of(graph: Mapping[str, JsonValue], values: list[dict[str, JsonValue]]) -> WorkflowParams:
+        given, base = batch_values(values), space.params(0)
+        bindings = {planned.name: planned.binding for planned in plan.inputs}
+        changes: dict[str, Any] = {}
+        for name in space.names:
+            node_id, field = bindings[name]
+            if field in graph["nodes"].get(node_id, {}):
+                changes[name] = guess_value(graph["nodes"][node_id][field])
+        changed: WorkflowParams = replace(cast(Any, base), **changes)
+        return params_of_item(plan, changed, given)
+
+    return params_of

@@ -1,0 +1,104 @@
+"""Programs that run workflows, tested without a server."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import PIL.Image
+import pytest
+
+from generated import color_study_batch, sd15_image_to_image, sd15_text_to_image
+from generated import sunset_poster as wf
+from invokeai_gen.server.errors import (
+    JobFailedError,
+    JobTimeoutError,
+    ModelResolutionError,
+    SeveralItemsError,
+    ValueResolutionError,
+)
+from invokeai_gen.server.events import InvocationProgress
+from invokeai_gen.testing import FakeInvokeAI
+from tests import plans
+
+pytest_plugins = ["invokeai_gen.testing.plugin"]
+
+
+def make_poster(mood: str, path: Path) -> None:
+    """The program under test: it names no client."""
+    wf.run(wf.Params(mood=mood)).poster.save(path)  # type: ignore[arg-type]
+
+
+def test_a_program_is_tested_without_a_server(invokeai: FakeInvokeAI, tmp_path: Path) -> None:
+    invokeai.returns(poster=PIL.Image.new("RGB", (768, 512), "navy"))
+    make_poster("calm", tmp_path / "poster.png")
+    assert invokeai.runs[0].params == wf.Params(mood="calm")
+    with PIL.Image.open(tmp_path / "poster.png") as saved:
+        assert (saved.size, saved.getpixel((0, 0))) == ((768, 512), (0, 0, 128))
+
+
+def test_results_follow_one_another_and_the_last_one_repeats(invokeai: FakeInvokeAI) -> None:
+    invokeai.returns(poster=(8, 8))
+    invokeai.returns(poster=(16, 16))
+    assert [wf.run(wf.Params(seed=seed)).poster.size for seed in range(3)] == [(8, 8), (16, 16), (16, 16)]
+    assert [run.params.seed for run in invokeai.runs if isinstance(run.params, wf.Params)] == [0, 1, 2]
+
+
+def test_a_failure_is_the_error_of_a_real_run(invokeai: FakeInvokeAI) -> None:
+    invokeai.fails("CUDA out of memory", error_type="OutOfMemoryError", node="Poster")
+    with pytest.raises(JobFailedError, match="'Poster'.*OutOfMemoryError: CUDA out of memory"):
+        wf.run(wf.Params())
+
+
+def test_a_run_that_hangs_is_cancelled_at_its_timeout(invokeai: FakeInvokeAI) -> None:
+    invokeai.hangs()
+    with pytest.raises(JobTimeoutError, match="it is canceled now"):
+        wf.run(wf.Params(), timeout=0.5)
+
+
+def test_progress_and_every_item_of_a_batch(invokeai: FakeInvokeAI) -> None:
+    invokeai.returns(progress=(0.5, 1.0))
+    seen: list[float | None] = []
+
+    def note(event: InvocationProgress) -> None:
+        seen.append(event.percentage)
+
+    wf.run(wf.Params(), on_invocation_progress=note)
+    assert set(seen) == {0.5, 1.0}
+    outputs = plans.batched().run_all(plans.BatchParams(widths=[16, 24]), runs=2, client=invokeai.client)
+    assert [out.input_values["widths"] for out in outputs] == [16, 24, 16, 24]
+    with pytest.raises(SeveralItemsError):
+        plans.batched().run(plans.BatchParams(widths=[16, 24]), client=invokeai.client)
+
+
+def test_models_and_boards_are_looked_up_as_on_a_real_server(invokeai: FakeInvokeAI) -> None:
+    with pytest.raises(ModelResolutionError, match="no model 'dreamshaper'"):
+        sd15_text_to_image.run(sd15_text_to_image.Params(model="dreamshaper"))
+    with pytest.raises(ValueResolutionError, match="no board has the name or id 'Cats'"):
+        wf.run(wf.Params(poster_board="Cats"))
+    invokeai.has_model("dreamshaper", base="sd-1")
+    invokeai.has_board("Cats")
+    sd15_text_to_image.run(sd15_text_to_image.Params(model="dreamshaper"))
+    wf.run(wf.Params(poster_board="Cats"))
+    assert len(invokeai.runs) == 2
+
+
+def test_an_image_is_uploaded_and_cleaned_up(invokeai: FakeInvokeAI) -> None:
+    file = io.BytesIO()
+    PIL.Image.new("RGB", (24, 16), "red").save(file, "PNG")
+    params = sd15_image_to_image.Params(source_image=file.getvalue(), model="tiny-sd15")
+    out = sd15_image_to_image.run(params, cleanup=("inputs", "queue_items"))
+    assert invokeai.calls.count("POST /api/v1/images/upload") == 1
+    assert out.cleanup is not None and len(out.cleanup.deleted) == 2
+
+
+def test_a_sweep_records_the_values_of_each_item(invokeai: FakeInvokeAI) -> None:
+    results = list(wf.sweep(product={"mood": ["calm", "stormy"], "seed": [1, 2]}))
+    assert len(results) == 4
+    moods = [(run.params.mood, run.params.seed) for run in invokeai.runs if isinstance(run.params, wf.Params)]
+    assert sorted(moods) == [("calm", 1), ("calm", 2), ("stormy", 1), ("stormy", 2)]
+
+
+def test_the_workflow_of_a_batch_runs(invokeai: FakeInvokeAI) -> None:
+    outputs = color_study_batch.run_all(color_study_batch.Params())
+    assert len(outputs) == len(invokeai.runs) > 1
