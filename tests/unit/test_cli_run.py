@@ -632,6 +632,48 @@ def test_a_pattern_is_checked_before_anything_is_sent(cli: Cli) -> None:
     assert answer.err.startswith("error: items 0 and 1 would both be saved as")
 
 
+# -- one spelling ------------------------------------------------------------------------------------------------------
+
+
+LORA_MODEL = {"key": "k", "hash": "blake3:1", "name": "Ink Wash", "base": "sdxl", "type": "lora"}
+SPELLINGS: dict[str, tuple[str, str, dict[str, Any], str]] = {
+    "LoRAs": (
+        "sdxl_lora_collection_loader",
+        "loras",
+        {"loras": [{"lora": LORA_MODEL, "weight": 0.75}]},
+        "Ink Wash@0.75",
+    ),
+    "color": ("color", "color", {"color": {"r": 255, "g": 128, "b": 0, "a": 255}}, "#ff8000"),
+    "box": (
+        "crop_image_to_bounding_box",
+        "bounding_box",
+        {"bounding_box": {"x_min": 0, "y_min": 1, "x_max": 64, "y_max": 32}, "image": {"image_name": "x.png"}},
+        "0,1-64,32",
+    ),
+    "numbers": ("integer_collection", "collection", {"collection": [1, 2]}, "[1, 2]"),
+    "switch": ("boolean", "value", {"value": True}, "true"),
+    "scheduler": ("scheduler", "scheduler", {"scheduler": "ddim"}, "ddim"),
+}
+
+
+@pytest.mark.parametrize("kind", SPELLINGS)
+def test_a_default_is_spelled_as_it_can_be_given(cli: Cli, schema: Schema, kind: str) -> None:
+    node_type, field, values, spelling = SPELLINGS[kind]
+    save(Path("one.json"), Builder(schema).node("n", node_type, **values).field(f"n.{field}").data())
+    shown = spelling if kind != "scheduler" else repr(spelling)
+    if kind != "box":  # the GUI drops the box of a file when it loads it
+        help_text = " ".join(cli("run", "one.json", "--help").out.split())
+        assert f"Default {shown}." in help_text
+        assert f"default {shown}" in cli("inspect", "one.json").out
+    answer = cli("run", "one.json", "--set", f"0={spelling}", "--dry-run")
+    assert answer.code == 0, answer.err
+    given = _nodes(answer)["n"][field]
+    if kind == "LoRAs":
+        assert given == [{"lora": {"key": "<model Ink Wash>", "name": "Ink Wash"}, "weight": 0.75}]
+    else:
+        assert given == values[field]
+
+
 # -- what is loaded ----------------------------------------------------------------------------------------------------
 
 

@@ -18,6 +18,7 @@ _METAVARS: Final = {
     "BoardField": "BOARD",
     "ModelIdentifierField": "MODEL",
     "ColorField": "COLOR",
+    "BoundingBoxField": "LEFT,TOP-RIGHT,BOTTOM",
 }
 _KINDS: Final = {
     "IntegerField": "integer",
@@ -39,6 +40,8 @@ _MAX_CHOICES: Final = 60
 
 def metavar_of(planned: PlannedInput) -> str:
     """Return what stands for a value of the input in help texts."""
+    if planned.field_type == "LoRAField":
+        return "LORA[@WEIGHT],…"
     if planned.cardinality == "COLLECTION":
         return "JSON"
     if planned.choices:
@@ -95,10 +98,19 @@ def text_of(value: Any) -> str:
     """Return a value in a spelling that the command line and the cells of a table accept for its input."""
     from invokeai_gen.core.json_values import to_json
     from invokeai_gen.core.short_texts import short_text
-    from invokeai_gen.core.values import BoundingBox, ImageRef, VideoRef
+    from invokeai_gen.core.values import ImageRef, LoRA, VideoRef
 
     if isinstance(value, (ImageRef, VideoRef)):
         return value.name
-    if isinstance(value, (BoundingBox, list, dict)):
+    if isinstance(value, list) and value and all(isinstance(item, LoRA) for item in value):
+        texts = list(map(short_text, value))
+        if not any({",", '"'} & set(text) for text in texts):
+            return ",".join(texts)
+    if isinstance(value, (list, dict)):
         return json.dumps(to_json(value), ensure_ascii=False)
     return short_text(value)
+
+
+def lower_first(text: str) -> str:
+    """Return a sentence as a part of another: with a small first letter, unless it begins with an abbreviation."""
+    return text if text[1:2].isupper() else text[:1].lower() + text[1:]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from invokeai_gen import js_json
 from invokeai_gen.core import problems
+from invokeai_gen.core.compact_texts import box_of_text, lora_of_text, loras_of_text
 from invokeai_gen.core.field_values import may_be_none, runtime_type, shape_of
 from invokeai_gen.core.json_values import read_value
 from invokeai_gen.core.problems import ParamsError, Problem
@@ -66,6 +67,8 @@ def text_reader(planned: PlannedInput) -> TextReader:
             data = js_json.loads(text)
         if isinstance(data, list):
             return data
+        if planned.field_type == "LoRAField" and data is UNSET:
+            return loras_of_text(text)
         if planned.cardinality == "SINGLE_OR_COLLECTION":
             return one(text)
         if data is not UNSET:
@@ -192,6 +195,10 @@ def _json_reader(planned: PlannedInput) -> TextReader:
         try:
             return js_json.loads(text)
         except ValueError:
+            if planned.field_type == "LoRAField":
+                return lora_of_text(text)
+            if planned.field_type == "BoundingBoxField" and (box := box_of_text(text)) is not None:
+                return box
             raise _unreadable(planned, text, "should be JSON, such as 768, 0.5, true or [1, 2]") from None
 
     return read

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from invokeai_gen.cli.explain import allowed_values, default_of_input, is_required, kind_of, text_of
+from invokeai_gen.cli.explain import allowed_values, default_of_input, is_required, kind_of, lower_first, text_of
 from invokeai_gen.cli.terminal import echo, one_line, print_messages
 from invokeai_gen.core.problems import ParamsError
 
@@ -37,8 +37,9 @@ class FittingModels:
         names = self.names.get(planned.name, ())
         if not names:
             wanted = "; ".join(allowed_values(planned)) or "any model"
-            wanted = wanted[:1].lower() + wanted[1:]
-            return [f"{self.server} has no model that fits ({wanted}): install one in InvokeAI's model manager"]
+            return [
+                f"{self.server} has no model that fits ({lower_first(wanted)}): install one in InvokeAI's model manager"
+            ]
         more = f" and {len(names) - _MAX_SHOWN} more" if len(names) > _MAX_SHOWN else ""
         return [f"{self.server} has {', '.join(map(repr, names[:_MAX_SHOWN]))}{more}"]
 

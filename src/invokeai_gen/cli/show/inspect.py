@@ -130,7 +130,7 @@ def lines_of(plan: WorkflowPlan, *, width: int, wide: bool) -> Iterator[str]:
 
 
 def _input_lines(planned: PlannedInput, *, wide: bool) -> Iterator[str]:
-    from invokeai_gen.cli.explain import allowed_values, default_of_input, is_required, kind_of
+    from invokeai_gen.cli.explain import allowed_values, default_of_input, is_required, kind_of, lower_first
 
     name = planned.name if planned.name == planned.label else f"{planned.name}  {planned.label}"
     yield f"{planned.index:>3} {name}"
@@ -141,7 +141,7 @@ def _input_lines(planned: PlannedInput, *, wide: bool) -> Iterator[str]:
     facts = [kind_of(planned), *allowed_values(planned, most=1000 if wide else _MAX_CHOICES)]
     # What matters most comes first: the end of the line may be cut.
     facts.insert(0 if is_required(planned) else 1, default)
-    text = "; ".join(fact[:1].lower() + fact[1:] if fact.isascii() else fact for fact in facts)
+    text = "; ".join(map(lower_first, facts))
     yield f"    {text}"
     if wide:
         if planned.description:
