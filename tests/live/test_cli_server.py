@@ -145,7 +145,7 @@ def test_payload_tells_everything_that_is_not_on_the_server(cli: Cli, schema: Sc
     assert image.startswith(
         "error: all.json: node 'Image Primitive' (image, id i), field 'Image' (image): 'abc.png' is "
     )
-    assert "field 'Model' (model): no model 'nope' that goes in here" in model and "tiny-sd15" in model
+    assert "field 'Model' (model): no model 'nope' that fits this field" in model and "tiny-sd15" in model
     assert "node 'Out' (save_image, id o), field 'Board' (board): no board has the name or id 'zzz'" in board
     assert "field 'Width' (width): Width (width) is 7" in width
 
