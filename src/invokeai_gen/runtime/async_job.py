@@ -99,6 +99,16 @@ class AsyncJob(Generic[O_co]):
     def __repr__(self) -> str:
         return f"{type(self).__name__}(item_ids={self.item_ids}, status={self.last_status!r})"
 
+    def _repr_html_(self) -> str:
+        """Return the status and the values of this job, for a notebook."""
+        from invokeai_gen.core import notebook
+
+        values = vars(self.params) if self.params is not None else {}
+        rows = {"Queue items": ", ".join(map(str, self.item_ids)), "Status": self.last_status}
+        return notebook.card(
+            self.plan.info.name if self.plan is not None else "Job", rows | notebook.rows_of(self.plan, values)
+        )
+
     @classmethod
     async def resume(
         cls,

@@ -33,6 +33,13 @@ class Job(Generic[O_co]):
     def __repr__(self) -> str:
         return repr(self._core).replace("AsyncJob", "Job", 1)
 
+    def _repr_html_(self) -> str:
+        """Return the status, the values and, once they are there, the pictures of this job, for a notebook."""
+        done = self.results() if self.is_done else []
+        return self._core._repr_html_() + "".join(
+            each._repr_html_() for each in done if isinstance(each, WorkflowOutputs)
+        )
+
     @classmethod
     def resume(
         cls,

@@ -18,6 +18,7 @@ from invokeai_gen.runtime.media import (
     VideoOutput,
     media_suffix,
 )
+from invokeai_gen.server import background
 from invokeai_gen.server.background import blocking, in_thread
 from invokeai_gen.server.concurrency import gather_limited
 from invokeai_gen.server.errors import DecodeError, DownloadError, MissingOutputError, ServerError
@@ -169,6 +170,20 @@ class WorkflowOutputs:
     def __repr__(self) -> str:
         named = ", ".join(f"{name}={value!r}" for name, value in self.user_outputs.items())
         return f"{type(self).__name__}(item_id={self.item_id}{', ' if named else ''}{named})"
+
+    def _repr_html_(self) -> str:
+        """Return the values and the pictures of this item, for a notebook."""
+        from invokeai_gen.core import notebook
+
+        named = [(name, item) for name, value in self.user_outputs.items() for item in media(value)]
+        answers = background.run(gather_limited(self._thumbnail, named, at_once=DOWNLOADS_AT_ONCE))
+        pictures = [(name, each if isinstance(each, bytes) else str(each)) for (name, _), each in zip(named, answers)]
+        title = f"{self._plan.info.name if self._plan is not None else type(self).__name__}, queue item {self.item_id}"
+        return notebook.card(title, notebook.rows_of(self._plan, self.input_values), pictures)
+
+    async def _thumbnail(self, named: tuple[str, ImageOutput | VideoOutput]) -> bytes | str:
+        image = named[1]
+        return await self._online().images.thumbnail(image.name) if isinstance(image, ImageOutput) else image.name
 
     @property
     def item_id(self) -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any, ClassVar, Final, TypeAlias
 
+from invokeai_gen.errors import printable
 from invokeai_gen.server.answers import at, expect, integer, mapping, optional, text
 from invokeai_gen.server.records import parse_time
 
@@ -31,7 +32,7 @@ class Preview:
     width: int
     """Size at which it is meant to be shown, in pixels."""
     height: int
-    data_url: str
+    data_url: str = field(repr=False)
 
     def bytes(self) -> bytes:
         """Return the image file itself, a JPEG or PNG."""
@@ -66,6 +67,13 @@ class Event(Mapping[str, Any]):
     def __len__(self) -> int:
         return len({*self._attributes(), *self.raw})
 
+    def __str__(self) -> str:
+        """Return the event in a few words, such as `queue item 7: 'Denoise' 50 %`."""
+        return printable(f"queue item {self.item_id}: {self._short_text()}")
+
+    def _short_text(self) -> str:
+        return type(self).__name__
+
     def _attributes(self) -> dict[str, None]:
         """The keys that are answered by an attribute, in order."""
         own = (item.name for item in fields(self) if item.name != "raw")
@@ -91,6 +99,9 @@ class StatusChanged(Event):
         """Whether nothing will follow: completed, failed, canceled, or an unknown status."""
         return is_final(self.status)
 
+    def _short_text(self) -> str:
+        return f"{self.status} ({self.error_type}: {self.error_message})" if self.error_type else self.status
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeEvent(Event):
@@ -111,6 +122,9 @@ class NodeEvent(Event):
 class InvocationStarted(NodeEvent):
     """A node begins."""
 
+    def _short_text(self) -> str:
+        return f"{self.node_label!r} started"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InvocationProgress(NodeEvent):
@@ -128,6 +142,10 @@ class InvocationProgress(NodeEvent):
         """`percentage` and `message` together."""
         return {"percentage": self.percentage, "message": self.message}
 
+    def _short_text(self) -> str:
+        share = "" if self.percentage is None else f" {self.percentage:.0%}"
+        return f"{self.node_label!r}{share}{self.message and f' ({self.message})'}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InvocationComplete(NodeEvent):
@@ -136,6 +154,9 @@ class InvocationComplete(NodeEvent):
     result: Mapping[str, Any]
     """The result as JSON, its `type` included."""
 
+    def _short_text(self) -> str:
+        return f"{self.node_label!r} completed"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InvocationError(NodeEvent):
@@ -143,7 +164,10 @@ class InvocationError(NodeEvent):
 
     error_type: str
     error_message: str
-    server_traceback: str
+    server_traceback: str = field(repr=False)
+
+    def _short_text(self) -> str:
+        return f"{self.node_label!r} failed ({self.error_type}: {self.error_message})"
 
     _other_names: ClassVar[Mapping[str, str]] = {**NodeEvent._other_names, "error": "error_message"}
 

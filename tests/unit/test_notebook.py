@@ -1,0 +1,49 @@
+"""How jobs, results and events look to a person."""
+
+from __future__ import annotations
+
+from generated import sunset_poster as wf
+from invokeai_gen.server.events import InvocationProgress, JobEvent, Preview
+from invokeai_gen.testing import FakeInvokeAI
+
+
+def test_results_show_labels_values_and_pictures() -> None:
+    with FakeInvokeAI() as fake:
+        fake.returns(poster=(32, 16))
+        out = wf.run(wf.Params(title='<script>alert("x")</script>'))
+        html = out._repr_html_()
+    assert '<th style="text-align:left">Sky Color</th>' in html
+    assert "&lt;script&gt;" in html and "<script>" not in html
+    assert html.count("data:image/webp;base64,") == 2
+
+
+def test_a_job_shows_its_status_and_its_results_once_they_are_there() -> None:
+    with FakeInvokeAI() as fake:
+        job = wf.submit(wf.Params())
+        job.wait(30)
+        html = job._repr_html_()
+        assert '<td style="text-align:left;white-space:pre-wrap">completed</td>' in html
+        assert "queue item 1" in html
+        assert fake.runs[0].item_id == job.item_id
+
+
+def test_a_result_whose_picture_is_gone_says_so() -> None:
+    with FakeInvokeAI() as fake:
+        out = wf.run(wf.Params())
+        fake.client.images.delete([out.poster.name])
+        assert "<em>GET /api/v1/images/i/" in out._repr_html_()
+
+
+def test_events_print_in_a_few_words() -> None:
+    with FakeInvokeAI():
+        events: list[JobEvent] = list(wf.submit(wf.Params()).events())
+    texts = [str(event) for event in events]
+    assert (texts[0], texts[-1]) == ("queue item 1: in_progress", "queue item 1: completed")
+    assert "queue item 1: 'Poster' completed" in texts
+    preview = Preview(8, 8, "data:image/jpeg;base64," + "A" * 100_000)
+    progress = InvocationProgress(
+        item_id=7, batch_id="b", node_id="n", prepared_id="p", node_type="t", node_label="Denoise",
+        message="step\x1b[2J", percentage=0.5, preview=preview,
+    )  # fmt: skip
+    assert str(progress) == "queue item 7: 'Denoise' 50% (step\\x1b[2J)"
+    assert len(repr(progress)) < 500
