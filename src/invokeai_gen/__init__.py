@@ -113,7 +113,7 @@ if TYPE_CHECKING:
     from invokeai_gen.sweeps.files.manifest import ManifestError
     from invokeai_gen.sweeps.files.sources import TableError, image_files, read_prompts
     from invokeai_gen.sweeps.journal import SweepFileError
-    from invokeai_gen.sweeps.results import SweepCounts, SweepResult
+    from invokeai_gen.sweeps.results import NoServerError, SweepCounts, SweepResult
     from invokeai_gen.sweeps.state import SweepClosedError
     from invokeai_gen.sweeps.sweep import Sweep
     from invokeai_gen.sweeps.workflow import Workflow
@@ -179,6 +179,7 @@ __all__ = [
     "ModelRef",
     "ModelResolutionError",
     "NoLocalFiles",
+    "NoServerError",
     "NodeEvent",
     "NodeResult",
     "NotAPlanError",

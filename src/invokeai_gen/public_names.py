@@ -12,12 +12,21 @@ _HOMES: Final = {
     "codegen.folder": ("OutputFolderError",),
     "compiler.readiness": ("NotReadyError",),
     "core.checks": ("Limits",),
+    "core.file_pattern": (
+        "FileClashError",
+        "FilePatternError",
+    ),
     "core.generators": ("GeneratorError",),
     "core.image_values": (
         "ImageValuesError",
         "RecallWarning",
     ),
     "core.inputs": ("Input",),
+    "core.output_values": (
+        "ConditioningOutput",
+        "LatentsOutput",
+        "MaskOutput",
+    ),
     "core.params": (
         "WorkflowParams",
         "params",
@@ -54,11 +63,6 @@ _HOMES: Final = {
         "StreamedOutput",
     ),
     "runtime.job": ("Job",),
-    "core.output_values": (
-        "ConditioningOutput",
-        "LatentsOutput",
-        "MaskOutput",
-    ),
     "runtime.media": (
         "ImageOutput",
         "VideoOutput",
@@ -131,10 +135,6 @@ _HOMES: Final = {
     "sweeps.async_sweep": ("AsyncSweep",),
     "sweeps.files.contact_sheet": ("ContactSheetError",),
     "sweeps.files.manifest": ("ManifestError",),
-    "core.file_pattern": (
-        "FileClashError",
-        "FilePatternError",
-    ),
     "sweeps.files.sources": (
         "TableError",
         "image_files",
@@ -142,6 +142,7 @@ _HOMES: Final = {
     ),
     "sweeps.journal": ("SweepFileError",),
     "sweeps.results": (
+        "NoServerError",
         "SweepCounts",
         "SweepResult",
     ),

@@ -6,11 +6,12 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Self, cast
+from typing import Any, ClassVar, Self, Unpack, cast
 
 from invokeai_gen import client, handle
 from invokeai_gen.compat.handle import WorkflowHandle
 from invokeai_gen.compat.outputs import BatchCleanupResult, BatchResult
+from invokeai_gen.handle.runs import DownloadOptions
 from invokeai_gen.schema import Schema
 from invokeai_gen.server import boards
 from invokeai_gen.server.client import ServerClient, core_of
@@ -45,21 +46,13 @@ class WorkflowRepository(handle.WorkflowRepository):
         output_dir: str | os.PathLike[str],
         *,
         organize_by_workflow: bool = True,
-        include_metadata: bool = False,
-        include_debug: bool = False,
-        skip_existing: bool = False,
+        **options: Unpack[DownloadOptions],
     ) -> BatchResult:
         """Save the outputs of several handles, each in a folder of its own (`000`, `001` …).
 
         Without `organize_by_workflow` all files are in one folder, and their names begin with the number.
         """
-        files = super().download_batch_outputs(
-            workflows,
-            output_dir,
-            include_metadata=include_metadata,
-            include_debug=include_debug,
-            skip_existing=skip_existing,
-        )
+        files = super().download_batch_outputs(workflows, output_dir, **options)
         if not organize_by_workflow:
             root = Path(output_dir)
             files = [file.replace(root / "-".join(file.relative_to(root).parts)) for file in files]

@@ -18,7 +18,7 @@ from invokeai_gen.compat.outputs import (
 from invokeai_gen.core.image_files import DEFAULT_QUALITY, ImageFormat
 from invokeai_gen.core.values import BoardRef, ImageRef
 from invokeai_gen.handle import HandleOutputs, handle
-from invokeai_gen.handle.runs import POLL_INTERVAL, FollowedSubmitOptions
+from invokeai_gen.handle.runs import POLL_INTERVAL, DownloadOptions, FollowedSubmitOptions
 from invokeai_gen.runtime.async_job import AsyncJob
 from invokeai_gen.runtime.options import SubmitOptions
 from invokeai_gen.server.errors import DownloadError
@@ -147,20 +147,20 @@ class WorkflowHandle(handle.WorkflowHandle):
         image_output: ImageRef | str | None = None,
         output_dir: str | os.PathLike[str] | None = None,
         preserve_format: bool = True,
+        overwrite: bool = False,
     ) -> Path:
         """Save the server's own file of an image, always a PNG, and return its path.
 
         `output_dir` is a folder, which is created. `path` may also be a file; see the base class.
         """
         wanted = image if image is not None else image_output
-        if wanted is None or (path is None and output_dir is None):
-            raise TypeError("download_image_raw needs an image, and a path or output_dir")
         if not preserve_format:
             raise ValueError("download_image_raw keeps the server's format: use download_image(…, format=…)")
-        if output_dir is not None:
-            return self._image(wanted).download(output_dir)
-        assert path is not None
-        return super().download_image_raw(wanted, path)
+        if wanted is None or (path is None and output_dir is None):
+            raise TypeError("download_image_raw needs an image, and a path or output_dir")
+        if path is None:
+            return self._image(wanted).download(output_dir or ".", overwrite=overwrite)
+        return super().download_image_raw(wanted, path, overwrite=overwrite)
 
     def download_image(
         self,
@@ -189,15 +189,13 @@ class WorkflowHandle(handle.WorkflowHandle):
         """Save the server's own file of an image in a folder, without blocking, and return its path."""
         return await self._image(image_output).adownload(output_dir, include_metadata=include_metadata)
 
-    def download_outputs(
+    def download_outputs(  # pyright: ignore[reportIncompatibleMethodOverride] -- it has more options
         self,
         output_dir: str | os.PathLike[str],
         *,
-        include_metadata: bool = False,
-        include_debug: bool = False,
-        skip_existing: bool = False,
         max_retries: int = 0,
         retry_delay: float = 1.0,
+        **options: Unpack[DownloadOptions],
     ) -> list[Path]:
         """Save the outputs in a folder; see the base class.
 
@@ -206,12 +204,7 @@ class WorkflowHandle(handle.WorkflowHandle):
         """
         for tries_left in range(max_retries, -1, -1):
             try:
-                files = super().download_outputs(
-                    output_dir,
-                    include_metadata=include_metadata,
-                    include_debug=include_debug,
-                    skip_existing=skip_existing or tries_left < max_retries,
-                )
+                files = super().download_outputs(output_dir, **options)
                 break
             except DownloadError:
                 if not tries_left:

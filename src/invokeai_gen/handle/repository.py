@@ -9,10 +9,11 @@ import sys
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Unpack
 
 from invokeai_gen.handle.definition import WorkflowDefinition
 from invokeai_gen.handle.handle import WorkflowHandle
+from invokeai_gen.handle.runs import DownloadOptions
 from invokeai_gen.schema import Schema, shipped_schema
 from invokeai_gen.schema.openapi import with_version
 from invokeai_gen.server.errors import ConnectionFailedError
@@ -111,24 +112,17 @@ class WorkflowRepository:
         self,
         handles: Sequence[WorkflowHandle],
         output_dir: str | os.PathLike[str],
-        *,
-        include_metadata: bool = False,
-        include_debug: bool = False,
-        skip_existing: bool = False,
+        **options: Unpack[DownloadOptions],
     ) -> builtins.list[Path]:
         """Save the outputs of several handles, each in a folder of its own (`000`, `001` …); return the files.
 
         Raise what `WorkflowHandle.download_outputs` raises, after saving the handles before.
         """
+        folders = (Path(output_dir) / f"{number:03d}" for number in range(len(handles)))
         return [
             path
-            for number, handle in enumerate(handles)
-            for path in handle.download_outputs(
-                Path(output_dir) / f"{number:03d}",
-                include_metadata=include_metadata,
-                include_debug=include_debug,
-                skip_existing=skip_existing,
-            )
+            for handle, folder in zip(handles, folders, strict=True)
+            for path in handle.download_outputs(folder, **options)
         ]
 
     def cleanup_batch(

@@ -7,8 +7,9 @@ import concurrent.futures
 import os
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Unpack, cast
+from typing import TYPE_CHECKING, Final, TypedDict, Unpack, cast
 
 from invokeai_gen.core.image_files import DEFAULT_QUALITY, ImageFormat
 from invokeai_gen.core.params import WorkflowParams
@@ -26,6 +27,7 @@ from invokeai_gen.server.client import AsyncInvokeAIClient, ServerClient, core_o
 from invokeai_gen.server.errors import JobDeletedError, NotCompletedError, NotFoundError, SeveralItemsError
 from invokeai_gen.server.events import JobEvent, is_final
 from invokeai_gen.server.records import QueueItem, Removal
+from invokeai_gen.server.saving import save_file
 from invokeai_gen.sweeps.workflow import Workflow
 
 if TYPE_CHECKING:
@@ -39,6 +41,19 @@ POLL_INTERVAL: Final = 0.5
 
 class FollowedSubmitOptions(SubmitOptions, Callbacks, total=False):
     """How a workflow is submitted, and what is called while it runs."""
+
+
+class DownloadOptions(TypedDict, total=False):
+    """How outputs are saved; everything is off by default."""
+
+    include_metadata: bool
+    """Put the server's metadata beside each file, as JSON."""
+    include_debug: bool
+    """Save intermediate images too."""
+    skip_existing: bool
+    """Do not look at files that exist, so that a second call continues where the first one stopped."""
+    overwrite: bool
+    """Replace files that exist with other content, which is an error otherwise."""
 
 
 class WorkflowRuns(ABC):
@@ -257,43 +272,32 @@ class WorkflowRuns(ABC):
         """Return an image on the server as a Pillow image. Raise `NotFoundError`, and `ImportError` without Pillow."""
         return self._image(image).pil()
 
-    def download_image_raw(self, image: ImageRef | str, path: str | os.PathLike[str]) -> Path:
-        """Save the server's own file of an image, a PNG, and return its path. Raise `NotFoundError`.
+    def download_image_raw(
+        self, image: ImageRef | str, path: str | os.PathLike[str], *, overwrite: bool = False
+    ) -> Path:
+        """Save the server's own file of an image, a PNG, and return its path.
 
         `path` is a file, or a folder, in which the image keeps the server's name for it. A path without a suffix
-        (`images`) is a folder, and missing folders are created.
+        (`images`) is a folder, and missing folders are created. Raise `NotFoundError`, and `FileExistsError` if another
+        file has that name, unless `overwrite`.
         """
-        target = Path(path)
+        target, source = Path(path), self._image(image)
         if target.is_dir() or not target.suffix:
-            return self._image(image).download(target)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        background.run(self._core().images.download(self._image(image).name, target))
-        return target
+            return source.download(target, overwrite=overwrite)
+        write = partial(self._core().images.download, source.name)
+        return background.run(save_file(target, write, overwrite=overwrite))
 
-    def download_outputs(
-        self,
-        output_dir: str | os.PathLike[str],
-        *,
-        include_metadata: bool = False,
-        include_debug: bool = False,
-        skip_existing: bool = False,
-    ) -> list[Path]:
+    def download_outputs(self, output_dir: str | os.PathLike[str], **options: Unpack[DownloadOptions]) -> list[Path]:
         """Save the images and videos of all outputs in a folder, named after the outputs; return the files.
 
-        A submission of several queue items gets a subfolder for each, named by its id. `include_metadata` puts the
-        server's metadata beside each file, `include_debug` adds intermediate images, `skip_existing` keeps files that
-        exist. Raise `DownloadError`, which lists what is saved and what is not.
+        A submission of several queue items gets a subfolder for each, named by its id. For the options see
+        `DownloadOptions`. Raise `DownloadError`, which lists what is saved and what is not.
         """
         everything = self.get_all_outputs()
         saved: list[Path] = []
         for outputs in everything:
             folder = Path(output_dir) if len(everything) == 1 else Path(output_dir) / str(outputs.item_id)
-            saved += outputs.download_outputs(
-                folder,
-                include_metadata=include_metadata,
-                include_debug=include_debug,
-                skip_existing=skip_existing,
-            )
+            saved += outputs.download_outputs(folder, **options)
         if self.auto_cleanup_outputs:
             self.cleanup_outputs()
         return saved
