@@ -26,6 +26,7 @@ LEAVES = {
     "png_texts",
     "public_names",
     "shipped_files",
+    "shortening",
     "surrogates",
     "version",
 }

@@ -40,6 +40,7 @@ BOX = an_input("Box", name="box", field_type="BoundingBoxField", value=UNSET)
 NAMES = an_input("Names", name="names", field_type="StringField", cardinality="COLLECTION", value=["a"])
 SIZES = an_input("Sizes", name="sizes", cardinality="COLLECTION", value=[1])
 LORAS = an_input("LoRAs", name="loras", field_type="LoRAField", cardinality="COLLECTION", value=UNSET)
+LORA = an_input("LoRA", name="lora", field_type="LoRAField", value=UNSET)
 SEEDS = an_input("Seeds", name="seeds", field_type="IntegerGeneratorField", value=UNSET)
 MODEL_DATA = '{"key": "k", "hash": "h", "name": "n", "base": "sdxl", "type": "main"}'
 
@@ -88,6 +89,11 @@ def refused(planned: PlannedInput, text: str) -> str:
         (SKY, " #ff8000c0", "#ff8000c0"),
         (SKY, "(255, 128, 0)", Color(255, 128, 0)),
         (SKY, "(255,128,0,7)", Color(255, 128, 0, 7)),
+        (SKY, "[255, 128, 0]", Color(255, 128, 0)),
+        (SKY, "orange", "orange"),
+        (LORA, "detail", LoRA("detail")),
+        (LORA, '{"lora": "detail", "weight": 0.5}', LoRA("detail", 0.5)),
+        (LORAS, '["detail"]', [LoRA("detail")]),
         (SKY, '{"r": 255, "g": 128, "b": 0}', Color(255, 128, 0)),
         (IMAGE, "img/a fox.png ", "img/a fox.png"),
         (IMAGE, '{"image_name": "x.png"}', ImageRef("x.png")),

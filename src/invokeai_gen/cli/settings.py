@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from invokeai_gen.errors import InvokeAIGenError
+from invokeai_gen.shortening import shortened
 
 TABLE: Final = "invokeai-gen"
 DEFAULT_OUTPUT: Final = "generated"
@@ -137,8 +138,7 @@ def _fits(key: str, value: Any) -> bool:
 
 
 def _short(value: object) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= 60 else shown[:57] + "..."
+    return shortened(repr(value), 60)
 
 
 def _shown(path: Path) -> str:

@@ -2,7 +2,7 @@
 
 | input | JSON that it takes | written as |
 | --- | --- | --- |
-| number, text, boolean, choice | itself; `7.0` is the integer 7 | itself |
+| number, text, boolean, choice | itself; `7.0` is the integer 7, and `"7"` is not a number | itself |
 | image | `"photo.png"` (a file here, else the name of an image on the server), `{"path": "photo.png"}`, \
 `{"image_name": "5f3a….png"}`, `"data:image/png;base64,…"` | as it was given |
 | video | the same, with `video_name` and `data:video/mp4;base64,…` | as it was given |

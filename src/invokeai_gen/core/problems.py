@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from invokeai_gen import shortening
 from invokeai_gen.errors import InvokeAIGenError
 
 if TYPE_CHECKING:
@@ -64,7 +65,6 @@ class ParamsError(InvokeAIGenError, ValueError):
         super().__init__(head + "\n  ".join(lines))
 
 
-_MAX_VALUE: Final = 80
 _MEANINGS: Final = {
     "ge": "{} or more",
     "gt": "more than {}",
@@ -152,9 +152,7 @@ def shown(value: object) -> str:
 
 def shortened(text: str) -> str:
     """Return a text for a message, with the middle cut out if it is long."""
-    if len(text) <= _MAX_VALUE:
-        return text
-    return f"{text[: _MAX_VALUE - 20]}…{text[-19:]}"
+    return shortening.shortened(text, tail=19)
 
 
 def range_text(limits: Iterable[tuple[str, float]]) -> str:

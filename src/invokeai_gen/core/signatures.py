@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, 
 
 from invokeai_gen.core.values import ModelRef
 from invokeai_gen.public_names import HOME_OF
+from invokeai_gen.shortening import shortened
 
 _MAX_CHOICES: Final = 5
 _MAX_DEFAULT: Final = 60
@@ -81,8 +82,7 @@ def _short_type(hint: Any) -> str:
 def _short_value(value: Any) -> str:
     if isinstance(value, ModelRef):
         return f"ModelRef(name={value.name!r})"
-    text = repr(value)
-    return text if len(text) <= _MAX_DEFAULT else f"{text[: _MAX_DEFAULT - 2]}…{text[-1]}"
+    return shortened(repr(value), _MAX_DEFAULT)
 
 
 class _Names(dict[str, Any]):

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 TextReader: TypeAlias = "Callable[[str], JsonValue]"
 
 _FREE_TEXT: Final = frozenset({"StringField", "EnumField", "SchedulerField", "SavedWorkflowField"})
-_REFERENCES: Final = frozenset({"ImageField", "VideoField", "BoardField", "ModelIdentifierField"})
+_REFERENCES: Final = frozenset({"ImageField", "VideoField", "BoardField", "ModelIdentifierField", "LoRAField"})
 _NUMBERS: Final = {"IntegerField": ("a whole number", "768"), "FloatField": ("a number", "0.5")}
 _BOOLEANS: Final[Mapping[str, bool]] = {
     "true": True,
@@ -39,7 +39,7 @@ _BOOLEANS: Final[Mapping[str, bool]] = {
 }
 _NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?")
 _DECIMAL_COMMA: Final = re.compile(r"[+-]?[0-9]+,[0-9]+")
-_CHANNELS: Final = re.compile(r"\( *([0-9]{1,3}(?: *, *[0-9]{1,3}){2,3}) *\)")
+_CHANNELS: Final = re.compile(r"[(\[] *([0-9]{1,3}(?: *, *[0-9]{1,3}){2,3}) *[)\]]")
 _EXAMPLES: Final = {"IntegerField": "[1, 2]", "FloatField": "[0.5, 1]", "BooleanField": "[true, false]"}
 
 
@@ -50,7 +50,7 @@ def text_reader(planned: PlannedInput) -> TextReader:
     * A choice is one of the values, or one of the labels that the GUI shows for them.
     * A number is written with a decimal point. A fraction is kept even for an integer input, which then refuses it.
     * A boolean is `true`, `yes`, `1`, `false`, `no` or `0`, in any case.
-    * Images, videos, boards, models and colours are a name, path or `#ff8000`, or an object in JSON; a colour may also be
+    * Images, videos, boards, models, LoRAs and colours are a name, path or `#ff8000`, or an object in JSON; a colour may also be
       `(255, 128, 0)` or `[255, 128, 0]`.
     * `null` is `None` for an input that may be empty, unless it is one of free text.
     * Lists and everything else are JSON.

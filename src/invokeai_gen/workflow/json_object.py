@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from invokeai_gen.js_json import trim
+from invokeai_gen.shortening import shortened
 from invokeai_gen.workflow.errors import WorkflowError
 
 
@@ -98,5 +99,4 @@ def _described(value: Any) -> str:
         return "an object"
     if isinstance(value, list):
         return "a list"
-    shown = repr(value)
-    return shown if len(shown) <= 60 else shown[:57] + "..."
+    return shortened(repr(value), 60)
