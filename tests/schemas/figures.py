@@ -1,6 +1,7 @@
 """How much of each release's schema the types hold: every input of every node type, put on a form.
 
-`python -m tests.schemas.figures` prints the table; `--write` also keeps it in `data/releases.json`, where the docs find it.
+`python -m tests.schemas.figures` prints the table; `--write` also keeps it in `data/releases.json` and
+`docs/releases.md`.
 `--shipped FOLDER` counts the workflows that each release comes with, too: `FOLDER/VERSION` is where its wheel is unpacked.
 """
 
@@ -23,6 +24,7 @@ from tests.schemas import release_schema, releases
 from tests.unit.workflow_builder import Builder
 
 TABLE: Final = Path(__file__).parents[2] / "data" / "releases.json"
+PAGE: Final = Path(__file__).parents[2] / "docs" / "releases.md"
 LIVE: Final = ("6.0.2", "6.8.1", "6.14.2")
 """Releases that a generated module runs on in the tests of `tests/live`."""
 
@@ -188,6 +190,38 @@ def shipped_workflows(release: str, unpacked: Path) -> dict[str, Any]:
     return {"shipped": len(files), "shipped_compiled": len(files) - len(refused), "shipped_refused": refused}
 
 
+_PAGE: Final = """# Releases of InvokeAI
+
+`invokeai-gen` works with every release of InvokeAI 6. The types of a module come from what the schema of *its* server says; before
+6.8 that is a `ui_type` for each kind of model field. A workflow whose nodes the server does not have yet is refused in one line, such
+as `needs InvokeAI 6.14 or newer (the server has 6.8.1): wan_denoise, wan_l2v`.
+
+How each release is tested:
+
+* **schema**: its node types are read, and the workflows that it comes with compile or are refused for reasons of that release
+  (nodes that it no longer has, or whose version the file predates).
+* **types**: every input that can stand on a form has exactly the type, limits, choices and requirement of the schema.
+* **live**: a module generated from the schema of a running server of that release makes an image on it.
+
+| release | tested | node types | inputs | right types | right limits | right choices | required | models with base or type | workflows it ships |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
+{rows}
+
+`python -m tests.schemas.figures --write` makes this page and `data/releases.json`.
+"""
+
+
+def page(table: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the page of the docs that shows the table."""
+    rows = [
+        f"| {release} | {', '.join(row['tested'])} | {row['node_types']} | {row['inputs']} | {row['types']} "
+        f"| {row['ranges']} of {row['ranged']} | {row['choices']} of {row['chosen']} | {row['required']} | {row['models']} "
+        f"| {row['shipped_compiled']} of {row['shipped']} |"
+        for release, row in table.items()
+    ]
+    return _PAGE.format(rows="\n".join(rows))
+
+
 def main() -> None:
     known = json.loads(TABLE.read_bytes()) if TABLE.exists() else {}
     unpacked = Path(sys.argv[sys.argv.index("--shipped") + 1]) if "--shipped" in sys.argv else None
@@ -202,6 +236,7 @@ def main() -> None:
         print(release, figures, *wrong[:20], sep="\n  ")
     if "--write" in sys.argv:
         TABLE.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+        PAGE.write_text(page(table), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ from invokeai_gen.workflow.document import (
     InvocationNode,
     Node,
 )
-from invokeai_gen.workflow.edges import EdgeIndex
+from invokeai_gen.workflow.edge_index import EdgeIndex
 from invokeai_gen.workflow.nodes import input_template
 from invokeai_gen.workflow.values import ModelVocabulary, parse_value
 

@@ -14,7 +14,7 @@ from invokeai_gen.limits import NUMBER_LIMITS
 from invokeai_gen.schema import InputTemplate, Schema
 from invokeai_gen.schema.templates import BATCH_FIELDS
 from invokeai_gen.workflow.document import FormElement, InvocationNode, LoadedWorkflow
-from invokeai_gen.workflow.edges import EdgeIndex
+from invokeai_gen.workflow.edge_index import EdgeIndex
 from invokeai_gen.workflow.nodes import input_template
 
 
