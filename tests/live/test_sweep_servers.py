@@ -240,7 +240,7 @@ def test_over_several_servers_it_goes_on_after_its_process_was_killed(
 
 def test_an_item_that_a_restart_canceled_is_run_again() -> None:
     with Server.start(models=True) as slow, InvokeAIClient(slow.url) as client:
-        base = plans.TextToImageParams(model="tiny-sd15", steps=150)
+        base = plans.TextToImageParams(model="tiny-sd15", steps=20)
         for target in ({"servers": [slow.url]}, {"client": client}):
             before = ran(client)
             sweep = plans.text_to_image().sweep(base, product={"seed": [1, 2]}, errors="collect", **target)

@@ -94,7 +94,7 @@ def _kind(value: JsonValue | Unset) -> str:
         return "text"
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return "number"
-    return "image" if isinstance(value, Mapping) and value.keys() == {"image_name"} else ""
+    return "image" if isinstance(value, Mapping) and {*value} == {"image_name"} else ""
 
 
 def selections(space: Space[Any], columns: Columns, batchable: frozenset[str]) -> list[tuple[tuple[int, ...], ...]]:

@@ -40,7 +40,7 @@ class EventResults:
     def end(self, event: StatusChanged) -> None:
         """Takes the end of an item. One of which not every node was heard has to be asked for."""
         heard = self._heard.pop(event.item_id, {})
-        if event.status != "completed" or not event.raw or {told.node_id for told in heard.values()} != self._nodes:
+        if event.status != "completed" or not event.raw or frozenset(told.node_id for told in heard.values()) != self._nodes:
             return
         session: Mapping[str, Any] = {
             "results": {prepared: told.result for prepared, told in heard.items()},

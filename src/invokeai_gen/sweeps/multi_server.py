@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import threading
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from invokeai_gen.core.plan import JsonValue, WorkflowPlan
@@ -24,6 +23,7 @@ from invokeai_gen.server.errors import JobError, ServerError
 from invokeai_gen.server.records import QueueItem
 from invokeai_gen.sweeps import server_item
 from invokeai_gen.sweeps.batching import Group, own_items
+from invokeai_gen.sweeps.coordinator import Coordinator, own_cluster
 from invokeai_gen.sweeps.journal import Journal
 from invokeai_gen.sweeps.results import NoServerError, slim
 from invokeai_gen.sweeps.server_item import Outcome, ServerItem, queue_item_of
@@ -34,14 +34,8 @@ from invokeai_gen.sweeps.sweep_file import ServerAttempt
 if TYPE_CHECKING:
     from invokeai_gen.runtime.options import SweepOptions
 
-WORKER_POLL: Final = 1.0
-"""Seconds between looks whether servers have joined or left."""
 INTERRUPTION_RETRIES: Final = 1
 """How often an item is run again that was canceled while its server could not be reached, as by a restart."""
-_LOCAL: Final = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
-"""Options of the cluster in this process; dask opens a port for its pages even if there are none."""
-
-log = logging.getLogger("invokeai_gen")
 
 
 class MultiServer(SweepState):
@@ -215,38 +209,15 @@ class MultiServer(SweepState):
 
     def _coordinate(self, indexes: Sequence[int]) -> None:
         try:
-            with self._cluster() as (dask, add):
-                _Coordinator(self, dask, add, indexes).run()
+            if self._dask is not None:
+                Coordinator(self, self._dask, None, indexes).run()
+            else:
+                with own_cluster() as (dask, add):
+                    Coordinator(self, dask, add, indexes).run()
         except Exception as error:  # noqa: BLE001 - raised to whoever waits for the sweep
             self.failure = error
         finally:
             background.loop().call_soon_threadsafe(self._changed.set)
-
-    @contextlib.contextmanager
-    def _cluster(self) -> Iterator[tuple[Any, Callable[[str], None] | None]]:
-        """Yield a dask client, and how to add a worker for a server unless the cluster is the caller's."""
-        if self._dask is not None:
-            yield self._dask, None
-            return
-        from distributed import Client, Scheduler, SpecCluster, Worker
-
-        scheduler = {"cls": Scheduler, "options": {"protocol": "inproc://", **_LOCAL}}
-        workers: list[Any] = []
-        with (
-            SpecCluster({}, scheduler, silence_logs=logging.CRITICAL) as cluster,
-            Client(cluster, set_as_default=False) as dask,
-        ):
-
-            async def start(url: str) -> None:
-                workers.append(await Worker(cluster.scheduler_address, name=url, nthreads=1, **_LOCAL))
-
-            async def stop() -> None:
-                await asyncio.gather(*(worker.close() for worker in workers))
-
-            try:
-                yield dask, lambda url: cluster.sync(start, url)
-            finally:
-                cluster.sync(stop)
 
     def item(self, index: int, url: str) -> ServerItem:
         """Return an item for a server, after noting that it is sent there."""
@@ -319,120 +290,3 @@ class MultiServer(SweepState):
     def _note(self, **entry: JsonValue) -> None:
         if self._journal is not None:
             self._journal.note(**entry)
-
-
-class _Coordinator:
-    """Gives each server its next item; runs in the thread of the cluster."""
-
-    def __init__(
-        self, sweep: MultiServer, dask: Any, add: Callable[[str], None] | None, indexes: Sequence[int]
-    ) -> None:
-        self._sweep = sweep
-        self._dask = dask
-        self._add = add
-        self._plan = dask.submit(server_item.hold, sweep.plan, pure=False)
-        """Sent once; dask makes it again if the worker that holds it goes away."""
-        self._left = [*indexes]
-        self._addresses: dict[str, str] = {}
-        """The dask worker of each server."""
-        self._out: dict[str, Exception] = {}
-        """Servers that take no further part, and why."""
-        self._futures: dict[Any, tuple[ServerItem, str]] = {}
-        self._news = threading.Event()
-        """Set when an item has ended."""
-
-    def run(self) -> None:
-        """Run until every item has ended, or no server is left."""
-        while self._futures or (self._left and not self._sweep.is_stopped):
-            self._find_servers()
-            self._assign()
-            if self._left and self._out and not self._futures and not self._addresses:
-                raise next(reversed(self._out.values()))
-            self._news.wait(WORKER_POLL)
-            self._news.clear()
-            self._collect()
-
-    def _find_servers(self) -> None:
-        """Let servers join, and forget workers that are no longer there."""
-        sweep = self._sweep
-        if self._add is not None:
-            while sweep.joining:
-                url, _ = sweep.joining.popitem()
-                self._out.pop(url, None)
-                self._add(url)
-        workers = self._dask.scheduler_info(-1)["workers"]
-        if self._add is not None:
-            present = {str(worker["id"]): address for address, worker in workers.items()}
-        else:
-            new = [address for address in workers if address not in self._addresses.values()]
-            present = {url: address for url, address in self._addresses.items() if address in workers}
-            if new:
-                urls = self._dask.run(server_item.server_of_worker, workers=new, on_error="return")
-                present |= {url: address for address, url in urls.items() if isinstance(url, str)}
-                for url in present:
-                    sweep.known_url(url)
-        self._addresses = {
-            url: address for url, address in present.items() if url not in self._out and url not in sweep.leaving
-        }
-        for future, (item, url) in [*self._futures.items()]:
-            if url not in present:  # the machine of the worker is gone
-                future.cancel()
-                self._futures.pop(future, None)
-                self._done(item, url, Outcome(error=server_item.GONE[0](f"the dask worker of {url} is gone")))
-
-    def _assign(self) -> None:
-        sweep = self._sweep
-        for url, address in self._addresses.items():
-            if url in sweep.running or sweep.is_stopped:
-                continue
-            index = next((index for index in self._left if self._may_run(index, url)), None)
-            if index is None:
-                continue
-            self._left.remove(index)
-            item = sweep.running[url] = sweep.item(index, url)
-            future = self._dask.submit(
-                server_item.run_on_worker, item, self._plan, workers=[address], pure=False, retries=0
-            )
-            self._futures[future] = item, url
-            future.add_done_callback(lambda _future: self._news.set())
-
-    def _may_run(self, index: int, url: str) -> bool:
-        """Return whether a server may run an item. What it may have run already goes back to the same one."""
-        if url in self._sweep.refused.get(index, ()):
-            return False
-        earlier = self._sweep.earlier.get(index)
-        return (
-            earlier is None
-            or earlier.server == url
-            or earlier.server in self._out
-            or (self._add is not None and earlier.server not in self._addresses)
-        )
-
-    def _collect(self) -> None:
-        for future in [future for future in self._futures if future.done()]:
-            item, url = self._futures.pop(future)
-            try:
-                outcome: Outcome = future.result()
-            except Exception as error:  # noqa: BLE001 - the worker died, or could not load what it was sent
-                outcome = Outcome(error=server_item.GONE[0](f"the dask worker of {url} failed: {error!r}"))
-            self._done(item, url, outcome)
-
-    def _done(self, item: ServerItem, url: str, outcome: Outcome) -> None:
-        if outcome.error is not None and not self._sweep.is_stopped and self._is_unfit(outcome):
-            self._out[url] = outcome.error
-            self._addresses.pop(url, None)
-            what = "takes no further part in the sweep" if outcome.is_gone else "is left out of the sweep"
-            log.warning("%s %s: %s", url, what, outcome.error)
-        if not background.run(self._sweep.take(item, url, outcome)):
-            return
-        if self._addresses and not any(self._may_run(item.index, one) for one in self._addresses):
-            background.run(self._sweep.fail(item.index))
-        else:
-            self._left.insert(0, item.index)
-
-    def _is_unfit(self, outcome: Outcome) -> bool:
-        """Return whether a server can run no item: it is away, or lacks a value that all items have."""
-        if outcome.is_gone or (label := outcome.unfit_label) is None:
-            return True
-        labels = {planned.name: planned.label for planned in self._sweep.plan.inputs}
-        return bool(label) and label not in {labels[name] for name in self._sweep.space.names}

@@ -48,7 +48,7 @@ class SweepStarter(Generic[P, O]):
     async def start(self, space: Space[P], client: AsyncInvokeAIClient, options: SweepOptions) -> AsyncSweep[P, O]:
         """Submit a sweep; return when its first items are in the queue."""
         check_options(options, SweepOptions.__annotations__)
-        servers = None if options.get("servers") is None else _servers(options["servers"])
+        servers = _servers(options.get("servers"))
         file, journal = options.get("file"), None
         if file is not None:
             urls = None if servers is None else [one.url for one in servers.clients]
@@ -70,11 +70,10 @@ class SweepStarter(Generic[P, O]):
             space, kept = sweep_file.read_header(file, entries[0], self.plan, self.params_type)
             options = cast("SweepOptions", {**given, **kept})
             check_options(options, SweepOptions.__annotations__)
-            servers = given.get("servers") or entries[0].get("servers")
-            several = None if servers is None else _servers(servers)
+            several = _servers(given.get("servers") or entries[0].get("servers"))
+            preparations = _preparations(journal, entries)
             if several is None:
                 sweep_file.check_server(file, entries[0], client.url)
-                preparations = _preparations(journal, entries)
                 if (stored := sweep_file.layout_in(entries)) is not None:
                     layout = sweep_file.decode_layout(space, stored, options)
                     past = sweep_file.replay(space, layout, stored, entries)
@@ -205,8 +204,10 @@ class Servers:
     dask: Any = None
 
 
-def _servers(given: Any) -> Servers:
-    """Return the servers that `servers=` means. Raise `ParamsError` for anything but a list of them or a dask client."""
+def _servers(given: Any) -> Servers | None:
+    """Return the servers that `servers=` means; `None` for the one of `client=`. Raise `ParamsError` for anything else."""
+    if given is None:
+        return None
     if hasattr(given, "scheduler_info"):
         return Servers((), given)
     if isinstance(given, str) or not isinstance(given, Iterable) or not given:

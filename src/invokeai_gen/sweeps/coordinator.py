@@ -1,0 +1,208 @@
+"""Giving each server its next item, one at a time, as tasks of a dask cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import logging
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final, Protocol
+
+from invokeai_gen.core.plan import WorkflowPlan
+from invokeai_gen.server import background
+from invokeai_gen.server.client import AsyncInvokeAIClient
+from invokeai_gen.server.errors import ConnectionFailedError
+from invokeai_gen.sweeps import server_item
+from invokeai_gen.sweeps.server_item import Outcome, ServerItem
+from invokeai_gen.sweeps.space import Space
+from invokeai_gen.sweeps.sweep_file import ServerAttempt
+
+WORKER_POLL: Final = 1.0
+"""Seconds between checks for servers that have joined or left."""
+_LOCAL: Final = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
+"""Options of the cluster in this process; dask opens a port for its dashboard even if there is none."""
+
+log = logging.getLogger("invokeai_gen")
+
+
+class SharedItems(Protocol):
+    """The items of a sweep that several servers share; `MultiServer`."""
+
+    @property
+    def plan(self) -> WorkflowPlan:
+        """The plan of the workflow."""
+        ...
+
+    @property
+    def space(self) -> Space[Any]:
+        """What the sweep goes over."""
+        ...
+
+    is_stopped: bool
+    joining: dict[str, AsyncInvokeAIClient]
+    """Servers that have no worker yet."""
+    leaving: set[str]
+    running: dict[str, ServerItem]
+    """What each server runs."""
+    refused: dict[int, dict[str, Exception]]
+    """Why servers cannot run an item."""
+    earlier: dict[int, ServerAttempt]
+    """Where an earlier process may have sent an item."""
+
+    def known_url(self, url: str) -> str:
+        """Return an address after making sure that it has a client."""
+        ...
+
+    def item(self, index: int, url: str) -> ServerItem:
+        """Return an item for a server, after noting that it is sent there."""
+        ...
+
+    async def take(self, item: ServerItem, url: str, outcome: Outcome) -> bool:
+        """Note what became of an item on a server; return whether it is to run once more."""
+        ...
+
+    async def fail(self, index: int) -> None:
+        """Note that no server can run an item."""
+        ...
+
+
+@contextlib.contextmanager
+def own_cluster() -> Iterator[tuple[Any, Callable[[str], None]]]:
+    """Yield the dask client of a cluster inside this process, and how to add a worker for a server to it."""
+    distributed: Any = importlib.import_module("distributed")
+    scheduler = {"cls": distributed.Scheduler, "options": {"protocol": "inproc://", **_LOCAL}}
+    workers: list[Any] = []
+    with (
+        distributed.SpecCluster({}, scheduler, silence_logs=logging.CRITICAL) as cluster,
+        distributed.Client(cluster, set_as_default=False) as dask,
+    ):
+
+        async def start(url: str) -> None:
+            workers.append(await distributed.Worker(cluster.scheduler_address, name=url, nthreads=1, **_LOCAL))
+
+        async def stop() -> None:
+            await asyncio.gather(*(worker.close() for worker in workers))
+
+        try:
+            yield dask, lambda url: cluster.sync(start, url)
+        finally:
+            cluster.sync(stop)
+
+
+class Coordinator:
+    """Gives each server its next item; runs in the thread of the cluster."""
+
+    def __init__(
+        self, sweep: SharedItems, dask: Any, add: Callable[[str], None] | None, indexes: Sequence[int]
+    ) -> None:
+        self._sweep = sweep
+        self._dask = dask
+        self._add = add
+        self._plan = dask.submit(server_item.hold, sweep.plan, pure=False)
+        """Sent once; dask makes it again if the worker that holds it goes away."""
+        self._left = [*indexes]
+        self._addresses: dict[str, str] = {}
+        """The dask worker of each server."""
+        self._out: dict[str, Exception] = {}
+        """Servers that take no further part, and why."""
+        self._futures: dict[Any, tuple[ServerItem, str]] = {}
+        self._news = threading.Event()
+        """Set when an item has ended."""
+
+    def run(self) -> None:
+        """Run until every item has ended, or no server is left."""
+        while self._futures or (self._left and not self._sweep.is_stopped):
+            self._find_servers()
+            self._assign()
+            if self._left and self._out and not self._futures and not self._addresses:
+                raise next(reversed(self._out.values()))
+            self._news.wait(WORKER_POLL)
+            self._news.clear()
+            self._collect()
+
+    def _find_servers(self) -> None:
+        """Let servers join, and forget workers that are no longer there."""
+        sweep = self._sweep
+        if self._add is not None:
+            while sweep.joining:
+                url, _ = sweep.joining.popitem()
+                self._out.pop(url, None)
+                self._add(url)
+        workers = self._dask.scheduler_info(-1)["workers"]
+        if self._add is not None:
+            present = {str(worker["id"]): address for address, worker in workers.items()}
+        else:
+            new = [address for address in workers if address not in self._addresses.values()]
+            present = {url: address for url, address in self._addresses.items() if address in workers}
+            if new:
+                urls = self._dask.run(server_item.server_of_worker, workers=new, on_error="return")
+                present |= {url: address for address, url in urls.items() if isinstance(url, str)}
+                for url in present:
+                    sweep.known_url(url)
+        self._addresses = {
+            url: address for url, address in present.items() if url not in self._out and url not in sweep.leaving
+        }
+        for future, (item, url) in [*self._futures.items()]:
+            if url not in present:  # the machine of the worker is gone
+                future.cancel()
+                self._futures.pop(future, None)
+                self._done(item, url, Outcome(error=ConnectionFailedError(f"the dask worker of {url} is gone")))
+
+    def _assign(self) -> None:
+        sweep = self._sweep
+        for url, address in self._addresses.items():
+            if url in sweep.running or sweep.is_stopped:
+                continue
+            index = next((index for index in self._left if self._may_run(index, url)), None)
+            if index is None:
+                continue
+            self._left.remove(index)
+            item = sweep.running[url] = sweep.item(index, url)
+            future = self._dask.submit(
+                server_item.run_on_worker, item, self._plan, workers=[address], pure=False, retries=0
+            )
+            self._futures[future] = item, url
+            future.add_done_callback(lambda _future: self._news.set())
+
+    def _may_run(self, index: int, url: str) -> bool:
+        """Return whether a server may run an item. What it may have run already goes back to the same one."""
+        if url in self._sweep.refused.get(index, ()):
+            return False
+        earlier = self._sweep.earlier.get(index)
+        return (
+            earlier is None
+            or earlier.server == url
+            or earlier.server in self._out
+            or (self._add is not None and earlier.server not in self._addresses)
+        )
+
+    def _collect(self) -> None:
+        for future in [future for future in self._futures if future.done()]:
+            item, url = self._futures.pop(future)
+            try:
+                outcome: Outcome = future.result()
+            except Exception as error:  # noqa: BLE001 - the worker died, or could not load what it was sent
+                outcome = Outcome(error=ConnectionFailedError(f"the dask worker of {url} failed: {error!r}"))
+            self._done(item, url, outcome)
+
+    def _done(self, item: ServerItem, url: str, outcome: Outcome) -> None:
+        if outcome.error is not None and not self._sweep.is_stopped and self._is_unfit(outcome):
+            self._out[url] = outcome.error
+            self._addresses.pop(url, None)
+            what = "takes no further part in the sweep" if outcome.is_gone else "is left out of the sweep"
+            log.warning("%s %s: %s", url, what, outcome.error)
+        if not background.run(self._sweep.take(item, url, outcome)):
+            return
+        if self._addresses and not any(self._may_run(item.index, one) for one in self._addresses):
+            background.run(self._sweep.fail(item.index))
+        else:
+            self._left.insert(0, item.index)
+
+    def _is_unfit(self, outcome: Outcome) -> bool:
+        """Return whether a server can run no item: it is away, or lacks a value that all items have."""
+        if outcome.is_gone or (label := outcome.unfit_label) is None:
+            return True
+        labels = {planned.name: planned.label for planned in self._sweep.plan.inputs}
+        return bool(label) and label not in {labels[name] for name in self._sweep.space.names}
