@@ -35,7 +35,7 @@ def ended(item_id: int, status: str = "completed", *, heard: bool = True) -> Sta
 def test_an_item_whose_every_node_was_heard_is_given_once() -> None:
     known = EventResults(plans.picture().plan)
     for width, node in enumerate(NODES):
-        known.hear(told(1, node, width=width))
+        known.add(told(1, node, width=width))
     known.end(ended(1))
     assert 1 in known
     item = known.take(1)
@@ -58,7 +58,7 @@ def test_an_item_whose_every_node_was_heard_is_given_once() -> None:
 def test_one_of_which_something_was_missed_has_to_be_asked_for(nodes: tuple[str, ...], end: StatusChanged) -> None:
     known = EventResults(plans.picture().plan)
     for node in nodes:
-        known.hear(told(1, node))
+        known.add(told(1, node))
     known.end(end)
     assert 1 not in known
 
@@ -67,7 +67,7 @@ def test_what_runs_several_times_has_to_be_asked_for() -> None:
     plan = plans.iterated().plan
     known = EventResults(plan)
     for node in plan.nodes:
-        known.hear(told(1, node.id))
+        known.add(told(1, node.id))
     known.end(ended(1))
     assert 1 not in known
 
@@ -77,6 +77,6 @@ def test_only_so_many_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     known = EventResults(plans.picture().plan)
     for item_id in range(5):
         for node in NODES:
-            known.hear(told(item_id, node))
+            known.add(told(item_id, node))
         known.end(ended(item_id))
     assert [item_id for item_id in range(5) if item_id in known] == [2, 3, 4]

@@ -43,7 +43,7 @@ def test_a_line_that_was_cut_off_counts_as_not_written(tmp_path: Path) -> None:
 def test_a_file_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "a.sweep"
     path.write_text("mine")
-    with pytest.raises(SweepFileError, match="is there already"):
+    with pytest.raises(SweepFileError, match="exists already"):
         Journal.create(path, {})
     assert path.read_text() == "mine"
 
@@ -62,7 +62,7 @@ def test_two_processes_cannot_work_on_one_file(tmp_path: Path) -> None:
 def test_any_other_file_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "a.sweep"
     path.write_text(text)
-    with pytest.raises(SweepFileError, match="is no sweep file"):
+    with pytest.raises(SweepFileError, match="is not a sweep file"):
         Journal.open(path)
 
 
@@ -77,15 +77,15 @@ def test_items_are_counted_once_however_often_they_are_sent() -> None:
     tally = Tally(2)
     tally.send(0, 10)
     tally.send(1, 11)
-    tally.tell(0, 10, "failed")
-    tally.tell(1, 11, "completed")
+    tally.update(0, 10, "failed")
+    tally.update(1, 11, "completed")
     assert tally.all_ended
     tally.reset(0)
     assert not tally.all_ended
     tally.send(0, 12)
-    tally.tell(0, 10, "failed")
+    tally.update(0, 10, "failed")
     assert tally.statuses == ["pending", "completed"], "what is told of the earlier attempt"
-    tally.tell(0, 12, "completed")
+    tally.update(0, 12, "completed")
     assert (tally.ended, tally.ended_at) == ([0, 1, 0], {0: 2, 1: 1})
     assert SweepCounts.of(tally.statuses) == SweepCounts(total=2, completed=2)
 
@@ -93,7 +93,7 @@ def test_items_are_counted_once_however_often_they_are_sent() -> None:
 def test_what_has_ended_does_not_change_any_more() -> None:
     tally = Tally(1)
     tally.withdraw(0)
-    tally.tell(0, 1, "completed")
+    tally.update(0, 1, "completed")
     assert (tally.statuses, tally.all_ended) == (["canceled"], True)
 
 

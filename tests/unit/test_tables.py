@@ -166,7 +166,7 @@ def test_a_label_that_several_inputs_have_is_refused() -> None:
     ("rows", "message"),
     [
         ("a", "rows.csv, row 2: 1 cell where the first row names 2 columns: a cell may be empty, but its delimiter is needed"),
-        ("a,300,b", "rows.csv, row 2: 'b' stands in a column that the first row does not name: a text that has the delimiter"),
+        ("a,300,b", "rows.csv, row 2: 'b' is in a column that the first row does not name: a text that has the delimiter"),
         ('"big" fox,300', "rows.csv, row 2: this row and those after it cannot be read"),
         ('x,300\n"a fox,300\nb,300', "rows.csv, row 3: this row and those after it cannot be read"),
         ('x,300\n"' + "a" * 140_000 + '",300', "rows.csv, row 3: this row and those after it cannot be read"),
@@ -179,7 +179,7 @@ def test_ragged_rows_and_stray_quotes(rows: str, message: str) -> None:
 
 @pytest.mark.parametrize("text", ["Title,,\na,,b\n", "Title,,Width\na,b,300\n"])
 def test_a_value_under_no_name_is_refused(text: str) -> None:
-    message = "rows.csv, row 2: 'b' stands in a column that the first row does not name"
+    message = "rows.csv, row 2: 'b' is in a column that the first row does not name"
     assert refused(lambda: posters(text)) == [message]
 
 
@@ -190,9 +190,9 @@ def test_a_value_under_no_name_is_refused(text: str) -> None:
         (" \n\n", "rows.csv is empty: its first row should name inputs, the others their values"),
         ("Title,Width\n", "rows.csv has no rows of values"),
         ("Title,Width\n,\n", "rows.csv has no rows of values"),
-        ("Title\nok\nÄ\n".encode("latin-1"), "rows.csv is no text in UTF-8, first in line 3: save it as UTF-8, in Excel as 'CSV UTF-8'"),
-        ("Title\na\n".encode("utf-16-le"), "rows.csv is no text in UTF-8: save it as UTF-8, in Excel as 'CSV UTF-8'"),
-        (b"\xff\xfea", "rows.csv is no text in UTF-8: save it as UTF-8, in Excel as 'CSV UTF-8'"),
+        ("Title\nok\nÄ\n".encode("latin-1"), "rows.csv is not a text in UTF-8, first in line 3: save it as UTF-8, in Excel as 'CSV UTF-8'"),
+        ("Title\na\n".encode("utf-16-le"), "rows.csv is not a text in UTF-8: save it as UTF-8, in Excel as 'CSV UTF-8'"),
+        (b"\xff\xfea", "rows.csv is not a text in UTF-8: save it as UTF-8, in Excel as 'CSV UTF-8'"),
     ],
 )  # fmt: skip
 def test_files_that_are_no_tables(text: str | bytes, message: str) -> None:
@@ -268,7 +268,7 @@ def test_a_missing_image_is_told_with_the_places_it_was_looked_for(tmp_path: Pat
     missing, width, folder = refused(lambda: read_csv(path, IMAGE, IMAGES))
     places = [os.path.abspath(place) for place in ("data/img/a.png", "img/a.png")]
     assert missing == (
-        "data/rows.csv, row 2, column 'Source Image' (source_image): 'img/a.png' is no file: "
+        "data/rows.csv, row 2, column 'Source Image' (source_image): 'img/a.png' is not a file: "
         f"looked for {places[0]} and {places[1]}"
     )
     assert width.startswith("data/rows.csv, row 2, column 'Width' (width): '1' should be")
@@ -343,7 +343,7 @@ def test_images_in_lines_are_paths_texts_or_references() -> None:
     (message,) = refused(lambda: read_jsonl(path, IMAGE, IMAGES))
     assert message == (
         "rows.jsonl, line 1, key 'source_image' (Source Image): "
-        f'{{"path": "b.png"}} is no file: looked for {os.path.abspath("b.png")}'
+        f'{{"path": "b.png"}} is not a file: looked for {os.path.abspath("b.png")}'
     )
 
 
@@ -391,7 +391,9 @@ def test_a_file_without_prompts() -> None:
     assert message == (
         "prompts.txt has no prompts: write one in each line (lines that start with '#' do not count)"
     )  # fmt: skip
-    assert "is no text in UTF-8, first in line 1" in refused(lambda: read_prompts(written(b"\xe4", "prompts.txt")))[0]
+    assert (
+        "is not a text in UTF-8, first in line 1" in refused(lambda: read_prompts(written(b"\xe4", "prompts.txt")))[0]
+    )
 
 
 def names(paths: list[Path]) -> list[str]:
@@ -451,8 +453,8 @@ def test_a_folder_may_have_the_signs_of_a_pattern_in_its_name() -> None:
         ("nix", "nix is neither a folder nor a file: looked for {}; give a folder, or a pattern such as photos/*.png"),
         ("photos/notes.txt", "photos/notes.txt is not the name of an image; give a folder, or a pattern"),
         ("photos/*.txt", "photos/*.txt has no images, but 1 other file (looked for {}); images end in png, jpg, jpeg,"),
-        ("photos/x*.png", "photos/x*.png has no images: nothing is there (looked for {}); images end in png"),
-        ("photos/folder.png", "photos/folder.png has no images: nothing is there (looked for {})"),
+        ("photos/x*.png", "photos/x*.png has no images: nothing was found (looked for {}); images end in png"),
+        ("photos/folder.png", "photos/folder.png has no images: nothing was found (looked for {})"),
     ],
 )
 def test_where_there_are_no_images(where: str, message: str) -> None:

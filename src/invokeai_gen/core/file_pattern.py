@@ -26,17 +26,17 @@ _CONVERSIONS: Final[Mapping[str | None, Callable[[object], object]]] = {
     "r": repr,
     "a": ascii,
 }
-_NAMES_TOLD: Final = 20
+_MAX_NAMES: Final = 20
 _ROOM_FOR_VALUES: Final = 40
-"""Bytes of a name that its fixed text has to leave."""
+"""Bytes of a name that are kept free for values."""
 
 
 class FilePatternError(InvokeAIGenError, ValueError):
-    """A pattern for file names that cannot be used, or not with these values."""
+    """A pattern for file names cannot be used, or not with these values."""
 
 
 class FileClashError(FilePatternError):
-    """Two items that would be saved as the same file; `first` and `second` are their indexes, from 0."""
+    """Two items would be saved as the same file; `first` and `second` are their numbers, from 0."""
 
     def __init__(self, first: int, second: int, name: str, others: int = 0) -> None:
         self.first: Final = first
@@ -61,16 +61,16 @@ class _Field:
         )
 
     def text(self, values: Mapping[str, object]) -> str:
-        """The value, formatted; not yet safe."""
+        """Return the formatted value, which may not be safe in a file name yet."""
         if self.name not in values:
             raise FilePatternError(f"this item has no value for {self}; there are {_listed(values)}")
         value = values[self.name]
         is_number = isinstance(value, numbers.Number) and not isinstance(value, bool)
-        told = _CONVERSIONS[self.conversion](value if is_number else short_text(value))
+        shown_names = _CONVERSIONS[self.conversion](value if is_number else short_text(value))
         try:
-            formatted = format(told, self.spec)
+            formatted = format(shown_names, self.spec)
         except (ValueError, TypeError, OverflowError) as error:
-            kind = "a number" if isinstance(told, numbers.Number) else "a text"
+            kind = "a number" if isinstance(shown_names, numbers.Number) else "a text"
             raise FilePatternError(
                 f"{self}: the value {shown(value)} is written as {kind}, which cannot have the format {self.spec!r} "
                 f"({error}); for whole numbers use one such as 04d, for others .2f, for texts .40"
@@ -82,14 +82,14 @@ _Component: TypeAlias = tuple[str | _Field, ...]
 
 
 class FilePattern:
-    """A pattern for the names of files, checked when it is made.
+    """A pattern for file names, checked when it is made.
 
     It is written as for `str.format`, with plain names only: `{seed}`, `{index:04d}`, `{prompt:.40}`, `{prompt!r}`;
     `{{` and `}}` stand for braces. A `/` or `\\` in the pattern makes a folder; one in a value becomes `_`, as
     everything else does that some system forbids in a name.
 
-    `known` are the names of all values that there will be. Raises `FilePatternError` for any other name, for a pattern
-    that is no pattern, is absolute, leads out of its folder or ends in a folder.
+    `known` are the names of all values. Raise `FilePatternError` for any other name, for a pattern
+    that is malformed, is absolute, leads out of its folder or ends in a folder.
     """
 
     def __init__(self, pattern: str, known: Collection[str]) -> None:
@@ -118,11 +118,11 @@ class FilePattern:
         return f"FilePattern({self.pattern!r})"
 
     def format(self, values: Mapping[str, object]) -> PurePosixPath:
-        """The relative path for one item, which every system takes and which never leads out of its folder.
+        """Return the relative path of one item, which is valid on every system and never leaves its folder.
 
         Numbers are formatted as numbers and everything else as the text that `short_text` has for it. No part of the
         path is longer than 200 bytes: where one would be, its longest values are cut, never its fixed text or the
-        suffix. Parts have no dots or spaces at their ends. Raises `FilePatternError` for a value that is missing and
+        suffix. Parts have no dots or spaces at their ends. Raise `FilePatternError` for a value that is missing and
         for one that its format does not fit.
         """
         folders = [_name(folder, "", values) for folder in self._folders]
@@ -130,7 +130,7 @@ class FilePattern:
 
 
 def unique(paths: Iterable[P]) -> list[P]:
-    """The paths, none of which is another or lies in another. Raises `FileClashError` with the first pair that clash.
+    """Return the paths if none is equal to or inside another. Raise `FileClashError` with the first pair that clash.
 
     Upper and lower case, and the ways to write an accent, count as the same: they are on Windows and macOS.
     """
@@ -166,7 +166,7 @@ def _components(pattern: str, known: Collection[str]) -> Iterator[_Component]:
 
 
 def _parts(pattern: str, known: Collection[str]) -> Iterator[str | _Field]:
-    """Fixed texts, each as long as it can be, and fields."""
+    """Yield fixed texts, each as long as possible, and fields."""
     text = ""
     try:
         for literal, name, spec, conversion in string.Formatter().parse(pattern):
@@ -180,8 +180,8 @@ def _parts(pattern: str, known: Collection[str]) -> Iterator[str | _Field]:
         raise
     except ValueError as error:
         raise FilePatternError(
-            f"the pattern {shown(pattern)} is not written as it should be: {error}; "
-            "names stand in braces, as in '{index:04d}.png', and a brace itself is written twice"
+            f"the pattern {shown(pattern)} is malformed: {error}; "
+            "names are in braces, as in '{index:04d}.png', and a brace itself is written twice"
         ) from None
     if text:
         yield text
@@ -191,7 +191,7 @@ def _field(field: _Field, known: Collection[str]) -> _Field:
     if field.name not in known:
         raise FilePatternError(_unknown(field, known))
     if field.conversion not in _CONVERSIONS:
-        raise FilePatternError(f"{field}: there is no conversion !{field.conversion}; there are !s, !r and !a")
+        raise FilePatternError(f"{field}: unknown conversion !{field.conversion}; use !s, !r or !a")
     if "{" in field.spec or "}" in field.spec:
         raise FilePatternError(f"{field}: a format cannot contain another field")
     if re.search(r"\d{4}", field.spec):
@@ -218,8 +218,8 @@ def _unknown(field: _Field, known: Collection[str]) -> str:
 
 
 def _listed(names: Iterable[str]) -> str:
-    told = sorted(names)
-    return (", ".join(told[:_NAMES_TOLD]) + (", …" if len(told) > _NAMES_TOLD else "")) or "none"
+    shown_names = sorted(names)
+    return (", ".join(shown_names[:_MAX_NAMES]) + (", …" if len(shown_names) > _MAX_NAMES else "")) or "none"
 
 
 def _check_component(pattern: str, component: _Component) -> None:
@@ -236,7 +236,7 @@ def _check_component(pattern: str, component: _Component) -> None:
 
 
 def _stem_and_suffix(component: _Component) -> tuple[_Component, str]:
-    """The last part of a path without the suffix that it ends in, so that no value can take its place."""
+    """Split the last part of a path from its suffix, so that no value can replace the suffix."""
     *others, last = component
     if not isinstance(last, str) or "." not in last:
         return component, ""

@@ -1,4 +1,4 @@
-"""A value of a workflow in a few words, as file names, captions and tables tell it."""
+"""A value of a workflow in a few words, for file names, captions and tables."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from invokeai_gen.core.values import (
 
 
 def short_text(value: object) -> str:
-    """What a person would call the value; one line unless the value itself is a text of several.
+    """Return the value as a person would write it; one line unless it is a text of several.
 
-    Texts and numbers are as they are, `true`, `false` and `none` in small letters. Models and LoRAs are told by name,
-    boards by id, files and images by name without suffix, colours as `#ff8000`, lists with commas. Images in memory
+    Texts and numbers are as they are, `true`, `false` and `none` in small letters. Models and LoRAs are their names,
+    boards their ids, files and images by name without suffix, colours as `#ff8000`, lists with commas. Images in memory
     have no name: bytes are told by the beginning of their SHA-256, Pillow images by their size.
     """
     match value:
@@ -60,7 +60,7 @@ def short_text(value: object) -> str:
 
 
 def _channels(value: tuple[int, ...]) -> str:
-    """A tuple of channels as the colour it stands for, unless a number in it is too large for one."""
+    """Return a tuple of channels as a colour, unless a number in it is too large for one."""
     try:
         return _hex(as_color(value))
     except ValueError:

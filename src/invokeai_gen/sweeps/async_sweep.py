@@ -1,4 +1,4 @@
-"""Many runs of a workflow, followed and collected: `AsyncSweep`. `Sweep` is the same without `await`."""
+"""`AsyncSweep`: many runs of a workflow, followed and collected. `Sweep` is the same without `await`."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 P = TypeVar("P", bound=WorkflowParams)
 O = TypeVar("O", bound=WorkflowOutputs)
 
-FIRST_LINGER: Final = 0.2
+FIRST_DEBOUNCE: Final = 0.2
 MAX_DEBOUNCE: Final = 2.0
-"""Seconds that a result waits for others, to be asked for together with them: longer as the sweep goes on."""
+"""Seconds of debounce before a page of results is fetched; it grows from the first to the second as results come."""
 
 
 class AsyncSweep(Generic[P, O]):
@@ -67,12 +67,12 @@ class AsyncSweep(Generic[P, O]):
 
     @property
     def total(self) -> int:
-        """How many queue items it has in all."""
+        """The number of queue items."""
         return len(self._tally.statuses)
 
     @property
     def counts(self) -> SweepCounts:
-        """How many items have which status, as far as it is known here; no request is sent."""
+        """How many items have each status, as far as is known; no request is sent."""
         return SweepCounts.of(self._tally.statuses)
 
     @property
@@ -86,15 +86,15 @@ class AsyncSweep(Generic[P, O]):
         return self._space.names
 
     def params(self, index: int) -> P:
-        """The values of the item with that number."""
+        """Return the values of an item; a batch of the workflow holds only the item's own value."""
         params: P = self._state.params(index)
         return params
 
     async def wait(self, timeout: float | None = None) -> SweepCounts:
-        """Waits until every item has ended, in whichever way, and tells how many have which status.
+        """Wait until every item has ended, and return how many have each status.
 
-        `timeout` is in seconds; when it has passed, `JobTimeoutError` is raised, and the sweep goes on. Raises what
-        stopped it: `ConnectionFailedError`, `EnqueueError` …; `retry` goes on from there.
+        `timeout` is in seconds; when it has passed, raise `JobTimeoutError`; the sweep goes on. Raise what stopped it:
+        `ConnectionFailedError`, `EnqueueError` …; `retry` goes on from there.
         """
         with self._shown():
             await bridge(self._all_ended(timeout))
@@ -106,9 +106,9 @@ class AsyncSweep(Generic[P, O]):
         return counts
 
     async def results(self) -> list[SweepResult[P, O]]:
-        """What came of every item, in the order of their numbers; waits for all of them.
+        """Wait for all items, and return their results in the order of their numbers.
 
-        With `errors="raise"` it raises the error of the first that did not complete.
+        With `errors="raise"`, raise the error of the first item that was not completed.
         """
         await self.wait()
         found = await bridge(self._collect(range(self.total)))
@@ -116,15 +116,15 @@ class AsyncSweep(Generic[P, O]):
         return found
 
     async def failures(self) -> list[SweepResult[P, O]]:
-        """What has ended so far and was not completed, each with its error, in the order of their numbers."""
+        """Return the items that have ended so far without being completed, each with its error, in order."""
         lost = [index for index in self._tally.lost(deleted=True) if index not in self._kept]
         return await bridge(self._collect(lost))
 
     async def __aiter__(self) -> AsyncGenerator[SweepResult[P, O], None]:
-        """What came of each item, as soon as it has ended.
+        """Yield the result of each item as soon as it has ended.
 
-        Results are asked for a hundred at a time. With `errors="raise"` the error of an item that did not complete is
-        raised; the others go on, and can be gone through again.
+        Results are fetched a hundred at a time. With `errors="raise"`, the error of an item that was not completed is
+        raised; the others go on, and can be iterated again.
         """
         async for page in self._pages():
             for result in page:
@@ -132,11 +132,11 @@ class AsyncSweep(Generic[P, O]):
                 yield result
 
     async def _pages(self) -> AsyncGenerator[list[SweepResult[P, O]], None]:
-        cursor, linger = 0, FIRST_LINGER
+        cursor, debounce = 0, FIRST_DEBOUNCE
         with self._shown():
-            while (page := await bridge(self._next_page(cursor, linger))) is not None:
+            while (page := await bridge(self._next_page(cursor, debounce))) is not None:
                 cursor, results = page
-                linger = min(linger * 1.5, MAX_DEBOUNCE)
+                debounce = min(debounce * 1.5, MAX_DEBOUNCE)
                 yield results
 
     async def download(
@@ -147,7 +147,7 @@ class AsyncSweep(Generic[P, O]):
         manifest: ManifestFormat | None = "csv",
         overwrite: bool = False,
     ) -> list[Path]:
-        """Saves the images and videos of every item, each as soon as it is there, and returns the files in order.
+        """Save the images and videos of every item as they are made, and return the files in order.
 
         `pattern` gives their names: `"{index:04d}_{seed}_{prompt:.40}.png"` with the number of the item, values of
         inputs, and `run`, `item_id`, `output` and `number` (of an output that is a list). Whatever the values are, the
@@ -225,7 +225,7 @@ class AsyncSweep(Generic[P, O]):
         return target
 
     async def cancel(self) -> SweepCounts:
-        """Sends nothing more and cancels what has not ended; returns how many items have which status."""
+        """Send nothing more, cancel what has not ended, and return how many items have each status."""
         await bridge(self._cancel())
         return self.counts
 
@@ -259,14 +259,14 @@ class AsyncSweep(Generic[P, O]):
         return self._state
 
     async def cleanup_inputs(self) -> Removal:
-        """Deletes the images and videos that were uploaded for the sweep. Items that have not ended would fail."""
+        """Delete the images and videos that were uploaded for the sweep. Items that have not ended will fail."""
         removal = Removal()
         for client in self.clients:
             removal += await self._state.preparations[client.url].uploads.remove(client)
         return removal
 
     async def cleanup_boards(self) -> Removal:
-        """Deletes the boards that `create_boards` made for the sweep, if nobody else has put an image on them since."""
+        """Delete the boards that `create_boards` made for the sweep, unless they hold images of others."""
         removal = Removal()
         for client, indexes in self._by_client():
             made = self._state.preparations[client.url]
@@ -275,7 +275,7 @@ class AsyncSweep(Generic[P, O]):
         return removal
 
     async def cleanup_queue_items(self) -> Removal:
-        """Removes the items from the queue, canceling those that have not ended. Their images stay."""
+        """Remove the items from the queue, canceling those that have not ended. Their images stay."""
         removal = Removal()
         for client, indexes in self._by_client():
             ids = [self._tally.item_ids[index] for index in indexes]
@@ -283,12 +283,12 @@ class AsyncSweep(Generic[P, O]):
         return removal
 
     def _by_client(self) -> Iterator[tuple[AsyncInvokeAIClient, list[int]]]:
-        """The items that each server has."""
+        """Yield each server with its items."""
         for client in self.clients:
             yield client, [index for index in range(self.total) if self._state.client_of(index) is client]
 
     async def close(self) -> None:
-        """Stops sending and following. The server goes on with what it has; `retry` takes it up again."""
+        """Stop sending and following. The server goes on with what it has; `retry` takes it up again."""
         await bridge(self._state.close())
 
     async def __aenter__(self) -> Self:
@@ -309,7 +309,7 @@ class AsyncSweep(Generic[P, O]):
                     await self._state.wait_for_change()
 
     async def _all_ended(self, timeout: float | None) -> None:
-        """Waits until all have ended, or the time is over."""
+        """Wait until all items have ended, or the timeout has passed."""
         clock = asyncio.get_running_loop().time
         end = None if timeout is None else clock() + timeout
         async with self._canceling():
@@ -320,8 +320,8 @@ class AsyncSweep(Generic[P, O]):
                     return
                 await self._state.wait_for_change(left)
 
-    async def _next_page(self, cursor: int, linger: float) -> tuple[int, list[SweepResult[P, O]]] | None:
-        """The results that have come since, a hundred at most; `None` when there will be no more."""
+    async def _next_page(self, cursor: int, debounce: float) -> tuple[int, list[SweepResult[P, O]]] | None:
+        """Return the results since `cursor`, a hundred at most; `None` if there will be no more."""
         ended = self._tally.ended
         async with self._canceling():
             while len(ended) == cursor:
@@ -331,7 +331,7 @@ class AsyncSweep(Generic[P, O]):
                 await self._state.wait_for_change()
             with contextlib.suppress(TimeoutError):
                 at_hand = all(map(self._state.is_cached, ended[cursor : cursor + PAGE]))
-                async with asyncio.timeout(0 if at_hand else linger):
+                async with asyncio.timeout(0 if at_hand else debounce):
                     while len(ended) < cursor + PAGE and not self._tally.all_ended:
                         await self._state.wait_for_change()
             page = range(cursor, min(cursor + PAGE, len(ended)))
@@ -340,7 +340,7 @@ class AsyncSweep(Generic[P, O]):
             return page.stop, await self._collect(fresh)
 
     async def _collect(self, indexes: Sequence[int]) -> list[SweepResult[P, O]]:
-        """What came of these items, which have ended, in their order."""
+        """Return the results of these items, which have ended, in their order."""
         items = await self._state.items(indexes)
         return [self._result(index, items.get(index)) for index in indexes]
 
@@ -379,7 +379,7 @@ class AsyncSweep(Generic[P, O]):
 
     @contextlib.asynccontextmanager
     async def _canceling(self) -> AsyncIterator[None]:
-        """What an interrupt while waiting does to the items."""
+        """Cancel the items if waiting for them is interrupted."""
         try:
             yield
         except asyncio.CancelledError:
@@ -389,7 +389,7 @@ class AsyncSweep(Generic[P, O]):
 
     @contextlib.contextmanager
     def _shown(self) -> Iterator[None]:
-        """The display, where one is wanted."""
+        """Show progress if it is wanted."""
         if not self._shows_progress:
             yield
             return

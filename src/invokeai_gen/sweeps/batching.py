@@ -1,4 +1,4 @@
-"""How the points of a sweep are packed into enqueues: as few as possible, none larger than the queue. Pure rules.
+"""Packing the points of a sweep into enqueues: as few as possible, none larger than the queue. Pure rules.
 
 A server puts the values of batch data into the graph, which takes numbers, texts and images. Points that differ in
 anything else (a model, a colour, a board, a list) have graphs of their own, and so enqueues of their own.
@@ -52,18 +52,18 @@ class Group:
 
     @property
     def combinations(self) -> int:
-        """How many items the workflow's own batch nodes make of each point."""
+        """The number of items that the workflow's own batch nodes make of each point."""
         return math.prod(len(entry[0]["items"]) for entry in self.own)
 
     @property
     def size(self) -> int:
-        """How many items one run of it has."""
+        """The number of items in one run of the group."""
         return math.prod(map(len, self.selection)) * self.combinations
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """What is sent with one enqueue."""
+    """The items that are sent with one enqueue."""
 
     group: int
     cells: tuple[Cell, ...]
@@ -73,12 +73,12 @@ class Block:
     batch_id: str = field(default_factory=lambda: str(uuid.uuid4()))
 
     def split(self, size: int) -> tuple[Block, Block]:
-        """The first `size` cells, which keep the id, and the rest as a block of its own."""
+        """Return the first `size` cells, which keep the id, and the rest as another block."""
         return Block(self.group, self.cells[:size], batch_id=self.batch_id), Block(self.group, self.cells[size:])
 
 
 def is_batchable(plan: WorkflowPlan, planned: PlannedInput, values: Sequence[JsonValue | Unset]) -> bool:
-    """Whether the server can put these values of an input into the graph itself."""
+    """Return whether the server can put these values of an input into the graph itself."""
     node = plan.node(planned.node_id)
     spec = next((spec for spec in node.fields if spec.name == planned.field_name), None)
     if spec is None or spec.is_board or spec.is_connected or spec.is_called_input or not node.is_executable:
@@ -89,7 +89,7 @@ def is_batchable(plan: WorkflowPlan, planned: PlannedInput, values: Sequence[Jso
 
 
 def _kind(value: JsonValue | Unset) -> str:
-    """What a batch takes together: numbers, texts, or images; empty for all else."""
+    """Return the kind of value that one batch can hold: number, text or image; empty for anything else."""
     if isinstance(value, str):
         return "text"
     if isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -98,7 +98,7 @@ def _kind(value: JsonValue | Unset) -> str:
 
 
 def selections(space: Space[Any], columns: Columns, batchable: frozenset[str]) -> list[tuple[tuple[int, ...], ...]]:
-    """The rows of each axis, for each group of points that differ only in what is batchable."""
+    """Return the rows of each axis for each group of points that differ only in batchable inputs."""
     choices = []
     for axis in space.axes:
         rest = [columns[name] for name in axis.names if name not in batchable]
@@ -114,12 +114,12 @@ def _keyed(value: JsonValue | Unset) -> JsonValue:
 
 
 def check_size(groups: Sequence[Group], runs: int) -> None:
-    """Raises `ParamsError` for more items than anyone means."""
+    """Raise `ParamsError` if there are more than `MAX_ITEMS` items."""
     check_total(sum(group.size for group in groups), runs)
 
 
 def blocks_of(space: Space[Any], groups: Sequence[Group], runs: int, limit: int) -> list[Block]:
-    """All cells of a sweep, in blocks of `limit` at most."""
+    """Return all cells of a sweep in blocks of at most `limit`."""
     blocks: list[Block] = []
     for number, group in enumerate(groups):
         cells = tuple(group_cells(space, group, runs))
@@ -131,7 +131,7 @@ def blocks_of(space: Space[Any], groups: Sequence[Group], runs: int, limit: int)
 
 
 def group_cells(space: Space[Any], group: Group, runs: int) -> Iterator[Cell]:
-    """The cells of a group in the order in which a server works through its batch."""
+    """Yield the cells of a group in the order in which a server runs its batch."""
     points = [space.point_of(rows) for rows in itertools.product(*group.selection)]
     for run in range(runs):
         for point in points:
@@ -142,7 +142,7 @@ def group_cells(space: Space[Any], group: Group, runs: int) -> Iterator[Cell]:
 def batch_of(
     plan: WorkflowPlan, space: Space[Any], group: Group, block: Block, columns: Columns, batchable: frozenset[str]
 ) -> tuple[Data, int]:
-    """The batch data and the number of runs that make the items of a block."""
+    """Return the batch data and the number of runs that make the items of a block."""
     bindings = {planned.name: planned.binding for planned in plan.inputs}
     if block.is_whole:
         data = [
@@ -165,7 +165,7 @@ def batch_of(
 def field_values(
     plan: WorkflowPlan, space: Space[Any], group: Group, cell: Cell, columns: Columns, batchable: frozenset[str]
 ) -> list[dict[str, JsonValue]]:
-    """Which values of its batch data the item of a cell has, as the server would tell them."""
+    """Return the `field_values` of an item, as the server would report them."""
     bindings = {planned.name: planned.binding for planned in plan.inputs}
     varying = {
         bindings[name]: columns[name][row]
@@ -189,13 +189,13 @@ def own_item(group: Group, cell: Cell) -> dict[Binding, JsonValue]:
 
 
 def own_items(group: Group, cell: Cell) -> Data:
-    """The batch data that makes the one item of a cell alone."""
+    """Return the batch data that makes the item of one cell alone."""
     together = [_list(binding, [item]) for binding, item in own_item(group, cell).items()]
     return [together] if together else []
 
 
 def places_of(group: Group, cells: Sequence[Cell]) -> list[list[int]]:
-    """For each entry of the group's own batch data: which of its items each of these cells has."""
+    """Return, for each entry of the group's own batch data, which of its items each cell has."""
     sizes = [len(entry[0]["items"]) for entry in group.own]
     places: list[list[int]] = [[] for _ in sizes]
     for cell in cells:
@@ -209,7 +209,7 @@ def places_of(group: Group, cells: Sequence[Cell]) -> list[list[int]]:
 def graph_values(
     plan: WorkflowPlan, space: Space[Any], group: Group, base: Mapping[Binding, JsonValue | Unset], columns: Columns
 ) -> dict[Binding, JsonValue | Unset]:
-    """The values that stand in the graph of a group. Those of its batch data are there too, and replaced by the server."""
+    """Return the values in the graph of a group, including those that the server replaces by its batch data."""
     bindings = {planned.name: planned.binding for planned in plan.inputs}
     values = dict(base)
     for axis, rows in zip(space.axes, group.selection, strict=True):
@@ -225,7 +225,7 @@ def _list(binding: Binding, items: list[JsonValue | Unset]) -> dict[str, JsonVal
 
 @dataclass(frozen=True, slots=True)
 class ResolvedValues:
-    """What goes into the requests of a sweep, as the server takes it."""
+    """The values of a sweep as the server takes them."""
 
     base: Mapping[Binding, JsonValue | Unset]
     columns: Columns
@@ -234,7 +234,7 @@ class ResolvedValues:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How a sweep is laid out: the same in every process that works on it."""
+    """How the items of a sweep are grouped into enqueues; every process that works on the sweep uses the same."""
 
     groups: Sequence[Group]
     batchable: frozenset[str]
@@ -246,7 +246,7 @@ class Layout:
 def request_of(
     plan: WorkflowPlan, space: Space[Any], layout: Layout, resolved: ResolvedValues, block: Block
 ) -> dict[str, JsonValue]:
-    """The request that puts the items of a block into the queue."""
+    """Return the request that puts the items of a block into the queue."""
     group = layout.groups[block.group]
     data, runs = batch_of(plan, space, group, block, resolved.columns, layout.batchable)
     return build_request(
@@ -261,7 +261,7 @@ def request_of(
 
 
 class Numbering:
-    """Which number, from 0, each cell has in its sweep: all of the first run, point by point, then the next run."""
+    """The number of each cell in its sweep, from 0: all of the first run, point by point, then the next run."""
 
     def __init__(self, space: Space[Any], groups: Sequence[Group], runs: int) -> None:
         sizes = [0] * len(space)
@@ -281,5 +281,5 @@ class Numbering:
         """Every cell, by its number."""
 
     def index(self, cell: Cell) -> int:
-        """The number of a cell."""
+        """Return the number of a cell."""
         return cell.run * self._stride + self._first[cell.point] + cell.combination

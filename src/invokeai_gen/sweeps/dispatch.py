@@ -253,7 +253,7 @@ class Dispatcher(SweepState):
             self._to_retry.append(index)
             self._start_sending()
         else:
-            self.tally.tell(index, item_id, status)
+            self.tally.update(index, item_id, status)
         self._settle()
 
     def _take_failure(self, error: Exception | None) -> None:

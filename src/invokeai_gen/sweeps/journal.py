@@ -1,7 +1,7 @@
-"""The file of a sweep: what it goes over and what has been sent, so that another process can go on with it.
+"""The sweep file, which lets another process go on with a sweep; `sweep_file` says what is in it.
 
-One JSON object a line: first what was asked for, then whatever happened since, each line on the disk before the next step
-is taken. A line that was cut off by the end of the process is as if it had not been written.
+One JSON object a line: first the arguments, then everything that has happened since. Each line is on the disk before the
+next step is taken; a last line that was cut off is ignored.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ FORMAT: Final = 1
 
 
 class SweepFileError(InvokeAIGenError):
-    """The file of a sweep cannot be used; the message says why."""
+    """A sweep file cannot be used; the message says why."""
 
 
 class Journal:
-    """A sweep file. Nobody else can open it until it is closed."""
+    """A sweep file, locked against other processes until it is closed."""
 
     def __init__(self, path: Path, lock: contextlib.ExitStack) -> None:
         self.path = path
@@ -33,13 +33,13 @@ class Journal:
 
     @classmethod
     def create(cls, path: Path, header: Mapping[str, JsonValue]) -> Self:
-        """A new sweep file. Raises `SweepFileError` where there is one already."""
+        """Create a sweep file. Raise `SweepFileError` if the file exists."""
         lock = _locked(path)
         try:
             if path.exists():
                 raise SweepFileError(
-                    f"{path} is there already: go on with its sweep (`resume_sweep`, or `--resume` of the command), "
-                    "or give the new one another file"
+                    f"{path} exists already: resume its sweep (`resume_sweep`, or `--resume` of the command), or choose "
+                    "another file"
                 )
             with replacing(path) as file:
                 file.write(_line({"sweep": FORMAT, **header}))
@@ -55,14 +55,14 @@ class Journal:
 
     @classmethod
     def open(cls, path: Path) -> tuple[Self, list[dict[str, Any]]]:
-        """A sweep file and its entries, the header first. Raises `SweepFileError` for what is none."""
+        """Open a sweep file; return it with its entries, the header first. Raise `SweepFileError` for any other file."""
         lock = _locked(path)
         try:
             text = path.read_bytes()
             whole = text[: text.rfind(b"\n") + 1]
             entries = [json.loads(line) for line in whole.splitlines()]
             if not entries or not all(isinstance(entry, dict) for entry in entries) or "sweep" not in entries[0]:
-                raise ValueError("it does not begin like one")
+                raise ValueError("it does not begin with a sweep")
             if entries[0]["sweep"] != FORMAT:
                 raise ValueError(f"it has the format {entries[0]['sweep']!r}, not {FORMAT}")
             if len(whole) < len(text):
@@ -72,11 +72,11 @@ class Journal:
             raise SweepFileError(f"{path} cannot be read: {error.strerror or error}") from error
         except ValueError as error:
             lock.close()
-            raise SweepFileError(f"{path} is no sweep file: {error}") from error
+            raise SweepFileError(f"{path} is not a sweep file: {error}") from error
         return cls(path, lock), entries
 
     def note(self, **entry: JsonValue) -> None:
-        """Adds an entry. Raises `SweepFileError` where that fails: then the step it is about must not be taken."""
+        """Add an entry. Raise `SweepFileError` if that fails: the step it announces must not be taken then."""
         if self._lock is None:
             self.take()
             try:
@@ -92,18 +92,18 @@ class Journal:
             raise SweepFileError(f"{self.path} cannot be written: {error.strerror or error}") from error
 
     def discard(self) -> None:
-        """Removes the file: there is nothing to go on with."""
+        """Delete the file of a sweep that did not start."""
         with contextlib.suppress(OSError):
             self.path.unlink()
         self.close()
 
     def take(self) -> None:
-        """Keeps others out, also after it was closed. Raises `SweepFileError` where somebody else has it now."""
+        """Lock the file again after `close`. Raise `SweepFileError` if another process has it now."""
         if self._lock is None:
             self._lock = _locked(self.path)
 
     def close(self) -> None:
-        """Lets others open the file."""
+        """Unlock the file."""
         if self._lock is not None:
             self._lock.close()
             self._lock = None
@@ -118,7 +118,7 @@ def _locked(path: Path) -> contextlib.ExitStack:
     try:
         stack.enter_context(locked(path, wait=False))
     except BlockingIOError:
-        raise SweepFileError(f"{path} belongs to a sweep that is still running") from None
+        raise SweepFileError(f"{path} is in use by a sweep that is still running") from None
     return stack
 
 

@@ -133,7 +133,7 @@ class MultiServer(SweepState):
             if attempt.is_completed and attempt.item_id is not None:
                 self._url_of[index] = self.known_url(attempt.server)
                 self.tally.send(index, attempt.item_id)
-                self.tally.tell(index, attempt.item_id, "completed")
+                self.tally.update(index, attempt.item_id, "completed")
             elif not attempt.is_ended:
                 self.earlier[index] = attempt
         self.begin(index for index in range(len(self.tally.statuses)) if not self.tally.has_ended(index))
@@ -274,7 +274,7 @@ class MultiServer(SweepState):
             self.take_sent(index, url, outcome.item_id)
         if (found := queue_item_of(outcome)) is not None:
             self._items[index] = found
-        self.tally.tell(index, outcome.item_id, outcome.status)
+        self.tally.update(index, outcome.item_id, outcome.status)
         self._changed.set()
         if self.tally.all_ended and self._journal is not None:
             self._journal.close()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class SweepDisplay:
-    """Shows how far a sweep is. A context manager; needs `rich`. `counts` is asked whenever the display is drawn."""
+    """A progress bar for a sweep, as a context manager; needs `rich`. `counts` is called whenever it is drawn."""
 
     def __init__(self, title: str, counts: Callable[[], SweepCounts], *, console: Console | None = None) -> None:
         from rich.progress import (
@@ -54,6 +54,6 @@ class SweepDisplay:
 
 
 def _state_of(counts: SweepCounts) -> str:
-    """What there is to say of a sweep beside how many of its items have ended."""
+    """Return what else there is to know besides how many items have ended."""
     said = {"failed": counts.failed, "canceled": counts.canceled, "waiting for room in the queue": counts.unsent}
     return ", ".join(f"{count} {what}" for what, count in said.items() if count)

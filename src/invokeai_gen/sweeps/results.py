@@ -1,4 +1,4 @@
-"""What came of each item of a sweep, and how many have which status."""
+"""The result of each item of a sweep, and how many items have each status."""
 
 from __future__ import annotations
 
@@ -62,12 +62,12 @@ class SweepResult(Generic[P, O]):
 
     @property
     def is_ok(self) -> bool:
-        """Whether it was completed."""
+        """Whether it has outputs."""
         return self.error is None
 
     @property
     def outputs(self) -> O:
-        """The outputs. Raises `error` where the item failed or was canceled."""
+        """The outputs. Raise `error` if the item has none."""
         if self.error is not None:
             raise self.error
         assert self.found is not None
@@ -76,7 +76,7 @@ class SweepResult(Generic[P, O]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepCounts:
-    """How many items of a sweep have which status."""
+    """How many items of a sweep have each status."""
 
     total: int
     unsent: int = 0
@@ -91,14 +91,14 @@ class SweepCounts:
 
     @classmethod
     def of(cls, statuses: Iterable[str]) -> SweepCounts:
-        """The counts of these statuses."""
+        """Return the counts of these statuses."""
         counted = Counter(statuses)
         known = {name: counted.pop(name, 0) for name in _COUNTED}
         return cls(total=sum(known.values()) + counted.total(), other=counted.total(), **known)
 
     @property
     def finished(self) -> int:
-        """Items that have ended, in whichever way."""
+        """Items that have ended: completed, failed, canceled or deleted."""
         return self.completed + self.failed + self.canceled + self.other
 
 
@@ -106,59 +106,59 @@ _COUNTED: Final = ("unsent", "pending", "in_progress", "completed", "failed", "c
 
 
 class Tally:
-    """Which status each item of a sweep has, and in which order they ended."""
+    """The status of each item of a sweep, and the order in which they ended."""
 
     def __init__(self, total: int) -> None:
         self.statuses = [UNSENT] * total
         self.item_ids: list[int | None] = [None] * total
         self.ended: list[int] = []
-        """Numbers of the items that have ended, in that order; one that was sent again can be there twice."""
+        """Numbers of the items in the order in which they ended; one that was sent again can be there twice."""
         self.ended_at: dict[int, int] = {}
-        """For each of them, its last place in that order."""
+        """The last place of each item in that order."""
         self._left = total
 
     def send(self, index: int, item_id: int) -> None:
-        """An item is in the queue, perhaps once more."""
+        """Note that an item is in the queue, perhaps once more."""
         self._set(index, "pending")
         self.item_ids[index] = item_id
 
-    def tell(self, index: int, item_id: int, status: str) -> None:
-        """An item has another status. What is told of an earlier attempt is left aside."""
+    def update(self, index: int, item_id: int, status: str) -> None:
+        """Note the new status of an item; ignore that of an earlier attempt."""
         if self.item_ids[index] == item_id and not self.has_ended(index):
             self._set(index, status)
 
     def delete(self, index: int, item_id: int) -> None:
-        """An item that has ended turned out to be no longer in the queue. It does not end a second time."""
+        """Note that an item that has ended is no longer in the queue. It does not end a second time."""
         if self.item_ids[index] == item_id and self.has_ended(index):
             self.statuses[index] = DELETED
 
     def fail(self, index: int) -> None:
-        """An item cannot be sent anywhere."""
+        """Note that an item cannot be sent to any server."""
         self.item_ids[index] = None
         self._set(index, "failed")
 
     def reset(self, index: int) -> None:
-        """An item is to be sent again."""
+        """Note that an item is to be sent again."""
         self._set(index, UNSENT)
         self.item_ids[index] = None
 
     def withdraw(self, index: int) -> None:
-        """An item that has not been sent never will be."""
+        """Note that an item will not be sent, unless it has been."""
         if self.statuses[index] == UNSENT:
             self._set(index, "canceled")
 
     def lost(self, *, deleted: bool) -> list[int]:
-        """The items that have ended without being completed; those that were deleted, which may have been, on demand."""
+        """Return the items that ended without being completed; `deleted` adds those that are no longer in the queue."""
         done = {"completed"} if deleted else {"completed", DELETED}
         return [index for index, status in enumerate(self.statuses) if status not in done and self.has_ended(index)]
 
     def has_ended(self, index: int) -> bool:
-        """Whether an item will not change any more."""
+        """Return whether an item has a final status."""
         return self.statuses[index] != UNSENT and is_final(self.statuses[index])
 
     @property
     def all_ended(self) -> bool:
-        """Whether no item will change any more."""
+        """Whether all items have a final status."""
         return not self._left
 
     def _set(self, index: int, status: str) -> None:
@@ -174,9 +174,9 @@ class Tally:
 
 
 def slim(item: QueueItem) -> QueueItem:
-    """A completed item without the graphs of its session, of which a thousand would fill the memory.
+    """Return a completed item without the graphs of its session: a thousand of them would fill the memory.
 
-    The executed one stays where it alone tells the order of iterations, as on servers before 6.14.
+    The executed graph stays if only it has the order of iterations, as on servers before 6.14.
     """
     if item.status != "completed":
         return item

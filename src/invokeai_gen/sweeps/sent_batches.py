@@ -102,7 +102,7 @@ class SentBatches:
         events = watch.subscribe()
         while (event := await events.get()) is not None:
             if isinstance(event, InvocationComplete):
-                self.event_results.hear(event)
+                self.event_results.add(event)
             elif isinstance(event, StatusChanged):
                 if event.is_final:
                     self.event_results.end(event)

@@ -1,4 +1,4 @@
-"""Many runs of a workflow as `Sweep`: what `AsyncSweep` does, to be called without `await`."""
+"""`Sweep`: many runs of a workflow, followed and collected without `await`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ O = TypeVar("O", bound=WorkflowOutputs)
 
 
 class Sweep(Generic[P, O]):
-    """Many runs of one workflow that have been submitted: `for result in sweep` gives each as it is completed."""
+    """Many runs of one workflow that have been submitted: `for result in sweep` yields each as it ends."""
 
     def __init__(self, core: AsyncSweep[P, O]) -> None:
         self._core = core
@@ -36,12 +36,12 @@ class Sweep(Generic[P, O]):
 
     @property
     def total(self) -> int:
-        """How many queue items it has in all."""
+        """The number of queue items."""
         return self._core.total
 
     @property
     def counts(self) -> SweepCounts:
-        """How many items have which status, as far as it is known here; no request is sent."""
+        """How many items have each status, as far as is known; no request is sent."""
         return self._core.counts
 
     @property
@@ -55,22 +55,22 @@ class Sweep(Generic[P, O]):
         return self._core.varying
 
     def params(self, index: int) -> P:
-        """The values of the item with that number."""
+        """Return the values of an item; a batch of the workflow holds only the item's own value."""
         return self._core.params(index)
 
     def __iter__(self) -> Iterator[SweepResult[P, O]]:
-        """What came of each item, as soon as it has ended; see `AsyncSweep.__aiter__`."""
+        """Yield the result of each item as soon as it has ended; see `AsyncSweep.__aiter__`."""
         return iterate(self._core.__aiter__())
 
     def results(self) -> list[SweepResult[P, O]]:
-        """What came of every item, in the order of their numbers; waits for all of them.
+        """Wait for all items, and return their results in the order of their numbers.
 
-        With `errors="raise"` it raises the error of the first that did not complete.
+        With `errors="raise"`, raise the error of the first item that was not completed.
         """
         return background.run(self._core.results())
 
     def failures(self) -> list[SweepResult[P, O]]:
-        """What has ended so far and was not completed, each with its error, in the order of their numbers."""
+        """Return the items that have ended so far without being completed, each with its error, in order."""
         return background.run(self._core.failures())
 
     wait = facade(AsyncSweep.wait)

@@ -1,4 +1,4 @@
-"""Manifests: a table that says what each file of a folder is, as CSV for people or JSON lines for programs."""
+"""Manifests: tables of what each file of a folder is, as CSV for people or JSON lines for programs."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.surrogates import escape_surrogates, is_encodable
 
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-"""Beginnings that make a spreadsheet take a text for a formula; the wide ones do where such keyboards are used."""
+"""First characters that make a spreadsheet take a text for a formula; the full-width ones do so in East Asia."""
 _MARK: Final = "'"
 _MAX_CELL_LENGTH: Final = 131_072
-"""What Python's own reader of CSV takes; Excel shows a quarter of it."""
+"""The limit of Python's own CSV reader; Excel shows a quarter of it."""
 
 
 class ManifestError(InvokeAIGenError, ValueError):
-    """A manifest that cannot be written like this, or a file that is no manifest."""
+    """A manifest cannot be written with these values, or a file is not a manifest."""
 
 
 def write_manifest(path: str | os.PathLike[str], rows: Sequence[Mapping[str, object]]) -> Path:
-    """Writes the rows as a table, whole or not at all, making its folder; returns the path.
+    """Write the rows as a table, whole or not at all, with its folder; return the path.
 
     The suffix decides: `.jsonl` has a JSON object on each line; `.csv` has a column for each key, in the order in which
     they first appear, and opens in Excel with every script. Values become JSON as `to_json` has them, and what has no
     JSON (bytes, images in memory) becomes `short_text`. A text of a CSV that a spreadsheet could take for a formula,
     or a reader for a number, gets a `'` before it, which `read_manifest` takes off again.
 
-    Raises `ManifestError` for another suffix, and for a text that is too long for a cell (131,072 characters).
+    Raise `ManifestError` for another suffix, and for a text that is too long for a cell (131,072 characters).
     """
     target = Path(path)
     encode = {".csv": _as_csv, ".jsonl": _as_lines}[_kind(target)]
@@ -49,10 +49,10 @@ def write_manifest(path: str | os.PathLike[str], rows: Sequence[Mapping[str, obj
 
 
 def read_manifest(path: str | os.PathLike[str]) -> list[dict[str, object]]:
-    """The rows of a manifest, with their values as JSON has them: numbers are numbers and `null` is `None`.
+    """Return the rows of a manifest, with values as in JSON: numbers are numbers and `null` is `None`.
 
     A row of a CSV has every column: what it was written without is `None`. `field_values.guess_value` makes models,
-    colours and the like of what stands for them. Raises `ManifestError` for a file that is no manifest, and
+    colours and the like of what stands for them. Raise `ManifestError` for a file that is not a manifest, and
     `FileNotFoundError`.
     """
     source = Path(path)
@@ -73,7 +73,7 @@ def _kind(path: Path) -> str:
 
 
 def _json_value(value: object) -> JsonValue:
-    """The value as JSON, wherever there is one for it."""
+    """Return the value as JSON, or as text if it has no JSON."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, list):
@@ -130,7 +130,7 @@ def _from_csv(text: str) -> Iterator[dict[str, object]]:
 
 
 def _cell(value: JsonValue, column: str) -> str:
-    """A text as it is, where it would be read as that text and nothing else; otherwise marked. All else as JSON."""
+    """Return the cell for a value: a text unmarked if it reads back as that text, else marked; anything else as JSON."""
     if not isinstance(value, str):
         cell = _dumped(value)
     elif not is_encodable(value):

@@ -1,4 +1,4 @@
-"""Saving what a sweep makes: files with names of the user's choice, a manifest that says what each is, a contact sheet."""
+"""Saving the images and videos of a sweep under names of the user's choice, with a manifest of what each file is."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ Values: TypeAlias = Callable[[int], Mapping[str, Any]]
 
 DEFAULT_PATTERN: Final = "{index:04d}"
 OWN_NAMES: Final = ("index", "run", "item_id", "output", "number")
-"""What a pattern may use beside the inputs: `output` is the name of the output, `number` its place in a list."""
+"""Names that a pattern may use besides the inputs: `output` is the output's name, `number` its place in a list."""
 _CONVERTED: Final = (".png", ".jpg", ".jpeg", ".webp")
 _MANIFEST_EVERY: Final = 100
-"""Files after which the manifest is written again; as they grow more, a tenth of what is in it."""
+"""New rows after which the manifest is written again; later, a tenth of the rows it has."""
 _THUMBNAIL: Final = 256
-"""Pixels that the longer side of a server's thumbnail has."""
+"""Pixels on the longer side of a server's thumbnail."""
 _THUMBNAILS_AT_ONCE: Final = 8
 
 
 class Saver:
-    """Saves results of a sweep in a folder, in any order, and keeps the manifest."""
+    """Saves results of a sweep in a folder, in any order, and writes the manifest."""
 
     def __init__(
         self,
@@ -61,9 +61,9 @@ class Saver:
         self._overwrite = overwrite
         self._manifest = None if manifest is None else folder / f"manifest.{manifest}"
         self._others: dict[str, dict[str, Any]] = {}
-        """What earlier calls have saved, by file."""
+        """The rows of earlier calls, by file."""
         self._rows: dict[tuple[int, str, int], dict[str, Any]] = {}
-        """By number of the item, output and place in the output, as `_saved`."""
+        """By number of the item, name of the output, and place in the output; as `_saved`."""
         self._written = 0
         self._saved: dict[tuple[int, str, int], Path] = {}
         self._failed: dict[str, str] = {}
@@ -86,7 +86,7 @@ class Saver:
             unique(self._format(index, cell.run, values(index)) for index, cell in enumerate(cells))
 
     async def save(self, results: Sequence[SweepResult[Any, Any]]) -> None:
-        """Saves what these items made. What cannot be saved is left for `end` to tell."""
+        """Save the outputs of these items; `end` reports what could not be saved."""
         wanted: list[tuple[SweepResult[Any, Any], str, int, PurePosixPath, Media]] = []
         for result in results:
             if result.error is not None:
@@ -120,7 +120,7 @@ class Saver:
             await self.write_manifest()
 
     async def write_manifest(self) -> None:
-        """Writes the manifest of what has been saved so far, in the order of the items."""
+        """Write the manifest of what has been saved so far, in the order of the items."""
         if self._manifest is not None:
             rows = [self._rows[key] for key in sorted(self._rows)]
             self._written = len(rows)
@@ -129,7 +129,7 @@ class Saver:
             await in_thread(write_manifest, self._manifest, rows)
 
     def end(self) -> list[Path]:
-        """The files in the order of the items. Raises `DownloadError` where some could not be saved."""
+        """Return the files in the order of the items. Raise `DownloadError` if some could not be saved."""
         saved = [self._saved[key] for key in sorted(self._saved)]
         if self._failed:
             raise DownloadError(saved, self._failed)
@@ -154,7 +154,7 @@ class Saver:
     async def _fetch(self, path: PurePosixPath, handle: Media) -> None:
         key = unicodedata.normalize("NFC", str(path)).casefold()
         if key in self._taken:
-            raise FileExistsError(f"{path}: another result has this name too; add {{index}} to the pattern")
+            raise FileExistsError(f"{path}: another result has the same name; add {{index}} to the pattern")
         self._taken.add(key)
         target = self._folder / path
         is_known = self._others.get(str(path), {}).get("name") == handle.name
@@ -163,9 +163,9 @@ class Saver:
 
 
 def _pattern_of(plan: WorkflowPlan, pattern: str) -> tuple[FilePattern, str]:
-    """The pattern without the suffix that says which kind of image is wanted, and that suffix.
+    """Return the pattern without its image suffix, and that suffix.
 
-    Where there are several outputs, their name is part of every pattern.
+    With several outputs, the name of the output is part of every pattern.
     """
     suffix = next((known for known in _CONVERTED if pattern.lower().endswith(known)), "")
     stem = pattern[: len(pattern) - len(suffix)]
@@ -184,7 +184,7 @@ def _row(
     path: PurePosixPath | None = None,
     handle: Media | None = None,
 ) -> dict[str, Any]:
-    """A line of the manifest: what the file is, or why there is none, and all values in the words of a person."""
+    """Return a row of the manifest: what the file is, or why there is none, and all values as people read them."""
     own = {
         "file": "" if path is None or problem else str(path),
         "index": result.index,
@@ -267,7 +267,7 @@ async def sheet_of(
 
 
 def _image_of(result: SweepResult[Any, Any], output: str | None) -> ImageOutput | None:
-    """The first image among the outputs, or of the one that is named."""
+    """Return the first image of the named output, else of all."""
     if result.error is not None:
         return None
     named = result.outputs.user_outputs

@@ -1,6 +1,6 @@
-"""Files that values come from: texts of any common encoding, prompts, folders of images, images named by other files.
+"""Files that hold values: prompts, folders of images, texts of any common encoding, images that other files name.
 
-Everything that is wrong with such files is told by one `TableError`, before anything is sent to a server.
+One `TableError` reports everything that is wrong with such a file, before anything is sent to a server.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, Final
 from invokeai_gen.core.problems import ParamsError, Problem
 
 MAX_SHOWN: Final = 20
-"""How many problems the text of a `TableError` tells."""
+"""How many problems the text of a `TableError` lists."""
 IMAGE_SUFFIXES: Final = ("png", "jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff")
 _IMAGE_ENDING: Final = re.compile(rf"\.(?:{'|'.join(IMAGE_SUFFIXES)})$", re.IGNORECASE)
 _LINE_FEED: Final = b"\n"
@@ -26,7 +26,7 @@ _DIGITS: Final = re.compile(r"([0-9]+)")
 
 @dataclass(frozen=True, slots=True)
 class TableProblem(Problem):
-    """One value of a file that cannot be used, or a file that cannot."""
+    """A value of a file that cannot be used, or a file that cannot be used at all."""
 
     row: int = 0
     """The row as a spreadsheet counts them (its header is row 1), or the line of a JSONL file; 0 for the whole file."""
@@ -41,19 +41,19 @@ class TableError(ParamsError):
         super().__init__(problems)
         more = len(problems) - MAX_SHOWN
         if more > 0:
-            told = [problem.message for problem in self.problems[:MAX_SHOWN]]
-            self.args = ("\n  ".join([f"{len(problems)} problems:", *told, f"and {more} more"]),)
+            shown = [problem.message for problem in self.problems[:MAX_SHOWN]]
+            self.args = ("\n  ".join([f"{len(problems)} problems:", *shown, f"and {more} more"]),)
 
     @classmethod
     def of_file(cls, path: str | os.PathLike[str], problem: str) -> TableError:
-        """The error about a whole file."""
+        """Return the error about a whole file."""
         return cls([TableProblem("", f"{os.fspath(path)} {problem}")])
 
 
 def read_text(path: str | os.PathLike[str]) -> str:
-    """The text of a file in UTF-8, with a byte order mark or without, or in UTF-16 with one.
+    """Return the text of a file in UTF-8, with or without a byte order mark, or in UTF-16 with one.
 
-    Raises `TableError` for a file that cannot be read, and for any other encoding.
+    Raise `TableError` for a file that cannot be read, and for any other encoding.
     """
     try:
         data = Path(path).read_bytes()
@@ -68,13 +68,13 @@ def read_text(path: str | os.PathLike[str]) -> str:
         if "\0" not in text:
             return text
         place = ""
-    raise TableError.of_file(path, f"is no text in UTF-8{place}: save it as UTF-8, in Excel as 'CSV UTF-8'")
+    raise TableError.of_file(path, f"is not a text in UTF-8{place}: save it as UTF-8, in Excel as 'CSV UTF-8'")
 
 
 def read_prompts(path: str | os.PathLike[str]) -> list[str]:
-    """The prompts in a text file: one in each line, without the blanks around it.
+    """Return the prompts in a text file, one in each line, without blanks around them.
 
-    Empty lines and lines that start with `#` are left out. Raises `TableError` for a file that cannot be read, is not
+    Empty lines and lines that start with `#` are skipped. Raise `TableError` for a file that cannot be read, is not
     UTF-8 (or UTF-16 with a byte order mark), or has no prompts.
     """
     lines = (line.strip() for line in lines_of(read_text(path)))
@@ -87,16 +87,16 @@ def read_prompts(path: str | os.PathLike[str]) -> list[str]:
 
 
 def lines_of(text: str) -> list[str]:
-    """The lines of a file from any system, without their ends. Only line feeds and carriage returns end a line."""
+    """Return the lines of a file of any system. Only line feeds and carriage returns end a line."""
     return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
 def image_files(where: str | os.PathLike[str]) -> list[Path]:
-    """The image files in a folder, or those that a pattern such as `photos/*.png` or `photos/**` finds.
+    """Return the image files in a folder, or those that match a pattern such as `photos/*.png` or `photos/**`.
 
-    Images are told by the end of their name (`IMAGE_SUFFIXES`, in upper or lower case); hidden files are left out, and
-    so are the subfolders of a folder, which `**` in a pattern finds. They are in natural order: `img2` before `img10`.
-    Paths are relative where `where` is. Raises `TableError` where there is no image, or no such folder.
+    Images are recognised by their suffix (`IMAGE_SUFFIXES`, in upper or lower case); hidden files and subfolders are
+    skipped (`**` in a pattern finds these). They are in natural order: `img2` before `img10`.
+    Paths are relative if `where` is. Raise `TableError` if there is no image, or no such folder.
     """
     folder, text = Path(where), os.fspath(where)
     try:
@@ -110,13 +110,13 @@ def image_files(where: str | os.PathLike[str]) -> list[Path]:
             what = "is not the name of an image" if candidates else f"is neither a folder nor a file: {looked}"
             raise TableError.of_file(text, f"{what}; give a folder, or a pattern such as photos/*.png")
         other = f"{len(candidates)} other files" if len(candidates) != 1 else "1 other file"
-        found = f"has no images, but {other}" if candidates else "has no images: nothing is there"
+        found = f"has no images, but {other}" if candidates else "has no images: nothing was found"
         raise TableError.of_file(text, f"{found} ({looked}); images end in {', '.join(IMAGE_SUFFIXES)}")
     return sorted(images, key=_natural)
 
 
 def _matching(pattern: str) -> list[Path]:
-    """What a pattern finds, each file once, however many links lead to its folder."""
+    """Return the files that match a pattern, each once, however many links lead to its folder."""
     pattern = _IMAGE_ENDING.sub(
         lambda end: "".join(f"[{c.lower()}{c.upper()}]" if c.isalpha() else c for c in end[0]), pattern
     )
@@ -131,7 +131,7 @@ def _is_image(path: Path) -> bool:
 
 
 def _natural(path: Path) -> tuple[list[list[str | int]], str]:
-    """Digits sort as the number that they are, letters without regard to their case."""
+    """Return a sort key: digits as numbers, letters regardless of case."""
     parts: list[list[str | int]] = [
         [int(part) if place % 2 else part.casefold() for place, part in enumerate(_DIGITS.split(name))]
         for name in path.parts
@@ -140,17 +140,17 @@ def _natural(path: Path) -> tuple[list[list[str | int]], str]:
 
 
 class Neighbourhood:
-    """Where the images and videos are that a file names: beside the file, else in the working directory."""
+    """Finds the images and videos that a file names: beside the file, else in the working directory."""
 
     def __init__(self, file: str | os.PathLike[str]) -> None:
         self._folder = Path(file).parent
         self._known: dict[str | Path, str | Path] = {}
 
     def located(self, value: Any) -> Any:
-        """The value of an image or video input with the paths in it as seen from the working directory.
+        """Return the value of an image or video input with paths relative to the working directory.
 
-        A text without a folder in it that is no file may be the name of an image on the server, and stays. Raises
-        `ValueError`, which says where it looked, for any other path that leads to no file.
+        A text without a folder that names no file may be an image on the server, and is kept. Raise `ValueError`, which
+        says where it looked, for any other path without a file.
         """
         if isinstance(value, list):
             return [self.located(item) for item in value]
@@ -168,6 +168,6 @@ class Neighbourhood:
                 return place
         if isinstance(value, str) and not ("/" in value or "\\" in value):
             return value
-        kind = "is a folder, not a file" if any(map(os.path.isdir, places)) else "is no file"
+        kind = "is a folder, not a file" if any(map(os.path.isdir, places)) else "is not a file"
         looked = " and ".join(dict.fromkeys(os.path.abspath(place) for place in places))
         raise ValueError(f"{kind}: looked for {looked}")

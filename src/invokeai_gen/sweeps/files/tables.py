@@ -1,6 +1,6 @@
 """Tables of values: each row of a CSV file, and each line of a JSONL file, becomes the `Params` of a run.
 
-Everything that is wrong with a file is told at once, with row, column, label, value, and what would have been right.
+Everything that is wrong with a file is reported at once, with row, column, label, value, and what is allowed.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def read_csv(
     *,
     ignore_extra: bool = False,
 ) -> list[P]:
-    """The rows of a CSV file as `params_type`, in their order.
+    """Return the rows of a CSV file as `params_type`, in their order.
 
     The first row names an input in each column, by its label, Python name or index in the form. Cells are separated by
     commas, semicolons or tabs, whichever the first row has; the file is UTF-8, or UTF-16 with a byte order mark.
@@ -61,8 +61,8 @@ def read_csv(
     such file and has no folder in it is taken for the name of an image on the server. With `ignore_extra`, columns that
     name no input are skipped.
 
-    Raises `TableError` with everything that is wrong with the file, rows counted as a spreadsheet does: the first row
-    is 1. Raises `ParamsError` where `base` itself is no longer valid.
+    Raise `TableError` with everything that is wrong with the file, rows counted as in a spreadsheet: the first row is
+    1. Raise `ParamsError` if `base` itself is no longer valid.
     """
     text = read_text(path)
     if not text.strip():
@@ -78,12 +78,12 @@ def read_csv(
     for number, cells in records:
         if len(cells) < width:
             few = f"{_count(len(cells), 'cell')} where the first row names {_count(width, 'column')}"
-            rows.tell(number, f"{few}: a cell may be empty, but its delimiter is needed")
+            rows.note(number, f"{few}: a cell may be empty, but its delimiter is needed")
             continue
         stray = next((cell for place, cell in enumerate(cells) if place not in named and cell.strip()), None)
         if stray is not None:
             hint = "" if len(cells) <= len(header) else ": a text that has the delimiter in it needs quotes around it"
-            rows.tell(number, f"{problems.shown(stray)} stands in a column that the first row does not name{hint}")
+            rows.note(number, f"{problems.shown(stray)} is in a column that the first row does not name{hint}")
             continue
         rows.add(
             number, [(column, cell) for column, cell in zip(columns, cells, strict=False) if column and cell.strip()]
@@ -99,13 +99,13 @@ def read_jsonl(
     *,
     ignore_extra: bool = False,
 ) -> list[P]:
-    """The lines of a JSONL file as `params_type`, in their order: each is a JSON object `{NAME: VALUE, …}`.
+    """Return the lines of a JSONL file as `params_type`, in their order: each is a JSON object `{NAME: VALUE, …}`.
 
     Names are as in `read_csv`, and so are paths; values are as `WorkflowParams.to_dict` writes them, and `null` is
     `None`. A name that a line leaves out keeps the value of `base`, or without a `base` the default. Empty lines are
     left out. With `ignore_extra`, names of no input are skipped.
 
-    Raises `TableError` with everything that is wrong with the file, and `ParamsError` where `base` itself is no longer
+    Raise `TableError` with everything that is wrong with the file, and `ParamsError` if `base` itself is no longer
     valid.
     """
     rows = _Rows(path, "line", "key", params_type, base)
@@ -124,10 +124,10 @@ def read_jsonl(
             column = columns[key]
             if isinstance(column, Problem):
                 if not ignore_extra:
-                    rows.tell(number, column.message, key, column)
+                    rows.note(number, column.message, key, column)
                     is_known = False
             elif column.planned.name in entries:
-                rows.tell(number, _twice(entries[column.planned.name][0], column), column)
+                rows.note(number, _twice(entries[column.planned.name][0], column), column)
             else:
                 entries[column.planned.name] = (column, value)
         rows.add(number, [*entries.values()], is_complete=is_known)
@@ -141,16 +141,16 @@ class _Column:
     called: str
     planned: PlannedInput
     read: Callable[[Any], Any]
-    """From what the file has to the Python value, not yet checked. Raises `ParamsError`."""
+    """Converts what the file has to a Python value, which is not checked yet. Raises `ParamsError`."""
 
     def __str__(self) -> str:
-        """What the file calls it, and after that what it is called elsewhere: `'Width' (width)`."""
+        """Return the name in the file with the other names of the input: `'Width' (width)`."""
         others = [name for name in dict.fromkeys((self.planned.label, self.planned.name)) if name != self.called]
         return problems.shown(self.called) + (f" ({', '.join(others)})" if others else "")
 
 
 _DECIMAL_COMMA: Final = re.compile(r"[+-]?[0-9]+,(?![0-9]{3}$)[0-9]+")
-"""Not what may be a thousand."""
+"""A comma before three digits may separate thousands instead."""
 
 
 class _Rows(Generic[P]):
@@ -161,7 +161,7 @@ class _Rows(Generic[P]):
     ) -> None:
         self.neighbourhood = Neighbourhood(path)
         self.has_decimal_commas = False
-        """Whether `0,5` is half: the comma does not part the cells, as in tables of countries that write so."""
+        """Whether `0,5` is one half: cells are separated by something else, as in many European tables."""
         self._path = os.fspath(path)
         self._unit, self._part = unit, part
         self._shown: Callable[[Any], str] = repr if part == "column" else _json
@@ -173,8 +173,8 @@ class _Rows(Generic[P]):
         if base is not None:
             base.values()
 
-    def tell(self, row: int, message: str, column: _Column | str | None = None, problem: Problem | None = None) -> None:
-        """Notes what is wrong with a row, or with a part of it; a column that is a text names no input."""
+    def note(self, row: int, message: str, column: _Column | str | None = None, problem: Problem | None = None) -> None:
+        """Note a problem of a row, or of a part of it; a column given as text names no input."""
         called, about = "", problem or Problem("", "")
         place = f"{self._path}, {self._unit} {row}"
         if isinstance(column, _Column):
@@ -188,9 +188,9 @@ class _Rows(Generic[P]):
         self._problems.append(TableProblem(about.name, message, about.label, about.reason, row, called))
 
     def require(self, row: int, given: Iterable[str], *, is_complete: bool) -> None:
-        """Notes, once for all rows, inputs without a value of their own that have no column.
+        """Note, once for all rows, required inputs that have no column.
 
-        It is not told where a column that names no input may be the one.
+        Skipped while an unrecognised column might be the missing one.
         """
         if self._base is not None:
             return
@@ -204,10 +204,10 @@ class _Rows(Generic[P]):
             if is_complete and item.name in self._lacking:
                 why = "which needs one: the workflow has no usable value for it"
                 problem = Problem(item.name, "", item.label)
-                self.tell(row, f"no column for {problems.title(item)}, {why}", problem=problem)
+                self.note(row, f"no column for {problems.title(item)}, {why}", problem=problem)
 
     def add(self, row: int, entries: Sequence[tuple[_Column, Any]], *, is_complete: bool = True) -> None:
-        """Builds the values of a row; it is not told that others are missing where that is known by then."""
+        """Build the `Params` of a row; problems that were noted for all rows are not repeated."""
         values: dict[str, Any] = {}
         found: list[Problem] = []
         for column, given in entries:
@@ -227,7 +227,7 @@ class _Rows(Generic[P]):
             self._refuse(row, entries, found)
 
     def _refuse(self, row: int, entries: Sequence[tuple[_Column, Any]], found: Iterable[Problem]) -> None:
-        """Notes what is wrong with the values of a row: first those that it has, in their order."""
+        """Note the problems of a row: first those of its own values, in their order."""
         left = list(found)
         for column, given in entries:
             for problem in [problem for problem in left if problem.name == column.planned.name]:
@@ -235,12 +235,12 @@ class _Rows(Generic[P]):
                 value = problems.shortened(self._shown(given))
                 space = ": " if problem.reason.startswith("item ") else " "
                 message = f"{value}{space}{problem.reason}" if problem.reason else problem.message
-                self.tell(row, message, column, problem)
+                self.note(row, message, column, problem)
         for problem in left:
-            self.tell(row, problem.message, problem=problem)
+            self.note(row, problem.message, problem=problem)
 
     def finish(self) -> list[P]:
-        """What was made of the rows. Raises `TableError` for everything that was told, and where there is no row."""
+        """Return the `Params` of all rows. Raise `TableError` for all problems, and for a file without rows."""
         if self._problems:
             raise TableError(self._problems)
         if not self._made:
@@ -249,7 +249,7 @@ class _Rows(Generic[P]):
 
 
 def _records(text: str, delimiter: str, rows: _Rows[Any] | None = None) -> Iterator[tuple[int, list[str]]]:
-    """The rows that are not empty, numbered as in a spreadsheet, whatever line ends there are within quotes."""
+    """Yield the rows that are not empty, numbered as in a spreadsheet, whatever line ends are within quotes."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     number = 0
     try:
@@ -258,11 +258,11 @@ def _records(text: str, delimiter: str, rows: _Rows[Any] | None = None) -> Itera
                 yield number, cells
     except csv.Error as error:
         if rows is not None:
-            rows.tell(number + 1, f"this row and those after it cannot be read ({error}): {_QUOTING}")
+            rows.note(number + 1, f"this row and those after it cannot be read ({error}): {_QUOTING}")
 
 
 def _delimiter(text: str, plan: WorkflowPlan) -> str:
-    """The one with which the first row names most inputs, else has most cells, else a comma."""
+    """Return the delimiter with which the first row names most inputs, else has most cells, else a comma."""
     names = {name for planned in plan.inputs for name in (planned.name, planned.label, str(planned.index))}
 
     def fit(delimiter: str) -> tuple[int, int]:
@@ -275,7 +275,7 @@ def _delimiter(text: str, plan: WorkflowPlan) -> str:
 def _columns(
     rows: _Rows[Any], plan: WorkflowPlan, row: int, header: Sequence[str], *, ignore_extra: bool
 ) -> list[_Column | None]:
-    """The input of each column; `None` for one that names none."""
+    """Return the input of each column; `None` for a column that names no input."""
     found: list[_Column | None] = []
     known: dict[str, _Column] = {}
     unknown: list[tuple[str, Problem]] = []
@@ -285,14 +285,14 @@ def _columns(
             if not ignore_extra:
                 unknown.append((name, column))
         elif column is not None and column.planned.name in known:
-            rows.tell(row, _twice(known[column.planned.name], column), column)
+            rows.note(row, _twice(known[column.planned.name], column), column)
         elif column is not None:
             known[column.planned.name] = column
         found.append(column if isinstance(column, _Column) else None)
     if unknown and not known:
-        rows.tell(row, "the first row should name inputs, by label, Python name or index in the form, but names none")
+        rows.note(row, "the first row should name inputs, by label, Python name or index in the form, but names none")
     for name, problem in unknown:
-        rows.tell(row, problem.message, name, problem)
+        rows.note(row, problem.message, name, problem)
     rows.require(row, known, is_complete=not unknown)
     return found
 
@@ -327,15 +327,15 @@ def _twice(first: _Column, second: _Column) -> str:
 
 
 def _object(rows: _Rows[Any], number: int, line: str) -> dict[str, Any] | None:
-    """The object in a line."""
+    """Return the object in a line; `None`, with a problem noted, if there is none."""
     try:
         data = js_json.loads(line)
     except ValueError as error:
         what = f"{error.msg} at character {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
-        rows.tell(number, f"not JSON ({what}): each line should be one object, {{NAME: VALUE, …}}")
+        rows.note(number, f"not JSON ({what}): each line should be one object, {{NAME: VALUE, …}}")
         return None
     if not isinstance(data, dict):
-        rows.tell(number, f"{problems.shortened(_json(data))} should be a JSON object, {{NAME: VALUE, …}}")
+        rows.note(number, f"{problems.shortened(_json(data))} should be a JSON object, {{NAME: VALUE, …}}")
         return None
     return data
 
