@@ -43,7 +43,7 @@ class Found:
 
 def run(numbers: range) -> Found:
     """Check the cases of these numbers."""
-    from tests.fuzz import properties
+    from tests.fuzz import properties, structures
 
     properties.prepare()
     found = Found(cases=len(numbers))
@@ -51,6 +51,8 @@ def run(numbers: range) -> Found:
         started = time.perf_counter()
         try:
             made = properties.check(properties.case(number), formatted=number % FORMATTED == 0)
+            if number % FORMATTED == 0:
+                structures.check(number)
         except Exception as error:  # noqa: BLE001 - it is told at the end, and the others go on
             frames = traceback.extract_tb(error.__traceback__)[-3:]
             kind = (type(error).__name__, *(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames))

@@ -8,7 +8,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -30,6 +30,7 @@ def render(schemas: str) -> str:
     try:
         text = _generated(document)
         _check_declarations(text)
+        _check_names(text, json.loads(schemas))
     except Exception as error:  # whatever the generator, and what it uses, have to say of schemas that are none
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise ValueTypesError(f"the openapi.json has value types that cannot be written as Python: {reason}") from error
@@ -56,7 +57,13 @@ def _generated(document: Any) -> str:
         formatters=[],
     )
     assert isinstance(text, str), "one document becomes one module"
+    text = "".join(char if char.isprintable() or char == "\n" else _escape(char) for char in text)
     return _with_usable_typed_dict(text.removeprefix("#").lstrip())
+
+
+def _escape(char: str) -> str:
+    """Return the escape of a character that could steer a terminal; only texts can hold one."""
+    return char.encode("unicode_escape", "surrogatepass").decode("ascii")
 
 
 def rendering(schemas: str) -> Callable[[], str]:
@@ -98,6 +105,27 @@ def _with_usable_typed_dict(text: str) -> str:
     if "TypedDict" in names:
         lines += ["", "from typing_extensions import TypedDict"]
     return text.replace(found[0], "\n".join(lines), 1)
+
+
+def _check_names(text: str, schemas: Mapping[str, Any]) -> None:
+    """Raise `ValueError` if the generator gave a type another name: the modules import it by ours."""
+    made = {
+        target.id
+        for statement in ast.parse(text).body
+        for target in (
+            [ast.Name(statement.name)]
+            if isinstance(statement, ast.ClassDef)
+            else [statement.target]
+            if isinstance(statement, ast.AnnAssign)
+            else statement.targets
+            if isinstance(statement, ast.Assign)
+            else []
+        )
+        if isinstance(target, ast.Name)
+    }
+    missing = sorted(schemas.keys() - made)
+    if missing:
+        raise ValueError(f"the types {', '.join(missing)} have other names in it")
 
 
 def _check_declarations(text: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import math
+import re
 import textwrap
 from collections.abc import Mapping
 
@@ -77,9 +78,7 @@ def _plain(value: bool | int | str | None) -> str:
 
 def _escaped(line: str) -> str:
     """One line of a triple-quoted string."""
-    text = line.replace("\\", "\\\\").replace('"""', r"\"\"\"")
-    if text.endswith('"'):
-        text = text[:-1] + r"\""
+    text = re.sub(r'"(?="|$)', r'\\"', line.replace("\\", "\\\\"))
     if text.isprintable():
         return text
     return "".join(

@@ -7,13 +7,13 @@ schema that the runtime has no class for. `datamodel` turns what is found here i
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from invokeai_gen.codegen.annotations import Names
 from invokeai_gen.codegen.names import PythonIdentifier
+from invokeai_gen.codegen.structures import Structures, is_class_name, pascal
 from invokeai_gen.core import field_values
 from invokeai_gen.core.field_values import Choice, Limited, ListOf, OneOf, Shape, Structure
 from invokeai_gen.core.plan import JsonValue, PlannedInput, WorkflowPlan
@@ -21,9 +21,6 @@ from invokeai_gen.public_names import HOME_OF
 
 _MIN_NAMED_CHOICES: Final = 8
 """Shorter lists are easier to read where they are used."""
-
-_TOO_WIDE: Final = frozenset({"Batch", "Graph", "GraphExecutionState", "SessionQueueItem"})
-"""Schemas that reach all node types."""
 
 _TAKEN: Final = frozenset(
     {*HOME_OF, "Annotated", "Any", "ClassVar", "False", "Final", "Iterable", "Literal", "None", "NotRequired"}
@@ -42,13 +39,6 @@ _TAKEN: Final = frozenset(
 )
 """Names that modules and `_types.py` use for something else."""
 
-_REF: Final = "#/components/schemas/"
-_KEPT_KEYWORDS: Final = frozenset(
-    {"$ref", "additionalProperties", "allOf", "anyOf", "const", "description", "enum", "items", "oneOf", "properties"}
-    | {"required", "type"}
-)
-_NESTED_KEYWORDS: Final = frozenset({"allOf", "anyOf", "oneOf", "properties"})
-
 
 @dataclass(frozen=True, slots=True)
 class ValueTypes:
@@ -66,22 +56,22 @@ class ValueTypes:
 def collect(plans: Iterable[WorkflowPlan], schemas: Mapping[str, Any]) -> ValueTypes:
     """The types that the inputs of all these workflows share; `schemas` are the server's `components.schemas`."""
     found: dict[tuple[Any, ...], set[tuple[str, str]]] = {}
-    structures: set[str] = set()
+    wanted: set[str] = set()
     for plan in plans:
         for planned in plan.inputs:
             if planned.fed_by is None:
                 for shape in _leaves(field_values.shape_of(planned)):
                     if isinstance(shape, Choice) and _is_named(shape, planned):
                         found.setdefault(shape.options, set()).add(_choice_names(planned))
-                    elif isinstance(shape, Structure) and _is_class_name(shape.name) and shape.name in schemas:
-                        structures.add(shape.name)
-    choices = _choice_types(found, structures)
-    pruned: dict[str, JsonValue] = {
+                    elif isinstance(shape, Structure):
+                        wanted.add(shape.name)
+    structures = Structures(schemas, _TAKEN)
+    classes = {name: made for name in sorted(wanted) if (made := structures.add(name)) is not None}
+    choices = _choice_types(found, structures.found)
+    named: dict[str, JsonValue] = {
         name: {"enum": list(options), **_enum_type(options)} for options, name in choices.items()
     }
-    for name in sorted(structures):
-        _add_reached(name, schemas, pruned)
-    return ValueTypes(Names(choices, {name: PythonIdentifier(name) for name in structures}), pruned)
+    return ValueTypes(Names(choices, classes), {**named, **structures.found})
 
 
 def names_used(plan: WorkflowPlan, names: Names) -> Names:
@@ -118,8 +108,8 @@ def _is_named(shape: Choice, planned: PlannedInput) -> bool:
 def _choice_names(planned: PlannedInput) -> tuple[str, str]:
     """A short name for the choices of a field, and a longer one."""
     if planned.field_type == "SchedulerField":
-        return "SchedulerName", f"{_pascal(planned.node_type)}SchedulerName"
-    return _pascal(planned.field_name), f"{_pascal(planned.node_type)}{_pascal(planned.field_name)}"
+        return "SchedulerName", f"{pascal(planned.node_type)}SchedulerName"
+    return pascal(planned.field_name), f"{pascal(planned.node_type)}{pascal(planned.field_name)}"
 
 
 def _choice_types(
@@ -132,7 +122,7 @@ def _choice_types(
     for options in sorted(found, key=lambda options: (short[options], sorted(found[options]), json.dumps(options))):
         alone = list(short.values()).count(short[options]) == 1
         base = short[options] if alone else min(long for _, long in found[options])
-        base = base if _is_class_name(base) else "Choice"
+        base = base if is_class_name(base) and base not in _TAKEN else "Choice"
         name, number = base, 2
         while name in used:
             name, number = f"{base}{number}", number + 1
@@ -145,50 +135,3 @@ def _enum_type(options: tuple[Any, ...]) -> dict[str, str]:
     if all(isinstance(option, str) for option in options):
         return {"type": "string"}
     return {"type": "integer"} if all(type(option) is int for option in options) else {}
-
-
-def _add_reached(name: str, schemas: Mapping[str, Any], pruned: dict[str, JsonValue]) -> None:
-    """Add a schema and all it refers to."""
-    if name not in pruned:
-        reached: list[str] = []
-        pruned[name] = _pruned(schemas[name], schemas, reached)
-        for other in reached:
-            _add_reached(other, schemas, pruned)
-
-
-def _pruned(schema: Any, schemas: Mapping[str, Any], reached: list[str]) -> Any:
-    """The parts of a JSON schema that a type can express. What it refers to is added to `reached`.
-
-    A node type, or something that reaches all of them, becomes a schema without limits.
-    """
-    if not isinstance(schema, dict):
-        return schema
-    kept: dict[str, Any] = {}
-    for key, value in schema.items():
-        if key == "$ref":
-            name = str(value).removeprefix(_REF)
-            target = schemas.get(name)
-            if (
-                isinstance(target, dict)
-                and target.get("class") not in ("invocation", "output")
-                and name not in _TOO_WIDE | _TAKEN
-            ):
-                reached.append(name)
-                kept[key] = _REF + name
-        elif key == "properties" and isinstance(value, dict):
-            kept[key] = {name: _pruned(item, schemas, reached) for name, item in value.items()}
-        elif key in {"allOf", "anyOf", "oneOf"} and isinstance(value, list):
-            kept[key] = [_pruned(item, schemas, reached) for item in value]
-        elif key in {"items", "additionalProperties"}:
-            kept[key] = _pruned(value, schemas, reached)
-        elif key in _KEPT_KEYWORDS - _NESTED_KEYWORDS:
-            kept[key] = value
-    return kept
-
-
-def _pascal(name: str) -> str:
-    return "".join(word[:1].upper() + word[1:] for word in re.split(r"[^0-9A-Za-z]+", name))
-
-
-def _is_class_name(name: str) -> bool:
-    return name.isidentifier() and name.isascii() and name[0].isupper() and name not in _TAKEN
