@@ -157,7 +157,9 @@ def shortened(text: str) -> str:
 
 def range_text(limits: Iterable[tuple[str, float]]) -> str:
     """Return the limits of a number in words: `64 to 2048, in steps of 8`."""
-    left = {name: str(int(limit) if float(limit).is_integer() else limit) for name, limit in limits}
+    left = {
+        name: str(int(limit) if isinstance(limit, float) and limit.is_integer() else limit) for name, limit in limits
+    }
     words = [f"{left.pop('ge')} to {left.pop('le')}"] if {"ge", "le"} <= left.keys() else []
     return ", ".join([*words, *(_MEANINGS[name].format(limit) for name, limit in left.items())])
 
