@@ -58,8 +58,8 @@ def test_a_server_that_is_not_there_completes_nothing(cli: Cli) -> None:
 
 def test_modules_come_before_files(cli: Cli) -> None:
     assert cli("generate", "adder.json", "-o", "generated").code == 0
-    assert _completed("run", "ad") == ["adder", "ad"]
-    assert _completed("inspect", "adder") == ["adder", "adder"]
+    assert _completed("run", "ad") == ["adder"]
+    assert _completed("inspect", "adder") == ["adder"]
 
 
 @pytest.mark.parametrize(

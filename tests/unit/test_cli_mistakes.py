@@ -225,7 +225,7 @@ def test_pull_overwrites_no_other_file(cli: Cli, nowhere: str, text: str) -> Non
     path.write_text(text, encoding="utf-8")
     answer = cli("pull", "-o", path, "--server", nowhere)
     assert answer.code == 1
-    assert answer.errors == ["error: mine.txt: is no openapi.json; --force overwrites it"]
+    assert answer.errors == ["error: mine.txt: not an openapi.json; --force overwrites it"]
     assert "cannot be reached" in cli("pull", "-o", path, "--force", "--server", nowhere).err
     path.write_text('{"openapi": "3.1.0", "components": {"schemas": {}}}', encoding="utf-8")
     assert "cannot be reached" in cli("pull", "-o", path, "--server", nowhere).err

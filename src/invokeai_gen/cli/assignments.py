@@ -1,4 +1,4 @@
-"""Values that come as text: `--set NAME=VALUE` and `--params FILE`."""
+"""Values from text: `--set NAME=VALUE` and `--params FILE`."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Unassigned:
 
     problem: str
     source: Path | None
-    """As of an `Assignment`."""
+    """The file of `--params` that has it; `None` for the command line."""
 
 
 def read_assignments(

@@ -148,9 +148,11 @@ def complete_workflows(ctx: click.Context, param: click.Parameter, incomplete: s
         return []
     names = sorted(path.stem for path in output.glob("*.json") if path.with_suffix(".py").is_file())
     found = [CompletionItem(name) for name in names if name.startswith(incomplete)]
+    if found:
+        return found
     folder, start = os.path.split(incomplete)
-    if found or not incomplete or any(name.startswith(start) for name in _entries(folder)):
-        return [*found, CompletionItem(incomplete, type="file")]
+    if not incomplete or any(name.startswith(start) for name in _entries(folder)):
+        return [CompletionItem(incomplete, type="file")]
     return complete_library(ctx, param, incomplete)
 
 

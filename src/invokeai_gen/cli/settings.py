@@ -1,4 +1,4 @@
-"""`[tool.invokeai-gen]` in pyproject.toml: what a project says once instead of on every command line."""
+"""`[tool.invokeai-gen]` in pyproject.toml: settings of a project, instead of options on every command line."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ DEFAULT_WORKFLOWS: Final = ("workflows/*.json",)
 
 
 class SettingsError(InvokeAIGenError):
-    """A pyproject.toml that cannot be read, or whose table says something that cannot be."""
+    """A pyproject.toml that cannot be read, or a setting in it that is not valid."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """The table, checked. Where a project has none, `root` is the current folder and the rest is the default."""
+    """The checked settings of a project; without a table, the defaults for the current folder."""
 
     root: Path
-    """The folder that all paths of the table start from: that of its pyproject.toml."""
+    """The folder of the pyproject.toml, which all paths in it are relative to."""
     source: Path | None = None
-    """The pyproject.toml; `None` where no table was found."""
+    """The pyproject.toml; `None` if no table was found."""
     server: str | None = None
-    """Address for the commands that talk to a server. It does not decide the node types: `openapi` does."""
+    """Address for the commands that talk to a server. Node types come from `openapi`, not from here."""
     openapi: str | None = None
-    """Node types to generate against; without it the snapshot that ships with invokeai-gen."""
+    """Node types to generate against; without it the snapshot included in invokeai-gen."""
     workflows: tuple[str, ...] = ()
     """Globs of workflow files, or folders of them."""
     output: str = DEFAULT_OUTPUT
@@ -43,16 +43,16 @@ class Settings:
 
     @property
     def output_path(self) -> Path:
-        """The output folder, as it is reached from the current one."""
+        """The output folder, relative to the current one."""
         return self.path(self.output)
 
     @property
     def openapi_path(self) -> Path | None:
-        """The openapi.json, as it is reached from the current folder."""
+        """The openapi.json, relative to the current folder."""
         return self.path(self.openapi) if self.openapi is not None else None
 
     def path(self, text: str | Path) -> Path:
-        """A path of the table, as short as it can be written from the current folder."""
+        """Return a path of the table relative to the current folder, if both are on one drive."""
         absolute = self.root / text
         try:
             return Path(os.path.relpath(absolute))
@@ -64,7 +64,7 @@ _KEYS: Final = tuple(item.name.replace("_", "-") for item in fields(Settings) if
 
 
 def find_settings(start: Path | None = None) -> Settings:
-    """The settings of the nearest pyproject.toml, from `start` upwards, that has our table. Raises `SettingsError`."""
+    """Return the settings of the nearest pyproject.toml with our table, from `start` upwards. Raise `SettingsError`."""
     folder = (start or Path.cwd()).resolve()
     for root in (folder, *folder.parents):
         path = root / "pyproject.toml"
@@ -76,7 +76,7 @@ def find_settings(start: Path | None = None) -> Settings:
 
 
 def read_table(path: Path) -> Mapping[str, Any] | None:
-    """Our table in a pyproject.toml; `None` where it has none. Raises `SettingsError`."""
+    """Return our table in a pyproject.toml; `None` if it has none. Raise `SettingsError`."""
     shown = _shown(path)
     try:
         document = tomllib.loads(path.read_bytes().decode())
@@ -96,7 +96,7 @@ def read_table(path: Path) -> Mapping[str, Any] | None:
 
 
 def settings_of(table: Mapping[str, Any], path: Path) -> Settings:
-    """The table of the pyproject.toml `path` as settings. Raises `SettingsError` with a line for each bad key."""
+    """Return the table of the pyproject.toml `path` as settings. Raise `SettingsError` with a line for each bad key."""
     problems = []
     for key, value in table.items():
         expected = _expected(key)
@@ -123,7 +123,8 @@ def _expected(key: str) -> str:
             return 'a list of globs, such as ["workflows/*.json"]'
         case "keep-names":
             return "true or false"
-    return ""
+        case _:
+            return ""
 
 
 def _fits(key: str, value: Any) -> bool:
@@ -134,7 +135,8 @@ def _fits(key: str, value: Any) -> bool:
             return isinstance(value, list) and bool(value) and all(isinstance(item, str) and item for item in value)
         case "keep-names":
             return isinstance(value, bool)
-    return isinstance(value, str) and bool(value) and "\0" not in value
+        case _:
+            return isinstance(value, str) and bool(value) and "\0" not in value
 
 
 def _short(value: object) -> str:

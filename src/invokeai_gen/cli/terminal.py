@@ -94,9 +94,6 @@ def print_messages(kind: Literal["error", "warning", "hint"] | str, lines: Itera
         echo(prefix, one_line(f"{source}: " if source else "") + one_line(line), err=True)
 
 
-tell = print_messages
-
-
 def print_usage_error(error: click.ClickException) -> None:
     """Print a wrong use of the command in the style of all other errors, with where to read about it."""
     message = error.format_message().strip()

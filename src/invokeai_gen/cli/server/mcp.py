@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from invokeai_gen.cli.settings import Settings, find_settings
+from invokeai_gen.cli.terminal import echo, print_messages
 from invokeai_gen.errors import InvokeAIGenError
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def command(
       invokeai-gen mcp workflows --print-config claude
     """
     if print_config is not None:
-        click.echo(json.dumps(_client_config(print_config, sys.argv[1:]), indent=2))
+        echo(json.dumps(_client_config(print_config, sys.argv[1:]), indent=2))
         return
     if not workflows:
         raise click.UsageError("name at least one workflow: a file, a module, a folder, or a name in the library")
@@ -114,9 +115,9 @@ def command(
                 await agents.run_stdio()
                 return
             secret = token or secrets.token_urlsafe(24)
-            click.echo(f"http://{host}:{port}/mcp serves {len(agents.tools)} workflows of {client.url}", err=True)
+            echo(f"http://{host}:{port}/mcp serves {len(agents.tools)} workflows of {client.url}", err=True)
             if token is None:
-                click.echo(f"clients send the header   Authorization: Bearer {secret}", err=True)
+                echo(f"clients send the header   Authorization: Bearer {secret}", err=True)
             await agents.run_http(host, port, secret)
 
     asyncio.run(serve())
@@ -127,7 +128,6 @@ def _plans(
 ) -> Iterator[tuple[str, WorkflowPlan]]:
     """Yield name and plan of every workflow; report those that cannot be used, and raise if none can."""
     from invokeai_gen.cli.named_workflow import find_workflow
-    from invokeai_gen.cli.terminal import print_messages
 
     schema = cache(lambda: _schema(server, openapi, settings))
     count = 0
@@ -155,7 +155,6 @@ def _files_of(name: str) -> list[str]:
 def _schema(server: str | None, openapi: Path | None, settings: Settings) -> Schema:
     """Return the node types of `--openapi`, else of the server; while that is away, those that ship with the package."""
     from invokeai_gen.cli.servers import open_schema, schema_path, server_address
-    from invokeai_gen.cli.terminal import print_messages
     from invokeai_gen.schema import shipped_schema
     from invokeai_gen.server.errors import ConnectionFailedError
 

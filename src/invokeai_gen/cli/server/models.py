@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from invokeai_gen.server.records import Board, Model
 
 _TAKEN: Final = frozenset({"BoardRef", "Boards", "Final", "ModelRef", "None", "True", "False"})
-"""Names that a class for a type of models must leave alone."""
+"""Names that a class for a type of models cannot have."""
 
 
 @click.command("models", short_help="Write the server's models and boards as Python constants.")
@@ -31,7 +31,7 @@ _TAKEN: Final = frozenset({"BoardRef", "Boards", "Final", "ModelRef", "None", "T
     show_default=True,
     help="File to write.",
 )
-@click.option("--force", is_flag=True, help="Overwrite a file that another tool or a person made.")
+@click.option("--force", is_flag=True, help="Overwrite the file even if invokeai-gen did not write it.")
 @server_option
 def command(output: Path, force: bool, server: str | None) -> None:
     """Write a Python module that names every model and board of a server, so that an editor completes them.
@@ -58,7 +58,7 @@ def command(output: Path, force: bool, server: str | None) -> None:
 
 
 def module_text(models: Sequence[Model], boards: Sequence[Board], version: str) -> str:
-    """The module; the same models and boards give the same text, in whatever order they come."""
+    """Return the text of the module, which does not depend on the order of models and boards."""
     from invokeai_gen.codegen.literals import docstring, literal
     from invokeai_gen.codegen.module import formatted
     from invokeai_gen.codegen.stamp import stamped
@@ -94,7 +94,7 @@ def _constant(name: PythonIdentifier, kind: str, fields: dict[str, Source], abou
 
 
 def _by_type(models: Sequence[Model]) -> Iterable[tuple[PythonIdentifier, list[Model]]]:
-    """The models of each type, under the name of its class."""
+    """Yield the models of each type with the name of their class."""
     from invokeai_gen.codegen.names import PythonIdentifier, identifier, words_of
 
     groups: dict[str, list[Model]] = {}
@@ -113,7 +113,7 @@ def _by_type(models: Sequence[Model]) -> Iterable[tuple[PythonIdentifier, list[M
 
 
 def _names(labels: Sequence[tuple[str, tuple[str, ...]]], fallback: str) -> list[PythonIdentifier]:
-    """A name for each label. Those of one name are told apart by the words beside them, at last by a number."""
+    """Return a name for each label; equal names get the words beside them, and last a number."""
     from collections import Counter
 
     from invokeai_gen.codegen.names import identifier, words_of

@@ -23,8 +23,8 @@ from invokeai_gen.errors import InvokeAIGenError
 def command(server: str | None, output: Path | None, force: bool) -> None:
     """Save a running server's openapi.json, with the server's version in it, for use with --openapi.
 
-    Do this once for a server with custom nodes, or of another version than the snapshot that ships. An openapi.json that
-    is there already is replaced, no other file is.
+    Do this once for a server with custom nodes, or of another version than the included snapshot. An existing
+    openapi.json is replaced; any other file only with --force.
 
     \b
     Example:
@@ -40,7 +40,7 @@ def command(server: str | None, output: Path | None, force: bool) -> None:
     settings = find_settings()
     output = output or settings.openapi_path or Path("openapi.json")
     if not force and output.exists() and not _is_openapi(output):
-        raise InvokeAIGenError(f"{output}: is no openapi.json; --force overwrites it")
+        raise InvokeAIGenError(f"{output}: not an openapi.json; --force overwrites it")
     with open_client(server, settings) as client:
         document = fetch_openapi(client)
         schema = Schema(document, source=client.url)
@@ -49,7 +49,7 @@ def command(server: str | None, output: Path | None, force: bool) -> None:
 
 
 def _is_openapi(path: Path) -> bool:
-    """The file is what `pull` would write, of whatever server."""
+    """Whether the file is an openapi.json."""
     import json
 
     from invokeai_gen.cli.files import read_bytes
