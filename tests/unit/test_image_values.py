@@ -136,6 +136,22 @@ def test_images_that_cannot_be_used(image: Any, message: str) -> None:
         recall(Params, image)
 
 
+def test_an_image_on_the_server_is_read_by_its_name() -> None:
+    class Client:
+        images: Any
+
+    client = Client()
+    client.images = type("Images", (), {"read": staticmethod({"sky.png": png()}.__getitem__)})
+    assert recall(Params, "sky.png", client).values == recall(Params, ImageRef("sky.png"), client).values
+
+    async def read(name: str) -> bytes:
+        raise AssertionError(name)
+
+    client.images = type("Images", (), {"read": staticmethod(read)})
+    with pytest.raises(ImageValuesError, match=r"pass `await client\.images\.read\(name\)` as the image"):
+        recall(Params, "sky.png", client)
+
+
 @pytest.mark.parametrize("text", ["{", "[1]", '{"nodes": NaN}', "[" * 9000])
 def test_a_graph_that_is_not_json(text: str) -> None:
     info = PngInfo()

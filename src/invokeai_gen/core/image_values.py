@@ -112,8 +112,13 @@ def _file_content(image: Any, client: ReadsImages | None) -> bytes:
     if isinstance(image, Path) or (isinstance(image, str) and (client is None or os.path.isfile(image))):
         return Path(image).read_bytes()
     if client is not None and isinstance(image, (str, ImageRef)):
-        content: bytes = client.images.read(image if isinstance(image, str) else image.name)
-        return content
+        content = client.images.read(image if isinstance(image, str) else image.name)
+        if isinstance(content, bytes):
+            return content
+        content.close()  # a coroutine
+        raise ImageValuesError(
+            "use an InvokeAIClient; in async code, pass `await client.images.read(name)` as the image"
+        )
     for method in ("bytes", "read"):  # an `ImageOutput`, an open file
         if callable(getattr(image, method, None)):
             return bytes(getattr(image, method)())

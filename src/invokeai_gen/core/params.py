@@ -102,7 +102,7 @@ class WorkflowParams:
         """Return the values that an image was made with.
 
         `image` is a path, the bytes of a PNG file, an open file, a Pillow image, an `ImageOutput`, or, with `client`,
-        the name of an image on the server. Images made in the GUI work as well. Values are those that ran, also if a
+        the name of an image on the server; in async code pass `await image.abytes()`. Images made in the GUI work as well. Values are those that ran, also if a
         batch or a sweep varied them, and are matched by node and field.
 
         Warns with a `RecallWarning` for each input that the image has no usable value for, which keeps its default, and
