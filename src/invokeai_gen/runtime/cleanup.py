@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Container, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, get_args
 
@@ -45,8 +45,7 @@ class Preparations:
     def branch(self) -> Preparations:
         """Return preparations that know these uploads, but do not delete them when they are undone. See `add`."""
         uploads = self.uploads
-        known = Uploads(known={**uploads.known}, on_add=uploads.on_add, on_remove=uploads.on_remove)
-        return Preparations(uploads=known)
+        return Preparations(uploads=replace(uploads, images=[], videos=[], known={**uploads.known}, merged=[]))
 
     def add(self, more: Preparations) -> None:
         """Add what a `branch` has made."""

@@ -34,6 +34,8 @@ class Uploads:
     """Called with the names of those that were deleted again."""
     merged: list[Uploads] = field(default_factory=list)
     """Those of branches, whose files this run uses too."""
+    owner: object = None
+    """Equal for the uploads of one sweep, however often its file is opened."""
 
     def add(self, kind: MediaKind, digest: str, name: str) -> None:
         """Record an upload."""
@@ -130,10 +132,10 @@ async def _release(client: AsyncInvokeAIClient, names: Iterable[str], uploads: U
     memory = _memories.setdefault(client, _Memory())
     used: set[str] = set()
     for name in names:
-        others = memory.users.get(name, WeakSet())
+        users = memory.users.get(name, WeakSet())
         for each in (uploads, *uploads.merged):
-            others.discard(each)
-        if others:
+            users.discard(each)
+        if any(each.owner is None or each.owner != uploads.owner for each in users):
             used.add(name)
         else:
             memory.forget(name)

@@ -104,6 +104,7 @@ class _Call(Generic[T]):
             self._task.cancel()
 
     def _finish(self, task: asyncio.Task[T]) -> None:
+        self._coro.close()  # one that was cancelled before its first step was never awaited
         if self._exit is not None:
             self.outcome.set_exception(self._exit)
         elif task.cancelled():

@@ -225,6 +225,7 @@ def _preparations(journal: Journal | None, entries: Sequence[Mapping[str, Any]] 
     for kind, digest, name in sweep_file.uploads_in(entries):
         made.uploads.add(kind, digest, name)
     if journal is not None:
+        made.uploads.owner = journal.path
         made.uploads.on_add = lambda *upload: journal.note(uploaded=upload)
         made.uploads.on_remove = lambda names: journal.note(removed=names)
     return made
