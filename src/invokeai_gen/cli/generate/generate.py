@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -55,7 +56,12 @@ def command(
     if rename and keep_names:
         raise click.UsageError("--rename and --keep-names exclude each other")
     generation = Generation.of(workflows, output, keep_names, openapi, server, rename=rename, prune=prune)
-    reports = generate(generation, quiet=quiet or as_json, verbose=verbose)
+    # Reading and compiling make many objects and hardly any garbage: looking for it takes a quarter of the time.
+    gc.disable()
+    try:
+        reports = generate(generation, quiet=quiet or as_json, verbose=verbose)
+    finally:
+        gc.enable()
     if as_json:
         from invokeai_gen.cli.terminal import echo_json
 
