@@ -62,6 +62,7 @@ class Proxy:
         self._rules: list[_Rule] = []
         self._sockets: dict[socket.socket, bool] = {}
         """Those that are open, and whether they belong to a websocket."""
+        self._near_websockets: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
 
     def __enter__(self) -> Self:
@@ -96,6 +97,13 @@ class Proxy:
     def cut_websockets(self) -> None:
         """Breaks the websocket connections that are open now."""
         self._cut(websockets_only=True)
+
+    def say(self, message: str) -> None:
+        """Send a text message to every client with a websocket, as if the server had."""
+        data = message.encode()
+        size = bytes([len(data)]) if len(data) < 126 else b"\x7e" + struct.pack(">H", len(data))
+        for near in [*self._near_websockets]:
+            near.sendall(b"\x81" + size + data)
 
     @contextlib.contextmanager
     def connected(self) -> Iterator[socket.socket]:
@@ -156,8 +164,10 @@ class Proxy:
     def _websocket(self, near: socket.socket, request: bytes) -> None:
         with self._known(near, is_websocket=True), self.connected() as far, self._known(far, is_websocket=True):
             far.sendall(request)
+            self._near_websockets.append(near)
             self._start(_pour, far, near)
             _pour(near, far)
+            self._near_websockets.remove(near)
 
 
 # -- faults -----------------------------------------------------------------------------------------------------------
@@ -193,6 +203,13 @@ def muted(exchange: Exchange) -> None:
     """The request is worked on, but nothing of the answer is heard."""
     exchange.answer()
     silent(exchange)
+
+
+def late(exchange: Exchange) -> None:
+    """The request is worked on, but its answer comes when the client has given up."""
+    answer = exchange.answer()
+    exchange.proxy.closed.wait(2)
+    exchange.send(answer)
 
 
 def slow(exchange: Exchange) -> None:

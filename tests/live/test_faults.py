@@ -194,6 +194,7 @@ MATRIX = [
     Row("silent for good", faults.silent, UploadUncertainError, EnqueueUncertainError, RequestTimeoutError,
         RequestTimeoutError, DownloadError, "in time", times=faults.FOR_GOOD),
     Row("answer unheard", faults.muted, FINE, FINE, FINE, FINE, FINE, FINE),
+    Row("answer late", faults.late, FINE, FINE, FINE, FINE, FINE, FINE),
     Row("500", faults.status(500), ServerFaultError, ServerFaultError, FINE, ServerFaultError, DownloadError,
         "fault on purpose"),
     Row("502", faults.status(502), FINE, FINE, FINE, FINE, FINE, FINE),
@@ -215,7 +216,7 @@ NOT_RUN = ("upload", "enqueue")
 @pytest.mark.usefixtures("_impatient")
 @pytest.mark.parametrize(("row", "step"), CELLS)
 def test_a_fault(row: Row, step: str, direct: InvokeAIClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    patience = PATIENCE if row.fault in (faults.silent, faults.muted) else TIME
+    patience = PATIENCE if row.fault in (faults.silent, faults.muted, faults.late) else TIME
     monkeypatch.setattr(constants, "ENQUEUE_TIMEOUT", patience)
     items, kept = set(direct.queue.item_ids()), images(direct)
     with Proxy(direct.url) as proxy, InvokeAIClient(proxy.url, timeout=patience) as client:

@@ -1,0 +1,176 @@
+"""The event connection: lost, refused, back again, and full of nonsense."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from invokeai_gen import InvokeAIClient
+from invokeai_gen.server import constants
+from invokeai_gen.server.errors import ConnectionFailedError, JobTimeoutError
+from invokeai_gen.server.events import InvocationComplete, JobEvent, StatusChanged
+from invokeai_gen.server.follow import Follower
+from tests import plans
+from tests.live import proxy as faults
+from tests.live.proxy import Proxy
+
+TIME = 120.0
+
+
+@pytest.fixture
+def proxy(server_url: str) -> Iterator[Proxy]:
+    with Proxy(server_url) as made:
+        yield made
+
+
+def run(client: InvokeAIClient, width: int = 24) -> list[JobEvent]:
+    """Run a workflow, and return its events."""
+    job = plans.picture().submit(plans.PictureParams(width=width), client=client)
+    events = list(job.events())
+    assert job.wait(TIME) == "completed"
+    job.close()
+    return events
+
+
+def follower_of(client: InvokeAIClient) -> Follower:
+    found = client._core._connections._follower
+    assert found is not None
+    return found
+
+
+def wait_for(is_so: object, what: str) -> None:
+    assert callable(is_so)
+    end = time.monotonic() + TIME
+    while not is_so():
+        assert time.monotonic() < end, what
+        time.sleep(0.01)
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.message for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def test_a_proxy_that_lets_no_websocket_through_is_reported_once(
+    proxy: Proxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    proxy.on("/ws/socket.io", faults.status(400), faults.FOR_GOOD)
+    with InvokeAIClient(proxy.url) as client:
+        for width in (16, 24, 32):
+            assert [event.status for event in run(client, width) if isinstance(event, StatusChanged)][-1] == "completed"
+        (message,) = warnings(caplog)
+        assert message.startswith(f"no event connection to {proxy.url} (")
+        assert "followed by polling" in message
+
+
+def test_polling_goes_on_at_a_sensible_rate(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "FIRST_POLL", 0.05)
+    monkeypatch.setattr(constants, "MAX_POLL", 0.4)
+    proxy.refuse_events()
+    with InvokeAIClient(proxy.url) as client:
+        client.queue.pause()
+        try:
+            job = plans.picture().submit(plans.PictureParams(width=16), client=client)
+            with pytest.raises(JobTimeoutError):
+                job.wait(3.0)
+            asked = proxy.asked("/b/.*/status")
+        finally:
+            client.queue.resume()
+        assert 3 <= asked <= 40, "every 0.05 s at first, then every 0.4 s"
+        assert job.wait(TIME) == "completed"
+
+
+def test_events_come_back_with_the_next_job(proxy: Proxy, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="invokeai_gen")
+    with InvokeAIClient(proxy.url) as client:
+        assert any(isinstance(event, InvocationComplete) for event in run(client))
+        for width in (40, 48):
+            proxy.cut_websockets()
+            wait_for(lambda: not follower_of(client).is_connected, "the loss was not noticed")
+            events = run(client, width)
+            assert sum(isinstance(event, InvocationComplete) for event in events) == 3, (
+                "although the pause was not over"
+            )
+        assert len(warnings(caplog)) == 1
+        assert sum("is back" in record.message for record in caplog.records) >= 2
+
+
+NONSENSE = [
+    "42[]",
+    "42[7]",
+    "42",
+    '42["queue_item_status_changed"]',
+    '42["queue_item_status_changed",null]',
+    '42["queue_item_status_changed",{"batch_id":"BATCH"}]',
+    '42["queue_item_status_changed",{"batch_id":"BATCH","item_id":[],"status":{}}]',
+    '42["queue_item_status_changed",{"batch_id":["BATCH"]}]',
+    '42["invocation_complete",{"batch_id":"BATCH","invocation":7}]',
+    '42["invocation_progress",{"batch_id":"BATCH","item_id":1,"invocation_source_id":"n","invocation":{},"percentage":"a"}]',
+    '42["invocation_progress",{"batch_id":"BATCH","item_id":1,"invocation_source_id":"n","invocation":{},"image":7}]',
+    '42["invocation_error",{"batch_id":"BATCH","item_id":1,"invocation_source_id":"n","invocation":{},"error_type":[]}]',
+    '42["queue_cleared",7,8,9]',
+    "4" + "[" * 30_000,
+    "49",
+    "4zzz",
+]
+
+
+def test_nonsense_among_the_events_ends_nothing(proxy: Proxy) -> None:
+    with InvokeAIClient(proxy.url) as client:
+        run(client)
+        client.queue.pause()
+        try:
+            job = plans.picture().submit(plans.PictureParams(width=56), client=client)
+            for message in NONSENSE:
+                proxy.say(message.replace("BATCH", job.batch_id))
+        finally:
+            client.queue.resume()
+        assert job.wait(TIME) == "completed"
+        assert job.outputs().picture.width == 56
+        assert any(isinstance(event, InvocationComplete) for event in run(client, 64)), "later events are heard"
+
+
+def test_a_server_that_stays_away_ends_a_job_after_the_time_that_the_client_allows(proxy: Proxy) -> None:
+    with InvokeAIClient(proxy.url, unreachable_after=0.5, max_retries=0) as client:
+        client.queue.pause()
+        try:
+            job = plans.picture().submit(plans.PictureParams(width=72), client=client)
+            proxy.refuse_events()
+            proxy.on("/b/.*/status", faults.reset, faults.FOR_GOOD)
+            proxy.cut_websockets()
+            with pytest.raises(ConnectionFailedError):
+                job.wait(TIME)
+        finally:
+            client.queue.resume()
+        client.queue.wait_until_idle(TIME)
+
+
+def test_an_enqueue_on_a_half_open_connection_is_taken_back(proxy: Proxy, server_url: str) -> None:
+    """The server has the batch, but its answer never comes; the run's own deadline ends the waiting."""
+    with InvokeAIClient(proxy.url) as client, InvokeAIClient(server_url) as direct:
+        direct.queue.wait_until_idle(TIME)
+        direct.queue.pause()
+        before = {*direct.queue.item_ids()}
+        try:
+            proxy.on("POST .*/enqueue_batch", faults.muted, faults.FOR_GOOD)
+            with pytest.raises(JobTimeoutError, match="did not confirm that the workflow is in the queue within 2 s"):
+                plans.picture().run(plans.PictureParams(width=80), client=client, timeout=2.0)
+            (item_id,) = {*direct.queue.item_ids()} - before
+            assert direct.queue.get(item_id).status == "canceled"
+        finally:
+            direct.queue.resume()
+
+
+def test_a_run_ends_soon_after_it_is_done_though_cleaning_up_hangs(
+    proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("invokeai_gen.runtime.runner.CLEANUP_TIMEOUT", 1.0)
+    proxy.on("DELETE .*/queue/default/i/", faults.silent, faults.FOR_GOOD)
+    with InvokeAIClient(proxy.url) as client:
+        began = time.monotonic()
+        out = plans.picture().run(plans.PictureParams(width=88), client=client, timeout=20.0, cleanup=("queue_items",))
+        assert time.monotonic() - began < 40
+        assert out.cleanup is not None
+        assert out.cleanup.failed
