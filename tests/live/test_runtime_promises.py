@@ -244,7 +244,7 @@ SUBMITS = """
 import gc, sys, tracemalloc
 from tests import plans
 from invokeai_gen import InvokeAIClient
-from invokeai_gen.server.follow import Watch
+from invokeai_gen.server.watch import Watch
 
 client = InvokeAIClient()
 workflow, params = plans.picture(use_cache=True), plans.PictureParams(width=8)

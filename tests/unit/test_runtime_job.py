@@ -19,8 +19,8 @@ from invokeai_gen.server.errors import (
     RejectedError,
     UnknownStatusError,
 )
-from invokeai_gen.server.follow import Watch
 from invokeai_gen.server.records import QueueItem
+from invokeai_gen.server.watch import Watch
 from tests import plans
 
 

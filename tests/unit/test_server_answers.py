@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from invokeai_gen import InvokeAIClient
+from invokeai_gen.runtime.failures import in_labels
 from invokeai_gen.server import answers, constants
 from invokeai_gen.server.answers import ShapeError
 from invokeai_gen.server.errors import (
@@ -31,6 +32,7 @@ from invokeai_gen.server.errors import (
     UnexpectedAnswerError,
 )
 from invokeai_gen.server.records import Board, Image, QueueCounts, QueueItem
+from tests import plans
 
 LIES: dict[str, Any] = {
     "null": b"null",
@@ -304,6 +306,22 @@ def test_a_node_type_that_the_server_lacks_is_named_in_few_words() -> None:
 def test_reasons_of_any_form_are_no_crash(detail: Any) -> None:
     with pytest.raises(RejectedError, match="status 422"):
         client_of(json.dumps({"detail": detail}).encode(), 422).version()
+
+
+def test_reasons_of_any_form_and_length_are_put_into_labels() -> None:
+    plan = plans.picture().plan
+    detail = [
+        None,
+        {"loc": ["body", "blank", "width"], "msg": "x" * 100_000, "input": "y" * 100_000},
+        {"loc": ["body", "blank"], "type": "union_tag_invalid", "ctx": {"tag": "blank_image"}, "msg": "z" * 6000},
+        {"loc": 7, "msg": None},
+    ]
+    with pytest.raises(RejectedError) as caught:
+        client_of(json.dumps({"detail": detail}).encode(), 422).version()
+    error = in_labels(caught.value, plan)
+    assert len(str(error)) < 3000
+    assert "'Canvas', 'Width': xxx" in str(error)
+    assert "'Canvas': this server has no node type 'blank_image'" in str(error)
 
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 200 + b"\x00\x00\x00\x00IEND\xaeB`\x82"

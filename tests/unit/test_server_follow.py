@@ -18,9 +18,10 @@ from invokeai_gen.server.events import (
     StatusChanged,
     parse_event,
 )
-from invokeai_gen.server.follow import Follower, Watch
+from invokeai_gen.server.follow import Follower
 from invokeai_gen.server.http import Transport
 from invokeai_gen.server.queue import AsyncQueue
+from invokeai_gen.server.watch import Watch
 
 
 def on_a_loop(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:

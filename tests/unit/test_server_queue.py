@@ -87,7 +87,7 @@ def test_a_batch_that_never_arrived_is_sent_once_more() -> None:
 
 def test_a_server_that_is_too_slow_to_tell_leaves_the_decision_to_a_person() -> None:
     server = Server(httpx.ReadTimeout("late"))
-    with pytest.raises(EnqueueUncertainError, match="Look into the queue"):
+    with pytest.raises(EnqueueUncertainError, match="Check the queue"):
         enqueue(server)
     assert server.calls.count("enqueue_batch") == 1
 

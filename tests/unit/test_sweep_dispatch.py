@@ -25,9 +25,9 @@ from invokeai_gen.server.errors import (
     ValueResolutionError,
 )
 from invokeai_gen.server.events import StatusChanged
-from invokeai_gen.server.follow import Watch
 from invokeai_gen.server.queue import batch_size
 from invokeai_gen.server.records import Board, Enqueued, Image, QueueCounts, QueueItem, Removal
+from invokeai_gen.server.watch import Watch
 from invokeai_gen.sweeps import dispatch, server_item
 from invokeai_gen.sweeps.async_sweep import AsyncSweep
 from invokeai_gen.sweeps.batching import Group

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
     from invokeai_gen.core.params import WorkflowParams
     from invokeai_gen.core.plan import WorkflowPlan
-    from invokeai_gen.server.follow import Watch
+    from invokeai_gen.server.watch import Watch
 
     A = TypeVarWithDefault("A", bound=WorkflowOutputs, default=WorkflowOutputs)
 

@@ -15,6 +15,7 @@ from invokeai_gen.server.errors import (
     RedactedJobError,
     RejectedError,
     UnknownStatusError,
+    reasons,
 )
 from invokeai_gen.server.events import is_final
 
@@ -68,5 +69,5 @@ def in_labels(error: RejectedError, plan: WorkflowPlan) -> RejectedError:
     """Return a 422 whose reasons name nodes and fields by their labels."""
     if not isinstance(error.detail, list):
         return error
-    problems = labelled_rejections(plan, error.detail)
+    problems = labelled_rejections(plan, reasons(error.detail))
     return RejectedError(error.method, error.path, error.status, error.detail, problems=problems)

@@ -30,9 +30,9 @@ from invokeai_gen.server.background import bridge, in_thread
 from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.server.constants import LOST_ANSWER_WAITS
 from invokeai_gen.server.errors import RejectedError, ServerError, SeveralItemsError
-from invokeai_gen.server.follow import Watch
 from invokeai_gen.server.queue import batch_size
 from invokeai_gen.server.records import Enqueued
+from invokeai_gen.server.watch import Watch
 
 P = TypeVar("P", bound=WorkflowParams)
 O = TypeVar("O", bound=WorkflowOutputs)

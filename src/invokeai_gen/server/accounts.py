@@ -37,7 +37,7 @@ class AsyncAccounts:
         self._transport.token = token
 
     async def logout(self) -> None:
-        """Log out: the server is told, and later requests of this client carry no token."""
+        """Log out on the server; later requests of this client carry no token."""
         await self._transport.send("POST", "/api/v1/auth/logout", read=ignored)
         self._transport.token = None
 

@@ -16,17 +16,18 @@ from invokeai_gen.server.background import bridge, facade
 from invokeai_gen.server.connections import Connections
 from invokeai_gen.server.constants import DEFAULT_URL
 from invokeai_gen.server.credentials import Secret, environment_token
-from invokeai_gen.server.http import Transport, TransportOptions
+from invokeai_gen.server.http import Transport
+from invokeai_gen.server.options import TransportOptions
 
 if TYPE_CHECKING:
     from invokeai_gen.server.accounts import Accounts, AsyncAccounts
     from invokeai_gen.server.app import App, AsyncApp
     from invokeai_gen.server.boards import AsyncBoards, Boards
-    from invokeai_gen.server.follow import Watch
     from invokeai_gen.server.images import AsyncImages, Images
     from invokeai_gen.server.models import AsyncModels, Models
     from invokeai_gen.server.queue import AsyncQueue, Queue
     from invokeai_gen.server.videos import AsyncVideos, Videos
+    from invokeai_gen.server.watch import Watch
     from invokeai_gen.server.workflows import AsyncWorkflows, Workflows
 
 _shared: dict[str, AsyncInvokeAIClient] = {}

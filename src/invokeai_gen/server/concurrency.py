@@ -10,7 +10,7 @@ R = TypeVar("R")
 
 
 async def gather_limited(call: Callable[[T], Awaitable[R]], items: Iterable[T], *, at_once: int) -> list[R | Exception]:
-    """What `call` gives for every item, or the error it raises, in the order of the items; `at_once` at the same time."""
+    """Call `call` with every item, `at_once` at a time; return each result, or the error raised, in order of the items."""
     import asyncio
 
     slots = asyncio.Semaphore(at_once)
@@ -19,7 +19,7 @@ async def gather_limited(call: Callable[[T], Awaitable[R]], items: Iterable[T], 
         async with slots:
             try:
                 return await call(item)
-            except Exception as error:  # noqa: BLE001 - whoever asked says which ones they expect
+            except Exception as error:  # noqa: BLE001 - the caller knows which ones to expect
                 return error
 
     return await asyncio.gather(*map(one, items))

@@ -11,8 +11,9 @@ from invokeai_gen.server import background
 from invokeai_gen.server.constants import EXIT_TIMEOUT
 
 if TYPE_CHECKING:
-    from invokeai_gen.server.follow import Follower, Watch
+    from invokeai_gen.server.follow import Follower
     from invokeai_gen.server.http import Transport
+    from invokeai_gen.server.watch import Watch
 
 _open: set[Connections] = set()
 """Those of every client that is still in use; what is left at the end of the process is closed then."""

@@ -133,8 +133,24 @@ def status_error(method: str, path: str, status: int, detail: Any, *, url: str =
     return kind(method, path, status, detail, hint)
 
 
-def problem_text(entry: Mapping[str, Any]) -> str:
-    """Return the reason in one entry of a 422 in a few words."""
+def reasons(detail: Any) -> list[dict[str, Any]]:
+    """Return the entries in the `detail` of a 422 with `loc`, `msg` and `input` of bounded size, other things left out."""
+    found: list[dict[str, Any]] = []
+    for entry in detail if isinstance(detail, list) else ():
+        if isinstance(entry, dict):
+            location, given = entry.get("loc"), entry.get("input")
+            found.append(
+                {
+                    "loc": location if isinstance(location, list) else [],
+                    "msg": _problem_text(entry),
+                    "input": shortened(given) if isinstance(given, str) else given,
+                }
+            )
+    return found
+
+
+def _problem_text(entry: Mapping[str, Any]) -> str:
+    """The reason in one entry of a 422 in a few words."""
     context = entry.get("ctx")
     if entry.get("type") == "union_tag_invalid" and isinstance(context, Mapping):
         # The server's own words list every node type it has.
@@ -148,22 +164,15 @@ def shortened(text: str) -> str:
 
 
 def _plain_problems(detail: Any) -> list[str]:
-    if not isinstance(detail, list):
-        return []
-    return [f"{_place(entry)}: {problem_text(entry)}" for entry in detail if isinstance(entry, dict)]
-
-
-def _place(entry: Mapping[str, Any]) -> str:
-    location = entry.get("loc")
-    return shortened(".".join(map(str, location))) if isinstance(location, (list, tuple)) else "?"
+    return [f"{shortened('.'.join(map(str, entry['loc'])))}: {entry['msg']}" for entry in reasons(detail)]
 
 
 class EnqueueError(ServerError):
-    """A batch did not enter the queue as asked."""
+    """A batch was not put into the queue, or not completely."""
 
 
 class EnqueueClippedError(EnqueueError):
-    """The queue had room for only a part of the batch. What went in was canceled again."""
+    """The queue had room for only a part of the batch. The items that went in were canceled."""
 
     def __init__(self, enqueued: int, requested: int, batch_id: str) -> None:
         self.enqueued = enqueued
@@ -171,7 +180,7 @@ class EnqueueClippedError(EnqueueError):
         self.batch_id = batch_id
         what = f"only {enqueued} of {requested} items" if enqueued else f"none of {requested} items"
         super().__init__(
-            f"the server's queue is full: {what} went in (they were canceled again). "
+            f"the server's queue is full: {what} went in (and were canceled). "
             "Wait until it is shorter, ask for fewer runs, or raise `max_queue_size` in the server's invokeai.yaml."
         )
 
@@ -183,7 +192,7 @@ class EnqueueUncertainError(EnqueueError, ConnectionFailedError):
         self.batch_id = batch_id
         super().__init__(
             f"the server did not confirm the batch {batch_id} ({reason}) and does not list it. "
-            "Look into the queue before you send it again."
+            "Check the queue before you send it again."
         )
 
 
@@ -201,12 +210,12 @@ class UploadUncertainError(ConnectionFailedError):
     def __init__(self, name: str, reason: Exception) -> None:
         super().__init__(
             f"the server did not confirm the upload of {name!r} ({reason}) and does not list it. "
-            "Should it have arrived all the same, it is among the newest assets."
+            "If it did arrive, it is among the newest assets."
         )
 
 
 class JobError(ServerError):
-    """A queue item did not give outputs."""
+    """A queue item has no outputs."""
 
     def __init__(self, message: str, *, item_id: int | None = None) -> None:
         self.item_id = item_id
@@ -233,23 +242,23 @@ class JobFailedError(JobError):
         self.error_message = error_message
         self.server_traceback = server_traceback
         self.node_id = node_id
-        """Id of the node in the workflow, where the server says which it was."""
+        """Id of the node in the workflow, if the server names it."""
         self.node_type = node_type
         self.node_label = node_label
         self.field_labels = tuple(field_labels)
         """Labels of the form's fields that belong to this node."""
-        where = ""
+        place = ""
         if node_label or node_type:
             shown = repr(node_label) if node_label else "a node"
-            where = f" in {shown} ({node_type})" if node_type else f" in {shown}"
-        text = f"queue item {item_id} failed{where}: {error_type}: {error_message}"
+            place = f" in {shown} ({node_type})" if node_type else f" in {shown}"
+        text = f"queue item {item_id} failed{place}: {error_type}: {error_message}"
         if self.field_labels:
             text += f"\nForm fields of this node: {', '.join(map(repr, self.field_labels))}"
         super().__init__(text, item_id=item_id)
 
     @property
     def field_label(self) -> str | None:
-        """Label of the form field that is to blame, where the failing node has only one."""
+        """Label of the failing node's form field, if it has exactly one."""
         return self.field_labels[0] if len(self.field_labels) == 1 else None
 
 
@@ -262,19 +271,19 @@ class JobDeletedError(JobCanceledError):
 
 
 class JobTimeoutError(JobError, TimeoutError):
-    """The item did not end in the time it was given."""
+    """The item did not end within the timeout."""
 
 
 class UnknownStatusError(JobError):
-    """The server gave a status that this version of invokeai-gen does not know."""
+    """The server reported a status that this version of invokeai-gen does not know."""
 
 
 class NotCompletedError(JobError):
-    """Outputs were asked for before there are any."""
+    """Outputs were requested before the run has ended."""
 
 
 class RedactedJobError(JobError):
-    """The item belongs to another account: the server tells its status and nothing else."""
+    """The item belongs to another account: the server only reports its status."""
 
 
 class SeveralItemsError(JobError):
@@ -288,11 +297,11 @@ class SeveralItemsError(JobError):
 
 
 class MissingOutputError(ServerError, AttributeError):
-    """A node gave no result in this run, or there is no output of that name."""
+    """A node returned no result in this run, or no output has that name."""
 
 
 class DecodeError(ServerError):
-    """A result does not look as the workflow's schema says, or an image cannot be read."""
+    """A result does not match the workflow's schema, or an image cannot be read."""
 
 
 class DownloadError(ServerError):

@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeAlias, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeVar
 
 from invokeai_gen.atomic_files import replacing
 from invokeai_gen.server import constants
@@ -32,13 +32,13 @@ from invokeai_gen.server.errors import (
     NotInvokeAIError,
     RequestTimeoutError,
     ServerError,
-    ServerFaultError,
     StatusError,
-    TooManyRequestsError,
     UnexpectedAnswerError,
     UnreachableError,
     status_error,
 )
+from invokeai_gen.server.options import Backend, TransportOptions
+from invokeai_gen.server.retries import pause_after, retries_after, seconds_of
 
 if TYPE_CHECKING:
     import ssl
@@ -49,35 +49,9 @@ if TYPE_CHECKING:
 __all__ = ["Backend", "Transport", "TransportOptions", "clean_url", "public_url", "segment"]
 
 T = TypeVar("T")
-Backend: TypeAlias = "httpx.AsyncBaseTransport"
-"""Carries requests in place of the network, for tests."""
 
-_RETRIED_STATUSES: Final = {502, 503, 504}
 _REPEATABLE: Final = {"GET", "PUT", "DELETE"}
 """Methods that have the same effect when they are sent twice."""
-
-
-class TransportOptions(TypedDict, total=False):
-    """How a client talks to its server."""
-
-    token: str | None
-    """Token of an account on a server with accounts."""
-    timeout: float
-    """Seconds that the server may stay silent during one request; 60 unless given."""
-    max_retries: int
-    """How often a request that failed in passing is sent again; 3 unless given. It is only repeated if that cannot have
-    an effect twice. After silence of `timeout` seconds it is repeated once at most."""
-    headers: Mapping[str, str] | None
-    """Further headers of every request and of the event connection, for a proxy in front of the server. Like the
-    token they never go to another host."""
-    verify: bool | str | os.PathLike[str]
-    """Whether to check TLS certificates, or a file or folder of certificates (PEM) to check them with."""
-    proxy: str | None
-    """Address of an HTTP proxy for requests and events; the environment (`HTTPS_PROXY` …) decides unless given."""
-    unreachable_after: float
-    """Seconds that the server may fail to answer before jobs that are being followed fail; 60 unless given."""
-    http_backend: Backend | None
-    """Carries requests in place of the network, for tests."""
 
 
 class Transport:
@@ -312,7 +286,7 @@ class Transport:
     async def _error_of(self, answer: httpx.Response, method: str, path: str) -> StatusError:
         body = await collected(self._chunks(answer), constants.MAX_ERROR_ANSWER, cut=True)
         error = status_error(method, path, answer.status_code, _detail(body), url=self.url)
-        error.retry_after = _seconds(answer.headers.get("Retry-After", ""))
+        error.retry_after = seconds_of(answer.headers.get("Retry-After", ""))
         return error
 
     # -- requests ------------------------------------------------------------------------------------------------------
@@ -332,7 +306,9 @@ class Transport:
 
         def is_retried(state: tenacity.RetryCallState) -> bool:
             error = state.outcome and state.outcome.exception()
-            return isinstance(error, ServerError) and state.attempt_number <= self._retries(error, is_repeatable)
+            return isinstance(error, ServerError) and state.attempt_number <= retries_after(
+                error, self.max_retries, is_repeatable
+            )
 
         def announce(state: tenacity.RetryCallState) -> None:
             error = state.outcome and state.outcome.exception()
@@ -345,23 +321,15 @@ class Transport:
                 extra={"method": method, "path": path, "attempt": state.attempt_number},
             )
 
-        retrying = tenacity.AsyncRetrying(retry=is_retried, wait=_pause, before_sleep=announce)
+        def pause(state: tenacity.RetryCallState) -> float:
+            return pause_after(state.outcome.exception() if state.outcome else None, state.attempt_number)
+
+        retrying = tenacity.AsyncRetrying(retry=is_retried, wait=pause, before_sleep=announce)
         try:
             return await retrying(self._once, method, path, take, **content)
         except ConnectionFailedError as error:
             log.info("gave up %s %s: %s", method, path, error, extra={"method": method, "path": path})
             raise
-
-    def _retries(self, error: ServerError, is_repeatable: bool) -> int:
-        """How often a request may be sent again if it fails in this way."""
-        if isinstance(error, (UnreachableError, TooManyRequestsError)):
-            return self.max_retries
-        if not is_repeatable:
-            return 0
-        if isinstance(error, RequestTimeoutError):
-            return min(self.max_retries, constants.MAX_SILENT_RETRIES)
-        is_passing = isinstance(error, ServerFaultError) and error.status in _RETRIED_STATUSES
-        return self.max_retries if is_passing or isinstance(error, ConnectionFailedError) else 0
 
     async def _once(self, method: str, path: str, take: Callable[[httpx.Response], Awaitable[T]], **content: Any) -> T:
         """Send one request and take its answer; what fails below leaves here as an error of ours.
@@ -536,17 +504,6 @@ def _request(answer: httpx.Response) -> str:
     return f"{answer.request.method} {answer.request.url.path}"
 
 
-def _pause(state: tenacity.RetryCallState) -> float:
-    """Seconds before the next attempt: what the server asks for, else a little more each time."""
-    import random
-
-    error = state.outcome and state.outcome.exception()
-    if isinstance(error, StatusError) and error.retry_after is not None:
-        return min(error.retry_after, constants.MAX_RETRY_AFTER)
-    longest = constants.FIRST_RETRY_WAIT * float(2**state.attempt_number)
-    return min(longest * random.uniform(0.5, 1), constants.MAX_RETRY_WAIT)
-
-
 async def _written(chunks: AsyncIterable[bytes], file: BinaryIO) -> int:
     """Write a body into a file, in place of what an earlier attempt may have left there; return its size."""
     file.seek(0)
@@ -555,11 +512,6 @@ async def _written(chunks: AsyncIterable[bytes], file: BinaryIO) -> int:
     async for chunk in chunks:
         size += file.write(chunk)
     return size
-
-
-def _seconds(text: str) -> float | None:
-    """A `Retry-After` in seconds; `None` if it is missing or a date."""
-    return float(text) if text.isdecimal() and len(text) < 10 else None
 
 
 def _detail(content: bytes) -> Any:

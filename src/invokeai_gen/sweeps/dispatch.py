@@ -33,7 +33,7 @@ from invokeai_gen.sweeps.state import SweepState
 from invokeai_gen.sweeps.sweep_file import ReplayedState, encode_block
 
 if TYPE_CHECKING:
-    from invokeai_gen.server.follow import Watch
+    from invokeai_gen.server.watch import Watch
 
 ROOM_POLL: Final = 2.0
 """Seconds between questions whether a full queue has room again."""

@@ -15,7 +15,7 @@ from invokeai_gen.sweeps.event_results import EventResults
 from invokeai_gen.sweeps.results import DELETED, Tally
 
 if TYPE_CHECKING:
-    from invokeai_gen.server.follow import Watch
+    from invokeai_gen.server.watch import Watch
 
 
 class SentBatches:
