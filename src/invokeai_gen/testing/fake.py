@@ -18,8 +18,9 @@ from invokeai_gen.runtime.runner import Runner
 from invokeai_gen.server import client as clients
 from invokeai_gen.server.client import AsyncInvokeAIClient, ServerClient
 from invokeai_gen.server.connections import Connections
-from invokeai_gen.server.follow import Follower, Watch
+from invokeai_gen.server.follow import Follower
 from invokeai_gen.server.queue import AsyncQueue
+from invokeai_gen.server.watch import Watch
 from invokeai_gen.sweeps.space import Space
 from invokeai_gen.sweeps.start import SweepStarter
 from invokeai_gen.testing.outcomes import Outcome, Run
