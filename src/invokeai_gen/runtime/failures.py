@@ -67,7 +67,5 @@ def error_of(item: QueueItem, plan: WorkflowPlan | None) -> JobError | None:
 
 def in_labels(error: RejectedError, plan: WorkflowPlan) -> RejectedError:
     """Return a 422 whose reasons name nodes and fields by their labels."""
-    if not isinstance(error.detail, list):
-        return error
     problems = labelled_rejections(plan, reasons(error.detail))
     return RejectedError(error.method, error.path, error.status, error.detail, problems=problems)
