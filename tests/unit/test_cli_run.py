@@ -568,6 +568,32 @@ def test_the_end_of_the_answers_is_an_interrupt(cli: Cli, monkeypatch: pytest.Mo
     assert cli("run", "adder.json", "--interactive", "--dry-run").code == 130
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_a_terminal_is_asked_for_what_is_required(cli: Cli) -> None:
+    Path("a.png").write_bytes(b"")
+    ours, theirs = os.openpty()
+    os.write(ours, b"a.png\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "invokeai_gen", "run", "blur.json"],
+        stdin=theirs, stderr=theirs, stdout=subprocess.DEVNULL, env={**os.environ, "NO_COLOR": "1"}, check=False,
+    )  # fmt: skip
+    os.close(theirs)
+    assert done.returncode == 1
+    said = os.read(ours, 10_000).decode()
+    os.close(ours)
+    assert "Image: image" in said
+    assert "[required]" in said
+    assert "cannot be reached" in said, "nothing else was asked, and the run began"
+
+
+def test_the_help_of_a_workflow_fits_80_columns(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    for arguments in (["--help"], ["run", "--help"], ["run", "text.json", "--help"], ["recall", "--help"]):
+        answer = cli(*arguments)
+        assert answer.code == 0, answer.err
+        assert max(map(len, answer.lines)) <= 80, max(answer.lines, key=len)
+
+
 def test_a_missing_model_names_its_option_even_without_a_server(cli: Cli, schema: Schema) -> None:
     save(Path("model.json"), _labelled(Builder(schema).node("m", "main_model_loader").field("m.model")))
     answer = cli("run", "model.json")

@@ -36,8 +36,8 @@ a workflow, or the name of a workflow in the server's library, does as well:
 
 \b
 As Python modules:
-  invokeai-gen generate workflows -o generated    one typed module per workflow
-  invokeai-gen init && invokeai-gen generate      settings kept in pyproject.toml
+  invokeai-gen generate workflows -o generated    a typed module of each
+  invokeai-gen init && invokeai-gen generate      with a pyproject.toml
 """
 
 _SECTIONS: Final = {

@@ -46,7 +46,7 @@ Examples:
   invokeai-gen run portrait.json --seed random --runs 3
   invokeai-gen run portrait.json --product seed=1..10 \\
       --product "scheduler=euler,ddim" --gallery all.html
-  invokeai-gen run portrait.json --each "image=photos/*.png" --file photos.sweep
+  invokeai-gen run portrait.json --each "image=photos/*.png" --file all.sweep
   invokeai-gen run portrait.json --csv rows.csv -o out \\
       --pattern "{index:03d}_{seed}.png"
   python -m generated.portrait --seed 7
