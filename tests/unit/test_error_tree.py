@@ -39,6 +39,5 @@ def test_each_error_is_below_its_parent_and_says_what_it_is_for() -> None:
 
 
 def test_the_docs_have_the_tree_of_today() -> None:
-    """If not: `python -m invokeai_gen.error_tree > docs/errors.md`."""
     docs = (Path(__file__).parents[2] / "docs" / "errors.md").read_text(encoding="utf-8")
-    assert docs == as_markdown()
+    assert docs == as_markdown(), "write it again: python -m invokeai_gen.error_tree > docs/errors.md"

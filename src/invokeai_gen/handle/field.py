@@ -75,7 +75,7 @@ class IvkField(BaseModel, Generic[T]):
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is no value."""
+        """Whether the field has no value."""
         return self.to_value() is None
 
     @property

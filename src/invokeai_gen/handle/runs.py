@@ -133,13 +133,19 @@ class WorkflowRuns(ABC):
             self._following = asyncio.create_task(job.wait(**cast("Callbacks", callbacks)))
         return job
 
-    def request(self, client: ServerClient | None = None, **options: Unpack[SubmitOptions]) -> dict[str, JsonValue]:
+    def request(
+        self,
+        client: ServerClient | None = None,
+        *,
+        board: BoardRef | str | None = None,
+        **options: Unpack[SubmitOptions],
+    ) -> dict[str, JsonValue]:
         """Return the JSON body that `submit_sync` would POST, without sending it; see `RunnableWorkflow.request`.
 
-        Only with a `client` is a server asked, which need not be the one of this handle. Raises `NotReadyError` and
+        No server is asked without a `client`, which need not be that of the handle. Raise `NotReadyError` and
         `ParamsError` as `submit_sync` does.
         """
-        return self._workflow.request(self.params(), client, **options)
+        return self._workflow.request(self._params(board, options), client, **options)
 
     def sweep_sync(
         self,

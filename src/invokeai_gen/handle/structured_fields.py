@@ -37,7 +37,7 @@ class IvkStructuredField(IvkField):
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is no value."""
+        """Whether the field has no value."""
         return self.value is None
 
     def clear(self) -> None:
