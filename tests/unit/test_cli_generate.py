@@ -72,7 +72,7 @@ def test_an_edit_that_keeps_date_and_size_is_noticed(cli: Cli) -> None:
     save(path, adder(value=5))
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     assert path.stat().st_size == status.st_size
-    assert "default of first was 1, is 5" in _generate(cli).out
+    assert "First (first): default 5, was 1" in _generate(cli).out
 
 
 @pytest.mark.parametrize("name", ["adder.py", "adder.json", "_types.py", "__init__.py", "py.typed"])
@@ -198,7 +198,7 @@ def test_check_tells_why_a_module_is_stale(cli: Cli) -> None:
     assert older.lines[0] == "stale: out/adder.py: another version of invokeai-gen wrote it"
     assert changed.lines[:2] == [
         "stale: out/adder.py: the workflow changed",
-        "       default of first was 1, is 5",
+        "       First (first): default 5, was 1",
     ]
     assert missing.lines[0] == "stale: out/adder.py: it is missing"
 
@@ -214,7 +214,7 @@ def test_check_agrees_with_names_that_were_kept(cli: Cli) -> None:
     renamed = _generate(cli, "--rename")
     assert renamed.lines == [
         "changed   out/adder.py  (flows/adder.json)",
-        "          input first renamed to other",
+        "          input first renamed to other: the label is now 'Other'",
         "1 module in out, 1 written, 0 unchanged",
     ]
     assert cli("check", "flows", "-o", "out").code == 0

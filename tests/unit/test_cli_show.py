@@ -33,20 +33,23 @@ def test_equal_workflows_have_no_difference(cli: Cli) -> None:
 def test_the_difference_of_two_files(cli: Cli) -> None:
     answer = cli("diff", "old.json", "new.json")
     assert answer.code == 1
-    assert answer.lines == ["input first renamed to number", "default of number was 1, is 9"]
+    assert answer.lines == [
+        "input first renamed to number: the label is now 'Number'",
+        "Number (number): default 9, was 1",
+    ]
 
 
 def test_the_difference_as_json(cli: Cli) -> None:
     found = json.loads(cli("diff", "old.json", "new.json", "--json").out)
     assert [(item["kind"], item["name"], item["old"], item["new"]) for item in found] == [
         ("renamed", "number", "first", "number"),
-        ("default", "number", "1", "9"),
+        ("default", "number", "default 1", "default 9"),
     ]
     assert json.loads(cli("diff", "old.json", "old.json", "--json").out) == []
 
 
 def test_kept_names_are_no_difference(cli: Cli) -> None:
-    assert cli("diff", "old.json", "new.json", "--keep-names").lines == ["default of first was 1, is 9"]
+    assert cli("diff", "old.json", "new.json", "--keep-names").lines == ["Number (first): default 9, was 1"]
 
 
 @pytest.mark.parametrize("module", ["old", "generated/old.py", "generated/old.json"])

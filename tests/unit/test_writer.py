@@ -17,9 +17,10 @@ from invokeai_gen.atomic_files import locked
 from invokeai_gen.codegen import folder, module, stamp, writer
 from invokeai_gen.codegen.changes import Change, changes
 from invokeai_gen.codegen.folder import OutputFolderError
+from invokeai_gen.codegen.names import assign_names
 from invokeai_gen.codegen.report import Report, is_fresh
 from invokeai_gen.codegen.writer import generate
-from invokeai_gen.core.plan import Constraints, PlannedInput, WorkflowPlan
+from invokeai_gen.core.plan import Constraints, PlanField, PlannedInput, PlanNode, WorkflowPlan
 from invokeai_gen.js_json import UNSET
 from tests.plan_factory import a_plan, an_input, an_output
 
@@ -137,26 +138,30 @@ def test_modules_load_lazily_and_by_name(out: Path) -> None:
 @pytest.mark.parametrize(
     ("edit", "noticed", "reason"),
     [
-        (lambda plan: with_input(plan, 1, value=768), ["default of width was 512, is 768"], "workflow"),
-        (lambda plan: with_input(plan, 1, label="Breadth"), ["input width renamed to breadth"], "workflow"),
+        (lambda plan: with_input(plan, 1, value=768), ["Width (width): default 768, was 512"], "workflow"),
+        (
+            lambda plan: with_input(plan, 1, label="Breadth"),
+            ["input width renamed to breadth: the label is now 'Breadth'"],
+            "workflow",
+        ),
         (
             lambda plan: with_input(plan, 1, constraints=Constraints(ge=64)),
-            ["input width was int, is Annotated[int, Limits(ge=64)]"],
+            ["Width (width): 64 or more, was any"],
             "workflow",
         ),
         (
             lambda plan: with_input(plan, 1, value=UNSET, required=True),
-            ["default of width was 512, is required"],
+            ["Width (width): required, was default 512"],
             "workflow",
         ),
         (
             lambda plan: with_input(plan, 1, fed_by="Noise"),
-            ["input width was int, is fed by 'Noise'", "default of width was 512, is "],
+            ["Width (width): fed by 'Noise', was int", "Width (width): not settable, was default 512"],
             "workflow",
         ),
         (
             lambda plan: replace(plan, inputs=tuple(reversed([replace(i, index=2 - i.index) for i in plan.inputs]))),
-            ["index of scheduler was 2, is 0", "index of prompt was 0, is 2"],
+            ["Scheduler (scheduler): index 0, was 2", "Prompt (prompt): index 2, was 0"],
             "generator",
         ),
         (
@@ -166,7 +171,11 @@ def test_modules_load_lazily_and_by_name(out: Path) -> None:
         ),
         (
             lambda plan: replace(plan, inputs=plan.inputs[1:], outputs=(an_output("other"),)),
-            ["input prompt removed", "output picture removed", "output save_image added"],
+            [
+                "input Prompt (prompt) removed",
+                "output Picture (picture) removed",
+                "output Save Image (save_image) added",
+            ],
             "generator",
         ),
     ],
@@ -178,11 +187,46 @@ def test_the_report_says_what_callers_notice_and_why(out: Path, edit: Any, notic
     assert [str(change) for change in item.changes] == noticed
 
 
+def told(old: WorkflowPlan, new: WorkflowPlan) -> list[str]:
+    return [str(change) for change in changes(old, assign_names(new, earlier=old))]
+
+
+def test_changes_are_told_as_a_person_would() -> None:
+    many = tuple(f"s{number}" for number in range(31))
+    size = an_input("Width", value=64, constraints=Constraints(ge=64, le=1024))
+    scheduler = an_input("Scheduler", index=1, field_type="SchedulerField", value="s0", choices=(*many, "tcd"))
+    old = assign_names(a_plan(size, scheduler))
+    assert told(old, a_plan(size, replace(scheduler, choices=many))) == ["Scheduler (scheduler): 'tcd' removed"]
+    assert told(old, a_plan(size, replace(scheduler, choices=(*many, "tcd", "new")))) == [
+        "Scheduler (scheduler): 'new' added"
+    ]
+    wider = replace(size, constraints=Constraints(ge=64, le=2048))
+    assert told(old, a_plan(wider, scheduler)) == ["Width (width): 64 to 2048, was 64 to 1024"]
+
+
+def test_a_node_that_was_deleted_and_added_again_is_no_change() -> None:
+    prompt, picture = an_input("Prompt", field_type="StringField", value="a fox"), an_output(node_label="Picture")
+    old = assign_names(a_plan(prompt, picture))
+    assert told(old, a_plan(replace(prompt, node_id="again"), replace(picture, node_id="too"))) == []
+    assert told(old, a_plan(replace(prompt, node_id="again", value="an owl"), picture)) == [
+        "Prompt (prompt): default 'an owl', was 'a fox'"
+    ]
+
+
+def test_a_hidden_value_that_changed_is_named() -> None:
+    def hiding(value: float) -> WorkflowPlan:
+        plan = a_plan(an_input("Prompt", node_id="p"))
+        return replace(plan, nodes=(*plan.nodes, PlanNode("n", "img_noise", "Grain", (PlanField("amount", value),))))
+
+    assert told(assign_names(hiding(0.2)), hiding(0.5)) == ["node 'Grain', amount (not on the form): 0.5, was 0.2"]
+    assert told(assign_names(hiding(0.2)), hiding(0.2)) == []
+
+
 def test_changes_can_be_read_by_programs() -> None:
     old, new = a_plan(an_input(name="width")), a_plan(an_input(name="width", value=8), an_input(name="b", index=1))
     assert changes(old, new) == (
-        Change("default", "input", "width", "7", "8"),
-        Change("added", "input", "b", new="7"),
+        Change("default", "input", "width", "default 7", "default 8", "Width"),
+        Change("added", "input", "b", new="default 7", label="Width"),
     )
 
 

@@ -1,104 +1,206 @@
-"""What the callers of a generated module would notice between two of its plans."""
+"""What people who use a generated module would notice between two of its plans."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from itertools import chain
+from typing import Any, Literal, TypeAlias, TypeVar
 
-from invokeai_gen.codegen.annotations import Imports, Names, type_text, value_text
+from invokeai_gen.codegen.annotations import Imports, Names, type_text
+from invokeai_gen.codegen.docs import allowed, parts_of, short_default
+from invokeai_gen.codegen.literals import literal, one_line
+from invokeai_gen.codegen.name_memory import inputs_again, outputs_again
 from invokeai_gen.core import field_values
+from invokeai_gen.core.field_values import NONE, Choice, Limited, ListOf, OneOf, Plain, Shape
 from invokeai_gen.core.plan import PlannedInput, PlannedOutput, WorkflowPlan
 from invokeai_gen.js_json import UNSET
 
-ChangeKind: TypeAlias = Literal["added", "removed", "renamed", "retyped", "default", "moved"]
+H = TypeVar("H", bound=Hashable)
+T = TypeVar("T")
+
+ChangeKind: TypeAlias = Literal[
+    "added", "removed", "renamed", "retyped", "choices", "range", "default", "moved", "hidden"
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One difference in the surface of a module."""
+    """One difference between two plans of a workflow."""
 
     kind: ChangeKind
-    what: Literal["input", "output"]
+    what: Literal["input", "output", "node"]
     name: str
-    """The Python name, the new one where it was renamed."""
+    """The Python name, the new one if it was renamed; for a node its label and field."""
     old: str = ""
     new: str = ""
+    label: str = ""
+    """The label in the GUI, the new one if it changed."""
 
     def __str__(self) -> str:
+        who = f"{self.label} ({self.name})" if self.label and self.label != self.name else self.name
         match self.kind:
             case "added":
-                return f"{self.what} {self.name} added{f' ({self.new})' if self.new else ''}"
+                return f"{self.what} {who} added{f', {self.new}' if self.new else ''}"
             case "removed":
-                return f"{self.what} {self.name} removed"
+                return f"{self.what} {who} removed"
             case "renamed":
-                return f"{self.what} {self.old} renamed to {self.new}"
-            case "retyped":
-                return f"{self.what} {self.name} was {self.old}, is {self.new}"
-            case "default":
-                return f"default of {self.name} was {self.old}, is {self.new}"
+                return f"{self.what} {self.old} renamed to {self.name}: the label is now {self.label!r}"
+            case "choices":
+                lost = f"{self.old} removed" if self.old else ""
+                return f"{who}: {', '.join(filter(None, (lost, f'{self.new} added' if self.new else '')))}"
+            case "hidden":
+                return f"node {self.label!r}, {self.name} (not on the form): {self.new}, was {self.old}"
             case "moved":
-                return f"index of {self.name} was {self.old}, is {self.new}"
+                return f"{who}: index {self.new}, was {self.old}"
+            case "default" if self.new.startswith("default "):
+                return f"{who}: {self.new}, was {self.old.removeprefix('default ')}"
+            case _:
+                return f"{who}: {self.new}, was {self.old}"
 
 
 def changes(old: WorkflowPlan, new: WorkflowPlan) -> tuple[Change, ...]:
-    """The differences between two plans with names. Inputs are matched by node and field, outputs by node."""
-    return (*_input_changes(old, new), *_output_changes(old, new))
+    """Return the differences between two plans that have names.
+
+    Inputs are matched by node and field, outputs by node. A node that was deleted and added again is the same node.
+    """
+    before, after = {item.binding: item for item in old.inputs}, {item.binding: item for item in new.inputs}
+    results, later = _results(old), _results(new)
+    inputs: dict[tuple[str, str], tuple[str, str] | None] = {key: key if key in before else None for key in after}
+    inputs |= inputs_again(_without(before, after), _without(after, before))
+    outputs: dict[str, str | None] = {key: key if key in results else None for key in later}
+    outputs |= outputs_again(_without(results, later), _without(later, results))
+    nodes = {key[0]: was[0] for key, was in inputs.items() if was} | {key: was for key, was in outputs.items() if was}
+    return (
+        *_removed(before, inputs, {key: item.label for key, item in before.items()}, "input"),
+        *chain.from_iterable(_input_changes(_at(before, inputs[key]), item) for key, item in after.items()),
+        *_removed(results, outputs, {key: _label(item) for key, item in results.items()}, "output"),
+        *chain.from_iterable(_output_changes(_at(results, outputs[key]), item) for key, item in later.items()),
+        *_hidden_changes(old, new, nodes),
+    )
 
 
-def _input_changes(old: WorkflowPlan, new: WorkflowPlan) -> Iterator[Change]:
-    before = {item.binding: item for item in old.inputs}
-    after = {item.binding: item for item in new.inputs}
-    for binding, item in before.items():
-        if binding not in after:
-            yield Change("removed", "input", item.name)
-    for binding, item in after.items():
-        previous = before.get(binding)
-        if previous is None:
-            yield Change("added", "input", item.name, new=_default(item))
-            continue
-        if previous.name != item.name:
-            yield Change("renamed", "input", item.name, previous.name, item.name)
-        pairs: tuple[tuple[ChangeKind, str, str], ...] = (
-            ("retyped", _type(previous), _type(item)),
-            ("default", _default(previous), _default(item)),
-            ("moved", str(previous.index), str(item.index)),
-        )
-        for kind, was, is_now in pairs:
-            if was != is_now:
-                yield Change(kind, "input", item.name, was, is_now)
+def _at(items: Mapping[H, T], key: H | None) -> T | None:
+    return items[key] if key is not None else None
 
 
-def _output_changes(old: WorkflowPlan, new: WorkflowPlan) -> Iterator[Change]:
-    before, after = _results(old), _results(new)
-    for node_id, item in before.items():
-        if node_id not in after:
-            yield Change("removed", "output", item.name)
-    for node_id, item in after.items():
-        previous = before.get(node_id)
-        if previous is None:
-            yield Change("added", "output", item.name)
-            continue
-        if previous.name != item.name:
-            yield Change("renamed", "output", item.name, previous.name, item.name)
-        if previous.result_type != item.result_type:
-            yield Change("retyped", "output", item.name, previous.result_type, item.result_type)
+def _removed(
+    before: Mapping[H, PlannedInput] | Mapping[H, PlannedOutput],
+    pairs: Mapping[H, H | None],
+    labels: Mapping[H, str],
+    what: Literal["input", "output"],
+) -> Iterator[Change]:
+    still_there = set(pairs.values())
+    for key, item in before.items():
+        if key not in still_there:
+            yield Change("removed", what, item.name, label=labels[key])
+
+
+def _without(items: Mapping[Any, Any], others: Mapping[Any, Any]) -> list[Any]:
+    return [item for key, item in items.items() if key not in others]
 
 
 def _results(plan: WorkflowPlan) -> dict[str, PlannedOutput]:
     return {item.node_id: item for item in plan.outputs if item.role != "debug"}
 
 
-def _type(item: PlannedInput) -> str:
+def _label(output: PlannedOutput) -> str:
+    return output.node_label or output.node_title
+
+
+def _input_changes(old: PlannedInput | None, new: PlannedInput) -> Iterator[Change]:
+    """Yield what became of one input; `old` is `None` for a new one."""
+
+    def change(kind: ChangeKind, was: str, is_now: str) -> Change:
+        return Change(kind, "input", new.name, was, is_now, new.label)
+
+    if old is None:
+        yield change("added", "", _default(new))
+        return
+    if old.name != new.name:
+        yield change("renamed", old.name, new.name)
+    if _kind(old) != _kind(new):
+        yield change("retyped", _kind(old), _kind(new))
+    elif new.fed_by is None:
+        was, is_now = _choices(old), _choices(new)
+        lost, gained = [item for item in was if item not in is_now], [item for item in is_now if item not in was]
+        if lost or gained:
+            yield change("choices", ", ".join(lost), ", ".join(gained))
+        if _range(old) != _range(new):
+            yield change("range", _range(old), _range(new))
+    if _default(old) != _default(new):
+        yield change("default", _default(old), _default(new))
+    if old.index != new.index:
+        yield change("moved", str(old.index), str(new.index))
+
+
+def _output_changes(old: PlannedOutput | None, new: PlannedOutput) -> Iterator[Change]:
+    label = _label(new)
+    if old is None:
+        yield Change("added", "output", new.name, label=label)
+        return
+    if old.name != new.name:
+        yield Change("renamed", "output", new.name, old.name, new.name, label)
+    if old.result_type != new.result_type:
+        yield Change("retyped", "output", new.name, old.result_type, new.result_type, label)
+
+
+def _hidden_changes(old: WorkflowPlan, new: WorkflowPlan, same: Mapping[str, str]) -> Iterator[Change]:
+    """Yield the values that are sent with every run, are not on the form, and changed."""
+    shown = {item.binding for plan in (old, new) for item in plan.inputs}
+    before = {node.id: node for node in old.nodes}
+    for node in new.nodes:
+        earlier = before.get(same.get(node.id, node.id))
+        values = {field.name: field.value for field in earlier.fields} if earlier is not None else {}
+        for field in node.fields:
+            is_hidden = (node.id, field.name) not in shown and not field.is_connected
+            if is_hidden and field.name in values and values[field.name] != field.value:
+                was, is_now = (_shown(value) for value in (values[field.name], field.value))
+                yield Change("hidden", "node", field.name, was, is_now, one_line(node.label))
+
+
+def _shown(value: Any) -> str:
+    return "empty" if value is UNSET or value is None else short_default(value)
+
+
+def _kind(item: PlannedInput) -> str:
+    """Return what an input takes, without limits and choices; model inputs with what they accept."""
     if item.fed_by is not None:
-        return f"fed by {item.fed_by!r}"
-    limits = field_values.model_limits(item)
-    models = [f"{name}={value}" for name in ("base", "type", "variant", "format") if (value := getattr(limits, name))]
-    return " ".join([type_text(field_values.shape_of(item), Names(), Imports()), *models])
+        return f"fed by {literal(item.fed_by)}"
+    models = [text for text in allowed(item) if text.startswith("A model of")]
+    text = _skeleton(field_values.shape_of(item))
+    return models[0].removeprefix("A ") if models and text == "ModelInput" else text
+
+
+def _skeleton(shape: Shape) -> str:
+    match shape:
+        case Choice():
+            return "a choice"
+        case Limited(inner):
+            return _skeleton(inner)
+        case ListOf(inner):
+            return f"list[{_skeleton(inner)}]"
+        case OneOf(members):
+            return " or ".join("nothing" if member == NONE else _skeleton(member) for member in members)
+        case Plain(name):
+            return name
+        case _:
+            return type_text(shape, Names(), Imports())
+
+
+def _choices(item: PlannedInput) -> dict[str, None]:
+    parts = parts_of(field_values.shape_of(item))
+    return {literal(option): None for part in parts if isinstance(part, Choice) for option in part.options}
+
+
+def _range(item: PlannedInput) -> str:
+    limited = [part for part in parts_of(field_values.shape_of(item)) if isinstance(part, Limited)]
+    texts = [text for text in allowed(item) if not text.startswith(("A model of", "One of"))]
+    return ", ".join(texts) if limited else "any"
 
 
 def _default(item: PlannedInput) -> str:
     if item.fed_by is not None:
-        return ""
+        return "not settable"
     value = field_values.default_of(item)
-    return "required" if value is UNSET else value_text(value, Imports())
+    return "required" if value is UNSET else f"default {short_default(value)}"

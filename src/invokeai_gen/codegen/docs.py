@@ -168,7 +168,7 @@ def _placeholder(planned: PlannedInput) -> str:
 def allowed(planned: PlannedInput, names: Names = _NO_NAMES) -> Iterable[str]:
     """Yield what the input accepts, beyond what its type already says."""
     shape = field_values.shape_of(planned)
-    for part in _parts(shape):
+    for part in parts_of(shape):
         if isinstance(part, Limited):
             if isinstance(part.shape, ListOf):
                 yield _sizes(dict(part.limits), "item")
@@ -194,15 +194,15 @@ def allowed(planned: PlannedInput, names: Names = _NO_NAMES) -> Iterable[str]:
             yield f"A model of {', '.join(words)}"
 
 
-def _parts(shape: Shape) -> Iterable[Shape]:
-    """The shape and all shapes inside it, outermost first."""
+def parts_of(shape: Shape) -> Iterable[Shape]:
+    """Yield the shape and all shapes inside it, outermost first."""
     yield shape
     match shape:
         case OneOf(members):
             for member in members:
-                yield from _parts(member)
+                yield from parts_of(member)
         case Limited(inner) | ListOf(inner):
-            yield from _parts(inner)
+            yield from parts_of(inner)
         case _:
             return
 
@@ -254,7 +254,7 @@ def _input_rows(inputs: Sequence[PlannedInput], names: Names) -> list[tuple[str,
 
 def _range(planned: PlannedInput) -> str:
     """Return the limits of a number in the few letters that a table has room for."""
-    limits = (part.limits for part in _parts(field_values.shape_of(planned)) if isinstance(part, Limited))
+    limits = (part.limits for part in parts_of(field_values.shape_of(planned)) if isinstance(part, Limited))
     numbers = [item for item in limits if not any(name.endswith("_length") for name, _ in item)]
     return range_text(numbers[0]).removesuffix(".") if numbers else ""
 
