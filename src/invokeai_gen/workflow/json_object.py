@@ -11,7 +11,7 @@ from invokeai_gen.shortening import shortened
 from invokeai_gen.workflow.errors import WorkflowError
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class JsonObject:
     """A JSON object and its place in the file, such as `nodes[3].data`."""
 
@@ -31,14 +31,14 @@ class JsonObject:
 
     def text(self, key: str, default: str | None = None) -> str:
         """Return a string; it is required unless there is a default."""
-        value = self._get(key, default)
+        value = self.data.get(key, default)
         if not isinstance(value, str):
             raise wrong(self.at(key), "text", value)
         return value
 
     def name(self, key: str) -> str:
         """Return a string that is not blank, without surrounding white space."""
-        value = self._get(key, None)
+        value = self.data.get(key)
         name = trim(value) if isinstance(value, str) else ""
         if not name:
             raise wrong(self.at(key), "a name that is not empty", value)
@@ -46,7 +46,7 @@ class JsonObject:
 
     def flag(self, key: str, default: bool | None = None) -> bool:
         """Return a boolean; it is required unless there is a default."""
-        value = self._get(key, default)
+        value = self.data.get(key, default)
         if not isinstance(value, bool):
             raise wrong(self.at(key), "true or false", value)
         return value
@@ -62,13 +62,15 @@ class JsonObject:
             return
         if not isinstance(items, list):
             raise wrong(self.at(key), "a list", items)
+        path = self.at(key)
         for index, item in enumerate(items):
-            yield JsonObject.of(item, f"{self.at(key)}[{index}]")
+            yield JsonObject.of(item, f"{path}[{index}]")
 
     def members(self, key: str) -> Iterator[tuple[str, JsonObject]]:
         """Yield the objects in an object, by key."""
-        for name, item in self.record(key).data.items():
-            yield name, JsonObject.of(item, f"{self.at(key)}.{name}")
+        record = self.record(key)
+        for name, item in record.data.items():
+            yield name, JsonObject.of(item, f"{record.path}.{name}")
 
     def version(self, key: str) -> str:
         """Return a version of three numbers, such as `1.2.3`."""
@@ -76,9 +78,6 @@ class JsonObject:
         if not is_version(value):
             raise wrong(self.at(key), "a version such as 1.0.0", value)
         return value
-
-    def _get(self, key: str, default: Any) -> Any:
-        return self.data.get(key, default)
 
 
 def is_version(value: object) -> bool:

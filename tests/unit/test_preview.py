@@ -1,0 +1,88 @@
+"""`WORKFLOW.request()`: the request without sending it, and what stands in it for things that only a server knows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from invokeai_gen.codegen.names import assign_names
+from invokeai_gen.core.dynamic_params import params_type
+from invokeai_gen.core.problems import ParamsError
+from invokeai_gen.core.values import BoardRef, ImageRef, LoRA
+from invokeai_gen.runtime.outputs import WorkflowOutputs
+from invokeai_gen.runtime.workflow import RunnableWorkflow
+from invokeai_gen.schema import Schema
+from tests.unit.workflow_builder import Builder
+
+
+def workflow(builder: Builder) -> tuple[RunnableWorkflow[Any, Any], Any]:
+    """The workflow, and its class of parameters."""
+    plan = assign_names(builder.compile(validate=False).plan)
+    params = params_type(plan)
+    return RunnableWorkflow(plan, params=params, outputs=WorkflowOutputs), params
+
+
+def nodes(request: dict[str, Any]) -> Any:
+    return request["batch"]["graph"]["nodes"]
+
+
+def test_names_and_files_have_placeholders(schema: Schema, tmp_path: Path) -> None:
+    (tmp_path / "in.png").write_bytes(b"")
+    builder = (
+        Builder(schema)
+        .node("load", "main_model_loader")
+        .node("save", "save_image")
+        .node("loras", "lora_collection_loader")
+    )
+    builder.field("load.model").field("save.image").field("save.board").field("loras.loras")
+    wf, params = workflow(builder)
+    given = params(model="dreamshaper", image=tmp_path / "in.png", board="Cats", loras=[LoRA("ink", 0.5)])
+    request = wf.request(given, runs=3, prepend=True, auto_board="Dogs")
+    assert nodes(request)["load"]["model"] == {"key": "<model dreamshaper>", "name": "dreamshaper"}
+    assert nodes(request)["save"]["image"] == {"image_name": f"<upload of {tmp_path / 'in.png'}>"}
+    assert nodes(request)["save"]["board"] == {"board_id": "<board Cats>"}
+    assert nodes(request)["loras"]["loras"] == [{"lora": {"key": "<model ink>", "name": "ink"}, "weight": 0.5}]
+    assert (request["prepend"], request["batch"]["runs"]) == (True, 3)
+    assert "batch_id" not in request["batch"]
+
+
+def test_references_and_automatic_boards_stay_as_they_are(schema: Schema) -> None:
+    builder = Builder(schema).node("save", "save_image").field("save.image").field("save.board")
+    wf, params = workflow(builder)
+    request = wf.request(params(image=ImageRef("a.png"), board=BoardRef("b")))
+    assert (nodes(request)["save"]["image"], nodes(request)["save"]["board"]) == (
+        {"image_name": "a.png"},
+        {"board_id": "b"},
+    )
+    request = wf.request(params(image="a.png", board="auto"), auto_board=BoardRef("auto-board"))
+    assert nodes(request)["save"]["board"] == {"board_id": "auto-board"}
+
+
+def test_what_a_server_would_generate_is_one_placeholder(schema: Schema) -> None:
+    settings = {"type": "string_generator_dynamic_prompts_combinatorial", "input": "a {b|c}", "maxPrompts": 9}
+    builder = Builder(schema).node("make", "string_generator", generator=settings).node("batch", "string_batch")
+    builder.node("text", "string").edge("make.strings", "batch.strings").edge("batch.value", "text.value")
+    wf, params = workflow(builder)
+    (group,) = wf.request(params())["batch"]["data"]
+    assert group == [{"node_path": "text", "field_name": "value", "items": ["<dynamic prompts>"]}]
+
+
+def test_a_batch_that_is_left_empty_is_refused_as_at_submission(schema: Schema) -> None:
+    builder = Builder(schema).node("a", "string_batch", batch_group_id="Group 1", strings=["x"])
+    builder.node("b", "integer_batch", batch_group_id="Group 1", integers=[1]).node("t", "string").node("n", "integer")
+    builder.edge("a.value", "t.value").edge("b.value", "n.value").field("a.strings").field("b.integers")
+    wf, params = workflow(builder)
+    with pytest.raises(ParamsError, match="Integers"):
+        params(strings=["x"], integers=[])
+    with pytest.raises(ParamsError, match="'Strings' has 2, 'Integers' has 1"):
+        wf.request(params(strings=["x", "y"], integers=[1]))
+    assert len(wf.request(params(strings=["x", "y"], integers=[1, 2]))["batch"]["data"][0]) == 2
+
+
+def test_params_of_another_workflow_are_refused(schema: Schema) -> None:
+    wf, _ = workflow(Builder(schema).node("a", "integer").field("a.value"))
+    _, other = workflow(Builder(schema).node("b", "integer").field("b.value"))
+    with pytest.raises(ParamsError, match="this workflow takes"):
+        wf.request(other(value=1))
