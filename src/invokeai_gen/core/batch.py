@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from pydantic_core import ValidationError
 
 from invokeai_gen.core import problems
 from invokeai_gen.core.field_values import batch_item_validator
-from invokeai_gen.core.generators import GeneratorError, ServerQuery, generate, server_query
 from invokeai_gen.core.plan import JsonValue, PlanBatch, PlannedInput, WorkflowPlan
 from invokeai_gen.core.problems import ParamsError, Problem
-from invokeai_gen.generator_settings import parse_settings
 from invokeai_gen.js_json import UNSET, Unset, in_key_order
+
+if TYPE_CHECKING:
+    from invokeai_gen.core.generators import ServerQuery
 
 Binding: TypeAlias = tuple[str, str]
 """What identifies an input: `(node id, field name)`."""
@@ -38,11 +39,12 @@ def value_of(plan: WorkflowPlan, values: Values, node_id: str, field_name: str) 
 
 def server_queries(plan: WorkflowPlan, values: Values) -> tuple[ServerQuery, ...]:
     """Return the requests that a server must answer before the batches can be laid out."""
-    queries = (
-        server_query(batch.generator_node_id, _settings(plan, values, batch.generator_node_id))
-        for batch in plan.batches
-        if batch.generator_node_id is not None
-    )
+    generators = [batch.generator_node_id for batch in plan.batches if batch.generator_node_id is not None]
+    if not generators:
+        return ()
+    from invokeai_gen.core.generators import server_query
+
+    queries = (server_query(node_id, _settings(plan, values, node_id)) for node_id in generators)
     return tuple({query.node_id: query for query in queries if query is not None}.values())
 
 
@@ -61,6 +63,8 @@ def _items(
         return own if isinstance(own, list) else []
     if batch.generator_node_id in generated:
         return generated[batch.generator_node_id]
+    from invokeai_gen.core.generators import GeneratorError, generate
+
     try:
         return generate(_settings(plan, values, batch.generator_node_id))
     except GeneratorError as error:
@@ -69,6 +73,8 @@ def _items(
 
 def _settings(plan: WorkflowPlan, values: Values, node_id: str) -> dict[str, JsonValue]:
     """Return the settings of a generator; empty if they are not settings of any known kind."""
+    from invokeai_gen.generator_settings import parse_settings
+
     settings = value_of(plan, values, node_id, GENERATOR_FIELD)
     return (parse_settings(settings) if isinstance(settings, dict) and "type" in settings else None) or {}
 

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
 from invokeai_gen.core.json_values import to_json
-from invokeai_gen.core.plan import AssetKind, JsonValue, PlannedInput
+from invokeai_gen.core.plan import AssetKind, JsonValue, PlannedInput, WorkflowPlan
 from invokeai_gen.core.values import BoardRef, ImageRef, LoRA, ModelRef, VideoRef
 from invokeai_gen.js_json import UNSET, Unset
+from invokeai_gen.surrogates import is_encodable
 
 LookUp: TypeAlias = Callable[[AssetKind, Any], JsonValue]
 """Returns what the request holds for an image, video, board or model that was given as a name, a file or a reference."""
@@ -58,6 +59,30 @@ def look_ups(planned: PlannedInput, value: Any) -> list[tuple[AssetKind, Any]]:
     found: list[tuple[AssetKind, Any]] = []
     request_value(planned, value, lambda kind, item: found.append((kind, item)))
     return found
+
+
+def needs_server(plan: WorkflowPlan, values: Mapping[tuple[str, str], Any]) -> bool:
+    """Return whether a server has to look something up, for these values or for hidden fields, or a text to be refused."""
+    inputs = {planned.binding: planned for planned in plan.inputs}
+    return any(
+        look_ups(inputs[binding], value) or (isinstance(value, (str, list)) and not _is_sendable(value))
+        for binding, value in values.items()
+    ) or any(
+        field.asset is not None and isinstance(field.value, (Mapping, list)) and (node.id, field.name) not in inputs
+        for node in plan.nodes
+        for field in node.fields
+    )
+
+
+def plain_values(plan: WorkflowPlan, values: Mapping[tuple[str, str], Any]) -> dict[tuple[str, str], JsonValue | Unset]:
+    """Return values as the request holds them, for which `needs_server` is false."""
+    inputs = {planned.binding: planned for planned in plan.inputs}
+    return {binding: answered(inputs[binding], value, iter(())) for binding, value in values.items()}
+
+
+def _is_sendable(value: Any) -> bool:
+    texts = value if isinstance(value, list) else [value]
+    return all(is_encodable(text) for text in texts if isinstance(text, str))
 
 
 def answered(planned: PlannedInput, value: Any, answers: Iterator[JsonValue]) -> JsonValue | Unset:

@@ -18,7 +18,6 @@ from invokeai_gen.runtime.cleanup import (
     remove_boards,
     remove_outputs,
 )
-from invokeai_gen.runtime.deadline import CANCEL_TIMEOUT, Deadline
 from invokeai_gen.runtime.failures import error_of, overall_status
 from invokeai_gen.runtime.options import CleanupTarget
 from invokeai_gen.runtime.outputs import WorkflowOutputs, decode
@@ -26,6 +25,7 @@ from invokeai_gen.runtime.uploads import Uploads
 from invokeai_gen.server import background
 from invokeai_gen.server.background import bridge
 from invokeai_gen.server.client import AsyncInvokeAIClient, ServerClient, core_of
+from invokeai_gen.server.deadline import CANCEL_TIMEOUT, Deadline
 from invokeai_gen.server.errors import (
     JobDeletedError,
     JobError,

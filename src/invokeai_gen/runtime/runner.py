@@ -11,24 +11,23 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Generic, TypeVar
 
-from invokeai_gen.core.batch import Binding, batch_data, batch_items, check_items, server_queries
+from invokeai_gen.core.batch import Binding, Values, batch_data, batch_items, check_items, server_queries
 from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.plan import JsonValue, WorkflowPlan
 from invokeai_gen.core.problems import ParamsError, Problem, shown
 from invokeai_gen.core.rejections import node_labels
-from invokeai_gen.core.request import build_request
+from invokeai_gen.core.request import CALL_SAVED_WORKFLOW, build_request
+from invokeai_gen.core.request_values import needs_server, plain_values
 from invokeai_gen.js_json import Unset
 from invokeai_gen.runtime.async_job import AsyncJob, expect
-from invokeai_gen.runtime.called import renewed
-from invokeai_gen.runtime.cleanup import cleanup_targets, note_what_is_left
-from invokeai_gen.runtime.deadline import CANCEL_TIMEOUT, CLEANUP_TIMEOUT, Deadline
+from invokeai_gen.runtime.cleanup import Preparations, cleanup_targets, note_what_is_left
 from invokeai_gen.runtime.failures import in_labels
 from invokeai_gen.runtime.options import RunOptions, SubmitOptions, callbacks_of, check_options, submit_options
 from invokeai_gen.runtime.outputs import WorkflowOutputs
-from invokeai_gen.runtime.resolve import resolve, resolve_board
 from invokeai_gen.server.background import bridge, in_thread
 from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.server.constants import LOST_ANSWER_WAITS
+from invokeai_gen.server.deadline import CANCEL_TIMEOUT, CLEANUP_TIMEOUT, Deadline
 from invokeai_gen.server.errors import RejectedError, ServerError, SeveralItemsError
 from invokeai_gen.server.queue import batch_size
 from invokeai_gen.server.records import Enqueued
@@ -113,14 +112,7 @@ class Runner(Generic[P, O]):
         `cancel`, so are the queue items themselves if the caller is cancelled meanwhile.
         """
         self.check(params, options)
-        values, preparations = await resolve(
-            self.plan,
-            params.values(),
-            client,
-            resolve_models=options.get("resolve_models", "auto"),
-            create_boards=options.get("create_boards", False),
-            upload=options.get("upload", "once"),
-        )
+        values, preparations = await self._resolved(params, client, options)
         try:
             request = await self._request(values, client, options)
             batch = request["batch"]
@@ -150,14 +142,39 @@ class Runner(Generic[P, O]):
             wanted = f"{self.params_type.__module__}.{self.params_type.__qualname__}"
             raise ParamsError([Problem("", f"this workflow takes {wanted}, not {shown(params)}")])
 
+    async def _resolved(
+        self, params: P, client: AsyncInvokeAIClient, options: SubmitOptions
+    ) -> tuple[Values, Preparations]:
+        """Return the values as JSON, and what was uploaded and created for them; many need neither."""
+        given = params.values()
+        if not needs_server(self.plan, given):
+            return plain_values(self.plan, given), Preparations()
+        resolving = await in_thread(importlib.import_module, "invokeai_gen.runtime.resolve")
+        found: tuple[Values, Preparations] = await resolving.resolve(
+            self.plan,
+            given,
+            client,
+            resolve_models=options.get("resolve_models", "auto"),
+            create_boards=options.get("create_boards", False),
+            upload=options.get("upload", "once"),
+        )
+        return found
+
     async def _request(
         self, values: Mapping[Binding, JsonValue | Unset], client: AsyncInvokeAIClient, options: SubmitOptions
     ) -> dict[str, JsonValue]:
+        plan, auto_board_id = self.plan, None
+        if any(node.type == CALL_SAVED_WORKFLOW for node in plan.nodes):
+            called = await in_thread(importlib.import_module, "invokeai_gen.runtime.called")
+            plan = await called.renewed(plan, values, client)
+        if (board := options.get("auto_board")) not in (None, "auto", "none"):
+            resolving = await in_thread(importlib.import_module, "invokeai_gen.runtime.resolve")
+            auto_board_id = await resolving.resolve_board(client, board)
         return build_request(
-            await renewed(self.plan, values, client),
+            plan,
             values,
             runs=options.get("runs", 1),
-            auto_board_id=await resolve_board(client, options.get("auto_board")),
+            auto_board_id=auto_board_id,
             data=await own_batches(self.plan, values, client),
             batch_id=str(uuid.uuid4()),
             prepend=options.get("prepend", False),

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar
 
 from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.runtime.cleanup import remove_boards
-from invokeai_gen.runtime.deadline import CANCEL_TIMEOUT
 from invokeai_gen.runtime.failures import error_of
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.server.background import bridge, in_thread
 from invokeai_gen.server.client import AsyncInvokeAIClient, ServerClient, core_of, shared_client
 from invokeai_gen.server.constants import PAGE
+from invokeai_gen.server.deadline import CANCEL_TIMEOUT
 from invokeai_gen.server.errors import JobCanceledError, JobDeletedError, JobTimeoutError
 from invokeai_gen.server.records import QueueItem, Removal
 from invokeai_gen.sweeps.files.saving import ManifestFormat, Saver, save_image, saved_indexes, sheet_of

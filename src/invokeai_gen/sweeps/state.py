@@ -11,8 +11,8 @@ from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.plan import WorkflowPlan
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.runtime.cleanup import Preparations
-from invokeai_gen.runtime.deadline import CANCEL_TIMEOUT
 from invokeai_gen.server.client import AsyncInvokeAIClient
+from invokeai_gen.server.deadline import CANCEL_TIMEOUT
 from invokeai_gen.server.errors import JobError, ServerError
 from invokeai_gen.server.records import QueueItem
 from invokeai_gen.sweeps.batching import Cell, Group, Numbering
