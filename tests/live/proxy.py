@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import re
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator
@@ -50,12 +51,13 @@ class _Rule:
 class Proxy:
     """Forwards requests to a server. A context manager; `url` is where it listens."""
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, *, tls: ssl.SSLContext | None = None) -> None:
         parts = urlsplit(target)
+        self._tls = tls
         self._target = (parts.hostname or "127.0.0.1", parts.port or 80)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._port = self._listener.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self._port}"
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self._port}"
         self.requests: list[bytes] = []
         """First lines of what was sent."""
         self.closed = threading.Event()
@@ -135,6 +137,9 @@ class Proxy:
                 self._start(self._serve, near)
 
     def _serve(self, near: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            if self._tls is not None:
+                near = self._tls.wrap_socket(near, server_side=True)
         with contextlib.suppress(OSError), near, self._known(near):
             head, end, body = _until(near, b"\r\n\r\n")
             if not end:

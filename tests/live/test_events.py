@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import logging
+import shutil
+import ssl
+import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -174,3 +178,33 @@ def test_a_run_ends_soon_after_it_is_done_though_cleaning_up_hangs(
         assert time.monotonic() - began < 40
         assert out.cleanup is not None
         assert out.cleanup.failed
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A certificate of our own for this machine, and its key."""
+    if shutil.which("openssl") is None:
+        pytest.skip("makes a certificate with openssl")
+    folder = tmp_path_factory.mktemp("tls")
+    cert, key = folder / "cert.pem", folder / "key.pem"
+    options = "-x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1"
+    command = ["openssl", "req", *options.split(), "-keyout", str(key), "-out", str(cert)]
+    subprocess.run(command, check=True, capture_output=True)
+    return cert, key
+
+
+@pytest.mark.parametrize("how", ["not", "file"])
+def test_requests_and_events_come_over_tls_with_a_certificate_of_our_own(
+    how: str, server_url: str, certificate: tuple[Path, Path]
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    verify: bool | Path = False if how == "not" else certificate[0]
+    with Proxy(server_url, tls=context) as proxy:
+        with (
+            InvokeAIClient(proxy.url, max_retries=0) as careful,
+            pytest.raises(ConnectionFailedError, match="(?i)certif"),
+        ):
+            careful.version()
+        with InvokeAIClient(proxy.url, verify=verify, headers={"X-Api-Key": "k3y"}) as client:
+            assert any(isinstance(event, InvocationComplete) for event in run(client, 96))
