@@ -40,7 +40,7 @@ _SECTIONS: Final[Mapping[str, Sequence[str]]] = {
 _EPILOG: Final = """\b
 Examples:
   invokeai-gen run portrait.json --help
-  invokeai-gen run portrait.json --positive-prompt "a fox" --width 768 -o foxes
+  invokeai-gen run portrait.json --positive-prompt "a fox" --width 768 -o out
   invokeai-gen run "Text to Image - SD1.5" --interactive
   invokeai-gen run generated.portrait --image in.png --dry-run
   invokeai-gen run portrait.json --seed random --runs 3
