@@ -9,8 +9,10 @@ import pytest
 
 from invokeai_gen.codegen.names import assign_names
 from invokeai_gen.core.dynamic_params import params_type
+from invokeai_gen.core.field_values import default_of
 from invokeai_gen.core.problems import ParamsError
 from invokeai_gen.core.values import BoardRef, ImageRef, LoRA
+from invokeai_gen.js_json import UNSET
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.runtime.workflow import RunnableWorkflow
 from invokeai_gen.schema import Schema
@@ -86,3 +88,25 @@ def test_params_of_another_workflow_are_refused(schema: Schema) -> None:
     _, other = workflow(Builder(schema).node("b", "integer").field("b.value"))
     with pytest.raises(ParamsError, match="this workflow takes"):
         wf.request(other(value=1))
+
+
+def test_an_explicit_null_is_an_empty_optional_field_and_stays_null(schema: Schema) -> None:
+    builder = Builder(schema).node("meta", "core_metadata", width=None, generation_mode=None)
+    plan = builder.field("meta.width").field("meta.generation_mode").compile().plan
+    assert [(planned.required, default_of(planned)) for planned in plan.inputs] == [(False, None), (False, None)]
+    wf, params = workflow(builder)
+    sent = nodes(wf.request(params(width=None, generation_mode=None)))["meta"]
+    assert (sent["width"], sent["generation_mode"]) == (None, None)
+    assert nodes(wf.request(params(width=64, generation_mode=None)))["meta"]["width"] == 64
+
+
+def test_what_nobody_touched_is_sent_as_the_file_has_it(schema: Schema) -> None:
+    model = {"key": "k", "hash": "h", "name": "n", "base": "sd-1", "type": "main", "submodel_type": None}
+    builder = Builder(schema).node("load", "main_model_loader", model=model).node("save", "save_image", board=UNSET)
+    builder.field("load.model").field("save.board").field("save.image")
+    wf, params = workflow(builder)
+    defaults = {planned.name: default_of(planned) for planned in wf.plan.inputs}
+    request = wf.request(params(**{**defaults, "image": "a.png"}))
+    assert nodes(request)["load"]["model"] == model
+    stored = request["batch"]["workflow"]["nodes"][1]["data"]["inputs"]["board"]
+    assert (defaults["board"], "value" in stored) == ("auto", False)
