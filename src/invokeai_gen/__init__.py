@@ -109,6 +109,7 @@ if TYPE_CHECKING:
         StatusChanged,
     )
     from invokeai_gen.sweeps.async_sweep import AsyncSweep
+    from invokeai_gen.sweeps.dynamic_prompts import DynamicPrompts
     from invokeai_gen.sweeps.files.contact_sheet import ContactSheetError
     from invokeai_gen.sweeps.files.manifest import ManifestError
     from invokeai_gen.sweeps.files.sources import TableError, image_files, read_prompts
@@ -137,6 +138,7 @@ __all__ = [
     "ContactSheetError",
     "DecodeError",
     "DownloadError",
+    "DynamicPrompts",
     "EnqueueClippedError",
     "EnqueueError",
     "EnqueueUncertainError",

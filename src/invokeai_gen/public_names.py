@@ -133,6 +133,7 @@ _HOMES: Final = {
         "StatusChanged",
     ),
     "sweeps.async_sweep": ("AsyncSweep",),
+    "sweeps.dynamic_prompts": ("DynamicPrompts",),
     "sweeps.files.contact_sheet": ("ContactSheetError",),
     "sweeps.files.manifest": ("ManifestError",),
     "sweeps.files.sources": (

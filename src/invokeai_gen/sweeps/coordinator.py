@@ -137,8 +137,8 @@ class Coordinator:
             new = [address for address in workers if address not in self._addresses.values()]
             present = {url: address for url, address in self._addresses.items() if address in workers}
             if new:
-                urls = self._dask.run(server_item.server_of_worker, workers=new, on_error="return")
-                present |= {url: address for address, url in urls.items() if isinstance(url, str)}
+                urls = self._dask.run(server_item.server_of_worker, workers=new)
+                present |= {url: address for address, url in urls.items()}
                 for url in present:
                     sweep.known_url(url)
         self._addresses = {

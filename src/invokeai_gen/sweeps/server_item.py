@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -116,18 +117,20 @@ def run_on_worker(item: ServerItem, plan: WorkflowPlan) -> Outcome:
     return background.run(run(item, plan, server_of_worker()))
 
 
-def server_of_worker() -> str:
-    """Return the server of this dask worker: its name or a resource, if that is an address, else `INVOKEAI_URL`."""
-    from distributed import get_worker
+def server_of_worker(dask_worker: Any = None) -> str:
+    """Return the server of this dask worker: its name or a resource, if that is an address, else `INVOKEAI_URL`.
 
-    worker = get_worker()
+    `Client.run` passes the worker; a task finds its own.
+    """
+    distributed: Any = importlib.import_module("distributed")
+    worker = dask_worker or distributed.get_worker()
     names = [str(worker.name), *map(str, worker.state.total_resources)]
     return next((name for name in names if name.startswith(("http://", "https://"))), "") or shared_client().url
 
 
-def stop_on_worker(key: str, batch_ids: list[str]) -> None:
+def stop_on_worker(key: str, batch_ids: list[str], dask_worker: Any = None) -> None:
     """Start no more items of a sweep in this process, and cancel these batches on the server of this worker."""
-    background.run(stop(key, batch_ids, _client(key, server_of_worker())))
+    background.run(stop(key, batch_ids, _client(key, server_of_worker(dask_worker))))
 
 
 async def stop(key: str, batch_ids: list[str], client: AsyncInvokeAIClient) -> None:
