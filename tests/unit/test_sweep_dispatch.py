@@ -128,6 +128,11 @@ class FakeImages:
         self.names.add(name)
         return Image.of({"image_name": name, "width": 1, "height": 1})
 
+    async def get(self, name: str) -> Image:
+        if name not in self.names:
+            raise NotFoundError("GET", name, 404, "Not Found")
+        return Image.of({"image_name": name, "width": 1, "height": 1})
+
     async def delete(self, names: Iterable[str]) -> Removal:
         self.names.difference_update(names)
         return Removal(deleted=tuple(names))
