@@ -85,6 +85,13 @@ def live(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """Build the site into `site`, with warnings as errors; it needs no network to be read."""
+    _install(session, "docs")
+    session.run("mkdocs", "build", *session.posargs)
+
+
+@nox.session
 def test(session: nox.Session) -> None:
     """Everything: lint, types, freshness of generated/, and all tests, those against a real server among them."""
     _install(session, "lint", "test")
