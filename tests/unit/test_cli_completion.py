@@ -102,6 +102,8 @@ def test_the_shell_is_that_of_the_user_unless_one_is_named(cli: Cli, monkeypatch
         ("invokeai-gen payload blur.json --set blur_type=b", ["box"]),
         ("invokeai-gen payload 'my blur.json' --set ra", ["radius="]),
         ("invokeai-gen run ad", [r"adder\ two"]),
+        ('invokeai-gen run "ad', ["adder two"]),
+        ("invokeai-gen run 'adder t", ["adder two"]),
     ],
 )
 def test_bash_takes_what_is_completed(cli: Cli, line: str, replies: list[str]) -> None:
@@ -116,11 +118,13 @@ def test_bash_takes_what_is_completed(cli: Cli, line: str, replies: list[str]) -
     Path("script").write_text(cli("completion", "bash").out, encoding="utf-8")
     code = (
         "compopt() { :; }; complete() { name=$4; }; . ./script; COMP_LINE=$1; COMP_POINT=${#COMP_LINE}; "
+        'COMP_WORDS=("$2"); COMP_CWORD=0; '  # what bash itself makes of the last word
         '$name invokeai-gen; printf "%s\\n" "${COMPREPLY[@]}"'
     )
+    last = line[line.rindex(quote) :] if (quote := next((q for q in "\"'" if line.count(q) == 1), "")) else ""
     path = f"{Path('bin').resolve()}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
-        ["bash", "-c", code, "bash", line],
+        ["bash", "-c", code, "bash", line, last],
         capture_output=True, text=True, check=True, env={**os.environ, "PATH": path},
     )  # fmt: skip
     assert done.stdout.splitlines() == replies, done.stderr

@@ -42,7 +42,10 @@ _BASH: Final = """\
             file) compopt -o default ;;
             plain)
                 [[ $value == *= ]] && compopt -o nospace
-                COMPREPLY+=("$(printf %%q "$value")") ;;
+                case "${COMP_WORDS[COMP_CWORD]}" in
+                    [\\"\\']*) COMPREPLY+=("$value") ;;
+                    *) COMPREPLY+=("$(printf %%q "$value")") ;;
+                esac ;;
         esac
     done < <(COMP_LINE="${COMP_LINE:0:COMP_POINT}" %(complete_var)s=bash_complete "$1" 2>/dev/null)
 }
