@@ -109,7 +109,7 @@ class Resolver:
         self._client = client
         self._resolve_models = resolve_models
         self._create_boards = create_boards
-        self._policy = upload
+        self._policy: UploadPolicy = upload
         self._boards: list[Board] | None = None
         self._one_at_a_time = asyncio.Lock()
         self._uploading = asyncio.Semaphore(UPLOADS_AT_ONCE)

@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Final, Self, cast
+from typing import Any, Final, Self
 
 import httpx
 
@@ -191,7 +191,7 @@ def _of_sweep(plan: WorkflowPlan, space: Space[Any]) -> Any:
             node_id, field = bindings[name]
             if field in graph["nodes"].get(node_id, {}):
                 changes[name] = guess_value(graph["nodes"][node_id][field])
-        changed: WorkflowParams = replace(cast(Any, base), **changes)
+        changed: WorkflowParams = replace(base, **changes)
         return params_of_item(plan, changed, given)
 
     return params_of
