@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -170,6 +172,48 @@ def test_keep_names_is_remembered_in_the_pyproject(cli: Cli) -> None:
     assert "first: " in Path("out/adder.py").read_text(encoding="utf-8")
     cli("generate", "--rename")
     assert "other: " in Path("out/adder.py").read_text(encoding="utf-8")
+
+
+def test_a_pattern_that_no_shell_has_expanded(cli: Cli) -> None:
+    save(Path("flows/deep/other.json"), adder())
+    assert cli("generate", "flows/*.json", "-o", "out").lines[-1].startswith("1 module in out")
+    assert cli("generate", "flows/**/*.json", "-o", "out").lines[-1].startswith("2 modules in out")
+
+
+def test_workflows_in_subfolders_are_mentioned(cli: Cli) -> None:
+    save(Path("more/deep/other.json"), adder())
+    answer = cli("generate", "more")
+    assert answer.code == 1
+    assert "subfolders have some: 'more/**/*.json'" in answer.err.replace("\\", "/")
+
+
+def test_a_folder_that_hides_a_module_of_python_is_mentioned(cli: Cli) -> None:
+    (said,) = cli("generate", "flows", "-o", "json").errors
+    assert "a folder of this name hides Python's own module 'json'" in said
+
+
+def test_a_workflow_called_importlib_can_be_used(cli: Cli, tmp_path: Path) -> None:
+    save(Path("flows/importlib.json"), adder())
+    _generate(cli)
+    script = "import out; print(out.importlib.Params().first, out.adder.Params().first)"
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("1 1\n", "")
+
+
+@pytest.mark.parametrize("tool", [["ruff", "format", "--isolated", "--line-length=60"], ["black", "-q", "-l", "60"]])
+def test_formatters_leave_generated_files_alone(cli: Cli, tool: list[str]) -> None:
+    _generate(cli)
+    subprocess.run([sys.executable, "-m", *tool, "out"], check=True, capture_output=True)
+    assert cli("check", "flows", "-o", "out").code == 0
+    subprocess.run([sys.executable, "-m", "ruff", "check", "--isolated", "--select=ALL", "out"], check=True)
+
+
+def test_inspect_shows_the_names_that_the_module_has(cli: Cli) -> None:
+    cli("generate", "flows", "-o", "generated")
+    save(Path("flows/adder.json"), adder(label="Other"))
+    cli("generate", "flows", "-o", "generated", "--keep-names")
+    shown = json.loads(cli("inspect", "flows/adder.json", "--json").out)
+    assert next(item["name"] for item in shown["inputs"]) == "first"
 
 
 def test_check_is_0_for_fresh_modules(cli: Cli) -> None:

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Final
 
 from invokeai_gen.cli.modules import ModuleError
@@ -61,7 +61,7 @@ def find_workflow(
     is_json = path is not None and path.suffix.lower() not in _IMAGE_SUFFIXES and not kind_of_file(path)
     if path is not None and is_json and (plan := read_plan(path)) is not None:
         return NamedWorkflow(_short(path), _short(path), path.stem, plan)
-    from invokeai_gen.codegen.names import assign_names
+    from invokeai_gen.codegen.writer import named_as_in
     from invokeai_gen.compiler import NotReadyError, compile_workflow
     from invokeai_gen.workflow import WorkflowError
 
@@ -70,7 +70,8 @@ def find_workflow(
         compiled = compile_workflow(opened.file, opened.schema)
     except (WorkflowError, NotReadyError) as error:
         raise _about(opened.shown, opened.kind or error) from error
-    plan = assign_names(compiled.plan)
+    source = PurePath(path if path is not None else f"{opened.stem}.json")
+    plan = named_as_in(settings.output_path, source, compiled.plan)
     argument = opened.shown if path is not None else name
     return NamedWorkflow(opened.shown, argument, opened.stem, plan, tuple(map(str, compiled.warnings)))
 

@@ -80,11 +80,15 @@ def _files(paths: Iterable[Path]) -> list[Path]:
             found += sorted(item for item in path.glob("*.json") if item.is_file())
         elif path.exists():
             found.append(path)
+        elif glob.has_magic(str(path)):  # a shell that expands nothing, such as that of Windows
+            found += map(Path, sorted(glob.glob(str(path), recursive=True)))
         else:
             hint = (
                 "" if path.suffix else f" (from a server's library: `invokeai-gen workflows pull {str(path)!r}` first)"
             )
             raise InvokeAIGenError(f"{path}: no such file or folder{hint}")
     if not found:
-        raise InvokeAIGenError(f"{', '.join(searched)}: no workflow files (*.json) there")
+        below = next((path for path in searched if Path(path).is_dir() and any(Path(path).rglob("*.json"))), None)
+        hint = f"; subfolders have some: {str(Path(below) / '**' / '*.json')!r}" if below is not None else ""
+        raise InvokeAIGenError(f"{', '.join(searched)}: no workflow files (*.json) there{hint}")
     return list(dict.fromkeys(found))

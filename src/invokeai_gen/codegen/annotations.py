@@ -39,12 +39,12 @@ class Names:
     structures: Mapping[str, PythonIdentifier] = field(default_factory=dict)
 
     def of(self, planned: PlannedInput) -> Names:
-        """Those that an input uses. Where the file has a value, only the server can tell whether a structure fits it."""
+        """Return the names for an input. If the file has a value, only the server knows whether a structure fits it."""
         return self if planned.value is UNSET else Names(self.choices)
 
 
 def annotation(planned: PlannedInput, names: Names, imports: Imports) -> Source:
-    """The full annotation of an input: its type, limits and binding."""
+    """Return the full annotation of an input: its type, limits and binding."""
     names = names.of(planned)
     shape = field_values.shape_of(planned)
     parts = [plain_type(planned, names, imports)]
@@ -55,13 +55,13 @@ def annotation(planned: PlannedInput, names: Names, imports: Imports) -> Source:
 
 
 def plain_type(planned: PlannedInput, names: Names, imports: Imports) -> Source:
-    """The type of an input without its limits and its binding."""
+    """Return the type of an input without its limits and its binding."""
     shape = field_values.shape_of(planned)
     return type_text(shape.shape if isinstance(shape, Limited) else shape, names, imports)
 
 
 def type_text(shape: Shape, names: Names, imports: Imports) -> Source:
-    """A shape as the annotation that `field_values.runtime_type` is at run time."""
+    """Return a shape as the annotation that `field_values.runtime_type` is at run time."""
     match shape:
         case Plain(name):
             if name in _FROM_RUNTIME:
@@ -94,7 +94,7 @@ def type_text(shape: Shape, names: Names, imports: Imports) -> Source:
 
 
 def binding(planned: PlannedInput, imports: Imports) -> Source:
-    """The `Input(…)` that ties the parameter to its field."""
+    """Return the `Input(…)` that ties the parameter to its field."""
     imports.runtime.add("Input")
     limits = field_values.model_limits(planned)
     optional: dict[str, object] = {
@@ -115,7 +115,7 @@ def binding(planned: PlannedInput, imports: Imports) -> Source:
 
 
 def default(planned: PlannedInput, names: Names, imports: Imports) -> Source | None:
-    """What stands behind the `=` of an input; `None` where its caller must give a value."""
+    """Return the default of an input as source; `None` if callers must give a value."""
     value = field_values.default_of(planned)
     if value is UNSET:
         return None
@@ -128,7 +128,7 @@ def default(planned: PlannedInput, names: Names, imports: Imports) -> Source | N
 
 
 def value_text(value: Any, imports: Imports) -> Source:
-    """A Python value as the expression that makes it."""
+    """Return the expression that makes a Python value."""
     match value:
         case ImageRef() | VideoRef():
             return _constructed(value, [value.name], {}, imports)
@@ -153,7 +153,7 @@ def value_text(value: Any, imports: Imports) -> Source:
 
 
 def _container(shape: Shape, names: Names, imports: Imports) -> Source:
-    """What makes an empty value of a shape that is a collection or an object, typed for checkers."""
+    """Return what makes an empty collection or object of a shape, typed for type checkers."""
     match shape:
         case OneOf(members):
             collections = [member for member in members if isinstance(member, (ListOf, Limited))]

@@ -16,11 +16,11 @@ from invokeai_gen.errors import InvokeAIGenError
 
 
 class ValueTypesError(InvokeAIGenError):
-    """Schemas of value types that no Python types can be made of."""
+    """The value types of a schema cannot be written as Python types."""
 
 
 def render(schemas: str) -> str:
-    """Python source of the types in a JSON object of schemas. Raises `ValueTypesError` if it is more than declarations."""
+    """Return Python source of the types in a JSON object of schemas. Raises `ValueTypesError` if it is more than declarations."""
     document = {
         "openapi": "3.1.0",
         "info": {"title": "value types", "version": "1"},
@@ -31,7 +31,7 @@ def render(schemas: str) -> str:
         text = _generated(document)
         _check_declarations(text)
         _check_names(text, json.loads(schemas))
-    except Exception as error:  # whatever the generator, and what it uses, have to say of schemas that are none
+    except Exception as error:  # the generator and its libraries raise anything for a malformed schema
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise ValueTypesError(f"the openapi.json has value types that cannot be written as Python: {reason}") from error
     return text
@@ -67,9 +67,9 @@ def _escape(char: str) -> str:
 
 
 def rendering(schemas: str) -> Callable[[], str]:
-    """Start `render` on another core, where there is one, and return what waits for its text.
+    """Start `render` in another process if there is another core, and return what waits for its text.
 
-    Loading and running the generator takes about as long as everything else, and needs nothing of it.
+    Loading and running the generator takes about as long as everything else.
     """
     if (os.cpu_count() or 1) < 2:
         return lambda: render(schemas)
@@ -80,12 +80,12 @@ def rendering(schemas: str) -> Callable[[], str]:
 
 
 def main() -> None:
-    """Render standard input to standard output, as UTF-8: what the other process does."""
+    """Render standard input to standard output, as UTF-8, in the other process."""
     sys.stdout.buffer.write(render(sys.stdin.buffer.read().decode()).encode())
 
 
 def _render_elsewhere(schemas: str) -> str:
-    """The text as another Python gives it; empty where there was any trouble, which is then better raised here."""
+    """Return the text that another Python renders; empty after any error, which this process then raises itself."""
     code = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import main; main()"
     try:
         done = subprocess.run([sys.executable, "-c", code], input=schemas.encode(), capture_output=True, check=True)
@@ -129,7 +129,7 @@ def _check_names(text: str, schemas: Mapping[str, Any]) -> None:
 
 
 def _check_declarations(text: str) -> None:
-    """A server's schema is foreign text too: the result must be imports, aliases and bare classes, and nothing else."""
+    """Raise `ValueError` unless the text is imports, aliases and bare classes: a server's schema is foreign text too."""
     for statement in ast.parse(text).body:
         match statement:
             case ast.ImportFrom(module="typing" | "typing_extensions" | "__future__"):
@@ -160,7 +160,7 @@ def _check_declarations(text: str) -> None:
 
 
 def _check_type(expression: ast.expr) -> None:
-    """Names put together. A text is only a value of a `Literal`: elsewhere it would be evaluated as another type."""
+    """Raise `ValueError` unless a type is names put together. A text may only be a value of a `Literal`."""
     match expression:
         case ast.Name() | ast.Constant(value=None) | ast.Subscript(value=ast.Name(id="Literal")):
             parts = []

@@ -42,7 +42,7 @@ def sweep_doc(planned: PlannedInput, names: Names) -> str:
 
 
 def output_doc(output: PlannedOutput, inputs: Sequence[PlannedInput]) -> str:
-    """Which node an output comes from, and which input chooses its board."""
+    """Return which node an output comes from, and which input chooses its board."""
     node = one_line(output.node_label) or one_line(output.node_title) or output.node_type
     text = f"What the node {literal(node)} (`{one_line(output.node_type)}`) returns"
     if output.is_iterated:
@@ -54,7 +54,7 @@ def output_doc(output: PlannedOutput, inputs: Sequence[PlannedInput]) -> str:
 
 
 def module_doc(plan: WorkflowPlan, names: Names, *, module: str, package: str, version: str) -> str:
-    """Everything that a reader of the module should know before its first line of code."""
+    """Return what a reader of the module should know before its first line of code."""
     info = plan.info
     about = [
         f"{title}: {one_line(text)}."
@@ -85,17 +85,17 @@ def module_doc(plan: WorkflowPlan, names: Names, *, module: str, package: str, v
 
 
 def params_doc(plan: WorkflowPlan) -> str:
-    """What the class of inputs is for."""
+    """Return the docstring of `Params`."""
     if not plan.inputs:
         return "The workflow's form has no inputs: it runs as it is."
-    return "The inputs of the workflow, in the order of its form; what is not given keeps the value of the file."
+    return "The inputs of the workflow, in the order of its form. Each one defaults to the value in the workflow file."
 
 
 def outputs_doc(plan: WorkflowPlan) -> str:
-    """What the class of results is for."""
+    """Return the docstring of `Outputs`."""
     text = "The results of one run."
     if all(output.role == "debug" for output in plan.outputs):
-        text += " The workflow has no output that can be named."
+        text += " No node of this workflow has a result with a name."
     hidden = [output.name for output in plan.outputs if output.role == "debug"]
     if hidden:
         text += f" Its intermediate images are in `debug_outputs`: {', '.join(f'`{name}`' for name in hidden)}."
@@ -103,7 +103,7 @@ def outputs_doc(plan: WorkflowPlan) -> str:
 
 
 def example(plan: WorkflowPlan, *, module: str, package: str) -> str:
-    """A program that runs the workflow: the required inputs and the first image."""
+    """Return a program that runs the workflow: the required inputs and the first image."""
     required = [
         f"{item.name}={_placeholder(item)}"
         for item in plan.inputs
@@ -139,7 +139,7 @@ def _use(output: PlannedOutput) -> str:
 
 
 def _placeholder(planned: PlannedInput) -> str:
-    """A value of the right kind for an input that has none, to be replaced by the reader."""
+    """Return a value of the right kind for a required input, to be replaced by the reader."""
     item: Shape = field_values.shape_of(planned)
     if isinstance(item, OneOf):
         item = item.members[0]
@@ -235,7 +235,7 @@ def _default(planned: PlannedInput) -> str:
 
 
 def short_default(value: Any) -> str:
-    """A default in a table or a sentence."""
+    """Return a default for a table or a sentence, cut if it is long."""
     name = getattr(value, "name", "")
     text = literal(name) if isinstance(name, str) and name else value_text(value, Imports())
     return shortened(text, _MAX_DEFAULT)
@@ -260,7 +260,7 @@ def _range(planned: PlannedInput) -> str:
 
 
 def short_type(shape: Shape, names: Names) -> str:
-    """A shape without its limits, and long choices counted instead of listed."""
+    """Return a shape without its limits, with long choices counted instead of listed."""
     match shape:
         case Limited(inner):
             return short_type(inner, names)
@@ -298,14 +298,14 @@ def _origin(plan: WorkflowPlan, version: str) -> str:
 
 
 def _place(planned: PlannedInput) -> str:
-    """The field as people name it: `node_type.field`, and the node's label where it has one."""
+    """Return the field as people name it: `node_type.field`, and the node's label if it has one."""
     field = f"`{one_line(planned.node_type)}.{one_line(planned.field_name)}`"
     label = one_line(planned.node_label)
     return f"{field} of the node {literal(label)}" if label else field
 
 
 def _wrapped(text: str) -> list[str]:
-    """Paragraphs of foreign text, each wrapped; lines that a person broke stay broken."""
+    """Return the paragraphs of foreign text, each wrapped; line breaks of the author stay."""
     return [
         "\n".join(
             textwrap.fill(one_line(line), WIDTH, break_long_words=False) for line in part.splitlines() if line.strip()
@@ -316,7 +316,7 @@ def _wrapped(text: str) -> list[str]:
 
 
 def _paragraphs(texts: Sequence[str]) -> str:
-    """On one line where it fits, else each text wrapped, with empty lines between."""
+    """Return texts on one line if they fit, else each wrapped, with empty lines between."""
     joined = " ".join(texts)
     if len(joined) <= WIDTH:
         return joined

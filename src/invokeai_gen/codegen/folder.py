@@ -10,11 +10,11 @@ from invokeai_gen.errors import InvokeAIGenError
 
 
 class OutputFolderError(InvokeAIGenError):
-    """The output folder cannot be used: it is no folder, cannot be written, or belongs to something else."""
+    """The output folder cannot be used: not a folder, not writable, or with files that are not ours."""
 
 
 def read_text(path: Path) -> str | None:
-    """The text of a file as it was written; `None` where there is none that is text."""
+    """Return the text of a file as it was written; `None` if it is missing or not UTF-8."""
     try:
         return path.read_bytes().decode()
     except (OSError, UnicodeDecodeError):
@@ -22,7 +22,7 @@ def read_text(path: Path) -> str | None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace a file in one step, so that even a power cut leaves the old text or the new one."""
+    """Replace a file in one step: even a power cut leaves the old text or the new one."""
     with replacing(path) as file:
         file.write(text.encode())
         file.flush()

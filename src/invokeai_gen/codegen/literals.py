@@ -18,9 +18,9 @@ class Source(str):
 
 
 def literal(value: object) -> Source:
-    """The value as a Python literal: text, numbers, booleans, `None`, and tuples, lists and dicts of them.
+    """Return the value as a Python literal: text, numbers, booleans, `None`, and tuples, lists and dicts of them.
 
-    Whatever is not printable (control and bidirectional characters, lone surrogates) is written as an escape.
+    Everything that is not printable (control and bidirectional characters, lone surrogates) is written as an escape.
     Raises `TypeError` for any other value and `ValueError` for a number that has no literal.
     """
     if value is None or isinstance(value, (bool, int, str)):
@@ -40,15 +40,15 @@ def literal(value: object) -> Source:
 
 
 def call(name: Source, /, *positional: Source, **keywords: Source) -> Source:
-    """A call expression."""
+    """Return a call expression."""
     arguments = [*positional, *(f"{key}={value}" for key, value in keywords.items())]
     return Source(f"{name}({', '.join(arguments)})")
 
 
 def docstring(text: str, indent: int = 0) -> Source:
-    """Text of any origin as a triple-quoted docstring, its lines behind the first indented.
+    """Return text of any origin as a triple-quoted docstring, its lines behind the first indented.
 
-    Python encodes the docstrings of classes, and whoever prints one does: lone surrogates become `\\ud800` to read.
+    Unpaired surrogates become `\\ud800` to read: Python encodes the docstrings of classes.
     """
     text = escape_surrogates(text)
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
@@ -63,7 +63,7 @@ def docstring(text: str, indent: int = 0) -> Source:
 
 
 def one_line(text: str) -> str:
-    """Foreign text for the middle of a sentence: white space and line breaks become single spaces."""
+    """Return foreign text for the middle of a sentence: white space and line breaks become single spaces."""
     return " ".join(text.split())
 
 
@@ -77,7 +77,7 @@ def _plain(value: bool | int | str | None) -> str:
 
 
 def _escaped(line: str) -> str:
-    """One line of a triple-quoted string."""
+    """Return one line of a triple-quoted string."""
     text = re.sub(r'"(?="|$)', r'\\"', line.replace("\\", "\\\\"))
     if text.isprintable():
         return text

@@ -49,12 +49,12 @@ class ValueTypes:
     """The pruned schemas they come from, by class name."""
 
     def to_json(self) -> str:
-        """The schemas as the document that `datamodel.render` reads; equal types give equal text."""
+        """Return the schemas as the document that `datamodel.render` reads; equal types give equal text."""
         return json.dumps({name: self.schemas[name] for name in sorted(self.schemas)})
 
 
 def collect(plans: Iterable[WorkflowPlan], schemas: Mapping[str, Any]) -> ValueTypes:
-    """The types that the inputs of all these workflows share; `schemas` are the server's `components.schemas`."""
+    """Return the types that the inputs of these workflows share; `schemas` are the server's `components.schemas`."""
     found: dict[tuple[Any, ...], set[tuple[str, str]]] = {}
     wanted: set[str] = set()
     for plan in plans:
@@ -75,7 +75,7 @@ def collect(plans: Iterable[WorkflowPlan], schemas: Mapping[str, Any]) -> ValueT
 
 
 def names_used(plan: WorkflowPlan, names: Names) -> Names:
-    """Those names that the module of one plan imports, so that it changes only when they do."""
+    """Return the names that the module of one plan imports, so that it changes only when they do."""
     shapes = [shape for item in plan.inputs if item.fed_by is None for shape in _leaves(field_values.shape_of(item))]
     options = {shape.options for shape in shapes if isinstance(shape, Choice)}
     structures = {shape.name for shape in shapes if isinstance(shape, Structure)}
@@ -97,7 +97,7 @@ def _leaves(shape: Shape) -> Iterator[Shape]:
 
 
 def _is_named(shape: Choice, planned: PlannedInput) -> bool:
-    """Choices of the schema alone: those that a form narrowed or a file added to belong to one workflow."""
+    """Return whether choices are those of the schema: choices that a form narrowed belong to one workflow."""
     if any(isinstance(option, float) for option in shape.options):
         return False
     if shape.options != tuple(dict.fromkeys(planned.choices)) or planned.field_type == "StringField":
@@ -106,7 +106,7 @@ def _is_named(shape: Choice, planned: PlannedInput) -> bool:
 
 
 def _choice_names(planned: PlannedInput) -> tuple[str, str]:
-    """A short name for the choices of a field, and a longer one."""
+    """Return a short name for the choices of a field, and a longer one."""
     if planned.field_type == "SchedulerField":
         return "SchedulerName", f"{pascal(planned.node_type)}SchedulerName"
     return pascal(planned.field_name), f"{pascal(planned.node_type)}{pascal(planned.field_name)}"
@@ -115,7 +115,7 @@ def _choice_names(planned: PlannedInput) -> tuple[str, str]:
 def _choice_types(
     found: Mapping[tuple[Any, ...], set[tuple[str, str]]], taken: Iterable[str]
 ) -> dict[tuple[Any, ...], PythonIdentifier]:
-    """A name for each list of choices: the short one unless another list has it too, and at last a number."""
+    """Return a name for each list of choices: the short one unless another list has it too, then a number."""
     short = {options: min(name for name, _ in names) for options, names in found.items()}
     used = set(taken)
     named: dict[tuple[Any, ...], PythonIdentifier] = {}

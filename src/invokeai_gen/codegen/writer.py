@@ -16,7 +16,7 @@ from invokeai_gen.codegen.annotations import Names
 from invokeai_gen.codegen.changes import changes
 from invokeai_gen.codegen.folder import OutputFolderError
 from invokeai_gen.codegen.module_memory import assign_modules
-from invokeai_gen.codegen.names import PythonIdentifier, assign_names
+from invokeai_gen.codegen.names import PythonIdentifier, assign_names, words_of
 from invokeai_gen.codegen.report import Reason, Report
 from invokeai_gen.codegen.stamp import digest, is_edited, is_generated, stamped, version_of
 from invokeai_gen.codegen.value_types import ValueTypes
@@ -89,15 +89,21 @@ def named_as_in(out: Path, source: PurePath, plan: WorkflowPlan) -> WorkflowPlan
 
     `source` is the path of the file as `generate` would be given it. Nothing is written.
     """
-    (item,) = _named({source: plan}, existing := _existing(out), existing, keep_renamed=False)
+    ids = {node.id for node in plan.nodes}
+    existing = {
+        name: old
+        for name, old in _existing(out, words_of(source.stem)).items()
+        if any(node.id in ids for node in old.nodes)  # else it is another workflow of the same name
+    }
+    (item,) = _named({source: plan}, existing, existing, keep_renamed=False)
     return item.plan
 
 
-def _existing(out: Path) -> dict[str, WorkflowPlan]:
-    """Return the modules that are there already, by name, with the plans beside them."""
+def _existing(out: Path, words: str = "") -> dict[str, WorkflowPlan]:
+    """Return the modules that are there already and have `words` in their name, with the plans beside them."""
     found = {}
     for path in sorted(out.glob("*.py")) if out.is_dir() else ():
-        text = folder.read_text(path) if path.stem not in _SHARED else None
+        text = folder.read_text(path) if path.stem not in _SHARED and words in path.stem else None
         plan = read_plan(path.with_suffix(".json")) if text is not None and is_generated(text) else None
         if plan is not None:
             found[path.stem] = plan

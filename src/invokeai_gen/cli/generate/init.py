@@ -18,11 +18,11 @@ _FILE: Final = Path("pyproject.toml")
 _HEADER: Final = re.compile(rf"""[ \t]*\[[ \t]*tool[ \t]*\.[ \t]*["']?{TABLE}["']?[ \t]*\][ \t]*(#.*)?""")
 _ANY_HEADER: Final = re.compile(r"[ \t]*\[.*\][ \t]*(#.*)?")
 _COMMENTS: Final = {
-    "server": "for the commands that talk to a server; INVOKEAI_URL and --server win",
+    "server": "for the commands that talk to a server; INVOKEAI_URL and --server take precedence",
     "openapi": "node types to generate against (`invokeai-gen pull` writes it)",
     "workflows": "globs of workflow files exported from the GUI, or folders of them",
     "output": "folder of the generated package",
-    "keep-names": "a changed label does not rename what it labels",
+    "keep-names": "inputs and outputs keep their Python name even if their label changes",
 }
 
 
@@ -31,8 +31,10 @@ _COMMENTS: Final = {
 @click.option("-o", "--output", metavar="FOLDER", default=DEFAULT_OUTPUT, show_default=True, help="Folder of the generated package.")  # fmt: skip
 @click.option("--openapi", metavar="FILE", help="Node types to generate against. Default: the snapshot that ships.")
 @click.option("--server", metavar="URL", help="Server for the commands that talk to one.")
-@click.option("--keep-names", is_flag=True, help="Keep the Python name of inputs and outputs whose label changed.")
-@click.option("--force", is_flag=True, help="Replace a table that is there already.")
+@click.option(
+    "--keep-names", is_flag=True, help="Keep the Python name of inputs and outputs even if their label changes."
+)
+@click.option("--force", is_flag=True, help="Replace an existing table.")
 def command(
     workflows: tuple[str, ...], output: str, openapi: str | None, server: str | None, keep_names: bool, force: bool
 ) -> None:
@@ -63,9 +65,9 @@ def command(
 
 
 def with_table(text: str, table: Mapping[str, Any]) -> str:
-    """The text of a pyproject.toml with our table in it, in place of one that was there; all else as it was.
+    """Return the text of a pyproject.toml with our table in it, in place of an existing one; the rest is unchanged.
 
-    Raises `SettingsError` where the table is written in a way that cannot be replaced safely.
+    Raises `SettingsError` if the table is written in a way that cannot be replaced safely.
     """
     newline = "\r\n" if "\r\n" in text else "\n"
     lines = [f"[tool.{TABLE}]"]
@@ -86,7 +88,7 @@ def with_table(text: str, table: Mapping[str, Any]) -> str:
 
 
 def _span(lines: list[str]) -> tuple[int, int]:
-    """The lines of our table, without the comments and blank lines that lead to the next one; else the end."""
+    """Return the first line of our table and the line after it; the end of the file if there is no table."""
     for start, line in enumerate(lines):
         if _HEADER.fullmatch(line.rstrip("\r\n")):
             end = start + 1
@@ -99,7 +101,7 @@ def _span(lines: list[str]) -> tuple[int, int]:
 
 
 def _says_the_same(before: str, after: str, table: Mapping[str, Any]) -> bool:
-    """Reads both as TOML: all that changed is our table. This is what makes editing text, line by line, safe."""
+    """Return whether only our table changed, read as TOML. That makes editing line by line safe."""
     try:
         old, new = tomllib.loads(before), tomllib.loads(after)
     except tomllib.TOMLDecodeError:
