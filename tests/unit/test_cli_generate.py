@@ -205,7 +205,9 @@ def test_formatters_leave_generated_files_alone(cli: Cli, tool: list[str]) -> No
     _generate(cli)
     subprocess.run([sys.executable, "-m", *tool, "out"], check=True, capture_output=True)
     assert cli("check", "flows", "-o", "out").code == 0
-    subprocess.run([sys.executable, "-m", "ruff", "check", "--isolated", "--select=ALL", "--ignore=PGH004", "out"], check=True)
+    subprocess.run(
+        [sys.executable, "-m", "ruff", "check", "--isolated", "--select=ALL", "--ignore=PGH004", "out"], check=True
+    )
 
 
 def test_inspect_shows_the_names_that_the_module_has(cli: Cli) -> None:
