@@ -395,3 +395,14 @@ def test_structures_of_the_schema_become_types(out: Path) -> None:
     script = "from generated import tiles; print(tiles.Params(tile={'size': 8}).tile)"
     done = subprocess.run([sys.executable, "-c", script], cwd=out.parent, capture_output=True, text=True, check=True)
     assert done.stdout == "{'size': 8}\n"
+
+
+def test_a_module_beside_the_plan_of_another_generation_says_so(out: Path) -> None:
+    made(out, {"fox.json": fox()})
+    old = (out / "fox.py").read_bytes()
+    made(out, {"fox.json": replace(fox(), inputs=fox().inputs[1:])})
+    (out / "fox.py").write_bytes(old)
+    script = "from generated import fox; fox.WORKFLOW.plan"
+    done = subprocess.run([sys.executable, "-c", script], cwd=out.parent, capture_output=True, text=True, check=False)
+    assert "fox.json and fox.py are from different generations" in done.stderr
+    assert "Generate the module again." in done.stderr

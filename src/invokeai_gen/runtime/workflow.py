@@ -57,7 +57,13 @@ class RunnableWorkflow(Generic[P, O]):
         """The compiled workflow. Reads its file on first use; raises `PlanFileError` if that cannot be used."""
         if self._plan is None:
             assert self._path is not None
-            self._plan = read_plan(self._path)
+            plan = read_plan(self._path)
+            if {item.binding for item in self.params_type.inputs()} != {item.binding for item in plan.inputs}:
+                raise PlanFileError(
+                    f"{self._path} and {self._path.with_suffix('.py').name} are from different generations: "
+                    "their inputs differ. Generate the module again."
+                )
+            self._plan = plan
         return self._plan
 
     def run(
