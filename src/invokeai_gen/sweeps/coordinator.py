@@ -202,7 +202,7 @@ class Coordinator:
 
     def _is_unfit(self, outcome: Outcome) -> bool:
         """Return whether a server can run no item: it is away, or lacks a value that all items have."""
-        if outcome.is_gone or (label := outcome.unfit_label) is None:
+        if outcome.is_gone or (missing := outcome.unfit_labels) is None:
             return True
         labels = {planned.name: planned.label for planned in self._sweep.plan.inputs}
-        return bool(label) and label not in {labels[name] for name in self._sweep.space.names}
+        return not missing <= {labels[name] for name in self._sweep.space.names}

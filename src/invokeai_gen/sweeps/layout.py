@@ -54,6 +54,7 @@ async def resolve_values(
         preparations,
         resolve_models=options.get("resolve_models", "auto"),
         create_boards=options.get("create_boards", False),
+        upload=options.get("upload", "once"),
     )
     return ResolvedValues(
         base={binding: values[0] for binding, values in found.items() if binding not in varying},
@@ -97,7 +98,7 @@ async def own_groups(plan: WorkflowPlan, space: Space[Any], client: AsyncInvokeA
     for selection in selections(space, columns, apart):
         values = space.params(space.point_of(rows[0] for rows in selection)).values()
         own = {binding: [value] for binding, value in values.items() if binding[0] not in executable}
-        found = await resolve_columns(plan, own, client, Preparations())
+        found = await resolve_columns(plan, own, client, Preparations(), with_hidden=False)
         batches = {binding: value for binding, (value,) in found.items()}
         groups.append(Group(selection, await own_batches(plan, batches, client)))
     return groups

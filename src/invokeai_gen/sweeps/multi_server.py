@@ -237,7 +237,7 @@ class MultiServer(SweepState):
         return item
 
     def _item_options(self) -> SweepOptions:
-        names = ("auto_board", "create_boards", "resolve_models", "prepend")
+        names = ("auto_board", "create_boards", "resolve_models", "upload", "prepend")
         return cast("SweepOptions", {name: value for name, value in self._options.items() if name in names})
 
     async def take(self, item: ServerItem, url: str, outcome: Outcome) -> bool:

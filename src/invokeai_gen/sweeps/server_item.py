@@ -73,14 +73,14 @@ class Outcome:
         return isinstance(self.error, GONE)
 
     @property
-    def unfit_label(self) -> str | None:
-        """Return the label of the input whose value the server lacks; empty if it refused the request as a whole.
+    def unfit_labels(self) -> frozenset[str] | None:
+        """Return the labels of the inputs whose values the server lacks; empty if it refused the request as a whole.
 
         `None` if the server is unfit for every item.
         """
         if isinstance(self.error, ValueResolutionError):
-            return self.error.label
-        return "" if isinstance(self.error, RejectedError) else None
+            return frozenset(error.label for error in (self.error, *self.error.others))
+        return frozenset() if isinstance(self.error, RejectedError) else None
 
 
 class Engine(Protocol):
@@ -192,6 +192,7 @@ async def _request(item: ServerItem, plan: WorkflowPlan, client: AsyncInvokeAICl
         more,
         resolve_models=options.get("resolve_models", "auto"),
         create_boards=options.get("create_boards", False),
+        upload=options.get("upload", "once"),
     )
     made.add(more)
     return build_request(

@@ -26,7 +26,7 @@ from invokeai_gen.sweeps.space import Axis, Space
 
 P = TypeVar("P", bound=WorkflowParams)
 
-_KEPT_OPTIONS: Final = ("runs", "auto_board", "create_boards", "resolve_models", "prepend", "retries")
+_KEPT_OPTIONS: Final = ("runs", "auto_board", "create_boards", "resolve_models", "upload", "prepend", "retries")
 """The options that a sweep file keeps; the others belong to whoever waits for the sweep."""
 _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 DAMAGE: Final = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError, MemoryError)
