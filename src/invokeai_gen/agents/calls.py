@@ -124,9 +124,9 @@ def failure(error: Exception) -> types.CallToolResult:
 
 
 def _defaults(tool: WorkflowTool, params: Any) -> dict[str, JsonValue]:
-    names = {name: key for key, name in tool.keys.items()}
+    keys = {name: key for key, name in tool.keys.items()}
     try:
-        return {names.get(name, name): value for name, value in params.to_dict().items()}
+        return {keys[name]: value for name, value in params.to_dict().items()}
     except ParamsError:  # images in memory
         return {}
 

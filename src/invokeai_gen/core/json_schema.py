@@ -107,7 +107,7 @@ def _description(planned: PlannedInput | None) -> str:
     if planned is None:
         return ""
     text = planned.description.strip()
-    sections = f"In the form under {' / '.join(planned.sections)}." if planned.sections else ""
+    sections = f"In the form under {' / '.join(planned.sections).rstrip('.')}." if planned.sections else ""
     return " ".join(part for part in (text + "." * (text[-1:].isalnum() or text[-1:] == ")"), sections) if part)
 
 

@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -88,11 +89,8 @@ def command(
         return
     if not workflows:
         raise click.UsageError("name at least one workflow: a file, a module, a folder, or a name in the library")
-    try:
-        import mcp  # noqa: F401 - only to say what is missing
-        import PIL  # noqa: F401
-    except ImportError as error:
-        raise InvokeAIGenError("this needs the extra `mcp`: pip install 'invokeai-gen[mcp]'") from error
+    if find_spec("mcp") is None or find_spec("PIL") is None:
+        raise InvokeAIGenError("this needs the extra `mcp`: pip install 'invokeai-gen[mcp]'")
     import asyncio
     import secrets
 
