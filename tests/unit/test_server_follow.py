@@ -9,7 +9,7 @@ from weakref import WeakSet
 import httpx
 import pytest
 
-from invokeai_gen.server.errors import ConnectionFailedError, UnexpectedAnswerError
+from invokeai_gen.server.errors import ConnectionFailedError, NotFoundError, UnexpectedAnswerError
 from invokeai_gen.server.events import (
     InvocationError,
     InvocationProgress,
@@ -183,3 +183,66 @@ async def test_events_of_an_unknown_shape_are_a_reason_to_ask_and_no_more() -> N
             assert follower._ask_now
     await follower._receive(*status(1, "in_progress"))
     assert watch.statuses == {1: "in_progress"}
+
+
+def unreachable() -> Follower:
+    """A follower whose server refuses every request at once."""
+
+    def refuse(_request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json={"total": 1, "pending": 1})
+
+    transport = Transport("http://127.0.0.1:9", http_backend=httpx.MockTransport(refuse))
+    return Follower(transport, AsyncQueue(transport))
+
+
+@pytest.mark.parametrize("ticks", range(6))
+def test_closing_at_the_moment_of_a_wake_up_ends(ticks: int) -> None:
+    """`asyncio.wait_for` swallowed the cancellation here on Python 3.11, and closing hung."""
+
+    @on_a_loop
+    async def close() -> None:
+        follower = unreachable()
+        watch = await follower.watch("b", {})
+        for _ in range(20):
+            await asyncio.sleep(0)
+        follower._wake.set()
+        for _ in range(ticks):
+            await asyncio.sleep(0)
+        closing = asyncio.create_task(follower.close())
+        done, _ = await asyncio.wait([closing], timeout=10)
+        assert done
+        assert watch.done.done()
+
+    close()
+
+
+@on_a_loop
+async def test_memory_stays_flat_over_ten_thousand_jobs_that_are_dropped() -> None:
+    follower = unreachable()
+    await follower.watch("first", {})
+    sizes = []
+    for number in range(10_000):
+        watch = await follower.watch(f"batch {number}", {})
+        watch.expect((number,))
+        watch.handle(*status(number, "in_progress"))
+        if number % 2_500 == 2_499:
+            del watch
+            sizes.append(len(follower._all()) + len(follower._watches))
+    await follower.close()
+    assert sizes == [0, 0, 0, 0]
+
+
+@on_a_loop
+async def test_a_lost_item_of_a_batch_that_has_ended_does_not_stop_the_polling() -> None:
+    """The list of unfinished items may become empty while the server is asked."""
+    follower = unreachable()
+    watch = Watch("b", {})
+    watch.expect((1,))
+
+    async def gone(_batch_id: str) -> Any:
+        watch.add(StatusChanged(item_id=1, batch_id="b", status="completed"))
+        raise NotFoundError("GET", "/b", 404)
+
+    vars(follower._queue)["batch_counts"] = gone
+    await follower._ask(watch)
+    assert watch.done.done()

@@ -156,10 +156,11 @@ class Follower:
         watched.on_request_redirect.append(_stay_here)
         connector = aiohttp.TCPConnector(ssl=self._transport.tls() if parts.scheme == "https" else True)
         async with aiohttp.ClientSession(connector=connector, trust_env=True, trace_configs=[watched]) as session:
+            silent: Any = SILENT  # the annotation of python-socketio forgets loggers
             client = socketio.AsyncClient(
                 reconnection=False,
-                logger=SILENT,
-                engineio_logger=SILENT,
+                logger=silent,
+                engineio_logger=silent,
                 handle_sigint=False,
                 http_session=session,
                 websocket_extra_options={"proxy": proxy} if proxy else {},

@@ -417,14 +417,15 @@ class Transport:
         size = len(content or b"") + sum(len(file[1]) for file in (files or {}).values())
         # httpx only limits the time between two bytes; with MIN_TRANSFER_RATE a server cannot drip its headers.
         limit = constants.CONNECT_TIMEOUT + silence + size / constants.MIN_TRANSFER_RATE
-        for _ in range(constants.MAX_REDIRECTS):
+        redirects = 0
+        while True:
             async with asyncio.timeout(limit):
                 answer = await client.send(request, stream=True)
-            if method != "GET" or answer.next_request is None:
-                break
+            if method != "GET" or answer.next_request is None or redirects >= constants.MAX_REDIRECTS:
+                return answer
             await answer.aclose()
             request = self._redirected(answer.next_request)
-        return answer
+            redirects += 1
 
     def _redirected(self, request: httpx.Request) -> httpx.Request:
         """The request that a redirect asks for, with our headers only if it goes to the same server."""
