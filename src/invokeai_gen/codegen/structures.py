@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from invokeai_gen.codegen.names import PythonIdentifier
 from invokeai_gen.core.plan import JsonValue
+from invokeai_gen.surrogates import is_encodable
 
 REF: Final = "#/components/schemas/"
 _TOO_WIDE: Final = frozenset({"Batch", "Graph", "GraphExecutionState", "SessionQueueItem"})
@@ -161,7 +162,7 @@ def _is_key(name: str) -> bool:
 def _enum(options: Any) -> dict[str, JsonValue]:
     if not isinstance(options, list) or not options:
         return _ANYTHING
-    if all(isinstance(option, str) for option in options):
+    if all(isinstance(option, str) and is_encodable(option) for option in options):
         return {"enum": list(dict.fromkeys(options)), "type": "string"}
     if all(type(option) is int and abs(option) < 1 << 63 for option in options):
         return {"enum": list(dict.fromkeys(options)), "type": "integer"}
