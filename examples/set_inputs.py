@@ -20,10 +20,10 @@ def main(index_map: Path) -> None:
     client = InvokeAIClient.from_url(os.environ.get("INVOKEAI_URL", "http://localhost:9090"))
     handle = client.create_workflow(WorkflowDefinition.from_file(SUNSET))
 
-    # By label, where no other input has it. Text becomes a number where a number belongs.
+    # By label, where no other input has it.
     inputs = handle.get_inputs_by_user_name()
     inputs["Title"].field.value = "First light"
-    inputs["Width"].field.value = "512"
+    inputs["Width"].field.value = 512
 
     # By index, as the form counts. A field that was made elsewhere has to be of the same class.
     handle.set_input_value(7, IvkIntegerField(value=90))

@@ -276,7 +276,7 @@ def test_outputs_stream_as_they_are_made(client: InvokeAIClient) -> None:
 
 
 def test_a_batch_has_outputs_for_each_item(client: InvokeAIClient, tmp_path: Path) -> None:
-    handle = opened(client, "color_study_batch", width=64, height=64, names=["a", "b"], hues=["0", 120])
+    handle = opened(client, "color_study_batch", width=64, height=64, names=["a", "b"], hues=[0, 120])
     job = run(handle)
     for ask in (handle.get_outputs, handle.get_queue_item, handle.wait_for_completion_sync):
         with pytest.raises(SeveralItemsError):

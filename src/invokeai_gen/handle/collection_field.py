@@ -13,7 +13,7 @@ from invokeai_gen.handle.value_fields import IvkValueField, item_class
 
 
 class IvkCollectionField(IvkValueField[Any]):
-    """A list. In a handle, items are converted as by the field of a single value: `["1", 2]` becomes `[1, 2]`.
+    """A list. In a handle, each item is checked as by the field of a single value.
 
     `value` may be a single item if the input takes one or several.
     """
