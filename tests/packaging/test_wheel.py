@@ -48,7 +48,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_templates_schema_and_type_marker_are_inside(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
-    assert {"invokeai_gen/py.typed", "invokeai_gen/_shipped/openapi.json"} <= names
+    assert {f"invokeai_gen/{name}" for name in ("py.typed", "__init__.pyi", "_shipped/openapi.json")} <= names
     assert {f"invokeai_gen/_shipped/templates/{path.name}" for path in (ROOT / "templates").iterdir()} <= names
     assert not any(name.split("/")[0] in {"tests", "data", "generated", "templates"} for name in names)
 

@@ -62,7 +62,7 @@ STANDS_ON: Mapping[str, set[str]] = {
     "__main__": {"cli"},
 }
 """Each package with those that it may import, besides the leaves. `invokeai_gen` itself is the door: it names where every
-public name lives, and imports nothing until one is used."""
+public name lives, and imports nothing until one is used; `__init__.pyi` says the same to type checkers."""
 MAX_RUNTIME_LINES = 3000
 MAX_LINES_OF_A_RUN = 5000
 
@@ -157,6 +157,17 @@ def test_every_public_name_is_where_the_table_of_names_says() -> None:
     assert sorted(invokeai_gen.__all__) == sorted(HOME_OF)
     for name, home in HOME_OF.items():
         assert getattr(invokeai_gen, name).__module__ == home if name not in ALIASES else getattr(invokeai_gen, name)
+
+
+def test_type_checkers_find_every_public_name_where_the_table_of_names_says() -> None:
+    from invokeai_gen.public_names import HOME_OF
+
+    stub = ast.parse((PACKAGE / "__init__.pyi").read_text(encoding="utf-8"))
+    imported = {
+        alias.name: node.module for node in stub.body if isinstance(node, ast.ImportFrom) for alias in node.names
+    }
+    listed = next(ast.literal_eval(node.value) for node in stub.body if isinstance(node, ast.Assign))
+    assert (imported, sorted(listed)) == (HOME_OF, sorted(HOME_OF))
 
 
 ALIASES = {"BoardInput", "ColorInput", "ImageInput", "JobEvent", "ModelInput", "VideoInput", "__version__"}

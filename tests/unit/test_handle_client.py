@@ -92,7 +92,7 @@ def test_it_is_a_client_like_any_other_and_at_hand() -> None:
     assert invokeai_gen.WorkflowDefinition is WorkflowDefinition
     assert issubclass(InvokeAIClient, server.InvokeAIClient)
     with pytest.raises(AttributeError, match="no attribute 'Nonsense'"):
-        _ = invokeai_gen.Nonsense
+        _ = invokeai_gen.Nonsense  # type: ignore[attr-defined]
     assert all(getattr(handles, name).__doc__ for name in handles.__all__ if name != "FIELD_CLASSES")
 
 
