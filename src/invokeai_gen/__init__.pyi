@@ -38,7 +38,7 @@ from invokeai_gen.handle.repository import SnapshotWarning
 from invokeai_gen.runtime.async_job import AsyncJob, StreamedOutput
 from invokeai_gen.runtime.job import Job
 from invokeai_gen.runtime.media import ImageOutput, VideoOutput
-from invokeai_gen.runtime.options import RunOptions, SubmitOptions, SweepOptions
+from invokeai_gen.runtime.options import RunOptions, SubmitOptions
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.runtime.workflow import PlanFileError
 from invokeai_gen.schema.openapi import SchemaError
@@ -102,6 +102,7 @@ from invokeai_gen.sweeps.files.contact_sheet import ContactSheetError
 from invokeai_gen.sweeps.files.manifest import ManifestError
 from invokeai_gen.sweeps.files.sources import TableError, image_files, read_prompts
 from invokeai_gen.sweeps.journal import SweepFileError
+from invokeai_gen.sweeps.options import SweepOptions
 from invokeai_gen.sweeps.results import NoServerError, SweepCounts, SweepResult
 from invokeai_gen.sweeps.state import SweepClosedError
 from invokeai_gen.sweeps.sweep import Sweep

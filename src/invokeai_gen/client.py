@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Self, Unpack
 
-from invokeai_gen.server.client import ServerClient, shared_client
+from invokeai_gen.server.blocking import ServerClient
+from invokeai_gen.server.client import shared_client
 
 if TYPE_CHECKING:
     from invokeai_gen.handle.definition import WorkflowDefinition

@@ -70,7 +70,6 @@ _HOMES: Final = {
     "runtime.options": (
         "RunOptions",
         "SubmitOptions",
-        "SweepOptions",
     ),
     "runtime.outputs": ("WorkflowOutputs",),
     "runtime.workflow": ("PlanFileError",),
@@ -142,6 +141,7 @@ _HOMES: Final = {
         "read_prompts",
     ),
     "sweeps.journal": ("SweepFileError",),
+    "sweeps.options": ("SweepOptions",),
     "sweeps.results": (
         "NoServerError",
         "SweepCounts",

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from invokeai_gen.cli.library import file_names
 from invokeai_gen.cli.server.models import module_text
-from invokeai_gen.server.records import Board, Model, SavedWorkflow
+from invokeai_gen.server.inventory import Board, Model, SavedWorkflow
 from tests.cli import Cli, adder, save
 from tests.fuzz import attacks, properties
 

@@ -17,7 +17,7 @@ from PIL import Image
 from invokeai_gen import InvokeAIClient
 from invokeai_gen.cli import cli as group
 from invokeai_gen.schema import Schema, load_schema, shipped_schema
-from invokeai_gen.server.records import Board
+from invokeai_gen.server.inventory import Board
 from tests.cli import Cli, adder, save
 from tests.unit.workflow_builder import Builder
 

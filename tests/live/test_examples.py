@@ -18,7 +18,7 @@ from invokeai_gen import InvokeAIClient
 from invokeai_gen.compiler import compile_workflow
 from invokeai_gen.core.field_values import default_of
 from invokeai_gen.core.image_values import RecallWarning
-from invokeai_gen.core.json_values import to_json
+from invokeai_gen.core.json_writing import to_json
 from invokeai_gen.core.plan import WorkflowPlan
 from invokeai_gen.core.values import as_color
 from invokeai_gen.js_json import UNSET

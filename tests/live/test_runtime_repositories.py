@@ -10,7 +10,7 @@ import pytest
 
 from invokeai_gen import AsyncInvokeAIClient, InvokeAIClient
 from invokeai_gen.server.errors import NotFoundError, RejectedError, UnsupportedMediaError
-from invokeai_gen.server.records import Board
+from invokeai_gen.server.inventory import Board
 from tests import plans
 
 

@@ -18,7 +18,7 @@ from invokeai_gen.server.errors import (
     StatusError,
     UnauthorizedError,
 )
-from invokeai_gen.server.records import Board, InstallJob
+from invokeai_gen.server.inventory import Board, InstallJob
 from tests import plans
 from tests.live.test_runtime_repositories import png
 from tests.server import Server

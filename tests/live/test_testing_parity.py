@@ -11,7 +11,7 @@ import httpx
 from generated import sunset_poster as wf
 from invokeai_gen import InvokeAIClient, InvokeAIGenError
 from invokeai_gen.core.params import WorkflowParams
-from invokeai_gen.server.client import ServerClient
+from invokeai_gen.server.blocking import ServerClient
 from invokeai_gen.server.events import InvocationProgress, StatusChanged
 from invokeai_gen.testing import FakeInvokeAI
 from tests import plans

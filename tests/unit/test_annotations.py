@@ -21,7 +21,8 @@ from invokeai_gen.core.field_values import (
     shape_of,
     validator_for,
 )
-from invokeai_gen.core.json_values import guess_value, to_json
+from invokeai_gen.core.json_values import guess_value
+from invokeai_gen.core.json_writing import to_json
 from invokeai_gen.core.plan import Constraints, ModelLimits, PlannedInput
 from invokeai_gen.core.problems import ParamsError
 from invokeai_gen.core.values import BoardRef, BoundingBox, Color, ImageRef, LoRA, ModelRef, VideoRef

@@ -36,8 +36,8 @@ from invokeai_gen.core.values import (
     VideoRef,
 )
 from invokeai_gen.errors import InvokeAIGenError
-from invokeai_gen.server.records import Board, Model, Video
-from invokeai_gen.server.records import Image as ServerImage
+from invokeai_gen.server.inventory import Board, Model, Video
+from invokeai_gen.server.inventory import Image as ServerImage
 
 
 @params

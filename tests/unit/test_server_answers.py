@@ -31,7 +31,8 @@ from invokeai_gen.server.errors import (
     StatusError,
     UnexpectedAnswerError,
 )
-from invokeai_gen.server.records import Board, Image, QueueCounts, QueueItem
+from invokeai_gen.server.inventory import Board, Image
+from invokeai_gen.server.records import QueueCounts, QueueItem
 from tests import plans
 
 LIES: dict[str, Any] = {

@@ -25,8 +25,9 @@ from invokeai_gen.server.errors import (
     ValueResolutionError,
 )
 from invokeai_gen.server.events import StatusChanged
+from invokeai_gen.server.inventory import Board, Image
 from invokeai_gen.server.queue import batch_size
-from invokeai_gen.server.records import Board, Enqueued, Image, QueueCounts, QueueItem, Removal
+from invokeai_gen.server.records import Enqueued, QueueCounts, QueueItem, Removal
 from invokeai_gen.server.watch import Watch
 from invokeai_gen.sweeps import dispatch, server_item
 from invokeai_gen.sweeps.async_sweep import AsyncSweep

@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 
 from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.server.errors import ServerError
-from invokeai_gen.server.records import Board, Model
+from invokeai_gen.server.inventory import Board, Model
 
 MAX_AGE: Final = 5.0
 """Seconds for which an answer of the server is taken as it was."""

@@ -17,7 +17,7 @@ from invokeai_gen.core.plain_text import plain, plain_schema
 from invokeai_gen.core.plan import JsonValue, PlannedInput, WorkflowPlan
 from invokeai_gen.core.problems import ParamsError, Problem, title
 from invokeai_gen.runtime.outputs import WorkflowOutputs
-from invokeai_gen.server.records import Board, Model
+from invokeai_gen.server.inventory import Board, Model
 from invokeai_gen.sweeps.workflow import Workflow, workflow_of
 
 MAX_CHOICES: Final = 60

@@ -96,7 +96,7 @@ def is_required(planned: PlannedInput) -> bool:
 
 def text_of(value: Any) -> str:
     """Return a value in a spelling that the command line and the cells of a table accept for its input."""
-    from invokeai_gen.core.json_values import to_json
+    from invokeai_gen.core.json_writing import to_json
     from invokeai_gen.core.short_texts import short_text
     from invokeai_gen.core.values import ImageRef, LoRA, VideoRef
 

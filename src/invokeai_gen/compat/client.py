@@ -14,8 +14,10 @@ from invokeai_gen.compat.outputs import BatchCleanupResult, BatchResult
 from invokeai_gen.handle.runs import DownloadOptions
 from invokeai_gen.schema import Schema
 from invokeai_gen.server import boards
-from invokeai_gen.server.client import ServerClient, core_of
-from invokeai_gen.server.records import Board, Image, Removal
+from invokeai_gen.server.blocking import ServerClient
+from invokeai_gen.server.client import core_of
+from invokeai_gen.server.inventory import Board, Image
+from invokeai_gen.server.records import Removal
 
 
 class WorkflowDefinition(handle.WorkflowDefinition):

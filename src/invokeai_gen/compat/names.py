@@ -24,7 +24,7 @@ from invokeai_gen.handle import (
 )
 from invokeai_gen.server.errors import DecodeError, NotCompletedError
 from invokeai_gen.server.events import Event
-from invokeai_gen.server.records import Image
+from invokeai_gen.server.inventory import Image
 
 InkField = IvkField
 InkWorkflowInput = IvkWorkflowInput

@@ -16,7 +16,7 @@ from pydantic_core import CoreConfig, SchemaValidator, ValidationError
 
 from invokeai_gen.core import checks, problems
 from invokeai_gen.core.checks import Limits
-from invokeai_gen.core.json_values import model_from_json
+from invokeai_gen.core.json_writing import model_from_json
 from invokeai_gen.core.model_check import ModelCheck
 from invokeai_gen.core.plan import FieldLimits, JsonValue, ModelLimits, PlannedInput
 from invokeai_gen.core.problems import ParamsError

@@ -23,7 +23,6 @@ A text is read by `text_values` first, which turns it into one of these forms.
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -33,8 +32,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Union, get_arg
 
 from pydantic_core import SchemaValidator, ValidationError
 
-from invokeai_gen.core import checks, problems
-from invokeai_gen.core.pictures import png_bytes
+from invokeai_gen.core import checks
+from invokeai_gen.core.json_writing import MODEL_KEYS, model_from_json
 from invokeai_gen.core.values import (
     Accepted,
     BoardRef,
@@ -43,15 +42,12 @@ from invokeai_gen.core.values import (
     ImageRef,
     LoRA,
     ModelRef,
-    PillowImage,
     VideoRef,
-    as_color,
 )
 
 if TYPE_CHECKING:
     from invokeai_gen.core.plan import JsonValue
 
-MODEL_KEYS: Final = ("key", "hash", "name", "base", "type")
 IDENTITY_KEYS: Final = ("name", "key", "hash")
 """At least one of them says which model is meant."""
 DATA_URL: Final = re.compile(
@@ -59,13 +55,6 @@ DATA_URL: Final = re.compile(
     r"(?=.)((?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?)"
 )
 _BOX: Final = frozenset({"x_min", "x_max", "y_min", "y_max"})
-_MIME_TYPES: Final = (
-    (b"\x89PNG", "image/png"),
-    (b"\xff\xd8\xff", "image/jpeg"),
-    (b"GIF8", "image/gif"),
-    (b"RIFF", "image/webp"),
-    (b"\x1aE\xdf\xa3", "video/webm"),
-)
 
 
 def read_value(hint: Any, data: JsonValue, *, allow_files: bool = True) -> Any:
@@ -105,58 +94,6 @@ def guess_value(data: JsonValue) -> Any:
             if required <= keys <= allowed:
                 return read(data)
     return data
-
-
-def to_json(value: Any, field_type: str = "", *, embed: bool = False) -> JsonValue:
-    """Return a value as the request carries it, if `field_type` is given, else as a file can store it.
-
-    For storage, a path becomes `{"path": …}`, and `embed` makes data URLs of bytes and Pillow images.
-
-    Raises `TypeError` for what only the server can turn into JSON: files, bytes, images in memory.
-    """
-    if (field_type == "ColorField" and isinstance(value, (tuple, str))) or (not field_type and _is_color_tuple(value)):
-        value = as_color(value)
-    match value:
-        case list() | tuple():
-            return [to_json(item, field_type, embed=embed) for item in value]
-        case dict():
-            return {str(key): to_json(item, embed=embed) for key, item in value.items()}
-        case Color():
-            return {"r": value.r, "g": value.g, "b": value.b, "a": value.a}
-        case ImageRef():
-            return {"image_name": value.name}
-        case VideoRef():
-            return {"video_name": value.name}
-        case BoardRef():
-            return {"board_id": value.id}
-        case ModelRef():
-            return _model_to_json(value)
-        case LoRA():
-            return {"lora": to_json(value.lora, field_type), "weight": value.weight}
-        case BoundingBox():
-            box = {"x_min": value.x_min, "x_max": value.x_max, "y_min": value.y_min, "y_max": value.y_max}
-            return box if value.score is None else {**box, "score": value.score}
-        case Path() if not field_type:
-            return {"path": value.as_posix()}
-        case None | bool() | int() | float() | str():
-            return value
-        case bytes() if embed:
-            return _data_url(value)
-        case PillowImage() if embed:
-            return _data_url(png_bytes(value))
-        case _:
-            raise TypeError(f"{problems.shown(value)} cannot be written as JSON")
-
-
-def model_from_json(data: Mapping[str, Any]) -> ModelRef:
-    """Return the model in a workflow file or a server's answer, where absent and `null` are the same."""
-    known = {key: data.get(key) or "" for key in MODEL_KEYS}
-    return ModelRef(**known, submodel_type=data.get("submodel_type"))
-
-
-def _model_to_json(model: ModelRef) -> dict[str, JsonValue]:
-    known: dict[str, JsonValue] = {key: getattr(model, key) for key in MODEL_KEYS}
-    return known if model.submodel_type is None else {**known, "submodel_type": model.submodel_type}
 
 
 def _union(members: tuple[Any, ...], data: JsonValue, allow_files: bool) -> Any:
@@ -267,17 +204,6 @@ _READERS: Final[Mapping[Any, Callable[[JsonValue], Any]]] = {
 
 def _is_text(value: object) -> bool:
     return isinstance(value, str) and value.strip() != ""
-
-
-def _is_color_tuple(value: object) -> bool:
-    return isinstance(value, tuple) and len(value) in (3, 4) and all(type(channel) is int for channel in value)
-
-
-def _data_url(data: bytes) -> str:
-    mime_type = next((name for start, name in _MIME_TYPES if data.startswith(start)), "")
-    if not mime_type:
-        mime_type = "video/mp4" if data[4:8] == b"ftyp" else "image/png"
-    return f"data:{mime_type};base64,{binascii.b2a_base64(data, newline=False).decode()}"
 
 
 _OBJECTS: Final[tuple[tuple[frozenset[str], frozenset[str], Callable[[dict[str, Any]], Any]], ...]] = (

@@ -15,7 +15,8 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, Val
 from invokeai_gen import js_json
 from invokeai_gen.core import problems
 from invokeai_gen.core.inputs import HasInputs
-from invokeai_gen.core.json_values import read_value, to_json
+from invokeai_gen.core.json_values import read_value
+from invokeai_gen.core.json_writing import to_json
 from invokeai_gen.core.problems import ParamsError, Problem
 from invokeai_gen.surrogates import escape_surrogates
 

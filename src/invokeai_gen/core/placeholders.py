@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from invokeai_gen.core.generators import ServerQuery
-from invokeai_gen.core.json_values import to_json
+from invokeai_gen.core.json_writing import to_json
 from invokeai_gen.core.plan import AssetKind, JsonValue, PlannedInput
 from invokeai_gen.core.request_values import request_value
 from invokeai_gen.core.values import BoardRef, ImageRef, ModelRef, VideoRef

@@ -9,7 +9,7 @@ from typing import Final
 
 from invokeai_gen.core.batch import Values, batch_data, batch_items
 from invokeai_gen.core.field_values import default_of
-from invokeai_gen.core.json_values import to_json
+from invokeai_gen.core.json_writing import to_json
 from invokeai_gen.core.plan import JsonValue, PlannedInput, PlanNode, WorkflowPlan
 from invokeai_gen.js_json import UNSET, Unset, in_key_order, normalized
 

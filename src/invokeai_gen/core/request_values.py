@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
-from invokeai_gen.core.json_values import to_json
+from invokeai_gen.core.json_writing import to_json
 from invokeai_gen.core.plan import AssetKind, JsonValue, PlannedInput, WorkflowPlan
 from invokeai_gen.core.values import BoardRef, ImageRef, LoRA, ModelRef, VideoRef
 from invokeai_gen.js_json import UNSET, Unset

@@ -28,7 +28,7 @@ from invokeai_gen.handle.runs import WorkflowRuns
 from invokeai_gen.handle.structured_fields import IvkModelIdentifierField
 from invokeai_gen.schema import Schema
 from invokeai_gen.server import background
-from invokeai_gen.server.client import ServerClient
+from invokeai_gen.server.blocking import ServerClient
 from invokeai_gen.sweeps.workflow import Workflow
 
 

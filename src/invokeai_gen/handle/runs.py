@@ -20,14 +20,16 @@ from invokeai_gen.runtime.async_job import AsyncJob, StreamedOutput
 from invokeai_gen.runtime.callbacks import Callbacks
 from invokeai_gen.runtime.job import Job
 from invokeai_gen.runtime.media import ImageOutput
-from invokeai_gen.runtime.options import SubmitOptions, SweepOptions
+from invokeai_gen.runtime.options import SubmitOptions
 from invokeai_gen.server import background
 from invokeai_gen.server.background import blocking
-from invokeai_gen.server.client import AsyncInvokeAIClient, ServerClient, core_of
+from invokeai_gen.server.blocking import ServerClient
+from invokeai_gen.server.client import AsyncInvokeAIClient, core_of
 from invokeai_gen.server.errors import JobDeletedError, NotCompletedError, NotFoundError, SeveralItemsError
 from invokeai_gen.server.events import JobEvent, is_final
 from invokeai_gen.server.records import QueueItem, Removal
 from invokeai_gen.server.saving import save_file
+from invokeai_gen.sweeps.options import SweepOptions
 from invokeai_gen.sweeps.workflow import Workflow
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from typing import Any, ClassVar, Final, Self
 
 from pydantic import ConfigDict, Field, PrivateAttr
 
-from invokeai_gen.core.json_values import guess_value, to_json
+from invokeai_gen.core.json_values import guess_value
+from invokeai_gen.core.json_writing import to_json
 from invokeai_gen.core.plan import JsonValue
 from invokeai_gen.core.values import BoundingBox, Color, LoRA, ModelRef, as_color
 from invokeai_gen.handle.field import IvkField, register_field, unwrapped

@@ -18,7 +18,8 @@ from pydantic import (
 )
 
 from invokeai_gen.core.checks import plain
-from invokeai_gen.core.json_values import guess_value, to_json
+from invokeai_gen.core.json_values import guess_value
+from invokeai_gen.core.json_writing import to_json
 from invokeai_gen.core.plan import Constraints, JsonValue, PlannedInput
 from invokeai_gen.core.values import BoardInput, ImageInput, VideoInput
 from invokeai_gen.handle.field import FIELD_CLASSES, IvkField, register_field, unwrapped

@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 
 from invokeai_gen.core.assets import Asset, assets_of, with_assets
 from invokeai_gen.core.batch import Values
-from invokeai_gen.core.json_values import model_from_json
+from invokeai_gen.core.json_writing import model_from_json
 from invokeai_gen.core.plan import JsonValue, ModelLimits, WorkflowPlan
 from invokeai_gen.core.values import BoardRef, ModelRef
 from invokeai_gen.js_json import UNSET

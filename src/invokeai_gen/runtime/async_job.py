@@ -24,7 +24,7 @@ from invokeai_gen.runtime.outputs import WorkflowOutputs, decode
 from invokeai_gen.runtime.uploads import Uploads
 from invokeai_gen.server import background
 from invokeai_gen.server.background import bridge
-from invokeai_gen.server.client import AsyncInvokeAIClient, ServerClient, core_of
+from invokeai_gen.server.client import AsyncInvokeAIClient, core_of
 from invokeai_gen.server.deadline import CANCEL_TIMEOUT, Deadline
 from invokeai_gen.server.errors import (
     JobDeletedError,
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
     from invokeai_gen.core.params import WorkflowParams
     from invokeai_gen.core.plan import WorkflowPlan
+    from invokeai_gen.server.blocking import ServerClient
     from invokeai_gen.server.watch import Watch
 
     A = TypeVarWithDefault("A", bound=WorkflowOutputs, default=WorkflowOutputs)

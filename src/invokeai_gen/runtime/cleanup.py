@@ -15,7 +15,8 @@ from invokeai_gen.server.concurrency import gather_limited
 from invokeai_gen.server.constants import PAGE
 from invokeai_gen.server.errors import NotFoundError, ServerError, StatusError
 from invokeai_gen.server.events import is_final
-from invokeai_gen.server.records import Image, QueueItem, Removal, Video
+from invokeai_gen.server.inventory import Image, Video
+from invokeai_gen.server.records import QueueItem, Removal
 
 if TYPE_CHECKING:
     from invokeai_gen.server.client import AsyncInvokeAIClient

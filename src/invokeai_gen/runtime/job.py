@@ -10,7 +10,8 @@ from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.runtime.uploads import Uploads
 from invokeai_gen.server import background
 from invokeai_gen.server.background import facade, iterate
-from invokeai_gen.server.client import AsyncInvokeAIClient, ServerClient
+from invokeai_gen.server.blocking import ServerClient
+from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.server.errors import JobError
 from invokeai_gen.server.events import JobEvent
 

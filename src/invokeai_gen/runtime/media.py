@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
 
     from invokeai_gen.server.client import AsyncInvokeAIClient
-    from invokeai_gen.server.records import Board, Image, Video
+    from invokeai_gen.server.inventory import Board, Image, Video
 
 _VIDEO_FORMATS: Final = {"mp4", "webm", "mov", "mkv"}
 

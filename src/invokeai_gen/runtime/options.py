@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, Literal, TypeAlias, cast
+from collections.abc import Iterable, Mapping
+from typing import Final, Literal, TypeAlias, cast
 
 from typing_extensions import TypedDict
 
 from invokeai_gen.core.problems import ParamsError, Problem, shown
 from invokeai_gen.core.values import BoardRef
 from invokeai_gen.runtime.callbacks import Callbacks
-from invokeai_gen.server.client import AsyncInvokeAIClient, ServerClient
 
 CleanupTarget: TypeAlias = Literal["inputs", "outputs", "boards", "queue_items"]
 ResolveModels: TypeAlias = Literal["auto", "off"]
@@ -53,36 +51,6 @@ class WaitOptions(Callbacks, total=False):
 
 class RunOptions(SubmitOptions, WaitOptions, total=False):
     """How a workflow is submitted and waited for."""
-
-
-class CollectOptions(TypedDict, total=False):
-    """How a sweep is waited for."""
-
-    errors: Literal["raise", "collect"]
-    """What becomes of an item that fails or is canceled: `"raise"`, as it is unless given, raises its error where the
-    results are gone through; `"collect"` gives it among them, with the error in it."""
-    cancel_on_interrupt: bool
-    """Cancel what is in the queue on Ctrl-C and when the waiting task is canceled; on unless switched off."""
-    progress: bool
-    """Show progress in the terminal or notebook while the sweep is waited for; off unless switched on."""
-    servers: Sequence[str | ServerClient | AsyncInvokeAIClient] | Any | None
-    """Several servers, by address or client, that share the items: each takes the next one when it is free, what one has
-    not finished when it goes away is run by the others, and one that lacks a model is left out. Or a
-    `dask.distributed.Client` of a cluster of your own: each worker runs items on the server that its name or a resource
-    gives, else on its `INVOKEAI_URL`. Needs the extra `servers`."""
-
-
-class SweepOptions(SubmitOptions, CollectOptions, total=False):
-    """How a sweep is submitted and waited for."""
-
-    file: str | os.PathLike[str] | None
-    """Where to note what has been sent, so that `resume_sweep` can go on in another process. A new file, written as the
-    sweep goes on; it holds the values, but neither images nor anything secret."""
-    retries: int
-    """How often an item that fails is sent again by itself; 0 unless given."""
-    replace: Mapping[str, Mapping[str, Sequence[str]]] | None
-    """Search and replace in texts of the base: `{"prompt": {"fox": ["owl", "cat"]}}` runs the prompt with each of these
-    words in place of `fox`. Several words multiply."""
 
 
 _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 from invokeai_gen.core.batch import Values
 from invokeai_gen.core.field_values import model_limits
-from invokeai_gen.core.json_values import to_json
+from invokeai_gen.core.json_writing import to_json
 from invokeai_gen.core.plan import AssetKind, JsonValue, PlannedInput, WorkflowPlan
 from invokeai_gen.core.request_values import answered, look_ups
 from invokeai_gen.core.values import BoardRef, ImageRef, ModelRef, VideoRef
@@ -35,7 +35,7 @@ from invokeai_gen.server.errors import (
     ValueResolutionError,
 )
 from invokeai_gen.server.idempotency import send_once
-from invokeai_gen.server.records import Board
+from invokeai_gen.server.inventory import Board
 from invokeai_gen.surrogates import is_encodable
 
 T = TypeVar("T")

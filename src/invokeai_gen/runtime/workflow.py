@@ -12,7 +12,7 @@ from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.server import background
-from invokeai_gen.server.client import AsyncInvokeAIClient, ServerClient, core_of, preload
+from invokeai_gen.server.client import AsyncInvokeAIClient, core_of, preload
 
 if TYPE_CHECKING:
     from invokeai_gen.core.plan import JsonValue, WorkflowPlan
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from invokeai_gen.runtime.job import Job
     from invokeai_gen.runtime.options import RunOptions, SubmitOptions
     from invokeai_gen.runtime.runner import Runner
+    from invokeai_gen.server.blocking import ServerClient
 
 P = TypeVar("P", bound=WorkflowParams)
 O = TypeVar("O", bound=WorkflowOutputs)

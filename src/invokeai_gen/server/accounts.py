@@ -10,7 +10,7 @@ from invokeai_gen.server.background import facade
 from invokeai_gen.server.credentials import Secret
 from invokeai_gen.server.http import Transport, segment
 from invokeai_gen.server.idempotency import delete_thing
-from invokeai_gen.server.records import Account
+from invokeai_gen.server.inventory import Account
 
 
 class AsyncAccounts:

@@ -7,7 +7,7 @@ from typing import Any
 from invokeai_gen.server.answers import at, ignored, mapping, text
 from invokeai_gen.server.background import facade
 from invokeai_gen.server.http import Transport
-from invokeai_gen.server.records import CacheStatus
+from invokeai_gen.server.inventory import CacheStatus
 
 _CACHE = "/api/v1/app/invocation_cache"
 

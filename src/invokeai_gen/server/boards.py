@@ -13,8 +13,9 @@ from invokeai_gen.server.errors import NotFoundError
 from invokeai_gen.server.http import Transport, segment
 from invokeai_gen.server.idempotency import delete_once
 from invokeai_gen.server.images import AsyncImages
+from invokeai_gen.server.inventory import Board, Image
 from invokeai_gen.server.media import FileContent, MediaCategory
-from invokeai_gen.server.records import Board, Image, Removal
+from invokeai_gen.server.records import Removal
 
 UNCATEGORIZED: Final = "none"
 """What InvokeAI calls the board of the images on no board."""

@@ -1,4 +1,4 @@
-"""One InvokeAI server as an object: `AsyncInvokeAIClient`, and `ServerClient`, whose methods block instead."""
+"""One InvokeAI server as an object: `AsyncInvokeAIClient`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from invokeai_gen.server.address import clean_url
 from invokeai_gen.server.answers import anything, mapping
-from invokeai_gen.server.background import bridge, facade
+from invokeai_gen.server.background import bridge
 from invokeai_gen.server.connections import Connections
 from invokeai_gen.server.constants import DEFAULT_URL
 from invokeai_gen.server.credentials import Secret, environment_token
@@ -20,15 +20,15 @@ from invokeai_gen.server.http import Transport
 from invokeai_gen.server.options import TransportOptions
 
 if TYPE_CHECKING:
-    from invokeai_gen.server.accounts import Accounts, AsyncAccounts
-    from invokeai_gen.server.app import App, AsyncApp
-    from invokeai_gen.server.boards import AsyncBoards, Boards
-    from invokeai_gen.server.images import AsyncImages, Images
-    from invokeai_gen.server.models import AsyncModels, Models
-    from invokeai_gen.server.queue import AsyncQueue, Queue
-    from invokeai_gen.server.videos import AsyncVideos, Videos
+    from invokeai_gen.server.accounts import AsyncAccounts
+    from invokeai_gen.server.app import AsyncApp
+    from invokeai_gen.server.boards import AsyncBoards
+    from invokeai_gen.server.images import AsyncImages
+    from invokeai_gen.server.models import AsyncModels
+    from invokeai_gen.server.queue import AsyncQueue
+    from invokeai_gen.server.videos import AsyncVideos
     from invokeai_gen.server.watch import Watch
-    from invokeai_gen.server.workflows import AsyncWorkflows, Workflows
+    from invokeai_gen.server.workflows import AsyncWorkflows
 
 _shared: dict[str, AsyncInvokeAIClient] = {}
 _sharing = threading.Lock()
@@ -56,6 +56,12 @@ class _Portable(ABC):
 
     def __deepcopy__(self, _known: dict[int, Any]) -> Self:
         return self
+
+
+class ClientFacade(_Portable):
+    """Base of the clients whose methods block; those without asyncio are in `server.blocking`."""
+
+    _core: AsyncInvokeAIClient
 
 
 class AsyncInvokeAIClient(_Portable):
@@ -193,103 +199,6 @@ class AsyncInvokeAIClient(_Portable):
         await bridge(self._connections.forget(watch))
 
 
-class ServerClient(_Portable):
-    """One InvokeAI server. `InvokeAIClient` adds workflows that are opened without generating.
-
-    May be used from several threads at once, and in a forked process, which opens connections of its own. Takes the
-    arguments of `AsyncInvokeAIClient` and raises the same errors.
-    """
-
-    def __init__(self, url: str | None = None, **options: Unpack[ClientOptions]) -> None:
-        self._core = AsyncInvokeAIClient(url, **options)
-
-    @classmethod
-    def around(cls, core: AsyncInvokeAIClient) -> Self:
-        """Return a client that shares the connections of an asynchronous one."""
-        made = cls.__new__(cls)
-        made._core = core
-        return made
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.url!r})"
-
-    @property
-    def url(self) -> str:
-        """Address of the server, without any credentials."""
-        return self._core.url
-
-    @cached_property
-    def boards(self) -> Boards:
-        """The boards of the gallery."""
-        from invokeai_gen.server.boards import Boards
-
-        return Boards(self._core.boards)
-
-    @cached_property
-    def images(self) -> Images:
-        """The images on the server."""
-        from invokeai_gen.server.images import Images
-
-        return Images(self._core.images)
-
-    @cached_property
-    def videos(self) -> Videos:
-        """The videos on the server."""
-        from invokeai_gen.server.videos import Videos
-
-        return Videos(self._core.videos)
-
-    @cached_property
-    def models(self) -> Models:
-        """The models that are installed."""
-        from invokeai_gen.server.models import Models
-
-        return Models(self._core.models)
-
-    @cached_property
-    def queue(self) -> Queue:
-        """The queue: what waits, runs and has run."""
-        from invokeai_gen.server.queue import Queue
-
-        return Queue(self._core.queue)
-
-    @cached_property
-    def workflows(self) -> Workflows:
-        """The workflow library."""
-        from invokeai_gen.server.workflows import Workflows
-
-        return Workflows(self._core.workflows)
-
-    @cached_property
-    def accounts(self) -> Accounts:
-        """The accounts, on a server that has them."""
-        from invokeai_gen.server.accounts import Accounts
-
-        return Accounts(self._core.accounts)
-
-    @cached_property
-    def app(self) -> App:
-        """The server itself: version, settings, cache of node results."""
-        from invokeai_gen.server.app import App
-
-        return App(self._core.app)
-
-    def _settings(self) -> dict[str, Any]:
-        return self._core._settings()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
-
-    login = facade(AsyncInvokeAIClient.login, hidden=("password",))
-    version = facade(AsyncInvokeAIClient.version)
-    openapi = facade(AsyncInvokeAIClient.openapi)
-    ask = facade(AsyncInvokeAIClient.ask)
-    close = facade(AsyncInvokeAIClient.close)
-
-
 def preload() -> None:
     """Import what requests and the event connection need: done while a request waits, it would block an event loop."""
     import importlib
@@ -320,10 +229,10 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-def core_of(client: ServerClient | AsyncInvokeAIClient | None) -> AsyncInvokeAIClient:
+def core_of(client: ClientFacade | AsyncInvokeAIClient | None) -> AsyncInvokeAIClient:
     """Return the asynchronous client behind a client; the shared one for `None`. Raise `TypeError` for anything else."""
     if isinstance(client, AsyncInvokeAIClient):
         return client
-    if client is not None and not isinstance(client, ServerClient):
+    if client is not None and not isinstance(client, ClientFacade):
         raise TypeError(f"client should be an InvokeAIClient, not {client!r}; make one with InvokeAIClient(url)")
     return client._core if client is not None else shared_client()

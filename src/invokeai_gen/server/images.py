@@ -14,6 +14,7 @@ from invokeai_gen.server.answers import at, ignored, integer, list_of, mapping, 
 from invokeai_gen.server.background import facade, iterate
 from invokeai_gen.server.errors import NotFoundError, RequestTimeoutError
 from invokeai_gen.server.http import Transport, segment
+from invokeai_gen.server.inventory import Image
 from invokeai_gen.server.media import (
     FileContent,
     MediaCategory,
@@ -25,7 +26,7 @@ from invokeai_gen.server.media import (
     media_names,
     upload_once,
 )
-from invokeai_gen.server.records import Image, Removal
+from invokeai_gen.server.records import Removal
 
 ImageCategory = MediaCategory
 

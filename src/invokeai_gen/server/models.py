@@ -17,7 +17,7 @@ from invokeai_gen.server.credentials import Secret
 from invokeai_gen.server.errors import InstallError
 from invokeai_gen.server.http import Transport, segment
 from invokeai_gen.server.idempotency import delete_thing
-from invokeai_gen.server.records import FoundModel, InstallJob, Model
+from invokeai_gen.server.inventory import FoundModel, InstallJob, Model
 
 _ROOT = "/api/v2/models"
 

@@ -24,7 +24,8 @@ from invokeai_gen.server.errors import (
 from invokeai_gen.server.events import is_final
 from invokeai_gen.server.http import Transport, segment
 from invokeai_gen.server.idempotency import delete_thing, send_once
-from invokeai_gen.server.records import Enqueued, ProcessorStatus, QueueCounts, QueueItem, Removal
+from invokeai_gen.server.inventory import ProcessorStatus
+from invokeai_gen.server.records import Enqueued, QueueCounts, QueueItem, Removal
 
 
 class AsyncQueue:

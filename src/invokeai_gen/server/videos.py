@@ -11,6 +11,7 @@ from invokeai_gen.server.answers import ignored, mapping, optional
 from invokeai_gen.server.background import facade, iterate
 from invokeai_gen.server.errors import NotFoundError
 from invokeai_gen.server.http import Transport, segment
+from invokeai_gen.server.inventory import Video
 from invokeai_gen.server.media import (
     FileContent,
     MediaCategory,
@@ -21,7 +22,7 @@ from invokeai_gen.server.media import (
     media_names,
     upload_once,
 )
-from invokeai_gen.server.records import Removal, Video
+from invokeai_gen.server.records import Removal
 
 
 class AsyncVideos:

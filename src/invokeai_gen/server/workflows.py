@@ -12,8 +12,8 @@ from invokeai_gen.server.background import facade
 from invokeai_gen.server.errors import NotFoundError, ServerFaultError
 from invokeai_gen.server.http import Transport, segment
 from invokeai_gen.server.idempotency import delete_thing
+from invokeai_gen.server.inventory import SavedWorkflow
 from invokeai_gen.server.media import FileContent, as_names, file_content
-from invokeai_gen.server.records import SavedWorkflow
 
 WorkflowCategory: TypeAlias = Literal["user", "default"]
 _ROOT = "/api/v1/workflows"

@@ -14,7 +14,8 @@ from invokeai_gen.runtime.cleanup import remove_boards
 from invokeai_gen.runtime.failures import error_of
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.server.background import bridge, in_thread
-from invokeai_gen.server.client import AsyncInvokeAIClient, ServerClient, core_of, shared_client
+from invokeai_gen.server.blocking import ServerClient
+from invokeai_gen.server.client import AsyncInvokeAIClient, core_of, shared_client
 from invokeai_gen.server.constants import PAGE
 from invokeai_gen.server.deadline import CANCEL_TIMEOUT
 from invokeai_gen.server.errors import JobCanceledError, JobDeletedError, JobTimeoutError
@@ -27,8 +28,8 @@ from invokeai_gen.sweeps.state import SweepState
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
 
-    from invokeai_gen.runtime.options import CollectOptions
     from invokeai_gen.sweeps.multi_server import MultiServer
+    from invokeai_gen.sweeps.options import CollectOptions
 
 P = TypeVar("P", bound=WorkflowParams)
 O = TypeVar("O", bound=WorkflowOutputs)

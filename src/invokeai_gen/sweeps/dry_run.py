@@ -8,12 +8,13 @@ from typing import TypeVar
 from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.placeholders import board_placeholder, placeholder
 from invokeai_gen.core.plan import JsonValue
-from invokeai_gen.runtime.options import SweepOptions, check_options
+from invokeai_gen.runtime.options import check_options
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.server.constants import DEFAULT_CAPACITY
 from invokeai_gen.sweeps.batching import ResolvedValues, blocks_of, request_of
 from invokeai_gen.sweeps.layout import lay_out
+from invokeai_gen.sweeps.options import SweepOptions
 from invokeai_gen.sweeps.space import Space
 from invokeai_gen.sweeps.start import SweepStarter
 from invokeai_gen.sweeps.state import SweepState

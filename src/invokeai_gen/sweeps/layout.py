@@ -14,7 +14,6 @@ from invokeai_gen.core.plan import FieldLimits, JsonValue, PlannedInput, Workflo
 from invokeai_gen.core.problems import ParamsError
 from invokeai_gen.js_json import Unset
 from invokeai_gen.runtime.cleanup import Preparations
-from invokeai_gen.runtime.options import SweepOptions
 from invokeai_gen.runtime.resolve import resolve_board
 from invokeai_gen.runtime.runner import own_batches
 from invokeai_gen.server.client import AsyncInvokeAIClient
@@ -28,6 +27,7 @@ from invokeai_gen.sweeps.batching import (
     selections,
 )
 from invokeai_gen.sweeps.columns import resolve_columns
+from invokeai_gen.sweeps.options import SweepOptions
 from invokeai_gen.sweeps.space import Space
 
 

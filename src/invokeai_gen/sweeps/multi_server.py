@@ -32,7 +32,7 @@ from invokeai_gen.sweeps.state import SweepState
 from invokeai_gen.sweeps.sweep_file import ServerAttempt
 
 if TYPE_CHECKING:
-    from invokeai_gen.runtime.options import SweepOptions
+    from invokeai_gen.sweeps.options import SweepOptions
 
 INTERRUPTION_RETRIES: Final = 1
 """How often an item is run again that was canceled while its server could not be reached, as by a restart."""

@@ -14,7 +14,6 @@ from invokeai_gen.core.plan import WorkflowPlan
 from invokeai_gen.core.request import build_request
 from invokeai_gen.runtime.async_job import expect
 from invokeai_gen.runtime.cleanup import Preparations
-from invokeai_gen.runtime.options import SweepOptions
 from invokeai_gen.runtime.resolve import resolve_board
 from invokeai_gen.runtime.runner import enqueue
 from invokeai_gen.server import background
@@ -31,6 +30,7 @@ from invokeai_gen.server.errors import (
 from invokeai_gen.server.records import QueueItem
 from invokeai_gen.sweeps.batching import Data
 from invokeai_gen.sweeps.columns import resolve_columns
+from invokeai_gen.sweeps.options import SweepOptions
 from invokeai_gen.sweeps.results import DELETED, slim
 
 GONE: Final = (ConnectionFailedError, EnqueueUncertainError)

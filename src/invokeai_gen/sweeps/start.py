@@ -18,7 +18,7 @@ from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.plan import WorkflowPlan
 from invokeai_gen.core.problems import ParamsError, Problem
 from invokeai_gen.runtime.cleanup import Preparations
-from invokeai_gen.runtime.options import CollectOptions, SweepOptions, check_options
+from invokeai_gen.runtime.options import check_options
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.server.background import bridge, in_thread
 from invokeai_gen.server.client import AsyncInvokeAIClient, core_of, shared_client
@@ -30,6 +30,7 @@ from invokeai_gen.sweeps.dispatch import Dispatcher
 from invokeai_gen.sweeps.journal import Journal, SweepFileError
 from invokeai_gen.sweeps.layout import lay_out, own_groups, resolve_values
 from invokeai_gen.sweeps.multi_server import MultiServer
+from invokeai_gen.sweeps.options import CollectOptions, SweepOptions
 from invokeai_gen.sweeps.space import Space
 from invokeai_gen.sweeps.sweep_file import ReplayedState
 

@@ -13,15 +13,16 @@ from typing import Any, Final, TypeVar, get_args
 from urllib.parse import urlsplit
 
 from invokeai_gen.core import problems
-from invokeai_gen.core.json_values import guess_value, to_json
+from invokeai_gen.core.json_values import guess_value
+from invokeai_gen.core.json_writing import to_json
 from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.params_json import read_input
 from invokeai_gen.core.plan import JsonValue, WorkflowPlan
 from invokeai_gen.core.problems import ParamsError, Problem
-from invokeai_gen.runtime.options import SweepOptions
 from invokeai_gen.runtime.uploads import MediaKind
 from invokeai_gen.sweeps.batching import Block, Cell, Group, Layout, check_size, group_cells
 from invokeai_gen.sweeps.journal import SweepFileError
+from invokeai_gen.sweeps.options import SweepOptions
 from invokeai_gen.sweeps.space import Axis, Space
 
 P = TypeVar("P", bound=WorkflowParams)

@@ -13,12 +13,13 @@ from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.runtime.workflow import O, P, RunnableWorkflow
 from invokeai_gen.server import background
 from invokeai_gen.server.background import in_thread
-from invokeai_gen.server.client import AsyncInvokeAIClient, ServerClient, core_of
+from invokeai_gen.server.client import AsyncInvokeAIClient, core_of
 
 if TYPE_CHECKING:
     from invokeai_gen.core.plan import WorkflowPlan
-    from invokeai_gen.runtime.options import CollectOptions, SweepOptions
+    from invokeai_gen.server.blocking import ServerClient
     from invokeai_gen.sweeps.async_sweep import AsyncSweep
+    from invokeai_gen.sweeps.options import CollectOptions, SweepOptions
     from invokeai_gen.sweeps.sweep import Sweep
 
 

@@ -16,7 +16,8 @@ from invokeai_gen.core.plan import JsonValue, WorkflowPlan
 from invokeai_gen.core.run_values import batch_values, params_of_item
 from invokeai_gen.runtime.runner import Runner
 from invokeai_gen.server import client as clients
-from invokeai_gen.server.client import AsyncInvokeAIClient, ServerClient
+from invokeai_gen.server.blocking import ServerClient
+from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.server.connections import Connections
 from invokeai_gen.server.follow import Follower
 from invokeai_gen.server.queue import AsyncQueue

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from invokeai_gen.cli.run.values import RunValues
     from invokeai_gen.client import InvokeAIClient
     from invokeai_gen.core.params import WorkflowParams
-    from invokeai_gen.runtime.options import CollectOptions, SweepOptions
     from invokeai_gen.runtime.outputs import WorkflowOutputs
     from invokeai_gen.sweeps.dry_run import DryRun
+    from invokeai_gen.sweeps.options import CollectOptions, SweepOptions
     from invokeai_gen.sweeps.results import SweepResult
     from invokeai_gen.sweeps.space import Space
     from invokeai_gen.sweeps.sweep import Sweep

@@ -153,7 +153,7 @@ class SweepReport:
         """Print everything as JSON."""
         from dataclasses import asdict
 
-        from invokeai_gen.core.json_values import to_json
+        from invokeai_gen.core.json_writing import to_json
 
         varying = self._sweep.varying
         failed = [

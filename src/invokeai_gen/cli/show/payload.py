@@ -144,7 +144,7 @@ def _unusable(item: Assignment, server: str | None) -> str:
 
 def _as_json(item: Assignment) -> JsonValue:
     """Return a value as JSON. Names of images and boards are not looked up, and values that do not fit stay as they are."""
-    from invokeai_gen.core.json_values import to_json
+    from invokeai_gen.core.json_writing import to_json
     from invokeai_gen.core.request_values import request_value
     from invokeai_gen.js_json import UNSET
 

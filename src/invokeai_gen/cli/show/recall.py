@@ -124,7 +124,7 @@ def _values(found: NamedWorkflow, path: Path, assignments: tuple[str, ...]) -> d
 
 
 def _as_json(values: Mapping[str, Any]) -> dict[str, Any]:
-    from invokeai_gen.core.json_values import to_json
+    from invokeai_gen.core.json_writing import to_json
 
     return {name: to_json(value) for name, value in values.items()}
 

@@ -12,7 +12,7 @@ from pathlib import Path, PurePath
 from typing import Final
 
 from invokeai_gen.atomic_files import replacing
-from invokeai_gen.core.json_values import to_json
+from invokeai_gen.core.json_writing import to_json
 from invokeai_gen.core.plan import JsonValue
 from invokeai_gen.core.short_texts import short_text
 from invokeai_gen.errors import InvokeAIGenError

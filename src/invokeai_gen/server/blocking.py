@@ -1,0 +1,116 @@
+"""One InvokeAI server for programs without asyncio: `ServerClient`, whose methods block."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self, Unpack
+
+from invokeai_gen.server.background import facade
+
+if TYPE_CHECKING:
+    from invokeai_gen.server.accounts import Accounts
+    from invokeai_gen.server.app import App
+    from invokeai_gen.server.boards import Boards
+    from invokeai_gen.server.images import Images
+    from invokeai_gen.server.models import Models
+    from invokeai_gen.server.queue import Queue
+    from invokeai_gen.server.videos import Videos
+    from invokeai_gen.server.workflows import Workflows
+from invokeai_gen.server.client import AsyncInvokeAIClient, ClientFacade, ClientOptions
+
+
+class ServerClient(ClientFacade):
+    """One InvokeAI server. `InvokeAIClient` adds workflows that are opened without generating.
+
+    May be used from several threads at once, and in a forked process, which opens connections of its own. Takes the
+    arguments of `AsyncInvokeAIClient` and raises the same errors.
+    """
+
+    def __init__(self, url: str | None = None, **options: Unpack[ClientOptions]) -> None:
+        self._core = AsyncInvokeAIClient(url, **options)
+
+    @classmethod
+    def around(cls, core: AsyncInvokeAIClient) -> Self:
+        """Return a client that shares the connections of an asynchronous one."""
+        made = cls.__new__(cls)
+        made._core = core
+        return made
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.url!r})"
+
+    @property
+    def url(self) -> str:
+        """Address of the server, without any credentials."""
+        return self._core.url
+
+    @cached_property
+    def boards(self) -> Boards:
+        """The boards of the gallery."""
+        from invokeai_gen.server.boards import Boards
+
+        return Boards(self._core.boards)
+
+    @cached_property
+    def images(self) -> Images:
+        """The images on the server."""
+        from invokeai_gen.server.images import Images
+
+        return Images(self._core.images)
+
+    @cached_property
+    def videos(self) -> Videos:
+        """The videos on the server."""
+        from invokeai_gen.server.videos import Videos
+
+        return Videos(self._core.videos)
+
+    @cached_property
+    def models(self) -> Models:
+        """The models that are installed."""
+        from invokeai_gen.server.models import Models
+
+        return Models(self._core.models)
+
+    @cached_property
+    def queue(self) -> Queue:
+        """The queue: what waits, runs and has run."""
+        from invokeai_gen.server.queue import Queue
+
+        return Queue(self._core.queue)
+
+    @cached_property
+    def workflows(self) -> Workflows:
+        """The workflow library."""
+        from invokeai_gen.server.workflows import Workflows
+
+        return Workflows(self._core.workflows)
+
+    @cached_property
+    def accounts(self) -> Accounts:
+        """The accounts, on a server that has them."""
+        from invokeai_gen.server.accounts import Accounts
+
+        return Accounts(self._core.accounts)
+
+    @cached_property
+    def app(self) -> App:
+        """The server itself: version, settings, cache of node results."""
+        from invokeai_gen.server.app import App
+
+        return App(self._core.app)
+
+    def _settings(self) -> dict[str, Any]:
+        return self._core._settings()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    login = facade(AsyncInvokeAIClient.login, hidden=("password",))
+    version = facade(AsyncInvokeAIClient.version)
+    openapi = facade(AsyncInvokeAIClient.openapi)
+    ask = facade(AsyncInvokeAIClient.ask)
+    close = facade(AsyncInvokeAIClient.close)
