@@ -23,7 +23,7 @@ from invokeai_gen import AsyncJob, BoundingBox, ParamsError, compat
 from invokeai_gen import handle as ivk
 from invokeai_gen.compat import InvokeAIClient, JobStatus, WorkflowDefinition, WorkflowHandle
 from invokeai_gen.handle import IvkModelIdentifierField
-from invokeai_gen.server import errors, events, inventory, records
+from invokeai_gen.server import errors, events, inventory
 
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = ROOT / "data" / "workflows"
