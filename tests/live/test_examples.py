@@ -23,7 +23,9 @@ from invokeai_gen.core.plan import WorkflowPlan
 from invokeai_gen.core.values import as_color
 from invokeai_gen.js_json import UNSET
 from invokeai_gen.schema import Schema, shipped_schema
+from invokeai_gen.server.errors import EnqueueError, ValueResolutionError
 from invokeai_gen.workflow import read_workflow_file
+from tests.cli import Cli
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "data" / "workflows").glob("*.json"))
@@ -187,3 +189,17 @@ def test_the_address_of_the_server_comes_from_the_environment(server_url: str, m
     monkeypatch.setenv("INVOKEAI_URL", server_url)
     module = importlib.import_module("generated.sunset_poster")
     assert re.fullmatch(r"[0-9a-f-]{36}\.png", module.run(module.Params(), timeout=60).poster.name)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_doctor_decides_as_the_server_does(name: str, cli: Cli, client: InvokeAIClient, picture: Path) -> None:
+    report = json.loads(cli("doctor", ROOT / "generated" / f"{name}.py", "--json").out)
+    errors = [item for items in report["modules"].values() for item in items if item["kind"] == "error"]
+    module = importlib.import_module(f"generated.{name}")
+    try:
+        with module.WORKFLOW.submit(_params(module, picture), client=client) as job:
+            job.cancel()
+        accepted, refusal = True, ""
+    except (EnqueueError, ValueResolutionError) as error:
+        accepted, refusal = False, str(error)
+    assert report["able"] is accepted, (errors, refusal)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from invokeai_gen import InvokeAIClient
+from tests.live.test_examples import picture, test_doctor_decides_as_the_server_does
 from tests.live.test_runtime_cleanup import (
     out,
     test_a_board_made_for_a_run_is_deleted_with_it,

@@ -9,6 +9,7 @@ import runpy
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -169,21 +170,47 @@ def test_another_version_of_a_node_is_a_warning(
     assert found.problem == f"add was version 1.0.1, the server has {version}: generate again"
 
 
+def _narrower(schemas: dict[str, Any]) -> None:
+    schemas["AddInvocation"]["properties"]["a"].update(maximum=5)
+
+
 def test_a_schema_that_changed_without_its_version(schema: Schema, make: Callable[..., WorkflowPlan]) -> None:
-    server = _changed(schema, lambda schemas: schemas["AddInvocation"]["properties"]["a"].update(title="Summand"))
-    (found,) = diagnose(make("add"), server, schema, EMPTY)
+    (found,) = diagnose(make("add"), _changed(schema, _narrower), schema, EMPTY)
     assert (found.kind, found.where) == ("warning", "node 'My Node'")
-    assert found.problem == "the schema of add changed: generate again to be sure"
+    assert found.problem == "the schema of add changed; a: at most 5, was unlimited"
 
 
-def test_a_schema_that_changed_where_the_original_is_not_at_hand(
+def test_the_plan_alone_says_which_field_changed_and_how(schema: Schema, make: Callable[..., WorkflowPlan]) -> None:
+    def change(schemas: dict[str, Any]) -> None:
+        fields = schemas["ImageBlurInvocation"]["properties"]
+        fields["blur_type"]["enum"] = ["gaussian", "wide"]
+        fields["extra"] = {**fields["radius"], "title": "Extra"}
+        del schemas["ImageOutput"]["properties"]["width"]
+
+    server = _changed(schema, change)
+    plan = WorkflowPlan.from_json(make("img_blur", blur_type="gaussian", image={"image_name": "x"}).to_json())
+    (found,) = diagnose(plan, server, server, EMPTY)
+    assert (found.kind, found.where) == ("warning", "node 'My Node'")
+    assert found.problem == (
+        "the schema of img_blur changed; blur_type: 'box' removed; 'wide' added; extra: this field is new; "
+        "width: this output is gone"
+    )
+
+
+def test_what_only_people_read_in_a_schema_is_no_change(schema: Schema, make: Callable[..., WorkflowPlan]) -> None:
+    server = _changed(schema, lambda schemas: schemas["AddInvocation"]["properties"]["a"].update(title="Summand"))
+    assert diagnose(make("add"), server, server, EMPTY) == []
+
+
+def test_a_module_of_an_older_generator_needs_the_original_schema(
     schema: Schema, make: Callable[..., WorkflowPlan]
 ) -> None:
-    server = _changed(schema, lambda schemas: schemas["AddInvocation"]["properties"]["a"].update(title="Summand"))
-    (found,) = diagnose(make("add"), server, server, EMPTY)
-    assert (found.kind, found.where) == ("warning", "node types")
-    assert "which one is unknown without the node types that the module was generated from" in found.problem
-    assert "nothing that is used" not in found.problem
+    server, older = _changed(schema, _narrower), replace(make("add"), node_types={})
+    (found,) = diagnose(older, server, schema, EMPTY)
+    assert found.problem == "the schema of add changed; a: at most 5, was unlimited"
+    (found,) = diagnose(older, server, server, EMPTY)
+    assert (found.kind, found.where) == ("warning", "node 'My Node'")
+    assert "which one is unknown" in found.problem
 
 
 def test_a_field_that_the_server_ignores_is_a_warning(schema: Schema, make: Callable[..., WorkflowPlan]) -> None:
@@ -260,10 +287,16 @@ def test_a_model_that_is_not_there_is_named_by_its_label(schema: Schema, make: C
     assert found.problem == "the server has no model Dream (sdxl main) with this hash or name"
 
 
-def test_a_model_off_the_form_must_have_the_same_key(schema: Schema, make: Callable[..., WorkflowPlan]) -> None:
+def test_a_hidden_model_is_found_as_a_run_finds_it(schema: Schema, make: Callable[..., WorkflowPlan]) -> None:
     plan = make("sdxl_model_loader", model={**MODEL, "key": "elsewhere"})
-    (found,) = diagnose(plan, schema, schema, Inventory([SDXL], [], frozenset()))
-    assert found.where == "My Node, model"
+    there = Inventory([SDXL], [], frozenset())
+    assert diagnose(plan, schema, schema, there) == []
+    (found,) = diagnose(plan, schema, schema, EMPTY)
+    assert (found.kind, found.where) == ("error", "My Node → Model")
+    older = replace(plan, nodes=tuple(
+        replace(node, fields=tuple(replace(field, asset=None) for field in node.fields)) for node in plan.nodes
+    ))  # fmt: skip
+    (found,) = diagnose(older, schema, schema, there)
     assert "has another key on this server" in found.problem
 
 
@@ -272,7 +305,7 @@ def test_boards_and_images_that_are_not_there(schema: Schema, make: Callable[...
     found = diagnose(plan, schema, schema, Inventory([], [], frozenset({("image", "x.png")})))
     assert found == [
         Finding("error", "Board (board)", "the server has no board with id 'b9'"),
-        Finding("error", "My Node, image", "image 'x.png' is not on the server"),
+        Finding("error", "My Node → Image", "image 'x.png' is not on the server"),
     ]
     there = Inventory([], [Board(board_id="b9", board_name="B")], frozenset())
     assert diagnose(plan, schema, schema, there) == []

@@ -24,6 +24,7 @@ from invokeai_gen.core.plan import (
 from invokeai_gen.core.problems import ParamsError
 from invokeai_gen.js_json import UNSET
 from invokeai_gen.schema import InputTemplate, Schema
+from invokeai_gen.schema.summary import summaries
 from invokeai_gen.schema.templates import BATCH_FIELDS
 from invokeai_gen.workflow import LoadedWorkflow, LoadWarning, WorkflowFile, load_workflow
 from invokeai_gen.workflow.document import (
@@ -87,6 +88,7 @@ def plan_of(workflow: LoadedWorkflow, schema: Schema, file: WorkflowFile) -> Wor
         workflow=_stored(workflow, schema) if workflow.form.is_sound else None,
         inputs=inputs,
         outputs=tuple(planned_outputs(workflow, schema, edges, inputs)),
+        node_types=summaries(schema, (node.type for node in nodes)),
     )
 
 

@@ -91,13 +91,13 @@ def _assets(
     """The references in the value of one field."""
     items = enumerate(value) if isinstance(value, list) else [(None, value)]
     for place, item in items:
-        reference = _reference(kind, item)
+        reference = reference_of(kind, item)
         if reference is not None:
             yield Asset(kind=kind, binding=binding, place=place, value=reference, label=label, planned=planned)
 
 
-def _reference(kind: AssetKind, item: JsonValue | Unset) -> Mapping[str, JsonValue] | None:
-    """What an item refers to; `None` for one that refers to nothing, such as the board `auto`."""
+def reference_of(kind: AssetKind, item: JsonValue | Unset) -> Mapping[str, JsonValue] | None:
+    """Return what an item refers to; `None` if it refers to nothing, such as the board `auto`."""
     if not isinstance(item, Mapping):
         return None
     if kind == "model":

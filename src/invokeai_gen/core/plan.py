@@ -326,6 +326,8 @@ class WorkflowPlan:
     outputs: tuple[PlannedOutput, ...]
     retired: tuple[RetiredName, ...] = ()
     """Python names of inputs and outputs that are gone."""
+    node_types: Mapping[str, JsonValue] = field(default_factory=dict)
+    """Version, inputs and outputs of each node type when the plan was compiled; empty in older plans."""
 
     def node(self, node_id: str) -> PlanNode:
         """Return the node with that id. Raises `KeyError`."""
@@ -382,6 +384,7 @@ class WorkflowPlan:
                 PlannedOutput(**_with(item, sections=tuple(item.get("sections", ())))) for item in data["outputs"]
             ),
             retired=tuple(RetiredName(**item) for item in data.get("retired", ())),
+            node_types=data.get("node_types", {}),
         )
 
 

@@ -72,7 +72,7 @@ def _has_names(plan: WorkflowPlan) -> bool:
 
 
 def _plan(name: str, output: Path, schema: Schema) -> WorkflowPlan:
-    """The plan of a module, or of a workflow file compiled now, whose inputs then have no names yet."""
+    """Return the plan of a module, or of a workflow file compiled now, whose inputs then have no names yet."""
     from invokeai_gen.cli.modules import find_module, read_plan
     from invokeai_gen.cli.sources import compile_file
     from invokeai_gen.errors import InvokeAIGenError
