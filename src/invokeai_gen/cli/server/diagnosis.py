@@ -11,7 +11,7 @@ from invokeai_gen.cli.server.schema_changes import changes_since
 from invokeai_gen.compiler.readiness import choice_problem, value_problems
 from invokeai_gen.core.assets import Asset, assets_of, reference_of
 from invokeai_gen.core.field_values import default_of, model_limits
-from invokeai_gen.core.json_values import model_from_json
+from invokeai_gen.core.json_writing import model_from_json
 from invokeai_gen.core.matching import fits
 from invokeai_gen.core.plan import AssetKind, JsonValue, PlanField, PlanNode, WorkflowPlan
 from invokeai_gen.core.values import BoardRef
