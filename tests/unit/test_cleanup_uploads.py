@@ -6,20 +6,25 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any, cast
 
+import pytest
+
 from invokeai_gen.runtime.cleanup import Preparations
+from invokeai_gen.runtime.uploads import MediaKind, Uploads
 from invokeai_gen.server.records import Removal
 
 
 class Bin:
-    """Where images and videos of a server are deleted."""
+    """Where images and videos of a server are deleted, except those that it refuses to delete."""
 
     def __init__(self) -> None:
         self.names: list[str] = []
+        self.refuses: set[str] = set()
 
     async def delete(self, names: Iterable[str]) -> Removal:
-        deleted = tuple(names)
+        asked = tuple(names)
+        deleted = tuple(name for name in asked if name not in self.refuses)
         self.names += deleted
-        return Removal(deleted=deleted)
+        return Removal(deleted=deleted, failed={name: "in use" for name in asked if name in self.refuses})
 
 
 class Server:
@@ -46,3 +51,21 @@ def test_what_a_branch_has_made_is_taken_in() -> None:
     assert made.uploads.videos == []
     made.add(more)
     assert (made.uploads.videos, made.uploads.known) == (["third.mp4"], {("video", "3"): "third.mp4"})
+
+
+@pytest.mark.parametrize("kind", ["image", "video"])
+def test_an_upload_that_could_not_be_deleted_is_deleted_by_the_next_clean_up(kind: MediaKind) -> None:
+    noted: list[list[str]] = []
+    uploads, server = Uploads(on_remove=noted.append), Server()
+    bin = server.images if kind == "image" else server.videos
+    for name in ("first", "second"):
+        uploads.add(kind, f"digest of {name}", name)
+    bin.refuses = {"first"}
+    assert asyncio.run(uploads.remove(cast(Any, server))) == Removal(deleted=("second",), failed={"first": "in use"})
+    assert [*uploads.images, *uploads.videos] == ["first"]
+    assert uploads.known == {(kind, "digest of first"): "first"}
+    bin.refuses = set()
+    asyncio.run(uploads.remove(cast(Any, server)))
+    assert bin.names == ["second", "first"]
+    assert [*uploads.images, *uploads.videos, *uploads.known] == []
+    assert noted == [["second"], ["first"]]

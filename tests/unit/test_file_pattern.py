@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import unicodedata
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -214,3 +215,11 @@ def test_how_many_more_clash_is_told() -> None:
     paths: list[Any] = [PurePosixPath("a")] * 4
     with pytest.raises(FileClashError, match=r"items 0 and 1 .*\(2 more clash as well\)"):
         unique(paths)
+
+
+@pytest.mark.parametrize("category", ["Cc", "Cf", "Cs", "Zl", "Zp"])
+def test_no_character_that_is_not_shown_gets_into_a_name(category: str) -> None:
+    hidden = [char for char in map(chr, range(sys.maxunicode + 1)) if unicodedata.category(char) == category]
+    assert hidden
+    name = safe_name("a" + "".join(hidden) + "b", limit=sys.maxunicode)
+    assert not {*hidden} & {*name}

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,13 @@ from invokeai_gen.handle import (
     IvkModelIdentifierField,
     IvkStringField,
     IvkStructureField,
+    MappedInput,
     WorkflowDefinition,
     WorkflowHandle,
     register_field,
 )
 from invokeai_gen.handle import field as field_module
+from invokeai_gen.handle.index_map import compare_index_maps
 from invokeai_gen.runtime.callbacks import Callbacks
 from invokeai_gen.runtime.options import SubmitOptions
 from invokeai_gen.schema import Schema
@@ -311,6 +314,14 @@ def test_an_index_map_tells_what_an_edit_did_to_the_indices(schema: Schema, tmp_
     assert [item.system_name for item in report.missing] == ["resize.width", "save.board"]
     assert [(item.system_name, item.index) for item in report.new] == [("resize.resample_mode", 3)]
     assert not report.is_same
+
+
+def test_an_index_map_tells_moves_in_either_direction() -> None:
+    first, second, third = (MappedInput(index, name, name, "value", "") for index, name in enumerate("abc"))
+    now = (replace(third, index=0), replace(second, label="renamed"), replace(first, index=2))
+    report = compare_index_maps((first, second, third), now)
+    assert [(move.before.index, move.now.index) for move in report.moved] == [(0, 2), (2, 0)]
+    assert report.unchanged == (now[1],)
 
 
 def test_an_index_map_is_the_same_file_every_time(schema: Schema, tmp_path: Path) -> None:

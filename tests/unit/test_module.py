@@ -268,7 +268,7 @@ def test_the_text_does_not_depend_on_hash_seed_or_folder(tmp_path: Path) -> None
     root = Path(__file__).parents[2]
     texts = set()
     for seed, folder in (("1", tmp_path), ("2", root)):
-        env = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(root)}
+        env = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join([str(root), *sys.path])}
         done = subprocess.run([sys.executable, "-c", script], cwd=folder, env=env, capture_output=True, check=True)
         texts.add(done.stdout)
     assert texts == {module.render(sample_plan(), Names(), module=NAME).encode()}

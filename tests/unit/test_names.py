@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from invokeai_gen import WorkflowOutputs
 from invokeai_gen.codegen import names
+from invokeai_gen.codegen.module_memory import assign_modules
 from invokeai_gen.codegen.names import MAX_LABEL, PythonIdentifier, assign_names, module_names, words_of
 from invokeai_gen.core.params import WorkflowParams
-from invokeai_gen.core.plan import PlannedInput, WorkflowPlan
+from invokeai_gen.core.plan import PlannedInput, RetiredName, WorkflowPlan
 from tests.plan_factory import a_plan, an_input, an_output
 
 
@@ -243,6 +244,17 @@ def test_a_retired_name_is_free_for_others_after_the_next_generation() -> None:
     assert plan.retired == ()
 
 
+def test_a_retired_name_goes_to_one_node_only() -> None:
+    """A plan of another version may remember one name for two nodes, or for one that a form field has."""
+    gone = [RetiredName(node, "value", "Width", "breadth") for node in ("x", "y")]
+    taken = RetiredName("z", "value", "Width", "prompt")
+    without = replace(assign_names(a_plan(PROMPT)), retired=(*gone, taken))
+    back = [replace(WIDTH, node_id=node, index=index) for index, node in enumerate("xyz")]
+    made = renamed(without, *back, replace(PROMPT, index=3))
+    assert (made["p"], made["x"]) == ("prompt", "breadth")
+    assert len(set(made.values())) == 4
+
+
 def test_naming_again_changes_nothing() -> None:
     assert assign_names(TWINS, earlier=TWINS) == TWINS
 
@@ -368,6 +380,14 @@ def test_files_of_one_name_are_told_apart_by_their_folders() -> None:
 def test_a_module_that_exists_keeps_its_name() -> None:
     first, second = PurePosixPath("a/portrait.json"), PurePosixPath("b/portrait.json")
     assert module_names([first, second], kept={first: "portrait"}) == {first: "portrait", second: "b_portrait"}
+
+
+def test_two_files_never_keep_the_same_module() -> None:
+    old = replace(a_plan(source="portrait.json"), workflow=None)
+    first, second = PurePosixPath("a/portrait.json"), PurePosixPath("b/portrait.json")
+    made = assign_modules({first: old, second: old}, {"portrait": old})
+    assert made == {first: "portrait", second: "b_portrait"}
+    assert assign_modules({second: old, first: old}, {"portrait": old}) == made
 
 
 def test_files_whose_names_differ_in_nothing_a_name_can_hold_are_not_numbered_by_place() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -38,12 +39,42 @@ def test_a_slider_does_not_refuse_the_value_that_the_form_itself_holds(schema: S
     assert plan.inputs[0].constraints == Constraints(ge=64)
 
 
+@pytest.mark.parametrize(
+    ("field", "settings", "limits"),
+    [
+        ("steps", {"min": 0}, Constraints(gt=0)),
+        ("steps", {"min": 1}, Constraints(ge=1)),
+        ("steps", {"min": -1}, Constraints(gt=0)),
+        ("cfg_rescale_multiplier", {"max": 1}, Constraints(ge=0, lt=1)),
+        ("cfg_rescale_multiplier", {"max": 0.5}, Constraints(ge=0, le=0.5)),
+        ("cfg_rescale_multiplier", {"max": 2, "min": 0}, Constraints(ge=0, lt=1)),
+    ],
+)
+def test_a_slider_that_reaches_an_excluded_bound_does_not_let_it_in(
+    field: str, settings: dict[str, Any], limits: Constraints, schema: Schema
+) -> None:
+    kind = "integer-field-config" if field == "steps" else "float-field-config"
+    builder = (
+        Builder(schema).node("d", "denoise_latents").field(f"d.{field}", type=kind, component="slider", **settings)
+    )
+    assert builder.compile(validate=False).plan.inputs[0].constraints == limits
+
+
 def test_the_options_of_a_dropdown_are_choices_with_labels(schema: Schema) -> None:
     options = [{"label": "Tall", "value": "portrait"}, {"label": "Wide", "value": "landscape"}]
     settings = {"type": "string-field-config", "component": "dropdown", "options": options}
     plan = Builder(schema).node("s", "string", value="portrait").field("s.value", **settings).compile().plan
     assert plan.inputs[0].choices == ("portrait", "landscape")
     assert plan.inputs[0].choice_labels == {"portrait": "Tall", "landscape": "Wide"}
+
+
+def test_a_dropdown_whose_value_is_not_among_its_options_takes_any_text(schema: Schema) -> None:
+    options = [{"label": "Tall", "value": "portrait"}]
+    settings = {"type": "string-field-config", "component": "dropdown", "options": options}
+    plan = Builder(schema).node("s", "string", value="square").field("s.value", **settings).compile().plan
+    assert plan.inputs[0].value == "square"
+    assert not plan.inputs[0].choices
+    assert not plan.inputs[0].choice_labels
 
 
 def test_an_input_fed_by_an_edge_names_the_node_behind_the_connectors(schema: Schema) -> None:

@@ -9,7 +9,7 @@ from weakref import WeakSet
 import httpx
 import pytest
 
-from invokeai_gen.server.errors import ConnectionFailedError, NotFoundError, UnexpectedAnswerError
+from invokeai_gen.server.errors import ConnectionFailedError, NotFoundError, ServerFaultError, UnexpectedAnswerError
 from invokeai_gen.server.events import (
     InvocationError,
     InvocationProgress,
@@ -167,6 +167,27 @@ async def test_an_answer_that_nobody_expected_ends_the_waiting_of_that_job_alone
             await asyncio.wait_for(odd.done, 30)
     finally:
         await follower.close()
+
+
+@on_a_loop
+async def test_a_server_that_answers_now_and_then_is_not_given_up() -> None:
+    loop = asyncio.get_running_loop()
+    real_time, skipped, answered = loop.time, [0.0], [False]
+    loop.time = lambda: real_time() + skipped[0]  # type: ignore[method-assign]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json={"total": 1, "pending": 1}) if answered[0] else httpx.Response(500)
+
+    transport = Transport("http://server", http_backend=httpx.MockTransport(answer), unreachable_after=1000)
+    follower, watch = Follower(transport, AsyncQueue(transport)), Watch("b", {})
+    watch.expect((1,))
+    for answered[0], skipped[0] in ((False, 0), (True, 900), (False, 1800), (False, 2700)):
+        await follower._ask(watch)
+        assert not watch.done.done()
+    skipped[0] = 2900
+    await follower._ask(watch)
+    with pytest.raises(ServerFaultError):
+        await watch.done
 
 
 @on_a_loop

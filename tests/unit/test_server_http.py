@@ -4,6 +4,7 @@ import asyncio
 import gzip
 from base64 import b64encode
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import httpx
@@ -11,6 +12,7 @@ import pytest
 
 from invokeai_gen import AsyncInvokeAIClient, InvokeAIClient
 from invokeai_gen.server import constants, http
+from invokeai_gen.server.answers import ignored
 from invokeai_gen.server.background import run
 from invokeai_gen.server.errors import (
     ConnectionFailedError,
@@ -80,6 +82,17 @@ def test_a_change_is_sent_again_only_if_it_never_arrived() -> None:
     with pytest.raises(ConnectionFailedError, match="broke during POST"):
         client_for(handler).boards.create("b")
     assert len(seen) == 1
+
+
+@pytest.mark.parametrize(("method", "attempts"), [("GET", 2), ("PUT", 2), ("DELETE", 2), ("PATCH", 1), ("POST", 1)])
+def test_only_what_has_the_same_effect_twice_is_sent_again_after_a_broken_connection(
+    method: str, attempts: int
+) -> None:
+    handler, seen = answers(httpx.ReadError("reset"), VERSION)
+    sending = client_for(handler)._core._transport.send(method, "/x", read=ignored)
+    with nullcontext() if attempts == 2 else pytest.raises(ConnectionFailedError, match=f"broke during {method}"):
+        run(sending)
+    assert [request.method for request in seen] == [method] * attempts
 
 
 def test_silence_is_told_as_a_timeout() -> None:

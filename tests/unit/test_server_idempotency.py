@@ -29,13 +29,16 @@ class Server:
         self._troubles: Iterator[Trouble] = iter(troubles)
         self._keeps = keeps
         self._late = late
-        self._kept: list[dict[str, object]] = [{"image_name": "of-others.png", "session_id": None}]
+        self._kept: list[dict[str, object]] = [
+            {"image_name": f"of-others-{number}.png", "session_id": None, "starred": True}
+            for number in range(constants.PAGE)
+        ]
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         self.calls.append(f"{request.method} {request.url.path}")
         if request.method == "GET":
             self._late -= 1
-            return httpx.Response(200, json={"items": self._kept if self._late < 0 else []})
+            return httpx.Response(200, json={"items": self._listed(request.url.params) if self._late < 0 else []})
         trouble = next(self._troubles, None)
         image = {"image_name": f"{len(self.calls)}.png", "width": 1, "height": 1}
         if trouble is None or self._keeps:
@@ -43,6 +46,13 @@ class Server:
         if isinstance(trouble, Exception):
             raise trouble
         return trouble or httpx.Response(201, json=image)
+
+    def _listed(self, wanted: httpx.QueryParams) -> list[dict[str, object]]:
+        """What InvokeAI lists: newest first, but starred ones before all others unless that is switched off."""
+        newest = self._kept[::-1]
+        if wanted.get("starred_first", "true") == "true":
+            newest.sort(key=lambda image: "starred" not in image)
+        return newest[: int(wanted["limit"])]
 
     @property
     def uploads(self) -> int:

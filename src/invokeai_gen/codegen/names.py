@@ -72,6 +72,8 @@ _OWN_OUTPUT_NAMES: Final = frozenset(
         "download_outputs",
         "every",
         "images",
+        "input_params",
+        "input_values",
         "item_id",
         "nodes",
         "queue_item",
