@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 from PIL import Image
-from sybil import Example, Sybil
+from sybil import Document, Example, Region, Sybil
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipParser
+from sybil.parsers.markdown.lexers import RawFencedCodeBlockLexer
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 WORKFLOWS = ROOT / "data" / "workflows"
+PICTURES = ROOT / "docs" / "assets"
+"""Pictures on the pages. `INVOKEAI_GEN_DOC_PICTURES=1` makes them again, from what the examples of the page made."""
+_SCREENSHOTS = {"gallery.jpg": "out/gallery.html"}
 PATIENCE = 600.0
 """Seconds until one command of a page is given up."""
 
@@ -45,12 +50,45 @@ def folder(modules: Path, server_url: str, tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("INVOKEAI_URL", server_url)
+    monkeypatch.setenv("SERVERS", f"{server_url} {_by_another_name(server_url)}")
     monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("PYTEST_PLUGINS", "invokeai_gen.testing.plugin")  # its entry point, for a checkout without one
     scripts = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     monkeypatch.setenv("PATH", scripts)
+    known = set(sys.modules)
     yield tmp_path
-    for name in [name for name in sys.modules if name == "workflows" or name.startswith("workflows.")]:
+    while _started:
+        process = _started.pop()
+        process.terminate()
+        process.wait(PATIENCE)
+    for name in [name for name in sys.modules if name not in known and _is_of_the_page(name, tmp_path)]:
         del sys.modules[name]
+
+
+_started: list[subprocess.Popen[bytes]] = []
+"""Commands of the page that end with `&`: they run until its end."""
+
+
+def _by_another_name(url: str) -> str:
+    """Return another address of the server on this machine: to a sweep they are two."""
+    return url.replace("127.0.0.1", "localhost") if "127.0.0.1" in url else url.replace("localhost", "127.0.0.1")
+
+
+def _is_of_the_page(name: str, folder: Path) -> bool:
+    file = getattr(sys.modules[name], "__file__", None)
+    return file is not None and Path(file).is_relative_to(folder)
+
+
+def _files(document: Document) -> Iterable[Region]:
+    """Yield the blocks that are files, ```python title="app.py"; each is written, and used by what follows."""
+    lexer = RawFencedCodeBlockLexer(re.compile(r'\w+ title="(?P<title>[\w.-]+)"$\n', re.MULTILINE))
+    for region in lexer(document):
+        region.parsed, region.evaluator = region.lexemes["source"], _write
+        yield region
+
+
+def _write(example: Example) -> None:
+    Path(example.region.lexemes["title"]).write_text(example.parsed, encoding="utf-8")
 
 
 def _shell(example: Example) -> str | None:
@@ -59,6 +97,13 @@ def _shell(example: Example) -> str | None:
         if not part.strip():
             continue
         command, _, wanted = part.partition("\n") if "$ " in str(example.parsed) else (part, "", "")
+        if command.rstrip().endswith("&"):
+            *before, command = command.rstrip("& \n").splitlines()
+            subprocess.run("\n".join(before), shell=True, check=True)
+            _started.append(
+                subprocess.Popen(shlex.split(command), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            )
+            continue
         done = subprocess.run(
             command, shell=True, capture_output=True, text=True, timeout=PATIENCE, stdin=subprocess.DEVNULL, check=False
         )
@@ -76,6 +121,7 @@ _SYBIL = Sybil(
         PythonCodeBlockParser(),
         CodeBlockParser(language="sh", evaluator=_shell),
         CodeBlockParser(language="console", evaluator=_shell),
+        _files,
         SkipParser(),
     ]
 )
@@ -86,3 +132,19 @@ _SYBIL = Sybil(
 def test_the_examples_of_a_page_run(page: Path) -> None:
     for example in _SYBIL.parse(page).examples():
         example.evaluate()
+    for name in re.findall(r"\]\((?:\.\./)?assets/([\w.-]+)\)", page.read_text(encoding="utf-8")):
+        made = Path(_SCREENSHOTS.get(name, name))
+        assert made.is_file(), f"the page shows {name}, which its examples do not make"
+        if "INVOKEAI_GEN_DOC_PICTURES" in os.environ:
+            _take(made, PICTURES / name)
+
+
+def _take(made: Path, picture: Path) -> None:
+    """Keep what an example made as the picture of the page; of an HTML page, what a browser shows."""
+    if made.suffix != ".html":
+        shutil.copy(made, picture)
+        return
+    options = ["--headless", "--no-sandbox", "--hide-scrollbars", "--window-size=900,600"]
+    shot = made.with_suffix(".png")
+    subprocess.run(["chromium", *options, f"--screenshot={shot}", made.absolute().as_uri()], check=True)
+    Image.open(shot).convert("RGB").save(picture, quality=80)
