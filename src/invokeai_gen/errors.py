@@ -1,11 +1,12 @@
-"""The root of every error that invokeai-gen raises on purpose, and the rule for showing text that others wrote."""
+"""The root of every error that invokeai-gen raises on purpose."""
 
 from __future__ import annotations
 
 import pickle
-import unicodedata
 from collections.abc import Mapping
 from typing import Any
+
+from invokeai_gen.texts import printable_lines
 
 
 class InvokeAIGenError(Exception):
@@ -41,7 +42,7 @@ def _rebuilt(kind: type[InvokeAIGenError], args: tuple[Any, ...], attributes: Ma
 
 
 def _pickleable(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """The attributes, each that cannot be pickled as its `repr`: a worker that cannot send its error hangs its pool."""
+    """Return the attributes with a `repr` for each that cannot be pickled: an unpicklable error would hang a pool."""
     kept = {}
     for name, value in attributes.items():
         try:
@@ -50,22 +51,3 @@ def _pickleable(attributes: Mapping[str, Any]) -> dict[str, Any]:
         except Exception:  # noqa: BLE001 - pickling calls code of any class
             kept[name] = repr(value)
     return kept
-
-
-def printable(text: str) -> str:
-    """Return the text with every control, format or line-end character (escape codes, bidi controls …) escaped."""
-    return text if text.isprintable() else "".join(map(_printable, text))
-
-
-def printable_lines(text: str) -> str:
-    """Like `printable`, but keep line breaks and tabs."""
-    if text.isprintable():
-        return text
-    return "".join(character if character in "\n\t" else _printable(character) for character in text)
-
-
-def _printable(character: str) -> str:
-    category = unicodedata.category(character)
-    if category[0] != "C" and category not in ("Zl", "Zp"):
-        return character
-    return character.encode("unicode_escape").decode("ascii")

@@ -26,8 +26,7 @@ LEAVES = {
     "png_texts",
     "public_names",
     "shipped_files",
-    "shortening",
-    "surrogates",
+    "texts",
     "version",
 }
 """Modules that every package may import."""

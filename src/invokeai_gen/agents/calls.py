@@ -15,13 +15,13 @@ import mcp_types as types
 
 from invokeai_gen.agents.pictures import Folders, InlineFormat, link_of, small_copy
 from invokeai_gen.agents.tool import WorkflowTool
-from invokeai_gen.core.plain_text import plain
 from invokeai_gen.core.plan import JsonValue
 from invokeai_gen.core.problems import ParamsError
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.server.events import InvocationComplete, InvocationProgress
+from invokeai_gen.texts import plain
 
 CANCEL_TIMEOUT: Final = 10.0
 """Seconds that cancelling the queue item may take after the client has cancelled its call, or has gone."""

@@ -11,8 +11,8 @@ import mcp_types as types
 from invokeai_gen.agents.assets import ServerAssets
 from invokeai_gen.agents.pictures import LINK, link_of, name_in
 from invokeai_gen.agents.tool import WorkflowTool
-from invokeai_gen.core.plain_text import plain
 from invokeai_gen.server.client import AsyncInvokeAIClient
+from invokeai_gen.texts import plain
 
 MAX_LISTED: Final = 200
 

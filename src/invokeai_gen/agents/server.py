@@ -24,10 +24,10 @@ from invokeai_gen.agents.calls import CallSettings, call_workflow, failure
 from invokeai_gen.agents.generic import GenericTools
 from invokeai_gen.agents.pictures import LINK, name_in
 from invokeai_gen.agents.tool import WorkflowTool
-from invokeai_gen.core.plain_text import plain
 from invokeai_gen.core.plan import WorkflowPlan
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.server.client import AsyncInvokeAIClient
+from invokeai_gen.texts import plain
 from invokeai_gen.version import __version__
 
 WATCH_INTERVAL: Final = 20.0

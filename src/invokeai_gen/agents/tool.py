@@ -10,15 +10,15 @@ from typing import Any, Final
 
 from invokeai_gen.agents.pictures import Folders
 from invokeai_gen.core.field_values import model_limits
-from invokeai_gen.core.json_schema import outputs_schema
+from invokeai_gen.core.json_schema import outputs_schema, plain_schema
 from invokeai_gen.core.matching import fitting_models
 from invokeai_gen.core.params import WorkflowParams
-from invokeai_gen.core.plain_text import plain, plain_schema
 from invokeai_gen.core.plan import JsonValue, PlannedInput, WorkflowPlan
 from invokeai_gen.core.problems import ParamsError, Problem, title
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.server.inventory import Board, Model
 from invokeai_gen.sweeps.workflow import Workflow, workflow_of
+from invokeai_gen.texts import plain
 
 MAX_CHOICES: Final = 60
 """Models or boards that are listed one by one; if there are more, `list_models` finds them."""

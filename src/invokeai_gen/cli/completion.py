@@ -18,7 +18,8 @@ from click.shell_completion import (
 )
 
 from invokeai_gen.cli.terminal import echo
-from invokeai_gen.errors import InvokeAIGenError, printable
+from invokeai_gen.errors import InvokeAIGenError
+from invokeai_gen.texts import printable
 
 if TYPE_CHECKING:
     from invokeai_gen.client import InvokeAIClient

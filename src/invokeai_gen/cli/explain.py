@@ -74,8 +74,8 @@ def allowed_values(planned: PlannedInput, *, most: int = _MAX_CHOICES) -> list[s
 def default_of_input(planned: PlannedInput, *, cut: bool = True) -> str:
     """Return `Required`, `May be left empty`, or the default in the spelling that the command line accepts."""
     from invokeai_gen.core.field_values import default_of
-    from invokeai_gen.core.problems import shortened
     from invokeai_gen.js_json import UNSET
+    from invokeai_gen.texts import shortened
 
     value = default_of(planned)
     if value is UNSET:

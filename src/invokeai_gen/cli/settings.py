@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from invokeai_gen.errors import InvokeAIGenError
-from invokeai_gen.shortening import shortened
+from invokeai_gen.texts import shown
 
 TABLE: Final = "invokeai-gen"
 DEFAULT_OUTPUT: Final = "generated"
@@ -77,21 +77,21 @@ def find_settings(start: Path | None = None) -> Settings:
 
 def read_table(path: Path) -> Mapping[str, Any] | None:
     """Return our table in a pyproject.toml; `None` if it has none. Raise `SettingsError`."""
-    shown = _shown(path)
+    source = _shown(path)
     try:
         document = tomllib.loads(path.read_bytes().decode())
     except OSError as error:
-        raise SettingsError(f"{shown}: {error.strerror or error}") from error
+        raise SettingsError(f"{source}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
-        raise SettingsError(f"{shown}: not UTF-8 text") from error
+        raise SettingsError(f"{source}: not UTF-8 text") from error
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{shown}: not TOML: {error}") from error
+        raise SettingsError(f"{source}: not TOML: {error}") from error
     tools = document.get("tool", {})
     if not isinstance(tools, dict) or TABLE not in tools:
         return None
     table = tools[TABLE]
     if not isinstance(table, dict):
-        raise SettingsError(f"{shown}: tool.{TABLE} is {_short(table)}, but should be a table")
+        raise SettingsError(f"{source}: tool.{TABLE} is {shown(table)}, but should be a table")
     return table
 
 
@@ -105,7 +105,7 @@ def settings_of(table: Mapping[str, Any], path: Path) -> Settings:
             hint = f"did you mean {close[0]!r}?" if close else f"the keys are {', '.join(_KEYS)}"
             problems.append(f"unknown key {key!r}; {hint}")
         elif not _fits(key, value):
-            problems.append(f"{key} is {_short(value)}, but should be {expected}")
+            problems.append(f"{key} is {shown(value)}, but should be {expected}")
     if problems:
         raise SettingsError("\n".join(f"{_shown(path)}: [tool.{TABLE}] {problem}" for problem in problems))
     values: dict[str, Any] = {key.replace("-", "_"): value for key, value in table.items()}
@@ -137,10 +137,6 @@ def _fits(key: str, value: Any) -> bool:
             return isinstance(value, bool)
         case _:
             return isinstance(value, str) and bool(value) and "\0" not in value
-
-
-def _short(value: object) -> str:
-    return shortened(repr(value), 60)
 
 
 def _shown(path: Path) -> str:

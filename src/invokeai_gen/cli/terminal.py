@@ -16,7 +16,7 @@ from typing import Any, Final, Literal, NoReturn
 
 import click
 
-from invokeai_gen.errors import printable
+from invokeai_gen.texts import printable
 
 _MAX_LINE: Final = 500
 """Characters of an error or warning before it is cut."""

@@ -13,7 +13,7 @@ from invokeai_gen.core.field_values import Choice, Limited, ListOf, OneOf, Shape
 from invokeai_gen.core.plan import PlannedInput, PlannedOutput, WorkflowPlan
 from invokeai_gen.core.problems import range_text
 from invokeai_gen.js_json import UNSET
-from invokeai_gen.shortening import shortened
+from invokeai_gen.texts import shortened
 
 WIDTH: Final = 110
 _MAX_DEFAULT: Final = 40
@@ -238,7 +238,7 @@ def short_default(value: Any) -> str:
     """Return a default for a table or a sentence, cut if it is long."""
     name = getattr(value, "name", "")
     text = literal(name) if isinstance(name, str) and name else value_text(value, Imports())
-    return shortened(text, _MAX_DEFAULT)
+    return shortened(text, _MAX_DEFAULT, tail=1)
 
 
 def _input_rows(inputs: Sequence[PlannedInput], names: Names) -> list[tuple[str, ...]]:

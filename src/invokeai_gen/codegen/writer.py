@@ -21,7 +21,7 @@ from invokeai_gen.codegen.report import Reason, Report
 from invokeai_gen.codegen.stamp import digest, is_edited, is_generated, stamped, version_of
 from invokeai_gen.codegen.value_types import ValueTypes
 from invokeai_gen.core.plan import PlanFormatError, WorkflowPlan
-from invokeai_gen.surrogates import escape_surrogates
+from invokeai_gen.texts import escape_surrogates
 from invokeai_gen.version import __version__
 
 _SHARED: Final = ("__init__", "_types")

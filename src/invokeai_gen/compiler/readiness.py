@@ -8,12 +8,12 @@ from typing import Final
 
 from invokeai_gen.core.batch import GENERATOR_FIELD, Binding, Values, batch_fields, size_problems, value_of
 from invokeai_gen.core.plan import JsonValue, PlanBatch, WorkflowPlan
-from invokeai_gen.core.problems import shown
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.js_json import UNSET, Unset, is_integer, is_number
 from invokeai_gen.schema import InputTemplate, NodeTemplate, Schema
 from invokeai_gen.schema.releases import newest, release_of
 from invokeai_gen.schema.templates import BATCH_FIELDS
+from invokeai_gen.texts import shown
 from invokeai_gen.workflow.document import (
     NODES_WITH_EXTRA_INPUTS,
     ConnectorNode,

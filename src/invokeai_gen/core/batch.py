@@ -12,6 +12,7 @@ from invokeai_gen.core.field_values import batch_item_validator
 from invokeai_gen.core.plan import JsonValue, PlanBatch, PlannedInput, WorkflowPlan
 from invokeai_gen.core.problems import ParamsError, Problem
 from invokeai_gen.js_json import UNSET, Unset, in_key_order
+from invokeai_gen.texts import shown
 
 if TYPE_CHECKING:
     from invokeai_gen.core.generators import ServerQuery
@@ -112,8 +113,8 @@ def size_problems(
     for group, batches in batch_groups(plan, values).items():
         sizes = [(_input_of(plan, batch).label, len(items[batch.node_id])) for batch in batches]
         if group != UNGROUPED and len({size for _, size in sizes}) > 1:
-            listed = ", ".join(f"{problems.shown(label)} has {size}" for label, size in sizes)
-            yield tuple(batches), f"the batches of group {problems.shown(group)} differ in length: {listed}"
+            listed = ", ".join(f"{shown(label)} has {size}" for label, size in sizes)
+            yield tuple(batches), f"the batches of group {shown(group)} differ in length: {listed}"
 
 
 def batch_fields(batch: PlanBatch) -> set[Binding]:

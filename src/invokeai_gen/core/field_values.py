@@ -35,7 +35,7 @@ from invokeai_gen.core.values import (
 )
 from invokeai_gen.js_json import UNSET, Unset
 from invokeai_gen.limits import LENGTH_LIMITS, NUMBER_LIMITS
-from invokeai_gen.surrogates import is_encodable
+from invokeai_gen.texts import is_encodable
 
 _AS_THE_SERVER: Final = CoreConfig(coerce_numbers_to_str=True)
 """As InvokeAI itself: a text field accepts a number, and an integer field accepts `64.0`."""

@@ -12,9 +12,9 @@ from pathlib import PurePath, PurePosixPath
 from typing import Final, TypeAlias, TypeVar
 
 from invokeai_gen.core.file_names import MAX_NAME_BYTES, cut, edges_off, safe_name, safe_text
-from invokeai_gen.core.problems import shown
 from invokeai_gen.core.short_texts import short_text
 from invokeai_gen.errors import InvokeAIGenError
+from invokeai_gen.texts import shown
 
 P = TypeVar("P", bound=PurePath)
 

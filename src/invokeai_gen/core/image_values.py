@@ -25,6 +25,7 @@ from invokeai_gen.core.values import Accepted, ImageRef
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.js_json import UNSET, Unset
 from invokeai_gen.png_texts import GRAPH_KEY, WORKFLOW_KEY, PngError, png_texts
+from invokeai_gen.texts import shown
 
 _RANDOM_NODES: Final = frozenset({"rand_int", "rand_float", "random_range"})
 """They draw on the server, and what they drew is not in the graph."""
@@ -126,7 +127,7 @@ def _file_content(image: Any, client: ReadsImages | None) -> bytes:
 
 
 def _described(image: Any) -> str:
-    return str(image) if isinstance(image, (str, Path)) else problems.shown(image)
+    return str(image) if isinstance(image, (str, Path)) else shown(image)
 
 
 def _object(text: str, what: str) -> dict[str, JsonValue]:
@@ -156,7 +157,7 @@ class _Source:
     def name(self) -> str:
         """Return the name of the workflow for a message."""
         name = self._workflow.get("name")
-        return f", {problems.shown(name)}" if isinstance(name, str) and name else ""
+        return f", {shown(name)}" if isinstance(name, str) and name else ""
 
     def value(self, node_id: str, field: str) -> JsonValue | Unset:
         """Return the value that a field had. Raises `ValueError` if the image has no such field."""
@@ -189,7 +190,7 @@ class _Source:
 
     def _title(self, node_id: str) -> str:
         label = self._stored.get(node_id, {}).get("label") or _mapping(self.nodes.get(node_id)).get("type") or node_id
-        return problems.shown(label)
+        return shown(label)
 
 
 def _checked(item: Input, hint: Any, source: _Source) -> Any:
@@ -205,7 +206,7 @@ def _checked(item: Input, hint: Any, source: _Source) -> Any:
         if data is None:
             raise ValueError("the image has no value for it") from None
         reason = problems.invalid(item, error).reason
-        raise ValueError(f"the image has {problems.shown(data)}, but it {reason}") from None
+        raise ValueError(f"the image has {shown(data)}, but it {reason}") from None
 
 
 def _is_board(hint: Any) -> bool:

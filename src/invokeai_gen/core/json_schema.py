@@ -17,11 +17,15 @@ from invokeai_gen.core.json_values import IDENTITY_KEYS
 from invokeai_gen.core.json_writing import MODEL_KEYS, to_json
 from invokeai_gen.core.values import Accepted, BoundingBox, LoRA
 from invokeai_gen.limits import KEYWORDS
+from invokeai_gen.texts import MAX_PLAIN, plain
 
 if TYPE_CHECKING:
     from invokeai_gen.core.plan import PlannedInput, WorkflowPlan
 
 JsonSchema = dict[str, Any]
+
+MAX_DEFAULT: Final = 4000
+"""Characters of a default value in a plain schema; a longer one still applies, but is not shown."""
 
 _KEYWORD_OF: Final = {limit: keyword for keyword, limit in KEYWORDS.items()}
 _TEXT: Final[JsonSchema] = {"type": "string", "pattern": r"\S"}
@@ -232,3 +236,36 @@ def outputs_schema(plan: WorkflowPlan) -> JsonSchema:
                 schema = {"type": "array", "items": schema} if is_list else schema
             properties[item.name] = {"title": item.node_label or item.node_title, **schema}
     return {"type": "object", "properties": properties}
+
+
+def plain_schema(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return a JSON Schema whose titles, descriptions, choices and defaults are plain.
+
+    A list of choices that are not plain becomes a type, and a default that is not plain is left out: what the agent
+    sends has to match them character by character.
+    """
+    found: dict[str, Any] = {}
+    for key, value in schema.items():
+        if key in ("title", "description"):
+            found[key] = plain(value)
+        elif key == "enum" and not all(_is_plain(item, MAX_PLAIN) for item in value):
+            found.setdefault("type", "string")
+        elif key == "default" and not _is_plain(value, MAX_DEFAULT):
+            continue
+        elif key == "properties":
+            found[key] = {name: plain_schema(part) for name, part in value.items()}
+        elif isinstance(value, dict) and key != "default":
+            found[key] = plain_schema(value)
+        elif isinstance(value, list) and key in ("anyOf", "oneOf", "allOf", "prefixItems"):
+            found[key] = [plain_schema(part) for part in value]
+        else:
+            found[key] = value
+    return found
+
+
+def _is_plain(value: Any, limit: int) -> bool:
+    if isinstance(value, str):
+        return len(value) <= limit and all(char.isprintable() or char in "\n\t" for char in value)
+    if isinstance(value, dict):
+        return all(_is_plain(part, limit) for pair in value.items() for part in pair)
+    return not isinstance(value, list) or all(_is_plain(item, limit) for item in value)

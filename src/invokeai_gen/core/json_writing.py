@@ -73,9 +73,7 @@ def to_json(value: Any, field_type: str = "", *, embed: bool = False) -> JsonVal
 
             return _data_url(png_bytes(value))
         case _:
-            from invokeai_gen.core import problems
-
-            raise TypeError(f"{problems.shown(value)} cannot be written as JSON")
+            raise TypeError(f"{shown(value)} cannot be written as JSON")
 
 
 def model_from_json(data: Mapping[str, Any]) -> ModelRef:

@@ -18,7 +18,7 @@ from invokeai_gen.core.inputs import HasInputs
 from invokeai_gen.core.json_values import read_value
 from invokeai_gen.core.json_writing import to_json
 from invokeai_gen.core.problems import ParamsError, Problem
-from invokeai_gen.surrogates import escape_surrogates
+from invokeai_gen.texts import escape_surrogates, shown
 
 if TYPE_CHECKING:
     from invokeai_gen.core.plan import JsonValue
@@ -44,7 +44,7 @@ def from_data(params: type[P], data: JsonValue, *, allow_files: bool = True) -> 
     Raises `ParamsError` with all problems, in the order of the form.
     """
     if not isinstance(data, Mapping):
-        raise ParamsError([Problem("", f"the values are {problems.shown(data)}, but should be an object by name")])
+        raise ParamsError([Problem("", f"the values are {shown(data)}, but should be an object by name")])
     values, wrong = {}, {}
     for name, item in data.items():
         try:

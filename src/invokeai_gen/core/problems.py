@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from invokeai_gen import shortening
 from invokeai_gen.errors import InvokeAIGenError
+from invokeai_gen.texts import shown
 
 if TYPE_CHECKING:
     from pydantic_core import ValidationError
@@ -143,16 +143,6 @@ def unknown_index(index: object, inputs: Sequence[NamedInput]) -> Problem:
 def fed_reason(item: NamedInput) -> str:
     """Return why an input that is fed by an edge cannot be set."""
     return f"in the workflow it is fed by node {shown(item.fed_by)}"
-
-
-def shown(value: object) -> str:
-    """Return a value for a message: its `repr`, with the middle cut out if it is long."""
-    return shortened(f"<{len(value)} bytes>" if isinstance(value, (bytes, bytearray)) else repr(value))
-
-
-def shortened(text: str) -> str:
-    """Return a text for a message, with the middle cut out if it is long."""
-    return shortening.shortened(text, tail=19)
 
 
 def range_text(limits: Iterable[tuple[str, float]]) -> str:

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, 
 
 from invokeai_gen.core.values import ModelRef
 from invokeai_gen.public_names import HOME_OF
-from invokeai_gen.shortening import shortened
+from invokeai_gen.texts import shortened
 
 _MAX_CHOICES: Final = 5
 _MAX_DEFAULT: Final = 60
@@ -82,7 +82,7 @@ def _short_type(hint: Any) -> str:
 def _short_value(value: Any) -> str:
     if isinstance(value, ModelRef):
         return f"ModelRef(name={value.name!r})"
-    return shortened(repr(value), _MAX_DEFAULT)
+    return shortened(repr(value), _MAX_DEFAULT, tail=1)
 
 
 class _Names(dict[str, Any]):

@@ -20,6 +20,7 @@ from invokeai_gen.core.json_values import read_value
 from invokeai_gen.core.problems import ParamsError, Problem
 from invokeai_gen.js_json import UNSET, Unset
 from invokeai_gen.limits import NUMBER_LIMITS
+from invokeai_gen.texts import shown
 
 if TYPE_CHECKING:
     from invokeai_gen.core.plan import JsonValue, PlannedInput
@@ -205,5 +206,5 @@ def _json_reader(planned: PlannedInput) -> TextReader:
 
 
 def _unreadable(planned: PlannedInput, text: str, reason: str) -> ParamsError:
-    message = f"{problems.title(planned)} is {problems.shown(text)}, but {reason}"
+    message = f"{problems.title(planned)} is {shown(text)}, but {reason}"
     return ParamsError([Problem(planned.name, message, planned.label, reason)])

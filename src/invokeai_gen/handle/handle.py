@@ -11,7 +11,7 @@ from invokeai_gen.codegen.names import assign_names
 from invokeai_gen.compiler import NotReadyError, Reason, compile_workflow
 from invokeai_gen.core.dynamic_params import params_type
 from invokeai_gen.core.params import WorkflowParams
-from invokeai_gen.core.problems import ParamsError, shown, unknown_index
+from invokeai_gen.core.problems import ParamsError, unknown_index
 from invokeai_gen.handle.definition import WorkflowDefinition
 from invokeai_gen.handle.field import IvkField
 from invokeai_gen.handle.index_map import (
@@ -30,6 +30,7 @@ from invokeai_gen.schema import Schema
 from invokeai_gen.server import background
 from invokeai_gen.server.blocking import ServerClient
 from invokeai_gen.sweeps.workflow import Workflow
+from invokeai_gen.texts import shown
 
 
 class WorkflowHandle(WorkflowRuns):

@@ -12,6 +12,7 @@ from invokeai_gen.handle.collection_field import IvkCollectionField
 from invokeai_gen.handle.field import IvkField
 from invokeai_gen.handle.value_fields import item_class
 from invokeai_gen.js_json import UNSET
+from invokeai_gen.texts import shown
 
 
 class IvkWorkflowInput:
@@ -130,7 +131,7 @@ def field_for(planned: PlannedInput) -> IvkField:
 def label_clash(label: str, items: Sequence[IvkWorkflowInput]) -> Problem:
     """Return the problem of several inputs with the same label; its message names their nodes."""
     nodes = ", ".join(f"{item.node_name!r} ({item.node_id}, index {item.input_index})" for item in items)
-    labelled = f"{len(items)} inputs are labelled {problems.shown(label)}, of the nodes {nodes}"
+    labelled = f"{len(items)} inputs are labelled {shown(label)}, of the nodes {nodes}"
     return Problem(label, f"{labelled}: use get_inputs_by_system_name()", label)
 
 

@@ -7,7 +7,7 @@ from typing import Final, Literal, TypeAlias, cast
 
 from typing_extensions import TypedDict
 
-from invokeai_gen.core.problems import ParamsError, Problem, shown
+from invokeai_gen.core.problems import ParamsError, Problem
 from invokeai_gen.core.values import BoardRef
 from invokeai_gen.runtime.callbacks import Callbacks
 

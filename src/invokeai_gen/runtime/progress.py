@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
-from invokeai_gen.errors import printable
 from invokeai_gen.server.events import (
     InvocationComplete,
     InvocationProgress,
@@ -12,6 +11,7 @@ from invokeai_gen.server.events import (
     StatusChanged,
     is_final,
 )
+from invokeai_gen.texts import printable
 
 if TYPE_CHECKING:
     from rich.console import Console

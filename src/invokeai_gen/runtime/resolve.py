@@ -36,7 +36,7 @@ from invokeai_gen.server.errors import (
 )
 from invokeai_gen.server.idempotency import send_once
 from invokeai_gen.server.inventory import Board
-from invokeai_gen.surrogates import is_encodable
+from invokeai_gen.texts import is_encodable
 
 T = TypeVar("T")
 Binding: TypeAlias = tuple[str, str]

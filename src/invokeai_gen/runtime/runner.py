@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 from invokeai_gen.core.batch import Binding, Values, batch_data, batch_items, check_items, server_queries
 from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.plan import JsonValue, WorkflowPlan
-from invokeai_gen.core.problems import ParamsError, Problem, shown
+from invokeai_gen.core.problems import ParamsError, Problem
 from invokeai_gen.core.rejections import node_labels
 from invokeai_gen.core.request import CALL_SAVED_WORKFLOW, build_request
 from invokeai_gen.core.request_values import needs_server, plain_values
@@ -32,6 +32,7 @@ from invokeai_gen.server.errors import RejectedError, ServerError, SeveralItemsE
 from invokeai_gen.server.queue import batch_size
 from invokeai_gen.server.records import Enqueued
 from invokeai_gen.server.watch import Watch
+from invokeai_gen.texts import shown
 
 P = TypeVar("P", bound=WorkflowParams)
 O = TypeVar("O", bound=WorkflowOutputs)

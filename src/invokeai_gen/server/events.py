@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any, ClassVar, Final, TypeAlias
 
-from invokeai_gen.errors import printable
 from invokeai_gen.server.answers import at, expect, integer, mapping, optional, text
 from invokeai_gen.server.records import parse_time
+from invokeai_gen.texts import printable
 
 UNFINISHED_STATUSES: Final = frozenset({"pending", "in_progress", "waiting"})
 

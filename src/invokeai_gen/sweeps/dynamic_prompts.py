@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from invokeai_gen.core.problems import ParamsError, Problem, shown
+from invokeai_gen.core.problems import ParamsError, Problem
 from invokeai_gen.server.client import AsyncInvokeAIClient
+from invokeai_gen.texts import shown
 
 
 @dataclass(frozen=True, slots=True)

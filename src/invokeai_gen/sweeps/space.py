@@ -13,6 +13,7 @@ from typing import Any, Final, Generic, TypeVar, cast
 from invokeai_gen.core import problems
 from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.problems import ParamsError, Problem
+from invokeai_gen.texts import shown
 
 P = TypeVar("P", bound=WorkflowParams)
 
@@ -127,12 +128,12 @@ def _columns(
 ) -> dict[str, list[Any]]:
     """Return the values of each input named in `product`, `zip` or `replace`, converted to the input's type."""
     if given is not None and not isinstance(given, Mapping):
-        raise ParamsError([Problem(argument, f"{argument} is {problems.shown(given)}, but should be {{name: values}}")])
+        raise ParamsError([Problem(argument, f"{argument} is {shown(given)}, but should be {{name: values}}")])
     found: dict[str, list[Any]] = {}
     wrong: list[Problem] = []
     for name, values in (given or {}).items():
         if not isinstance(name, str):
-            message = f"{argument} takes Python names of inputs, not {problems.shown(name)}"
+            message = f"{argument} takes Python names of inputs, not {shown(name)}"
             wrong.append(Problem(str(name), message))
             continue
         item = params_type.__inputs__.get(name)
@@ -140,7 +141,7 @@ def _columns(
             wrong.append(problems.unsettable(name, params_type.__inputs__))
             continue
         if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
-            message = f"{problems.title(item)}: {argument} takes a list of values for it, not {problems.shown(values)}"
+            message = f"{problems.title(item)}: {argument} takes a list of values for it, not {shown(values)}"
             wrong.append(Problem(name, message, item.label))
             continue
         listed = _listed(values, f"{problems.title(item)}: {argument}", name)
@@ -191,11 +192,11 @@ def _replaced(
             raise ParamsError([problems.unsettable(name, params_type.__inputs__)])
         text = getattr(params_type() if base is None else base, name)
         if not isinstance(words, Mapping) or not all(isinstance(new, (list, tuple)) for new in words.values()):
-            message = f"replace takes {{word: [other words]}}, not {problems.shown(words)}"
+            message = f"replace takes {{word: [other words]}}, not {shown(words)}"
             raise ParamsError([Problem(name, f"{problems.title(item)}: {message}", item.label)])
         missing = [word for word in words if not isinstance(text, str) or not word or word not in text]
         if missing or not isinstance(text, str):
-            message = f"replace cannot find {', '.join(map(problems.shown, missing))} in {problems.shown(text)}"
+            message = f"replace cannot find {', '.join(map(shown, missing))} in {shown(text)}"
             raise ParamsError([Problem(name, f"{problems.title(item)}: {message}", item.label)])
         pattern = re.compile("|".join(map(re.escape, sorted(words, key=len, reverse=True))))
         choices = (dict(zip(words, chosen, strict=True)) for chosen in itertools.product(*words.values()))
@@ -211,7 +212,7 @@ def _from_rows(params_type: type[P], base: P | None, rows: Iterable[P]) -> tuple
     if not given:
         raise ParamsError([Problem("rows", "rows is empty")])
     wrong = [
-        Problem("rows", f"row {place + 1} is {problems.shown(row)}, not {params_type.__module__}.Params")
+        Problem("rows", f"row {place + 1} is {shown(row)}, not {params_type.__module__}.Params")
         for place, row in enumerate(given)
         if not isinstance(row, params_type)
     ]

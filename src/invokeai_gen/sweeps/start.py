@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
-from invokeai_gen.core import problems
 from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.plan import WorkflowPlan
 from invokeai_gen.core.problems import ParamsError, Problem
@@ -33,6 +32,7 @@ from invokeai_gen.sweeps.multi_server import MultiServer
 from invokeai_gen.sweeps.options import CollectOptions, SweepOptions
 from invokeai_gen.sweeps.space import Space
 from invokeai_gen.sweeps.sweep_file import ReplayedState
+from invokeai_gen.texts import shortened, shown
 
 P = TypeVar("P", bound=WorkflowParams)
 O = TypeVar("O", bound=WorkflowOutputs)
@@ -84,7 +84,7 @@ class SweepStarter(Generic[P, O]):
         except sweep_file.DAMAGE as error:
             journal.close()
             raise SweepFileError(
-                f"{file} is damaged, or is not a sweep file of this workflow: {problems.shortened(repr(error))}"
+                f"{file} is damaged, or is not a sweep file of this workflow: {shortened(repr(error))}"
             ) from error
         if several is not None:
             return await bridge(self._start_on_several(space, several, options, journal, entries))
@@ -213,7 +213,7 @@ def _servers(given: Any) -> Servers | None:
         return Servers((), given)
     if isinstance(given, str) or not isinstance(given, Iterable) or not given:
         wanted = "a list of addresses, or a dask.distributed Client"
-        raise ParamsError([Problem("servers", f"servers is {problems.shown(given)}, but should be {wanted}")])
+        raise ParamsError([Problem("servers", f"servers is {shown(given)}, but should be {wanted}")])
     if importlib.util.find_spec("distributed") is None:
         raise ImportError("several servers need dask: pip install 'invokeai-gen[servers]'")
     clients = [shared_client(one) if isinstance(one, str) else core_of(one) for one in given]

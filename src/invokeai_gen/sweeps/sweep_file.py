@@ -24,6 +24,7 @@ from invokeai_gen.sweeps.batching import Block, Cell, Group, Layout, check_size,
 from invokeai_gen.sweeps.journal import SweepFileError
 from invokeai_gen.sweeps.options import SweepOptions
 from invokeai_gen.sweeps.space import Axis, Space
+from invokeai_gen.texts import shown
 
 P = TypeVar("P", bound=WorkflowParams)
 
@@ -86,8 +87,8 @@ def read_header(
     info, workflow = plan.info, header["workflow"]
     if workflow["sha256"] != info.sha256 and workflow.get("content") != content_hash(plan):
         raise SweepFileError(
-            f"{path} is a sweep of {problems.shown(workflow['name'])} ({problems.shown(workflow['source'])}), not of "
-            f"this version of {problems.shown(info.name)}: the workflow has changed since, or is another one"
+            f"{path} is a sweep of {shown(workflow['name'])} ({shown(workflow['source'])}), not of "
+            f"this version of {shown(info.name)}: the workflow has changed since, or is another one"
         )
 
     def restored(name: str, value: JsonValue) -> Any:
@@ -114,9 +115,7 @@ def check_server(path: object, header: Mapping[str, Any], url: str) -> None:
     if "server" not in header:
         raise SweepFileError(f"{path} is a sweep over several servers: resume it with servers=")
     if not same_server(header["server"], url):
-        raise SweepFileError(
-            f"{path} is a sweep on {problems.shown(header['server'])}, but this is {url}: name that server"
-        )
+        raise SweepFileError(f"{path} is a sweep on {shown(header['server'])}, but this is {url}: name that server")
 
 
 def content_hash(plan: WorkflowPlan) -> str:
@@ -257,7 +256,7 @@ def _integer(value: Any, least: int = 0) -> int:
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{problems.shown(value)} should be a text")
+        raise TypeError(f"{shown(value)} should be a text")
     return value
 
 

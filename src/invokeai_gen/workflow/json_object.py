@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from invokeai_gen.js_json import trim
-from invokeai_gen.shortening import shortened
+from invokeai_gen.texts import shown
 from invokeai_gen.workflow.errors import WorkflowError
 
 
@@ -98,4 +98,4 @@ def _described(value: Any) -> str:
         return "an object"
     if isinstance(value, list):
         return "a list"
-    return shortened(repr(value), 60)
+    return shown(value, 60)

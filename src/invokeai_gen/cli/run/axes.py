@@ -16,6 +16,7 @@ from invokeai_gen.core.field_values import check_value
 from invokeai_gen.core.input_lookup import find_input
 from invokeai_gen.core.problems import ParamsError, Problem
 from invokeai_gen.core.text_values import text_reader, value_of_json
+from invokeai_gen.texts import shown
 
 if TYPE_CHECKING:
     from invokeai_gen.core.plan import PlannedInput, WorkflowPlan
@@ -119,7 +120,7 @@ def _json_list(planned: PlannedInput, text: str) -> list[Any]:
     try:
         data = js_json.loads(text)
     except ValueError as error:
-        raise _error(planned, f"is {problems.shown(text)}, which is not a JSON list: {error}") from None
+        raise _error(planned, f"is {shown(text)}, which is not a JSON list: {error}") from None
     assert isinstance(data, list)
     return data
 
@@ -139,10 +140,10 @@ def _range(planned: PlannedInput, text: str, start: str, end: str, step: str | N
     first, last = Decimal(start), Decimal(end)
     by = Decimal(step) if step is not None else Decimal(1 if last >= first else -1)
     if not by or (last - first) / by < 0:
-        raise _error(planned, f"is the range {problems.shown(text)}, whose step leads away from its end")
+        raise _error(planned, f"is the range {shown(text)}, whose step leads away from its end")
     count = int((last - first) // by) + 1
     if count > _MAX_VALUES:
-        raise _error(planned, f"is the range {problems.shown(text)} of {count} values; more than {_MAX_VALUES}")
+        raise _error(planned, f"is the range {shown(text)} of {count} values; more than {_MAX_VALUES}")
     for place in range(count):
         yield first + place * by
 

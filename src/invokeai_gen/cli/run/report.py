@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from invokeai_gen.cli.terminal import echo, echo_json, print_messages
-from invokeai_gen.errors import printable
+from invokeai_gen.texts import printable
 
 if TYPE_CHECKING:
     from invokeai_gen.core.params import WorkflowParams

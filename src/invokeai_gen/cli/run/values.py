@@ -19,11 +19,12 @@ from invokeai_gen.cli.run.rows import read_rows
 from invokeai_gen.cli.terminal import lines_of, print_messages
 from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.plan import PlannedInput, WorkflowPlan
-from invokeai_gen.core.problems import ParamsError, Problem, shown, title
+from invokeai_gen.core.problems import ParamsError, Problem, title
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.server.errors import ValueResolutionError
 from invokeai_gen.sweeps.space import Space, space_of
 from invokeai_gen.sweeps.workflow import Workflow, workflow_of
+from invokeai_gen.texts import shown
 
 if TYPE_CHECKING:
     from invokeai_gen.cli.run.command_line import CommandLine

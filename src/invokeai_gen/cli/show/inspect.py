@@ -12,7 +12,7 @@ import click
 from invokeai_gen.cli.completion import complete_workflows
 from invokeai_gen.cli.options import schema_options
 from invokeai_gen.cli.terminal import columns, echo, echo_json, print_messages
-from invokeai_gen.errors import printable
+from invokeai_gen.texts import printable
 
 if TYPE_CHECKING:
     from invokeai_gen.core.plan import PlannedInput, PlannedOutput, WorkflowPlan

@@ -16,7 +16,7 @@ from invokeai_gen.core.json_writing import to_json
 from invokeai_gen.core.plan import JsonValue
 from invokeai_gen.core.short_texts import short_text
 from invokeai_gen.errors import InvokeAIGenError
-from invokeai_gen.surrogates import escape_surrogates, is_encodable
+from invokeai_gen.texts import escape_surrogates, is_encodable
 
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 """First characters that make a spreadsheet take a text for a formula; the full-width ones do so in East Asia."""

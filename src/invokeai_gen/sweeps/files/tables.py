@@ -28,6 +28,7 @@ from invokeai_gen.sweeps.files.sources import (
     read_prompts,
     read_text,
 )
+from invokeai_gen.texts import shortened, shown
 
 if TYPE_CHECKING:
     from invokeai_gen.core.params import WorkflowParams
@@ -83,7 +84,7 @@ def read_csv(
         stray = next((cell for place, cell in enumerate(cells) if place not in named and cell.strip()), None)
         if stray is not None:
             hint = "" if len(cells) <= len(header) else ": a text that has the delimiter in it needs quotes around it"
-            rows.note(number, f"{problems.shown(stray)} is in a column that the first row does not name{hint}")
+            rows.note(number, f"{shown(stray)} is in a column that the first row does not name{hint}")
             continue
         rows.add(
             number, [(column, cell) for column, cell in zip(columns, cells, strict=False) if column and cell.strip()]
@@ -146,7 +147,7 @@ class _Column:
     def __str__(self) -> str:
         """Return the name in the file with the other names of the input: `'Width' (width)`."""
         others = [name for name in dict.fromkeys((self.planned.label, self.planned.name)) if name != self.called]
-        return problems.shown(self.called) + (f" ({', '.join(others)})" if others else "")
+        return shown(self.called) + (f" ({', '.join(others)})" if others else "")
 
 
 _DECIMAL_COMMA: Final = re.compile(r"[+-]?[0-9]+,(?![0-9]{3}$)[0-9]+")
@@ -183,7 +184,7 @@ class _Rows(Generic[P]):
             place += f", {self._part} {column}"
         elif column is not None:
             called = column
-            place += f", {self._part} {problems.shown(column)}"
+            place += f", {self._part} {shown(column)}"
         message = f"{place}: {message}"
         self._problems.append(TableProblem(about.name, message, about.label, about.reason, row, called))
 
@@ -232,7 +233,7 @@ class _Rows(Generic[P]):
         for column, given in entries:
             for problem in [problem for problem in left if problem.name == column.planned.name]:
                 left.remove(problem)
-                value = problems.shortened(self._shown(given))
+                value = shortened(self._shown(given))
                 space = ": " if problem.reason.startswith("item ") else " "
                 message = f"{value}{space}{problem.reason}" if problem.reason else problem.message
                 self.note(row, message, column, problem)
@@ -314,14 +315,14 @@ def _find_column(rows: _Rows[Any], plan: WorkflowPlan, name: str, *, is_text: bo
         try:
             return locate(value)
         except ValueError as error:
-            message = f"{problems.title(planned)}: {problems.shown(value)} {error}"
+            message = f"{problems.title(planned)}: {shown(value)} {error}"
             raise ParamsError([Problem(planned.name, message, planned.label, str(error))]) from None
 
     return _Column(name, planned, read)
 
 
 def _twice(first: _Column, second: _Column) -> str:
-    both = problems.shown(first.called), problems.shown(second.called)
+    both = shown(first.called), shown(second.called)
     named = f"{both[0]} twice" if both[0] == both[1] else " and ".join(both)
     return f"{problems.title(first.planned)} is named in two places, {named}: keep one"
 
@@ -335,7 +336,7 @@ def _object(rows: _Rows[Any], number: int, line: str) -> dict[str, Any] | None:
         rows.note(number, f"not JSON ({what}): each line should be one object, {{NAME: VALUE, …}}")
         return None
     if not isinstance(data, dict):
-        rows.note(number, f"{problems.shortened(_json(data))} should be a JSON object, {{NAME: VALUE, …}}")
+        rows.note(number, f"{shortened(_json(data))} should be a JSON object, {{NAME: VALUE, …}}")
         return None
     return data
 

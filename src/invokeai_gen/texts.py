@@ -1,0 +1,59 @@
+"""Text that others wrote, in messages and in front of people: short, printable, and possible to encode."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Final
+
+MAX_SHOWN: Final = 80
+"""Characters of a value in a message."""
+MAX_PLAIN: Final = 600
+"""Characters of a label, a description or a name."""
+
+
+def shortened(text: str, limit: int = MAX_SHOWN, *, tail: int = 19) -> str:
+    """Return at most `limit` characters of a text: the last `tail` ones stay, and `…` replaces what is cut out."""
+    return text if len(text) <= limit else f"{text[: limit - tail - 1]}…{text[len(text) - tail :]}"
+
+
+def shown(value: object, limit: int = MAX_SHOWN) -> str:
+    """Return a value for a message: its `repr`, with the middle cut out if it is long."""
+    return shortened(f"<{len(value)} bytes>" if isinstance(value, (bytes, bytearray)) else repr(value), limit)
+
+
+def plain(text: object, limit: int = MAX_PLAIN) -> str:
+    """Return at most `limit` characters of a text on one line, without control and formatting characters."""
+    words = "".join(char if char.isprintable() else " " for char in str(text)).split()
+    return shortened(" ".join(words), limit, tail=0)
+
+
+def printable(text: str) -> str:
+    """Return the text with every control, format or line-end character (escape codes, bidi controls …) escaped."""
+    return text if text.isprintable() else "".join(map(_printable, text))
+
+
+def printable_lines(text: str) -> str:
+    """Do the same as `printable`, but keep line feeds and tabs."""
+    if text.isprintable():
+        return text
+    return "".join(character if character in "\n\t" else _printable(character) for character in text)
+
+
+def _printable(character: str) -> str:
+    category = unicodedata.category(character)
+    if category[0] != "C" and category not in ("Zl", "Zp"):
+        return character
+    return character.encode("unicode_escape").decode("ascii")
+
+
+# JSON can name an unpaired surrogate (`"\ud800"`), but UTF-8, and so a request or a file, cannot hold one.
+
+
+def is_encodable(text: str) -> bool:
+    """Return whether UTF-8 can hold the text."""
+    return text.isascii() or text.encode("utf-8", "ignore").decode() == text
+
+
+def escape_surrogates(text: str) -> str:
+    """Return the text with each unpaired surrogate as the six characters `\\ud800`."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
