@@ -6,18 +6,14 @@ a module imports is here, and so is the entrance for workflows that are opened a
 read `__init__.pyi` instead of this file.
 """
 
-import importlib
-
-from invokeai_gen.public_names import HOME_OF
+from invokeai_gen.public_names import HOME_OF, find_public
 from invokeai_gen.version import __version__ as __version__
 
 __all__ = [*HOME_OF]  # noqa: PLE0604 - every one of them is a string
 
 
 def __getattr__(name: str) -> object:
-    if name not in HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(importlib.import_module(HOME_OF[name]), name)
+    value: object = find_public(name)
     globals()[name] = value
     return value
 

@@ -1,7 +1,8 @@
 """Where each public name of the package lives, so that importing one loads no other."""
 
+import importlib
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 _HOMES: Final = {
     "client": (
@@ -155,3 +156,10 @@ _HOMES: Final = {
 }
 HOME_OF: Final[Mapping[str, str]] = {name: f"invokeai_gen.{home}" for home, names in _HOMES.items() for name in names}
 """The module of each public name."""
+
+
+def find_public(name: str) -> Any:
+    """Return what a public name stands for. Raise `AttributeError` for any other name, as a module's `__getattr__` does."""
+    if name not in HOME_OF:
+        raise AttributeError(f"invokeai_gen has no public name {name!r}")
+    return getattr(importlib.import_module(HOME_OF[name]), name)

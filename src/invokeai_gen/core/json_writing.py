@@ -18,6 +18,7 @@ from invokeai_gen.core.values import (
     VideoRef,
     as_color,
 )
+from invokeai_gen.texts import shown
 
 if TYPE_CHECKING:
     from invokeai_gen.core.plan import JsonValue

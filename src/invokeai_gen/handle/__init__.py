@@ -12,8 +12,7 @@
 A handle and the generated module of a workflow share every rule: names, checks, and the request that is sent.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from invokeai_gen.handle.collection_field import IvkCollectionField
 from invokeai_gen.handle.definition import WorkflowDefinition
@@ -48,6 +47,7 @@ from invokeai_gen.handle.value_fields import (
     IvkValueField,
     IvkVideoField,
 )
+from invokeai_gen.public_names import find_public as __getattr__  # noqa: F401
 
 if TYPE_CHECKING:  # generated modules and programs from before 0.2 import it from here
     from invokeai_gen import InvokeAIClient as InvokeAIClient
@@ -91,10 +91,3 @@ __all__ = [
     "WorkflowRepository",
     "register_field",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    """Look up a public name that lives in `invokeai_gen` itself today."""
-    if name.startswith("__"):  # the import system asks a package for these
-        raise AttributeError(name)
-    return getattr(importlib.import_module("invokeai_gen"), name)

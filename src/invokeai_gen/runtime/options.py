@@ -10,6 +10,7 @@ from typing_extensions import TypedDict
 from invokeai_gen.core.problems import ParamsError, Problem
 from invokeai_gen.core.values import BoardRef
 from invokeai_gen.runtime.callbacks import Callbacks
+from invokeai_gen.texts import shown
 
 CleanupTarget: TypeAlias = Literal["inputs", "outputs", "boards", "queue_items"]
 ResolveModels: TypeAlias = Literal["auto", "off"]
