@@ -21,8 +21,6 @@ from invokeai_gen.server.events import InvocationProgress
 from invokeai_gen.testing import FakeInvokeAI
 from tests import plans
 
-pytest_plugins = ["invokeai_gen.testing.plugin"]
-
 
 def make_poster(mood: str, path: Path) -> None:
     """The program under test: it names no client."""
