@@ -8,7 +8,7 @@ from pathlib import Path
 
 import nox
 
-nox.options.default_venv_backend = "uv|virtualenv|venv"
+nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_venv = "yes"
 nox.options.sessions = ["test"]
 # A Python that this machine lacks is left out, also where CI=true; the session's log names it.
