@@ -11,7 +11,7 @@ from invokeai_gen.core.problems import ParamsError
 from invokeai_gen.core.request import build_request
 from invokeai_gen.js_json import UNSET
 from invokeai_gen.schema import Schema
-from invokeai_gen.server.queue import batch_size
+from invokeai_gen.server.run_queue import batch_size
 from tests.unit.workflow_builder import Builder
 
 

@@ -26,8 +26,8 @@ from invokeai_gen.server.errors import (
 )
 from invokeai_gen.server.events import StatusChanged
 from invokeai_gen.server.inventory import Board, Image
-from invokeai_gen.server.queue import batch_size
 from invokeai_gen.server.records import Enqueued, QueueCounts, QueueItem, Removal
+from invokeai_gen.server.run_queue import batch_size
 from invokeai_gen.server.watch import Watch
 from invokeai_gen.sweeps import dispatch, server_item
 from invokeai_gen.sweeps.async_sweep import AsyncSweep
@@ -157,7 +157,9 @@ class FakeClient(AsyncInvokeAIClient):
         self.fake = FakeQueue(limit)
         self.fake_boards = FakeBoards()
         self.fake_images = FakeImages()
-        vars(self).update(queue=self.fake, boards=self.fake_boards, images=self.fake_images, videos=FakeImages())
+        vars(self).update(
+            queue=self.fake, run_queue=self.fake, boards=self.fake_boards, images=self.fake_images, videos=FakeImages()
+        )
         self.watches: dict[str, Watch] = {}
 
     async def follow(self, batch_id: str, labels: Mapping[str, str], *, keeps_events: bool = True) -> Watch:
@@ -694,7 +696,7 @@ async def test_another_layout_of_the_json_is_the_same_workflow_and_localhost_the
     ):
         file.write_bytes(json.dumps({**told, "server": server}).encode() + end + rest)
         here = FakeClient(url=other)
-        vars(here).update(queue=client.fake)
+        vars(here).update(queue=client.fake, run_queue=client.fake)
         assert (await plans.picture().aresume_sweep(file, client=here)).counts.completed == 4
     for server in ("http://localhost:9091", "https://localhost:9090", "http://other:9090"):
         file.write_bytes(json.dumps({**told, "server": server}).encode() + end + rest)

@@ -4,40 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from invokeai_gen.core.rejections import node_labels
 from invokeai_gen.core.results import node_result, results_by_node
-from invokeai_gen.runtime.callbacks import Callbacks, call_back
 from invokeai_gen.runtime.cleanup import (
     Preparations,
-    cleanup_targets,
     remove_boards,
     remove_outputs,
 )
-from invokeai_gen.runtime.failures import error_of, overall_status
-from invokeai_gen.runtime.options import CleanupTarget
+from invokeai_gen.runtime.options import CleanupTarget, cleanup_targets
 from invokeai_gen.runtime.outputs import WorkflowOutputs, decode
+from invokeai_gen.runtime.running_job import RunningJob, overall_status
 from invokeai_gen.runtime.uploads import Uploads
 from invokeai_gen.server import background
 from invokeai_gen.server.background import bridge
 from invokeai_gen.server.client import AsyncInvokeAIClient, core_of
-from invokeai_gen.server.deadline import CANCEL_TIMEOUT, Deadline
+from invokeai_gen.server.deadline import Deadline
 from invokeai_gen.server.errors import (
-    JobDeletedError,
     JobError,
-    JobTimeoutError,
     NotFoundError,
     ServerError,
     SeveralItemsError,
 )
 from invokeai_gen.server.events import (
     InvocationComplete,
-    JobEvent,
-    is_final,
 )
 from invokeai_gen.server.records import QueueItem, Removal, Timings, spanning
 from invokeai_gen.server.replay import events_so_far
@@ -67,7 +60,7 @@ class StreamedOutput:
     item_id: int
 
 
-class AsyncJob(Generic[O_co]):
+class AsyncJob(RunningJob[O_co]):
     """One submitted workflow: one queue item, or several for batch nodes and `runs`."""
 
     def __init__(
@@ -82,23 +75,27 @@ class AsyncJob(Generic[O_co]):
         params: WorkflowParams | None = None,
         preparations: Preparations | None = None,
     ) -> None:
-        self.client = client
-        """The client that it was submitted with."""
-        self.batch_id = batch_id
-        """Id of the batch, chosen by this client."""
-        self.item_ids = tuple(item_ids)
-        """Ids of the queue items, in the order in which they run."""
-        self.plan = plan
-        """The plan of the workflow; `None` for a job that was resumed without it."""
-        self.params = params
-        """The values that it was submitted with; `None` for a job that was resumed."""
-        self._watch = watch
-        self._outputs = outputs
-        self._preparations = preparations or Preparations()
-        self._items: dict[int, QueueItem] = {}
+        preparations = Preparations() if preparations is None else preparations
+        super().__init__(
+            client, batch_id, item_ids, watch, plan=plan, outputs=outputs, params=params, preparations=preparations
+        )
+        self._prepared = preparations
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(item_ids={self.item_ids}, status={self.last_status!r})"
+    @classmethod
+    def of(cls, job: RunningJob[O_co]) -> Self:
+        """Return the same job with everything that a job can do."""
+        made = cls(
+            job.client,
+            job.batch_id,
+            job.item_ids,
+            job._watch,
+            plan=job.plan,
+            outputs=job._outputs,
+            params=job.params,
+            preparations=job._preparations,
+        )
+        made._items = job._items
+        return made
 
     def _repr_html_(self) -> str:
         """Return the status and the values of this job, for a notebook."""
@@ -139,19 +136,9 @@ class AsyncJob(Generic[O_co]):
         return self.item_ids[0]
 
     @property
-    def last_status(self) -> str:
-        """The last known status, without asking the server; see `status`."""
-        return overall_status(self._watch.statuses.get(item_id, "pending") for item_id in self.item_ids)
-
-    @property
-    def is_done(self) -> bool:
-        """Whether every item is known to have ended."""
-        return is_final(self.last_status)
-
-    @property
     def uploads(self) -> Uploads:
         """The inputs of this job that were uploaded and not deleted since."""
-        return self._preparations.uploads
+        return self._prepared.uploads
 
     async def status(self) -> str:
         """Return the status; the server is only asked if it can still change.
@@ -162,70 +149,6 @@ class AsyncJob(Generic[O_co]):
         if self.is_done:
             return self.last_status
         return overall_status([(await self._item(item_id)).status for item_id in self.item_ids])
-
-    async def wait(
-        self,
-        timeout: float | None = None,
-        *,
-        cancel_on_timeout: bool = False,
-        cancel_on_interrupt: bool = False,
-        **callbacks: Unpack[Callbacks],
-    ) -> str:
-        """Wait until every item has ended, successfully or not, and return the status.
-
-        `timeout` is in seconds; after it, `JobTimeoutError` is raised and, with `cancel_on_timeout`, the items are
-        cancelled. `cancel_on_interrupt` cancels them on Ctrl-C, if the waiting task is cancelled, and if a callback
-        raises an exception. Raises `ConnectionFailedError` if the server does not answer for a minute, and
-        `JobDeletedError` if an item is no longer in the queue.
-        """
-        return await self.wait_until(
-            Deadline(timeout), callbacks, cancel_on_timeout=cancel_on_timeout, cancel_on_interrupt=cancel_on_interrupt
-        )
-
-    async def wait_until(
-        self,
-        deadline: Deadline,
-        callbacks: Callbacks,
-        *,
-        cancel_on_timeout: bool = False,
-        cancel_on_interrupt: bool = False,
-    ) -> str:
-        """Like `wait`, with a deadline that began earlier."""
-        clock = deadline.clock()
-        try:
-            async with clock:
-                if callbacks:
-                    await self._call_back(callbacks, cancel_on_error=cancel_on_interrupt)
-                await bridge(_finished(await self._followed()))
-        except TimeoutError:
-            if not clock.expired():  # a callback's own
-                raise
-            about = f"its status was {self.last_status}"
-            if cancel_on_timeout:
-                trouble = await self._cancel_quietly()
-                about += f", it could not be canceled: {trouble}" if trouble else ", it is canceled now"
-            what = "item" if len(self.item_ids) == 1 else "items"
-            raise JobTimeoutError(
-                f"queue {what} {', '.join(map(str, self.item_ids))} did not end within {deadline.timeout:g} s ({about})",
-                item_id=self.item_ids[0],
-            ) from None
-        except asyncio.CancelledError:
-            if cancel_on_interrupt:
-                await self._cancel_quietly()
-            raise
-        return self.last_status
-
-    async def _call_back(self, callbacks: Callbacks, *, cancel_on_error: bool) -> None:
-        """Call the callbacks until every item has ended."""
-        async for event in self.events():
-            try:
-                await call_back(callbacks, event)
-            except asyncio.CancelledError:
-                raise
-            except BaseException as error:
-                if cancel_on_error and (trouble := await self._cancel_quietly()):
-                    error.add_note(f"queue items {', '.join(map(str, self.item_ids))} could not be canceled: {trouble}")
-                raise
 
     def add_done_callback(self, callback: Callable[[Self], object]) -> None:
         """Call a function with this job as soon as every item has ended, or the job cannot be followed any more.
@@ -244,20 +167,6 @@ class AsyncJob(Generic[O_co]):
 
         _kept.add(self)
         background.loop().call_soon_threadsafe(self._watch.done.add_done_callback, done)
-
-    async def events(self) -> AsyncGenerator[JobEvent, None]:
-        """Yield everything that happens to the items, until they have ended.
-
-        It begins with what has happened so far, except progress that is out of date. Without an event connection to
-        the server, only changes of the status come.
-        """
-        await self._followed()
-        queue = await bridge(_subscribe(self._watch))
-        try:
-            while (event := await bridge(queue.get())) is not None:
-                yield event
-        finally:
-            background.loop().call_soon_threadsafe(self._watch.unsubscribe, queue)
 
     async def stream_outputs(self, *, debug: bool = False) -> AsyncGenerator[StreamedOutput, None]:
         """Yield each output as soon as its node has finished; `debug` adds the intermediate images.
@@ -281,7 +190,7 @@ class AsyncJob(Generic[O_co]):
                     if node_id in planned and result.prepared_id not in seen:
                         output = planned[node_id]
                         yield StreamedOutput(output.name or node_id, decode(output, result, self.client), item_id)
-            self._raise_for(item)
+            await self._raise_for(item)
 
     async def outputs(self, *, timeout: float | None = None) -> O_co:
         """Wait for the only item, and return its outputs.
@@ -292,15 +201,6 @@ class AsyncJob(Generic[O_co]):
         item_id = self.item_id
         await self._ended_within(timeout)
         return await self._outputs_of(item_id)
-
-    async def all_outputs(self, *, timeout: float | None = None) -> list[O_co]:
-        """Wait for every item, and return the outputs of each, in the order in which they ran.
-
-        `timeout` is as for `outputs`. Raises the error of the first item that did not complete; `results` returns what
-        the others have.
-        """
-        await self._ended_within(timeout)
-        return [await self._outputs_of(item_id) for item_id in self.item_ids]
 
     async def results(self, *, timeout: float | None = None) -> list[O_co | JobError]:
         """Wait for every item, and return its outputs, or its error if it did not complete, in the order they ran."""
@@ -313,10 +213,6 @@ class AsyncJob(Generic[O_co]):
                 found.append(error)
         return found
 
-    async def _ended_within(self, timeout: float | None) -> None:
-        if timeout is not None:
-            await self.wait(timeout)
-
     async def items(self) -> list[QueueItem]:
         """Return the queue items, with timings and sessions, as the server has them now."""
         return [await self._item(item_id) for item_id in self.item_ids]
@@ -324,13 +220,6 @@ class AsyncJob(Generic[O_co]):
     async def position(self) -> int | None:
         """Return how many items run before the first one of these: 0 while it runs, `None` once it has ended."""
         return await self.client.queue.position(self.item_ids[0])
-
-    async def cancel(self) -> None:
-        """Cancel the items that have not ended. Finished nodes keep their results."""
-        if len(self.item_ids) == 1:
-            await self.client.queue.cancel(self.item_ids[0])
-        else:
-            await self.client.queue.cancel_batches([self.batch_id])
 
     async def timings(self) -> Timings:
         """Return when the first item was created and started, and when the last one ended; `None` for what is still to come."""
@@ -357,7 +246,7 @@ class AsyncJob(Generic[O_co]):
 
         This job's own images stay, unless `cleanup_outputs` deletes them first.
         """
-        return await remove_boards(self.client, self._preparations, await self._known_items())
+        return await remove_boards(self.client, self._prepared, await self._known_items())
 
     async def cleanup_queue_items(self) -> Removal:
         """Remove the items from the queue, cancelling those that have not ended. Their images stay."""
@@ -384,10 +273,6 @@ class AsyncJob(Generic[O_co]):
                     removal += Removal(failed={name: str(error)})
         return removal
 
-    async def close(self) -> None:
-        """Stop following the job. The server goes on with it."""
-        await self.client.forget(self._watch)
-
     async def __aenter__(self) -> Self:
         return self
 
@@ -399,23 +284,6 @@ class AsyncJob(Generic[O_co]):
     def _planned(self) -> tuple[Any, ...]:
         return self.plan.outputs if self.plan is not None else ()
 
-    async def _cancel_quietly(self) -> str | None:
-        """Cancel the items that have not ended; return the reason if that fails."""
-        try:
-            async with asyncio.timeout(CANCEL_TIMEOUT):
-                await self.cancel()
-        except (ServerError, TimeoutError) as error:
-            return str(error) or f"no answer within {CANCEL_TIMEOUT:g} s"
-        return None
-
-    async def _followed(self) -> Watch:
-        """The watch of this job; in a forked process, which has no part in its parent's, one of its own."""
-        if self._watch.process_id != os.getpid():
-            inherited = self._watch
-            self._watch = await self.client.follow(self.batch_id, node_labels(self.plan))
-            await bridge(_take_over(self._watch, inherited, self.item_ids))
-        return self._watch
-
     async def _known_items(self) -> list[QueueItem]:
         """Return the items that are still in the queue or were fetched before."""
         found: list[QueueItem] = []
@@ -424,54 +292,8 @@ class AsyncJob(Generic[O_co]):
                 found.append(await self._item(item_id))
         return found
 
-    async def _item(self, item_id: int) -> QueueItem:
-        """Return an item as it is now. One that has ended is fetched once."""
-        if item_id not in self._items:
-            item = await self.client.queue.get(item_id)
-            if not is_final(item.status):
-                return item
-            self._items[item_id] = item
-        return self._items[item_id]
-
-    async def _final_item(self, item_id: int) -> QueueItem:
-        if item_id not in self._items:
-            await self.wait()
-        try:
-            return await self._item(item_id)
-        except NotFoundError:
-            raise JobDeletedError(f"queue item {item_id} is no longer in the queue", item_id=item_id) from None
-
-    async def _outputs_of(self, item_id: int) -> O_co:
-        item = await self._final_item(item_id)
-        self._raise_for(item)
-        return self._outputs(self.plan, item, self.client, self.uploads, self.params)
-
-    def _raise_for(self, item: QueueItem) -> None:
-        if (error := error_of(item, self.plan)) is not None:
-            raise error
-
-
-async def expect(watch: Watch, item_ids: tuple[int, ...]) -> None:
-    """Set which items a watch is about."""
-    watch.expect(item_ids)
-
 
 async def _replay(watch: Watch, item: QueueItem, labels: Mapping[str, str]) -> None:
     """Give a watch what has happened to an item so far, as if it had been there from the start."""
     watch.replay(item.item_id, events_so_far(item, labels))
     watch.expect((item.item_id,))
-
-
-async def _take_over(watch: Watch, inherited: Watch, item_ids: tuple[int, ...]) -> None:
-    """Give a watch what the one of the parent process knew."""
-    for event in inherited.history:
-        watch.add(event)
-    watch.expect(item_ids)
-
-
-async def _finished(watch: Watch) -> None:
-    await asyncio.shield(watch.done)
-
-
-async def _subscribe(watch: Watch) -> asyncio.Queue[JobEvent | None]:
-    return watch.subscribe()

@@ -6,10 +6,9 @@ import asyncio
 from collections.abc import Collection, Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Final, get_args
+from typing import TYPE_CHECKING, Final
 
 from invokeai_gen.core.results import media_names
-from invokeai_gen.runtime.options import CleanupTarget
 from invokeai_gen.runtime.uploads import Uploads
 from invokeai_gen.server.concurrency import gather_limited
 from invokeai_gen.server.constants import PAGE
@@ -24,15 +23,6 @@ if TYPE_CHECKING:
 QUESTIONS_AT_ONCE: Final = 8
 UNDO_TIMEOUT: Final = 4.0
 """Seconds that deleting the preparations of a failed run may take."""
-
-
-def cleanup_targets(given: Iterable[CleanupTarget]) -> frozenset[CleanupTarget]:
-    """Return the targets. Raise `ValueError` for anything else, such as a string instead of a tuple."""
-    known = get_args(CleanupTarget)
-    unknown = [repr(given)] if isinstance(given, str) else [repr(name) for name in given if name not in known]
-    if unknown:
-        raise ValueError(f"cleanup takes a tuple of {', '.join(map(repr, known))}, not {', '.join(unknown)}")
-    return frozenset(given)
 
 
 @dataclass(slots=True)

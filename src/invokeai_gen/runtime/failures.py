@@ -1,9 +1,8 @@
-"""How a job went, and what went wrong with it, in the labels of the GUI: pure rules."""
+"""What went wrong with a job, in the labels of the GUI: pure rules."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from invokeai_gen.core.rejections import labelled_rejections, node_labels
 from invokeai_gen.core.results import failing_node
@@ -22,15 +21,6 @@ from invokeai_gen.server.events import is_final
 if TYPE_CHECKING:
     from invokeai_gen.core.plan import WorkflowPlan
     from invokeai_gen.server.records import QueueItem
-
-_STATUS_ORDER: Final = ("in_progress", "waiting", "pending", "failed", "canceled", "completed")
-
-
-def overall_status(statuses: Iterable[str]) -> str:
-    """Return one status for several items: the one that says most about what is still to come, unknown ones first."""
-    found = set(statuses)
-    unknown = sorted(found.difference(_STATUS_ORDER))
-    return next((status for status in (*_STATUS_ORDER[:3], *unknown, *_STATUS_ORDER[3:]) if status in found), "pending")
 
 
 def error_of(item: QueueItem, plan: WorkflowPlan | None) -> JobError | None:

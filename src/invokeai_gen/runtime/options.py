@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final, Literal, TypeAlias, cast
+from typing import Final, Literal, TypeAlias, cast, get_args
 
 from typing_extensions import TypedDict
 
@@ -87,3 +87,12 @@ def check_options(given: Mapping[str, object], known: Iterable[str]) -> None:
     runs = given.get("runs", 1)
     if not isinstance(runs, int) or runs < 1:
         raise ParamsError([Problem("runs", f"runs is {shown(runs)}, but should be 1 or more")])
+
+
+def cleanup_targets(given: Iterable[CleanupTarget]) -> frozenset[CleanupTarget]:
+    """Return the targets. Raise `ValueError` for anything else, such as a string instead of a tuple."""
+    known = get_args(CleanupTarget)
+    unknown = [repr(given)] if isinstance(given, str) else [repr(name) for name in given if name not in known]
+    if unknown:
+        raise ValueError(f"cleanup takes a tuple of {', '.join(map(repr, known))}, not {', '.join(unknown)}")
+    return frozenset(given)

@@ -6,10 +6,10 @@ import asyncio
 import contextlib
 import importlib
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from invokeai_gen.core.batch import Binding, Values, batch_data, batch_items, check_items, server_queries
 from invokeai_gen.core.params import WorkflowParams
@@ -19,20 +19,30 @@ from invokeai_gen.core.rejections import node_labels
 from invokeai_gen.core.request import CALL_SAVED_WORKFLOW, build_request
 from invokeai_gen.core.request_values import needs_server, plain_values
 from invokeai_gen.js_json import Unset
-from invokeai_gen.runtime.async_job import AsyncJob, expect
-from invokeai_gen.runtime.cleanup import Preparations, cleanup_targets, note_what_is_left
-from invokeai_gen.runtime.failures import in_labels
-from invokeai_gen.runtime.options import RunOptions, SubmitOptions, callbacks_of, check_options, submit_options
+from invokeai_gen.runtime.options import (
+    CleanupTarget,
+    RunOptions,
+    SubmitOptions,
+    callbacks_of,
+    check_options,
+    cleanup_targets,
+    submit_options,
+)
 from invokeai_gen.runtime.outputs import WorkflowOutputs
+from invokeai_gen.runtime.running_job import RunningJob, expect
 from invokeai_gen.server.background import bridge, in_thread
 from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.server.constants import LOST_ANSWER_WAITS
 from invokeai_gen.server.deadline import CANCEL_TIMEOUT, CLEANUP_TIMEOUT, Deadline
 from invokeai_gen.server.errors import RejectedError, ServerError, SeveralItemsError
-from invokeai_gen.server.queue import batch_size
-from invokeai_gen.server.records import Enqueued
+from invokeai_gen.server.records import Enqueued, Removal
+from invokeai_gen.server.run_queue import batch_size
 from invokeai_gen.server.watch import Watch
 from invokeai_gen.texts import shown
+
+if TYPE_CHECKING:
+    from invokeai_gen.runtime.async_job import AsyncJob
+    from invokeai_gen.runtime.cleanup import Preparations
 
 P = TypeVar("P", bound=WorkflowParams)
 O = TypeVar("O", bound=WorkflowOutputs)
@@ -69,25 +79,32 @@ class Runner(Generic[P, O]):
         deadline = Deadline(timeout)
         async with deadline.within("the server did not confirm that the workflow is in the queue"):
             cancel = options.get("cancel_on_interrupt", True)
-            job = await self.submit(params, client, submit_options(options), only_one=only_one, cancel=cancel)
+            job = await self.start(params, client, submit_options(options), only_one=only_one, cancel=cancel)
         try:
             await self._wait(job, deadline, options)
             late = f"queue item {job.item_ids[0]} has ended, but its outputs could not be read"
             async with deadline.within(late, job.item_ids[0]):
                 outputs = await job.all_outputs()
         except BaseException as error:
-            note_what_is_left(error, await job.clean_up(cleanup, timeout=CLEANUP_TIMEOUT))
+            if cleanup:
+                removal = await self._clean_up(job, cleanup, CLEANUP_TIMEOUT)
+                importlib.import_module("invokeai_gen.runtime.cleanup").note_what_is_left(error, removal)
             raise
         finally:
             await job.close()
         if cleanup:
             left = deadline.left
-            removal = await job.clean_up(cleanup, timeout=None if left is None else max(left, CLEANUP_TIMEOUT))
+            removal = await self._clean_up(job, cleanup, None if left is None else max(left, CLEANUP_TIMEOUT))
             for output in outputs:
                 output.cleanup = removal
         return outputs
 
-    async def _wait(self, job: AsyncJob[O], deadline: Deadline, options: RunOptions) -> None:
+    async def _clean_up(self, job: RunningJob[O], targets: Collection[CleanupTarget], timeout: float | None) -> Removal:
+        jobs = await in_thread(importlib.import_module, "invokeai_gen.runtime.async_job")
+        removal: Removal = await jobs.AsyncJob.of(job).clean_up(targets, timeout=timeout)
+        return removal
+
+    async def _wait(self, job: RunningJob[O], deadline: Deadline, options: RunOptions) -> None:
         """Wait for a job with the callbacks of a run, and its progress display if it has one."""
         on_timeout, on_interrupt = options.get("cancel_on_timeout", True), options.get("cancel_on_interrupt", True)
         wait = partial(job.wait_until, deadline, cancel_on_timeout=on_timeout, cancel_on_interrupt=on_interrupt)
@@ -98,7 +115,13 @@ class Runner(Generic[P, O]):
         with progress.Display(self.plan.info.name, len(job.item_ids)) as display:
             await wait(display.wrapped({**callbacks_of(options)}))
 
-    async def submit(
+    async def submit(self, params: P, client: AsyncInvokeAIClient, options: SubmitOptions) -> AsyncJob[O]:
+        """Put the workflow into the queue, and return its job."""
+        jobs = await in_thread(importlib.import_module, "invokeai_gen.runtime.async_job")
+        job: AsyncJob[O] = jobs.AsyncJob.of(await self.start(params, client, options))
+        return job
+
+    async def start(
         self,
         params: P,
         client: AsyncInvokeAIClient,
@@ -106,7 +129,7 @@ class Runner(Generic[P, O]):
         *,
         only_one: bool = False,
         cancel: bool = True,
-    ) -> AsyncJob[O]:
+    ) -> RunningJob[O]:
         """Put the workflow into the queue, after uploading and looking up what its values need.
 
         Anything that was uploaded or created is deleted again if the workflow does not get into the queue. With
@@ -123,9 +146,10 @@ class Runner(Generic[P, O]):
             enqueued = await enqueue(self.plan, request, client, watch, cancel=cancel)
             await bridge(expect(watch, enqueued.item_ids))
         except BaseException as error:
-            await preparations.undo(client, error)
+            if preparations is not None:
+                await preparations.undo(client, error)
             raise
-        return AsyncJob(
+        return RunningJob(
             client,
             batch["batch_id"],
             enqueued.item_ids,
@@ -145,11 +169,11 @@ class Runner(Generic[P, O]):
 
     async def _resolved(
         self, params: P, client: AsyncInvokeAIClient, options: SubmitOptions
-    ) -> tuple[Values, Preparations]:
+    ) -> tuple[Values, Preparations | None]:
         """Return the values as JSON, and what was uploaded and created for them; many need neither."""
         given = params.values()
         if not needs_server(self.plan, given):
-            return plain_values(self.plan, given), Preparations()
+            return plain_values(self.plan, given), None
         resolving = await in_thread(importlib.import_module, "invokeai_gen.runtime.resolve")
         found: tuple[Values, Preparations] = await resolving.resolve(
             self.plan,
@@ -212,13 +236,14 @@ async def enqueue(
     With `cancel`, a batch that the server still accepts after the caller was cancelled is taken out of the queue
     again. Raises what `AsyncQueue.enqueue` raises; a rejection names labels instead of ids.
     """
-    sending = asyncio.create_task(client.queue.enqueue(request, may_clip=may_clip))
+    sending = asyncio.create_task(client.run_queue.enqueue(request, may_clip=may_clip))
     try:
         return await asyncio.shield(sending)
     except BaseException as error:
         await client.forget(watch)
         if isinstance(error, RejectedError):
-            raise in_labels(error, plan) from None
+            failures = await in_thread(importlib.import_module, "invokeai_gen.runtime.failures")
+            raise failures.in_labels(error, plan) from None
         if isinstance(error, asyncio.CancelledError):
             if cancel:
                 await asyncio.wait(
@@ -238,7 +263,7 @@ async def _take_back(sending: asyncio.Task[Enqueued], batch_id: str, client: Asy
         for pause in LOST_ANSWER_WAITS:
             await asyncio.wait([sending], timeout=pause)
             with contextlib.suppress(ServerError):
-                if await client.queue.cancel_batches([batch_id]) or sending.done():
+                if await client.run_queue.cancel_batches([batch_id]) or sending.done():
                     return
     finally:
         sending.cancel()

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from invokeai_gen.server.images import AsyncImages
     from invokeai_gen.server.models import AsyncModels
     from invokeai_gen.server.queue import AsyncQueue
+    from invokeai_gen.server.run_queue import RunQueue
     from invokeai_gen.server.videos import AsyncVideos
     from invokeai_gen.server.watch import Watch
     from invokeai_gen.server.workflows import AsyncWorkflows
@@ -130,6 +131,13 @@ class AsyncInvokeAIClient(_Portable):
         from invokeai_gen.server.queue import AsyncQueue
 
         return AsyncQueue(self._transport, self._queue_id)
+
+    @cached_property
+    def run_queue(self) -> RunQueue:
+        """The part of `queue` that every run needs."""
+        from invokeai_gen.server.run_queue import RunQueue
+
+        return RunQueue(self._transport, self._queue_id)
 
     @cached_property
     def workflows(self) -> AsyncWorkflows:

@@ -37,9 +37,9 @@ class Connections:
         """Begin to follow a batch."""
         if self._follower is None:
             from invokeai_gen.server.follow import Follower
-            from invokeai_gen.server.queue import AsyncQueue
+            from invokeai_gen.server.run_queue import RunQueue
 
-            self._follower = Follower(self.transport, AsyncQueue(self.transport, self._queue_id))
+            self._follower = Follower(self.transport, RunQueue(self.transport, self._queue_id))
         return await self._follower.watch(batch_id, labels, keeps_events=keeps_events)
 
     async def forget(self, watch: Watch) -> None:

@@ -30,14 +30,14 @@ from invokeai_gen.server.events import (
 )
 from invokeai_gen.server.http import Transport
 from invokeai_gen.server.logs import SILENT, log
-from invokeai_gen.server.queue import AsyncQueue
+from invokeai_gen.server.run_queue import RunQueue
 from invokeai_gen.server.watch import Watch
 
 
 class Follower:
     """Follows the batches of one client."""
 
-    def __init__(self, transport: Transport, queue: AsyncQueue) -> None:
+    def __init__(self, transport: Transport, queue: RunQueue) -> None:
         self._transport = transport
         self._queue = queue
         self._watches: dict[str, WeakSet[Watch]] = {}

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from invokeai_gen.core.plan import WorkflowPlan
-from invokeai_gen.runtime.async_job import expect
+from invokeai_gen.runtime.running_job import expect
 from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.server.errors import JobDeletedError, ServerError
 from invokeai_gen.server.events import InvocationComplete, StatusChanged, status_of

@@ -12,10 +12,10 @@ from weakref import WeakValueDictionary
 from invokeai_gen.core.batch import Binding
 from invokeai_gen.core.plan import WorkflowPlan
 from invokeai_gen.core.request import build_request
-from invokeai_gen.runtime.async_job import expect
 from invokeai_gen.runtime.cleanup import Preparations
 from invokeai_gen.runtime.resolve import resolve_board
 from invokeai_gen.runtime.runner import enqueue
+from invokeai_gen.runtime.running_job import expect
 from invokeai_gen.server import background
 from invokeai_gen.server.client import AsyncInvokeAIClient, core_of, shared_client
 from invokeai_gen.server.errors import (

@@ -144,7 +144,7 @@ class FakeInvokeAI:
     def __enter__(self) -> Self:
         self._address = os.environ.get("INVOKEAI_URL")
         os.environ["INVOKEAI_URL"], clients._shared[URL] = URL, self._core
-        self._patch(Runner, "submit", _announced(Runner.submit, _of_run))
+        self._patch(Runner, "start", _announced(Runner.start, _of_run))
         self._patch(SweepStarter, "start", _announced(SweepStarter.start, _of_sweep))
         return self
 
