@@ -42,7 +42,7 @@ def exists(client: InvokeAIClient, name: str) -> bool:
 
 def test_what_was_uploaded_is_deleted_again_and_nothing_else(client: InvokeAIClient, out: plans.PictureOutputs) -> None:
     result = plans.resize().run(plans.ResizeParams(picture=png("green")), client=client, timeout=TIME)
-    (uploaded,) = result._uploads.images
+    (uploaded,) = result._uploads.images  # type: ignore[union-attr]
     assert client.images.get(uploaded).image_category == "user"
     assert result.cleanup_inputs().deleted == (uploaded,)
     assert result.cleanup_inputs().deleted == ()

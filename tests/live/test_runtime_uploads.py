@@ -43,7 +43,7 @@ def test_equal_bytes_are_uploaded_once(client: InvokeAIClient, proxy: Proxy, par
     first = plans.resize().run(params, client=client, timeout=TIME)
     second = plans.resize().run(params, client=client, timeout=TIME)
     assert uploads(proxy) == 1
-    assert first._uploads.images == second._uploads.images
+    assert first._uploads.images == second._uploads.images  # type: ignore[union-attr]
 
 
 def test_runs_at_the_same_time_share_one_upload(
@@ -58,7 +58,7 @@ def test_runs_at_the_same_time_share_one_upload(
 def test_clean_up_keeps_what_another_run_uses(client: InvokeAIClient, params: plans.ResizeParams) -> None:
     first = plans.resize().run(params, client=client, timeout=TIME)
     second = plans.resize().run(params, client=client, timeout=TIME)
-    (name,) = first._uploads.images
+    (name,) = first._uploads.images  # type: ignore[union-attr]
     assert first.cleanup_inputs().kept == {name: "another run uses it"}
     assert exists(client, name)
     assert second.cleanup_inputs().deleted == (name,)
@@ -75,7 +75,7 @@ def test_a_file_is_uploaded_again_once_its_image_is_gone(
     client: InvokeAIClient, proxy: Proxy, params: plans.ResizeParams
 ) -> None:
     first = plans.resize().run(params, client=client, timeout=TIME)
-    client.images.delete(first._uploads.images)
+    client.images.delete(first._uploads.images)  # type: ignore[union-attr]
     second = plans.resize().run(params, client=client, timeout=TIME, cleanup=("inputs",))
     assert uploads(proxy) == 2
     assert second.cleanup is not None and second.cleanup.deleted
@@ -90,4 +90,4 @@ def test_every_run_uploads_its_own_file_on_demand(
     second = plans.resize().run(params, client=client, timeout=TIME, upload="always", cleanup=("inputs",))
     assert uploads(proxy) == 2
     assert second.cleanup is not None and second.cleanup.deleted
-    assert exists(client, first._uploads.images[0])
+    assert exists(client, first._uploads.images[0])  # type: ignore[union-attr]

@@ -18,7 +18,6 @@ from invokeai_gen.runtime.cleanup import (
 from invokeai_gen.runtime.options import CleanupTarget, cleanup_targets
 from invokeai_gen.runtime.outputs import WorkflowOutputs, decode
 from invokeai_gen.runtime.running_job import RunningJob, overall_status
-from invokeai_gen.runtime.uploads import Uploads
 from invokeai_gen.server import background
 from invokeai_gen.server.background import bridge
 from invokeai_gen.server.client import AsyncInvokeAIClient, core_of
@@ -34,6 +33,7 @@ from invokeai_gen.server.events import (
 )
 from invokeai_gen.server.records import QueueItem, Removal, Timings, spanning
 from invokeai_gen.server.replay import events_so_far
+from invokeai_gen.server.uploads import Uploads
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar as TypeVarWithDefault

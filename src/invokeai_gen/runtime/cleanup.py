@@ -9,13 +9,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from invokeai_gen.core.results import media_names
-from invokeai_gen.runtime.uploads import Uploads
 from invokeai_gen.server.concurrency import gather_limited
 from invokeai_gen.server.constants import PAGE
 from invokeai_gen.server.errors import NotFoundError, ServerError, StatusError
 from invokeai_gen.server.events import is_final
 from invokeai_gen.server.inventory import Image, Video
 from invokeai_gen.server.records import QueueItem, Removal
+from invokeai_gen.server.uploads import Uploads
 
 if TYPE_CHECKING:
     from invokeai_gen.server.client import AsyncInvokeAIClient

@@ -26,9 +26,9 @@ from invokeai_gen.server.errors import DecodeError, DownloadError, MissingOutput
 if TYPE_CHECKING:
     from invokeai_gen.core.params import WorkflowParams
     from invokeai_gen.core.plan import JsonValue, OutputType, PlannedOutput, WorkflowPlan
-    from invokeai_gen.runtime.uploads import Uploads
     from invokeai_gen.server.client import AsyncInvokeAIClient
     from invokeai_gen.server.records import QueueItem, Removal, Timings
+    from invokeai_gen.server.uploads import Uploads
 
 OutputItem: TypeAlias = (
     ImageOutput
@@ -129,11 +129,9 @@ class WorkflowOutputs:
         uploads: Uploads | None = None,
         params: WorkflowParams | None = None,
     ) -> None:
-        from invokeai_gen.runtime.uploads import Uploads
-
         self._plan = plan
         self._client = client
-        self._uploads = uploads or Uploads()
+        self._uploads = uploads
         self._params = params
         self.queue_item = item
         """The queue item itself."""
@@ -346,7 +344,10 @@ class WorkflowOutputs:
 
     async def acleanup_inputs(self) -> Removal:
         """Delete the images and videos that this run uploaded as its inputs, unless another run still uses them."""
-        return await self._uploads.remove(self._online())
+        from invokeai_gen.server.records import Removal
+
+        client = self._online()
+        return await self._uploads.remove(client) if self._uploads is not None else Removal()
 
     async def acleanup_outputs(
         self, *, delete_images: bool = True, delete_from_board: bool = False, check_other_items: bool = True

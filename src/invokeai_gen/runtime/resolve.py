@@ -23,7 +23,6 @@ from invokeai_gen.runtime.cleanup import UNDO_TIMEOUT, Preparations
 from invokeai_gen.runtime.input_files import check_file, is_file, read_file
 from invokeai_gen.runtime.matching import find_board
 from invokeai_gen.runtime.options import ResolveModels, UploadPolicy
-from invokeai_gen.runtime.uploads import MediaKind, upload_once
 from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.server.errors import (
     ConnectionFailedError,
@@ -36,6 +35,7 @@ from invokeai_gen.server.errors import (
 )
 from invokeai_gen.server.idempotency import send_once
 from invokeai_gen.server.inventory import Board
+from invokeai_gen.server.uploads import MediaKind, upload_once
 from invokeai_gen.texts import is_encodable
 
 T = TypeVar("T")

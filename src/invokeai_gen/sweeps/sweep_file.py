@@ -19,7 +19,7 @@ from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.params_json import read_input
 from invokeai_gen.core.plan import JsonValue, WorkflowPlan
 from invokeai_gen.core.problems import ParamsError, Problem
-from invokeai_gen.runtime.uploads import MediaKind
+from invokeai_gen.server.uploads import MediaKind
 from invokeai_gen.sweeps.batching import Block, Cell, Group, Layout, check_size, group_cells
 from invokeai_gen.sweeps.journal import SweepFileError
 from invokeai_gen.sweeps.options import SweepOptions

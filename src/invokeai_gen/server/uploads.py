@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 from weakref import WeakKeyDictionary, WeakSet
 
-from invokeai_gen.runtime.options import UploadPolicy
 from invokeai_gen.server.background import bridge
 from invokeai_gen.server.errors import NotFoundError
 from invokeai_gen.server.records import Removal
@@ -85,7 +84,7 @@ async def upload_once(
     kind: MediaKind,
     digest: str,
     send: Callable[[], Awaitable[str]],
-    policy: UploadPolicy,
+    policy: Literal["once", "always"],
 ) -> str:
     """Return the name of a file on the server; `send` uploads it unless this client did so before and it still exists.
 
@@ -103,7 +102,7 @@ async def _uploaded(
     uploads: Uploads,
     key: tuple[MediaKind, str],
     send: Callable[[], Awaitable[str]],
-    policy: UploadPolicy,
+    policy: Literal["once", "always"],
 ) -> str:
     memory = _memories.setdefault(client, _Memory())
     if policy == "always":
