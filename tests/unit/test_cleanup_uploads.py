@@ -9,8 +9,8 @@ from typing import Any, cast
 import pytest
 
 from invokeai_gen.runtime.cleanup import Preparations
-from invokeai_gen.runtime.uploads import MediaKind, Uploads
 from invokeai_gen.server.records import Removal
+from invokeai_gen.server.uploads import MediaKind, Uploads
 
 
 class Bin:
