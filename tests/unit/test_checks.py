@@ -173,3 +173,14 @@ def test_a_structure_of_the_schema_is_checked_to_its_depths() -> None:
     assert Params(points=[{"x": 1, "label": "positive"}]).points == [{"x": 1, "label": "positive"}]
     with pytest.raises(ParamsError, match="Points"):
         Params(points=[{"x": "1"}])  # type: ignore[typeddict-item]
+
+
+def test_a_misspelt_choice_is_answered_with_the_closest_one() -> None:
+    from generated import sdxl_text_to_image as wf
+
+    scheduler: Any = "Eular"
+    with pytest.raises(ParamsError, match=r"^Scheduler \(scheduler\) is 'Eular', but .*; did you mean 'euler'\?$"):
+        wf.Params(scheduler=scheduler)
+    scheduler = "something else"
+    with pytest.raises(ParamsError, match=r"should be 'ddim', .* or 'tcd'$"):
+        wf.Params(scheduler=scheduler)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
 import invokeai_gen.cli
@@ -130,3 +132,26 @@ def test_inspect_prints_the_json_schema(cli: Cli) -> None:
     answer = cli("inspect", "adder.json", "--json-schema")
     assert answer.code == 0, answer.err
     assert '"first"' in answer.out
+
+
+def test_quiet_leaves_what_was_asked_for_and_errors(cli: Cli) -> None:
+    assert cli("init").lines and Path("pyproject.toml").exists()
+    Path("pyproject.toml").unlink()
+    assert (cli("init", "--quiet").out, Path("pyproject.toml").exists()) == ("", True)
+    assert cli("inspect", "-q", "adder.json").out == cli("inspect", "adder.json").out
+    assert cli("pull", "--quiet").errors[0].startswith("error: ")
+
+
+def test_every_command_has_quiet() -> None:
+    def leaves(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
+        if not isinstance(command, click.Group):
+            yield name, command
+            return
+        context = click.Context(command)
+        for each in command.list_commands(context):
+            found = command.get_command(context, each)
+            assert found is not None
+            yield from leaves(found, f"{name} {each}")
+
+    for name, command in leaves(invokeai_gen.cli.cli, "invokeai-gen"):
+        assert sum("--quiet" in param.opts for param in command.params) == 1, name

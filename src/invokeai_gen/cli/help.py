@@ -10,6 +10,8 @@ from typing import Any
 
 import click
 
+from invokeai_gen.cli.terminal import QUIET
+
 
 class HelpFormatter(click.HelpFormatter):
     """The help formatter of click with colours; they are stripped if the output is not a terminal."""
@@ -54,9 +56,7 @@ class Group(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command by its name."""
         command = super().get_command(ctx, cmd_name)
-        if command is not None:
-            command.context_class = Context
-        return command
+        return with_our_ways(command) if command is not None else None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -91,14 +91,33 @@ class LazyGroup(Group):
         if cmd_name not in self._modules:
             return None
         command: click.Command = importlib.import_module(self._modules[cmd_name]).command
-        command.context_class = Context
-        return command
+        return with_our_ways(command)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands, section by section."""
         for title, commands in self._sections.items():
             with formatter.section(title):
                 formatter.write_dl(list(commands.items()))
+
+
+def with_our_ways(command: click.Command) -> click.Command:
+    """Return the command with our help and, if it has none, the option --quiet."""
+    command.context_class = Context
+    if not isinstance(command, click.Group) and not any(QUIET in param.opts for param in command.params):
+        option = click.Option(
+            ["-q", QUIET],
+            is_flag=True,
+            expose_value=False,
+            callback=_be_quiet,
+            help="Only print what was asked for, and errors.",
+        )
+        command.params.append(option)
+    return command
+
+
+def _be_quiet(ctx: click.Context, param: click.Parameter, is_quiet: bool) -> None:
+    if is_quiet:
+        ctx.meta[QUIET] = True
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

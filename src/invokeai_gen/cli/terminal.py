@@ -20,6 +20,8 @@ from invokeai_gen.texts import printable
 
 _MAX_LINE: Final = 500
 """Characters of an error or warning before it is cut."""
+QUIET: Final = "--quiet"
+"""The option, and where the context of a call keeps whether it was given."""
 _COLORS: Final = {"error": "red", "warning": "yellow", "hint": "cyan"}
 
 
@@ -42,6 +44,18 @@ def echo(*parts: str | Colored, err: bool = False, nl: bool = True) -> None:
         for part in parts
     )
     click.echo(text, err=err, nl=nl, color=wants_color())
+
+
+def echo_done(*parts: str | Colored) -> None:
+    """Print what a command has done, unless it is to be quiet."""
+    if not is_quiet():
+        echo(*parts)
+
+
+def is_quiet() -> bool:
+    """Return whether --quiet was given to a command that has no meaning of its own for it."""
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.meta.get(QUIET))
 
 
 def _kept_lines(text: str) -> str:
@@ -88,8 +102,8 @@ def lines_of(error: Exception | str) -> list[str]:
 
 
 def print_messages(kind: Literal["error", "warning", "hint"] | str, lines: Iterable[str], *, source: str = "") -> None:
-    """Print lines on stderr, each after its kind and what it is about."""
-    for line in lines:
+    """Print lines on stderr, each after its kind and what it is about; with --quiet only errors."""
+    for line in lines if kind == "error" or not is_quiet() else ():
         prefix = Colored(f"{kind}: ", _COLORS.get(kind, "white"))
         echo(prefix, one_line(f"{source}: " if source else "") + one_line(line), err=True)
 

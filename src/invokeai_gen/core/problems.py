@@ -72,6 +72,8 @@ _MEANINGS: Final = {
     "lt": "less than {}",
     "multiple_of": "in steps of {}",
 }
+_QUOTED: Final = re.compile(r"'(?:[^'\\]|\\.)*'")
+_MAX_LISTED: Final = 12
 _MEMBER: Final = re.compile(r"[A-Za-z_]")
 
 
@@ -166,7 +168,7 @@ def _invalid(item: NamedInput, details: Sequence[Mapping[str, Any]], skip: int) 
     for part in details:
         where = "".join(f"item {step}: " for step in part["loc"][skip:] if isinstance(step, int))
         value = f"got {shown(part['input'])}, " if where else ""
-        sentence = where + value + _sentence(str(part["msg"]))
+        sentence = where + value + _with_suggestion(_sentence(str(part["msg"])), part)
         if sentence not in allowed:
             allowed.append(sentence)
     value = "" if len(details) == 1 and allowed[0].startswith("item ") else f" is {shown(details[0]['input'])}, but"
@@ -179,6 +181,20 @@ def _sentence(message: str) -> str:
     """Return a message of pydantic without its first words: `should be greater than 0`."""
     message = message.removeprefix("Value error, ").removeprefix("Assertion failed, ").removeprefix("Input ")
     return message[0].lower() + message[1:] if _MEMBER.match(message) else message
+
+
+def _with_suggestion(sentence: str, part: Mapping[str, Any]) -> str:
+    """Return the sentence about a value that is not one of the choices, with the choice that is most like it."""
+    if part["type"] != "literal_error" or not isinstance(part["input"], str):
+        return sentence
+    import difflib
+
+    options = {text[1:-1].casefold(): text for text in _QUOTED.findall(sentence)}
+    close = difflib.get_close_matches(part["input"].casefold(), list(options), n=1, cutoff=0.65)
+    if not close:
+        return sentence
+    listed = f"should be one of {len(options)} choices" if len(options) > _MAX_LISTED else sentence
+    return f"{listed}; did you mean {options[close[0]]}?"
 
 
 def _closest(name: str, inputs: Iterable[NamedInput]) -> list[NamedInput]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Final, Literal, TypeAlias, cast, get_args
 
@@ -47,7 +48,7 @@ class WaitOptions(Callbacks, total=False):
     `create_boards` created), `"queue_items"`. The result is in `cleanup` of the outputs; after an error, it has a note
     for each thing that could not be deleted."""
     progress: bool
-    """Show progress in the terminal or notebook; off by default."""
+    """Show progress on stderr. By default, it is shown in a terminal and in a notebook; `False` turns it off."""
 
 
 class RunOptions(SubmitOptions, WaitOptions, total=False):
@@ -70,6 +71,19 @@ def submit_options(options: RunOptions) -> SubmitOptions:
 def callbacks_of(options: RunOptions) -> Callbacks:
     """Return the callbacks among the options of a run."""
     return cast("Callbacks", {key: value for key, value in options.items() if key in Callbacks.__annotations__})
+
+
+def wants_progress(given: bool | None) -> bool:
+    """Return whether to show progress: as `given`, else if stderr is a terminal or the output of a notebook."""
+    if given is not None:
+        return given
+    stream = sys.stderr
+    return stream is not None and (is_notebook() or stream.isatty())
+
+
+def is_notebook() -> bool:
+    """Return whether stderr is shown below the cell of a notebook."""
+    return type(sys.stderr).__module__.startswith("ipykernel")
 
 
 def check_options(given: Mapping[str, object], known: Iterable[str]) -> None:

@@ -1,9 +1,13 @@
-"""A progress display for terminals and notebooks, loaded only with `progress=True`."""
+"""A progress display on stderr, for terminals and notebooks; loaded only if progress is shown."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+import sys
+import threading
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Final, Self
 
+from invokeai_gen.runtime.options import is_notebook
 from invokeai_gen.server.events import (
     InvocationComplete,
     InvocationProgress,
@@ -14,35 +18,103 @@ from invokeai_gen.server.events import (
 from invokeai_gen.texts import printable
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.progress import Progress
+
+_TURN: Final = threading.Lock()
+"""Held by the display that is on the screen: of several runs at a time only one is shown."""
 
 
-class Display:
-    """A context manager that shows which node is at work and how far it is. Needs `rich`; writes to stdout by default."""
+def display(title: str, items: int = 1) -> Display:
+    """Return a display for a run with so many queue items: a bar, or a line of text if a notebook has no ipywidgets."""
+    is_plain = is_notebook() and find_spec("ipywidgets") is None
+    return Display(_Line(title) if is_plain else _Bar(title), items)
 
-    def __init__(self, title: str, items: int = 1, *, console: Console | None = None) -> None:
+
+class _Bar:
+    """A progress bar. Needs `rich`."""
+
+    def __init__(self, title: str) -> None:
+        from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-        self._progress = Progress(
+        self._progress: Progress = Progress(
             TextColumn("[bold]{task.fields[title]}", markup=True),
             BarColumn(bar_width=30),
             TextColumn("{task.fields[counted]}"),
             TimeElapsedColumn(),
             TextColumn("{task.description}", markup=False),
             transient=False,
-            console=console,
+            console=Console(stderr=True),
         )
+        self._task = self._progress.add_task("waiting in the queue", total=None, title=escaped(title), counted="")
+
+    def start(self) -> None:
+        """Show the bar."""
+        self._progress.start()
+
+    def stop(self) -> None:
+        """Leave the bar as it is."""
+        self._progress.stop()
+
+    def update(self, text: str, counted: str, share: float | None) -> None:
+        """Show what is at work, how much is done, and how far that is, from 0 to 1; `None` if that is unknown."""
+        total = None if share is None else 1
+        self._progress.update(self._task, description=text, counted=counted, total=total, completed=share or 0)
+
+
+class _Line:
+    """A line of text that is written again and again."""
+
+    def __init__(self, title: str) -> None:
+        self._title = printable(title)
+        self._length = 0
+
+    def start(self) -> None:
+        """Write the first text."""
+        self.update("waiting in the queue", "", None)
+
+    def stop(self) -> None:
+        """End the line."""
+        sys.stderr.write("\n")
+        sys.stderr.flush()
+
+    def update(self, text: str, counted: str, share: float | None) -> None:
+        """Show what is at work, how much is done, and how far that is, from 0 to 1; `None` if that is unknown."""
+        percent = "" if share is None else f"{share:.0%}"
+        line = "  ".join(filter(None, (self._title, percent, counted, text)))
+        sys.stderr.write(f"\r{line.ljust(self._length)}")
+        sys.stderr.flush()
+        self._length = len(line)
+
+
+class Display:
+    """A context manager that shows which node is at work and how far it is, unless another one is on the screen."""
+
+    def __init__(self, screen: _Bar | _Line, items: int = 1) -> None:
+        self._screen = screen
         self._items = items
         self._ended = 0
         self._nodes = 0
-        self._task = self._progress.add_task("waiting in the queue", total=None, title=escaped(title), counted="")
+        self._has_turn = False
 
     def __enter__(self) -> Self:
-        self._progress.start()
+        self._has_turn = _TURN.acquire(blocking=False)
+        if self._has_turn:
+            self._screen.start()
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self._progress.stop()
+        if self._has_turn:
+            self._has_turn = False
+            self._screen.stop()
+            _TURN.release()
+
+    def _show(self, text: str, share: float | None = None) -> None:
+        if self._has_turn:
+            counted = (
+                f"{self._ended}/{self._items}" if self._items > 1 else f"{self._nodes} nodes" if self._nodes else ""
+            )
+            self._screen.update(printable(text), counted, share)
 
     def wrapped(self, callbacks: dict[str, Any]) -> dict[str, Any]:
         """Return the callbacks with this display's own called before each of them."""
@@ -57,34 +129,20 @@ class Display:
     def status(self, event: StatusChanged) -> None:
         """Show a change of status."""
         self._ended += is_final(event.status)
-        counted = f"{self._ended}/{self._items}" if self._items > 1 else ""
-        is_last = self._ended >= self._items
-        self._progress.update(
-            self._task,
-            description=printable(event.status),
-            counted=counted,
-            total=1 if is_last else None,
-            completed=1 if is_last else 0,
-        )
+        self._show(event.status, 1 if self._ended >= self._items else None)
 
     def started(self, event: InvocationStarted) -> None:
         """Show the start of a node."""
-        self._progress.update(self._task, description=printable(event.node_label), total=None)
+        self._show(event.node_label)
 
     def progressed(self, event: InvocationProgress) -> None:
         """Show the progress of a node."""
-        self._progress.update(
-            self._task,
-            description=printable(f"{event.node_label}: {event.message}"),
-            total=None if event.percentage is None else 1,
-            completed=event.percentage or 0,
-        )
+        self._show(f"{event.node_label}: {event.message}", event.percentage)
 
     def completed(self, event: InvocationComplete) -> None:
         """Show the end of a node."""
         self._nodes += 1
-        if self._items == 1:
-            self._progress.update(self._task, counted=f"{self._nodes} nodes")
+        self._show(event.node_label)
 
 
 def _both(first: Any, second: Any) -> Any:

@@ -27,6 +27,7 @@ from invokeai_gen.runtime.options import (
     check_options,
     cleanup_targets,
     submit_options,
+    wants_progress,
 )
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.runtime.running_job import RunningJob, expect
@@ -108,11 +109,12 @@ class Runner(Generic[P, O]):
         """Wait for a job with the callbacks of a run, and its progress display if it has one."""
         on_timeout, on_interrupt = options.get("cancel_on_timeout", True), options.get("cancel_on_interrupt", True)
         wait = partial(job.wait_until, deadline, cancel_on_timeout=on_timeout, cancel_on_interrupt=on_interrupt)
-        if not options.get("progress", False):
+        if not wants_progress(options.get("progress")):
             await wait(callbacks_of(options))
             return
-        progress = await in_thread(importlib.import_module, "invokeai_gen.runtime.progress")  # loads rich
-        with progress.Display(self.plan.info.name, len(job.item_ids)) as display:
+        progress = await in_thread(importlib.import_module, "invokeai_gen.runtime.progress")
+        display = await in_thread(progress.display, self.plan.info.name, len(job.item_ids))  # loads rich
+        with display:
             await wait(display.wrapped({**callbacks_of(options)}))
 
     async def submit(self, params: P, client: AsyncInvokeAIClient, options: SubmitOptions) -> AsyncJob[O]:

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any, Self
 from invokeai_gen.runtime.progress import escaped
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from invokeai_gen.sweeps.results import SweepCounts
 
 
 class SweepDisplay:
-    """A progress bar for a sweep, as a context manager; needs `rich`. `counts` is called whenever it is drawn."""
+    """A progress bar on stderr for a sweep, as a context manager; needs `rich`. `counts` is called whenever it is drawn."""
 
-    def __init__(self, title: str, counts: Callable[[], SweepCounts], *, console: Console | None = None) -> None:
+    def __init__(self, title: str, counts: Callable[[], SweepCounts]) -> None:
+        from rich.console import Console
         from rich.progress import (
             BarColumn,
             MofNCompleteColumn,
@@ -41,7 +40,7 @@ class SweepDisplay:
             TextColumn("left"),
             TimeRemainingColumn(),
             TextColumn("{task.description}", markup=False),
-            console=console,
+            console=Console(stderr=True),
         )
         self._progress.add_task("", total=None, title=escaped(title))
 

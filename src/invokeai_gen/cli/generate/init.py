@@ -12,7 +12,7 @@ from typing import Any, Final
 import click
 
 from invokeai_gen.cli.settings import DEFAULT_OUTPUT, DEFAULT_WORKFLOWS, TABLE, SettingsError, read_table, settings_of
-from invokeai_gen.cli.terminal import echo
+from invokeai_gen.cli.terminal import echo_done
 
 _FILE: Final = Path("pyproject.toml")
 _HEADER: Final = re.compile(rf"""[ \t]*\[[ \t]*tool[ \t]*\.[ \t]*["']?{TABLE}["']?[ \t]*\][ \t]*(#.*)?""")
@@ -60,8 +60,8 @@ def command(
             raise SettingsError(f"{_FILE}: has [tool.{TABLE}] already; --force replaces it")
         before = read_bytes(_FILE).decode()
     save_text(_FILE, with_table(before, table))
-    echo(f"{_FILE}: [tool.{TABLE}] written")
-    echo(f"put exported workflows where {', '.join(workflows)} finds them, then: invokeai-gen generate")
+    echo_done(f"{_FILE}: [tool.{TABLE}] written")
+    echo_done(f"put exported workflows where {', '.join(workflows)} finds them, then: invokeai-gen generate")
 
 
 def with_table(text: str, table: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from invokeai_gen.cli.run.folder import check_batch_names, check_for_many, folder_of
 from invokeai_gen.cli.run.report import SweepReport, clean_up, exit_interrupted
-from invokeai_gen.cli.run.single import progress_console
+from invokeai_gen.cli.run.single import shows_progress
 from invokeai_gen.cli.run.values import explained_errors
 from invokeai_gen.cli.servers import open_client, server_address, server_token
 from invokeai_gen.cli.settings import find_settings
@@ -140,8 +140,8 @@ class ManyRuns:
         with sweep:
             try:
                 with canceling(sweep, line.timeout, line.errors == "raise") as is_late, contextlib.ExitStack() as stack:
-                    if (console := progress_console(line)) is not None:
-                        stack.enter_context(SweepDisplay(self._title, lambda: sweep.counts, console=console))
+                    if shows_progress(line):
+                        stack.enter_context(SweepDisplay(self._title, lambda: sweep.counts))
                     if line.no_save:
                         sweep.wait()
                     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,8 +15,6 @@ from invokeai_gen.cli.settings import find_settings
 from invokeai_gen.cli.terminal import echo_json
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from invokeai_gen.cli.named_workflow import NamedWorkflow
     from invokeai_gen.cli.run.command_line import CommandLine
     from invokeai_gen.cli.run.input_options import InputOptions
@@ -26,8 +23,6 @@ if TYPE_CHECKING:
 
 def run_once(workflow: NamedWorkflow, line: CommandLine, inputs: InputOptions, values: RunValues) -> None:
     """Run the workflow, save its outputs as `NAME.png` and print their paths."""
-    from invokeai_gen.runtime.progress import Display
-
     folder = folder_of(workflow, line)
     if not line.no_save:
         check_for_one(workflow.plan, folder, overwrite=line.overwrite)
@@ -37,18 +32,13 @@ def run_once(workflow: NamedWorkflow, line: CommandLine, inputs: InputOptions, v
         "auto_board": line.auto_board,
         "create_boards": line.create_boards,
         "cleanup": tuple(target for target in targets if target != "outputs"),
+        "progress": shows_progress(line),
         **(_event_printers() if line.events else {}),
     }
     with open_client(line.server, find_settings()) as client, explained_errors(workflow.plan, inputs, values.given):
         try:
-            with contextlib.ExitStack() as stack:
-                if (console := progress_console(line)) is not None:
-                    title = workflow.plan.info.name or workflow.stem
-                    options = stack.enter_context(Display(title, console=console)).wrapped(options)
-                params = values.workflow.params_type()
-                outputs = values.workflow.run(
-                    params, client=client, timeout=line.timeout, **cast("RunOptions", options)
-                )
+            params = values.workflow.params_type()
+            outputs = values.workflow.run(params, client=client, timeout=line.timeout, **cast("RunOptions", options))
             saved: dict[str, list[Path]] = {} if line.no_save else save_outputs(outputs, folder)
         except KeyboardInterrupt:
             exit_interrupted(["interrupted: the run is canceled and nothing was saved"])
@@ -59,13 +49,9 @@ def run_once(workflow: NamedWorkflow, line: CommandLine, inputs: InputOptions, v
         print_removal(outputs.cleanup)
 
 
-def progress_console(line: CommandLine) -> Console | None:
-    """Return the console that shows progress on stderr; `None` if stderr is no terminal or it is to be quiet."""
-    if line.quiet or line.events or not sys.stderr.isatty():
-        return None
-    from rich.console import Console
-
-    return Console(stderr=True)
+def shows_progress(line: CommandLine) -> bool:
+    """Return whether to show progress: if stderr is a terminal, unless only errors or events are to be printed."""
+    return not (line.quiet or line.events) and sys.stderr.isatty()
 
 
 def _event_printers() -> dict[str, Any]:

@@ -11,7 +11,7 @@ import click
 from invokeai_gen.cli.completion import complete_workflows
 from invokeai_gen.cli.options import server_option
 from invokeai_gen.cli.server.diagnosis import Finding, diagnose, inventory_of
-from invokeai_gen.cli.terminal import Colored, echo, echo_json, lines_of, one_line
+from invokeai_gen.cli.terminal import Colored, echo, echo_done, echo_json, is_quiet, lines_of, one_line
 
 if TYPE_CHECKING:
     from invokeai_gen.cli.settings import Settings
@@ -73,7 +73,7 @@ def command(workflows: tuple[str, ...], server: str | None, openapi: Path | None
         report = {name: [asdict(item) for item in items] for name, items in found.items()}
         echo_json({"server": url, "version": schema.version, "able": is_able, "modules": report})
     else:
-        echo(f"{url}: InvokeAI {schema.version}")
+        echo_done(f"{url}: InvokeAI {schema.version}")
         for name, items in found.items():
             _print(name, items)
     sys.exit(0 if is_able else 1)
@@ -105,8 +105,12 @@ def _compiled(name: str, server: str, settings: Settings) -> WorkflowPlan | list
 
 
 def _print(name: str, findings: list[Finding]) -> None:
-
-    errors = sum(item.kind == "error" for item in findings)
+    """Print what was found about one workflow; with --quiet only errors."""
+    errors = [item for item in findings if item.kind == "error"]
+    if is_quiet():
+        if not errors:
+            return
+        findings = errors
     echo(Colored("cannot", "red") if errors else Colored("ok    ", "green"), f" {one_line(name)}")
     for item in findings:
         kind = Colored(item.kind, "red" if item.kind == "error" else "yellow")

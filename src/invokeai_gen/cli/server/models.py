@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from invokeai_gen.cli.options import server_option
-from invokeai_gen.cli.terminal import echo
+from invokeai_gen.cli.terminal import echo_done
 from invokeai_gen.errors import InvokeAIGenError
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def command(output: Path, force: bool, server: str | None) -> None:
     with open_client(server, find_settings()) as client:
         version, models, boards = client.version(), client.models.list(), client.boards.list()
     save_text(output, module_text(models, boards, version))
-    echo(f"{output}: {len(models)} models, {len(boards)} boards of InvokeAI {version}")
+    echo_done(f"{output}: {len(models)} models, {len(boards)} boards of InvokeAI {version}")
 
 
 def module_text(models: Sequence[Model], boards: Sequence[Board], version: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from invokeai_gen.cli.options import server_option
-from invokeai_gen.cli.terminal import echo
+from invokeai_gen.cli.terminal import echo_done
 from invokeai_gen.errors import InvokeAIGenError
 
 
@@ -45,7 +45,7 @@ def command(server: str | None, output: Path | None, force: bool) -> None:
         document = fetch_openapi(client)
         schema = Schema(document, source=client.url)
     save_text(output, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
-    echo(f"{output}: InvokeAI {schema.version}, {len(list(schema.node_types))} node types")
+    echo_done(f"{output}: InvokeAI {schema.version}, {len(list(schema.node_types))} node types")
 
 
 def _is_openapi(path: Path) -> bool:

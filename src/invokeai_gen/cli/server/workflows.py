@@ -14,7 +14,7 @@ from invokeai_gen.cli.completion import complete_library
 from invokeai_gen.cli.help import Choice, Group
 from invokeai_gen.cli.library import LibraryError, file_names, find_saved
 from invokeai_gen.cli.options import server_option
-from invokeai_gen.cli.terminal import echo, echo_json, one_line, print_messages
+from invokeai_gen.cli.terminal import echo, echo_done, echo_json, one_line, print_messages
 from invokeai_gen.errors import InvokeAIGenError
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def pull(
                 print_messages("error", [str(error)])
                 failed = True
             else:
-                echo(f"{'unchanged' if is_same else 'written  '}  {path}  ({one_line(item.name)})")
+                echo_done(f"{'unchanged' if is_same else 'written  '}  {path}  ({one_line(item.name)})")
     if failed:
         sys.exit(1)
 
@@ -139,7 +139,7 @@ def push(files: tuple[Path, ...], replace: str | None, server: str | None) -> No
                 saved = client.workflows.create(content)
             else:
                 saved = client.workflows.update(old.workflow_id, content)
-            echo(f"{'replaced' if old else 'added'}  {saved.workflow_id}  {one_line(saved.name)}  ({path})")
+            echo_done(f"{'replaced' if old else 'added'}  {saved.workflow_id}  {one_line(saved.name)}  ({path})")
 
 
 @command.command("rm")
@@ -156,7 +156,7 @@ def remove(names: tuple[str, ...], server: str | None) -> None:
                 raise LibraryError(f"{item.name!r} is included in InvokeAI and cannot be deleted")
         for item in {item.workflow_id: item for item in chosen}.values():
             client.workflows.delete(item.workflow_id)
-            echo(f"deleted  {item.workflow_id}  {one_line(item.name)}")
+            echo_done(f"deleted  {item.workflow_id}  {one_line(item.name)}")
 
 
 def _client(server: str | None) -> AbstractContextManager[InvokeAIClient]:
