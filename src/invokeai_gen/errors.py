@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from typing import Any
 
@@ -43,6 +42,8 @@ def _rebuilt(kind: type[InvokeAIGenError], args: tuple[Any, ...], attributes: Ma
 
 def _pickleable(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """Return the attributes with a `repr` for each that cannot be pickled: an unpicklable error would hang a pool."""
+    import pickle  # only a process that sends errors to another one needs it
+
     kept = {}
     for name, value in attributes.items():
         try:
