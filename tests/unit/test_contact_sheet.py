@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageChops
 
-from invokeai_gen.sweeps.files.contact_sheet import Cell, ContactSheetError, contact_sheet
+from invokeai_gen.sweeps.files.contact_sheet import ContactSheetError, Tile, contact_sheet
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 Color = tuple[int, int, int]
@@ -49,7 +49,7 @@ def ink_in(sheet: Image.Image, box: Box) -> Box | None:
 
 
 def test_images_stand_row_by_row_in_tiles_of_the_size() -> None:
-    cells = [Cell(file(flat(RED))), Cell(flat(GREEN, (500, 500))), Cell(flat(BLUE))]
+    cells = [Tile(file(flat(RED))), Tile(flat(GREEN, (500, 500))), Tile(flat(BLUE))]
     sheet = contact_sheet(cells, columns=2, size=100)
     red, green, blue = (box_of(sheet, color) for color in (RED, GREEN, BLUE))
     assert {size_of(box) for box in (red, green, blue)} == {(100, 100)}
@@ -60,13 +60,13 @@ def test_images_stand_row_by_row_in_tiles_of_the_size() -> None:
 
 
 def test_there_are_as_many_columns_as_rows_unless_given() -> None:
-    sheet = contact_sheet([Cell(flat(RED))] * 8 + [Cell(flat(BLUE))], size=32)
+    sheet = contact_sheet([Tile(flat(RED))] * 8 + [Tile(flat(BLUE))], size=32)
     assert sheet.width == sheet.height
-    assert contact_sheet([Cell()] * 3, columns=1, size=32).width < 64
+    assert contact_sheet([Tile()] * 3, columns=1, size=32).width < 64
 
 
 def test_images_keep_their_shape_and_stand_in_the_middle() -> None:
-    sheet = contact_sheet([Cell(flat(RED, (400, 100))), Cell(flat(BLUE, (10, 30)))], columns=2, size=120)
+    sheet = contact_sheet([Tile(flat(RED, (400, 100))), Tile(flat(BLUE, (10, 30)))], columns=2, size=120)
     red, blue = box_of(sheet, RED), box_of(sheet, BLUE)
     assert size_of(red) == (120, 30)
     assert size_of(blue) == (40, 120)
@@ -75,18 +75,18 @@ def test_images_keep_their_shape_and_stand_in_the_middle() -> None:
 
 def test_an_image_of_the_caller_stays_as_it_is() -> None:
     image = flat(RED, (300, 200))
-    contact_sheet([Cell(image)], size=32)
+    contact_sheet([Tile(image)], size=32)
     assert (image.size, image.mode, image.getpixel((0, 0))) == ((300, 200), "RGB", RED)
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
 def test_what_is_transparent_becomes_white(mode: str) -> None:
-    sheet = contact_sheet([Cell(Image.new(mode, (64, 64)))], size=64)
+    sheet = contact_sheet([Tile(Image.new(mode, (64, 64)))], size=64)
     assert size_of(box_of(sheet, (255, 255, 255))) == (64, 64)
 
 
 def test_captions_stand_below_their_images_and_within_their_width() -> None:
-    cells = [Cell(flat(RED), ["seed: 1", "W" * 5000]), Cell(flat(BLUE), [])]
+    cells = [Tile(flat(RED), ["seed: 1", "W" * 5000]), Tile(flat(BLUE), [])]
     sheet = contact_sheet(cells, columns=2, size=128)
     red, blue = box_of(sheet, RED), box_of(sheet, BLUE)
     ink = ink_in(sheet, (0, red[3], blue[0], sheet.height))
@@ -98,40 +98,40 @@ def test_captions_stand_below_their_images_and_within_their_width() -> None:
 
 def test_each_text_of_a_caption_is_seen_however_long_the_one_before() -> None:
     long, short = "prompt " * 1000, "seed: 1"
-    alone = contact_sheet([Cell(flat(RED), [long])], size=128)
-    both = contact_sheet([Cell(flat(RED), [long, short])], size=128)
+    alone = contact_sheet([Tile(flat(RED), [long])], size=128)
+    both = contact_sheet([Tile(flat(RED), [long, short])], size=128)
     assert ink_in(both, (0, alone.height - 6, both.width, both.height)) is not None
 
 
 def test_a_caption_has_eight_lines_and_no_more() -> None:
-    eight = contact_sheet([Cell(None, ["word"] * 8)], size=128)
-    assert contact_sheet([Cell(None, ["word " * 90] * 9)], size=128).size == eight.size
-    assert contact_sheet([Cell(None, ["word"] * 7)], size=128).height < eight.height
+    eight = contact_sheet([Tile(None, ["word"] * 8)], size=128)
+    assert contact_sheet([Tile(None, ["word " * 90] * 9)], size=128).size == eight.size
+    assert contact_sheet([Tile(None, ["word"] * 7)], size=128).height < eight.height
 
 
 def test_a_title_stands_above_everything() -> None:
-    sheet = contact_sheet([Cell(flat(RED))], size=256, title="HH")
+    sheet = contact_sheet([Tile(flat(RED))], size=256, title="HH")
     assert ink_in(sheet, (0, 0, sheet.width, box_of(sheet, RED)[1])) is not None
 
 
 @pytest.mark.parametrize("text", ["猫 a", "😀", "a\u202eb\x00", "a\n\tb  c ", "\ud800", "=cmd()", ""])
 def test_any_text_can_be_written(text: str) -> None:
-    contact_sheet([Cell(None, [text], text)], size=64, title=text)
+    contact_sheet([Tile(None, [text], text)], size=64, title=text)
 
 
 @pytest.mark.parametrize(
     "cell",
     [
-        Cell(problem="out of memory"),
-        Cell(flat(RED), problem="out of memory"),
-        Cell(file(flat(RED))[:60]),
-        Cell(b"no image"),
-        Cell(file(flat(RED), "PPM")),
-        Cell(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"),
+        Tile(problem="out of memory"),
+        Tile(flat(RED), problem="out of memory"),
+        Tile(file(flat(RED))[:60]),
+        Tile(b"no image"),
+        Tile(file(flat(RED), "PPM")),
+        Tile(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"),
     ],
 )
-def test_what_failed_is_a_plain_tile_with_the_reason(cell: Cell) -> None:
-    sheet = contact_sheet([cell, Cell(flat(BLUE))], columns=2, size=128)
+def test_what_failed_is_a_plain_tile_with_the_reason(cell: Tile) -> None:
+    sheet = contact_sheet([cell, Tile(flat(BLUE))], columns=2, size=128)
     assert sheet.getpixel((130, 10)) == (253, 236, 234)
     assert ink_in(sheet, (6, 6, 134, 134)) is not None
     assert RED not in {color for _, color in sheet.getcolors(100_000) or []}
@@ -141,16 +141,16 @@ def test_a_decompression_bomb_is_a_reason_too() -> None:
     data = file(flat(RED))
     header = b"IHDR" + struct.pack(">II", 30_000, 30_000) + data[24:29]
     bomb = data[:12] + header + struct.pack(">I", zlib.crc32(header)) + data[33:]
-    assert contact_sheet([Cell(bomb)], size=128).getpixel((130, 10)) == (253, 236, 234)
+    assert contact_sheet([Tile(bomb)], size=128).getpixel((130, 10)) == (253, 236, 234)
 
 
 def test_a_place_without_an_image_is_told_from_a_failure() -> None:
-    assert contact_sheet([Cell()], size=64).getpixel((60, 8)) == (236, 236, 236)
+    assert contact_sheet([Tile()], size=64).getpixel((60, 8)) == (236, 236, 236)
 
 
 def test_text_is_written_in_the_font_that_is_given(tmp_path: Path) -> None:
     with pytest.raises(ContactSheetError, match="missing.ttf' cannot be opened"):
-        contact_sheet([Cell()], font=tmp_path / "missing.ttf")
+        contact_sheet([Tile()], font=tmp_path / "missing.ttf")
 
 
 @pytest.mark.parametrize(
@@ -164,10 +164,10 @@ def test_text_is_written_in_the_font_that_is_given(tmp_path: Path) -> None:
 )
 def test_what_makes_no_sheet_is_told(count: int, options: dict[str, object], message: str) -> None:
     with pytest.raises(ContactSheetError, match=message):
-        contact_sheet([Cell()] * count, **options)  # type: ignore[arg-type]
+        contact_sheet([Tile()] * count, **options)  # type: ignore[arg-type]
 
 
 def test_without_pillow_the_package_to_install_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(ImportError, match=r'pip install "invokeai-gen\[images\]"'):
-        contact_sheet([Cell()])
+        contact_sheet([Tile()])

@@ -36,7 +36,7 @@ class Context(click.Context):
             self.color = False
 
 
-class Choice(click.Choice[str]):
+class SuggestingChoice(click.Choice[str]):
     """A choice that suggests the closest one for a misspelt value."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
@@ -48,7 +48,7 @@ class Choice(click.Choice[str]):
             raise click.BadParameter(message, ctx, param) from error
 
 
-class Group(click.Group):
+class CommandGroup(click.Group):
     """A group of commands that suggests the closest one for a misspelt name."""
 
     context_class = Context
@@ -70,7 +70,7 @@ class Group(click.Group):
         return super().resolve_command(ctx, args)
 
 
-class LazyGroup(Group):
+class LazyGroup(CommandGroup):
     """A group that knows its commands by name and imports a command only to run it."""
 
     def __init__(

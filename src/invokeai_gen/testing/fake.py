@@ -24,7 +24,7 @@ from invokeai_gen.server.queue import AsyncQueue
 from invokeai_gen.server.watch import Watch
 from invokeai_gen.sweeps.space import Space
 from invokeai_gen.sweeps.start import SweepStarter
-from invokeai_gen.testing.outcomes import Outcome, Run
+from invokeai_gen.testing.outcomes import Run, ScriptedRun
 from invokeai_gen.testing.server import FakeServer, Submission, submission
 
 URL: Final = "http://invokeai.test"
@@ -112,15 +112,15 @@ class FakeInvokeAI:
         result is a dict of its fields. Behind an `iterate` node, give a list. Outputs that are not named return grey
         images, zeros and empty texts. Each node reports `progress`, from 0 to 1, while it works.
         """
-        self._server.outcomes.append(Outcome(outputs, progress=progress))
+        self._server.outcomes.append(ScriptedRun(outputs, progress=progress))
 
     def fails(self, message: str, *, error_type: str = "RuntimeError", node: str | None = None) -> None:
         """Script the next run: a node fails, the first one unless `node` is the label of another."""
-        self._server.outcomes.append(Outcome(error=(error_type, message, node)))
+        self._server.outcomes.append(ScriptedRun(error=(error_type, message, node)))
 
     def hangs(self) -> None:
         """Script the next run: it does not end until it is cancelled."""
-        self._server.outcomes.append(Outcome(hangs=True))
+        self._server.outcomes.append(ScriptedRun(hangs=True))
 
     def has_model(self, name: str, *, base: str, type: str = "main", key: str = "", hash: str = "") -> None:
         """Install a model. Those that the workflow itself refers to are installed already."""

@@ -36,8 +36,8 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """How one queue item ends."""
+class ScriptedRun:
+    """How one queue item of the fake server ends."""
 
     outputs: Mapping[str, Any] = field(default_factory=dict)
     """What the outputs return, by name."""

@@ -17,7 +17,7 @@ from typing import Any, Final
 from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.plan import JsonValue, WorkflowPlan
 from invokeai_gen.core.results import objects_with
-from invokeai_gen.testing.outcomes import Outcome, Run, image_file, png_size, results_of
+from invokeai_gen.testing.outcomes import Run, ScriptedRun, image_file, png_size, results_of
 
 VERSION: Final = "6.14.2"
 _FINAL: Final = frozenset({"completed", "failed", "canceled"})
@@ -42,9 +42,9 @@ class FakeServer:
         self.runs: list[Run] = []
         self.calls: list[str] = []
         """Method and path of each request, such as `POST /api/v1/queue/default/enqueue_batch`."""
-        self.outcomes: deque[Outcome] = deque()
+        self.outcomes: deque[ScriptedRun] = deque()
         """Those still to come; the last one is used again for every further item."""
-        self.default = Outcome()
+        self.default = ScriptedRun()
         self.images: dict[str, tuple[bytes, dict[str, JsonValue]]] = {}
         self.boards: dict[str, str] = {}
         self.models: dict[str, dict[str, JsonValue]] = {}
@@ -223,7 +223,7 @@ class FakeServer:
                 self.default = outcome if not self.outcomes else self.default
                 await self._run(item, outcome, self._plans[item_id])
 
-    async def _run(self, item: dict[str, JsonValue], outcome: Outcome, plan: WorkflowPlan | None) -> None:
+    async def _run(self, item: dict[str, JsonValue], outcome: ScriptedRun, plan: WorkflowPlan | None) -> None:
         item["started_at"] = _now()
         await self._status(item, "in_progress")
         session = item["session"]

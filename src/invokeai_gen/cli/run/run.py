@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 import click
 
 from invokeai_gen.cli.completion import complete_assignment, complete_board, complete_workflows
-from invokeai_gen.cli.help import Choice
+from invokeai_gen.cli.help import SuggestingChoice
 from invokeai_gen.cli.options import F, named_values, value_options
 from invokeai_gen.cli.run.command_line import CommandLine
 from invokeai_gen.cli.run.input_options import InputOptions, peek
@@ -170,7 +170,7 @@ def _named(name: str, variable: str, metavar: str, text: str) -> Callable[[F], F
 )
 @click.option(
     "--errors",
-    type=Choice(["collect", "raise"]),
+    type=SuggestingChoice(["collect", "raise"]),
     default="collect",
     show_default=True,
     help="If one of many runs fails: continue and report at the end, or cancel the others.",
@@ -189,7 +189,7 @@ def _named(name: str, variable: str, metavar: str, text: str) -> Callable[[F], F
 )
 @click.option(
     "--manifest",
-    type=Choice(["csv", "jsonl", "none"]),
+    type=SuggestingChoice(["csv", "jsonl", "none"]),
     help="Table beside the images of many runs, with the values of each.  [default: csv]",
 )
 @_path(
@@ -231,7 +231,7 @@ def _named(name: str, variable: str, metavar: str, text: str) -> Callable[[F], F
 @click.option("--create-boards", is_flag=True, help="Create boards that do not exist yet.")
 @click.option(
     "--cleanup",
-    type=Choice(["inputs", "outputs", "boards", "queue-items"]),
+    type=SuggestingChoice(["inputs", "outputs", "boards", "queue-items"]),
     multiple=True,
     help="Delete from the server at the end (repeatable): uploaded files, saved results, created boards, queue entries.",
 )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from invokeai_gen.cli.completion import complete_library
-from invokeai_gen.cli.help import Choice, Group
+from invokeai_gen.cli.help import CommandGroup, SuggestingChoice
 from invokeai_gen.cli.library import LibraryError, file_names, find_saved
 from invokeai_gen.cli.options import server_option
 from invokeai_gen.cli.terminal import echo, echo_done, echo_json, one_line, print_messages
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from invokeai_gen.client import InvokeAIClient
 
 
-@click.group("workflows", cls=Group, short_help="List, pull, push and delete workflows of the server's library.")
+@click.group("workflows", cls=CommandGroup, short_help="List, pull, push and delete workflows of the server's library.")
 def command() -> None:
     """List, download, upload and delete the workflows of a server's library.
 
@@ -36,7 +36,7 @@ def command() -> None:
 
 _category = click.option(
     "--category",
-    type=Choice(["user", "default"]),
+    type=SuggestingChoice(["user", "default"]),
     help="Only workflows of users, or only those that InvokeAI includes.",
 )
 

@@ -29,7 +29,7 @@ class ContactSheetError(InvokeAIGenError, ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class Tile:
     """One place on a contact sheet."""
 
     image: bytes | PILImage | None = None
@@ -41,7 +41,7 @@ class Cell:
 
 
 def contact_sheet(
-    cells: Sequence[Cell],
+    cells: Sequence[Tile],
     *,
     columns: int | None = None,
     size: int = 256,
@@ -102,7 +102,7 @@ def _lines(texts: Sequence[str], face: Any, width: int, limit: int = _LINES_PER_
     return [line for text in shown for line in textwrap.wrap(text, letters, max_lines=limit, placeholder=" …")]
 
 
-def _scaled(cell: Cell, size: int) -> PILImage | str:
+def _scaled(cell: Tile, size: int) -> PILImage | str:
     """Return the image as large as it can be within the square, or why it cannot be shown."""
     import PIL.Image
 
