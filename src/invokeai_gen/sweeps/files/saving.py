@@ -260,7 +260,7 @@ async def sheet_of(
         if len(results) > len(space):
             caption.append(f"#{result.index}")
         problem = str(result.error or (data if isinstance(data, Exception) else ""))
-        cells.append(sheets.Cell(data if isinstance(data, bytes) else None, caption, problem))
+        cells.append(sheets.Tile(data if isinstance(data, bytes) else None, caption, problem))
     if columns is None and len(space.axes) > 1 and len(results) == len(space):
         columns = len(space.axes[-1].rows)
     return await in_thread(sheets.contact_sheet, cells, columns=columns, size=size, title=plan.info.name, font=font)
