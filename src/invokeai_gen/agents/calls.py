@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,8 +14,9 @@ from typing import Any, Final
 import anyio
 import mcp_types as types
 
-from invokeai_gen.agents.pictures import Folders, InlineFormat, link_of, small_copy
+from invokeai_gen.agents.pictures import Folders, link_of
 from invokeai_gen.agents.tool import WorkflowTool
+from invokeai_gen.core.image_files import ImageFormat, small_copy
 from invokeai_gen.core.plan import JsonValue
 from invokeai_gen.core.problems import ParamsError
 from invokeai_gen.errors import InvokeAIGenError
@@ -38,7 +40,7 @@ class CallSettings:
     folders: Folders = field(default_factory=Folders)
     timeout: float | None = None
     """Seconds for one call, from upload to result; `None` for no limit."""
-    inline: InlineFormat = "webp"
+    inline: ImageFormat = "webp"
     max_inline_bytes: int = 256 * 1024
     """Size of one inline image in base64; 0 sends links only."""
     save: Path | None = None
@@ -65,9 +67,11 @@ async def call_workflow(
                 on_invocation_complete=progress.completed,
             )
         )
-        # A value that came as bytes or a file of this machine is not repeated.
+        # A value that came as bytes or as a local file is not repeated.
         values = {key: value for key, value in arguments.items() if not str(value).startswith("data:")}
-        return await _result(tool, {**_defaults(tool, params), **values}, outputs, settings)
+        with contextlib.suppress(ParamsError):  # images in memory
+            values = {**tool.arguments(params), **values}
+        return await _result(tool, values, outputs, settings)
     except InvokeAIGenError as error:
         return failure(error)
 
@@ -121,14 +125,6 @@ def failure(error: Exception) -> types.CallToolResult:
         problems = [{"problem": text}]
     content: list[types.ContentBlock] = [types.TextContent(text=text)]
     return types.CallToolResult(content=content, structured_content={"problems": problems}, is_error=True)
-
-
-def _defaults(tool: WorkflowTool, params: Any) -> dict[str, JsonValue]:
-    keys = {name: key for key, name in tool.keys.items()}
-    try:
-        return {keys[name]: value for name, value in params.to_dict().items()}
-    except ParamsError:  # images in memory
-        return {}
 
 
 async def _result(

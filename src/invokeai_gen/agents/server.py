@@ -1,4 +1,4 @@
-"""The MCP server: lists tools, answers calls, reads images, and tells clients when models or boards have changed."""
+"""The MCP server: list tools, answer calls, read images, and notify clients when models or boards change."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import base64
 import contextlib
 import hmac
 import weakref
-from collections.abc import AsyncIterator, Iterable
-from typing import Any, Final
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import Any, Final, TypeAlias
 
 import mcp_types as types
 from mcp.server.context import ServerRequestContext
@@ -19,14 +19,15 @@ from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, Too
 from mcp.server.transport_security import TransportSecuritySettings
 from mcp.shared.exceptions import MCPError
 
-from invokeai_gen.agents.assets import Assets, ServerAssets
 from invokeai_gen.agents.calls import CallSettings, call_workflow, failure
-from invokeai_gen.agents.generic import GenericTools
+from invokeai_gen.agents.lookups import LookupTools
 from invokeai_gen.agents.pictures import LINK, name_in
 from invokeai_gen.agents.tool import WorkflowTool
 from invokeai_gen.core.plan import WorkflowPlan
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.server.client import AsyncInvokeAIClient
+from invokeai_gen.server.errors import ServerError
+from invokeai_gen.server.inventory import Board, Model
 from invokeai_gen.texts import plain
 from invokeai_gen.version import __version__
 
@@ -37,6 +38,7 @@ _INSTRUCTIONS: Final = (
     "its full size, or give it to another workflow as its image input."
 )
 Context = ServerRequestContext[Any]
+Assets: TypeAlias = tuple[Sequence[Model], Sequence[Board]]
 
 
 class AgentServer:
@@ -51,8 +53,8 @@ class AgentServer:
         for stem, plan in workflows:
             tool = WorkflowTool.of(stem, plan, self.tools)
             self.tools[tool.name] = tool
-        self._assets = ServerAssets(client)
-        self._generic = GenericTools(self.tools, client, self._assets)
+        self._assets: Assets = ((), ())
+        self._lookups = LookupTools(self.tools, client)
         self._bus = InMemorySubscriptionBus()
         self._sessions: weakref.WeakSet[ServerSession] = weakref.WeakSet()
         self._server: Server[None] = Server(
@@ -95,12 +97,18 @@ class AgentServer:
         finally:
             watching.cancel()
 
+    async def _fetch_assets(self) -> Assets:
+        """Return the models and boards; while the server is away, those it had before."""
+        with contextlib.suppress(ServerError):
+            self._assets = await self._client.models.list(), await self._client.boards.list()
+        return self._assets
+
     async def _watch_assets(self) -> None:
-        """Send `tools/list_changed` whenever the models or boards are not those that the tools list."""
-        known = _names(await self._assets.fetch())
+        """Send `tools/list_changed` whenever the names of models or boards change."""
+        known = _names(await self._fetch_assets())
         while True:
             await asyncio.sleep(WATCH_INTERVAL)
-            names = _names(await self._assets.fetch())
+            names = _names(await self._fetch_assets())
             if names != known:
                 known = names
                 await self._bus.publish(ToolsListChanged())
@@ -110,7 +118,7 @@ class AgentServer:
 
     async def _list_tools(self, ctx: Context, _params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
         self._sessions.add(ctx.session)
-        assets = await self._assets.fetch()
+        assets = await self._fetch_assets()
         hints = types.ToolAnnotations(read_only_hint=False, destructive_hint=False)
         tools = [
             types.Tool(
@@ -123,14 +131,14 @@ class AgentServer:
             )
             for tool in self.tools.values()
         ]
-        return types.ListToolsResult(tools=[*tools, *self._generic.listed()])
+        return types.ListToolsResult(tools=[*tools, *self._lookups.listed()])
 
     async def _call_tool(self, ctx: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
         tool, arguments = self.tools.get(params.name), params.arguments or {}
         if tool is not None:
             return await call_workflow(tool, arguments, self._client, self._settings, ctx.session.report_progress)
         try:
-            return await self._generic.call(params.name, arguments)
+            return await self._lookups.call(params.name, arguments)
         except (InvokeAIGenError, ValueError) as error:
             return failure(error)
 
@@ -150,7 +158,7 @@ class AgentServer:
 
 
 def _names(assets: Assets) -> object:
-    """Return what tools say of models and boards."""
+    """Return what appears of models and boards in the tools."""
     models, boards = assets
     return [(model.name, model.key) for model in models], [(board.board_name, board.board_id) for board in boards]
 

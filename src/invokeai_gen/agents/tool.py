@@ -11,7 +11,7 @@ from typing import Any, Final
 from invokeai_gen.agents.pictures import Folders
 from invokeai_gen.core.field_values import model_limits
 from invokeai_gen.core.json_schema import outputs_schema, plain_schema
-from invokeai_gen.core.matching import fitting_models
+from invokeai_gen.core.matching import board_choices, model_choices
 from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.plan import JsonValue, PlannedInput, WorkflowPlan
 from invokeai_gen.core.problems import ParamsError, Problem, title
@@ -55,6 +55,10 @@ class WorkflowTool:
         outputs = ", ".join(item.name for item in self.workflow.plan.outputs if item.role != "debug")
         return plain(f"{self.workflow.plan.info.description or self.title} {f'Returns {outputs}.' if outputs else ''}")
 
+    def summary(self) -> dict[str, str]:
+        """Return its name, its title and what it is for."""
+        return {"workflow": self.name, "title": self.title, "for": self.description}
+
     def input_schema(self, models: Sequence[Model], boards: Sequence[Board]) -> dict[str, Any]:
         """Return the JSON Schema of the arguments: the one of `Params`, with the server's models and boards by name."""
         schema = self.workflow.params_type.json_schema(allow_files=False)
@@ -82,6 +86,11 @@ class WorkflowTool:
             "properties": {"runs": {"type": "array", "items": run}, "problems": {"type": "array"}},
         }
 
+    def arguments(self, params: WorkflowParams) -> dict[str, JsonValue]:
+        """Return values as the arguments of a call. Raise `ParamsError` for images in memory."""
+        keys = {name: key for key, name in self.keys.items()}
+        return {keys[name]: value for name, value in params.to_dict().items()}
+
     def params(self, arguments: Mapping[str, JsonValue], folders: Folders) -> WorkflowParams:
         """Return the values of a call. Raise `ParamsError` with everything that is wrong with them."""
         planned = {item.name: item for item in self.workflow.plan.inputs}
@@ -100,23 +109,16 @@ class WorkflowTool:
 
 
 def _choices(planned: PlannedInput, models: Sequence[Model], boards: Sequence[Board]) -> list[str]:
-    """Return the names that an input for one model or board takes; none for other inputs, and if there are too many."""
+    """Return the names that an input for one model or board takes; empty for other inputs, and if there are too many."""
     names: list[str] = []
     if planned.cardinality == "SINGLE" and planned.field_type == "BoardField":
-        names = _unique([(board.board_name, board.board_id) for board in boards])
-        names = ["auto", "none", *names] if names else []
+        names = board_choices(boards) if boards else []
     elif planned.cardinality == "SINGLE" and planned.required and planned.field_type == "ModelIdentifierField":
-        names = _unique([(model.name, model.key) for model in fitting_models(models, model_limits(planned))])
+        names = model_choices(models, model_limits(planned))
     return names if len(names) <= MAX_CHOICES else []
 
 
-def _unique(named: Sequence[tuple[str, str]]) -> list[str]:
-    """Return each name, or the key of a model or board whose name is not its own."""
-    names = [name for name, _ in named]
-    return [name if names.count(name) == 1 and name.strip() else key for name, key in named]
-
-
 def _default(default: JsonValue, names: Sequence[str]) -> dict[str, Any]:
-    """Return the default of an input as one of the names; nothing if the server does not have it."""
+    """Return the default of an input as one of the names; empty if the server does not have it."""
     known = [default.get(key) for key in ("name", "key", "board_id")] if isinstance(default, Mapping) else [default]
     return next(({"default": name} for name in known if name in names), {})

@@ -13,6 +13,9 @@ ImageFormat: TypeAlias = Literal["png", "jpeg", "webp"]
 FORMATS: Final[Mapping[str, ImageFormat]] = {".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
 """By the suffix of a file name; any other means PNG."""
 DEFAULT_QUALITY: Final = 90
+MAX_SIDE: Final = 768
+"""Pixels of the longer side of a small copy; less if its file would be too large."""
+_MIN_SIDE: Final = 64
 _SERVER_FORMATS: Final = ("PNG", "WEBP", "JPEG")
 """What InvokeAI serves: images as PNG, thumbnails as WebP, previews as JPEG."""
 
@@ -43,6 +46,20 @@ def converted(data: bytes, form: ImageFormat, quality: int) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, form.upper(), quality=quality)
     return buffer.getvalue()
+
+
+def small_copy(image: PILImage, form: ImageFormat, max_bytes: int) -> bytes | None:
+    """Return a small image file that is at most `max_bytes` long in base64; `None` if it would be too small to see."""
+    image = _flat(image) if form == "jpeg" else image.copy()
+    side = min(MAX_SIDE, max(image.size))
+    while side >= min(_MIN_SIDE, max(image.size)):
+        image.thumbnail((side, side))
+        buffer = io.BytesIO()
+        image.save(buffer, form.upper(), quality=85)
+        if len(buffer.getvalue()) * 4 / 3 <= max_bytes:
+            return buffer.getvalue()
+        side = side * 3 // 4
+    return None
 
 
 def _flat(image: PILImage) -> PILImage:

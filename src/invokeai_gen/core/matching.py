@@ -113,6 +113,22 @@ def fitting_models(models: Iterable[M], limits: ModelLimits) -> list[M]:
     return sorted(found, key=lambda model: (order.get(model.base, len(order)), model.name.casefold()))
 
 
+def model_choices(models: Iterable[KnownModel], limits: ModelLimits) -> list[str]:
+    """Return what refers to each model that a field accepts, best first: its name, or its key if others have that name."""
+    return _unique([(model.name, model.key) for model in fitting_models(models, limits)])
+
+
+def board_choices(boards: Iterable[KnownBoard]) -> list[str]:
+    """Return what a board field accepts: `auto`, `none`, and each board by name, or by id if others have that name."""
+    return ["auto", "none", *_unique([(board.board_name, board.board_id) for board in boards])]
+
+
+def _unique(named: Sequence[tuple[str, str]]) -> list[str]:
+    """Return each name, or the key beside it if the name is blank or occurs more than once."""
+    names = [name for name, _ in named]
+    return [name if names.count(name) == 1 and name.strip() else key for name, key in named]
+
+
 def fits(model: KnownModel, limits: ModelLimits) -> bool:
     """Return whether a field with these limits accepts a model."""
     return (
