@@ -20,7 +20,7 @@ class InvokeAIClient(ServerClient):
     """One InvokeAI server: its boards, images, models and queue, and the workflows that are opened on it.
 
     Generated modules take it as `client`. `url` defaults to the environment variable `INVOKEAI_URL`, else to
-    `http://localhost:9090`; `token` to `INVOKEAI_TOKEN`. The other options are those of `ClientOptions`: `timeout`,
+    `http://localhost:9090`; `token` to `INVOKEAI_TOKEN`. For the other options see `ClientOptions`: `timeout`,
     `max_retries`, `headers`, `verify`, `proxy`, `unreachable_after`, `queue_id`.
 
     Nothing is sent before it is needed. May be used from several threads at once. In a `with` block, or with
@@ -29,7 +29,7 @@ class InvokeAIClient(ServerClient):
 
     @classmethod
     def from_url(cls, url: str, **options: Unpack[ClientOptions]) -> Self:
-        """Return the client for the server at an address; `options` are those of the constructor. Nothing is sent yet."""
+        """Return the client for the server at an address; `options` are the same as for the constructor. Nothing is sent yet."""
         return cls(url, **options)
 
     @cached_property

@@ -32,7 +32,7 @@ class ErrorClass:
     depth: int
     """Number of classes above it."""
     builtins: tuple[str, ...]
-    """Python's own errors that it also is, besides `Exception`."""
+    """Python's own errors that it inherits from, without `Exception`."""
     summary: str
     """The first sentence of its docstring."""
 

@@ -27,7 +27,7 @@ GENERATOR_FIELDS: Final[Mapping[str, str]] = {
 def parse_settings(value: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return settings as the first kind that they fit, missing fields set to their defaults; `None` if they fit none.
 
-    An object without a `type` fits the first kind whose own fields it does not contradict. That is how the GUI comes
+    An object without a `type` fits the first kind that it does not contradict in its own fields. That is how the GUI comes
     to take any object of unknown shape for a float generator.
     """
     for parse in _GENERATORS:

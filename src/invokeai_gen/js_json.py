@@ -15,7 +15,7 @@ MAX_DEPTH: Final = 200
 
 
 class Unset(Enum):
-    """JavaScript's `undefined`: a field that has no value, which is not the same as one whose value is null."""
+    """JavaScript's `undefined`: a field that has no value, which differs from a value of null."""
 
     UNSET = "unset"
 

@@ -159,7 +159,7 @@ HOME_OF: Final[Mapping[str, str]] = {name: f"invokeai_gen.{home}" for home, name
 
 
 def find_public(name: str) -> Any:
-    """Return what a public name stands for. Raise `AttributeError` for any other name, as a module's `__getattr__` does."""
+    """Return the object with a public name. Raise `AttributeError` for any other name, as a module's `__getattr__` does."""
     if name not in HOME_OF:
         raise AttributeError(f"invokeai_gen has no attribute {name!r}")
     return getattr(importlib.import_module(HOME_OF[name]), name)

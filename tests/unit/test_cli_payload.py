@@ -68,8 +68,8 @@ def test_names_and_values_are_told_at_once_with_their_file(cli: Cli) -> None:
     answer = cli("payload", "adder.json", "--params", "params.json", "--set", "nix=1", "--set", "first=true")
     assert (answer.code, answer.out) == (1, "")
     assert [line[: line.index(": ", 25)] if "node" in line else line for line in answer.errors] == [
-        "error: params.json: no input is called 'secnd'; there are first, b",
-        "error: adder.json: no input is called 'nix'; there are first, b",
+        "error: params.json: unknown input 'secnd'; there are first, b",
+        "error: adder.json: unknown input 'nix'; there are first, b",
         "error: params.json: node 'Sum' (add, id sum), field 'B' (b)",
         "error: adder.json: node 'Sum' (add, id sum), field 'First' (a)",
     ]

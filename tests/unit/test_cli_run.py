@@ -233,13 +233,13 @@ def test_all_mistakes_are_told_at_once(cli: Cli) -> None:
     )  # fmt: skip
     assert (answer.code, answer.out) == (1, "")
     assert [line.split(", but")[0] for line in answer.errors] == [
-        "error: params.json: no input is called 'nothing'; there are first, b",
-        "error: --set: no input is called 'nix'; there are first, b",
+        "error: params.json: unknown input 'nothing'; there are first, b",
+        "error: --set: unknown input 'nix'; there are first, b",
         "error: params.json (input 1): B (b) is 'x'",
         "error: --first (input 0): First (first) is 'many'",
         "error: --product (input 0): First (first) is 'x'",
         "error: --product (input 0): First (first) is 'y'",
-        "error: --zip: no input is called 'second'; there are first, b",
+        "error: --zip: unknown input 'second'; there are first, b",
     ]
     assert "should be a whole number" in answer.errors[3]
 
@@ -488,7 +488,7 @@ def test_extra_columns_are_ignored_only_if_wanted(cli: Cli) -> None:
     Path("rows.csv").write_text("id,First,note\nA1,1,x\nA2,5,\n", encoding="utf-8")
     Path("rows.jsonl").write_text('{"id": "A1", "First": 1}\n{"id": "A2", "First": 5}\n', encoding="utf-8")
     for option, file in (("--csv", "rows.csv"), ("--jsonl", "rows.jsonl")):
-        assert "no input is called 'id'" in cli("run", "adder.json", option, file, "--dry-run").err
+        assert "unknown input 'id'" in cli("run", "adder.json", option, file, "--dry-run").err
         answer = cli("run", "adder.json", option, file, "--ignore-extra-columns", "--dry-run")
         assert _items(answer) == [[[1, 5]]], answer.err
     assert cli("run", "adder.json", "--ignore-extra-columns", "--dry-run").code == 2

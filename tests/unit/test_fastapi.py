@@ -48,7 +48,7 @@ def test_a_body_that_does_not_fit_is_refused_by_label() -> None:
     assert answer.status_code == 422
     (problem,) = answer.json()["detail"]
     assert problem["loc"] == ["body", "widht"]
-    assert problem["msg"] == "no input is called 'widht'; did you mean Width (width)?"
+    assert problem["msg"] == "unknown input 'widht'; did you mean Width (width)?"
 
 
 def test_the_service_describes_the_values() -> None:

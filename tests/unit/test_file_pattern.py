@@ -148,10 +148,10 @@ def test_no_value_leads_out_of_its_place(first: object, second: object) -> None:
 @pytest.mark.parametrize(
     ("pattern", "message"),
     [
-        ("{sed}.png", "no value is called 'sed'; did you mean {seed}? There are index, prompt, seed"),
-        ("{xyz}.png", "no value is called 'xyz'; there are index, prompt, seed"),
+        ("{sed}.png", "unknown value 'sed'; did you mean {seed}? There are index, prompt, seed"),
+        ("{xyz}.png", "unknown value 'xyz'; there are index, prompt, seed"),
         ("{}.png", "{} has no name; there are index, prompt, seed"),
-        ("{0}.png", "no value is called '0'"),
+        ("{0}.png", "unknown value '0'"),
         ("{prompt.__class__}.png", "a pattern takes whole values only, such as {prompt}"),
         ("{prompt[0]}.png", "a pattern takes whole values only, such as {prompt}"),
         ("{seed:{index}}.png", "a format cannot contain another field"),

@@ -157,7 +157,7 @@ def test_an_input_is_found_by_index_system_name_and_label(schema: Schema) -> Non
     assert height.field is handle.get_input_value(2)
     assert height.jsonpath == "$.nodes[?(@.id=='resize')].data.inputs['height'].value"
     for wrong in (5, -1, True):
-        with pytest.raises(ParamsError, match=r"no input has the form index .*; they run from 0 to 4"):
+        with pytest.raises(ParamsError, match=r"unknown form index .*; indices run from 0 to 4"):
             handle.get_input(wrong)
 
 

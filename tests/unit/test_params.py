@@ -86,7 +86,7 @@ def test_the_form_index_reads_and_sets() -> None:
     values = Params(model="a")
     values[0] = 64
     assert values.width == values[0] == 64
-    assert refused(lambda: values[99]) == "no input has the form index 99; they run from 0 to 12"
+    assert refused(lambda: values[99]) == "unknown form index 99; indices run from 0 to 12"
     assert "Output Width (width) is 65, but should be a multiple of 8" in refused(lambda: values.__setitem__(0, 65))
     assert "True" in refused(lambda: values[True])
 
@@ -99,7 +99,7 @@ def test_all_problems_are_told_at_once_in_form_order() -> None:
         "  SDXL Model (model) is required: the workflow has no usable value for it",
         "  Mode (mode) is 'CMYK', but should be 'RGB' or 'RGBA'",
         "  Seed (seed) cannot be set: in the workflow it is fed by node 'Random Integer'",
-        "  no input is called 'colour'; did you mean Colour (color)?",
+        "  unknown input 'colour'; did you mean Colour (color)?",
     ]
 
 

@@ -241,8 +241,8 @@ def test_pydantic_names_each_input_and_what_is_wrong_with_it() -> None:
         (("width",), "Output Width (width) is 65, but should be a multiple of 8"),
         (("model",), "SDXL Model (model) is required: the workflow has no usable value for it"),
         (("color",), "Colour (color) is {'r': 1, 'g': 2, 'b': 300}, which cannot be used: channel b of a colour is 300, not a whole number from 0 to 255"),
-        (("widht",), "no input is called 'widht'; did you mean Output Width (width)?"),
-        (("\\ud800",), "no input is called '\\ud800'; there are width, cfg, model, color, loras, mode, image, board, video, box, flag, prompt"),
+        (("widht",), "unknown input 'widht'; did you mean Output Width (width)?"),
+        (("\\ud800",), "unknown input '\\ud800'; there are width, cfg, model, color, loras, mode, image, board, video, box, flag, prompt"),
     ]  # fmt: skip
     with pytest.raises(ValidationError, match="should be an object by name"):
         TypeAdapter(Params).validate_python(7)

@@ -79,7 +79,7 @@ def test_a_board_is_meant_by_id_then_by_name() -> None:
 
 
 def test_a_name_that_two_boards_have_is_told_with_their_ids() -> None:
-    with pytest.raises(BoardResolutionError, match="2 boards are called 'Twice'") as caught:
+    with pytest.raises(BoardResolutionError, match="2 boards have the name 'Twice'") as caught:
         find_board("Output Board", "Twice", BOARDS)
     assert [text.split(")")[0] for text in caught.value.candidates] == ["BoardRef('2'", "BoardRef('3'"]
 

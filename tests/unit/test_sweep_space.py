@@ -73,7 +73,7 @@ def test_what_does_not_change_comes_from_the_base() -> None:
         ({"product": {"width": "abc"}}, r"Width \(width\): product takes a list of values for it, not 'abc'"),
         ({"product": {"width": 7}}, r"Width \(width\): product takes a list"),
         ({"product": {"width": []}}, r"Width \(width\): product has no value"),
-        ({"product": {"widht": [1]}}, r"no input is called 'widht'; did you mean Width"),
+        ({"product": {"widht": [1]}}, r"unknown input 'widht'; did you mean Width"),
         ({"product": {"width": [1, "x"]}}, r"Width \(width\) is 'x', but .* \(value 2 of the list\)"),
         ({"zipped": {"width": [1], "color": ["#000000", "#ffffff"]}}, "the lists of zip differ in length: width has 1"),
         ({"zipped": {"width": [1]}, "product": {"width": [2]}}, "width changes in two ways"),

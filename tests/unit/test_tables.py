@@ -129,7 +129,7 @@ def test_a_long_list_of_problems_is_cut_in_the_text_only() -> None:
 
 def test_a_column_that_names_no_input_gets_the_nearest_names() -> None:
     assert refused(lambda: posters("Titel,Width\na,7\n")) == [
-        "rows.csv, row 1, column 'Titel': no input is called 'Titel'; did you mean Title (title)?",
+        "rows.csv, row 1, column 'Titel': unknown input 'Titel'; did you mean Title (title)?",
         "rows.csv, row 2, column 'Width' (width): '7' should be greater than or equal to 256",
     ]
 
@@ -159,7 +159,7 @@ def test_a_column_of_an_input_that_an_edge_feeds_is_refused_with_the_reason() ->
 def test_a_label_that_several_inputs_have_is_refused() -> None:
     plan = a_plan(*(an_input("Steps", name=f"steps_{place}", index=place) for place in range(2)))
     (message,) = refused(lambda: read_csv(written("Steps,1\n1,2\n"), plan, params_type(plan)))
-    assert "say which by name or index: steps_0 (index 0), steps_1 (index 1)" in message
+    assert "use a name or an index: steps_0 (index 0), steps_1 (index 1)" in message
 
 
 @pytest.mark.parametrize(
@@ -316,7 +316,7 @@ def test_everything_wrong_with_lines_is_told_at_once() -> None:
         "rows.jsonl, line 3: [1, 2] should be a JSON object, {NAME: VALUE, …}",
         ("rows.jsonl, line 4: not JSON (Expecting property name enclosed in double quotes at character 15): "
         "each line should be one object, {NAME: VALUE, …}"),
-        "rows.jsonl, line 5, key 'Widht': no input is called 'Widht'; did you mean Width (width)?",
+        "rows.jsonl, line 5, key 'Widht': unknown input 'Widht'; did you mean Width (width)?",
         "rows.jsonl, line 6, key 'Width' (width): Width (width) is named in two places, 'width' and 'Width': keep one",
     ]  # fmt: skip
 
@@ -325,7 +325,7 @@ def test_a_line_without_a_required_input() -> None:
     path = written('{"Width": 100}\n{"Sauce Image": "x"}', "rows.jsonl")
     assert refused(lambda: read_jsonl(path, IMAGE, IMAGES)) == [
         "rows.jsonl, line 1: Source Image (source_image) is required: the workflow has no usable value for it",
-        "rows.jsonl, line 2, key 'Sauce Image': no input is called 'Sauce Image'; did you mean Source Image (source_image)?",
+        "rows.jsonl, line 2, key 'Sauce Image': unknown input 'Sauce Image'; did you mean Source Image (source_image)?",
     ]  # fmt: skip
 
 

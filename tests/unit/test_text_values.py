@@ -207,10 +207,10 @@ def test_an_input_is_found_by_index_name_or_label(name: str, found: int) -> None
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("7", "no input has the form index 7; they run from 0 to 4"),
-        ("9" * 5000, "no input is called"),
-        ("Widht", "no input is called 'Widht'; did you mean Width (width)"),
-        ("Steps", "2 inputs are labelled 'Steps': say which by name or index: draft_steps (index 1), final_steps (index 2)"),
+        ("7", "unknown form index 7; indices run from 0 to 4"),
+        ("9" * 5000, "unknown input"),
+        ("Widht", "unknown input 'Widht'; did you mean Width (width)"),
+        ("Steps", "2 inputs are labelled 'Steps': use a name or an index: draft_steps (index 1), final_steps (index 2)"),
         ("Seed", "Seed (seed) cannot be set: in the workflow it is fed by node 'Random Integer'"),
         ("3", "Seed (seed) cannot be set"),
     ],

@@ -1,4 +1,4 @@
-"""The few tools that are about the server rather than about one workflow. None of them changes anything."""
+"""Read-only tools about the server as a whole rather than about one workflow."""
 
 from __future__ import annotations
 

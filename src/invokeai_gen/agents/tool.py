@@ -37,7 +37,7 @@ class WorkflowTool:
 
     @classmethod
     def of(cls, stem: str, plan: WorkflowPlan, taken: Collection[str]) -> WorkflowTool:
-        """Return the tool for a plan whose inputs have names. `stem` is what the file or module is called."""
+        """Return the tool for a plan whose inputs have names. `stem` is the name of the file or module."""
         digest = hashlib.sha256(f"{stem}\0{plan.info.sha256}".encode("utf-8", "surrogatepass")).hexdigest()[:8]
         name = re.sub(r"[^A-Za-z0-9_-]+", "_", stem).strip("_")[:55] or f"workflow_{digest}"
         inputs = [item for item in plan.inputs if item.fed_by is None]

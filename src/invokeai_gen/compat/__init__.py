@@ -12,7 +12,7 @@ Programs written for that description run with their imports changed to this pac
     for output in handle.get_outputs().get_user_outputs():
         print(output.stage_name, output.image_name)
 
-It only adds names: classes here are those of `invokeai_gen` or subclasses with further methods and keywords. New programs
+It only adds names: its classes are the ones of `invokeai_gen`, or subclasses with further methods and keywords. New programs
 do better with `invokeai_gen` itself, which has one name for each thing. `docs/compat.md` lists every difference.
 """
 

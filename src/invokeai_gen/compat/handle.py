@@ -28,8 +28,8 @@ from invokeai_gen.server.records import QueueItem
 class WorkflowHandle(handle.WorkflowHandle):
     """A workflow opened at run time.
 
-    Besides what the base class has, it has the names of the described API. Where both have a name that means
-    something else, it is the described one: `get_missing_required_inputs` returns labels, and `cancel` and
+    It adds the names of the described API to the base class. If a name means something else in each, the described
+    meaning is used: `get_missing_required_inputs` returns labels, and `cancel` and
     `get_queue_item` are awaited.
     """
 
@@ -63,7 +63,7 @@ class WorkflowHandle(handle.WorkflowHandle):
     ) -> EnqueueBatchResult:
         """Enqueue the workflow, and return at once. `board_id` is `board` of the base class.
 
-        Raise `ValueError` for another queue than that of the client, which is chosen when the client is made.
+        Raise `ValueError` for any queue but the one that the client was made with.
         """
         self._check_queue(queue_id)
         super().submit_sync(board=board or board_id or self.output_board_id, **options)
@@ -200,7 +200,7 @@ class WorkflowHandle(handle.WorkflowHandle):
         """Save the outputs in a folder; see the base class.
 
         If some cannot be saved, those are tried again up to `max_retries` times, after `retry_delay` seconds each. The
-        client retries lost connections on its own besides.
+        client also retries lost connections by itself.
         """
         for tries_left in range(max_retries, -1, -1):
             try:

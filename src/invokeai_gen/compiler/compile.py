@@ -95,7 +95,7 @@ def plan_of(workflow: LoadedWorkflow, schema: Schema, file: WorkflowFile) -> Wor
 def _stored(workflow: LoadedWorkflow, schema: Schema) -> JsonValue:
     """Return the workflow as the server stores it with each image.
 
-    The GUI parses it once more, which loses whatever an update has merged into a value of another shape.
+    The GUI parses it once more, which drops what an update has merged into a value of another shape.
     """
     models = ModelVocabulary.of(schema)
     stored = workflow.to_json()

@@ -1,6 +1,6 @@
 """The models, images, videos and boards that a workflow refers to, on its form or hidden in a node.
 
-With a server at hand the GUI looks up all of them when it loads a workflow. Whoever submits does the same, before
+With a server at hand the GUI looks up all of them when it loads a workflow. A submission does the same, before
 anything is sent: `assets_of` says what to look for, `with_assets` puts what was found in place of what the file has.
 """
 
@@ -81,14 +81,14 @@ def with_assets(plan: WorkflowPlan, values: Values, found: Mapping[tuple[Binding
 
 
 def _replaced(before: JsonValue, asset: JsonValue) -> JsonValue:
-    """The item with another asset in it; a LoRA keeps its weight."""
+    """Return the item with another asset in it; a LoRA keeps its weight."""
     return {**before, "lora": asset} if "lora" in before else asset
 
 
 def _assets(
     kind: AssetKind, binding: Binding, value: JsonValue | Unset, label: str, planned: PlannedInput | None
 ) -> Iterator[Asset]:
-    """The references in the value of one field."""
+    """Yield the references in the value of one field."""
     items = enumerate(value) if isinstance(value, list) else [(None, value)]
     for place, item in items:
         reference = reference_of(kind, item)

@@ -1,4 +1,4 @@
-"""`call_saved_workflow` nodes: their inputs are those that the called workflow has on its form at this moment.
+"""`call_saved_workflow` nodes: their inputs are the fields on the current form of the called workflow.
 
 On load and on Invoke the GUI asks the server for the called workflow and renews these inputs. A field that is on the form
 no more goes, a new one comes with the value that the called workflow has; all others keep their value.
@@ -104,7 +104,7 @@ def _node(node: PlanNode, exposed: Mapping[str, _Exposed]) -> PlanNode:
 
 
 def _stored(workflow: JsonValue | None, exposed: Mapping[str, Mapping[str, _Exposed]]) -> JsonValue | None:
-    """The workflow that is stored with each image. What it says of new inputs is left for the GUI to fill in."""
+    """Return the workflow that is stored with each image. The GUI fills in the details of new inputs."""
     if workflow is None:
         return None
     nodes = [_stored_node(node, exposed[node["id"]]) if node["id"] in exposed else node for node in workflow["nodes"]]
@@ -126,7 +126,7 @@ def _stored_node(node: JsonValue, exposed: Mapping[str, _Exposed]) -> JsonValue:
 
 
 def _exposed(workflow: JsonValue) -> Iterator[_Exposed]:
-    """The fields of a called workflow that its form shows, in order; of those before forms, its exposed fields."""
+    """Yield the fields on the form of a called workflow, in order; for workflows without forms, its exposed fields."""
     nodes = {node.get("id"): node for node in workflow.get("nodes", ())}
     places = list(_form_fields(workflow.get("form") or {}))
     if not places:
@@ -138,7 +138,7 @@ def _exposed(workflow: JsonValue) -> Iterator[_Exposed]:
 
 
 def _form_fields(form: JsonValue) -> Iterator[tuple[str, str]]:
-    """The node fields of a form, depth first."""
+    """Yield the node fields of a form, depth first."""
     elements = form.get("elements", {})
     seen: set[str] = set()
     pending = [form.get("rootElementId", "root")]

@@ -214,7 +214,7 @@ def _unknown(field: _Field, known: Collection[str]) -> str:
         if close
         else "there are "
     )
-    return f"no value is called {shown(field.name)}; {hint}{_listed(known)}"
+    return f"unknown value {shown(field.name)}; {hint}{_listed(known)}"
 
 
 def _listed(names: Iterable[str]) -> str:

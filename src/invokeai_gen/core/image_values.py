@@ -2,7 +2,7 @@
 
 InvokeAI stores two things in an image. The *workflow* is the one of the editor; when a batch or a sweep varied values,
 it has those of the first run only. The *graph* is what ran for this very image, so values are read from the graph. It
-has no batch and generator nodes, whose lists are read from the workflow.
+has no batch and generator nodes; their lists are read from the workflow.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def recall(params: type[HasInputs], image: Any, client: ReadsImages | None = Non
 
 
 def image_texts(image: Any, client: ReadsImages | None = None) -> dict[str, str]:
-    """Return the texts in an image by keyword (`png_texts.WORKFLOW_KEY`, `GRAPH_KEY`); `image` is that of `recall`."""
+    """Return the texts in an image by keyword (`png_texts.WORKFLOW_KEY`, `GRAPH_KEY`); `image` is as for `recall`."""
     if hasattr(image, "mode") and isinstance(getattr(image, "info", None), dict):
         return {key: text for key, text in image.info.items() if isinstance(text, str)}
     try:
@@ -194,7 +194,7 @@ class _Source:
 
 
 def _checked(item: Input, hint: Any, source: _Source) -> Any:
-    """Return the value of an input. Raises `ValueError` with the reason if the image has none that it accepts."""
+    """Return the value of an input. Raises `ValueError` with the reason if it does not accept the value in the image."""
     data = source.value(item.node, item.field)
     if _is_board(hint):
         data = _board(data, source.stored(item.node, item.field))
@@ -216,7 +216,7 @@ def _is_board(hint: Any) -> bool:
 
 
 def _board(ran: JsonValue | Unset, stored: JsonValue | Unset) -> JsonValue:
-    """Return what the board was set to. The graph does not tell `none` from an `auto` that had no board to add to."""
+    """Return what the board was set to. In the graph, `none` looks like an `auto` without a board to add to."""
     if isinstance(ran, Mapping):
         return ran
     return stored if stored in ("auto", "none") else "auto" if stored is UNSET else "none"

@@ -29,7 +29,7 @@ def find_input(plan: WorkflowPlan, name: str) -> PlannedInput:
     labelled = [planned for planned in plan.inputs if planned.label == name]
     if len(labelled) > 1:
         names = ", ".join(f"{planned.name} (index {planned.index})" for planned in labelled)
-        message = f"{len(labelled)} inputs are labelled {shown(name)}: say which by name or index: {names}"
+        message = f"{len(labelled)} inputs are labelled {shown(name)}: use a name or an index: {names}"
         raise ParamsError([problems.Problem(name, message)])
     if labelled:
         return _settable(labelled[0])

@@ -37,7 +37,7 @@ class Input(Check):
 
     @property
     def binding(self) -> tuple[str, str]:
-        """`(node id, field name)`, which identifies the input whatever its label says."""
+        """`(node id, field name)`, which identifies the input independent of its label."""
         return self.node, self.field
 
     def core_schema(self, inner: Callable[[], CoreSchema]) -> CoreSchema:

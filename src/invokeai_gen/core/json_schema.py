@@ -44,7 +44,7 @@ _TYPES: Final[Mapping[Any, JsonSchema]] = {
 def params_schema(params: type[HasInputs], plan: WorkflowPlan | None, *, allow_files: bool = True) -> JsonSchema:
     """Return the schema of an object with the values of all inputs by Python name.
 
-    `plan` adds the name of the workflow and the descriptions of its fields. `allow_files` is that of `read_value`.
+    `plan` adds the name of the workflow and the descriptions of its fields. For `allow_files` see `read_value`.
     """
     planned = {item.binding: item for item in plan.inputs} if plan is not None else {}
     properties: dict[str, JsonSchema] = {}
@@ -90,7 +90,7 @@ def value_schema(hint: Any, item: Input | None = None, *, allow_files: bool = Tr
 
 
 def _annotated(inner: Any, metadata: tuple[Any, ...], item: Input | None, allow_files: bool) -> JsonSchema:
-    """Return the schema of a type with limits, or of what an `Accepted` takes whatever the type before it says."""
+    """Return the schema of a type with limits, or of what an `Accepted` takes, which overrides the type before it."""
     item = next((one for one in metadata if isinstance(one, Input)), item)
     accepted = next((one for one in metadata if isinstance(one, Accepted)), None)
     if accepted is not None:
@@ -108,7 +108,7 @@ def _annotated(inner: Any, metadata: tuple[Any, ...], item: Input | None, allow_
 
 
 def _description(planned: PlannedInput | None) -> str:
-    """Return what the node says of the field, and the headings above it, which tell equal labels apart."""
+    """Return the node's description of the field, and the headings above it, which distinguish equal labels."""
     if planned is None:
         return ""
     text = planned.description.strip()

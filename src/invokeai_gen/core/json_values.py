@@ -179,7 +179,7 @@ def _lora(data: JsonValue) -> Any:
 
 
 def _whole(data: JsonValue) -> JsonValue:
-    """Return a number without a fraction as an integer: JSON does not tell `7.0` from `7`."""
+    """Return a number without a fraction as an integer: JSON does not distinguish `7.0` from `7`."""
     return int(data) if isinstance(data, float) and data.is_integer() else data
 
 

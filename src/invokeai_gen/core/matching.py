@@ -22,30 +22,58 @@ class KnownBoard(Protocol):
     """A board as a server reports it."""
 
     @property
-    def board_id(self) -> str: ...
+    def board_id(self) -> str:
+        """Id on this server."""
+        ...
+
     @property
-    def board_name(self) -> str: ...
+    def board_name(self) -> str:
+        """Name; not unique."""
+        ...
+
     @property
-    def image_count(self) -> int: ...
+    def image_count(self) -> int:
+        """Number of images on the board."""
+        ...
 
 
 class KnownModel(Protocol):
     """A model as a server reports it."""
 
     @property
-    def key(self) -> str: ...
+    def key(self) -> str:
+        """Key on this server."""
+        ...
+
     @property
-    def hash(self) -> str: ...
+    def hash(self) -> str:
+        """Hash of its files, the same on all servers."""
+        ...
+
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Name; not unique."""
+        ...
+
     @property
-    def base(self) -> str: ...
+    def base(self) -> str:
+        """Base, such as `sdxl`."""
+        ...
+
     @property
-    def type(self) -> str: ...
+    def type(self) -> str:
+        """Type, such as `main`."""
+        ...
+
     @property
-    def variant(self) -> str | None: ...
+    def variant(self) -> str | None:
+        """Variant, such as `inpaint`."""
+        ...
+
     @property
-    def format(self) -> str | None: ...
+    def format(self) -> str | None:
+        """Format of its files, such as `diffusers`."""
+        ...
 
 
 B = TypeVar("B", bound=KnownBoard)
@@ -65,7 +93,7 @@ def match_board(wanted: BoardRef | str, boards: Sequence[B], *, may_lack: bool =
     named = [] if isinstance(wanted, BoardRef) else [board for board in boards if board.board_name == given]
     if len(named) > 1:
         ids = [f"BoardRef({board.board_id!r}) with {board.image_count} images" for board in named]
-        raise NoMatchError(f"{len(named)} boards are called {given!r}; use an id.", ids)
+        raise NoMatchError(f"{len(named)} boards have the name {given!r}; use an id.", ids)
     if named:
         return named[0]
     if may_lack and isinstance(wanted, str):

@@ -12,7 +12,7 @@ from invokeai_gen.core.short_texts import short_text
 
 
 def card(title: str, rows: Mapping[str, str], pictures: Iterable[tuple[str, bytes | str]] = ()) -> str:
-    """Return HTML with a title, a table, and pictures: a caption with a WebP file, or with why there is none."""
+    """Return HTML with a title, a table, and pictures: a caption with a WebP file, or with the reason why it is missing."""
     table = "".join(
         f'<tr><th style="text-align:left">{escape(name)}</th>'
         f'<td style="text-align:left;white-space:pre-wrap">{escape(text)}</td></tr>'

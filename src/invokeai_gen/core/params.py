@@ -80,7 +80,7 @@ class WorkflowParams:
     def from_dict(cls, data: Mapping[str, JsonValue], *, allow_files: bool = True) -> Self:
         """Return the values in JSON data, by Python name; names that are absent get their default.
 
-        The forms are those that `to_dict` writes and a person would: `"model": "dreamshaper"`, `"color": "#ff8000"`,
+        Values may be written as `to_dict` does or in short: `"model": "dreamshaper"`, `"color": "#ff8000"`,
         `"image": {"path": "photo.png"}`. `invokeai_gen.core.json_values` lists them all. Pass `allow_files=False` for
         values that come from strangers: no file of this machine is read then, and texts name images on the server.
 
@@ -120,7 +120,7 @@ class WorkflowParams:
     def json_schema(cls, *, allow_files: bool = True) -> dict[str, JsonValue]:
         """Return the JSON Schema (draft 2020-12) of what `from_dict` accepts.
 
-        Titles are the labels in the GUI; ranges, steps, choices, defaults and descriptions are those of the workflow.
+        Titles are the labels in the GUI; ranges, steps, choices, defaults and descriptions come from the workflow.
         Raises `PlanFileError` if the plan beside a generated module is missing.
         """
         from invokeai_gen.core.params_json import DIALECT, described

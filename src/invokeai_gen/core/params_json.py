@@ -1,6 +1,6 @@
 """`Params` from JSON and to JSON, and its part in pydantic's public protocol.
 
-`TypeAdapter(Params)`, a field of a pydantic model, a FastAPI body and whatever else stands on pydantic accept an
+`TypeAdapter(Params)`, a field of a pydantic model, a FastAPI body and anything else built on pydantic accept an
 instance, or an object in the forms of `json_values`.
 """
 

@@ -22,7 +22,7 @@ _CONVERTED: Final = {
 def in_memory(value: Any) -> Any:
     """Return the content of an open file or a buffer as bytes, an array as a Pillow image; `None` for anything else.
 
-    An open file is read from its beginning, wherever it stands. Raises `ValueError` for a file in text mode, and for an
+    An open file is read from its beginning, regardless of its position. Raises `ValueError` for a file in text mode, and for an
     array that is not a picture: height × width, or with 1, 3 or 4 channels, of `uint8`.
     """
     if isinstance(value, (bytearray, memoryview)):
@@ -35,7 +35,7 @@ def in_memory(value: Any) -> Any:
 
 
 def check_mode(mode: str) -> None:
-    """Raise `ValueError` for a Pillow image whose numbers do not say what is black and what is white."""
+    """Raise `ValueError` for a Pillow image of floats, whose black and white points are unknown."""
     if mode == "F":
         raise ValueError("Input should be an image with a range: scale mode F to 0–255 and convert it to L or RGB")
 

@@ -1,4 +1,4 @@
-"""What stands in a request that is only shown for the things that a server would have to look up, store or generate."""
+"""Placeholders in a dry-run request for what only a server can look up, store or generate."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def board_placeholder(board: BoardRef | str | None) -> str | None:
 
 
 def query_placeholder(query: ServerQuery) -> JsonValue:
-    """Return the one item that stands for the list that a server would generate, such as `<dynamic prompts>`."""
+    """Return the placeholder for a list that a server would generate, such as `<dynamic prompts>`."""
     note = f"<{query.purpose}>"
     return {"image_name": note} if query.method == "GET" else note
 

@@ -171,7 +171,7 @@ class PlannedInput:
     node_id: str
     node_type: str
     node_label: str
-    """The user's label of the node; empty if it has none."""
+    """The user's label of the node; empty for a node without a label."""
     node_title: str
     """The title of the node type."""
     field_name: str
@@ -184,7 +184,7 @@ class PlannedInput:
     required: bool = False
     """The node cannot run without a value."""
     value: JsonValue | Unset = UNSET
-    """The value in the file, as it would be sent; `UNSET` if the file has none, or none that may be sent."""
+    """The value in the file, as it would be sent; `UNSET` if it is missing or must not be sent."""
     fed_by: str | None = None
     """Label of the node whose output feeds this field; such a field cannot be set."""
     constraints: Constraints = Constraints()
@@ -231,7 +231,7 @@ def _field_type(text: str) -> tuple[str, bool]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedOutput:
-    """A node whose result is worth a name."""
+    """A node with a result that gets a name."""
 
     node_id: str
     node_type: str
@@ -417,7 +417,7 @@ def _encode(item: Any) -> dict[str, JsonValue]:
 
 @cache
 def _defaults_of(cls: type) -> tuple[tuple[str, Any], ...]:
-    """The fields of a dataclass with their defaults."""
+    """Return the fields of a dataclass with their defaults."""
     return tuple(
         (spec.name, spec.default_factory() if callable(spec.default_factory) else spec.default) for spec in fields(cls)
     )

@@ -47,7 +47,7 @@ class Problem:
     message: str
     """A sentence for a person: label, value, and what was allowed."""
     label: str = ""
-    """The label in the GUI; empty if no input has that name."""
+    """The label in the GUI; empty for an unknown name."""
     reason: str = ""
     """The end of the message, after label and value: `should be 64 or more`. Empty if the value is not the cause."""
 
@@ -133,13 +133,13 @@ def unsettable(name: str, inputs: Mapping[str, NamedInput]) -> Problem:
         hint = "there are " + ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
     else:
         hint = "this workflow has no inputs that can be set"
-    return Problem(name, f"no input is called {shown(name)}; {hint}")
+    return Problem(name, f"unknown input {shown(name)}; {hint}")
 
 
 def unknown_index(index: object, inputs: Sequence[NamedInput]) -> Problem:
     """Return the problem of an unknown index."""
-    known = f"they run from 0 to {inputs[-1].index}" if inputs else "this workflow has no inputs"
-    return Problem(str(index), f"no input has the form index {shown(index)}; {known}")
+    known = f"indices run from 0 to {inputs[-1].index}" if inputs else "this workflow has no inputs"
+    return Problem(str(index), f"unknown form index {shown(index)}; {known}")
 
 
 def fed_reason(item: NamedInput) -> str:

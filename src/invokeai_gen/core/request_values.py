@@ -91,7 +91,7 @@ def answered(planned: PlannedInput, value: Any, answers: Iterator[JsonValue]) ->
 
 
 def asset_kind(planned: PlannedInput, value: Any) -> AssetKind | None:
-    """Return what a single value refers to: by its own type, else by that of the field; `None` for a plain value."""
+    """Return what a single value refers to: by its own type, else by the type of the field; `None` for a plain value."""
     for reference, kind in _REFERENCES.items():
         if isinstance(value, reference):
             return kind

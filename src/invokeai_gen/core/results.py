@@ -67,9 +67,9 @@ def iteration_paths(session: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     InvokeAI reports it since 6.14. For older servers it is read from the execution graph, where each `iterate` node
     has the `index` of its item: the indices of all `iterate` nodes before an execution, outermost first.
     """
-    told: Mapping[str, Sequence[int]] = session.get("prepared_iteration_paths") or {}
-    if told:
-        return {prepared: tuple(path) for prepared, path in told.items()}
+    paths: Mapping[str, Sequence[int]] = session.get("prepared_iteration_paths") or {}
+    if paths:
+        return {prepared: tuple(path) for prepared, path in paths.items()}
     graph = session.get("execution_graph") or {}
     nodes: Mapping[str, Mapping[str, Any]] = graph.get("nodes") or {}
     parents: dict[str, list[str]] = {}

@@ -24,7 +24,7 @@ def short_text(value: object) -> str:
 
     Texts and numbers are as they are, `true`, `false` and `none` in small letters. Models and LoRAs are their names,
     boards their ids, files and images by name without suffix, colours as `#ff8000`, lists with commas. Images in memory
-    have no name: bytes are told by the beginning of their SHA-256, Pillow images by their size.
+    have no name: bytes become the start of their SHA-256, Pillow images their size.
     """
     match value:
         case str():

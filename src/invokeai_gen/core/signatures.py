@@ -108,7 +108,7 @@ class _Hints(dict[str, Any]):
         function: Any = self._function
         for name, text in [*super().items()]:
             if isinstance(text, str):
-                # The texts are those of our own template, not of the workflow.
+                # The texts come from our own template, not from the workflow.
                 super().__setitem__(name, eval(text, function.__globals__, _Names()))
         plain = dict(super().items())
         function.__annotations__ = plain

@@ -1,6 +1,6 @@
 """The values of inputs, beyond Python's own numbers and strings.
 
-Every class here is plain, frozen data: nothing is read from disk and no server is asked before a workflow is submitted.
+Every class here is plain, frozen data: nothing is read from disk or requested from a server before a workflow is submitted.
 The `…Input` aliases list what a parameter of that kind accepts; anything else is refused with a sentence that lists it
 as well.
 """
@@ -45,7 +45,7 @@ class BoardRef(Instance):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelRef(Instance):
-    """A model by whatever is known about it. A key belongs to one server; hash and name are the same on all of them."""
+    """A model, by key, hash or name. A key belongs to one server; hash and name are the same on all servers."""
 
     key: str = ""
     hash: str = ""
@@ -199,7 +199,7 @@ HEX_COLOR: Final = re.compile(r"#(?:[0-9a-fA-F]{3,4}|[0-9a-fA-F]{6}|[0-9a-fA-F]{
 
 
 def as_color(value: object) -> Color:
-    """Return the colour that a value stands for.
+    """Return a value as a colour.
 
     Colours are `"#f80"`, `"#ff8000"`, both with or without transparency (`"#f80c"`, `"#ff8000c0"`), a CSS name such as
     `"orange"`, a tuple or list of three or four channels, or a `Color`. Raises `ValueError` for anything else.

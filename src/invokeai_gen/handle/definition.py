@@ -73,7 +73,7 @@ class WorkflowDefinition:
 
     @property
     def form(self) -> dict[str, Any] | None:
-        """The form as the file has it; `None` if the workflow has none."""
+        """The form as it is in the file; `None` for a workflow without a form."""
         form = self.to_dict().get("form")
         return form if isinstance(form, dict) else None
 

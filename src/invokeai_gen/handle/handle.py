@@ -51,7 +51,7 @@ class WorkflowHandle(WorkflowRuns):
         self.definition = definition
         self.schema = schema
         self.reasons: tuple[Reason, ...] = ()
-        """Why the GUI would not invoke the workflow, whatever the values; empty if it can run."""
+        """Why the GUI would not invoke the workflow with any values; empty if it can run."""
         try:
             compiled = compile_workflow(definition.file, schema)
         except NotReadyError as error:

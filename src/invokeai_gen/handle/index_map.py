@@ -29,7 +29,7 @@ class MappedInput:
 
     @property
     def system_name(self) -> str:
-        """What identifies the input, whatever its index and its label are."""
+        """What identifies the input, independent of its index and its label."""
         return f"{self.node_id}.{self.field_name}"
 
 

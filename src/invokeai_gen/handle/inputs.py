@@ -83,7 +83,7 @@ class IvkWorkflowInput:
 
     @property
     def description(self) -> str:
-        """The description by the workflow's author, else that of the node type."""
+        """The description by the workflow's author, else the one of the node type."""
         return self.planned.description
 
     @property
@@ -121,7 +121,7 @@ def field_class(planned: PlannedInput) -> type[IvkField]:
 
 
 def field_for(planned: PlannedInput) -> IvkField:
-    """Return a field with the value in the workflow file, empty if the file has none that the node accepts."""
+    """Return a field with the value in the workflow file, empty if the node does not accept it."""
     value = default_of(planned)
     field = field_class(planned).from_value(None if value is UNSET else value)
     field._planned = planned

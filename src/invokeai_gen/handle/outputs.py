@@ -39,7 +39,7 @@ class OutputMapping:
 class NamedOutputs(Sequence[Any]):
     """Outputs in the order of the plan, also found by name: `outputs[0]`, `outputs["poster"]`, `for output in outputs`.
 
-    An item is an `ImageOutput` or whatever the node returns; behind an `iterate` node it is a list of them.
+    An item is an `ImageOutput` or any other value that the node returns; behind an `iterate` node it is a list of them.
     """
 
     def __init__(self, named: Mapping[str, Any]) -> None:

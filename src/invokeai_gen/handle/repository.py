@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class SnapshotWarning(UserWarning):
-    """The server does not answer, so the node types of a workflow are those of the snapshot that ships here."""
+    """The server does not answer, so the node types come from the snapshot that ships with this package."""
 
 
 class WorkflowRepository:

@@ -98,7 +98,7 @@ class WorkflowRuns(ABC):
         """Enqueue the workflow with its present values, and return at once.
 
         Files are uploaded, and models and boards looked up, as by a generated module. `board` puts every result of
-        this submission on one board, by name or id, whatever the form says; the values of the handle stay. Raise
+        this submission on one board, by name or id, regardless of the form; the values of the handle stay. Raise
         `NotReadyError` for a workflow that the GUI would not invoke, `ParamsError` for values that do not fit, and
         what `Workflow.submit` raises; `ValueResolutionError` lists every model, board and image that is missing.
         """
@@ -144,7 +144,7 @@ class WorkflowRuns(ABC):
     ) -> dict[str, JsonValue]:
         """Return the JSON body that `submit_sync` would POST, without sending it; see `RunnableWorkflow.request`.
 
-        No server is asked without a `client`, which need not be that of the handle. Raise `NotReadyError` and
+        Without a `client` no request is made; it need not be the client of the handle. Raise `NotReadyError` and
         `ParamsError` as `submit_sync` does.
         """
         return self._workflow.request(self._params(board, options), client, **options)
@@ -261,7 +261,7 @@ class WorkflowRuns(ABC):
     def map_outputs_to_images(self, queue_item: QueueItem | None = None) -> list[OutputMapping]:
         """Return the images of each output, those with a board on the form first, intermediate ones last.
 
-        They are those of a completed `queue_item` of this workflow, by default of every item of the last submission.
+        Saves the outputs of a completed `queue_item` of this workflow, by default of all items of the last submission.
         """
         if queue_item is not None:
             return HandleOutputs(self._workflow.plan, queue_item, self._core()).map_images()

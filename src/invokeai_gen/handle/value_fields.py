@@ -62,8 +62,8 @@ _LIMITS: Final = frozenset(item.name for item in fields(Constraints))
 class IvkValueField(IvkField[T], Generic[T]):
     """Base of the fields with a `.value`.
 
-    A field made on its own may have limits: `IvkStringField(value="a fox", min_length=3)`. The names are those of
-    `Constraints`. In a handle the limits are those of the input.
+    A field made on its own may have limits: `IvkStringField(value="a fox", min_length=3)`. The names are the same as
+    in `Constraints`. In a handle the limits of the input apply.
     """
 
     holds_lists: ClassVar[bool] = True

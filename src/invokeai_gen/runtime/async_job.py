@@ -124,7 +124,7 @@ class AsyncJob(RunningJob[O_co]):
         core, labels = core_of(client), node_labels(plan)
         batch_id = (await core.queue.get(item_id)).batch_id
         watch = await core.follow(batch_id, labels)
-        # Once more, because of events between that answer and the first that is heard.
+        # Once more, because of events between that answer and the first one received.
         await bridge(_replay(watch, await core.queue.get(item_id), labels))
         return AsyncJob(core, batch_id, (item_id,), watch, plan=plan, outputs=outputs)
 

@@ -173,7 +173,7 @@ def made_media(items: Iterable[QueueItem]) -> Mapping[str, str]:
 def reason_to_keep(media: Image | Video, sessions: Container[str | None]) -> str | None:
     """Return why a result must not be deleted; `None` if it may be.
 
-    An image from the server's node cache carries the session that made it first; an upload carries that of no item.
+    An image from the server's node cache carries the session that made it first; an upload carries no session.
     """
     if media.session_id not in sessions:
         return "not made by this run"

@@ -63,7 +63,7 @@ def decode(
 ) -> OutputItem:
     """Return one result of a node as the Python type `output.item_type`. Raises `DecodeError` if it has another form.
 
-    `sizes` are those of images in collections, for which InvokeAI returns only names.
+    `sizes` has the sizes of images in collections, for which InvokeAI returns only names.
     """
     try:
         return _decoded(output, output.item_type, result, client, sizes)

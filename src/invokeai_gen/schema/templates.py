@@ -17,7 +17,7 @@ from invokeai_gen.schema.model_types import MODEL_UI_TYPES, ModelFilter
 Connection: TypeAlias = Literal["connection", "direct", "any"]
 
 DENIED_NODE_TYPES: Final = frozenset({"graph", "linear_ui_output"})
-"""Node types that the GUI does not offer, whatever the server says."""
+"""Node types that the GUI never offers, even if the server has them."""
 
 _RESERVED_INPUTS: Final = frozenset({"id", "type", "use_cache"})
 BATCH_FIELDS: Final[Mapping[str, str]] = {
@@ -45,7 +45,7 @@ _NULL_DEFAULTS: Final[Mapping[str, Any]] = {
     "SchedulerField": "dpmpp_3m_k",
     "SavedWorkflowField": "",
 }
-"""Defaults that the GUI uses if the schema has none, or null."""
+"""Defaults that the GUI uses if the schema has no default, or null."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -265,7 +265,7 @@ def _exact_limits(kind: FieldType, schema: Mapping[str, Any]) -> dict[str, float
     for part in [*parts, *(part["items"] for part in parts if isinstance(part.get("items"), dict))]:
         found = limits_in(part)
         if not kind.is_single and kind.name != "StringField":
-            # The length of `T | list[T]` is that of the list, as only a text has one of its own.
+            # The length of `T | list[T]` is that of the list, because only a text has a length of its own.
             found = {_ITEM_LIMIT_OF.get(limit, limit): value for limit, value in found.items()}
         limits = {limit: value for limit, value in found.items() if limit in allowed} | limits
     return limits

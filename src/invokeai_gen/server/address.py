@@ -44,7 +44,7 @@ def public_url(url: str) -> str:
 
 
 def basic_authorization(url: str) -> Secret | None:
-    """Return the header value for user name and password in a valid address; `None` if it has none."""
+    """Return the header value for user name and password in a valid address; `None` for an address without them."""
     parts = urlsplit(url)
     if not parts.username:
         return None
@@ -62,5 +62,5 @@ def is_loopback(url: str) -> bool:
 
 
 def segment(name: str) -> str:
-    """Return a name as one segment of a URL path, whatever characters it has."""
+    """Return a name as one segment of a URL path, with any special characters quoted."""
     return quote(name, safe="", errors="replace") if name.strip(".") else name.replace(".", "%2E")

@@ -12,7 +12,7 @@ from typing import Any, TypeVar, Union
 
 T = TypeVar("T")
 Reader = Callable[[Any], T]
-"""Takes decoded JSON, returns what it stands for."""
+"""Takes decoded JSON, returns the checked value."""
 
 
 class ShapeError(ValueError):
@@ -20,12 +20,12 @@ class ShapeError(ValueError):
 
 
 def anything(data: Any) -> Any:
-    """Accept whatever comes."""
+    """Accept any answer."""
     return data
 
 
 def ignored(_data: Any) -> None:
-    """Accept whatever comes, and return nothing."""
+    """Accept any answer, and return nothing."""
 
 
 def text(data: Any) -> str:

@@ -114,7 +114,7 @@ class AsyncBoardHandle:
 
     @property
     def is_uncategorized(self) -> bool:
-        """Whether this stands for the images on no board, so that there is no board to read, rename or delete."""
+        """Whether this is the group of images without a board, which cannot be read, renamed or deleted."""
         return self.board_id == UNCATEGORIZED
 
     async def get(self) -> Board:
@@ -211,7 +211,7 @@ class BoardHandle:
 
     @property
     def is_uncategorized(self) -> bool:
-        """Whether this stands for the images on no board, so that there is no board to read, rename or delete."""
+        """Whether this is the group of images without a board, which cannot be read, renamed or deleted."""
         return self._core.is_uncategorized
 
     def list(self, *, category: MediaCategory | None = None, is_intermediate: bool | None = False) -> Iterator[Image]:

@@ -13,7 +13,7 @@ _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 class Secret(str):
-    """A text that is itself wherever it is used, but shows as `'***'` in reprs, and so in dumps of variables."""
+    """A text that behaves as usual, but shows as `'***'` in reprs, and so in dumps of variables."""
 
     __slots__ = ()
 

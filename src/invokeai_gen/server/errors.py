@@ -297,7 +297,7 @@ class SeveralItemsError(JobError):
 
 
 class MissingOutputError(ServerError, AttributeError):
-    """A node returned no result in this run, or no output has that name."""
+    """The result is missing: its node did not return one in this run, or the name is unknown."""
 
 
 class DecodeError(ServerError):

@@ -1,4 +1,4 @@
-"""Following batches to their end: over one Socket.IO connection for all of them, by polling while there is none.
+"""Following batches to their end: over one Socket.IO connection for all of them, by polling without it.
 
 Everything here runs on the background loop.
 """
@@ -86,7 +86,7 @@ class Follower:
             watch.was_interrupted = True
 
     def _all(self) -> list[Watch]:
-        """All watches that are still of use; drops the batches that have none."""
+        """All watches that are still in use; drops batches without a watch."""
         found = {batch_id: [*watches] for batch_id, watches in self._watches.items()}
         for batch_id in [batch_id for batch_id, watches in found.items() if not watches]:
             del self._watches[batch_id]

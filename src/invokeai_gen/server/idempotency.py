@@ -76,7 +76,7 @@ async def delete_once(delete: Callable[[bool, bool], Awaitable[T]]) -> T:
 
 
 async def delete_thing(transport: Transport, path: str) -> None:
-    """Delete what a path stands for. Raises `NotFoundError`, but not if it is missing because it was just deleted."""
+    """Delete the object at a path. Raises `NotFoundError`, but not if it is missing because it was just deleted."""
 
     async def delete(was_sent: bool, may_repeat: bool) -> None:
         try:

@@ -90,7 +90,7 @@ class AsyncImages:
     ) -> builtins.list[Image]:
         """Return the newest results that are not intermediate, newest first, `count` at most.
 
-        `category="user"` returns the newest uploads, `None` whatever is newest.
+        `category="user"` returns the newest uploads, `None` the newest of any category.
         """
         params = _filters(board_id, category, False, None, False) | {"offset": 0, "limit": count}
         return await self._transport.get("/api/v1/images/", params, read=at("items", list_of(Image.of)))

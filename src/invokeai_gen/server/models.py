@@ -35,7 +35,7 @@ class AsyncModels:
         return await self._transport.get(f"{_ROOT}/", params, read=at("models", list_of(Model.of)))
 
     async def known(self) -> builtins.list[Model]:
-        """Return all installed models as they were at most `MODELS_MAX_AGE` seconds ago."""
+        """Return all installed models from a list that is at most `MODELS_MAX_AGE` seconds old."""
         if self._memory is None or time.monotonic() - self._memory[0] > constants.MODELS_MAX_AGE:
             return await self.sync()
         return self._memory[1]

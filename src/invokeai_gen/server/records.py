@@ -19,7 +19,7 @@ from invokeai_gen.server.errors import CleanupError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerRecord:
-    """Base of all records. The fields are those of the server's JSON; those called `…_at` are times (UTC)."""
+    """Base of all records. The fields are named as in the server's JSON; `…_at` are times (UTC)."""
 
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
     """The server's JSON as it came, with times as text."""

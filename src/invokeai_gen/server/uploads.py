@@ -32,7 +32,7 @@ class Uploads:
     on_remove: Callable[[list[str]], None] | None = None
     """Called with the names of those that were deleted again."""
     merged: list[Uploads] = field(default_factory=list)
-    """Those of branches, whose files this run uses too."""
+    """Uploads of branches, whose files this run uses too."""
     owner: object = None
     """Equal for the uploads of one sweep, however often its file is opened."""
 

@@ -34,7 +34,7 @@ class AsyncWorkflows:
         has_been_opened: bool | None = None,
         is_public: bool | None = None,
     ) -> builtins.list[SavedWorkflow]:
-        """Return all saved workflows without their contents, by name. `default` are those that InvokeAI ships.
+        """Return all saved workflows without their contents, by name. `default` are the ones that InvokeAI ships.
 
         `tags` selects workflows that have one of them.
         """

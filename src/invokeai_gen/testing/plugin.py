@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def invokeai() -> Iterator[FakeInvokeAI]:
-    """A fake InvokeAI server: `invokeai.returns(…)` scripts results, `invokeai.runs` has what was run."""
+    """Provide a fake InvokeAI server: `invokeai.returns(…)` scripts results, `invokeai.runs` has what was run."""
     from invokeai_gen.testing.fake import FakeInvokeAI
 
     with FakeInvokeAI() as fake:

@@ -11,7 +11,7 @@ from invokeai_gen.schema.templates import BATCH_FIELDS, GENERATOR_OUTPUTS
 
 CALL_SAVED_WORKFLOW = "call_saved_workflow"
 SAVED_WORKFLOW_INPUT = "saved_workflow_input::"
-"""Prefix of the inputs of a `call_saved_workflow` node that stand for the form of the called workflow."""
+"""Prefix of the inputs of a `call_saved_workflow` node that mirror the form of the called workflow."""
 
 NODES_WITH_EXTRA_INPUTS = frozenset({"core_metadata"})
 """Node types that also take inputs that their schema does not declare."""
@@ -119,7 +119,7 @@ Node: TypeAlias = InvocationNode | NotesNode | ConnectorNode
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """A connection between two fields. A collapsed edge stands for several, and names no fields."""
+    """A connection between two fields. A collapsed edge represents several, without field names."""
 
     id: str
     source: str

@@ -49,7 +49,7 @@ def read_workflow_file(path: Path) -> WorkflowFile:
     """Read a workflow file, or the workflow in an image. Raises `WorkflowError`."""
     try:
         if path.stat().st_size > MAX_WORKFLOW_BYTES:
-            raise WorkflowError(f"larger than {MAX_WORKFLOW_BYTES // 2**20} MiB, which no workflow is")
+            raise WorkflowError(f"larger than {MAX_WORKFLOW_BYTES // 2**20} MiB, the limit for a workflow")
         raw = path.read_bytes()
     except OSError as error:
         raise WorkflowError(error.strerror or str(error)) from error
