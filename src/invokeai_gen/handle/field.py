@@ -46,7 +46,9 @@ class IvkField(BaseModel, Generic[T]):
     if TYPE_CHECKING:  # every field has one, as an attribute of the model or as a property
 
         @property
-        def value(self) -> Any: ...
+        def value(self) -> Any:
+            """The value."""
+            ...
 
         @value.setter
         def value(self, value: Any) -> None: ...
