@@ -17,6 +17,8 @@ from sybil import Document, Example, Region, Sybil
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipParser
 from sybil.parsers.markdown.lexers import RawFencedCodeBlockLexer
 
+from invokeai_gen.public_names import HOME_OF
+
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 WORKFLOWS = ROOT / "data" / "workflows"
@@ -125,6 +127,12 @@ _SYBIL = Sybil(
         SkipParser(),
     ]
 )
+
+
+def test_the_reference_has_every_public_name() -> None:
+    text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+    shown = re.findall(r"(?m)^::: invokeai_gen\.(\w+)$|^ *\* `(\w+)`", text)
+    assert set(HOME_OF) - {"__version__"} <= {name for pair in shown for name in pair}
 
 
 @pytest.mark.usefixtures("folder")

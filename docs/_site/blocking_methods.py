@@ -1,0 +1,54 @@
+"""An extension of griffe: `wait = facade(AsyncJob.wait)` is a method, with the text and the parameters of the other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import griffe
+
+
+class BlockingMethods(griffe.Extension):
+    """Makes methods of what `facade` and `blocking` return."""
+
+    def on_package(self, *, pkg: griffe.Module, loader: griffe.GriffeLoader, **_: Any) -> None:
+        """Replace such attributes in every class of the package."""
+        for module in _modules(pkg):
+            for cls in module.classes.values():
+                for attribute in list(cls.attributes.values()) if not cls.is_alias else ():
+                    method = _awaited(attribute, loader.modules_collection)
+                    if method is not None:
+                        cls.set_member(attribute.name, _blocking(attribute, method))
+
+
+def _modules(module: griffe.Module) -> list[griffe.Module]:
+    below = [each for each in module.modules.values() if not each.is_alias]
+    return [module, *(each for one in below for each in _modules(one))]
+
+
+def _awaited(attribute: griffe.Attribute, modules: griffe.ModulesCollection) -> griffe.Function | None:
+    """Return the method that an attribute is made of."""
+    call = attribute.value
+    if not isinstance(call, griffe.ExprCall) or str(call.function) not in ("facade", "blocking"):
+        return None
+    found = modules[_path(call.arguments[0])]
+    return found if isinstance(found, griffe.Function) else None
+
+
+def _path(expression: str | griffe.Expr) -> str:
+    """Return the full name of a method that an expression names."""
+    assert isinstance(expression, griffe.ExprName | griffe.ExprAttribute)
+    return expression.canonical_path
+
+
+def _blocking(attribute: griffe.Attribute, method: griffe.Function) -> griffe.Function:
+    made = griffe.Function(
+        attribute.name,
+        parameters=method.parameters,
+        returns=method.returns,
+        lineno=attribute.lineno,
+        endlineno=attribute.endlineno,
+        parent=attribute.parent,
+    )
+    if method.docstring is not None:
+        made.docstring = griffe.Docstring(method.docstring.value, parent=made)
+    return made
