@@ -1,4 +1,4 @@
-"""A hook of MkDocs: the help of each command, as the terminal shows it, in place of `{{ help of the command }}`."""
+"""A hook of MkDocs: the help of each command on its page, and guides before the reference in search results."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ PLACE: Final = "{{ help of the command }}"
 WIDTH: Final = 90
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Return the page with the help of all commands."""
+def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
+    """Return the page with the help of all commands, as a terminal shows it, in place of `PLACE`."""
+    if not page.file.src_uri.startswith("reference/"):
+        page.meta["search"] = {"boost": 3}
     return markdown.replace(PLACE, "\n".join(_sections())) if PLACE in markdown else markdown
 
 
