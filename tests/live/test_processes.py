@@ -150,3 +150,47 @@ def test_dropped_jobs_leave_nothing_in_the_client(server_url: str) -> None:
         assert [watch.batch_id for watch in follower._all()] == [kept.batch_id]
         assert {*follower._watches} == {kept.batch_id}
         assert isinstance(kept, Job)
+
+
+def test_dask_processes_show_the_error_of_a_row_and_keep_the_others() -> None:
+    from distributed import Client, LocalCluster
+
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
+        Client(cluster) as dask,
+    ):
+        rows = dask.map(run_width, [8, -8, 16], pure=False)
+        known_error(rows[1].exception(timeout=TIME))
+        assert dask.gather(rows, errors="skip") == [8, 16]
+
+
+@forks
+@pytest.mark.parametrize("results", ["json", "pickle"])
+def test_a_celery_worker_shows_the_error_of_a_row_and_keeps_the_others(
+    results: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With pickle as `result_serializer` the error comes back whole, with JSON as an exception with its text."""
+    monkeypatch.setenv("CELERY_FOLDER", str(tmp_path))
+    monkeypatch.setenv("CELERY_RESULTS", results)
+    sys.modules.pop("tests.live.celery_tasks", None)
+    from tests.live import celery_tasks
+
+    worker = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "celery", "-A", "tests.live.celery_tasks", "worker", "--pool", "prefork"),
+            *("--concurrency", "2", "--without-gossip", "--without-mingle", "--without-heartbeat"),
+        ],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        rows = [celery_tasks.task.delay(width) for width in (8, -8, 16)]
+        with pytest.raises(JobFailedError if results == "pickle" else Exception, match="'Canvas'.*ValueError") as caught:
+            rows[1].get(timeout=TIME)
+        if results == "pickle":
+            known_error(caught.value)
+        assert [rows[index].get(timeout=TIME) for index in (0, 2)] == [8, 16]
+    finally:
+        worker.terminate()
+        assert worker.wait(TIME) == 0
