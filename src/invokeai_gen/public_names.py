@@ -117,6 +117,7 @@ _HOMES: Final = {
         "UnexpectedAnswerError",
         "UnknownStatusError",
         "UnreachableError",
+        "UnsupportedByServerError",
         "UnsupportedMediaError",
         "UploadUncertainError",
         "ValueResolutionError",

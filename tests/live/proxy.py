@@ -226,6 +226,14 @@ def slow(exchange: Exchange) -> None:
         exchange.proxy.closed.wait(0.02)
 
 
+def dripping(exchange: Exchange) -> None:
+    """The answer comes byte by byte, and would take minutes."""
+    for byte in exchange.answer():
+        exchange.send(bytes([byte]))
+        if exchange.proxy.closed.wait(0.1):
+            return
+
+
 def cut(exchange: Exchange) -> None:
     """The connection breaks in the middle of the answer's body."""
     head, end, body = exchange.answer().partition(b"\r\n\r\n")

@@ -17,8 +17,11 @@ from PIL import Image
 from invokeai_gen import InvokeAIClient
 from invokeai_gen.cli import cli as group
 from invokeai_gen.schema import Schema, load_schema, shipped_schema
+from invokeai_gen.server import constants
 from invokeai_gen.server.inventory import Board
 from tests.cli import Cli, adder, save
+from tests.live import proxy as faults
+from tests.live.proxy import Proxy
 from tests.unit.workflow_builder import Builder
 
 
@@ -290,3 +293,28 @@ def test_names_on_the_server_are_completed(cli: Cli, schema: Schema, board: Boar
     assert completed("run", "flow.json", "--auto-board", board.board_name) == [board.board_name]
     assert "Text to Image - SD1.5" in completed("workflows", "pull", "text to image")
     assert "Text to Image - SD1.5" in completed("run", "Text to Im")
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        ("/api/v1/app/version", "pull"),
+        ("/openapi.json", "pull"),
+        ("/openapi.json", "doctor flow.json"),
+        ("/api/v2/models/", "models"),
+        ("/api/v1/workflows/", "workflows list"),
+        ("/api/v1/workflows/", "inspect nothing-of-that-name"),
+        ("/openapi.json", "payload flow.json --server URL"),
+    ],
+)
+def test_an_answer_that_drips_in_does_not_hold_a_command(
+    path: str, line: str, cli: Cli, server_url: str, schema: Schema, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "COMMAND_TIMEOUT", 1.0)
+    save(Path("flow.json"), adder(schema))
+    with Proxy(server_url) as proxy:
+        monkeypatch.setenv("INVOKEAI_URL", proxy.url)
+        proxy.on(f"GET {path}", faults.dripping, faults.FOR_GOOD)
+        answer = cli(*line.replace("URL", proxy.url).split())
+    assert answer.code == 1
+    assert f"did not finish its answer to GET {path} within 1 s" in answer.err

@@ -166,27 +166,26 @@ def test_dask_processes_show_the_error_of_a_row_and_keep_the_others() -> None:
 
 @forks
 @pytest.mark.parametrize("results", ["json", "pickle"])
-def test_a_celery_worker_shows_the_error_of_a_row_and_keeps_the_others(
-    results: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_celery_worker_shows_the_error_of_a_row_and_keeps_the_others(results: str, tmp_path: Path) -> None:
     """With pickle as `result_serializer` the error comes back whole, with JSON as an exception with its text."""
-    monkeypatch.setenv("CELERY_FOLDER", str(tmp_path))
-    monkeypatch.setenv("CELERY_RESULTS", results)
-    sys.modules.pop("tests.live.celery_tasks", None)
     from tests.live import celery_tasks
 
+    app = celery_tasks.app_in(tmp_path, results)
     worker = subprocess.Popen(
         [
             *(sys.executable, "-m", "celery", "-A", "tests.live.celery_tasks", "worker", "--pool", "prefork"),
             *("--concurrency", "2", "--without-gossip", "--without-mingle", "--without-heartbeat"),
         ],
         cwd=ROOT,
+        env={**os.environ, "CELERY_FOLDER": str(tmp_path), "CELERY_RESULTS": results},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
     try:
-        rows = [celery_tasks.task.delay(width) for width in (8, -8, 16)]
-        with pytest.raises(JobFailedError if results == "pickle" else Exception, match="'Canvas'.*ValueError") as caught:
+        rows = [app.send_task(celery_tasks.ROW, [width]) for width in (8, -8, 16)]
+        with pytest.raises(
+            JobFailedError if results == "pickle" else Exception, match="'Canvas'.*ValueError"
+        ) as caught:
             rows[1].get(timeout=TIME)
         if results == "pickle":
             known_error(caught.value)

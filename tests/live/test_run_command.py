@@ -137,6 +137,18 @@ def ratio(cli: Cli, schema: Schema) -> Path:
     return save(Path("ratio.json"), data)
 
 
+def test_the_servers_traceback_is_printed_on_request(cli: Cli, ratio: Path) -> None:
+    quiet = cli("run", ratio, "--set", "b=0")
+    assert (quiet.code, quiet.errors[-1]) == (1, "hint: --verbose prints the server's traceback")
+    assert "Traceback" not in quiet.err
+    for options in ((), ("--runs", 2)):
+        answer = cli("run", ratio, "--set", "b=0", "--verbose", *options)
+        assert answer.code == 1
+        assert answer.err.count("Traceback (most recent call last):") == (2 if options else 1)
+        assert "ZeroDivisionError" in answer.err
+        assert "on the server:" in answer.err
+
+
 def test_a_run_that_fails_is_told_with_its_node(cli: Cli, ratio: Path) -> None:
     answer = cli("run", "ratio.json", "--b", "0")
     assert (answer.code, answer.out) == (1, "")

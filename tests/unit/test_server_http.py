@@ -25,6 +25,7 @@ from invokeai_gen.server.errors import (
     ServerFaultError,
     TooManyRequestsError,
     UnauthorizedError,
+    UnsupportedByServerError,
 )
 
 Handler = Callable[[httpx.Request], httpx.Response]
@@ -317,3 +318,56 @@ def test_a_download_that_breaks_is_begun_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", [".", ".."])
 def test_dots_are_no_way_up(name: str) -> None:
     assert httpx.URL(f"http://server/api/v1/images/i/{http.segment(name)}/full").path.count("/") == 6
+
+
+MISSING = httpx.Response(404, json={"detail": "Not Found"})
+"""FastAPI's answer for a path that it does not know."""
+
+
+def version_is(text: str) -> httpx.Response:
+    return httpx.Response(200, json={"version": text})
+
+
+@pytest.mark.parametrize("status", [404, 405])
+def test_a_function_that_the_server_is_too_old_for_names_the_version_it_takes(status: int) -> None:
+    missing = httpx.Response(status, json={"detail": "Not Found" if status == 404 else "Method Not Allowed"})
+    handler, seen = answers(missing, version_is("6.8.1"))
+    with pytest.raises(UnsupportedByServerError) as caught:
+        client_for(handler).workflows.set_public("w")
+    error = caught.value
+    assert str(error) == (
+        "PATCH /api/v1/workflows/i/w/is_public needs InvokeAI 6.13 or newer; http://server:9090 has 6.8.1"
+    )
+    assert (error.status, error.needed, error.server_version) == (status, "6.13", "6.8.1")
+    assert error.__cause__ is None
+    assert len(seen) == 2
+
+
+@pytest.mark.parametrize("version", [version_is("6.14.2"), version_is("6.14.0rc1"), httpx.Response(500), MISSING])
+def test_a_path_that_is_missing_for_another_reason_is_not_put_down_to_the_version(version: httpx.Response) -> None:
+    handler, _ = answers(MISSING, version)
+    with pytest.raises(NotFoundError, match="Is http://server:9090 the address"):
+        client_for(handler).videos.get("a.mp4")
+
+
+def test_a_missing_video_is_no_matter_of_versions() -> None:
+    handler, seen = answers(httpx.Response(404, json={"detail": "Video not found"}))
+    with pytest.raises(NotFoundError, match="Video not found"):
+        client_for(handler).videos.get("a.mp4")
+    assert len(seen) == 1
+
+
+def test_a_request_and_its_retries_share_a_limit() -> None:
+    seen: list[httpx.Request] = []
+
+    async def never(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        if len(seen) == 1:
+            return httpx.Response(503)
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    client = InvokeAIClient("http://server", request_timeout=0.3, http_backend=httpx.MockTransport(never))
+    with pytest.raises(RequestTimeoutError, match="did not finish its answer to GET /api/v1/app/version within 0.3 s"):
+        client.version()
+    assert len(seen) == 2

@@ -224,7 +224,7 @@ def _server(ctx: click.Context) -> InvokeAIClient:
 
     given = ctx.params.get("servers") or ctx.params.get("server")
     server = given[0] if isinstance(given, tuple) else given
-    return InvokeAIClient(server_address(server, find_settings()), timeout=_PATIENCE)
+    return InvokeAIClient(server_address(server, find_settings()), timeout=_PATIENCE, request_timeout=_PATIENCE)
 
 
 def _plan_of(ctx: click.Context) -> WorkflowPlan | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from invokeai_gen.cli.settings import Settings
+from invokeai_gen.server import constants
 
 if TYPE_CHECKING:
     from invokeai_gen.client import InvokeAIClient
@@ -42,14 +43,16 @@ def server_token(server: str | None, settings: Settings) -> str | None:
 
 
 @contextlib.contextmanager
-def open_client(server: str | None, settings: Settings) -> Iterator[InvokeAIClient]:
+def open_client(server: str | None, settings: Settings, *, is_run: bool = False) -> Iterator[InvokeAIClient]:
     """Open a client for the server that `server_address` returns, after asking whether InvokeAI answers there.
 
-    Raise `NotInvokeAIError` if something else does, and `ConnectionFailedError` if nothing does.
+    Each request may take `COMMAND_TIMEOUT`, so that a server that never finishes its answer does not hold the command;
+    `is_run` sets no limit, since transfers and large batches take as long as they take. Raise `NotInvokeAIError` if something else does, and `ConnectionFailedError` if nothing does.
     """
     from invokeai_gen.client import InvokeAIClient
 
-    with InvokeAIClient(server_address(server, settings), token=server_token(server, settings)) as client:
+    address, token = server_address(server, settings), server_token(server, settings)
+    with InvokeAIClient(address, token=token, request_timeout=None if is_run else constants.COMMAND_TIMEOUT) as client:
         client.version()
         yield client
 

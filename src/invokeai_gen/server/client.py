@@ -69,8 +69,8 @@ class AsyncInvokeAIClient(_Portable):
     """One InvokeAI server. Its methods may be awaited on any event loop, also on several one after another.
 
     `url` defaults to the environment variable `INVOKEAI_URL`, else to `http://localhost:9090`. `token` defaults to
-    `INVOKEAI_TOKEN`, for any address; `token=""` sends no token. For the other options see `ClientOptions`:
-    `timeout`, `max_retries`, `headers`, `verify`, `proxy`, `unreachable_after`, `queue_id`.
+    `INVOKEAI_TOKEN`, for any address; `token=""` sends no token. For the other options see `ClientOptions`: `timeout`,
+    `request_timeout`, `max_retries`, `headers`, `verify`, `proxy`, `unreachable_after`, `queue_id`.
 
     Nothing is sent before it is needed. Raises `InvalidUrlError`, `InvalidTokenError` and `InvalidHeaderError`.
     """

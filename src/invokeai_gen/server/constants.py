@@ -11,6 +11,8 @@ DEFAULT_URL: Final = "http://localhost:9090"
 CONNECT_TIMEOUT: Final = 5.0
 READ_TIMEOUT: Final = 60.0
 """How long the server may stay silent during one request; the default of a client's `timeout`."""
+COMMAND_TIMEOUT: Final = 60.0
+"""How long each request of a command may take in all, such as `doctor` or `pull`; `run` has `--timeout`."""
 ENQUEUE_TIMEOUT: Final = 300.0
 """`READ_TIMEOUT` of an enqueue: a batch of thousands of items with a large graph takes the server a while."""
 MIN_TRANSFER_RATE: Final = 1024

@@ -81,6 +81,18 @@ class NotFoundError(StatusError):
     """404: no such thing on this server."""
 
 
+class UnsupportedByServerError(StatusError):
+    """404 or 405 for a function that the server's version of InvokeAI does not have yet."""
+
+    def __init__(self, cause: StatusError, needed: str, server_version: str, url: str) -> None:
+        super().__init__(cause.method, cause.path, cause.status, cause.detail)
+        self.needed = needed
+        """First version of InvokeAI with this function, such as `6.13`."""
+        self.server_version = server_version
+        request = f"{cause.method} {cause.path}"
+        self.args = (f"{request} needs InvokeAI {needed} or newer; {url} has {shortened(server_version)}",)
+
+
 class UnsupportedMediaError(StatusError):
     """415: an upload that the server cannot read as an image or a video."""
 
@@ -223,7 +235,7 @@ class JobError(ServerError):
 
 
 class JobFailedError(JobError):
-    """A node raised an error on the server."""
+    """A node raised an error on the server, whose traceback is in `server_traceback`."""
 
     def __init__(
         self,
@@ -241,6 +253,7 @@ class JobFailedError(JobError):
         """Name of the exception on the server."""
         self.error_message = error_message
         self.server_traceback = server_traceback
+        """The server's own, with paths of that machine; empty if it reports none. It is not part of the message."""
         self.node_id = node_id
         """Id of the node in the workflow, if the server names it."""
         self.node_type = node_type

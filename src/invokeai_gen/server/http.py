@@ -5,25 +5,17 @@ from __future__ import annotations
 import json as json_codec
 import os
 import time
-from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
-from functools import cache
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from invokeai_gen.atomic_files import replacing
 from invokeai_gen.server import constants
 from invokeai_gen.server.address import basic_authorization, clean_url, public_url, segment
-from invokeai_gen.server.answers import Reader, ShapeError
+from invokeai_gen.server.answers import Reader, at, text
 from invokeai_gen.server.background import bridge
-from invokeai_gen.server.bodies import (
-    ACCEPTED_ENCODING,
-    BodyError,
-    check_complete,
-    check_complete_file,
-    collected,
-    decoded,
-    steady,
-)
+from invokeai_gen.server.bodies import ACCEPTED_ENCODING, BodyError
 from invokeai_gen.server.credentials import Payload, Secret, checked_headers, checked_token
 from invokeai_gen.server.errors import (
     ConnectionFailedError,
@@ -35,10 +27,13 @@ from invokeai_gen.server.errors import (
     StatusError,
     UnexpectedAnswerError,
     UnreachableError,
-    status_error,
+    UnsupportedByServerError,
 )
 from invokeai_gen.server.options import Backend, TransportOptions
-from invokeai_gen.server.retries import pause_after, retries_after, seconds_of
+from invokeai_gen.server.response import Response
+from invokeai_gen.server.retries import pause_after, retries_after
+from invokeai_gen.server.routes import needed_version
+from invokeai_gen.server.tls import checked_verify, tls_context
 
 if TYPE_CHECKING:
     import ssl
@@ -50,6 +45,7 @@ __all__ = ["Backend", "Transport", "TransportOptions", "clean_url", "public_url"
 
 T = TypeVar("T")
 
+_VERSION: Final = "/api/v1/app/version"
 _REPEATABLE: Final = {"GET", "PUT", "DELETE"}
 """Methods that have the same effect when they are sent twice."""
 
@@ -63,6 +59,7 @@ class Transport:
         *,
         token: str | None = None,
         timeout: float = constants.READ_TIMEOUT,
+        request_timeout: float | None = None,
         max_retries: int = constants.MAX_RETRIES,
         headers: Mapping[str, str] | None = None,
         verify: bool | str | os.PathLike[str] = True,
@@ -73,8 +70,9 @@ class Transport:
         self.url = public_url(clean_url(url))
         """Without user name and password."""
         self.timeout = timeout
+        self.request_timeout = request_timeout
         self.max_retries = max_retries
-        self.verify = _checked_verify(verify)
+        self.verify = checked_verify(verify)
         self.proxy = Secret(clean_url(proxy)) if proxy else None
         self.unreachable_after = constants.UNREACHABLE_AFTER if unreachable_after is None else unreachable_after
         self.backend = http_backend
@@ -109,6 +107,7 @@ class Transport:
         """Return the options of a transport like this one, but without token, password and headers."""
         return {
             "timeout": self.timeout,
+            "request_timeout": self.request_timeout,
             "max_retries": self.max_retries,
             "verify": self.verify,
             "proxy": public_url(self.proxy) if self.proxy else None,
@@ -118,14 +117,7 @@ class Transport:
 
     def tls(self) -> ssl.SSLContext | bool:
         """Return how to check certificates, for requests and events alike: a context, or false for not at all."""
-        import ssl
-
-        if isinstance(self.verify, bool):
-            return _default_tls() if self.verify else False
-        is_folder = os.path.isdir(self.verify)
-        return ssl.create_default_context(
-            cafile=None if is_folder else self.verify, capath=self.verify if is_folder else None
-        )
+        return tls_context(self.verify)
 
     @property
     def is_open(self) -> bool:
@@ -157,10 +149,17 @@ class Transport:
         if json is not None:
             body = Payload(json_codec.dumps(json, allow_nan=False, separators=(",", ":")).encode())
 
-        async def take(answer: httpx.Response) -> T:
-            return self._read(read, await self._json_of(answer), method, path)
-
-        return await bridge(self._ask(method, path, take, is_repeatable, params=params, timeout=timeout, content=body))
+        return await bridge(
+            self._ask(
+                method,
+                path,
+                partial(Response.json, read=read),
+                is_repeatable,
+                params=params,
+                timeout=timeout,
+                content=body,
+            )
+        )
 
     async def upload(
         self,
@@ -176,15 +175,14 @@ class Transport:
     ) -> T:
         """Return what `read` makes of the JSON of a multipart request with one file, in the form field `field`."""
 
-        async def take(answer: httpx.Response) -> T:
-            return self._read(read, await self._json_of(answer), method, path)
-
         files = {field: (name, data, mime)}
-        return await bridge(self._ask(method, path, take, method == "PUT", params=params, files=files))
+        return await bridge(
+            self._ask(method, path, partial(Response.json, read=read), method == "PUT", params=params, files=files)
+        )
 
     async def read(self, path: str) -> bytes:
         """Return the file that a GET returns."""
-        return await bridge(self._ask("GET", path, self._file_of, True))
+        return await bridge(self._ask("GET", path, Response.file, True))
 
     async def download(self, path: str, target: Path) -> int:
         """Stream the file that a GET returns to `target`, and return its size in bytes.
@@ -226,68 +224,9 @@ class Transport:
             )
         return self._client
 
-    # -- answers -------------------------------------------------------------------------------------------------------
-
     async def _download(self, path: str, target: Path) -> int:
         with replacing(target) as file:
-
-            async def save(answer: httpx.Response) -> int:
-                self._check_file(answer)
-                size = await _written(self._chunks(answer), file)
-                check_complete_file(file, size)
-                return size
-
-            return await self._ask("GET", path, save, True)
-
-    async def _file_of(self, answer: httpx.Response) -> bytes:
-        self._check_file(answer)
-        data = await collected(self._chunks(answer), constants.MAX_FILE_IN_MEMORY)
-        check_complete(data)
-        return data
-
-    def _check_file(self, answer: httpx.Response) -> None:
-        """A login page or the like is no picture, even if its status is 200."""
-        kind = answer.headers.get("content-type", "")
-        if "html" in kind or "json" in kind:
-            raise NotInvokeAIError(f"{self.url} answered {_request(answer)} with {kind[:80]} instead of a file")
-
-    async def _json_of(self, answer: httpx.Response) -> Any:
-        content = await collected(self._chunks(answer), constants.MAX_ANSWER)
-        kind = answer.headers.get("content-type", "")
-        if not content and "json" not in kind:
-            return None
-        try:
-            return json_codec.loads(content)
-        except (ValueError, RecursionError):
-            pass
-        if "json" in kind:
-            raise BodyError("only a part of it arrived", is_cut=True)
-        raise NotInvokeAIError(
-            f"{self.url} answered {_request(answer)} with something that is not JSON. "
-            "Is this the address of an InvokeAI server?"
-        )
-
-    def _read(self, read: Reader[T], data: Any, method: str, path: str) -> T:
-        try:
-            return read(data)
-        except (ShapeError, LookupError, TypeError, AttributeError, ValueError) as error:
-            problem = str(error) if isinstance(error, ShapeError) else f"{type(error).__name__}: {error}"
-        raise UnexpectedAnswerError(
-            f"{self.url} answered {method} {path} in an unexpected form: {problem[: constants.MAX_DETAIL]}. "
-            "Is this the address of an InvokeAI server?"
-        )
-
-    def _chunks(self, answer: httpx.Response) -> AsyncIterable[bytes]:
-        # An answer that a backend made of bytes is consumed and decoded already.
-        if answer.is_stream_consumed:
-            return answer.aiter_bytes(constants.CHUNK)
-        return decoded(steady(answer.aiter_raw(), self.timeout), answer.headers.get("content-encoding", ""))
-
-    async def _error_of(self, answer: httpx.Response, method: str, path: str) -> StatusError:
-        body = await collected(self._chunks(answer), constants.MAX_ERROR_ANSWER, cut=True)
-        error = status_error(method, path, answer.status_code, _detail(body), url=self.url)
-        error.retry_after = seconds_of(answer.headers.get("Retry-After", ""))
-        return error
+            return await self._ask("GET", path, lambda answer: answer.save(file), True)
 
     # -- requests ------------------------------------------------------------------------------------------------------
 
@@ -295,11 +234,47 @@ class Transport:
         self,
         method: str,
         path: str,
-        take: Callable[[httpx.Response], Awaitable[T]],
+        take: Callable[[Response], Awaitable[T]],
         is_repeatable: bool,
         **content: Any,
     ) -> T:
         """Return what `take` makes of the answer to a request; it is called anew for each attempt."""
+        import asyncio
+
+        clock = asyncio.timeout(self.request_timeout)
+        try:
+            async with clock:
+                return await self._retried(method, path, take, is_repeatable, **content)
+        except TimeoutError:
+            if not clock.expired():
+                raise
+        except StatusError as error:
+            if error.status not in (404, 405) or (newer := await self._unsupported(error)) is None:
+                raise
+            raise newer from None
+        raise RequestTimeoutError(
+            f"{self.url} did not finish its answer to {method} {path} within {self.request_timeout:g} s"
+        )
+
+    async def _unsupported(self, error: StatusError) -> UnsupportedByServerError | None:
+        """Return the error for a route that the server is too old for; `None` if that is not the reason."""
+        if needed_version(error.path, "") is None or (error.status == 404 and error.detail != "Not Found"):
+            return None
+        try:
+            version = await self._once("GET", _VERSION, partial(Response.json, read=at("version", text)))
+        except ServerError:
+            return None
+        needed = needed_version(error.path, version)
+        return UnsupportedByServerError(error, needed, version, self.url) if needed else None
+
+    async def _retried(
+        self,
+        method: str,
+        path: str,
+        take: Callable[[Response], Awaitable[T]],
+        is_repeatable: bool,
+        **content: Any,
+    ) -> T:
         import tenacity
 
         from invokeai_gen.server.logs import log
@@ -331,7 +306,7 @@ class Transport:
             log.info("gave up %s %s: %s", method, path, error, extra={"method": method, "path": path})
             raise
 
-    async def _once(self, method: str, path: str, take: Callable[[httpx.Response], Awaitable[T]], **content: Any) -> T:
+    async def _once(self, method: str, path: str, take: Callable[[Response], Awaitable[T]], **content: Any) -> T:
         """Send one request and take its answer; what fails below leaves here as an error of ours.
 
         That error has no cause and no context: what the libraries raise may repeat headers and addresses.
@@ -354,7 +329,7 @@ class Transport:
         self,
         method: str,
         path: str,
-        take: Callable[[httpx.Response], Awaitable[T]],
+        take: Callable[[Response], Awaitable[T]],
         *,
         params: Mapping[str, Any] | None = None,
         timeout: float | None = None,
@@ -365,6 +340,7 @@ class Transport:
 
         began = time.monotonic()
         answer = await self._answer(method, path, params, timeout or self.timeout, content, files)
+        response = Response(answer, method, path, self.url, self.timeout)
         try:
             log.debug(
                 "%s %s: %d after %.3f s",
@@ -375,7 +351,7 @@ class Transport:
                 extra={"method": method, "path": path, "status": answer.status_code},
             )
             if answer.is_error:
-                raise await self._error_of(answer, method, path)
+                raise await response.error()
             if answer.has_redirect_location:
                 elsewhere = public_url(str(answer.next_request.url if answer.next_request else ""))
                 raise NotInvokeAIError(
@@ -383,7 +359,7 @@ class Transport:
                 )
             if not _is_foreign(answer.request, self.url):
                 self._renew_token(answer.headers.get("X-Refreshed-Token"))
-            return await take(answer)
+            return await take(response)
         finally:
             await answer.aclose()
 
@@ -473,24 +449,6 @@ class Transport:
         return message[: constants.MAX_DETAIL]
 
 
-@cache
-def _default_tls() -> ssl.SSLContext:
-    """The usual certificates. Reading them takes longer than a request to a server nearby, so all clients share this."""
-    import httpx
-
-    return httpx.create_ssl_context()
-
-
-def _checked_verify(verify: bool | str | os.PathLike[str]) -> bool | str:
-    """The option, with a path as text. Raises `FileNotFoundError` with the path, which Python's own lacks."""
-    if isinstance(verify, bool):
-        return verify
-    path = os.fspath(verify)
-    if not os.path.exists(path):
-        raise FileNotFoundError(f"verify: no such file or folder of certificates: {path}")
-    return path
-
-
 def _origin(request: httpx.Request) -> tuple[str, str, int | None]:
     return request.url.scheme, request.url.host, request.url.port
 
@@ -499,26 +457,3 @@ def _is_foreign(request: httpx.Request, url: str) -> bool:
     import httpx
 
     return _origin(request) != _origin(httpx.Request("GET", url))
-
-
-def _request(answer: httpx.Response) -> str:
-    return f"{answer.request.method} {answer.request.url.path}"
-
-
-async def _written(chunks: AsyncIterable[bytes], file: BinaryIO) -> int:
-    """Write a body into a file, in place of what an earlier attempt may have left there; return its size."""
-    file.seek(0)
-    file.truncate()
-    size = 0
-    async for chunk in chunks:
-        size += file.write(chunk)
-    return size
-
-
-def _detail(content: bytes) -> Any:
-    """What an error answer says: FastAPI's `detail`, else the beginning of its text."""
-    try:
-        body = json_codec.loads(content)
-    except (ValueError, RecursionError):
-        return content[: constants.MAX_DETAIL].decode(errors="replace").strip()
-    return body.get("detail", body) if isinstance(body, dict) else body

@@ -20,6 +20,9 @@ class TransportOptions(TypedDict, total=False):
     """Token of an account on a server with accounts."""
     timeout: float
     """Seconds that the server may stay silent during one request; 60 unless given."""
+    request_timeout: float | None
+    """Seconds that one request may take in all, with its retries and the transfer of its files; unlimited unless
+    given. It also ends an answer that never stops coming, which `timeout` does not."""
     max_retries: int
     """How often a request that failed in passing is sent again; 3 unless given. It is only repeated if that cannot have
     an effect twice. After silence of `timeout` seconds it is repeated once at most."""

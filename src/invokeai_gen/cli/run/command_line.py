@@ -53,6 +53,7 @@ class CommandLine:
     cleanup: tuple[Literal["inputs", "outputs", "boards", "queue-items"], ...]
     dry_run: bool
     quiet: bool
+    verbose: bool
 
     @property
     def is_sweep(self) -> bool:
@@ -100,7 +101,9 @@ class CommandLine:
         ):
             words += [option, str(value)] if value else []
         words += [word for target in self.cleanup for word in ("--cleanup", target)]
-        flags = {"--overwrite": self.overwrite, "--json": self.as_json, "--quiet": self.quiet}
+        flags = {
+            "--overwrite": self.overwrite, "--json": self.as_json, "--quiet": self.quiet, "--verbose": self.verbose,
+        }  # fmt: skip
         words += [flag for flag, is_set in flags.items() if is_set]
         return shlex.join([*words, *(word for server in servers for word in ("--server", server))])
 

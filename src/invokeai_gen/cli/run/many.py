@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from invokeai_gen.cli.run.folder import check_batch_names, check_for_many, folder_of
-from invokeai_gen.cli.run.report import SweepReport, clean_up, exit_interrupted
+from invokeai_gen.cli.run.report import SweepReport, clean_up, exit_interrupted, print_tracebacks
 from invokeai_gen.cli.run.single import shows_progress
 from invokeai_gen.cli.run.values import explained_errors
 from invokeai_gen.cli.servers import open_client, server_address, server_token
@@ -62,7 +62,10 @@ class ManyRuns:
             space = values.space()
         if not self._line.no_save:
             check_for_many(self._plan, self._folder, self._line, space)
-        with open_client(self._line.server, self._settings) as client, self._explained_errors(values.given):
+        with (
+            open_client(self._line.server, self._settings, is_run=True) as client,
+            self._explained_errors(values.given),
+        ):
             if self._plan.batches and not self._line.no_save:
                 check_batch_names(self._folder, self._line, self._dry_run(values, space))
             with self._interrupted_at_the_start(client):
@@ -74,7 +77,7 @@ class ManyRuns:
     def resume(self, file: Path) -> None:
         """Continue the runs that a sweep file records."""
         workflow = workflow_of(self._plan)
-        with open_client(self._line.server, self._settings) as client, self._explained_errors():
+        with open_client(self._line.server, self._settings, is_run=True) as client, self._explained_errors():
             with self._interrupted_at_the_start(client):
                 options: CollectOptions = {"errors": "collect"}
                 if len(self._line.servers) > 1:
@@ -100,18 +103,22 @@ class ManyRuns:
         echo_json(planned_run.request)
 
     def _dry_run(self, values: RunValues, space: Space[Any]) -> DryRun:
-        from invokeai_gen.server import background
+        from invokeai_gen.server import background, constants
         from invokeai_gen.server.client import AsyncInvokeAIClient
         from invokeai_gen.sweeps.dry_run import dry_run
         from invokeai_gen.sweeps.start import SweepStarter
 
         starter = SweepStarter(self._plan, values.workflow.params_type, values.workflow.outputs_type)
         server = self._line.server
-        client = AsyncInvokeAIClient(server_address(server, self._settings), token=server_token(server, self._settings))
+        client = AsyncInvokeAIClient(
+            server_address(server, self._settings),
+            token=server_token(server, self._settings),
+            request_timeout=constants.COMMAND_TIMEOUT,
+        )
         return background.run(dry_run(starter, space, client, self._sweep_options(values.runs)))
 
     def _explained_errors(self, given: Collection[str] = ()) -> AbstractContextManager[None]:
-        return explained_errors(self._plan, self._inputs, given)
+        return explained_errors(self._plan, self._inputs, given, verbose=self._line.verbose)
 
     def _sweep_options(self, runs: int) -> SweepOptions:
         return {
@@ -193,6 +200,7 @@ class ManyRuns:
     ) -> None:
         """Print a summary, and exit with 1 unless all runs were completed."""
         print_messages("error", report.lines_of(failures))
+        print_tracebacks([failure.error for failure in failures], verbose=self._line.verbose)
         if is_late:
             print_messages("error", [f"timed out after {self._line.timeout:g} s"])
         if failures:

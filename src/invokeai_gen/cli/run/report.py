@@ -170,6 +170,17 @@ class SweepReport:
         echo_json({**asdict(self._sweep.counts), "folder": folder, "files": files, "failures": failed})
 
 
+def print_tracebacks(errors: Iterable[Exception | None], *, verbose: bool) -> None:
+    """Print the server's traceback of each failed run, up to a limit; or only how to see it, unless `verbose`."""
+    from invokeai_gen.server.errors import JobFailedError
+
+    found = [error for error in errors if isinstance(error, JobFailedError) and error.server_traceback]
+    if found and not verbose:
+        print_messages("hint", ["--verbose prints the server's traceback"])
+    for error in found[:_SHOWN] if verbose else ():
+        echo(f"queue item {error.item_id} on the server:\n{error.server_traceback.strip()}", err=True)
+
+
 def clean_up(sweep: Sweep[WorkflowParams, WorkflowOutputs], targets: Iterable[str]) -> None:
     """Delete what is named from the server, and print what is still there."""
     if "outputs" in targets:

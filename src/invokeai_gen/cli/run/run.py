@@ -237,6 +237,7 @@ def _named(name: str, variable: str, metavar: str, text: str) -> Callable[[F], F
 )
 @click.option("--dry-run", is_flag=True, help="Send nothing: print the number of runs and the first request.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress and no summary, only errors.")
+@click.option("-v", "--verbose", is_flag=True, help="Also print the server's traceback of a run that failed.")
 @click.pass_context
 def command(ctx: click.Context, /, workflow: str, **given: Any) -> None:
     """Run a workflow, once or many times, and save the results.

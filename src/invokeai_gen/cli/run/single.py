@@ -35,7 +35,10 @@ def run_once(workflow: NamedWorkflow, line: CommandLine, inputs: InputOptions, v
         "progress": shows_progress(line),
         **(_event_printers() if line.events else {}),
     }
-    with open_client(line.server, find_settings()) as client, explained_errors(workflow.plan, inputs, values.given):
+    with (
+        open_client(line.server, find_settings(), is_run=True) as client,
+        explained_errors(workflow.plan, inputs, values.given, verbose=line.verbose),
+    ):
         try:
             params = values.workflow.params_type()
             outputs = values.workflow.run(params, client=client, timeout=line.timeout, **cast("RunOptions", options))

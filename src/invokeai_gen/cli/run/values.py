@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 from invokeai_gen.cli.assignments import read_assignments
 from invokeai_gen.cli.run.axes import Axes, read_axes
+from invokeai_gen.cli.run.report import print_tracebacks
 from invokeai_gen.cli.run.rows import read_rows
 from invokeai_gen.cli.terminal import lines_of, print_messages
 from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.plan import PlannedInput, WorkflowPlan
 from invokeai_gen.core.problems import ParamsError, Problem, title
 from invokeai_gen.runtime.outputs import WorkflowOutputs
-from invokeai_gen.server.errors import ValueResolutionError
+from invokeai_gen.server.errors import JobFailedError, ValueResolutionError
 from invokeai_gen.sweeps.space import Space, space_of
 from invokeai_gen.sweeps.workflow import Workflow, workflow_of
 from invokeai_gen.texts import shown
@@ -57,10 +58,13 @@ class RunValues:
 
 
 @contextlib.contextmanager
-def explained_errors(plan: WorkflowPlan, options: InputOptions, given: Collection[str] = ()) -> Iterator[None]:
-    """Print errors about values with the index or the option of their input, and exit.
+def explained_errors(
+    plan: WorkflowPlan, options: InputOptions, given: Collection[str] = (), *, verbose: bool = False
+) -> Iterator[None]:
+    """Print errors about values with the index or the option of their input, and failed runs; exit then.
 
-    `given` are the inputs whose values the user chose: how to set those need not be explained.
+    `given` are the inputs whose values the user chose: how to set those need not be explained. `verbose` prints the
+    server's traceback of a failed run as well.
     """
     try:
         yield
@@ -74,6 +78,10 @@ def explained_errors(plan: WorkflowPlan, options: InputOptions, given: Collectio
         unset = [options.spelling_of(name) for name in names if name not in given]
         if unset:
             print_messages("hint", [f"the workflow's own value is used; set another with {' and '.join(unset)}"])
+        sys.exit(1)
+    except JobFailedError as error:
+        print_messages("error", lines_of(error))
+        print_tracebacks([error], verbose=verbose)
         sys.exit(1)
 
 

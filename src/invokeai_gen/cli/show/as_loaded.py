@@ -18,10 +18,11 @@ def as_loaded(plan: WorkflowPlan, values: Values, server: str) -> tuple[Workflow
     field is required, that is a reason not to invoke the workflow. `values` themselves have been looked up already.
     Raises `ValueResolutionError` for a called workflow that does not exist.
     """
+    from invokeai_gen.server import constants
     from invokeai_gen.server.client import AsyncInvokeAIClient
 
     async def ask() -> tuple[WorkflowPlan, Values, list[str]]:
-        async with AsyncInvokeAIClient(server) as client:
+        async with AsyncInvokeAIClient(server, request_timeout=constants.COMMAND_TIMEOUT) as client:
             return await _as_loaded(plan, values, client)
 
     return asyncio.run(ask())

@@ -166,6 +166,7 @@ def _resolved(
     from dataclasses import replace
 
     from invokeai_gen.runtime.resolve import resolve
+    from invokeai_gen.server import constants
     from invokeai_gen.server.client import AsyncInvokeAIClient
     from invokeai_gen.server.errors import ValueResolutionError
 
@@ -174,7 +175,7 @@ def _resolved(
     form = replace(plan, nodes=())  # what hidden fields refer to is looked up with the rest of the workflow
 
     async def ask() -> None:
-        async with AsyncInvokeAIClient(server) as client:
+        async with AsyncInvokeAIClient(server, request_timeout=constants.COMMAND_TIMEOUT) as client:
             for item in items:
                 binding = item.planned.binding
                 found = []
@@ -206,10 +207,11 @@ def _answers(plan: WorkflowPlan, values: Values, server: str | None) -> tuple[di
         ]
     from invokeai_gen.client import InvokeAIClient
     from invokeai_gen.core.batch import GENERATOR_FIELD, value_of
+    from invokeai_gen.server import constants
     from invokeai_gen.server.errors import NotFoundError
 
     answers, unanswered = {}, []
-    with InvokeAIClient(server) as client:
+    with InvokeAIClient(server, request_timeout=constants.COMMAND_TIMEOUT) as client:
         for query in queries:
             try:
                 answer = client.ask(query.method, query.path, params=dict(query.params) or None, json=query.json)

@@ -1,0 +1,38 @@
+"""How certificates are checked, for requests and events alike."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import ssl
+
+
+def checked_verify(verify: bool | str | os.PathLike[str]) -> bool | str:
+    """Return the option, with a path as text. Raise `FileNotFoundError` with the path, which Python's own lacks."""
+    if isinstance(verify, bool):
+        return verify
+    path = os.fspath(verify)
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"verify: no such file or folder of certificates: {path}")
+    return path
+
+
+def tls_context(verify: bool | str) -> ssl.SSLContext | bool:
+    """Return the context for the option `verify`; `False` for no check at all."""
+    import ssl
+
+    if isinstance(verify, bool):
+        return _default_tls() if verify else False
+    is_folder = os.path.isdir(verify)
+    return ssl.create_default_context(cafile=None if is_folder else verify, capath=verify if is_folder else None)
+
+
+@cache
+def _default_tls() -> ssl.SSLContext:
+    """The usual certificates. Reading them takes longer than a request to a server nearby, so all clients share this."""
+    import httpx
+
+    return httpx.create_ssl_context()
