@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from invokeai_gen import InvokeAIClient, ParamsError, ValueResolutionError
 from invokeai_gen.handle import WorkflowDefinition, WorkflowHandle
+from invokeai_gen.core.params import WorkflowParams
+from invokeai_gen.runtime import JobError, Sweep, WorkflowOutputs
+from invokeai_gen.runtime.options import SweepOptions
 from invokeai_gen.schema import Schema
+from invokeai_gen.sweeps.workflow import Workflow, workflow_of
 from tests.unit.workflow_builder import Builder
 
 N = "saved_workflow_input::n::value"
@@ -86,4 +91,57 @@ def test_a_called_workflow_that_is_not_there_is_named_before_anything_is_sent(
     before = client.queue.counts()
     with pytest.raises(ValueResolutionError, match="no workflow with id 'gone'"):
         _caller(schema, client, "gone").submit_sync()
+    assert client.queue.counts() == before
+
+
+def _workflow(handle: WorkflowHandle) -> Workflow[WorkflowParams, WorkflowOutputs]:
+    return workflow_of(handle.plan)
+
+
+def _sent(client: InvokeAIClient, sweep: Sweep[Any, Any]) -> list[Any]:
+    """The inputs of the call in each item of a sweep, after its end."""
+    ids = [result.item_id for result in sweep.results()]
+    return [client.queue.get(item_id).session["graph"]["nodes"]["call"]["workflow_inputs"] for item_id in ids if item_id]
+
+
+@pytest.mark.parametrize("over_servers", [False, True])
+def test_every_item_of_a_sweep_has_the_inputs_that_the_called_workflow_has_now(
+    client: InvokeAIClient, schema: Schema, called: str, over_servers: bool
+) -> None:
+    workflow = _workflow(_caller(schema, client, called, N))
+    options: SweepOptions = {"servers": [client]} if over_servers else {}
+    with workflow.sweep(product={"how_many": [1, 2]}, client=client, **options) as sweep:
+        assert _sent(client, sweep) == [{N: 1, S: "hi"}, {N: 2, S: "hi"}]
+
+
+def test_what_a_resumed_sweep_sends_has_the_inputs_of_that_moment(
+    client: InvokeAIClient, schema: Schema, called: str, tmp_path: Path
+) -> None:
+    workflow = _workflow(_caller(schema, client, called, N))
+    with workflow.sweep(product={"how_many": [1, 2]}, client=client, file=tmp_path / "it.sweep") as sweep:
+        assert _sent(client, sweep) == [{N: 1, S: "hi"}, {N: 2, S: "hi"}]
+        sweep.cleanup_queue_items()
+    client.workflows.update(called, _callable(schema, "n.value"))
+    with workflow.resume_sweep(tmp_path / "it.sweep", client=client) as resumed:
+        assert resumed.retry(deleted=True) == 2
+        assert _sent(client, resumed) == [{N: 1}, {N: 2}]
+
+
+def test_a_sweep_can_vary_the_called_workflow(client: InvokeAIClient, schema: Schema, called: str) -> None:
+    workflow = _workflow(_caller(schema, client, called, "workflow_id"))
+    saved = client.workflows.create(_callable(schema, "n.value"))
+    with workflow.sweep(product={"workflow_id": [called, saved.workflow_id]}, client=client) as sweep:
+        assert _sent(client, sweep) == [{N: 7, S: "hi"}, {N: 7}]
+    client.workflows.delete(saved.workflow_id)
+
+
+@pytest.mark.parametrize("over_servers", [False, True])
+def test_a_sweep_of_an_input_that_is_gone_is_refused(
+    client: InvokeAIClient, schema: Schema, called: str, over_servers: bool
+) -> None:
+    workflow = _workflow(_caller(schema, client, called, OLD))
+    options: SweepOptions = {"servers": [client]} if over_servers else {}
+    before = client.queue.counts()
+    with pytest.raises((ParamsError, JobError), match="the called workflow has no such input any more"):
+        workflow.sweep(product={"old": [2, 3]}, client=client, **options).results()
     assert client.queue.counts() == before

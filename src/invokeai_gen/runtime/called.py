@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 from invokeai_gen.core.batch import Binding
 from invokeai_gen.core.called_workflows import calls_of, with_called
@@ -17,12 +17,26 @@ async def renewed(
 ) -> WorkflowPlan:
     """Return the plan with the inputs that the called workflows have on this server; most plans come back unchanged.
 
-    Raises `ValueResolutionError` for a workflow that is not in the library, and what `with_called` raises.
+    Raise what `fetch_called` and `with_called` raise.
+    """
+    called = await fetch_called(plan, values, client)
+    return with_called(plan, values, called) if called else plan
+
+
+async def fetch_called(
+    plan: WorkflowPlan,
+    values: Mapping[Binding, JsonValue | Unset],
+    client: AsyncInvokeAIClient,
+    known: Container[str] = (),
+) -> dict[str, JsonValue]:
+    """Return the workflows that are called with these values, by id; those in `known` are left out.
+
+    Raise `ValueResolutionError` for workflows that are not in the server's library.
     """
     called: dict[str, JsonValue] = {}
     missing = []
     for call in calls_of(plan, values):
-        if call.workflow_id in called:
+        if call.workflow_id in called or call.workflow_id in known:
             continue
         try:
             called[call.workflow_id] = (await client.workflows.get(call.workflow_id)).workflow or {}
@@ -32,4 +46,4 @@ async def renewed(
             )
     if missing:
         raise missing[0].with_others(missing[1:])
-    return with_called(plan, values, called) if called else plan
+    return called

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 from invokeai_gen.core.batch import Binding
+from invokeai_gen.core.called_workflows import with_called
 from invokeai_gen.core.plan import JsonValue, PlannedInput, WorkflowPlan
 from invokeai_gen.core.request import build_request
 from invokeai_gen.js_json import UNSET, Unset
@@ -230,6 +231,8 @@ class ResolvedValues:
     base: Mapping[Binding, JsonValue | Unset]
     columns: Columns
     auto_board_id: str | None
+    called: Mapping[str, JsonValue] = field(default_factory=dict)
+    """The workflows that `call_saved_workflow` nodes call, as the server has them now, by id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,9 +252,10 @@ def request_of(
     """Return the request that puts the items of a block into the queue."""
     group = layout.groups[block.group]
     data, runs = batch_of(plan, space, group, block, resolved.columns, layout.batchable)
+    values = graph_values(plan, space, group, resolved.base, resolved.columns)
     return build_request(
-        plan,
-        graph_values(plan, space, group, resolved.base, resolved.columns),
+        with_called(plan, values, resolved.called),
+        values,
         runs=runs,
         auto_board_id=resolved.auto_board_id,
         data=data,

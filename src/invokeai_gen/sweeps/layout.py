@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic_core import ValidationError
 
 from invokeai_gen.core import problems
 from invokeai_gen.core.batch import Binding
+from invokeai_gen.core.called_workflows import WORKFLOW_ID, with_called
 from invokeai_gen.core.field_values import batch_item_validator
 from invokeai_gen.core.plan import FieldLimits, JsonValue, PlannedInput, WorkflowPlan
 from invokeai_gen.core.problems import ParamsError
+from invokeai_gen.core.request import CALL_SAVED_WORKFLOW
 from invokeai_gen.js_json import Unset
+from invokeai_gen.runtime.called import fetch_called
 from invokeai_gen.runtime.cleanup import Preparations
 from invokeai_gen.runtime.resolve import resolve_board
 from invokeai_gen.runtime.runner import own_batches
 from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.sweeps.batching import (
+    Columns,
     Group,
     Layout,
     ResolvedValues,
@@ -56,11 +60,31 @@ async def resolve_values(
         create_boards=options.get("create_boards", False),
         upload=options.get("upload", "once"),
     )
+    base = {binding: values[0] for binding, values in found.items() if binding not in varying}
+    columns_by_name = {name: found[binding] for binding, name in varying.items()}
     return ResolvedValues(
-        base={binding: values[0] for binding, values in found.items() if binding not in varying},
-        columns={name: found[binding] for binding, name in varying.items()},
+        base=base,
+        columns=columns_by_name,
         auto_board_id=await resolve_board(client, options.get("auto_board")),
+        called=await _called(plan, space, client, base, columns_by_name),
     )
+
+
+async def _called(
+    plan: WorkflowPlan,
+    space: Space[Any],
+    client: AsyncInvokeAIClient,
+    base: Mapping[Binding, JsonValue | Unset],
+    columns: Columns,
+) -> dict[str, JsonValue]:
+    """Return the workflows that any of the points calls, by id."""
+    called: dict[str, JsonValue] = {}
+    if any(node.type == CALL_SAVED_WORKFLOW for node in plan.nodes):
+        others = frozenset(planned.name for planned in plan.inputs if planned.field_name != WORKFLOW_ID)
+        for selection in selections(space, columns, others):
+            values = graph_values(plan, space, Group(selection, []), base, columns)
+            called |= await fetch_called(plan, values, client, called)
+    return called
 
 
 async def lay_out(
@@ -72,7 +96,8 @@ async def lay_out(
 ) -> Layout:
     """Return how the points become enqueues. The server is asked only for what generators of the workflow need of it.
 
-    Raise `ParamsError` for values that the server could not put into the graph, and for too many items.
+    Raise `ParamsError` for values that the server could not put into the graph, for values of inputs that a called
+    workflow no longer has, and for too many items.
     """
     columns = resolved.columns
     inputs = [planned for planned in plan.inputs if planned.name in columns]
@@ -83,6 +108,7 @@ async def lay_out(
     groups: list[Group] = []
     for selection in selections(space, columns, names):
         values = graph_values(plan, space, Group(selection, []), resolved.base, columns)
+        with_called(plan, values, resolved.called)
         groups.append(Group(selection, await own_batches(plan, values, client)))
     check_size(groups, options.get("runs", 1))
     return Layout(groups, names, options.get("runs", 1), options.get("prepend", False))

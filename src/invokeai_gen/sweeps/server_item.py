@@ -11,7 +11,9 @@ from weakref import WeakValueDictionary
 
 from invokeai_gen.core.batch import Binding
 from invokeai_gen.core.plan import WorkflowPlan
+from invokeai_gen.core.problems import ParamsError
 from invokeai_gen.core.request import build_request
+from invokeai_gen.runtime.called import renewed
 from invokeai_gen.runtime.cleanup import Preparations
 from invokeai_gen.runtime.resolve import resolve_board
 from invokeai_gen.runtime.runner import enqueue
@@ -80,6 +82,8 @@ class Outcome:
         """
         if isinstance(self.error, ValueResolutionError):
             return frozenset(error.label for error in (self.error, *self.error.others))
+        if isinstance(self.error, ParamsError):  # an input that a called workflow does not have on this server
+            return frozenset(problem.label for problem in self.error.problems)
         return frozenset() if isinstance(self.error, RejectedError) else None
 
 
@@ -169,7 +173,7 @@ async def run(item: ServerItem, plan: WorkflowPlan, url: str) -> Outcome:
     except (JobDeletedError, NotFoundError) as error:
         # Before it was in the queue, 404 means that this is no InvokeAI server, or has no such queue.
         return Outcome(error=error) if item_id is None else Outcome(DELETED, item_id)
-    except ServerError as error:
+    except (ServerError, ParamsError) as error:
         return Outcome(error=error)
     finally:
         await client.forget(watch)
@@ -195,9 +199,10 @@ async def _request(item: ServerItem, plan: WorkflowPlan, client: AsyncInvokeAICl
         upload=options.get("upload", "once"),
     )
     made.add(more)
+    values = {binding: value for binding, (value,) in found.items()}
     return build_request(
-        plan,
-        {binding: value for binding, (value,) in found.items()},
+        await renewed(plan, values, client),
+        values,
         auto_board_id=await resolve_board(client, options.get("auto_board")),
         data=item.data,
         batch_id=item.batch_id,
