@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from invokeai_gen import InvokeAIClient, ParamsError, ValueResolutionError
-from invokeai_gen.handle import WorkflowDefinition, WorkflowHandle
 from invokeai_gen.core.params import WorkflowParams
+from invokeai_gen.handle import WorkflowDefinition, WorkflowHandle
 from invokeai_gen.runtime import JobError, Sweep, WorkflowOutputs
 from invokeai_gen.runtime.options import SweepOptions
 from invokeai_gen.schema import Schema
@@ -101,7 +101,9 @@ def _workflow(handle: WorkflowHandle) -> Workflow[WorkflowParams, WorkflowOutput
 def _sent(client: InvokeAIClient, sweep: Sweep[Any, Any]) -> list[Any]:
     """The inputs of the call in each item of a sweep, after its end."""
     ids = [result.item_id for result in sweep.results()]
-    return [client.queue.get(item_id).session["graph"]["nodes"]["call"]["workflow_inputs"] for item_id in ids if item_id]
+    return [
+        client.queue.get(item_id).session["graph"]["nodes"]["call"]["workflow_inputs"] for item_id in ids if item_id
+    ]
 
 
 @pytest.mark.parametrize("over_servers", [False, True])

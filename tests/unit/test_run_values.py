@@ -9,9 +9,9 @@ import pytest
 
 from invokeai_gen.core.generators import generate
 from invokeai_gen.core.plan import WorkflowPlan
+from invokeai_gen.core.run_values import params_of_item, values_of_item
 from invokeai_gen.runtime import ImageRef
-from invokeai_gen.sweeps.batching import Cell, Group
-from invokeai_gen.sweeps.run_values import params_of_run, values_of_run
+from invokeai_gen.sweeps.batching import Cell, Group, own_item, own_places
 from tests import plans
 
 
@@ -21,7 +21,8 @@ def group(node: str, field: str, items: list[Any]) -> Group:
 
 def of_run(plan: WorkflowPlan, params: Any, own: Group, place: int) -> tuple[Any, dict[str, Any]]:
     cell = Cell(0, 0, place)
-    return params_of_run(plan, params, own, cell), values_of_run(plan, params, own, cell)
+    item, places = own_item(own, cell), own_places(own, cell)
+    return params_of_item(plan, params, item, places), values_of_item(plan, params, item, places)
 
 
 def test_a_list_holds_the_item_of_its_run() -> None:
@@ -50,7 +51,7 @@ def test_a_generator_makes_the_same_item_alone() -> None:
     [("IntegerGeneratorField", 1234567), ("FloatGeneratorField", 0.25), ("StringGeneratorField", "a, b\\n")],
 )
 def test_what_a_generator_drew_can_be_run_again(kind: str, item: Any) -> None:
-    from invokeai_gen.sweeps.run_values import _generator_of
+    from invokeai_gen.core.run_values import _generator_of
 
     settings = _generator_of(kind, item)
     assert settings is not None
@@ -67,6 +68,5 @@ def test_images_of_a_board_are_named_and_their_generator_stays() -> None:
 def test_a_batch_that_is_not_on_the_form_is_named_by_the_field_that_it_feeds() -> None:
     plan = plans.batched().plan
     hidden = WorkflowPlan(**{**{k: getattr(plan, k) for k in plan.__dataclass_fields__}, "inputs": ()})
-    cell = Cell(0, 0, 2)
-    values = values_of_run(hidden, plans.BatchParams(widths=[8]), group("blank", "width", [8, 16, 24]), cell)
+    values = of_run(hidden, plans.BatchParams(widths=[8]), group("blank", "width", [8, 16, 24]), 2)[1]
     assert values == {"widths": [8], f"{plan.node('blank').label}: width": 24}

@@ -189,6 +189,15 @@ def own_item(group: Group, cell: Cell) -> dict[Binding, JsonValue]:
     }
 
 
+def own_places(group: Group, cell: Cell) -> dict[Binding, tuple[int, int]]:
+    """Return the place of each item of `own_item` in its list, and the length of that list."""
+    return {
+        (column["node_path"], column["field_name"]): (place, len(column["items"]))
+        for entry, (place,) in zip(group.own, places_of(group, [cell]), strict=True)
+        for column in entry
+    }
+
+
 def own_items(group: Group, cell: Cell) -> Data:
     """Return the batch data that makes the item of one cell alone."""
     together = [_list(binding, [item]) for binding, item in own_item(group, cell).items()]

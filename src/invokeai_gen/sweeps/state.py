@@ -7,17 +7,16 @@ import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
-from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.plan import WorkflowPlan
+from invokeai_gen.core.run_values import params_of_item, values_of_item
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.runtime.cleanup import Preparations
 from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.server.deadline import CANCEL_TIMEOUT
 from invokeai_gen.server.errors import JobError, ServerError
 from invokeai_gen.server.records import QueueItem
-from invokeai_gen.sweeps.batching import Cell, Group, Numbering
+from invokeai_gen.sweeps.batching import Cell, Group, Numbering, own_item, own_places
 from invokeai_gen.sweeps.results import Tally
-from invokeai_gen.sweeps.run_values import params_of_run, values_of, values_of_run
 from invokeai_gen.sweeps.space import Space
 
 
@@ -66,14 +65,14 @@ class SweepState:
     def params(self, index: int) -> Any:
         """Return the `Params` of an item; a batch of the workflow holds only the item's own value."""
         cell = self.cell(index)
-        params = self.space.params(cell.point)
-        return params_of_run(self.plan, params, self._group(cell), cell) if self.plan.batches else params
+        group = self._group(cell)
+        return params_of_item(self.plan, self.space.params(cell.point), own_item(group, cell), own_places(group, cell))
 
     def values(self, index: int) -> dict[str, Any]:
         """Return the values of an item by name, for file names, tables and captions."""
         cell = self.cell(index)
-        params: WorkflowParams = self.space.params(cell.point)
-        return values_of_run(self.plan, params, self._group(cell), cell) if self.plan.batches else values_of(params)
+        group = self._group(cell)
+        return values_of_item(self.plan, self.space.params(cell.point), own_item(group, cell), own_places(group, cell))
 
     def _group(self, cell: Cell) -> Group:
         return self.groups[self.numbering.group_of[cell.point]]

@@ -46,9 +46,9 @@ def check_for_many(plan: WorkflowPlan, folder: Path, line: CommandLine, space: S
     """Exit, or raise `InvokeAIGenError`, if it is already known that results cannot be saved."""
     from importlib.util import find_spec
 
+    from invokeai_gen.core.run_values import values_of
     from invokeai_gen.sweeps.batching import Cell
     from invokeai_gen.sweeps.files.saving import Saver
-    from invokeai_gen.sweeps.run_values import values_of
     from invokeai_gen.sweeps.space import check_total
 
     check_total(len(space), line.runs)
