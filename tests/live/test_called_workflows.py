@@ -12,8 +12,8 @@ from invokeai_gen import InvokeAIClient, ParamsError, ValueResolutionError
 from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.handle import WorkflowDefinition, WorkflowHandle
 from invokeai_gen.runtime import JobError, Sweep, WorkflowOutputs
-from invokeai_gen.runtime.options import SweepOptions
 from invokeai_gen.schema import Schema
+from invokeai_gen.sweeps.options import SweepOptions
 from invokeai_gen.sweeps.workflow import Workflow, workflow_of
 from tests.unit.workflow_builder import Builder
 

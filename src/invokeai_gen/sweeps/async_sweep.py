@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar
 
 from invokeai_gen.core.params import WorkflowParams
-from invokeai_gen.runtime.cleanup import remove_boards
+from invokeai_gen.runtime.cleanup import remove_boards, remove_outputs
 from invokeai_gen.runtime.failures import error_of
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.server.background import bridge, in_thread
@@ -266,13 +266,28 @@ class AsyncSweep(Generic[P, O]):
             removal += await self._state.preparations[client.url].uploads.remove(client)
         return removal
 
+    async def cleanup_outputs(
+        self, *, delete_images: bool = True, delete_from_board: bool = False, check_other_items: bool = True
+    ) -> Removal:
+        """Delete the images and videos that the items made; see `WorkflowOutputs.cleanup_outputs` for what is kept."""
+        removal = Removal()
+        for client, indexes in self._by_client():
+            removal += await remove_outputs(
+                client,
+                (await bridge(self._state.items(indexes))).values(),
+                delete_images=delete_images,
+                delete_from_board=delete_from_board,
+                check_other_items=check_other_items,
+            )
+        return removal
+
     async def cleanup_boards(self) -> Removal:
         """Delete the boards that `create_boards` made for the sweep, unless they hold images of others."""
         removal = Removal()
         for client, indexes in self._by_client():
             made = self._state.preparations[client.url]
             if made.boards:
-                removal += await remove_boards(client, made, (await self._state.items(indexes)).values())
+                removal += await remove_boards(client, made, (await bridge(self._state.items(indexes))).values())
         return removal
 
     async def cleanup_queue_items(self) -> Removal:

@@ -8,16 +8,13 @@ import importlib
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-from invokeai_gen.core.plan import WorkflowPlan
 from invokeai_gen.server import background
-from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.server.errors import ConnectionFailedError
 from invokeai_gen.sweeps import server_item
+from invokeai_gen.sweeps.multi_server import MultiServer
 from invokeai_gen.sweeps.server_item import Outcome, ServerItem
-from invokeai_gen.sweeps.space import Space
-from invokeai_gen.sweeps.sweep_file import ServerAttempt
 
 WORKER_POLL: Final = 1.0
 """Seconds between checks for servers that have joined or left."""
@@ -27,49 +24,17 @@ _LOCAL: Final = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
 log = logging.getLogger("invokeai_gen")
 
 
-class SharedItems(Protocol):
-    """The items of a sweep that several servers share; `MultiServer`."""
-
-    @property
-    def plan(self) -> WorkflowPlan:
-        """The plan of the workflow."""
-        ...
-
-    @property
-    def space(self) -> Space[Any]:
-        """What the sweep goes over."""
-        ...
-
-    is_stopped: bool
-    joining: dict[str, AsyncInvokeAIClient]
-    """Servers that have no worker yet."""
-    leaving: set[str]
-    running: dict[str, ServerItem]
-    """What each server runs."""
-    refused: dict[int, dict[str, Exception]]
-    """Why servers cannot run an item."""
-    earlier: dict[int, ServerAttempt]
-    """Where an earlier process may have sent an item."""
-
-    def known_url(self, url: str) -> str:
-        """Return an address after making sure that it has a client."""
-        ...
-
-    def item(self, index: int, url: str) -> ServerItem:
-        """Return an item for a server, after noting that it is sent there."""
-        ...
-
-    async def take(self, item: ServerItem, url: str, outcome: Outcome) -> bool:
-        """Note what became of an item on a server; return whether it is to run once more."""
-        ...
-
-    async def fail(self, index: int) -> None:
-        """Note that no server can run an item."""
-        ...
+def coordinate(sweep: MultiServer, dask: Any, indexes: Sequence[int]) -> None:
+    """Run items of a sweep to their end, on the caller's dask cluster or else on one inside this process."""
+    if dask is not None:
+        _Coordinator(sweep, dask, None, indexes).run()
+        return
+    with _own_cluster() as (own, add):
+        _Coordinator(sweep, own, add, indexes).run()
 
 
 @contextlib.contextmanager
-def own_cluster() -> Iterator[tuple[Any, Callable[[str], None]]]:
+def _own_cluster() -> Iterator[tuple[Any, Callable[[str], None]]]:
     """Yield the dask client of a cluster inside this process, and how to add a worker for a server to it."""
     distributed: Any = importlib.import_module("distributed")
     scheduler = {"cls": distributed.Scheduler, "options": {"protocol": "inproc://", **_LOCAL}}
@@ -91,11 +56,11 @@ def own_cluster() -> Iterator[tuple[Any, Callable[[str], None]]]:
             cluster.sync(stop)
 
 
-class Coordinator:
+class _Coordinator:
     """Gives each server its next item; runs in the thread of the cluster."""
 
     def __init__(
-        self, sweep: SharedItems, dask: Any, add: Callable[[str], None] | None, indexes: Sequence[int]
+        self, sweep: MultiServer, dask: Any, add: Callable[[str], None] | None, indexes: Sequence[int]
     ) -> None:
         self._sweep = sweep
         self._dask = dask

@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
 
-from invokeai_gen.core.plan import JsonValue, WorkflowPlan
+from invokeai_gen.core.plan import WorkflowPlan
 from invokeai_gen.runtime.cleanup import Preparations
 from invokeai_gen.runtime.runner import enqueue
 from invokeai_gen.server import background
@@ -39,8 +39,6 @@ ROOM_POLL: Final = 2.0
 """Seconds between questions whether a full queue has room again."""
 ENQUEUE_OVERHEAD: Final = 0.002
 """Seconds that a server may take to put one item into its queue."""
-INTERRUPTION_RETRIES: Final = 1
-"""How often an item is sent again that was canceled while its server could not be reached, as by a restart."""
 
 log = logging.getLogger("invokeai_gen")
 _dispatchers: WeakSet[Dispatcher] = WeakSet()
@@ -60,14 +58,13 @@ class Dispatcher(SweepState):
         journal: Journal | None,
         retries: int = 0,
     ) -> None:
-        super().__init__(plan, space, layout.groups, layout.runs, retries)
+        super().__init__(plan, space, layout.groups, layout.runs, retries, journal)
         self.clients[client.url] = client
         self.preparations[client.url] = preparations
         self._client = client
         self._layout = layout
         self._resolve = resolve
         self._resolved: ResolvedValues | None = None
-        self._journal = journal
         self._waiting: deque[Block] = deque()
         self._to_retry: list[int] = []
         """Items that failed and are to be sent again with the next block."""
@@ -244,11 +241,7 @@ class Dispatcher(SweepState):
         index = self._sent.index_of.get(item_id)
         if index is None or self.tally.item_ids[index] != item_id or self.tally.has_ended(index):
             return
-        if not self._is_canceled and (
-            (status == "failed" and self._may_retry(index, self._retries))
-            # InvokeAI cancels what was in progress when it starts again.
-            or (status == "canceled" and was_interrupted and self._may_retry(index, INTERRUPTION_RETRIES))
-        ):
+        if not self._is_canceled and self._should_retry(index, status, was_interrupted):
             self.tally.reset(index)
             self._to_retry.append(index)
             self._start_sending()
@@ -333,23 +326,11 @@ class Dispatcher(SweepState):
         await self._stop_sending()
         await self._sent.close()
         self._end()
-        if self._journal is not None:
-            self._journal.close()
 
     async def _stop_sending(self) -> None:
         if self._feeder is not None:
             self._feeder.cancel()
             await asyncio.gather(self._feeder, return_exceptions=True)
-
-    def _settle(self) -> None:
-        """Wake everyone who waits, and release the sweep file at the end."""
-        if self._journal is not None and self.tally.all_ended:
-            self._journal.close()
-        self._changed.set()
-
-    def _note(self, **entry: JsonValue) -> None:
-        if self._journal is not None:
-            self._journal.note(**entry)
 
 
 @atexit.register

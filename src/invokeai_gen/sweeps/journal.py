@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Self
@@ -30,6 +31,7 @@ class Journal:
     def __init__(self, path: Path, lock: contextlib.ExitStack) -> None:
         self.path = path
         self._lock: contextlib.ExitStack | None = lock
+        self._writing = threading.Lock()
 
     @classmethod
     def create(cls, path: Path, header: Mapping[str, JsonValue]) -> Self:
@@ -84,7 +86,7 @@ class Journal:
             finally:
                 self.close()
         try:
-            with self.path.open("ab") as file:
+            with self._writing, self.path.open("ab") as file:
                 file.write(_line(entry))
                 file.flush()
                 os.fsync(file.fileno())
@@ -123,5 +125,5 @@ def _locked(path: Path) -> contextlib.ExitStack:
 
 
 def entries_of(entries: Sequence[Mapping[str, Any]], key: str) -> Iterator[Any]:
-    """What the entries of one kind say, in order."""
+    """Return what the entries of one kind say, in order."""
     return (entry[key] for entry in entries[1:] if key in entry)

@@ -12,9 +12,9 @@ import contextlib
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from invokeai_gen.core.plan import JsonValue, WorkflowPlan
+from invokeai_gen.core.plan import WorkflowPlan
 from invokeai_gen.runtime.cleanup import Preparations
 from invokeai_gen.server import background
 from invokeai_gen.server.background import in_thread
@@ -23,10 +23,9 @@ from invokeai_gen.server.errors import JobError, ServerError
 from invokeai_gen.server.records import QueueItem
 from invokeai_gen.sweeps import server_item
 from invokeai_gen.sweeps.batching import Group, own_items
-from invokeai_gen.sweeps.coordinator import Coordinator, own_cluster
 from invokeai_gen.sweeps.journal import Journal
 from invokeai_gen.sweeps.results import NoServerError, slim
-from invokeai_gen.sweeps.server_item import Outcome, ServerItem, queue_item_of
+from invokeai_gen.sweeps.server_item import Outcome, ServerItem
 from invokeai_gen.sweeps.space import Space
 from invokeai_gen.sweeps.state import SweepState
 from invokeai_gen.sweeps.sweep_file import ServerAttempt
@@ -34,8 +33,8 @@ from invokeai_gen.sweeps.sweep_file import ServerAttempt
 if TYPE_CHECKING:
     from invokeai_gen.sweeps.options import SweepOptions
 
-INTERRUPTION_RETRIES: Final = 1
-"""How often an item is run again that was canceled while its server could not be reached, as by a restart."""
+Coordinate: TypeAlias = Callable[["MultiServer", Any, Sequence[int]], None]
+"""Runs items of a sweep to their end, blocking; `coordinator.coordinate`. The second argument is the caller's cluster."""
 
 
 class MultiServer(SweepState):
@@ -50,15 +49,20 @@ class MultiServer(SweepState):
         options: SweepOptions,
         journal: Journal | None = None,
         dask: Any = None,
+        *,
+        prepare: Callable[[str], Preparations] = lambda _url: Preparations(),
+        coordinate: Coordinate | None = None,
     ) -> None:
-        super().__init__(plan, space, groups, options.get("runs", 1), options.get("retries", 0))
+        super().__init__(plan, space, groups, options.get("runs", 1), options.get("retries", 0), journal)
+        self._prepare = prepare
+        """Returns what an earlier process has uploaded to a server."""
+        self._coordinate = coordinate
         for client in clients:
             self._know(client)
         self.joining: dict[str, AsyncInvokeAIClient] = {client.url: client for client in clients}
         """Servers that have no worker yet."""
         self.leaving: set[str] = set()
         self._options = options
-        self._journal = journal
         self._dask = dask
         """The caller's own cluster, if any."""
         self._key = str(uuid.uuid4())
@@ -76,7 +80,8 @@ class MultiServer(SweepState):
         """Batches on servers that went away, which must not run when these come back."""
         self.is_stopped = False
         self._thread: threading.Thread | None = None
-        server_item.engines[self._key] = self
+        self._engine = server_item.Engine(self.clients, self.preparations, self._take_sent)
+        server_item.engines[self._key] = self._engine
 
     def is_cached(self, index: int) -> bool:
         return index in self._items
@@ -100,17 +105,7 @@ class MultiServer(SweepState):
     def client_of(self, index: int) -> AsyncInvokeAIClient:
         return self.clients.get(self._url_of.get(index, "")) or next(iter(self.clients.values()), shared_client())
 
-    # -- what its items see (`server_item.Engine`) ---------------------------------------------------------------------
-
-    def client_at(self, url: str) -> AsyncInvokeAIClient:
-        """Return the client of a server."""
-        return self.clients[url]
-
-    def preparations_at(self, url: str) -> Preparations:
-        """Return what has been uploaded to a server for the sweep."""
-        return self.preparations[url]
-
-    def take_sent(self, index: int, url: str, item_id: int) -> None:
+    def _take_sent(self, index: int, url: str, item_id: int) -> None:
         """Note that an item is in the queue of a server."""
         self._url_of[index] = url
         self.tally.send(index, item_id)
@@ -123,7 +118,7 @@ class MultiServer(SweepState):
         self.failure, self.is_stopped = None, False
         server_item.resume(self._key)
         self._thread = threading.Thread(
-            target=self._coordinate, args=([*indexes],), name="invokeai-gen sweep", daemon=True
+            target=self._run_all, args=([*indexes],), name="invokeai-gen sweep", daemon=True
         )
         self._thread.start()
 
@@ -146,7 +141,8 @@ class MultiServer(SweepState):
 
     def _know(self, client: AsyncInvokeAIClient) -> None:
         self.clients[client.url] = client
-        self.preparations.setdefault(client.url, Preparations())
+        if client.url not in self.preparations:
+            self.preparations[client.url] = self._prepare(client.url)
 
     def add_server(self, client: AsyncInvokeAIClient) -> None:
         """Let another server take items."""
@@ -194,8 +190,6 @@ class MultiServer(SweepState):
         self.is_stopped = True
         await self._join()
         self._end()
-        if self._journal is not None:
-            self._journal.close()
 
     async def _join(self) -> None:
         """Wait for the end of the cluster, and cancel what is left on servers that have come back since."""
@@ -207,13 +201,10 @@ class MultiServer(SweepState):
 
     # -- in the thread of the cluster -----------------------------------------------------------------------------------
 
-    def _coordinate(self, indexes: Sequence[int]) -> None:
+    def _run_all(self, indexes: Sequence[int]) -> None:
+        assert self._coordinate is not None
         try:
-            if self._dask is not None:
-                Coordinator(self, self._dask, None, indexes).run()
-            else:
-                with own_cluster() as (dask, add):
-                    Coordinator(self, dask, add, indexes).run()
+            self._coordinate(self, self._dask, indexes)
         except Exception as error:  # noqa: BLE001 - raised to whoever waits for the sweep
             self.failure = error
         finally:
@@ -232,6 +223,7 @@ class MultiServer(SweepState):
             data=own_items(self._group(cell), cell),
             options=self._item_options(),
             may_be_sent=may_be_sent,
+            uploads={} if self._dask is None else {**self.preparations[url].uploads.known},
         )
         self._note(sending=item.batch_id, index=index, server=url)
         return item
@@ -244,6 +236,10 @@ class MultiServer(SweepState):
         """Note what became of an item on a server; return whether it is to run once more, somewhere."""
         self.running.pop(url, None)
         index = item.index
+        self.known_url(url)
+        for (kind, digest), name in outcome.uploads.items():
+            self.preparations[url].uploads.add(kind, digest, name)
+        self.preparations[url].boards += outcome.boards
         if outcome.error is not None and not self.is_stopped:
             if outcome.is_gone:
                 self._abandoned.setdefault(url, []).append(item.batch_id)
@@ -256,28 +252,18 @@ class MultiServer(SweepState):
         if outcome.item_id is None:
             self.tally.withdraw(index)
             return False
-        self.known_url(url)
-        if not self.is_stopped and (
-            (outcome.status == "failed" and self._may_retry(index, self._retries))
-            or (
-                outcome.status == "canceled"
-                and outcome.was_interrupted
-                and self._may_retry(index, INTERRUPTION_RETRIES)
-            )
-        ):
-            self._note(ended=item.batch_id, status=outcome.status)
+        if not self.is_stopped and self._should_retry(index, outcome.status, outcome.was_interrupted):
+            await in_thread(self._note, ended=item.batch_id, status=outcome.status)
             self.earlier.pop(index, None)
             self.tally.reset(index)
             return True
-        self._note(ended=item.batch_id, status=outcome.status, item=outcome.item_id)
+        await in_thread(self._note, ended=item.batch_id, status=outcome.status, item=outcome.item_id)
         if self.tally.item_ids[index] != outcome.item_id:
-            self.take_sent(index, url, outcome.item_id)
-        if (found := queue_item_of(outcome)) is not None:
-            self._items[index] = found
+            self._take_sent(index, url, outcome.item_id)
+        if outcome.item is not None:
+            self._items[index] = QueueItem.of(outcome.item)
         self.tally.update(index, outcome.item_id, outcome.status)
-        self._changed.set()
-        if self.tally.all_ended and self._journal is not None:
-            self._journal.close()
+        self._settle()
         return False
 
     async def fail(self, index: int) -> None:
@@ -285,8 +271,4 @@ class MultiServer(SweepState):
         reasons = "; ".join(f"{url}: {error}" for url, error in self.refused.get(index, {}).items())
         self._errors[index] = NoServerError(f"no server can run item {index} of the sweep: {reasons}")
         self.tally.fail(index)
-        self._changed.set()
-
-    def _note(self, **entry: JsonValue) -> None:
-        if self._journal is not None:
-            self._journal.note(**entry)
+        self._settle()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 from weakref import WeakValueDictionary
 
 from invokeai_gen.core.batch import Binding
@@ -18,6 +18,7 @@ from invokeai_gen.runtime.cleanup import Preparations
 from invokeai_gen.runtime.resolve import resolve_board
 from invokeai_gen.runtime.runner import enqueue
 from invokeai_gen.runtime.running_job import expect
+from invokeai_gen.server.uploads import MediaKind, Uploads
 from invokeai_gen.server import background
 from invokeai_gen.server.client import AsyncInvokeAIClient, core_of, shared_client
 from invokeai_gen.server.errors import (
@@ -29,7 +30,6 @@ from invokeai_gen.server.errors import (
     ServerError,
     ValueResolutionError,
 )
-from invokeai_gen.server.records import QueueItem
 from invokeai_gen.sweeps.batching import Data
 from invokeai_gen.sweeps.columns import resolve_columns
 from invokeai_gen.sweeps.options import SweepOptions
@@ -53,6 +53,8 @@ class ServerItem:
     options: SweepOptions
     may_be_sent: bool = False
     """Whether an earlier process may have sent it to this server."""
+    uploads: Mapping[tuple[MediaKind, str], str] = field(default_factory=dict)
+    """For a worker of a cluster: what the sweep has uploaded to this server already (see `Uploads.known`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,10 @@ class Outcome:
     """Why it did not run there."""
     was_interrupted: bool = False
     """Whether the server could not be reached for a while."""
+    uploads: Mapping[tuple[MediaKind, str], str] = field(default_factory=dict)
+    """What a worker of a cluster has uploaded for it."""
+    boards: tuple[str, ...] = ()
+    """The boards that a worker of a cluster has created for it."""
 
     @property
     def is_gone(self) -> bool:
@@ -87,28 +93,20 @@ class Outcome:
         return frozenset() if isinstance(self.error, RejectedError) else None
 
 
-class Engine(Protocol):
+@dataclass(frozen=True, eq=False)
+class Engine:
     """What the engine of a sweep in this process gives to the items that run here."""
 
-    def client_at(self, url: str) -> AsyncInvokeAIClient:
-        """Return the client of a server."""
-        ...
-
-    def preparations_at(self, url: str) -> Preparations:
-        """Return what has been uploaded to a server for the sweep."""
-        ...
-
-    def take_sent(self, index: int, url: str, item_id: int) -> None:
-        """Note that an item is in the queue of a server."""
-        ...
+    clients: Mapping[str, AsyncInvokeAIClient]
+    preparations: Mapping[str, Preparations]
+    take_sent: Callable[[int, str, int], None]
+    """Called with index, server and queue item of an item that is in the queue."""
 
 
 engines: WeakValueDictionary[str, Engine] = WeakValueDictionary()
 """The engines of this process by the key of their sweep; a worker of a cluster has none."""
 _stopped: set[str] = set()
 """Keys of sweeps that were canceled."""
-_preparations: dict[tuple[str, str], Preparations] = {}
-"""What was uploaded by a worker of a cluster, by sweep and server."""
 
 
 def hold(plan: WorkflowPlan) -> WorkflowPlan:
@@ -152,18 +150,29 @@ async def run(item: ServerItem, plan: WorkflowPlan, url: str) -> Outcome:
     """Run an item on a server: prepare it, enqueue it, and follow it to its end."""
     if item.key in _stopped:
         return Outcome()
-    client, item_id = _client(item.key, url), None
+    if (engine := engines.get(item.key)) is not None:
+        return await _run(item, plan, engine.clients[url], engine.preparations[url], engine)
+    made = Preparations(Uploads(known={**item.uploads}))
+    outcome = await _run(item, plan, _client(item.key, url), made, None)
+    new = {key: name for key, name in made.uploads.known.items() if key not in item.uploads}
+    return replace(outcome, uploads=new, boards=tuple(made.boards))
+
+
+async def _run(
+    item: ServerItem, plan: WorkflowPlan, client: AsyncInvokeAIClient, made: Preparations, engine: Engine | None
+) -> Outcome:
+    item_id = None
     watch = await client.follow(item.batch_id, {}, keeps_events=False)
     try:
         item_ids = await client.queue.find_batch(item.batch_id) if item.may_be_sent else []
         if not item_ids:
-            request = await _request(item, plan, client)
+            request = await _request(item, plan, client, made)
             if item.key in _stopped:
                 return Outcome()
             item_ids = [*(await enqueue(plan, request, client, watch, cancel=True)).item_ids]
         item_id = item_ids[0]
-        if (engine := engines.get(item.key)) is not None:
-            engine.take_sent(item.index, url, item_id)
+        if engine is not None:
+            engine.take_sent(item.index, client.url, item_id)
         if item.key in _stopped:  # while it was on its way, when there was nothing to cancel yet
             await client.queue.cancel_batches([item.batch_id])
         await expect(watch, (item_id,))
@@ -179,14 +188,10 @@ async def run(item: ServerItem, plan: WorkflowPlan, url: str) -> Outcome:
         await client.forget(watch)
 
 
-async def _request(item: ServerItem, plan: WorkflowPlan, client: AsyncInvokeAIClient) -> dict[str, Any]:
+async def _request(
+    item: ServerItem, plan: WorkflowPlan, client: AsyncInvokeAIClient, made: Preparations
+) -> dict[str, Any]:
     """Return the request of one item with the names of files, models and boards that this server has."""
-    engine = engines.get(item.key)
-    made = (
-        _preparations.setdefault((item.key, client.url), Preparations())
-        if engine is None
-        else engine.preparations_at(client.url)
-    )
     more = made.branch()
     options = item.options
     found = await resolve_columns(
@@ -212,9 +217,4 @@ async def _request(item: ServerItem, plan: WorkflowPlan, client: AsyncInvokeAICl
 
 def _client(key: str, url: str) -> AsyncInvokeAIClient:
     engine = engines.get(key)
-    return core_of(shared_client(url)) if engine is None else engine.client_at(url)
-
-
-def queue_item_of(outcome: Outcome) -> QueueItem | None:
-    """Return the queue item of an outcome."""
-    return None if outcome.item is None else QueueItem.of(outcome.item)
+    return core_of(shared_client(url)) if engine is None else engine.clients[url]

@@ -25,6 +25,7 @@ from invokeai_gen.server.constants import DEFAULT_CAPACITY
 from invokeai_gen.sweeps import sweep_file
 from invokeai_gen.sweeps.async_sweep import AsyncSweep
 from invokeai_gen.sweeps.batching import Layout, ResolvedValues, blocks_of, check_size
+from invokeai_gen.sweeps.coordinator import coordinate
 from invokeai_gen.sweeps.dispatch import Dispatcher
 from invokeai_gen.sweeps.journal import Journal, SweepFileError
 from invokeai_gen.sweeps.layout import lay_out, own_groups, resolve_values
@@ -72,8 +73,9 @@ class SweepStarter(Generic[P, O]):
             options = cast("SweepOptions", {**given, **kept})
             check_options(options, SweepOptions.__annotations__)
             several = _servers(given.get("servers") or entries[0].get("servers"))
-            preparations = _preparations(journal, entries)
+            preparations = Preparations()
             if several is None:
+                preparations = _preparations(journal, entries)
                 sweep_file.check_server(file, entries[0], client.url)
                 if (stored := sweep_file.layout_in(entries)) is not None:
                     layout = sweep_file.decode_layout(space, stored, options)
@@ -107,13 +109,8 @@ class SweepStarter(Generic[P, O]):
         is_sent = False
         try:
             resolved = await resolve_values(self.plan, space, client, options, preparations)
-
-            async def resolve() -> ResolvedValues:
-                return resolved
-
             layout = await lay_out(self.plan, space, client, options, resolved)
-            retries = options.get("retries", 0)
-            dispatcher = Dispatcher(self.plan, client, space, layout, resolve, preparations, journal, retries)
+            dispatcher = self._dispatcher(space, client, options, journal, preparations, layout, resolved)
             total = len(dispatcher.numbering.cells)
             limit = DEFAULT_CAPACITY if total <= DEFAULT_CAPACITY else await client.queue.capacity()
             blocks = blocks_of(space, layout.groups, layout.runs, limit)
@@ -149,20 +146,34 @@ class SweepStarter(Generic[P, O]):
         layout: Layout,
         past: ReplayedState,
     ) -> AsyncSweep[P, O]:
-        async def resolve() -> ResolvedValues:
-            more = preparations.branch()  # undoing these must not delete what was made before
-            resolved = await resolve_values(self.plan, space, client, options, more)
-            preparations.add(more)
-            return resolved
-
-        retries = options.get("retries", 0)
-        dispatcher = Dispatcher(self.plan, client, space, layout, resolve, preparations, journal, retries)
+        dispatcher = self._dispatcher(space, client, options, journal, preparations, layout)
         try:
             await dispatcher.resume(past)
         except BaseException:
             await dispatcher.close()
             raise
         return AsyncSweep(dispatcher, self.outputs, options)
+
+    def _dispatcher(
+        self,
+        space: Space[P],
+        client: AsyncInvokeAIClient,
+        options: SweepOptions,
+        journal: Journal | None,
+        preparations: Preparations,
+        layout: Layout,
+        resolved: ResolvedValues | None = None,
+    ) -> Dispatcher:
+        async def resolve() -> ResolvedValues:
+            if resolved is not None:
+                return resolved
+            more = preparations.branch()  # undoing these must not delete what was made before
+            found = await resolve_values(self.plan, space, client, options, more)
+            preparations.add(more)
+            return found
+
+        retries = options.get("retries", 0)
+        return Dispatcher(self.plan, client, space, layout, resolve, preparations, journal, retries)
 
     async def _start_on_several(
         self,
@@ -182,17 +193,23 @@ class SweepStarter(Generic[P, O]):
                     journal.note(layout=sweep_file.encode_layout(layout, ()))
             else:
                 groups = [*sweep_file.decode_layout(space, stored, options).groups]
-            sweep = MultiServer(self.plan, servers.clients, space, groups, options, journal, servers.dask)
+            sweep = MultiServer(
+                self.plan,
+                servers.clients,
+                space,
+                groups,
+                options,
+                journal,
+                servers.dask,
+                prepare=lambda url: _preparations(journal, entries, url),
+                coordinate=coordinate,
+            )
             sweep.resume(sweep_file.replay_attempts(len(sweep.tally.statuses), entries))
-        except sweep_file.DAMAGE as error:
+        except BaseException as error:
             if journal is not None:
                 journal.close() if entries else journal.discard()
-            if entries and not isinstance(error, ParamsError):
+            if entries and isinstance(error, sweep_file.DAMAGE) and not isinstance(error, ParamsError):
                 raise SweepFileError(f"{journal and journal.path} is damaged: {error!r}") from error
-            raise
-        except BaseException:
-            if journal is not None:
-                journal.close() if entries else journal.discard()
             raise
         return AsyncSweep(sweep, self.outputs, options)
 
@@ -220,13 +237,19 @@ def _servers(given: Any) -> Servers | None:
     return Servers([*{client.url: client for client in clients}.values()])
 
 
-def _preparations(journal: Journal | None, entries: Sequence[Mapping[str, Any]] = ()) -> Preparations:
-    """Return what an earlier process has uploaded for a sweep. New uploads and deletions are noted in its file."""
+def _preparations(
+    journal: Journal | None, entries: Sequence[Mapping[str, Any]] = (), server: str | None = None
+) -> Preparations:
+    """Return what an earlier process has uploaded for a sweep. New uploads and deletions are noted in its file.
+
+    `server` is the one of several that it was uploaded to.
+    """
     made = Preparations()
-    for kind, digest, name in sweep_file.uploads_in(entries):
+    for kind, digest, name in sweep_file.uploads_in(entries, server):
         made.uploads.add(kind, digest, name)
     if journal is not None:
+        place = {} if server is None else {"server": server}
         made.uploads.owner = journal.path
-        made.uploads.on_add = lambda *upload: journal.note(uploaded=upload)
+        made.uploads.on_add = lambda *upload: journal.note(uploaded=upload, **place)
         made.uploads.on_remove = lambda names: journal.note(removed=names)
     return made

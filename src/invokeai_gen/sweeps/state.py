@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
-from invokeai_gen.core.plan import WorkflowPlan
+from invokeai_gen.core.plan import JsonValue, WorkflowPlan
 from invokeai_gen.core.run_values import params_of_item, values_of_item
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.runtime.cleanup import Preparations
@@ -16,8 +16,12 @@ from invokeai_gen.server.deadline import CANCEL_TIMEOUT
 from invokeai_gen.server.errors import JobError, ServerError
 from invokeai_gen.server.records import QueueItem
 from invokeai_gen.sweeps.batching import Cell, Group, Numbering, own_item, own_places
+from invokeai_gen.sweeps.journal import Journal
 from invokeai_gen.sweeps.results import Tally
 from invokeai_gen.sweeps.space import Space
+
+INTERRUPTION_RETRIES: Final = 1
+"""How often an item is sent again that was canceled while its server could not be reached, as by a restart."""
 
 
 class SweepClosedError(InvokeAIGenError):
@@ -28,7 +32,13 @@ class SweepState:
     """What is known of the items of a sweep, on the background loop."""
 
     def __init__(
-        self, plan: WorkflowPlan, space: Space[Any], groups: Sequence[Group], runs: int, retries: int = 0
+        self,
+        plan: WorkflowPlan,
+        space: Space[Any],
+        groups: Sequence[Group],
+        runs: int,
+        retries: int = 0,
+        journal: Journal | None = None,
     ) -> None:
         self.plan: Final = plan
         self.space: Final = space
@@ -41,6 +51,7 @@ class SweepState:
         """What was uploaded to each server for the sweep."""
         self.failure: Exception | None = None
         """Why sending or following has stopped before all items have ended."""
+        self._journal = journal
         self._retries = retries
         self._attempts: dict[int, int] = {}
         """How often items were sent again by themselves."""
@@ -116,15 +127,30 @@ class SweepState:
         """Send nothing more and stop following; the servers go on with what they have."""
         raise NotImplementedError
 
-    def _may_retry(self, index: int, retries: int) -> bool:
-        """Count an attempt to send an item again by itself, unless it was sent again `retries` times already."""
+    def _should_retry(self, index: int, status: str, was_interrupted: bool) -> bool:
+        """Return whether an item that ended so is sent again by itself, and count it."""
+        allowed = self._retries if status == "failed" else 0
+        if status == "canceled" and was_interrupted:  # InvokeAI cancels what was in progress when it starts again
+            allowed = INTERRUPTION_RETRIES
         attempts = self._attempts.get(index, 0)
-        if attempts < retries:
+        if attempts < allowed:
             self._attempts[index] = attempts + 1
-        return attempts < retries
+        return attempts < allowed
+
+    def _note(self, **entry: JsonValue) -> None:
+        if self._journal is not None:
+            self._journal.note(**entry)
+
+    def _settle(self) -> None:
+        """Wake everyone who waits, and release the sweep file at the end."""
+        if self._journal is not None and self.tally.all_ended:
+            self._journal.close()
+        self._changed.set()
 
     def _end(self) -> None:
-        """Wake everyone who waits: nothing more will be known."""
+        """Wake everyone who waits, and release the sweep file: nothing more will be known."""
         if self.failure is None and not self.tally.all_ended:
             self.failure = SweepClosedError("the sweep was closed before all items had ended; call retry() to go on")
         self._changed.set()
+        if self._journal is not None:
+            self._journal.close()

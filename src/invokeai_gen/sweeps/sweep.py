@@ -82,6 +82,7 @@ class Sweep(Generic[P, O]):
     add_server = facade(AsyncSweep.add_server)
     remove_server = facade(AsyncSweep.remove_server)
     cleanup_inputs = facade(AsyncSweep.cleanup_inputs)
+    cleanup_outputs = facade(AsyncSweep.cleanup_outputs)
     cleanup_boards = facade(AsyncSweep.cleanup_boards)
     cleanup_queue_items = facade(AsyncSweep.cleanup_queue_items)
     close = facade(AsyncSweep.close)

@@ -21,7 +21,7 @@ from invokeai_gen.core.plan import JsonValue, WorkflowPlan
 from invokeai_gen.core.problems import ParamsError, Problem
 from invokeai_gen.server.uploads import MediaKind
 from invokeai_gen.sweeps.batching import Block, Cell, Group, Layout, check_size, group_cells
-from invokeai_gen.sweeps.journal import SweepFileError
+from invokeai_gen.sweeps.journal import SweepFileError, entries_of
 from invokeai_gen.sweeps.options import SweepOptions
 from invokeai_gen.sweeps.space import Axis, Space
 from invokeai_gen.texts import shown
@@ -229,23 +229,22 @@ def replay(
     return ReplayedState([*blocks.values()], sent, frozenset(sending.difference(sent)), frozenset(withdrawn))
 
 
-def uploads_in(entries: Sequence[Mapping[str, Any]]) -> Iterator[tuple[MediaKind, str, str]]:
-    """Yield kind, hash and name of each upload that was not deleted since."""
-    removed = {_text(name) for names in _entries_of(entries, "removed") for name in names}
-    for kind, digest, name in _entries_of(entries, "uploaded"):
+def uploads_in(entries: Sequence[Mapping[str, Any]], server: str | None) -> Iterator[tuple[MediaKind, str, str]]:
+    """Yield kind, hash and name of each upload that was not deleted since; of a sweep over several, to this server."""
+    removed = {_text(name) for names in entries_of(entries, "removed") for name in names}
+    for entry in entries[1:]:
+        if "uploaded" not in entry:
+            continue
+        kind, digest, name = entry["uploaded"]
         if kind not in get_args(MediaKind):
             raise ValueError(f"{kind!r} cannot be uploaded")
-        if _text(name) not in removed:
+        if _text(name) not in removed and (server is None or same_server(_text(entry["server"]), server)):
             yield kind, _text(digest), name
 
 
 def layout_in(entries: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
     """Return the layout as the file has it; `None` if nothing was sent yet."""
-    return next(_entries_of(entries, "layout"), None)
-
-
-def _entries_of(entries: Sequence[Mapping[str, Any]], key: str) -> Iterator[Any]:
-    return (entry[key] for entry in entries[1:] if key in entry)
+    return next(entries_of(entries, "layout"), None)
 
 
 def _integer(value: Any, least: int = 0) -> int:

@@ -183,11 +183,8 @@ def print_tracebacks(errors: Iterable[Exception | None], *, verbose: bool) -> No
 
 def clean_up(sweep: Sweep[WorkflowParams, WorkflowOutputs], targets: Iterable[str]) -> None:
     """Delete what is named from the server, and print what is still there."""
-    if "outputs" in targets:
-        for result in sweep.results():
-            if result.error is None:
-                print_removal(result.outputs.cleanup_outputs())
     actions = {
+        "outputs": sweep.cleanup_outputs,
         "inputs": sweep.cleanup_inputs,
         "boards": sweep.cleanup_boards,
         "queue-items": sweep.cleanup_queue_items,
