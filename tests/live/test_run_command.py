@@ -314,6 +314,22 @@ def test_a_file_that_is_no_image_is_told_before_anything_is_queued(cli: Cli, blu
     assert not Path("out").exists()
 
 
+def test_a_failed_run_is_run_again_as_often_as_wanted(cli: Cli, client: InvokeAIClient, ratio: Path) -> None:
+    before = len(client.queue.item_ids())
+    answer = cli("run", ratio, "--product", "b=1,0", "--retries", "2")
+    assert (answer.code, answer.errors[-2]) == (1, "error: 1 of 2 completed, 1 failed; saved in ratio-out")
+    assert len(client.queue.item_ids()) - before == 4
+
+
+def test_the_server_expands_dynamic_prompts(cli: Cli, schema: Schema) -> None:
+    builder = Builder(schema).node("t", "string", label="Prompt").field("t.value")
+    save(Path("text.json"), builder.data())
+    answer = cli("run", "text.json", "--dynamic", "prompt=a {red|blue} fox", "--dry-run")
+    assert answer.code == 0, answer.err
+    ((column,),) = json.loads(answer.out)["batch"]["data"]
+    assert column["items"] == ["a red fox", "a blue fox"]
+
+
 def test_a_failure_cancels_the_others_where_that_is_wanted(cli: Cli, ratio: Path) -> None:
     answer = cli("run", ratio, "--product", "b=0,1..2000", "--no-save", "--errors", "raise")
     assert (answer.code, answer.out) == (1, "")

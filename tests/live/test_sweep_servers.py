@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import pickle
 import subprocess
@@ -14,6 +15,7 @@ from concurrent.futures import ProcessPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import PIL.Image
 import pytest
@@ -22,7 +24,7 @@ from generated import sunset_poster as wf
 from invokeai_gen import InvokeAIClient, ParamsError
 from invokeai_gen.runtime import ImageOutput
 from invokeai_gen.server import constants
-from invokeai_gen.server.errors import ConnectionFailedError
+from invokeai_gen.server.errors import ConnectionFailedError, NotFoundError
 from invokeai_gen.sweeps.results import NoServerError, SweepResult
 from tests import plans
 from tests.server import Server
@@ -253,23 +255,56 @@ def test_an_item_that_a_restart_canceled_is_run_again() -> None:
             sweep.close()
 
 
-def test_a_cluster_of_the_user_runs_each_item_once(server_url: str, other: Server) -> None:
+@contextlib.contextmanager
+def cluster_of(*urls: str) -> Iterator[Any]:
+    """The client of a dask cluster with a worker process for each server."""
     from distributed import Client, Nanny, Scheduler, SpecCluster
 
     workers = {
         url: {"cls": Nanny, "options": {"nthreads": 2, "env": {"INVOKEAI_URL": url}, "dashboard": False}}
-        for url in (server_url, other.url)
+        for url in urls
     }
     scheduler = {"cls": Scheduler, "options": {"dashboard": False}}
+    with SpecCluster(workers, scheduler) as cluster, Client(cluster, set_as_default=False) as dask:
+        yield dask
+
+
+def test_a_cluster_of_the_user_runs_each_item_once(server_url: str, other: Server) -> None:
     with InvokeAIClient(server_url) as one, InvokeAIClient(other.url) as two:
         before = len(ran(one)) + len(ran(two))
-        with SpecCluster(workers, scheduler) as cluster, Client(cluster, set_as_default=False) as dask:
+        with cluster_of(server_url, other.url) as dask:
             sweep = plans.picture().sweep(product={"width": range(8, 18), "color": COLORS}, servers=dask)
             results = sweep.results()
             check(results, 20)
             assert {image.client.url for r in results if (image := r.outputs.picture).client} == {server_url, other.url}
             sweep.close()
         assert len(ran(one)) + len(ran(two)) - before == 20
+
+
+def test_what_workers_of_a_cluster_uploaded_can_be_deleted(server_url: str, tmp_path: Path) -> None:
+    PIL.Image.new("RGB", (30, 30), "#0000fe").save(tmp_path / "a.png")
+    base = plans.ResizeParams(picture=tmp_path / "a.png")
+    with cluster_of(server_url) as dask, InvokeAIClient(server_url) as client:
+        sweep = plans.resize().sweep(base, product={"width": [4, 8, 12]}, servers=dask)
+        assert [result.outputs.small.width for result in sweep.results()] == [4, 8, 12]
+        (name,) = sweep.cleanup_inputs().deleted
+        with pytest.raises(NotFoundError):
+            client.images.get(name)
+        sweep.close()
+
+
+def test_over_several_servers_a_resumed_sweep_knows_what_was_uploaded(
+    server_url: str, other: Server, tmp_path: Path
+) -> None:
+    PIL.Image.new("RGB", (30, 30), "#0000fd").save(tmp_path / "a.png")
+    base, file = plans.ResizeParams(picture=tmp_path / "a.png"), tmp_path / "it.sweep"
+    sweep = plans.resize().sweep(base, product={"width": range(4, 16)}, servers=[server_url, other.url], file=file)
+    sweep.results()
+    sweep.close()
+    with plans.resize().resume_sweep(file) as resumed:
+        assert len(resumed.cleanup_inputs().deleted) == 2
+    with plans.resize().resume_sweep(file) as again:
+        assert again.cleanup_inputs().deleted == ()
 
 
 def test_params_and_results_go_to_other_processes_and_come_back(

@@ -27,7 +27,7 @@ from generated import color_study_batch, sd15_text_to_image, sunset_poster
 from invokeai_gen import AsyncInvokeAIClient, InvokeAIClient, Sweep, image_files
 from invokeai_gen.core.file_pattern import FileClashError
 from invokeai_gen.core.problems import ParamsError
-from invokeai_gen.server.errors import DownloadError, JobCanceledError, JobFailedError, RejectedError
+from invokeai_gen.server.errors import DownloadError, JobCanceledError, JobFailedError, NotFoundError, RejectedError
 from invokeai_gen.sweeps.dynamic_prompts import DynamicPrompts
 from invokeai_gen.sweeps.files.saving import Saver
 from invokeai_gen.sweeps.journal import SweepFileError
@@ -357,6 +357,15 @@ def test_a_finished_sweep_can_be_read_again_from_its_file(client: InvokeAIClient
         sunset_poster.WORKFLOW.resume_sweep(file, client=client)
     with InvokeAIClient("http://127.0.0.1:9") as other, pytest.raises(SweepFileError, match="name that server"):
         plans.resize().resume_sweep(file, client=other)
+
+
+def test_the_outputs_of_a_sweep_can_be_deleted(client: InvokeAIClient) -> None:
+    sweep = plans.picture().sweep(product={"width": [8, 16], "color": ["#0a0b0d"]}, client=client)
+    made = {result.outputs.picture.name for result in sweep.results()}
+    assert made <= {*sweep.cleanup_outputs().deleted}
+    for name in made:
+        with pytest.raises(NotFoundError):
+            client.images.get(name)
 
 
 def test_an_image_in_memory_has_no_place_in_a_sweep_file(client: InvokeAIClient, tmp_path: Path) -> None:

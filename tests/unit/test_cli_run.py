@@ -340,6 +340,41 @@ def test_lists_that_cannot_be_are_told(cli: Cli, text: str, problem: str) -> Non
     assert answer.err.startswith(f"error: --product (input 0): First (first) {problem}")
 
 
+@pytest.mark.parametrize(
+    ("texts", "values"),
+    [
+        (["fox:owl,cat"], ["a owl", "a cat"]),
+        (["fox:owl", "a:the,one"], ["the owl", "one owl"]),
+        (['fox: "owl, red", cat'], ["a owl, red", "a cat"]),
+        (['"fox":"b:c"'], ["a b:c"]),
+    ],
+)
+def test_words_of_a_text_are_replaced(cli: Cli, texts: list[str], values: list[str]) -> None:
+    options = [word for text in texts for word in ("--replace", f"prompt={text}")]
+    assert _items(cli("run", "text.json", "--prompt", "a fox", *options, "--dry-run")) == [[values]]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("fox=owl", "Prompt (prompt) has 'fox=owl' to replace: write WORD:OTHER,OTHER, such as fox:owl,cat"),
+        (":owl", "Prompt (prompt) has ':owl' to replace: write WORD:OTHER,OTHER, such as fox:owl,cat"),
+        ("fox:owl,,cat", "Prompt (prompt) has 'fox:owl,,cat' to replace: write WORD:OTHER,OTHER, such as fox:owl,cat"),
+        ("wolf:owl", "Prompt (prompt): replace cannot find 'wolf' in 'a fox'"),
+    ],
+)
+def test_words_that_cannot_be_replaced_are_reported(cli: Cli, text: str, problem: str) -> None:
+    answer = cli("run", "text.json", "--prompt", "a fox", "--replace", f"prompt={text}", "--dry-run")
+    assert (answer.code, len(answer.errors)) == (1, 1)
+    assert problem in answer.err
+
+
+def test_dynamic_prompts_are_for_texts(cli: Cli) -> None:
+    answer = cli("run", "adder.json", "--dynamic", "first={1|2}", "--dry-run")
+    assert (answer.code, len(answer.errors)) == (1, 1)
+    assert "First (first) takes no --dynamic, which is for texts: use --product" in answer.err
+
+
 def test_an_input_with_two_lists_is_told(cli: Cli) -> None:
     answer = cli("run", "adder.json", "--product", "first=1,2", "--zip", "0=3,4")
     told = "error: --zip (input 0): First (first) has several lists of values, --product and --zip: keep one"

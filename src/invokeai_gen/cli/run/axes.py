@@ -1,4 +1,4 @@
-"""Lists of values from text: `--product NAME=1,2,3`, `--zip NAME=…` and `--each NAME=photos/*.png`."""
+"""Lists of values from text: `--product NAME=1,2,3`, `--zip`, `--each NAME=photos/*.png`, `--replace` and `--dynamic`."""
 
 from __future__ import annotations
 
@@ -20,9 +20,13 @@ from invokeai_gen.texts import shown
 
 if TYPE_CHECKING:
     from invokeai_gen.core.plan import PlannedInput, WorkflowPlan
+    from invokeai_gen.sweeps.dynamic_prompts import DynamicPrompts
 
 _NUMBER: Final = r"[+-]?[0-9]+(?:\.[0-9]+)?"
 _RANGE: Final = re.compile(rf"({_NUMBER})\.\.({_NUMBER})(?:\.\.({_NUMBER}))?")
+_REPLACEMENT: Final = re.compile(
+    r'\s*(?:"(?P<quoted>(?:[^"]|"")+)"\s*|(?P<plain>[^":][^:]*)):(?P<others>.+)', re.DOTALL
+)
 _RANGES_GO_INTO: Final = frozenset({"IntegerField", "FloatField"})
 _MAX_VALUES: Final = 1_000_000
 _MAX_SHOWN: Final = 10
@@ -33,20 +37,32 @@ _MAX_SHOWN: Final = 10
 class Axes:
     """Lists of values by Python name, each value checked, and what is wrong with the others."""
 
-    product: dict[str, list[Any]]
+    product: dict[str, list[Any] | DynamicPrompts]
     zipped: dict[str, list[Any]]
+    replaced: dict[str, dict[str, list[str]]]
+    """The words that stand in place of each word of a text."""
     mistakes: list[tuple[str, Problem]]
     """Each with its option."""
 
 
-def read_axes(plan: WorkflowPlan, *, each: Iterable[str], product: Iterable[str], zipped: Iterable[str]) -> Axes:
-    """Return the lists of all three options; `--each` makes axes of the product, before those of `--product`."""
-    axes = Axes({}, {}, [])
+def read_axes(
+    plan: WorkflowPlan,
+    *,
+    each: Iterable[str],
+    product: Iterable[str],
+    zipped: Iterable[str],
+    replaced: Iterable[str] = (),
+    dynamic: Iterable[str] = (),
+) -> Axes:
+    """Return the lists of all options; `--each` and `--dynamic` make axes of the product, as `--product` does."""
+    axes = Axes({}, {}, {}, [])
     seen: dict[str, str] = {}
-    options: list[tuple[str, Iterable[str], Callable[[PlannedInput, str], list[Any]], dict[str, list[Any]]]] = [
+    options: list[tuple[str, Iterable[str], Callable[[PlannedInput, str], Any], dict[str, Any]]] = [
         ("--each", each, values_of_files, axes.product),
         ("--product", product, values_of_text, axes.product),
+        ("--dynamic", dynamic, prompts_of_text, axes.product),
         ("--zip", zipped, values_of_text, axes.zipped),
+        ("--replace", replaced, words_of_text, axes.replaced),
     ]
     for option, given, read, found in options:
         for text in given:
@@ -54,6 +70,9 @@ def read_axes(plan: WorkflowPlan, *, each: Iterable[str], product: Iterable[str]
             planned = None
             try:
                 planned = find_input(plan, name.strip())
+                if option == seen.get(planned.name) == "--replace":  # several words of one text
+                    found[planned.name] |= read(planned, values)
+                    continue
                 if planned.name in seen:
                     raise _error(planned, f"has several lists of values, {seen[planned.name]} and {option}: keep one")
                 seen[planned.name] = option
@@ -98,6 +117,25 @@ def values_of_files(planned: PlannedInput, text: str) -> list[Any]:
     raise _error(
         planned, "takes no --each, which is for images (a folder or pattern) and texts (a file): use --product"
     )
+
+
+def words_of_text(planned: PlannedInput, text: str) -> dict[str, list[str]]:
+    """Return `{"fox": ["owl", "cat"]}` for `fox:owl,cat`; a word with a colon or comma is quoted. Raise `ParamsError`."""
+    found = _REPLACEMENT.fullmatch(text)
+    rows = csv.reader([found["others"]], skipinitialspace=True) if found is not None else ()
+    others = [word.strip() for row in rows for word in row]
+    if found is None or not all(others) or not others:
+        raise _error(planned, f"has {problems.shown(text)} to replace: write WORD:OTHER,OTHER, such as fox:owl,cat")
+    return {found["plain"].strip() if found["quoted"] is None else found["quoted"].replace('""', '"'): others}
+
+
+def prompts_of_text(planned: PlannedInput, text: str) -> DynamicPrompts:
+    """Return the dynamic prompts that the server is to expand. Raise `ParamsError` if the input takes no text."""
+    from invokeai_gen.sweeps.dynamic_prompts import DynamicPrompts
+
+    if planned.field_type != "StringField" or planned.cardinality == "COLLECTION" or planned.choices:
+        raise _error(planned, "takes no --dynamic, which is for texts: use --product")
+    return DynamicPrompts(text)
 
 
 def _parts(planned: PlannedInput, text: str) -> Iterator[Any]:

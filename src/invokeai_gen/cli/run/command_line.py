@@ -32,7 +32,10 @@ class CommandLine:
     each: tuple[str, ...]
     product: tuple[str, ...]
     zipped: tuple[str, ...]
+    replaced: tuple[str, ...]
+    dynamic: tuple[str, ...]
     runs: int
+    retries: int
     errors: Literal["raise", "collect"]
     sweep_file: Path | None
     resume: Path | None
@@ -58,9 +61,9 @@ class CommandLine:
     @property
     def is_sweep(self) -> bool:
         """Whether anything was asked for that only many runs have."""
-        varies = self.csv or self.jsonl or self.each or self.product or self.zipped or self.runs > 1
+        varies = self.csv or self.jsonl or self.each or self.product or self.zipped or self.replaced or self.dynamic
         is_kept = self.sweep_file or self.pattern or self.manifest or self.contact_sheet or self.gallery
-        return bool(varies or is_kept or len(self.servers) > 1)
+        return bool(varies or is_kept or self.runs > 1 or self.retries or len(self.servers) > 1)
 
     @property
     def server(self) -> str | None:
@@ -111,7 +114,8 @@ class CommandLine:
         """Return the options that --resume does not go with, because its file has their values."""
         fixed = {
             "--csv": self.csv, "--jsonl": self.jsonl, "--each": self.each, "--product": self.product,
-            "--zip": self.zipped, "--runs": self.runs > 1, "--set": self.assignments, "--params": self.params,
+            "--zip": self.zipped, "--replace": self.replaced, "--dynamic": self.dynamic, "--runs": self.runs > 1,
+            "--retries": self.retries, "--set": self.assignments, "--params": self.params,
             "--file": self.sweep_file, "--auto-board": self.auto_board, "--create-boards": self.create_boards,
             "--dry-run": self.dry_run, "--interactive": self.interactive,
         }  # fmt: skip

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -53,7 +54,9 @@ class ManyRuns:
 
     def run(self, values: RunValues) -> None:
         """Send all runs, wait for them and save their results."""
+        values = self._expanded(values)
         options = self._sweep_options(values.runs)
+        options["replace"] = values.replaced
         if self._line.sweep_file is not None:
             options["file"] = self._line.sweep_file
         if len(self._line.servers) > 1:
@@ -91,6 +94,7 @@ class ManyRuns:
 
     def dry_run(self, values: RunValues) -> None:
         """Print how many runs there would be, and the first request."""
+        values = self._expanded(values)
         with self._explained_errors():
             space = values.space()
             planned_run = self._dry_run(values, space)
@@ -101,6 +105,18 @@ class ManyRuns:
             names = ", ".join(f"{labels[name] or name} ({name})" for name in axis.names)
             echo(f"varies: {one_line(names)}: {_counted(len(axis.rows), 'value')}", err=True)
         echo_json(planned_run.request)
+
+    def _expanded(self, values: RunValues) -> RunValues:
+        """Return the values with the prompts that the server makes of `--dynamic`."""
+        if not self._line.dynamic:
+            return values
+        from invokeai_gen.server import background
+        from invokeai_gen.server.client import core_of
+        from invokeai_gen.sweeps.dynamic_prompts import expand
+
+        with open_client(self._line.server, self._settings) as client, self._explained_errors():
+            product = background.run(expand(values.product, core_of(client)))
+        return replace(values, product=product or {})
 
     def _dry_run(self, values: RunValues, space: Space[Any]) -> DryRun:
         from invokeai_gen.server import background, constants
@@ -123,6 +139,7 @@ class ManyRuns:
     def _sweep_options(self, runs: int) -> SweepOptions:
         return {
             "runs": runs,
+            "retries": self._line.retries,
             "auto_board": self._line.auto_board,
             "create_boards": self._line.create_boards,
             "errors": "collect",

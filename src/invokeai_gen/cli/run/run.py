@@ -28,7 +28,8 @@ _FOUND: Final = "invokeai_gen.run"
 _SECTIONS: Final[Mapping[str, Sequence[str]]] = {
     "Values": ("assignments", "params", "interactive"),
     "Many runs": (
-        "runs", "product", "zipped", "each", "csv", "jsonl", "ignore_extra_columns", "errors", "sweep_file", "resume",
+        "runs", "product", "zipped", "each", "replaced", "dynamic", "csv", "jsonl", "ignore_extra_columns", "errors",
+        "retries", "sweep_file", "resume",
     ),
     "Results": (
         "output", "pattern", "manifest", "contact_sheet", "gallery", "overwrite", "no_save", "as_json", "events",
@@ -163,6 +164,18 @@ def _named(name: str, variable: str, metavar: str, text: str) -> Callable[[F], F
     "A run for each image of a folder or quoted pattern such as 'photos/*.png'; for a text input, for each line of a "
     "file.",
 )
+@_named(
+    "--replace",
+    "replaced",
+    "NAME=WORD:OTHERS",
+    "A run for each other word in place of WORD in a text, such as 'prompt=fox:owl,cat'. Repeated: every combination.",
+)
+@_named(
+    "--dynamic",
+    "dynamic",
+    "NAME=PROMPT",
+    "A run for each prompt, 100 at most, that the server makes of a text such as 'prompt=a {red|blue} fox'.",
+)
 @_path("--csv", "csv", "A run for each row; columns are inputs. A manifest of earlier runs works too; - is stdin.")
 @_path("--jsonl", "jsonl", "A run for each line, a JSON object of values; - is stdin.")
 @click.option(
@@ -174,6 +187,13 @@ def _named(name: str, variable: str, metavar: str, text: str) -> Callable[[F], F
     default="collect",
     show_default=True,
     help="If one of many runs fails: continue and report at the end, or cancel the others.",
+)
+@click.option(
+    "--retries",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="How often to run a failed run again.  [default: 0]",
 )
 @_path("--file", "sweep_file", "Record what was sent in this new file, so that --resume can continue.")
 @_path("--resume", "resume", "Continue what was started with --file; failed and canceled runs are run again.")

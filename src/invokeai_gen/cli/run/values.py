@@ -40,8 +40,10 @@ class RunValues:
 
     workflow: Workflow[WorkflowParams, WorkflowOutputs]
     """Its class of parameters has the values of the command line as defaults."""
-    product: Mapping[str, Sequence[Any]]
+    product: Mapping[str, object]
+    """A list of values for each input, or `DynamicPrompts` until the server has expanded them."""
     zipped: Mapping[str, Sequence[Any]]
+    replaced: Mapping[str, Mapping[str, Sequence[str]]]
     rows: Sequence[WorkflowParams] | None
     runs: int
     given: frozenset[str] = frozenset()
@@ -54,7 +56,14 @@ class RunValues:
 
     def space(self) -> Space[WorkflowParams]:
         """Return all the points to run. Raise `ParamsError`."""
-        return space_of(self.workflow.params_type, self.base, product=self.product, zipped=self.zipped, rows=self.rows)
+        return space_of(
+            self.workflow.params_type,
+            self.base,
+            product=self.product,
+            zipped=self.zipped,
+            rows=self.rows,
+            replacements=self.replaced,
+        )
 
 
 @contextlib.contextmanager
@@ -109,12 +118,20 @@ class ValueReader:
         """Return the values; if some are wrong, print all mistakes and exit. Ask for missing ones in a terminal."""
         line = self._line
         values, drawn = self._assigned()
-        axes = read_axes(self._plan, each=line.each, product=line.product, zipped=line.zipped)
+        axes = read_axes(
+            self._plan,
+            each=line.each,
+            product=line.product,
+            zipped=line.zipped,
+            replaced=line.replaced,
+            dynamic=line.dynamic,
+        )
         self._mistakes += axes.mistakes
         self._mistakes += _axes_without_files(self._plan, axes)
         self._refuse_doubles(values, axes)
         runs, zipped = self._vary(drawn, axes)
-        values |= {name: found[0] for name, found in {**zipped, **axes.product}.items()}
+        for name, found in {**zipped, **axes.product}.items():
+            values[name] = found[0] if isinstance(found, list) else found.prompt
         if not self._mistakes:
             values |= self._asked(values)
         workflow = workflow_of(self._plan, values)
@@ -132,7 +149,7 @@ class ValueReader:
             sys.exit(1)
         if runs > 1 and not line.quiet:
             self._hint_at_seeds({*zipped, *axes.product}, has_rows=rows is not None)
-        return RunValues(workflow, axes.product, zipped, rows, runs, frozenset(values))
+        return RunValues(workflow, axes.product, zipped, axes.replaced, rows, runs, frozenset(values))
 
     def _assigned(self) -> tuple[dict[str, Any], list[PlannedInput]]:
         """Return the values of options and files by Python name, and the inputs whose value was drawn at random."""
@@ -150,6 +167,7 @@ class ValueReader:
     def _refuse_doubles(self, values: Mapping[str, Any], axes: Axes) -> None:
         """Note the inputs that have both a single value on the command line and a list of values."""
         lists = {**dict.fromkeys(axes.zipped, "--zip"), **dict.fromkeys(axes.product, "--product or --each")}
+        lists |= {name: "--dynamic" for name, found in axes.product.items() if not isinstance(found, list)}
         for name, option in lists.items():
             if name in values and (name in self._inputs or self._line.assignments):
                 given = self._inputs.get(name, ("--set", ""))[0]
@@ -237,7 +255,8 @@ def _axes_without_files(plan: WorkflowPlan, axes: Axes) -> Iterator[tuple[str, P
     media = {planned.name: planned for planned in plan.inputs if planned.field_type in _MEDIA}
     for option, lists in (("--product", axes.product), ("--zip", axes.zipped)):
         for name in lists.keys() & media.keys():
-            for value in lists[name]:
+            values = lists[name]
+            for value in values if isinstance(values, list) else ():
                 if problem := _without_file(media[name], value):
                     yield option, Problem(name, problem)
 
