@@ -324,7 +324,7 @@ def test_a_failed_run_is_run_again_as_often_as_wanted(cli: Cli, client: InvokeAI
 def test_the_server_expands_dynamic_prompts(cli: Cli, schema: Schema) -> None:
     builder = Builder(schema).node("t", "string", label="Prompt").field("t.value")
     save(Path("text.json"), builder.data())
-    answer = cli("run", "text.json", "--dynamic", "prompt=a {red|blue} fox", "--dry-run")
+    answer = cli("run", "text.json", "--dynamic", "value=a {red|blue} fox", "--dry-run")
     assert answer.code == 0, answer.err
     ((column,),) = json.loads(answer.out)["batch"]["data"]
     assert column["items"] == ["a red fox", "a blue fox"]

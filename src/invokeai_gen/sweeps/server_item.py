@@ -18,7 +18,6 @@ from invokeai_gen.runtime.cleanup import Preparations
 from invokeai_gen.runtime.resolve import resolve_board
 from invokeai_gen.runtime.runner import enqueue
 from invokeai_gen.runtime.running_job import expect
-from invokeai_gen.server.uploads import MediaKind, Uploads
 from invokeai_gen.server import background
 from invokeai_gen.server.client import AsyncInvokeAIClient, core_of, shared_client
 from invokeai_gen.server.errors import (
@@ -30,6 +29,7 @@ from invokeai_gen.server.errors import (
     ServerError,
     ValueResolutionError,
 )
+from invokeai_gen.server.uploads import MediaKind, Uploads
 from invokeai_gen.sweeps.batching import Data
 from invokeai_gen.sweeps.columns import resolve_columns
 from invokeai_gen.sweeps.options import SweepOptions

@@ -125,7 +125,7 @@ def words_of_text(planned: PlannedInput, text: str) -> dict[str, list[str]]:
     rows = csv.reader([found["others"]], skipinitialspace=True) if found is not None else ()
     others = [word.strip() for row in rows for word in row]
     if found is None or not all(others) or not others:
-        raise _error(planned, f"has {problems.shown(text)} to replace: write WORD:OTHER,OTHER, such as fox:owl,cat")
+        raise _error(planned, f"has {shown(text)} to replace: write WORD:OTHER,OTHER, such as fox:owl,cat")
     return {found["plain"].strip() if found["quoted"] is None else found["quoted"].replace('""', '"'): others}
 
 
