@@ -9,7 +9,7 @@ read `__init__.pyi` instead of this file.
 from invokeai_gen.public_names import HOME_OF, find_public
 from invokeai_gen.version import __version__ as __version__
 
-__all__ = [*HOME_OF]  # noqa: PLE0604 - every one of them is a string
+__all__ = list(HOME_OF)  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> object:
