@@ -45,7 +45,6 @@ from invokeai_gen.schema.openapi import SchemaError
 from invokeai_gen.server.client import AsyncInvokeAIClient, ClientOptions
 from invokeai_gen.server.errors import (
     BadRequestError,
-    BoardResolutionError,
     CleanupError,
     ConnectionFailedError,
     DecodeError,
@@ -63,9 +62,7 @@ from invokeai_gen.server.errors import (
     JobError,
     JobFailedError,
     JobTimeoutError,
-    MediaResolutionError,
     MissingOutputError,
-    ModelResolutionError,
     NotCompletedError,
     NotFoundError,
     NotInvokeAIError,
@@ -84,7 +81,6 @@ from invokeai_gen.server.errors import (
     UnsupportedByServerError,
     UnsupportedMediaError,
     UploadUncertainError,
-    ValueResolutionError,
 )
 from invokeai_gen.server.events import (
     Event,
@@ -96,6 +92,12 @@ from invokeai_gen.server.events import (
     NodeEvent,
     Preview,
     StatusChanged,
+)
+from invokeai_gen.server.resolution_errors import (
+    BoardResolutionError,
+    MediaResolutionError,
+    ModelResolutionError,
+    ValueResolutionError,
 )
 from invokeai_gen.sweeps.async_sweep import AsyncSweep
 from invokeai_gen.sweeps.dynamic_prompts import DynamicPrompts

@@ -81,7 +81,6 @@ _HOMES: Final = {
     ),
     "server.errors": (
         "BadRequestError",
-        "BoardResolutionError",
         "CleanupError",
         "ConnectionFailedError",
         "DecodeError",
@@ -99,9 +98,7 @@ _HOMES: Final = {
         "JobError",
         "JobFailedError",
         "JobTimeoutError",
-        "MediaResolutionError",
         "MissingOutputError",
-        "ModelResolutionError",
         "NotCompletedError",
         "NotFoundError",
         "NotInvokeAIError",
@@ -120,7 +117,6 @@ _HOMES: Final = {
         "UnsupportedByServerError",
         "UnsupportedMediaError",
         "UploadUncertainError",
-        "ValueResolutionError",
     ),
     "server.events": (
         "Event",
@@ -132,6 +128,12 @@ _HOMES: Final = {
         "NodeEvent",
         "Preview",
         "StatusChanged",
+    ),
+    "server.resolution_errors": (
+        "BoardResolutionError",
+        "MediaResolutionError",
+        "ModelResolutionError",
+        "ValueResolutionError",
     ),
     "sweeps.async_sweep": ("AsyncSweep",),
     "sweeps.dynamic_prompts": ("DynamicPrompts",),

@@ -17,12 +17,12 @@ from invokeai_gen.server.errors import (
     JobCanceledError,
     JobFailedError,
     JobTimeoutError,
-    ModelResolutionError,
     NotFoundError,
     SeveralItemsError,
 )
 from invokeai_gen.server.events import InvocationComplete, InvocationProgress, InvocationStarted, StatusChanged
 from invokeai_gen.server.records import QueueItem
+from invokeai_gen.server.resolution_errors import ModelResolutionError
 
 WORKFLOWS = Path(__file__).parents[2] / "data" / "workflows"
 TIME = 120.0

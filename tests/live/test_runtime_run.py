@@ -23,8 +23,6 @@ from invokeai_gen.server.errors import (
     JobDeletedError,
     JobFailedError,
     JobTimeoutError,
-    MediaResolutionError,
-    ModelResolutionError,
     NotFoundError,
     RejectedError,
     SeveralItemsError,
@@ -36,6 +34,7 @@ from invokeai_gen.server.events import (
     InvocationStarted,
     StatusChanged,
 )
+from invokeai_gen.server.resolution_errors import MediaResolutionError, ModelResolutionError
 from tests import plans
 from tests.live.proxy import Proxy, lost
 

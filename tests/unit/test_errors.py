@@ -14,7 +14,7 @@ import pytest
 import invokeai_gen
 from invokeai_gen.core.problems import ParamsError, Problem
 from invokeai_gen.errors import InvokeAIGenError
-from invokeai_gen.server import errors
+from invokeai_gen.server import errors, resolution_errors
 
 
 def every_kind(kind: type[InvokeAIGenError] = InvokeAIGenError) -> list[type[InvokeAIGenError]]:
@@ -40,7 +40,7 @@ EXAMPLES: list[InvokeAIGenError] = [
     errors.MissingOutputError("no output"),
     errors.DownloadError([Path("a.png")], {"b": "gone"}),
     errors.CleanupError(["a"], {"b": "gone"}),
-    errors.ValueResolutionError("Model", "unknown", ["a", "b"]),
+    resolution_errors.ValueResolutionError("Model", "unknown", ["a", "b"]),
     ParamsError([Problem("width", "'Width' is 1", "Width", "should be 64 or more")]),
 ]
 

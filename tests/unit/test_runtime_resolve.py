@@ -13,8 +13,8 @@ from invokeai_gen.runtime import resolve as resolve_module
 from invokeai_gen.runtime.matching import find_board, find_model
 from invokeai_gen.runtime.resolve import UPLOADS_AT_ONCE, resolve
 from invokeai_gen.server import background, constants
-from invokeai_gen.server.errors import BoardResolutionError, MediaResolutionError, ModelResolutionError
 from invokeai_gen.server.inventory import Board, Model
+from invokeai_gen.server.resolution_errors import BoardResolutionError, MediaResolutionError, ModelResolutionError
 from tests import plans
 
 SD1 = Model(key="k1", hash="h1", name="dream", base="sd-1", type="main")

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from invokeai_gen.server import background
+from invokeai_gen.server import background, facades
 
 
 async def _where() -> str:
@@ -69,7 +69,7 @@ _FORK = """
 import os, signal, sys
 import httpx
 from invokeai_gen import InvokeAIClient
-from invokeai_gen.server import background
+from invokeai_gen.server import background, facades
 
 opened = []
 
@@ -115,8 +115,8 @@ def test_leaving_a_blocking_iterator_early_closes_the_generator() -> None:
         finally:
             closed.set()
 
-    for number in background.iterate(count()):
+    for number in facades.iterate(count()):
         if number == 3:
             break
     assert closed.wait(30)
-    assert list(background.iterate(count())) == list(range(100))
+    assert list(facades.iterate(count())) == list(range(100))

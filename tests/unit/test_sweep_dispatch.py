@@ -17,16 +17,11 @@ import pytest
 from invokeai_gen import AsyncInvokeAIClient
 from invokeai_gen.core.problems import ParamsError
 from invokeai_gen.server import background
-from invokeai_gen.server.errors import (
-    ConnectionFailedError,
-    EnqueueUncertainError,
-    JobFailedError,
-    NotFoundError,
-    ValueResolutionError,
-)
+from invokeai_gen.server.errors import ConnectionFailedError, EnqueueUncertainError, JobFailedError, NotFoundError
 from invokeai_gen.server.events import StatusChanged
 from invokeai_gen.server.inventory import Board, Image
 from invokeai_gen.server.records import Enqueued, QueueCounts, QueueItem, Removal
+from invokeai_gen.server.resolution_errors import ValueResolutionError
 from invokeai_gen.server.run_queue import batch_size
 from invokeai_gen.server.watch import Watch
 from invokeai_gen.sweeps import dispatch, server_item

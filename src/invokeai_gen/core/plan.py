@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from functools import cache
 from typing import Any, Final, Literal, Self, TypeAlias
 
 from invokeai_gen.errors import InvokeAIGenError
@@ -338,11 +337,15 @@ class WorkflowPlan:
 
     def to_dict(self) -> dict[str, JsonValue]:
         """Return the plan as JSON data, without values that are the default of their field."""
-        return {"format": PLAN_FORMAT, **_encode(self)}
+        from invokeai_gen.core.plan_text import encode
+
+        return {"format": PLAN_FORMAT, **encode(self)}
 
     def to_json(self) -> str:
         """Return the plan as JSON text, one line for each node, edge, input and output so that diffs stay readable."""
-        return _text(self.to_dict(), levels=2) + "\n"
+        from invokeai_gen.core.plan_text import text
+
+        return text(self.to_dict(), levels=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
@@ -386,49 +389,6 @@ class WorkflowPlan:
             retired=tuple(RetiredName(**item) for item in data.get("retired", ())),
             node_types=data.get("node_types", {}),
         )
-
-
-_JSON: Final = json.JSONEncoder(ensure_ascii=False).encode
-
-
-def _text(value: JsonValue, levels: int) -> str:
-    """Return JSON text with line breaks in the outermost levels only; the fast encoder of `json` writes the rest."""
-    if not value or not levels or not isinstance(value, (dict, list)):
-        return _JSON(value)
-    if isinstance(value, list):
-        # What is in a list stays together: a node, an edge, an input.
-        lines = [_JSON(item) for item in value]
-    else:
-        lines = [f"{_JSON(key)}: {_text(item, levels - 1)}" for key, item in value.items()]
-    opening, closing = "[]" if isinstance(value, list) else "{}"
-    return f"{opening}\n" + ",\n".join(lines) + f"\n{closing}"
-
-
-def _encode(item: Any) -> dict[str, JsonValue]:
-    """Return a dataclass as a dict, without the fields that have their default value."""
-    encoded: dict[str, JsonValue] = {}
-    for name, default in _defaults_of(item.__class__):
-        value = getattr(item, name)
-        if value is default or (type(value) is type(default) and value == default):
-            continue
-        encoded[name] = _encode_value(value)
-    return encoded
-
-
-@cache
-def _defaults_of(cls: type) -> tuple[tuple[str, Any], ...]:
-    """Return the fields of a dataclass with their defaults."""
-    return tuple(
-        (spec.name, spec.default_factory() if callable(spec.default_factory) else spec.default) for spec in fields(cls)
-    )
-
-
-def _encode_value(value: Any) -> JsonValue:
-    if hasattr(value, "__dataclass_fields__"):
-        return _encode(value)
-    if isinstance(value, tuple):
-        return [_encode_value(item) for item in value]
-    return value
 
 
 def _with(data: Mapping[str, JsonValue], **decoded: Any) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from invokeai_gen.core.values import ModelRef
 from invokeai_gen.handle.inputs import IvkWorkflowInput
 from invokeai_gen.handle.structured_fields import IvkModelIdentifierField
 from invokeai_gen.runtime.matching import find_model
-from invokeai_gen.server.errors import ModelResolutionError
 from invokeai_gen.server.inventory import Model
+from invokeai_gen.server.resolution_errors import ModelResolutionError
 
 SyncStrategy: TypeAlias = Callable[[ModelRef, Sequence[Model]], Model | None]
 """Returns the installed model to use for a model of another server, or `None`."""

@@ -20,13 +20,8 @@ from invokeai_gen.runtime.cleanup import QUESTIONS_AT_ONCE
 from invokeai_gen.runtime.matching import find_board, find_model
 from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.server.concurrency import gather_limited
-from invokeai_gen.server.errors import (
-    ForbiddenError,
-    MediaResolutionError,
-    ModelResolutionError,
-    NotFoundError,
-    ValueResolutionError,
-)
+from invokeai_gen.server.errors import ForbiddenError, NotFoundError
+from invokeai_gen.server.resolution_errors import MediaResolutionError, ModelResolutionError, ValueResolutionError
 
 MEMORY: Final = 30.0
 """Seconds for which an answer counts."""

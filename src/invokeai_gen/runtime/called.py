@@ -9,7 +9,8 @@ from invokeai_gen.core.called_workflows import calls_of, with_called
 from invokeai_gen.core.plan import JsonValue, WorkflowPlan
 from invokeai_gen.js_json import Unset
 from invokeai_gen.server.client import AsyncInvokeAIClient
-from invokeai_gen.server.errors import NotFoundError, ValueResolutionError
+from invokeai_gen.server.errors import NotFoundError
+from invokeai_gen.server.resolution_errors import ValueResolutionError
 
 
 async def renewed(

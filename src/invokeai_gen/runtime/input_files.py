@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from invokeai_gen.core.pictures import png_bytes
-from invokeai_gen.server.errors import MediaResolutionError, ValueResolutionError
+from invokeai_gen.server.resolution_errors import MediaResolutionError, ValueResolutionError
 
 
 def is_file(value: Any) -> bool:

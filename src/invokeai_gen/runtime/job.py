@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Generic, Self, TypeVar
 from invokeai_gen.runtime.async_job import AsyncJob, StreamedOutput
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.server import background
-from invokeai_gen.server.background import facade, iterate
 from invokeai_gen.server.blocking import ServerClient
 from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.server.errors import JobError
 from invokeai_gen.server.events import JobEvent
+from invokeai_gen.server.facades import facade, iterate
 from invokeai_gen.server.uploads import Uploads
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import Literal, overload
 from invokeai_gen.core.matching import NoMatchError, match_board, match_model
 from invokeai_gen.core.plan import ModelLimits
 from invokeai_gen.core.values import BoardRef, ModelRef
-from invokeai_gen.server.errors import BoardResolutionError, ModelResolutionError
 from invokeai_gen.server.inventory import Board, Model
+from invokeai_gen.server.resolution_errors import BoardResolutionError, ModelResolutionError
 
 
 @overload

@@ -24,17 +24,10 @@ from invokeai_gen.runtime.input_files import check_file, is_file, read_file
 from invokeai_gen.runtime.matching import find_board
 from invokeai_gen.runtime.options import ResolveModels, UploadPolicy
 from invokeai_gen.server.client import AsyncInvokeAIClient
-from invokeai_gen.server.errors import (
-    ConnectionFailedError,
-    ForbiddenError,
-    MediaResolutionError,
-    ModelResolutionError,
-    NotFoundError,
-    UnsupportedMediaError,
-    ValueResolutionError,
-)
+from invokeai_gen.server.errors import ConnectionFailedError, ForbiddenError, NotFoundError, UnsupportedMediaError
 from invokeai_gen.server.idempotency import send_once
 from invokeai_gen.server.inventory import Board
+from invokeai_gen.server.resolution_errors import MediaResolutionError, ModelResolutionError, ValueResolutionError
 from invokeai_gen.server.uploads import MediaKind, upload_once
 from invokeai_gen.texts import is_encodable
 

@@ -6,10 +6,10 @@ import builtins
 from typing import Any
 
 from invokeai_gen.server.answers import at, flag, ignored, list_of, text
-from invokeai_gen.server.background import facade
 from invokeai_gen.server.credentials import Secret
+from invokeai_gen.server.deletion import delete_thing
+from invokeai_gen.server.facades import facade
 from invokeai_gen.server.http import Transport, segment
-from invokeai_gen.server.idempotency import delete_thing
 from invokeai_gen.server.inventory import Account
 
 

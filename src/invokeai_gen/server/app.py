@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from invokeai_gen.server.answers import at, ignored, mapping, text
-from invokeai_gen.server.background import facade
+from invokeai_gen.server.facades import facade
 from invokeai_gen.server.http import Transport
 from invokeai_gen.server.inventory import CacheStatus
 

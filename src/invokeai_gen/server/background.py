@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
 
@@ -173,68 +173,8 @@ def blocking(method: Callable[Concatenate[S, P], Coroutine[Any, Any, T]]) -> Cal
     return call
 
 
-def facade(
-    method: Callable[Concatenate[S, P], Coroutine[Any, Any, T]], *, hidden: tuple[str, ...] = ()
-) -> Callable[Concatenate[Any, P], T]:
-    """Return the blocking twin of a method of `_core`, for a class that keeps its asynchronous counterpart there.
-
-    `hidden` names parameters whose values do not show among the variables of a traceback.
-    """
-
-    @wraps(method)
-    def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return run(method(self._core, *args, **kwargs))
-
-    return _hiding(call, method, hidden) if hidden else call
-
-
-def _hiding(call: Any, method: Any, hidden: tuple[str, ...]) -> Any:
-    names = method.__code__.co_varnames[1:]
-
-    @wraps(method)
-    def hiding(self: Any, /, *args: Any, **kwargs: Any) -> Any:
-        from invokeai_gen.server.credentials import Secret
-
-        kwargs |= zip(names, args, strict=False)
-        args = ()
-        kwargs |= {name: Secret(kwargs[name]) for name in hidden if isinstance(kwargs.get(name), str)}
-        return call(self, **kwargs)
-
-    return hiding
-
-
 async def in_thread(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     """Await a slow function, run in a thread so that it does not hold up the event loop."""
     import asyncio
 
     return await asyncio.to_thread(call, *args, **kwargs)
-
-
-async def _next(generator: AsyncGenerator[T, None]) -> tuple[T, ...]:
-    async for item in generator:
-        return (item,)
-    return ()
-
-
-def iterate(generator: AsyncGenerator[T, None]) -> Iterator[T]:
-    """Iterate over an async generator, blocking; leaving the loop early closes it."""
-    try:
-        while item := run(_next(generator)):
-            yield item[0]
-    finally:
-        _close_soon(generator, os.getpid())
-
-
-def _close_soon(generator: AsyncGenerator[T, None], owner: int) -> None:
-    """Close a generator without waiting for it.
-
-    An iterator that is left half read is closed when it is collected: on any thread, the loop's own included, or while
-    Python shuts down, when that thread no longer runs and waiting for it would never end.
-    """
-    running = _loop
-    if running is not None and not sys.is_finalizing() and owner == os.getpid():
-        running.call_soon_threadsafe(lambda: running.create_task(_closed(generator)))
-
-
-async def _closed(generator: AsyncGenerator[T, None]) -> None:
-    await generator.aclose()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from invokeai_gen.server.background import facade
+from invokeai_gen.server.facades import facade
 
 if TYPE_CHECKING:
     from invokeai_gen.server.accounts import Accounts

@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 from invokeai_gen.server import constants
 from invokeai_gen.server.answers import at, ignored, integer, list_of, mapping, optional, text
-from invokeai_gen.server.background import facade, iterate
 from invokeai_gen.server.errors import NotFoundError, RequestTimeoutError
+from invokeai_gen.server.facades import facade, iterate
 from invokeai_gen.server.http import Transport, segment
 from invokeai_gen.server.inventory import Image
 from invokeai_gen.server.media import (

@@ -12,9 +12,10 @@ from typing import Any, Literal, TypeAlias, TypeVar
 from invokeai_gen.server import constants
 from invokeai_gen.server.answers import Reader, anything, at, ignored, list_of, mapping, text
 from invokeai_gen.server.background import in_thread
+from invokeai_gen.server.deletion import delete_once
 from invokeai_gen.server.errors import NotFoundError, StatusError, UploadUncertainError
 from invokeai_gen.server.http import Transport, segment
-from invokeai_gen.server.idempotency import delete_once, send_once
+from invokeai_gen.server.idempotency import send_once
 from invokeai_gen.server.records import Removal
 
 R = TypeVar("R")

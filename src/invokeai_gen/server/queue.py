@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from invokeai_gen.server import constants
 from invokeai_gen.server.answers import at, integer, list_of, mapping, optional
-from invokeai_gen.server.background import facade
+from invokeai_gen.server.deletion import delete_thing
 from invokeai_gen.server.errors import (
     ForbiddenError,
     JobTimeoutError,
@@ -18,7 +18,7 @@ from invokeai_gen.server.errors import (
     UnauthorizedError,
 )
 from invokeai_gen.server.events import is_final
-from invokeai_gen.server.idempotency import delete_thing
+from invokeai_gen.server.facades import facade
 from invokeai_gen.server.inventory import ProcessorStatus
 from invokeai_gen.server.records import QueueCounts, QueueItem, Removal
 from invokeai_gen.server.run_queue import RunQueue

@@ -8,8 +8,8 @@ from collections.abc import AsyncGenerator, Iterable, Iterator
 from typing import Any
 
 from invokeai_gen.server.answers import ignored, mapping, optional
-from invokeai_gen.server.background import facade, iterate
 from invokeai_gen.server.errors import NotFoundError
+from invokeai_gen.server.facades import facade, iterate
 from invokeai_gen.server.http import Transport, segment
 from invokeai_gen.server.inventory import Video
 from invokeai_gen.server.media import (

@@ -9,7 +9,7 @@ from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.plan import WorkflowPlan
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.server import background
-from invokeai_gen.server.background import facade, iterate
+from invokeai_gen.server.facades import facade, iterate
 from invokeai_gen.sweeps.async_sweep import AsyncSweep
 from invokeai_gen.sweeps.results import SweepCounts, SweepResult
 

@@ -18,8 +18,9 @@ from invokeai_gen.core.values import BoardRef
 from invokeai_gen.js_json import UNSET
 from invokeai_gen.runtime.matching import find_board, find_model
 from invokeai_gen.schema.summary import summaries
-from invokeai_gen.server.errors import BoardResolutionError, ModelResolutionError, NotFoundError
+from invokeai_gen.server.errors import NotFoundError
 from invokeai_gen.server.inventory import Board, Model
+from invokeai_gen.server.resolution_errors import BoardResolutionError, ModelResolutionError
 from invokeai_gen.workflow.document import NODES_WITH_EXTRA_INPUTS
 
 if TYPE_CHECKING:

@@ -36,7 +36,7 @@ async def _as_loaded(
     from invokeai_gen.js_json import UNSET
     from invokeai_gen.runtime.assets import look_up
     from invokeai_gen.runtime.called import renewed
-    from invokeai_gen.server.errors import ValueResolutionError
+    from invokeai_gen.server.resolution_errors import ValueResolutionError
 
     # The board of a generator is looked up when its images are asked for.
     assets = [

@@ -76,7 +76,7 @@ def command(
     values, refused = _json_values(plan, assigned, server)
     if server is not None:
         from invokeai_gen.cli.show.as_loaded import as_loaded
-        from invokeai_gen.server.errors import ValueResolutionError
+        from invokeai_gen.server.resolution_errors import ValueResolutionError
 
         try:
             plan, values, gone = as_loaded(plan, values, server)
@@ -168,7 +168,7 @@ def _resolved(
     from invokeai_gen.runtime.resolve import resolve
     from invokeai_gen.server import constants
     from invokeai_gen.server.client import AsyncInvokeAIClient
-    from invokeai_gen.server.errors import ValueResolutionError
+    from invokeai_gen.server.resolution_errors import ValueResolutionError
 
     values: dict[Binding, Any] = {}
     problems: dict[Binding, list[str]] = {}
