@@ -31,7 +31,7 @@ from invokeai_gen.runtime.options import (
 )
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.runtime.running_job import RunningJob, expect
-from invokeai_gen.server.background import bridge, in_thread
+from invokeai_gen.server.background import bridge, in_thread, load
 from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.server.constants import LOST_ANSWER_WAITS
 from invokeai_gen.server.deadline import CANCEL_TIMEOUT, CLEANUP_TIMEOUT, Deadline
@@ -101,7 +101,7 @@ class Runner(Generic[P, O]):
         return outputs
 
     async def _clean_up(self, job: RunningJob[O], targets: Collection[CleanupTarget], timeout: float | None) -> Removal:
-        jobs = await in_thread(importlib.import_module, "invokeai_gen.runtime.async_job")
+        jobs = await load("invokeai_gen.runtime.async_job")
         removal: Removal = await jobs.AsyncJob.of(job).clean_up(targets, timeout=timeout)
         return removal
 
@@ -112,14 +112,14 @@ class Runner(Generic[P, O]):
         if not wants_progress(options.get("progress")):
             await wait(callbacks_of(options))
             return
-        progress = await in_thread(importlib.import_module, "invokeai_gen.runtime.progress")
+        progress = await load("invokeai_gen.runtime.progress")
         display = await in_thread(progress.display, self.plan.info.name, len(job.item_ids))  # loads rich
         with display:
             await wait(display.wrapped({**callbacks_of(options)}))
 
     async def submit(self, params: P, client: AsyncInvokeAIClient, options: SubmitOptions) -> AsyncJob[O]:
         """Put the workflow into the queue, and return its job."""
-        jobs = await in_thread(importlib.import_module, "invokeai_gen.runtime.async_job")
+        jobs = await load("invokeai_gen.runtime.async_job")
         job: AsyncJob[O] = jobs.AsyncJob.of(await self.start(params, client, options))
         return job
 
@@ -176,7 +176,7 @@ class Runner(Generic[P, O]):
         given = params.values()
         if not needs_server(self.plan, given):
             return plain_values(self.plan, given), None
-        resolving = await in_thread(importlib.import_module, "invokeai_gen.runtime.resolve")
+        resolving = await load("invokeai_gen.runtime.resolve")
         found: tuple[Values, Preparations] = await resolving.resolve(
             self.plan,
             given,
@@ -192,10 +192,10 @@ class Runner(Generic[P, O]):
     ) -> dict[str, JsonValue]:
         plan, auto_board_id = self.plan, None
         if any(node.type == CALL_SAVED_WORKFLOW for node in plan.nodes):
-            called = await in_thread(importlib.import_module, "invokeai_gen.runtime.called")
+            called = await load("invokeai_gen.runtime.called")
             plan = await called.renewed(plan, values, client)
         if (board := options.get("auto_board")) not in (None, "auto", "none"):
-            resolving = await in_thread(importlib.import_module, "invokeai_gen.runtime.resolve")
+            resolving = await load("invokeai_gen.runtime.resolve")
             auto_board_id = await resolving.resolve_board(client, board)
         return build_request(
             plan,
@@ -244,7 +244,7 @@ async def enqueue(
     except BaseException as error:
         await client.forget(watch)
         if isinstance(error, RejectedError):
-            failures = await in_thread(importlib.import_module, "invokeai_gen.runtime.failures")
+            failures = await load("invokeai_gen.runtime.failures")
             raise failures.in_labels(error, plan) from None
         if isinstance(error, asyncio.CancelledError):
             if cancel:

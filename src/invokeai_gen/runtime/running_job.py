@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import os
 from collections.abc import AsyncGenerator, Iterable
 from typing import TYPE_CHECKING, Final, Generic, TypeVar, Unpack
@@ -12,7 +11,7 @@ from invokeai_gen.core.rejections import node_labels
 from invokeai_gen.runtime.callbacks import Callbacks, call_back
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.server import background
-from invokeai_gen.server.background import bridge, in_thread
+from invokeai_gen.server.background import bridge, load
 from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.server.deadline import CANCEL_TIMEOUT, Deadline
 from invokeai_gen.server.errors import (
@@ -229,7 +228,7 @@ class RunningJob(Generic[O_co]):
     async def _raise_for(self, item: QueueItem) -> None:
         """Raise why an item has no outputs, if it has none."""
         if item.status != "completed" or item.is_redacted:
-            failures = await in_thread(importlib.import_module, "invokeai_gen.runtime.failures")
+            failures = await load("invokeai_gen.runtime.failures")
             raise failures.error_of(item, self.plan)
 
 
