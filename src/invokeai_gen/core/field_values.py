@@ -16,22 +16,18 @@ from pydantic_core import CoreConfig, SchemaValidator, ValidationError
 
 from invokeai_gen.core import checks, problems
 from invokeai_gen.core.checks import Limits
-from invokeai_gen.core.json_writing import model_from_json
+from invokeai_gen.core.file_values import file_value, may_be_none
 from invokeai_gen.core.model_check import ModelCheck
-from invokeai_gen.core.plan import FieldLimits, JsonValue, ModelLimits, PlannedInput
+from invokeai_gen.core.plan import FieldLimits, ModelLimits, PlannedInput
 from invokeai_gen.core.problems import ParamsError
 from invokeai_gen.core.values import (
     BoardInput,
-    BoardRef,
     BoundingBox,
-    Color,
     ColorInput,
     ImageInput,
-    ImageRef,
     LoRA,
     ModelInput,
     VideoInput,
-    VideoRef,
 )
 from invokeai_gen.js_json import UNSET, Unset
 from invokeai_gen.limits import LENGTH_LIMITS, NUMBER_LIMITS
@@ -126,8 +122,6 @@ _RUNTIME_TYPES: Final[Mapping[str, Any]] = {
     "BoundingBox": BoundingBox,
     "LoRA": LoRA,
 }
-_REFERENCES: Final = frozenset({"ImageField", "VideoField", "ModelIdentifierField", "BoundingBoxField", "LoRAField"})
-"""Types that the GUI can empty again after a value was chosen."""
 
 _LENGTHS_OF_ITEMS: Final = {"min_items": "min_length", "max_items": "max_length"}
 """pydantic has one name for the size of a text and of a list."""
@@ -147,13 +141,6 @@ def shape_of(planned: PlannedInput) -> Shape:
     if not may_be_none(planned):
         return shape
     return OneOf((*shape.members, NONE)) if isinstance(shape, OneOf) else OneOf((shape, NONE))
-
-
-def may_be_none(planned: PlannedInput) -> bool:
-    """Return whether the input accepts `None`, which leaves the field out of the request."""
-    if planned.required or planned.field_type == "BoardField":
-        return False
-    return planned.value is UNSET or (planned.field_type in _REFERENCES and planned.cardinality == "SINGLE")
 
 
 def runtime_type(shape: Shape) -> Any:
@@ -222,15 +209,12 @@ def model_limits(planned: PlannedInput) -> ModelLimits:
 
 def default_of(planned: PlannedInput) -> Any | Unset:
     """Return the default of an input; `UNSET` if the caller must give a value."""
-    if planned.value is UNSET or planned.value is None:
-        if planned.field_type == "BoardField" and planned.cardinality == "SINGLE":
-            return "auto"
-        return None if may_be_none(planned) else UNSET
-    try:
-        value = _value_from_json(planned.field_type, planned.value)
-        validator_for(planned).validate_python(value)
-    except (AttributeError, KeyError, TypeError, ValueError):
-        return UNSET  # a value that its own field could not hold, kept by a hand-made file
+    value = file_value(planned)
+    if planned.value is not UNSET and planned.value is not None and value is not UNSET:
+        try:
+            validator_for(planned).validate_python(value)
+        except (AttributeError, KeyError, TypeError, ValueError):
+            return UNSET  # a value that its own field could not hold, kept by a hand-made file
     return value
 
 
@@ -249,32 +233,3 @@ def _limited(shape: Shape, planned: PlannedInput | FieldLimits, names: Mapping[s
     """Return the shape with those limits of the input that apply to it, by pydantic's names."""
     limits = tuple((names[limit], value) for limit, value in planned.constraints.items() if limit in names)
     return Limited(shape, limits) if limits else shape
-
-
-def _value_from_json(field_type: str, data: JsonValue) -> Any:
-    """Return a value in a plan as the Python value that a person would write. Raises if it has another form."""
-    if isinstance(data, list) and field_type not in {"CollectionField", "AnyField"}:
-        return [_item_from_json(field_type, item) for item in data]
-    return _item_from_json(field_type, data)
-
-
-def _item_from_json(field_type: str, data: JsonValue) -> Any:
-    match field_type:
-        case "ImageField":
-            return ImageRef(data["image_name"])
-        case "VideoField":
-            return VideoRef(data["video_name"])
-        case "BoardField":
-            return BoardRef(data["board_id"]) if isinstance(data, dict) else data
-        case "ModelIdentifierField":
-            return model_from_json(data)
-        case "ColorField":
-            return Color(data["r"], data["g"], data["b"], data.get("a", 255))
-        case "BoundingBoxField":
-            return BoundingBox(**data)
-        case "LoRAField":
-            return LoRA(model_from_json(data["lora"]), data["weight"])
-        case "FloatField" if isinstance(data, int) and not isinstance(data, bool):
-            return float(data)
-        case _:
-            return data

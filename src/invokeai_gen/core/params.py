@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast, dataclass_
 
 from pydantic_core import ArgsKwargs, CoreSchema, SchemaValidator, ValidationError
 
-from invokeai_gen.core import checks, problems
+from invokeai_gen.core import checks
 from invokeai_gen.core.inputs import Input
-from invokeai_gen.core.problems import ParamsError, Problem
 from invokeai_gen.core.signatures import ClassSignature
 
 if TYPE_CHECKING:
     from invokeai_gen.core.image_values import ReadsImages
     from invokeai_gen.core.plan import JsonValue
+    from invokeai_gen.core.problems import ParamsError
 
 P = TypeVar("P", bound="WorkflowParams")
 
@@ -149,11 +149,17 @@ class WorkflowParams:
     def _settable(cls, index: int) -> Input:
         inputs = cls.inputs()
         found = next((item for item in inputs if type(index) is int and item.index == index), None)
-        if found is None:
-            raise ParamsError([problems.unknown_index(index, inputs)])
-        if found.fed_by is not None:
-            raise ParamsError([problems.unsettable(found.name, cls.__inputs__)])
-        return found
+        if found is not None and found.fed_by is None:
+            return found
+        from invokeai_gen.core import problems
+
+        raise problems.ParamsError(
+            [
+                problems.unknown_index(index, inputs)
+                if found is None
+                else problems.unsettable(found.name, cls.__inputs__)
+            ]
+        )
 
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(field,))
@@ -170,25 +176,35 @@ def params(cls: type[P]) -> type[P]:
     @wraps(made.__init__)
     def __init__(self: P, /, *args: Any, **values: Any) -> None:
         if args:
+            from invokeai_gen.core.problems import ParamsError, Problem
+
             raise ParamsError([Problem("", f"{cls.__name__} takes its values by name: name=value")])
         try:
             validator.validate_python(
                 ArgsKwargs((), {name: checks.plain(value) for name, value in values.items()}), self_instance=self
             )
         except ValidationError as error:
-            raise ParamsError(problems.from_validation(error, inputs)) from None
+            raise _refused(error, inputs) from None
 
     def __setattr__(self: P, name: str, value: Any, /) -> None:
         if name not in settable:
-            raise ParamsError([problems.unsettable(name, inputs)])
+            from invokeai_gen.core import problems
+
+            raise problems.ParamsError([problems.unsettable(name, inputs)])
         try:
             validator.validate_assignment(self, name, checks.plain(value))
         except ValidationError as error:
-            raise ParamsError(problems.from_validation(error, inputs)) from None
+            raise _refused(error, inputs) from None
 
     made.__init__ = __init__
     made.__setattr__ = __setattr__
     return cast("type[P]", made)
+
+
+def _refused(error: ValidationError, inputs: Mapping[str, Input]) -> ParamsError:
+    from invokeai_gen.core import problems
+
+    return problems.ParamsError(problems.from_validation(error, inputs))
 
 
 def _inputs_of(cls: type[WorkflowParams], hints: Mapping[str, Any]) -> dict[str, Input]:

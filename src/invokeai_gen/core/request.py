@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from invokeai_gen.core.batch import Values, batch_data, batch_items
-from invokeai_gen.core.field_values import default_of
+from invokeai_gen.core.file_values import file_value
 from invokeai_gen.core.json_writing import to_json
 from invokeai_gen.core.plan import JsonValue, PlannedInput, PlanNode, WorkflowPlan
 from invokeai_gen.js_json import UNSET, Unset, in_key_order, normalized
+
+if TYPE_CHECKING:
+    from invokeai_gen.core.batch import Values
 
 CALL_SAVED_WORKFLOW: Final = "call_saved_workflow"
 WORKFLOW_INPUTS: Final = "workflow_inputs"
@@ -38,6 +40,8 @@ def build_request(
     """
     values = touched(plan, values)
     if data is None:
+        from invokeai_gen.core.batch import batch_data, batch_items
+
         data = batch_data(plan, values, batch_items(plan, values, {}) if items is None else items)
     batch: dict[str, JsonValue] = {
         "graph": {
@@ -80,7 +84,7 @@ def touched(plan: WorkflowPlan, values: Values) -> Values:
 
 
 def _is_own(planned: PlannedInput, value: JsonValue | Unset) -> bool:
-    own = default_of(planned)
+    own = file_value(planned)  # a value that equals it has passed the check of the input, and so it has as well
     if own is UNSET or own is None or value is UNSET:
         return own is None and value is UNSET
     if value is planned.value:

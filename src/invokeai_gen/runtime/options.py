@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
-from typing import Final, Literal, TypeAlias, cast, get_args
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, cast, get_args
 
 from typing_extensions import TypedDict
 
-from invokeai_gen.core.problems import ParamsError, Problem
 from invokeai_gen.core.values import BoardRef
 from invokeai_gen.runtime.callbacks import Callbacks
 from invokeai_gen.texts import shown
+
+if TYPE_CHECKING:
+    from invokeai_gen.core.problems import ParamsError
 
 CleanupTarget: TypeAlias = Literal["inputs", "outputs", "boards", "queue_items"]
 ResolveModels: TypeAlias = Literal["auto", "off"]
@@ -93,14 +95,19 @@ def check_options(given: Mapping[str, object], known: Iterable[str]) -> None:
         raise TypeError(f"unknown option {', '.join(map(repr, unknown))}; there are {', '.join(known)}")
     for name, allowed in _CHOICES.items():
         if given.get(name, allowed[0]) not in allowed:
-            wanted = " or ".join(map(repr, allowed))
-            raise ParamsError([Problem(name, f"{name} is {shown(given[name])}, but should be {wanted}")])
+            raise _refused(name, given[name], " or ".join(map(repr, allowed)))
     retries = given.get("retries", 0)
     if type(retries) is not int or retries < 0:
-        raise ParamsError([Problem("retries", f"retries is {shown(retries)}, but should be 0 or more")])
+        raise _refused("retries", retries, "0 or more")
     runs = given.get("runs", 1)
     if not isinstance(runs, int) or runs < 1:
-        raise ParamsError([Problem("runs", f"runs is {shown(runs)}, but should be 1 or more")])
+        raise _refused("runs", runs, "1 or more")
+
+
+def _refused(name: str, value: object, wanted: str) -> ParamsError:
+    from invokeai_gen.core.problems import ParamsError, Problem
+
+    return ParamsError([Problem(name, f"{name} is {shown(value)}, but should be {wanted}")])
 
 
 def cleanup_targets(given: Iterable[CleanupTarget]) -> frozenset[CleanupTarget]:

@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from invokeai_gen.core.batch import Binding, Values, batch_data, batch_items, check_items, server_queries
 from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.plan import JsonValue, WorkflowPlan
-from invokeai_gen.core.problems import ParamsError, Problem
 from invokeai_gen.core.rejections import node_labels
 from invokeai_gen.core.request import CALL_SAVED_WORKFLOW, build_request
 from invokeai_gen.core.request_values import needs_server, plain_values
@@ -39,9 +37,9 @@ from invokeai_gen.server.errors import RejectedError, ServerError, SeveralItemsE
 from invokeai_gen.server.records import Enqueued, Removal
 from invokeai_gen.server.run_queue import batch_size
 from invokeai_gen.server.watch import Watch
-from invokeai_gen.texts import shown
 
 if TYPE_CHECKING:
+    from invokeai_gen.core.batch import Binding, Values
     from invokeai_gen.runtime.async_job import AsyncJob
     from invokeai_gen.runtime.cleanup import Preparations
 
@@ -166,6 +164,9 @@ class Runner(Generic[P, O]):
         """Raise `ParamsError` for the `Params` of another workflow, and what `check_options` raises."""
         check_options(options, SubmitOptions.__annotations__)
         if not isinstance(params, self.params_type):
+            from invokeai_gen.core.problems import ParamsError, Problem
+            from invokeai_gen.texts import shown
+
             wanted = f"{self.params_type.__module__}.{self.params_type.__qualname__}"
             raise ParamsError([Problem("", f"this workflow takes {wanted}, not {shown(params)}")])
 
@@ -215,6 +216,11 @@ async def own_batches(
 
     Raises `ParamsError` for lists that are empty, differ in length, or contain values that do not fit their fields.
     """
+    if not plan.batches:
+        return []
+    await load("invokeai_gen.core.batch")
+    from invokeai_gen.core.batch import batch_data, batch_items, check_items, server_queries
+
     generated: dict[str, list[JsonValue]] = {}
     for query in server_queries(plan, values):
         answer = await client.ask(query.method, query.path, params=dict(query.params or {}), json=query.json)
