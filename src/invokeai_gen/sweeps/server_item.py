@@ -28,9 +28,8 @@ from invokeai_gen.server.errors import (
     RejectedError,
     ServerError,
 )
-from invokeai_gen.server.uploads import MediaKind, Uploads
-from invokeai_gen.server.records import QueueItem
 from invokeai_gen.server.resolution_errors import ValueResolutionError
+from invokeai_gen.server.uploads import MediaKind, Uploads
 from invokeai_gen.sweeps.batching import Data
 from invokeai_gen.sweeps.columns import resolve_columns
 from invokeai_gen.sweeps.options import SweepOptions
