@@ -59,7 +59,7 @@ def as_markdown() -> str:
     lines: list[str] = []
     for error in error_tree():
         also = f" ({', '.join(error.builtins)})" if error.builtins else ""
-        lines.append(f"{'  ' * error.depth}* `{error.name}`{also}: {error.summary}")
+        lines.append(f"{'    ' * error.depth}* `{error.name}`{also}: {error.summary}")
     return _HEAD + "\n".join(lines) + "\n"
 
 
