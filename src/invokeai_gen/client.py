@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cached_property
 from typing import TYPE_CHECKING, Self, Unpack
 
@@ -39,9 +40,15 @@ class InvokeAIClient(ServerClient):
 
         return WorkflowRepository(self)
 
-    def create_workflow(self, definition: WorkflowDefinition, *, schema: Schema | None = None) -> WorkflowHandle:
+    def create_workflow(
+        self,
+        definition: WorkflowDefinition,
+        *,
+        schema: Schema | None = None,
+        modules: str | os.PathLike[str] | None = None,
+    ) -> WorkflowHandle:
         """Open a workflow, to be run on this server; see `WorkflowRepository.create_workflow_handle`."""
-        return self.workflow_repo.create_workflow_handle(definition, schema=schema)
+        return self.workflow_repo.create_workflow_handle(definition, schema=schema, modules=modules)
 
     def schema(self, *, fresh: bool = False) -> Schema:
         """Return the node types of the server, from its `/openapi.json`, fetched once.

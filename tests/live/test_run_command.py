@@ -81,6 +81,19 @@ def test_a_run_saves_its_images_and_prints_their_paths(cli: Cli) -> None:
     assert sorted(path.name for path in Path("out").iterdir()) == ["pixel_art.png", "poster.png"]
 
 
+def test_intermediate_images_and_metadata_are_saved_on_request(cli: Cli) -> None:
+    module = ROOT / "generated" / "ink_wash.py"
+    answer = cli("run", module, "-o", "all", "--intermediate", "--metadata")
+    assert answer.code == 0, answer.err
+    images = [line for line in answer.lines if line.endswith(".png")]
+    assert len(images) > 1 and sorted(answer.lines) == sorted(str(path) for path in Path("all").iterdir())
+    for path in images:
+        assert _size(Path(path))[0] > 0
+        assert isinstance(json.loads(Path(path).with_suffix(".json").read_text(encoding="utf-8")), dict)
+    refused = cli("run", module, "-o", "all", "--metadata")
+    assert (refused.code, "exists already" in refused.err) == (1, True)
+
+
 def test_each_run_has_a_new_folder_unless_one_is_named(cli: Cli) -> None:
     for folder in ("sunset_poster-out", "sunset_poster-out-2"):
         answer = cli("run", POSTER, *SMALL)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from invokeai_gen.handle import WorkflowDefinition, WorkflowHandle
 from invokeai_gen.schema import Schema
 from tests.cli import Cli, adder, save
 from tests.unit.workflow_builder import Builder
@@ -101,3 +102,23 @@ def test_a_generator_that_needs_a_server_is_told_with_the_rest(cli: Cli, schema:
     assert answer.errors[0].startswith("error: batch.json: node 'Gen' (image_generator, id g), field ")
     assert answer.errors[0].endswith("a generator needs a server (the images of a board): name one with --server URL")
     assert "Width (width) is 7" in answer.errors[1]
+
+
+def test_the_names_are_those_of_the_module(cli: Cli, schema: Schema) -> None:
+    builder = Builder(schema).node("a", "integer", value=1).field("a.value")
+    data = builder.data()
+    data["nodes"][0]["data"]["inputs"]["value"]["label"] = "Width"
+    save(Path("w.json"), data)
+    assert cli("generate", "w.json").code == 0
+    twice = Builder(schema).node("b", "integer", value=2).node("a", "integer", value=1).field("b.value")
+    data = twice.field("a.value").data()
+    for node in data["nodes"]:
+        node["data"]["inputs"]["value"]["label"] = "Width"
+    save(Path("w.json"), data)
+    answer = cli("payload", "w.json", "--set", "width=7")
+    assert _nodes(answer.out)["a"]["value"] == 7, answer.err
+    assert _nodes(answer.out)["b"]["value"] == 2
+
+    definition = WorkflowDefinition.from_file("w.json")
+    assert WorkflowHandle(definition, schema, modules="generated").plan.inputs[1].name == "width"
+    assert "width" not in [item.name for item in WorkflowHandle(definition, schema).plan.inputs]

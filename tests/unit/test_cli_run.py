@@ -437,6 +437,40 @@ def test_each_line_of_a_file_is_a_prompt(cli: Cli) -> None:
     assert _items(answer) == [[["a fox, red", "an owl"]], [[1, 2]]]
 
 
+def test_lines_of_a_prompt_file_have_options_of_their_own(cli: Cli) -> None:
+    lines = "a fox's tail --größe 7\nan owl --no text\n--größe=8\ncats"
+    Path("prompts.txt").write_text(lines, encoding="utf-8")
+    options = ("--each", "prompt=prompts.txt", "--größe", "5", "--dry-run")
+    assert _items(cli("run", "text.json", *options)) == [[
+        ["a fox's tail", "an owl --no text", "a fox", "cats"], [7, 5, 8, 5],
+    ]]  # fmt: skip
+    grid = _items(cli("run", "text.json", *options, "--product", "sizes=[1],[2]"))
+    assert len(grid[0][0]) == 4
+
+
+def test_options_in_a_prompt_file_are_spelled_as_on_the_command_line(cli: Cli) -> None:
+    Path("prompts.txt").write_text("cats --loud --tint '#ff0000'\nan owl\n", encoding="utf-8")
+    answer = cli("run", "text.json", "--each", "prompt=prompts.txt", "--dry-run")
+    assert "varies: Prompt (prompt), Loud (loud), Tint (tint): 2 values" in answer.err
+    nodes = _nodes(answer)
+    assert (nodes["y"]["value"], nodes["c"]["color"]) == (True, {"r": 255, "g": 0, "b": 0, "a": 255})
+
+
+def test_wrong_options_in_a_prompt_file_are_told_with_their_lines(cli: Cli) -> None:
+    Path("prompts.txt").write_text("a fox --größe x\nan owl --größse 7\n", encoding="utf-8")
+    answer = cli("run", "text.json", "--each", "prompt=prompts.txt", "--dry-run")
+    assert (answer.code, len(answer.errors)) == (1, 2)
+    assert "'a fox --größe x': Größe (größe)" in answer.errors[0]
+    assert "unknown input 'größse'; did you mean Größe (größe)?" in answer.errors[1]
+    Path("lines.txt").write_text("3 --image a.png\n", encoding="utf-8")
+
+
+def test_what_belongs_to_a_single_run_is_refused_for_many(cli: Cli) -> None:
+    for option in ("--intermediate", "--metadata"):
+        answer = cli("run", "text.json", option, "--runs", "2")
+        assert (answer.code, answer.errors[0]) == (2, "error: --intermediate and --metadata are for a single run")
+
+
 def test_each_is_for_files(cli: Cli) -> None:
     answer = cli("run", "text.json", "--each", "größe=prompts.txt", "--each", "prompt=none.txt")
     assert answer.code == 1

@@ -459,3 +459,21 @@ def test_a_folder_may_have_the_signs_of_a_pattern_in_its_name() -> None:
 )
 def test_where_there_are_no_images(where: str, message: str) -> None:
     assert refused(lambda: image_files(where))[0].startswith(message.format(os.path.abspath(where)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ",title,seed\n0,A,1\n1,B,2\n",
+        "Unnamed: 0;title;seed\n0;A;1\n1;B;2\n",
+        "# title,seed\nA,1\nB,2\n",
+    ],
+)
+def test_the_index_of_pandas_and_the_header_of_numpy_are_read(text: str) -> None:
+    rows = read_csv(written(text), POSTER, POSTERS)
+    assert [(row.title, row.seed) for row in rows] == [("A", 1), ("B", 2)]
+
+
+def test_a_column_without_a_name_that_does_not_count_rows_is_refused() -> None:
+    with pytest.raises(TableError, match="in a column that the first row does not name"):
+        read_csv(written(",title\n0,A\n7,B\n"), POSTER, POSTERS)

@@ -59,10 +59,10 @@ def kind_of(planned: PlannedInput) -> str:
 
 def allowed_values(planned: PlannedInput, *, most: int = _MAX_CHOICES) -> list[str]:
     """Return what the input accepts beyond its kind, as sentences; of choices, at most `most`."""
-    from invokeai_gen.codegen.docs import allowed
+    from invokeai_gen.core import allowed_values as rule
 
     if not planned.choices:
-        return [text.replace("`", "") for text in allowed(planned)]
+        return [text.replace("`", "") for text in rule.allowed_values(planned)]
     names: list[str] = []
     for choice in planned.choices[:most]:
         label = planned.choice_labels.get(str(choice), "")

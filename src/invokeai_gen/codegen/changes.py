@@ -8,10 +8,11 @@ from itertools import chain
 from typing import Any, Literal, TypeAlias, TypeVar
 
 from invokeai_gen.codegen.annotations import Imports, Names, type_text
-from invokeai_gen.codegen.docs import allowed, parts_of, short_default
+from invokeai_gen.codegen.docs import short_default
 from invokeai_gen.codegen.literals import literal, one_line
 from invokeai_gen.codegen.name_memory import inputs_again, outputs_again
 from invokeai_gen.core import field_values
+from invokeai_gen.core.allowed_values import allowed_values, parts_of
 from invokeai_gen.core.field_values import NONE, Choice, Limited, ListOf, OneOf, Plain, Shape
 from invokeai_gen.core.plan import PlannedInput, PlannedOutput, WorkflowPlan
 from invokeai_gen.js_json import UNSET
@@ -167,7 +168,7 @@ def _kind(item: PlannedInput) -> str:
     """Return what an input takes, without limits and choices; model inputs with what they accept."""
     if item.fed_by is not None:
         return f"fed by {literal(item.fed_by)}"
-    models = [text for text in allowed(item) if text.startswith("A model of")]
+    models = [text for text in allowed_values(item) if text.startswith("A model of")]
     text = _skeleton(field_values.shape_of(item))
     return models[0].removeprefix("A ") if models and text == "ModelInput" else text
 
@@ -195,7 +196,7 @@ def _choices(item: PlannedInput) -> dict[str, None]:
 
 def _range(item: PlannedInput) -> str:
     limited = [part for part in parts_of(field_values.shape_of(item)) if isinstance(part, Limited)]
-    texts = [text for text in allowed(item) if not text.startswith(("A model of", "One of"))]
+    texts = [text for text in allowed_values(item) if not text.startswith(("A model of", "One of"))]
     return ", ".join(texts) if limited else "any"
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from invokeai_gen.codegen.annotations import Imports, Names, type_text, value_text
 from invokeai_gen.codegen.literals import literal, one_line
 from invokeai_gen.core import field_values
+from invokeai_gen.core.allowed_values import allowed_values, parts_of
 from invokeai_gen.core.field_values import Choice, Limited, ListOf, OneOf, Shape
 from invokeai_gen.core.plan import PlannedInput, PlannedOutput, WorkflowPlan
 from invokeai_gen.core.problems import range_text
@@ -17,8 +18,6 @@ from invokeai_gen.texts import shortened
 
 WIDTH: Final = 110
 _MAX_DEFAULT: Final = 40
-_MAX_CHOICES: Final = 12
-_NO_NAMES: Final = Names()
 
 
 def input_doc(planned: PlannedInput, names: Names) -> str:
@@ -31,14 +30,16 @@ def input_doc(planned: PlannedInput, names: Names) -> str:
     if planned.fed_by is not None:
         facts = [f"Cannot be set: it is fed by the node {literal(planned.fed_by)}.", where]
     else:
-        facts = [_sentence(fact) for fact in (*allowed(planned, names), _default(planned)) if fact] + [where]
+        facts = [_sentence(fact) for fact in (*allowed_values(planned, names.choices), _default(planned)) if fact] + [
+            where
+        ]
     return _paragraphs([head, " ".join(facts)])
 
 
 def sweep_doc(planned: PlannedInput, names: Names) -> str:
     """Return label and range of an input that a sweep varies."""
     head = one_line(planned.label) or planned.name
-    return _paragraphs([" ".join(_sentence(part) for part in (head, *allowed(planned, names)))])
+    return _paragraphs([" ".join(_sentence(part) for part in (head, *allowed_values(planned, names.choices)))])
 
 
 def output_doc(output: PlannedOutput, inputs: Sequence[PlannedInput]) -> str:
@@ -163,66 +164,6 @@ def _placeholder(planned: PlannedInput) -> str:
         low = limits.get("ge", limits.get("gt", 0) + (1 if "gt" in limits else 0))
         return repr(low)
     return values.get(planned.field_type, "...")
-
-
-def allowed(planned: PlannedInput, names: Names = _NO_NAMES) -> Iterable[str]:
-    """Yield what the input accepts, beyond what its type already says."""
-    shape = field_values.shape_of(planned)
-    for part in parts_of(shape):
-        if isinstance(part, Limited):
-            if isinstance(part.shape, ListOf):
-                yield _sizes(dict(part.limits), "item")
-            elif any(name.endswith("_length") for name, _ in part.limits):
-                yield _sizes(dict(part.limits), "character")
-            else:
-                yield range_text(part.limits)
-        elif isinstance(part, Choice):
-            yield _choices(part, planned, names)
-    limits = field_values.model_limits(planned)
-    if planned.field_type == "ModelIdentifierField":
-        words = [
-            f"{noun} {' or '.join(one_line(item) for item in allowed)}"
-            for noun, allowed in (
-                ("base", limits.base),
-                ("type", limits.type),
-                ("variant", limits.variant),
-                ("format", limits.format),
-            )
-            if allowed
-        ]
-        if words:
-            yield f"A model of {', '.join(words)}"
-
-
-def parts_of(shape: Shape) -> Iterable[Shape]:
-    """Yield the shape and all shapes inside it, outermost first."""
-    yield shape
-    match shape:
-        case OneOf(members):
-            for member in members:
-                yield from parts_of(member)
-        case Limited(inner) | ListOf(inner):
-            yield from parts_of(inner)
-        case _:
-            return
-
-
-def _sizes(limits: dict[str, float], noun: str) -> str:
-    low, high = int(limits.get("min_length", 0)), limits.get("max_length")
-    if high is None:
-        return f"At least {low} {noun}{'' if low == 1 else 's'}"
-    return f"{low} to {int(high)} {noun}s" if low else f"At most {int(high)} {noun}s"
-
-
-def _choices(choice: Choice, planned: PlannedInput, names: Names) -> str:
-    labels, many = planned.choice_labels, len(choice.options)
-    if many > _MAX_CHOICES and not labels:
-        named = names.choices.get(choice.options)
-        return f"One of the {many} choices of `{named}`" if named else f"One of {many} choices"
-    return "One of " + ", ".join(
-        f"`{literal(option)}` ({one_line(labels[str(option)])})" if labels.get(str(option)) else f"`{literal(option)}`"
-        for option in choice.options
-    )
 
 
 def _default(planned: PlannedInput) -> str:

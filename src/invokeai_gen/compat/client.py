@@ -165,12 +165,15 @@ class InvokeAIClient(client.InvokeAIClient):
         definition: handle.WorkflowDefinition,
         *,
         schema: Schema | None = None,
+        modules: str | os.PathLike[str] | None = None,
         auto_cleanup_outputs: bool = False,
     ) -> WorkflowHandle:
-        """Open a workflow, to be run on this server.
+        """Open a workflow, to be run on this server; `modules` as for `WorkflowHandle`.
 
         `auto_cleanup_outputs` deletes the images of a run from the server once `download_outputs` has saved them.
         """
-        opened = self.workflow_repo.create_workflow(definition, schema=schema)
+        opened = cast(
+            "WorkflowHandle", self.workflow_repo.create_workflow_handle(definition, schema=schema, modules=modules)
+        )
         opened.auto_cleanup_outputs = auto_cleanup_outputs
         return opened

@@ -11,6 +11,7 @@ from invokeai_gen.codegen.names import assign_names
 from invokeai_gen.compiler import NotReadyError, Reason, compile_workflow
 from invokeai_gen.core.dynamic_params import params_type
 from invokeai_gen.core.params import WorkflowParams
+from invokeai_gen.core.plan import WorkflowPlan
 from invokeai_gen.core.problems import ParamsError, unknown_index
 from invokeai_gen.handle.definition import WorkflowDefinition
 from invokeai_gen.handle.field import IvkField
@@ -42,12 +43,22 @@ class WorkflowHandle(WorkflowRuns):
     `schema` says what each node type accepts, `client` is the server to run on (by default the shared client). Raise
     `WorkflowError` for a file that the GUI would not open. A workflow that the GUI would open but not invoke can be
     inspected: `reasons`, `preview()` and the `repr` say why it cannot run.
+
+    `modules` is a folder of generated modules: if one is of this workflow, inputs and outputs have the names of that
+    module.
     """
 
     outputs_type: ClassVar[type[HandleOutputs]] = HandleOutputs
     """The class of the results."""
 
-    def __init__(self, definition: WorkflowDefinition, schema: Schema, client: ServerClient | None = None) -> None:
+    def __init__(
+        self,
+        definition: WorkflowDefinition,
+        schema: Schema,
+        client: ServerClient | None = None,
+        *,
+        modules: str | os.PathLike[str] | None = None,
+    ) -> None:
         self.definition = definition
         self.schema = schema
         self.reasons: tuple[Reason, ...] = ()
@@ -57,7 +68,7 @@ class WorkflowHandle(WorkflowRuns):
         except NotReadyError as error:
             self.reasons = error.reasons
             compiled = compile_workflow(definition.file, schema, validate=False)
-        self.plan = assign_names(compiled.plan)
+        self.plan = _named(compiled.plan, definition.source, modules)
         """The compiled workflow: its nodes, inputs and outputs."""
         self.warnings = tuple(str(warning) for warning in compiled.warnings)
         """The warnings that the GUI would show when it opens the workflow."""
@@ -207,3 +218,12 @@ class WorkflowHandle(WorkflowRuns):
         source = PurePath(self.definition.source)
         (written, *_) = generate({source: self.plan}, Path(folder), schemas=self.schema.schemas)
         return Path(folder) / written.file
+
+
+def _named(plan: WorkflowPlan, source: str, modules: str | os.PathLike[str] | None) -> WorkflowPlan:
+    """Return the plan with the names of its module in that folder, if there is one, else with new names."""
+    if modules is None:
+        return assign_names(plan)
+    from invokeai_gen.codegen.writer import named_as_in
+
+    return named_as_in(Path(modules), Path(source), plan)

@@ -63,15 +63,22 @@ class WorkflowRepository:
         )
         return shipped
 
-    def create_workflow_handle(self, definition: WorkflowDefinition, *, schema: Schema | None = None) -> WorkflowHandle:
+    def create_workflow_handle(
+        self,
+        definition: WorkflowDefinition,
+        *,
+        schema: Schema | None = None,
+        modules: str | os.PathLike[str] | None = None,
+    ) -> WorkflowHandle:
         """Open a workflow, to be run on this server. Handles of the same definition are independent of each other.
 
         `schema` says what each node type accepts. The default is the server's own; if the server does not answer, it is
         the one that ships with this package, with a `SnapshotWarning`. A workflow that the GUI would open but not
-        invoke is opened too: `reasons` of the handle says why. Raise `WorkflowError` for a file that the GUI would not
+        invoke is opened too: `reasons` of the handle says why. Inputs and outputs have the names of the generated module
+        of this workflow in the folder `modules`, if there is one. Raise `WorkflowError` for a file that the GUI would not
         open.
         """
-        return self.handle_type(definition, schema or self.schema(), self._client)
+        return self.handle_type(definition, schema or self.schema(), self._client, modules=modules)
 
     def get_workflow_handle(self, workflow_id: str) -> WorkflowHandle:
         """Open a workflow of the library, to be run on this server. Raise `NotFoundError`."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from invokeai_gen import js_json
+from invokeai_gen.cli.run.prompt_lines import prompt_lists
 from invokeai_gen.core import problems
 from invokeai_gen.core.field_values import check_value
 from invokeai_gen.core.input_lookup import find_input
@@ -43,10 +45,13 @@ class Axes:
     """The words that stand in place of each word of a text."""
     mistakes: list[tuple[str, Problem]]
     """Each with its option."""
+    of_lines: set[str] = dataclasses.field(default_factory=set)
+    """Inputs whose values are options in the lines of a prompt file; other lines have the value of the command line."""
 
 
 def read_axes(
     plan: WorkflowPlan,
+    base: Mapping[str, Any],
     *,
     each: Iterable[str],
     product: Iterable[str],
@@ -54,7 +59,10 @@ def read_axes(
     replaced: Iterable[str] = (),
     dynamic: Iterable[str] = (),
 ) -> Axes:
-    """Return the lists of all options; `--each` and `--dynamic` make axes of the product, as `--product` does."""
+    """Return the lists of all options; `--each` and `--dynamic` make axes of the product, as `--product` does.
+
+    If the lines of a prompt file have options, its lists advance together; `base` has the values of other lines.
+    """
     axes = Axes({}, {}, {}, [])
     seen: dict[str, str] = {}
     options: list[tuple[str, Iterable[str], Callable[[PlannedInput, str], Any], dict[str, Any]]] = [
@@ -76,7 +84,12 @@ def read_axes(
                 if planned.name in seen:
                     raise _error(planned, f"has several lists of values, {seen[planned.name]} and {option}: keep one")
                 seen[planned.name] = option
-                found[planned.name] = read(planned, values)
+                if option == "--each" and _is_text(planned):
+                    lists = prompt_lists(plan, planned, os.path.expanduser(values), base)
+                    axes.of_lines.update(lists.keys() - {planned.name})
+                    (axes.zipped if len(lists) > 1 else found).update(lists)
+                else:
+                    found[planned.name] = read(planned, values)
             except ParamsError as error:
                 shown = [_about(planned, problem) for problem in error.problems[:_MAX_SHOWN]]
                 axes.mistakes.extend((option, problem) for problem in shown)
@@ -105,15 +118,11 @@ def values_of_text(planned: PlannedInput, text: str) -> list[Any]:
 
 
 def values_of_files(planned: PlannedInput, text: str) -> list[Any]:
-    """Return the images of a folder or pattern, or the prompts in a text file. Raise `ParamsError`."""
-    from invokeai_gen.sweeps.files.sources import image_files, read_prompts
+    """Return the images of a folder or pattern. Raise `ParamsError`."""
+    from invokeai_gen.sweeps.files.sources import image_files
 
-    where = os.path.expanduser(text)
-    is_list = planned.cardinality == "COLLECTION"
-    if planned.field_type == "ImageField" and not is_list:
-        return [check_value(planned, path) for path in image_files(where)]
-    if planned.field_type == "StringField" and not is_list and not planned.choices:
-        return [check_value(planned, prompt) for prompt in read_prompts(where)]
+    if planned.field_type == "ImageField" and planned.cardinality != "COLLECTION":
+        return [check_value(planned, path) for path in image_files(os.path.expanduser(text))]
     raise _error(
         planned, "takes no --each, which is for images (a folder or pattern) and texts (a file): use --product"
     )
@@ -133,9 +142,13 @@ def prompts_of_text(planned: PlannedInput, text: str) -> DynamicPrompts:
     """Return the dynamic prompts that the server is to expand. Raise `ParamsError` if the input takes no text."""
     from invokeai_gen.sweeps.dynamic_prompts import DynamicPrompts
 
-    if planned.field_type != "StringField" or planned.cardinality == "COLLECTION" or planned.choices:
+    if not _is_text(planned):
         raise _error(planned, "takes no --dynamic, which is for texts: use --product")
     return DynamicPrompts(text)
+
+
+def _is_text(planned: PlannedInput) -> bool:
+    return planned.field_type == "StringField" and planned.cardinality != "COLLECTION" and not planned.choices
 
 
 def _parts(planned: PlannedInput, text: str) -> Iterator[Any]:

@@ -15,6 +15,8 @@ _SAVING: Final = {
     "manifest": "--manifest",
     "contact_sheet": "--contact-sheet",
     "gallery": "--gallery",
+    "intermediate": "--intermediate",
+    "metadata": "--metadata",
 }
 """Options that need saved results."""
 
@@ -44,6 +46,8 @@ class CommandLine:
     manifest: Literal["csv", "jsonl", "none"] | None
     contact_sheet: Path | None
     gallery: Path | None
+    intermediate: bool
+    metadata: bool
     overwrite: bool
     no_save: bool
     as_json: bool
@@ -76,6 +80,8 @@ class CommandLine:
             raise click.UsageError("--csv and --jsonl exclude each other", context)
         if self.ignore_extra_columns and not (self.csv or self.jsonl):
             raise click.UsageError("--ignore-extra-columns needs --csv or --jsonl", context)
+        if (self.intermediate or self.metadata) and (self.is_sweep or self.resume is not None):
+            raise click.UsageError("--intermediate and --metadata are for a single run", context)
         if self.no_save:
             for name, option in _SAVING.items():
                 if getattr(self, name):

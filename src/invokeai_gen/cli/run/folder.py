@@ -34,10 +34,10 @@ def folder_of(workflow: NamedWorkflow, line: CommandLine) -> Path:
     raise AssertionError
 
 
-def check_for_one(plan: WorkflowPlan, folder: Path, *, overwrite: bool) -> None:
+def check_for_one(plan: WorkflowPlan, folder: Path, line: CommandLine) -> None:
     """Exit if the results of one run cannot be saved or would replace a file."""
     _check_folder(folder)
-    for path in _in_the_way(plan, folder) if not overwrite else ():
+    for path in _in_the_way(plan, folder, line) if not line.overwrite else ():
         fail("exists already; --overwrite replaces it, -o names another folder", source=str(path))
     remove_leftovers_of_killed_runs(folder)
 
@@ -98,13 +98,14 @@ def _check_folder(folder: Path) -> None:
         fail("cannot be written to", source=str(existing))
 
 
-def _in_the_way(plan: WorkflowPlan, folder: Path) -> Iterator[Path]:
+def _in_the_way(plan: WorkflowPlan, folder: Path, line: CommandLine) -> Iterator[Path]:
     """Yield the files in a folder that the outputs of a run would replace."""
     from invokeai_gen.core.file_names import safe_name
 
+    suffixes = (*_SUFFIXES, ".json") if line.metadata else _SUFFIXES
     for output in plan.outputs:
-        if output.role == "debug":
+        if output.role == "debug" and not line.intermediate:
             continue
         stem = safe_name(output.name or output.node_id)
         for name in (stem, f"{stem}-000"):
-            yield from (path for suffix in _SUFFIXES if (path := folder / f"{name}{suffix}").exists())
+            yield from (path for suffix in suffixes if (path := folder / f"{name}{suffix}").exists())

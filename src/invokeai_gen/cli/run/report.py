@@ -12,6 +12,7 @@ from invokeai_gen.cli.terminal import echo, echo_json, print_messages
 from invokeai_gen.texts import printable
 
 if TYPE_CHECKING:
+    from invokeai_gen.cli.run.command_line import CommandLine
     from invokeai_gen.core.params import WorkflowParams
     from invokeai_gen.runtime.outputs import WorkflowOutputs
     from invokeai_gen.server.records import Removal
@@ -25,33 +26,39 @@ _SHOWN: Final = 20
 # -- one run -----------------------------------------------------------------------------------------------------------
 
 
-def save_outputs(outputs: WorkflowOutputs, folder: Path) -> dict[str, list[Path]]:
-    """Save images and videos; return their files by output."""
-    from invokeai_gen.runtime.outputs import file_names
+def named_outputs(outputs: WorkflowOutputs, line: CommandLine) -> dict[str, Any]:
+    """Return the outputs that are saved and printed by name: those of the user, and intermediate ones if wanted."""
+    return {**outputs.user_outputs, **(outputs.debug_outputs if line.intermediate else {})}
 
-    saved = {
-        name: [folder / file_name for file_name, _ in file_names({name: value})]
-        for name, value in outputs.user_outputs.items()
-    }
+
+def save_outputs(outputs: WorkflowOutputs, folder: Path, line: CommandLine) -> dict[str, list[Path]]:
+    """Save images and videos, with their metadata if wanted; return the files of the images by output."""
+    from invokeai_gen.runtime.outputs import file_names, media
+
+    named = named_outputs(outputs, line)
+    names = iter(file_names(named))
+    saved = {name: [folder / next(names)[0] for _ in media(value)] for name, value in named.items()}
     if any(saved.values()):
-        outputs.download_outputs(folder)
+        outputs.download_outputs(
+            folder, include_debug=line.intermediate, include_metadata=line.metadata, overwrite=line.overwrite
+        )
     return saved
 
 
-def print_outputs(
-    outputs: WorkflowOutputs, saved: Mapping[str, Sequence[Path]], *, as_json: bool, compact: bool
-) -> None:
+def print_outputs(outputs: WorkflowOutputs, saved: Mapping[str, Sequence[Path]], line: CommandLine) -> None:
     """Print the paths of the files, one on a line, and `name: value` for numbers and texts; or all as JSON."""
-
-    if as_json:
-        found = {name: _as_json(value, saved.get(name, ())) for name, value in outputs.user_outputs.items()}
-        echo_json({"item_id": outputs.item_id, "outputs": found}, compact=compact)
+    named = named_outputs(outputs, line)
+    if line.as_json:
+        found = {name: _as_json(value, saved.get(name, ())) for name, value in named.items()}
+        echo_json({"item_id": outputs.item_id, "outputs": found}, compact=line.events)
         return
-    for name, value in outputs.user_outputs.items():
+    for name, value in named.items():
         for path in saved.get(name, ()):
             echo(str(path))
-        if name not in saved and (named := _server_names(value)):
-            echo(printable(f"{name}: {', '.join(named)}"))
+            if line.metadata:
+                echo(str(path.with_suffix(".json")))
+        if name not in saved and (names := _server_names(value)):
+            echo(printable(f"{name}: {', '.join(names)}"))
         elif _is_plain(value):
             echo(printable(f"{name}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"))
 

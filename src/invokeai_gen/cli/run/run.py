@@ -32,7 +32,7 @@ _SECTIONS: Final[Mapping[str, Sequence[str]]] = {
         "retries", "sweep_file", "resume",
     ),
     "Results": (
-        "output", "pattern", "manifest", "contact_sheet", "gallery", "overwrite", "no_save", "as_json", "events",
+        "output", "pattern", "manifest", "contact_sheet", "gallery", "intermediate", "metadata", "overwrite", "no_save", "as_json", "events",
     ),
     "Server": ("servers", "openapi", "timeout", "auto_board", "create_boards", "cleanup"),
 }  # fmt: skip
@@ -162,7 +162,7 @@ def _named(name: str, variable: str, metavar: str, text: str) -> Callable[[F], F
     "each",
     "NAME=FILES",
     "A run for each image of a folder or quoted pattern such as 'photos/*.png'; for a text input, for each line of a "
-    "file.",
+    "file, which may have options of its own: a fox in the snow --width 768.",
 )
 @_named(
     "--replace",
@@ -221,6 +221,8 @@ def _named(name: str, variable: str, metavar: str, text: str) -> Callable[[F], F
 @_path(
     "--gallery", "gallery", "Save an HTML page of all images with their values, to open in a browser.", dir_okay=False
 )
+@click.option("--intermediate", is_flag=True, help="Also save the intermediate images of a single run.")
+@click.option("--metadata", is_flag=True, help="Save the metadata of each image of a single run as JSON beside it.")
 @click.option("--overwrite", is_flag=True, help="Replace existing files instead of refusing to start.")
 @click.option("--no-save", is_flag=True, help="Leave the results on the server.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON instead of file paths.")

@@ -25,7 +25,7 @@ def run_once(workflow: NamedWorkflow, line: CommandLine, inputs: InputOptions, v
     """Run the workflow, save its outputs as `NAME.png` and print their paths."""
     folder = folder_of(workflow, line)
     if not line.no_save:
-        check_for_one(workflow.plan, folder, overwrite=line.overwrite)
+        check_for_one(workflow.plan, folder, line)
     targets = tuple(target.replace("-", "_") for target in line.cleanup)
     # The outputs are deleted after they have been saved here, not when the run ends.
     options: dict[str, Any] = {
@@ -42,12 +42,12 @@ def run_once(workflow: NamedWorkflow, line: CommandLine, inputs: InputOptions, v
         try:
             params = values.workflow.params_type()
             outputs = values.workflow.run(params, client=client, timeout=line.timeout, **cast("RunOptions", options))
-            saved: dict[str, list[Path]] = {} if line.no_save else save_outputs(outputs, folder)
+            saved: dict[str, list[Path]] = {} if line.no_save else save_outputs(outputs, folder, line)
         except KeyboardInterrupt:
             exit_interrupted(["interrupted: the run is canceled and nothing was saved"])
         if "outputs" in targets:
             print_removal(outputs.cleanup_outputs())
-    print_outputs(outputs, saved, as_json=line.as_json, compact=line.events)
+    print_outputs(outputs, saved, line)
     if outputs.cleanup is not None:
         print_removal(outputs.cleanup)
 

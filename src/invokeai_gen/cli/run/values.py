@@ -121,6 +121,7 @@ class ValueReader:
         values, drawn = self._assigned()
         axes = read_axes(
             self._plan,
+            values,
             each=line.each,
             product=line.product,
             zipped=line.zipped,
@@ -170,7 +171,8 @@ class ValueReader:
         lists = {**dict.fromkeys(axes.zipped, "--zip"), **dict.fromkeys(axes.product, "--product or --each")}
         lists |= {name: "--dynamic" for name, found in axes.product.items() if not isinstance(found, list)}
         for name, option in lists.items():
-            if name in values and (name in self._inputs or self._line.assignments):
+            is_default = name in axes.of_lines
+            if name in values and not is_default and (name in self._inputs or self._line.assignments):
                 given = self._inputs.get(name, ("--set", ""))[0]
                 self._mistakes.append((given, Problem(name, f"{name} also has a list of values in {option}: keep one")))
 

@@ -56,7 +56,7 @@ def command(
     from invokeai_gen.cli.named_workflow import locate, open_workflow
     from invokeai_gen.cli.servers import schema_path
     from invokeai_gen.cli.settings import find_settings
-    from invokeai_gen.codegen.names import assign_names
+    from invokeai_gen.codegen.writer import named_as_in
     from invokeai_gen.compiler import NotReadyError, compile_workflow, reasons_of
     from invokeai_gen.core.batch import batch_items
     from invokeai_gen.core.problems import ParamsError
@@ -65,12 +65,13 @@ def command(
 
     settings = find_settings()
     schema_path(openapi, server, settings)
-    opened = open_workflow(locate(workflow, settings), workflow, openapi, server, settings)
+    path = locate(workflow, settings)
+    opened = open_workflow(path, workflow, openapi, server, settings)
     try:
         compiled = compile_workflow(opened.file, opened.schema, validate=False)
     except (WorkflowError, NotReadyError) as error:
         fail(opened.kind or error, source=opened.shown)
-    plan = assign_names(compiled.plan)
+    plan = named_as_in(settings.output_path, path or Path(f"{opened.stem}.json"), compiled.plan)
     print_messages("warning", map(str, compiled.warnings), source=opened.shown)
     assigned, unassigned = read_assignments(plan, assignments, params)
     values, refused = _json_values(plan, assigned, server)

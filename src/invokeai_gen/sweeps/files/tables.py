@@ -40,6 +40,8 @@ P = TypeVar("P", bound="WorkflowParams")
 
 _DELIMITERS: Final = ",;\t"
 _MEDIA: Final = frozenset({"ImageField", "VideoField"})
+_UNNAMED: Final = re.compile(r"(?:Unnamed: [0-9]+)?")
+"""What pandas calls a column without a name."""
 _QUOTING: Final = 'a text that starts with a quote must end with one, and have those in it doubled: "a ""big"" fox"'
 
 
@@ -73,6 +75,10 @@ def read_csv(
     rows.has_decimal_commas = delimiter != ","
     records = _records(text, delimiter, rows)
     number, header = next(records, (1, []))
+    if header and header[0].startswith("# "):
+        header[0] = header[0].removeprefix("# ")
+    if _has_index_column(text, delimiter):
+        header, records = header[1:], ((number, cells[1:]) for number, cells in records)
     columns = _columns(rows, plan, number, [name.strip() for name in header], ignore_extra=ignore_extra)
     named = {place for place, name in enumerate(header) if name.strip()}
     width = max(named, default=-1) + 1
@@ -260,6 +266,14 @@ def _records(text: str, delimiter: str, rows: _Rows[Any] | None = None) -> Itera
     except csv.Error as error:
         if rows is not None:
             rows.note(number + 1, f"this row and those after it cannot be read ({error}): {_QUOTING}")
+
+
+def _has_index_column(text: str, delimiter: str) -> bool:
+    """Return whether the first column counts the rows from 0 under no name, as pandas writes its index."""
+    header, *rows = (cells for _, cells in _records(text, delimiter))
+    if not header or not _UNNAMED.fullmatch(header[0].strip()):
+        return False
+    return bool(rows) and all(cells[0].strip() == str(place) for place, cells in enumerate(rows))
 
 
 def _delimiter(text: str, plan: WorkflowPlan) -> str:
