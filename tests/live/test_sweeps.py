@@ -256,7 +256,7 @@ def test_a_script_that_ends_early_says_what_it_has_not_sent(small_queue: Server)
         [sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
     )
     assert re.fullmatch(
-        r"\d+ items of a sweep were never sent: wait for it, or give it a file= to go on with\n", done.stderr
+        r"\d+ items of a sweep were never sent: wait for it, or start it with file= and resume it\n", done.stderr
     )
     with InvokeAIClient(small_queue.url) as client:
         client.queue.clear()

@@ -94,8 +94,8 @@ class AsyncSweep(Generic[P, O]):
     async def wait(self, timeout: float | None = None) -> SweepCounts:
         """Wait until every item has ended, and return how many have each status.
 
-        `timeout` is in seconds; when it has passed, raise `JobTimeoutError`; the sweep goes on. Raise what stopped it:
-        `ConnectionFailedError`, `EnqueueError` …; `retry` goes on from there.
+        `timeout` is in seconds; when it has passed, raise `JobTimeoutError`, and the sweep continues. Raise what stopped
+        the sweep, such as `ConnectionFailedError` or `EnqueueError`; `retry` continues from there.
         """
         with self._shown():
             await bridge(self._all_ended(timeout))
@@ -125,7 +125,7 @@ class AsyncSweep(Generic[P, O]):
         """Yield the result of each item as soon as it has ended.
 
         Results are fetched a hundred at a time. With `errors="raise"`, the error of an item that was not completed is
-        raised; the others go on, and can be iterated again.
+        raised; the others continue, and can be iterated again.
         """
         async for page in self._pages():
             for result in page:
@@ -155,8 +155,8 @@ class AsyncSweep(Generic[P, O]):
         names are safe on every system and lie in `folder`. A pattern that ends in `.jpg` or `.webp` converts (that
         takes Pillow). Unless given, names are numbers; the name of the output is added where there are several.
 
-        `manifest.csv` (or `.jsonl`) in the same folder tells for each file item, output and all values, and why items
-        have no file. A second call goes on where the first one stopped. Raises `FilePatternError`, and `DownloadError`
+        `manifest.csv` (or `.jsonl`) in the same folder has item, output and all values of each file, and why items
+        have no file. A second call continues where the first one stopped. Raises `FilePatternError`, and `DownloadError`
         for what could not be saved, which is what is there already and something else unless `overwrite`; with
         `errors="raise"` at last also the error of the first item that did not complete.
         """
@@ -231,10 +231,10 @@ class AsyncSweep(Generic[P, O]):
         return self.counts
 
     async def retry(self, *, deleted: bool = False, unless_saved_in: str | os.PathLike[str] | None = None) -> int:
-        """Send again what failed, was canceled, or could not be sent; return how many items that is.
+        """Send again what failed, was canceled, or could not be sent; return the number of these items.
 
         `deleted` also sends items that are no longer in the queue (pruned, cleared or deleted): they may have been
-        completed before. `unless_saved_in` is a folder of `download`: items whose files are there are not sent again.
+        completed before. `unless_saved_in` is a folder of `download`: items whose files exist there are not sent again.
         """
         saved: frozenset[int] = frozenset()
         if unless_saved_in is not None:
@@ -249,7 +249,7 @@ class AsyncSweep(Generic[P, O]):
         self._several().add_server(shared_client(server) if isinstance(server, str) else core_of(server))
 
     async def remove_server(self, server: str | AsyncInvokeAIClient | ServerClient) -> None:
-        """Give a server of a sweep over several servers no more items; the one it runs is finished."""
+        """Give a server of a sweep over several servers no more items; it finishes the one that it runs."""
         self._several().remove_server((shared_client(server) if isinstance(server, str) else core_of(server)).url)
 
     def _several(self) -> MultiServer:
@@ -304,7 +304,7 @@ class AsyncSweep(Generic[P, O]):
             yield client, [index for index in range(self.total) if self._state.client_of(index) is client]
 
     async def close(self) -> None:
-        """Stop sending and following. The server goes on with what it has; `retry` takes it up again."""
+        """Stop sending and following. The server runs what it has; `retry` continues."""
         await bridge(self._state.close())
 
     async def __aenter__(self) -> Self:

@@ -19,7 +19,7 @@ from invokeai_gen.sweeps.server_item import Outcome, ServerItem
 WORKER_POLL: Final = 1.0
 """Seconds between checks for servers that have joined or left."""
 _LOCAL: Final = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
-"""Options of the cluster in this process; dask opens a port for its dashboard even if there is none."""
+"""Options of the cluster in this process; dask opens a port for its dashboard even if that is off."""
 
 log = logging.getLogger("invokeai_gen")
 
@@ -35,7 +35,7 @@ def coordinate(sweep: MultiServer, dask: Any, indexes: Sequence[int]) -> None:
 
 @contextlib.contextmanager
 def _own_cluster() -> Iterator[tuple[Any, Callable[[str], None]]]:
-    """Yield the dask client of a cluster inside this process, and how to add a worker for a server to it."""
+    """Yield the dask client of a cluster inside this process, and a function that adds a worker for a server."""
     distributed: Any = importlib.import_module("distributed")
     scheduler = {"cls": distributed.Scheduler, "options": {"protocol": "inproc://", **_LOCAL}}
     workers: list[Any] = []
@@ -66,7 +66,7 @@ class _Coordinator:
         self._dask = dask
         self._add = add
         self._plan = dask.submit(server_item.hold, sweep.plan, pure=False)
-        """Sent once; dask makes it again if the worker that holds it goes away."""
+        """Sent once; dask recreates it if the worker that holds it goes away."""
         self._left = [*indexes]
         self._addresses: dict[str, str] = {}
         """The dask worker of each server."""
@@ -88,7 +88,7 @@ class _Coordinator:
             self._collect()
 
     def _find_servers(self) -> None:
-        """Let servers join, and forget workers that are no longer there."""
+        """Add servers that have joined, and forget workers that are gone."""
         sweep = self._sweep
         if self._add is not None:
             while sweep.joining:
@@ -132,7 +132,7 @@ class _Coordinator:
             future.add_done_callback(lambda _future: self._news.set())
 
     def _may_run(self, index: int, url: str) -> bool:
-        """Return whether a server may run an item. What it may have run already goes back to the same one."""
+        """Return whether a server may run an item. One that a server may have run already goes back to that server."""
         if url in self._sweep.refused.get(index, ()):
             return False
         earlier = self._sweep.earlier.get(index)
@@ -156,7 +156,7 @@ class _Coordinator:
         if outcome.error is not None and not self._sweep.is_stopped and self._is_unfit(outcome):
             self._out[url] = outcome.error
             self._addresses.pop(url, None)
-            what = "takes no further part in the sweep" if outcome.is_gone else "is left out of the sweep"
+            what = "is gone; the sweep continues without it" if outcome.is_gone else "is left out of the sweep"
             log.warning("%s %s: %s", url, what, outcome.error)
         if not background.run(self._sweep.take(item, url, outcome)):
             return
@@ -166,7 +166,7 @@ class _Coordinator:
             self._left.insert(0, item.index)
 
     def _is_unfit(self, outcome: Outcome) -> bool:
-        """Return whether a server can run no item: it is away, or lacks a value that all items have."""
+        """Return whether a server cannot run any item: it is away, or lacks a value that all items have."""
         if outcome.is_gone or (missing := outcome.unfit_labels) is None:
             return True
         labels = {planned.name: planned.label for planned in self._sweep.plan.inputs}

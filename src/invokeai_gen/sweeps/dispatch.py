@@ -1,7 +1,7 @@
 """Sending the items of a sweep to one server: `Dispatcher`, which lives on the background loop.
 
-An item is sent once. Each enqueue has an id that is noted before it is sent; if the answer is lost, or the process dies
-before it comes, the server is asked for that id first.
+An item is sent once. The id of each enqueue is noted before it is sent; if the response is lost, or the process dies
+before it arrives, the batch is looked up by that id before anything is sent again.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
+
+from typing_extensions import override
 
 from invokeai_gen.core.plan import WorkflowPlan
 from invokeai_gen.runtime.cleanup import Preparations
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
     from invokeai_gen.server.watch import Watch
 
 ROOM_POLL: Final = 2.0
-"""Seconds between questions whether a full queue has room again."""
+"""Seconds between checks whether a full queue has room again."""
 ENQUEUE_OVERHEAD: Final = 0.002
 """Seconds that a server may take to put one item into its queue."""
 
@@ -45,7 +47,7 @@ _dispatchers: WeakSet[Dispatcher] = WeakSet()
 
 
 class Dispatcher(SweepState):
-    """Sends blocks one after another, as the queue has room for them, and follows what was sent."""
+    """Enqueues blocks one after another, as far as the queue has room, and follows what was sent."""
 
     def __init__(
         self,
@@ -77,17 +79,19 @@ class Dispatcher(SweepState):
         self._is_canceled = False
         _dispatchers.add(self)
 
+    @override
     def client_of(self, index: int) -> AsyncInvokeAIClient:
         return self._client
 
+    @override
     async def items(self, indexes: Iterable[int]) -> dict[int, QueueItem]:
         wanted: dict[int, int] = {}
         found: dict[int, QueueItem] = {}
         for index in indexes:
             item_id = self.tally.item_ids[index]
-            heard = self._from_events(index)
-            if heard is not None:
-                found[index] = heard
+            finished = self._from_events(index)
+            if finished is not None:
+                found[index] = finished
             elif item_id is not None:
                 wanted[item_id] = index
         ids = [*wanted]
@@ -99,11 +103,12 @@ class Dispatcher(SweepState):
                 self.tally.delete(index, item_id)
         return found
 
+    @override
     def is_cached(self, index: int) -> bool:
         return self.tally.item_ids[index] in self._sent.event_results
 
     def _from_events(self, index: int) -> QueueItem | None:
-        """Return an item that need not be asked for, because its events had everything."""
+        """Return an item that need not be fetched, because its events had everything."""
         item_id = self.tally.item_ids[index]
         if self._resolved is None or item_id is None or (item := self._sent.event_results.take(item_id)) is None:
             return None
@@ -130,7 +135,7 @@ class Dispatcher(SweepState):
     # -- sending ---------------------------------------------------------------------------------------------------
 
     async def send(self, blocks: Iterable[Block]) -> None:
-        """Send blocks; return when the first is in the queue, or there is no room for it. The others follow.
+        """Send blocks; return when the first is in the queue, or the queue is full. The others follow.
 
         Raise what the enqueue raises.
         """
@@ -142,7 +147,7 @@ class Dispatcher(SweepState):
         self.raise_failure()
 
     async def sent(self) -> None:
-        """Wait until everything that the queue has room for is in it."""
+        """Wait until everything is sent, or the queue is full."""
         while self.is_sending and self._room is None:
             await self.wait_for_change()
 
@@ -159,13 +164,13 @@ class Dispatcher(SweepState):
                     retried, self._to_retry = self._to_retry, []
                     self._waiting.extend(self._new_blocks(retried))
                 await self._send_next(self._waiting[0])
-        except Exception as error:  # noqa: BLE001 - raised to whoever waits for the sweep
+        except Exception as error:  # noqa: BLE001 - raised where the sweep is waited for
             self.failure = error
         finally:
             self._changed.set()
 
     async def _send_next(self, block: Block) -> None:
-        if block.batch_id in self._doubtful:  # before it is split: what was sent was the whole of it
+        if block.batch_id in self._doubtful:  # before it is split: the whole block was sent
             if found := await self._look_for(block):
                 await self._take_sent(block, found, await self._sent.watch(block.batch_id))
                 return
@@ -188,7 +193,7 @@ class Dispatcher(SweepState):
         await self._take_sent(block, enqueued.item_ids, watch)
 
     async def _take_sent(self, block: Block, item_ids: Sequence[int], watch: Watch) -> None:
-        """Note the queue items of a block; what the queue did not take is sent later."""
+        """Note the queue items of a block; send later what the queue did not accept."""
         if self._room is not None:
             self._room -= len(item_ids)
         if len(item_ids) < len(block.cells):
@@ -214,7 +219,7 @@ class Dispatcher(SweepState):
         return first
 
     async def _wait_for_room(self, size: int) -> int:
-        """Return how many items may be sent now: all of them, or what fills the queue once it is half empty."""
+        """Return how many items can be sent now: all of them, or enough to fill the queue once it is half empty."""
         if self._room is None or self._room >= size:
             return size
         capacity = await self._client.queue.capacity()
@@ -232,10 +237,10 @@ class Dispatcher(SweepState):
                         await self.wait_for_change()
 
     async def _look_for(self, block: Block) -> list[int]:
-        """Return the queue items of a block that may have been sent before; none if it certainly was not."""
+        """Return the queue items of a block that may have been sent before; an empty list if it was not."""
         return await self._client.queue.find_batch(block.batch_id, patience=len(block.cells) * ENQUEUE_OVERHEAD)
 
-    # -- what becomes of it ----------------------------------------------------------------------------------------
+    # -- statuses ----------------------------------------------------------------------------------------
 
     def _take_status(self, item_id: int, status: str, was_interrupted: bool) -> None:
         index = self._sent.index_of.get(item_id)
@@ -254,10 +259,10 @@ class Dispatcher(SweepState):
             self.failure = error
         self._settle()
 
-    # -- going on, and stopping --------------------------------------------------------------------------------------
+    # -- resuming and stopping --------------------------------------------------------------------------------------
 
     async def resume(self, past: ReplayedState) -> None:
-        """Take over from a process that has noted how far it came."""
+        """Continue what an earlier process has noted."""
         self._doubtful.update(past.sending)
         sent = Counter(index for block in past.blocks for index in self._indexes(block))
         self._attempts = {index: count - 1 for index, count in sent.items() if count > 1}
@@ -271,10 +276,11 @@ class Dispatcher(SweepState):
                 self.tally.withdraw(index)
         ended = past.withdrawn.union(past.sent)
         blocks = [block for block in past.blocks if block.batch_id not in ended]
-        for block in blocks:  # whatever became of an earlier attempt
+        for block in blocks:  # even if an earlier attempt has ended
             self._reset(block)
         await self.send(blocks)
 
+    @override
     async def again(self, choose: Callable[[], Sequence[int]]) -> int:
         failure, self.failure = self.failure, None
         try:
@@ -310,6 +316,7 @@ class Dispatcher(SweepState):
         for index in self._indexes(block):
             self.tally.reset(index)
 
+    @override
     async def cancel(self) -> None:
         self._is_canceled = True
         await self._stop_sending()
@@ -322,6 +329,7 @@ class Dispatcher(SweepState):
             await self._client.queue.cancel_batches(batches)
         self._settle()
 
+    @override
     async def close(self) -> None:
         await self._stop_sending()
         await self._sent.close()
@@ -341,4 +349,4 @@ def _finish_sending() -> None:
             with contextlib.suppress(Exception):
                 background.run(dispatcher.sent())
         if count := dispatcher.unsent:
-            log.warning("%d items of a sweep were never sent: wait for it, or give it a file= to go on with", count)
+            log.warning("%d items of a sweep were never sent: wait for it, or start it with file= and resume it", count)

@@ -14,14 +14,14 @@ from invokeai_gen.texts import shown
 class DynamicPrompts:
     """A prompt with choices, to be given in `product` or `zip`: `product={"prompt": DynamicPrompts("a {red|blue} fox")}`.
 
-    The syntax is that of the GUI: `{a|b}` for a choice, `{2$$a|b|c}` for several, `__wildcards__`.
+    The syntax is the GUI's: `{a|b}` for a choice, `{2$$a|b|c}` for several, `__wildcards__`.
     """
 
     prompt: str
     max_prompts: int = 100
-    """How many prompts are made at most."""
+    """The maximum number of prompts."""
     combinatorial: bool = True
-    """Make all combinations in order; otherwise `max_prompts` random ones."""
+    """Use all combinations in order; otherwise `max_prompts` random ones."""
     seed: int | None = None
     """For random prompts: the same seed gives the same prompts."""
 

@@ -1,7 +1,7 @@
-"""The sweep file, which lets another process go on with a sweep; `sweep_file` says what is in it.
+"""The sweep file, from which another process can resume a sweep; for its contents see `sweep_file`.
 
-One JSON object a line: first the arguments, then everything that has happened since. Each line is on the disk before the
-next step is taken; a last line that was cut off is ignored.
+One JSON object a line: first the arguments, then everything that has happened since. Each line is on disk before the
+next step is taken; an incomplete last line is ignored.
 """
 
 from __future__ import annotations
@@ -36,8 +36,7 @@ class Journal:
     @classmethod
     def create(cls, path: Path, header: Mapping[str, JsonValue]) -> Self:
         """Create a sweep file. Raise `SweepFileError` if the file exists."""
-        lock = _locked(path)
-        try:
+        with _locked(path) as lock, _explained(path, "written"):
             if path.exists():
                 raise SweepFileError(
                     f"{path} exists already: resume its sweep (`resume_sweep`, or `--resume` of the command), or choose "
@@ -47,51 +46,38 @@ class Journal:
                 file.write(_line({"sweep": FORMAT, **header}))
                 file.flush()
                 os.fsync(file.fileno())
-        except OSError as error:
-            lock.close()
-            raise SweepFileError(f"{path} cannot be written: {error.strerror or error}") from error
-        except BaseException:
-            lock.close()
-            raise
-        return cls(path, lock)
+            return cls(path, lock.pop_all())
 
     @classmethod
     def open(cls, path: Path) -> tuple[Self, list[dict[str, Any]]]:
         """Open a sweep file; return it with its entries, the header first. Raise `SweepFileError` for any other file."""
-        lock = _locked(path)
-        try:
+        with _locked(path) as lock, _explained(path, "read"):
             text = path.read_bytes()
             whole = text[: text.rfind(b"\n") + 1]
-            entries = [json.loads(line) for line in whole.splitlines()]
-            if not entries or not all(isinstance(entry, dict) for entry in entries) or "sweep" not in entries[0]:
-                raise ValueError("it does not begin with a sweep")
-            if entries[0]["sweep"] != FORMAT:
-                raise ValueError(f"it has the format {entries[0]['sweep']!r}, not {FORMAT}")
+            try:
+                entries = [json.loads(line) for line in whole.splitlines()]
+                if not entries or not all(isinstance(entry, dict) for entry in entries) or "sweep" not in entries[0]:
+                    raise ValueError("it does not begin with a sweep")
+                if entries[0]["sweep"] != FORMAT:
+                    raise ValueError(f"it has the format {entries[0]['sweep']!r}, not {FORMAT}")
+            except ValueError as error:
+                raise SweepFileError(f"{path} is not a sweep file: {error}") from error
             if len(whole) < len(text):
                 os.truncate(path, len(whole))
-        except OSError as error:
-            lock.close()
-            raise SweepFileError(f"{path} cannot be read: {error.strerror or error}") from error
-        except ValueError as error:
-            lock.close()
-            raise SweepFileError(f"{path} is not a sweep file: {error}") from error
-        return cls(path, lock), entries
+            return cls(path, lock.pop_all()), entries
 
     def note(self, **entry: JsonValue) -> None:
-        """Add an entry. Raise `SweepFileError` if that fails: the step it announces must not be taken then."""
+        """Append an entry. Raise `SweepFileError` if that fails: the step it announces must not be taken then."""
         if self._lock is None:
             self.take()
             try:
                 return self.note(**entry)
             finally:
                 self.close()
-        try:
-            with self._writing, self.path.open("ab") as file:
-                file.write(_line(entry))
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise SweepFileError(f"{self.path} cannot be written: {error.strerror or error}") from error
+        with _explained(self.path, "written"), self._writing, self.path.open("ab") as file:
+            file.write(_line(entry))
+            file.flush()
+            os.fsync(file.fileno())
 
     def discard(self) -> None:
         """Delete the file of a sweep that did not start."""
@@ -113,6 +99,14 @@ class Journal:
 
 def _line(entry: Mapping[str, JsonValue]) -> bytes:
     return json.dumps(entry, ensure_ascii=True, separators=(",", ":")).encode() + b"\n"
+
+
+@contextlib.contextmanager
+def _explained(path: Path, done: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise SweepFileError(f"{path} cannot be {done}: {error.strerror or error}") from error
 
 
 def _locked(path: Path) -> contextlib.ExitStack:

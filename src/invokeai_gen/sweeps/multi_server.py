@@ -1,8 +1,8 @@
 """A sweep over several servers: each item runs on whichever server is free, one item at a time on each.
 
 The servers are dask workers: of a small cluster inside this process, or of a `dask.distributed` cluster of the caller's.
-What a server that goes away has not finished is run by the others; it has nothing queued that could run a second time when
-it comes back.
+What a server has not finished when it goes away is run by the others; nothing is left in its queue to run a second time
+when it comes back.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import threading
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+from typing_extensions import override
 
 from invokeai_gen.core.plan import WorkflowPlan
 from invokeai_gen.runtime.cleanup import Preparations
@@ -68,7 +70,7 @@ class MultiServer(SweepState):
         self._key = str(uuid.uuid4())
         self._url_of: dict[int, str] = {}
         self._items: dict[int, QueueItem] = {}
-        """What has ended, read at once: its server may not be there later."""
+        """Items that have ended, fetched at once: their server may be gone later."""
         self._errors: dict[int, JobError] = {}
         self.refused: dict[int, dict[str, Exception]] = {}
         """Why servers cannot run an item."""
@@ -83,9 +85,11 @@ class MultiServer(SweepState):
         self._engine = server_item.Engine(self.clients, self.preparations, self._take_sent)
         server_item.engines[self._key] = self._engine
 
+    @override
     def is_cached(self, index: int) -> bool:
         return index in self._items
 
+    @override
     async def items(self, indexes: Iterable[int]) -> dict[int, QueueItem]:
         found: dict[int, QueueItem] = {}
         for index in indexes:
@@ -99,9 +103,11 @@ class MultiServer(SweepState):
                 found[index] = self._items[index]
         return found
 
+    @override
     def error(self, index: int) -> JobError | None:
         return self._errors.get(index)
 
+    @override
     def client_of(self, index: int) -> AsyncInvokeAIClient:
         return self.clients.get(self._url_of.get(index, "")) or next(iter(self.clients.values()), shared_client())
 
@@ -111,10 +117,10 @@ class MultiServer(SweepState):
         self.tally.send(index, item_id)
         self._changed.set()
 
-    # -- beginning, going on, and stopping -------------------------------------------------------------------------------
+    # -- starting, resuming and stopping -------------------------------------------------------------------------------
 
     def begin(self, indexes: Iterable[int]) -> None:
-        """Start the cluster, which ends by itself when these items have ended."""
+        """Start the cluster, which stops when these items have ended."""
         self.failure, self.is_stopped = None, False
         server_item.resume(self._key)
         self._thread = threading.Thread(
@@ -123,7 +129,7 @@ class MultiServer(SweepState):
         self._thread.start()
 
     def resume(self, attempts: Mapping[int, ServerAttempt]) -> None:
-        """Go on from what an earlier process has noted of each item."""
+        """Continue what an earlier process has noted of each item."""
         for index, attempt in attempts.items():
             if attempt.is_completed and attempt.item_id is not None:
                 self._url_of[index] = self.known_url(attempt.server)
@@ -151,10 +157,11 @@ class MultiServer(SweepState):
         self.joining[client.url] = client
 
     def remove_server(self, url: str) -> None:
-        """Give a server no more items; the one that it runs is finished."""
+        """Give a server no more items; it finishes the one that it runs."""
         self.joining.pop(url, None)
         self.leaving.add(url)
 
+    @override
     async def again(self, choose: Callable[[], Sequence[int]]) -> int:
         await self._join()
         for index in choose():
@@ -168,6 +175,7 @@ class MultiServer(SweepState):
         self.begin(left)
         return len(left)
 
+    @override
     async def cancel(self) -> None:
         self.is_stopped = True
         for index in range(len(self.tally.statuses)):
@@ -186,13 +194,14 @@ class MultiServer(SweepState):
             if isinstance(answer, BaseException) and self._dask is None:
                 raise answer
 
+    @override
     async def close(self) -> None:
         self.is_stopped = True
         await self._join()
         self._end()
 
     async def _join(self) -> None:
-        """Wait for the end of the cluster, and cancel what is left on servers that have come back since."""
+        """Wait for the cluster to stop, and cancel what is left on servers that have come back since."""
         while self._thread is not None and self._thread.is_alive():
             await in_thread(self._thread.join)
         for url, batch_ids in self._abandoned.items():
@@ -205,7 +214,7 @@ class MultiServer(SweepState):
         assert self._coordinate is not None
         try:
             self._coordinate(self, self._dask, indexes)
-        except Exception as error:  # noqa: BLE001 - raised to whoever waits for the sweep
+        except Exception as error:  # noqa: BLE001 - raised where the sweep is waited for
             self.failure = error
         finally:
             background.loop().call_soon_threadsafe(self._changed.set)

@@ -17,27 +17,27 @@ class CollectOptions(TypedDict, total=False):
     """How a sweep is waited for."""
 
     errors: Literal["raise", "collect"]
-    """What becomes of an item that fails or is canceled: `"raise"`, as it is unless given, raises its error where the
-    results are gone through; `"collect"` gives it among them, with the error in it."""
+    """What happens when an item fails or is canceled: `"raise"`, the default, raises its error where the results are
+    iterated; `"collect"` yields a result that has the error in it."""
     cancel_on_interrupt: bool
-    """Cancel what is in the queue on Ctrl-C and when the waiting task is canceled; on unless switched off."""
+    """Cancel what is in the queue on Ctrl-C and when the waiting task is canceled; on by default."""
     progress: bool
-    """Show progress in the terminal or notebook while the sweep is waited for; off unless switched on."""
+    """Show progress in the terminal or notebook while the sweep is waited for; off by default."""
     servers: Sequence[str | ServerClient | AsyncInvokeAIClient] | Any | None
-    """Several servers, by address or client, that share the items: each takes the next one when it is free, what one has
-    not finished when it goes away is run by the others, and one that lacks a model is left out. Or a
-    `dask.distributed.Client` of a cluster of your own: each worker runs items on the server that its name or a resource
-    gives, else on its `INVOKEAI_URL`. Needs the extra `servers`."""
+    """Several servers, by address or client, that share the items: each takes the next one when it is free. What a server
+    has not finished when it goes away is run by the others, and a server that lacks a model is left out. Or the
+    `dask.distributed.Client` of your own cluster: each worker runs items on the server that its name or a resource
+    names, else on its `INVOKEAI_URL`. Needs the extra `servers`."""
 
 
 class SweepOptions(SubmitOptions, CollectOptions, total=False):
     """How a sweep is submitted and waited for."""
 
     file: str | os.PathLike[str] | None
-    """Where to note what has been sent, so that `resume_sweep` can go on in another process. A new file, written as the
-    sweep goes on; it holds the values, but neither images nor anything secret."""
+    """A new file to record what has been sent, so that `resume_sweep` can continue in another process. It has the values,
+    but neither images nor secrets."""
     retries: int
-    """How often an item that fails is sent again by itself; 0 unless given."""
+    """How often a failed item is retried automatically; 0 by default."""
     replace: Mapping[str, Mapping[str, Sequence[str]]] | None
     """Search and replace in texts of the base: `{"prompt": {"fox": ["owl", "cat"]}}` runs the prompt with each of these
     words in place of `fox`. Several words multiply."""

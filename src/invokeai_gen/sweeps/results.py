@@ -41,7 +41,7 @@ class SweepResult(Generic[P, O]):
     item_id: int | None
     """Id of its queue item; `None` if it was never in a queue."""
     error: JobError | None = None
-    """Why it has no outputs; `None` if it has."""
+    """Why it has no outputs; `None` if it was completed."""
     found: O | None = field(default=None, repr=False)
     point: int = field(default=0, repr=False)
     """Which combination of the rows of its axes it is, from 0."""
@@ -49,7 +49,7 @@ class SweepResult(Generic[P, O]):
     """`params` by name as people read them: one item for a batch or generator, and `LABEL: FIELD` for a value of a
     batch node that is not on the form."""
     seconds: float | None = None
-    """How long it ran on the server; `None` if it did not, or is no longer in the queue."""
+    """How long it ran on the server; `None` if it did not run, or is no longer in the queue."""
 
     @property
     def status(self) -> str:
@@ -123,7 +123,7 @@ class Tally:
         self.item_ids[index] = item_id
 
     def update(self, index: int, item_id: int, status: str) -> None:
-        """Note the new status of an item; ignore that of an earlier attempt."""
+        """Note the new status of an item, unless it is about an earlier attempt."""
         if self.item_ids[index] == item_id and not self.has_ended(index):
             self._set(index, status)
 

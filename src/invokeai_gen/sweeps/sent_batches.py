@@ -90,7 +90,7 @@ class SentBatches:
             await expect(watch, left)
 
     async def close(self) -> None:
-        """Stop following; `follow_again` takes it up."""
+        """Stop following; `follow_again` continues."""
         for batch_id, (watch, task) in [*self._followed.items()]:
             task.cancel()
             await self._client.forget(watch)
@@ -117,7 +117,7 @@ class SentBatches:
         self._on_failure(error if isinstance(error, Exception) else None)
 
     async def _after_deletion(self, watch: Watch) -> Exception | None:
-        """Find out which items of a batch were deleted, and go on following the others."""
+        """Find out which items of a batch were deleted, and continue following the others."""
         try:
             await self.follow_again({watch.batch_id: watch.item_ids or ()})
         except ServerError as error:

@@ -36,7 +36,7 @@ from invokeai_gen.sweeps.options import SweepOptions
 from invokeai_gen.sweeps.results import DELETED, slim
 
 GONE: Final = (ConnectionFailedError, EnqueueUncertainError)
-"""Errors of a server that went away."""
+"""Errors that mean that a server is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class ServerItem:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of an item on a server."""
+    """How an item ended on a server."""
 
     status: str = ""
     """Its final status; empty if it did not run there."""
@@ -82,9 +82,9 @@ class Outcome:
 
     @property
     def unfit_labels(self) -> frozenset[str] | None:
-        """Return the labels of the inputs whose values the server lacks; empty if it refused the request as a whole.
+        """Return the labels of the inputs whose values the server lacks; empty if it rejected the whole request.
 
-        `None` if the server is unfit for every item.
+        Return `None` if the server cannot run any item.
         """
         if isinstance(self.error, ValueResolutionError):
             return frozenset(error.label for error in (self.error, *self.error.others))

@@ -1,4 +1,4 @@
-"""`SweepState`: what is known of the items of a sweep. The base of the two engines that send them."""
+"""`SweepState`: the items of a sweep and their statuses. The base of the two engines that send them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class SweepClosedError(InvokeAIGenError):
 
 
 class SweepState:
-    """What is known of the items of a sweep, on the background loop."""
+    """The items of a sweep with their numbers, values and statuses, on the background loop."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class SweepState:
         self._journal = journal
         self._retries = retries
         self._attempts: dict[int, int] = {}
-        """How often items were sent again by themselves."""
+        """How often items were retried automatically."""
         self._changed = asyncio.Event()
 
     async def wait_for_change(self, timeout: float | None = None) -> None:
@@ -124,11 +124,11 @@ class SweepState:
                     await self.wait_for_change()
 
     async def close(self) -> None:
-        """Send nothing more and stop following; the servers go on with what they have."""
+        """Stop sending and following; the servers run what they have."""
         raise NotImplementedError
 
     def _should_retry(self, index: int, status: str, was_interrupted: bool) -> bool:
-        """Return whether an item that ended so is sent again by itself, and count it."""
+        """Return whether to send an item again that ended with this status, and count the attempt."""
         allowed = self._retries if status == "failed" else 0
         if status == "canceled" and was_interrupted:  # InvokeAI cancels what was in progress when it starts again
             allowed = INTERRUPTION_RETRIES
@@ -142,15 +142,15 @@ class SweepState:
             self._journal.note(**entry)
 
     def _settle(self) -> None:
-        """Wake everyone who waits, and release the sweep file at the end."""
+        """Wake all waiters, and release the sweep file at the end."""
         if self._journal is not None and self.tally.all_ended:
             self._journal.close()
         self._changed.set()
 
     def _end(self) -> None:
-        """Wake everyone who waits, and release the sweep file: nothing more will be known."""
+        """Wake all waiters, and release the sweep file: nothing more will be known."""
         if self.failure is None and not self.tally.all_ended:
-            self.failure = SweepClosedError("the sweep was closed before all items had ended; call retry() to go on")
+            self.failure = SweepClosedError("the sweep was closed before all items had ended; retry() continues it")
         self._changed.set()
         if self._journal is not None:
             self._journal.close()

@@ -1,4 +1,4 @@
-"""What a sweep file says: what the sweep goes over, how it is laid out, and how far it came. `Journal` reads and writes it.
+"""The contents of a sweep file: values, layout, and progress of a sweep. `Journal` reads and writes the file.
 
 A sweep file may have been edited, damaged or made by somebody else: everything is checked before anything is sent.
 """
@@ -29,7 +29,7 @@ from invokeai_gen.texts import shown
 P = TypeVar("P", bound=WorkflowParams)
 
 _KEPT_OPTIONS: Final = ("runs", "auto_board", "create_boards", "resolve_models", "upload", "prepend", "retries")
-"""The options that a sweep file keeps; the others belong to whoever waits for the sweep."""
+"""The options that a sweep file keeps; the others are about waiting, and given anew to `resume_sweep`."""
 _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 DAMAGE: Final = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError, MemoryError)
 """What reading a damaged file can raise."""
@@ -37,7 +37,7 @@ DAMAGE: Final = (LookupError, TypeError, ValueError, AttributeError, ArithmeticE
 
 @dataclass(frozen=True, slots=True)
 class ReplayedState:
-    """How far a sweep came, as its file says."""
+    """The progress of a sweep according to its file."""
 
     blocks: Sequence[Block]
     sent: Mapping[str, Sequence[int]]
@@ -51,7 +51,7 @@ class ReplayedState:
 def header_of(
     plan: WorkflowPlan, space: Space[Any], server: str, options: SweepOptions, *, servers: Sequence[str] | None = None
 ) -> dict[str, Any]:
-    """Return what a sweep file begins with. Raise `ParamsError` for images in memory, which a file cannot hold."""
+    """Return the first entry of a sweep file. Raise `ParamsError` for images in memory, which a file cannot hold."""
     info = plan.info
 
     def stored(name: str, value: Any) -> JsonValue:
@@ -80,7 +80,7 @@ def header_of(
 def read_header(
     path: object, header: Mapping[str, Any], plan: WorkflowPlan, params_type: type[P]
 ) -> tuple[Space[P], dict[str, Any]]:
-    """Return what the sweep of a file goes over, and its options.
+    """Return the space and the options of a sweep from its file.
 
     Raise `SweepFileError` for a sweep of another workflow, and `DAMAGE` or `ParamsError` for a file that was changed.
     """
@@ -184,7 +184,7 @@ def _own_data(data: Any) -> Any:
 def replay(
     space: Space[Any], layout: Layout, stored: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]
 ) -> ReplayedState:
-    """Return what the entries of a file add up to. Raise `DAMAGE` for entries that cannot be."""
+    """Return the progress that the entries of a file describe. Raise `DAMAGE` for impossible entries."""
     whole = [{*group_cells(space, group, layout.runs)} for group in layout.groups]
 
     def block(entry: Mapping[str, Any]) -> Block:
@@ -243,7 +243,7 @@ def uploads_in(entries: Sequence[Mapping[str, Any]], server: str | None) -> Iter
 
 
 def layout_in(entries: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    """Return the layout as the file has it; `None` if nothing was sent yet."""
+    """Return the layout that a file has; `None` if nothing was sent yet."""
     return next(entries_of(entries, "layout"), None)
 
 
@@ -261,7 +261,7 @@ def _text(value: Any) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ServerAttempt:
-    """Where an item of a sweep over several servers was sent, as its file says."""
+    """Where an item of a sweep over several servers was sent, according to its file."""
 
     batch_id: str
     server: str

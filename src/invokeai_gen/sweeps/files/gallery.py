@@ -68,11 +68,11 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """The cards that share all values but those of the last two axes."""
+    """The cards that differ only in the values of the last two axes."""
 
     title: str
     columns: Sequence[str]
-    """Labels across; empty if there is no grid."""
+    """Column labels; empty without a grid."""
     rows: Sequence[tuple[str, Sequence[Sequence[Card]]]]
     cards: Sequence[Card]
 

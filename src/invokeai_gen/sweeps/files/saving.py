@@ -69,10 +69,10 @@ class Saver:
         self._failed: dict[str, str] = {}
         self._taken: set[str] = set()
         self.kept: set[int] = set()
-        """Items that are no longer in the queue, but whose files are there."""
+        """Items that are no longer in the queue, but whose files exist."""
 
     async def begin(self, cells: Sequence[Cell], values: Values) -> None:
-        """Make the folder, and read what an earlier call has left there. Raise `FileClashError` for equal names."""
+        """Create the folder, and read the manifest of an earlier call. Raise `FileClashError` for equal names."""
         self.check(cells, values)
         await in_thread(self._folder.mkdir, parents=True, exist_ok=True)
         await in_thread(remove_leftovers, self._folder)
@@ -81,7 +81,7 @@ class Saver:
             self._others = {str(row["file"]): row for row in rows if row.get("file")}
 
     def check(self, cells: Sequence[Cell], values: Values) -> None:
-        """Raise `FileClashError` if two of these items would be saved under one name. `values` are those of an item."""
+        """Raise `FileClashError` if two of these items would be saved under one name. `values` returns the values of an item."""
         if "item_id" not in self._pattern.fields:
             unique(self._format(index, cell.run, values(index)) for index, cell in enumerate(cells))
 
@@ -184,7 +184,7 @@ def _row(
     path: PurePosixPath | None = None,
     handle: Media | None = None,
 ) -> dict[str, Any]:
-    """Return a row of the manifest: what the file is, or why there is none, and all values as people read them."""
+    """Return a row of the manifest: what the file is, or why it is missing, and all values as people read them."""
     own = {
         "file": "" if path is None or problem else str(path),
         "index": result.index,
@@ -211,12 +211,12 @@ def saved_indexes(folder: Path, indexes: Iterable[int], values: Values) -> froze
 
 
 def _saved_rows(folder: Path, rows: Iterable[dict[str, Any]], values: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the rows of files that are all there and were made with these values; none if a file is missing."""
+    """Return the rows whose files were made with these values; an empty list if a file is missing."""
     found = [row for row in rows if row.get("file") and not row.get("error")]
     for row in found:
-        told = {name: row.get(f"{name} (input)", row.get(name)) for name in values}
+        stored = {name: row.get(f"{name} (input)", row.get(name)) for name in values}
         if not (folder / str(row["file"])).is_file() or any(
-            str(_manifest_value(value)) != str(told[name]) for name, value in values.items()
+            str(_manifest_value(value)) != str(stored[name]) for name, value in values.items()
         ):
             return []
     return found
@@ -267,7 +267,7 @@ async def sheet_of(
 
 
 def _image_of(result: SweepResult[Any, Any], output: str | None) -> ImageOutput | None:
-    """Return the first image of the named output, else of all."""
+    """Return the first image of the named output, or of any output."""
     if result.error is not None:
         return None
     named = result.outputs.user_outputs

@@ -225,8 +225,8 @@ class _Rows(Generic[P]):
         try:
             made = self._params_type(**values) if self._base is None else replace(cast("Any", self._base), **values)
         except ParamsError as error:
-            told = self._lacking.union(problem.name for problem in found)
-            others = (problem for problem in error.problems if problem.name not in told)
+            known = self._lacking.union(problem.name for problem in found)
+            others = (problem for problem in error.problems if problem.name not in known)
             found += [problem for problem in others if is_complete or problem.name in values]
         else:
             self._made.append(made)
@@ -342,7 +342,7 @@ def _twice(first: _Column, second: _Column) -> str:
 
 
 def _object(rows: _Rows[Any], number: int, line: str) -> dict[str, Any] | None:
-    """Return the object in a line; `None`, with a problem noted, if there is none."""
+    """Return the object in a line; note a problem and return `None` for anything else."""
     try:
         data = js_json.loads(line)
     except ValueError as error:
