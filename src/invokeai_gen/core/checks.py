@@ -102,13 +102,13 @@ _SIMPLE: Final[Mapping[object, Callable[[], CoreSchema]]] = {
 }
 
 
-def plain(value: Any) -> Any:
+def without_numpy(value: Any) -> Any:
     """Return the numbers, booleans and lists of numbers of numpy as Python's own; anything else as it is.
 
     Arrays with more than one dimension stay, because they may be images. numpy is not imported.
     """
     if type(value) is list:
-        return [plain(item) for item in value] if any(_is_of_numpy(item) for item in value) else value
+        return [without_numpy(item) for item in value] if any(_is_of_numpy(item) for item in value) else value
     return value.tolist() if _is_of_numpy(value) and value.ndim < 2 else value
 
 

@@ -188,7 +188,7 @@ def check_value(planned: PlannedInput, value: Any) -> Any:
     if planned.fed_by is not None:
         raise ParamsError([problems.unsettable(planned.name, {planned.name: planned})])
     try:
-        return validator_for(planned).validate_python(checks.plain(value))
+        return validator_for(planned).validate_python(checks.without_numpy(value))
     except ValidationError as error:
         raise ParamsError([problems.invalid(planned, error)]) from None
 

@@ -181,7 +181,8 @@ def params(cls: type[P]) -> type[P]:
             raise ParamsError([Problem("", f"{cls.__name__} takes its values by name: name=value")])
         try:
             validator.validate_python(
-                ArgsKwargs((), {name: checks.plain(value) for name, value in values.items()}), self_instance=self
+                ArgsKwargs((), {name: checks.without_numpy(value) for name, value in values.items()}),
+                self_instance=self,
             )
         except ValidationError as error:
             raise _refused(error, inputs) from None
@@ -192,7 +193,7 @@ def params(cls: type[P]) -> type[P]:
 
             raise problems.ParamsError([problems.unsettable(name, inputs)])
         try:
-            validator.validate_assignment(self, name, checks.plain(value))
+            validator.validate_assignment(self, name, checks.without_numpy(value))
         except ValidationError as error:
             raise _refused(error, inputs) from None
 

@@ -1,10 +1,13 @@
-"""A value of a workflow in a few words, for file names, captions and tables."""
+"""A value of a workflow in a few words, for file names, captions and tables; LoRAs and boxes are read back from it."""
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import re
 from collections.abc import Mapping
 from pathlib import PurePath, PurePosixPath
+from typing import TYPE_CHECKING, Final
 
 from invokeai_gen.core.values import (
     BoardRef,
@@ -17,6 +20,12 @@ from invokeai_gen.core.values import (
     VideoRef,
     as_color,
 )
+
+if TYPE_CHECKING:
+    from invokeai_gen.core.plan import JsonValue
+
+_LORA: Final = re.compile(r"(.+)@([+-]?[0-9]+(?:\.[0-9]+)?)", re.DOTALL)
+_BOX: Final = re.compile(r" *(-?[0-9]+) *, *(-?[0-9]+) *- *(-?[0-9]+) *, *(-?[0-9]+) *")
 
 
 def short_text(value: object) -> str:
@@ -70,3 +79,20 @@ def _channels(value: tuple[int, ...]) -> str:
 def _hex(color: Color) -> str:
     channels = (color.r, color.g, color.b) if color.a == 255 else (color.r, color.g, color.b, color.a)
     return "#" + bytes(channels).hex()
+
+
+def lora_of_text(text: str) -> JsonValue:
+    """Return `watercolor@0.75` as a LoRA with its weight, and any other text as the name of a LoRA."""
+    found = _LORA.fullmatch(text.strip())
+    return {"lora": found[1].strip(), "weight": float(found[2])} if found else text.strip()
+
+
+def loras_of_text(text: str) -> JsonValue:
+    """Return `watercolor@0.75,ink` as a list of LoRAs; a name with a comma in it is quoted."""
+    return [lora_of_text(cell) for row in csv.reader([text], skipinitialspace=True) for cell in row]
+
+
+def box_of_text(text: str) -> JsonValue | None:
+    """Return `0,0-64,32` (left, top, right, bottom) as a bounding box; `None` for any other text."""
+    found = _BOX.fullmatch(text)
+    return dict(zip(("x_min", "y_min", "x_max", "y_max"), map(int, found.groups()), strict=True)) if found else None

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from invokeai_gen import js_json
 from invokeai_gen.core import problems
-from invokeai_gen.core.compact_texts import box_of_text, lora_of_text, loras_of_text
 from invokeai_gen.core.field_values import runtime_type, shape_of
 from invokeai_gen.core.file_values import may_be_none
 from invokeai_gen.core.json_values import read_value
 from invokeai_gen.core.problems import ParamsError, Problem
+from invokeai_gen.core.short_texts import box_of_text, lora_of_text, loras_of_text
 from invokeai_gen.js_json import UNSET, Unset
 from invokeai_gen.limits import NUMBER_LIMITS
 from invokeai_gen.texts import shown

@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from invokeai_gen.core.checks import plain
+from invokeai_gen.core.checks import without_numpy
 from invokeai_gen.core.json_values import guess_value
 from invokeai_gen.core.json_writing import to_json
 from invokeai_gen.core.plan import Constraints, JsonValue, PlannedInput
@@ -35,14 +35,14 @@ def _number(noun: str) -> BeforeValidator:
             raise ValueError("Input should be a number, not a boolean")  # noqa: TRY004 pydantic reports only ValueErrors
         if isinstance(value, str):
             raise ValueError(f"Input should be a valid {noun}")  # noqa: TRY004
-        return plain(value)
+        return without_numpy(value)
 
     return BeforeValidator(check)
 
 
 Integer: TypeAlias = Annotated[int, _number("integer")]
 Number: TypeAlias = Annotated[float, _number("number"), Field(allow_inf_nan=False)]
-Boolean: TypeAlias = Annotated[bool, BeforeValidator(plain), Strict()]
+Boolean: TypeAlias = Annotated[bool, BeforeValidator(without_numpy), Strict()]
 
 
 def _count(value: Any) -> str:

@@ -152,7 +152,7 @@ class ImageOutput(_Media, ImageRef):
     board = blocking(aboard)
 
     def _repr_png_(self) -> Any:
-        """The picture in a notebook."""
+        """Return the picture for a notebook."""
         return self.bytes()
 
 

@@ -195,7 +195,7 @@ class RunningJob(Generic[O_co]):
         return None
 
     async def _followed(self) -> Watch:
-        """The watch of this job; in a forked process, which has no part in its parent's, one of its own."""
+        """Return the watch of this job; a forked process has a watch of its own."""
         if self._watch.process_id != os.getpid():
             inherited = self._watch
             self._watch = await self.client.follow(self.batch_id, node_labels(self.plan))

@@ -111,7 +111,7 @@ class Accounts:
 
 
 def _hidden(password: str | None) -> Secret | None:
-    """The password, hidden among the variables of a traceback."""
+    """Return the password, hidden among the variables of a traceback."""
     return None if password is None else Secret(password)
 
 

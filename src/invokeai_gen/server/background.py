@@ -50,7 +50,7 @@ def disown(inherited: object) -> None:
 
 
 def _after_fork() -> None:
-    """The thread of the parent's loop does not exist in the child, and another thread may have held the lock."""
+    """Forget the parent's loop: its thread does not exist in the child, and another thread may have held the lock."""
     global _loop, _lock
     _lock = threading.Lock()
     disown(_loop)

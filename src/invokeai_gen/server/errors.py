@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.server.constants import MAX_DETAIL, MAX_PROBLEMS
+from invokeai_gen.texts import shortened
 
 
 class ServerError(InvokeAIGenError):
@@ -58,7 +59,7 @@ class StatusError(ServerError):
         """Seconds after which the server wants the request to be sent again, if it says so."""
         text = f"{method} {path} was answered with status {status}"
         if isinstance(detail, str) and detail:
-            text += f": {shortened(detail)}"
+            text += f": {shortened(detail, MAX_DETAIL)}"
         super().__init__(f"{text}. {hint}" if hint else text)
 
 
@@ -152,28 +153,23 @@ def reasons(detail: Any) -> list[dict[str, Any]]:
                 {
                     "loc": location if isinstance(location, list) else [],
                     "msg": _problem_text(entry),
-                    "input": shortened(given) if isinstance(given, str) else given,
+                    "input": shortened(given, MAX_DETAIL) if isinstance(given, str) else given,
                 }
             )
     return found
 
 
 def _problem_text(entry: Mapping[str, Any]) -> str:
-    """The reason in one entry of a 422 in a few words."""
+    """Return the reason in one entry of a 422 in a few words."""
     context = entry.get("ctx")
     if entry.get("type") == "union_tag_invalid" and isinstance(context, Mapping):
         # The server's own words list every node type it has.
-        return f"this server has no node type {shortened(str(context.get('tag')))!r}"
-    return shortened(str(entry.get("msg", "")))
-
-
-def shortened(text: str) -> str:
-    """Return at most `MAX_DETAIL` characters of a server's text."""
-    return text if len(text) <= MAX_DETAIL else text[: MAX_DETAIL - 2] + " …"
+        return f"this server has no node type {shortened(str(context.get('tag')), MAX_DETAIL)!r}"
+    return shortened(str(entry.get("msg", "")), MAX_DETAIL)
 
 
 def _plain_problems(detail: Any) -> list[str]:
-    return [f"{shortened('.'.join(map(str, entry['loc'])))}: {entry['msg']}" for entry in reasons(detail)]
+    return [f"{shortened('.'.join(map(str, entry['loc'])), MAX_DETAIL)}: {entry['msg']}" for entry in reasons(detail)]
 
 
 class EnqueueError(ServerError):

@@ -75,7 +75,7 @@ class Event(Mapping[str, Any]):
         return type(self).__name__
 
     def _attributes(self) -> dict[str, None]:
-        """The keys that are answered by an attribute, in order."""
+        """Return the keys that have an attribute, in order."""
         own = (item.name for item in fields(self) if item.name != "raw")
         return dict.fromkeys((*own, *self._other_names))
 
@@ -221,7 +221,7 @@ def _preview(data: Any) -> Preview:
 
 
 def _optional_text(data: Mapping[str, Any], key: str) -> str:
-    """The text under that key; empty if it is null or missing. Raises `ShapeError` for anything else."""
+    """Return the text under that key; empty if it is null or missing. Raises `ShapeError` for anything else."""
     return optional(text)(data.get(key)) or ""
 
 

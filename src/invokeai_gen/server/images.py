@@ -215,7 +215,7 @@ class AsyncImages:
         return await self._transport.send("DELETE", "/api/v1/images/intermediates", read=integer)
 
     async def _embedded(self, name: str, key: Literal["workflow", "graph"]) -> dict[str, Any] | None:
-        """What an image carries under that key, which the server returns as JSON in a string."""
+        """Return the data in an image under that key, which the server returns as JSON in a string."""
 
         def read(data: Any) -> dict[str, Any] | None:
             found = at(key, optional(text))(data)

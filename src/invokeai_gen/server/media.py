@@ -103,7 +103,7 @@ async def _exists(transport: Transport, path: str) -> bool:
 
 
 def _deletion(kind: str) -> Reader[tuple[set[str], set[str]]]:
-    """Reads which names were deleted, and which the server says it could not delete."""
+    """Read which names were deleted, and which the server could not delete."""
 
     def read(data: Any) -> tuple[set[str], set[str]]:
         deleted = at(f"deleted_{kind}s", list_of(text))(data)

@@ -63,7 +63,7 @@ class RunQueue:
         )
 
     async def _arrived(self, batch_id: str, requested: int) -> tuple[int, int, list[int]] | None:
-        """What an enqueue would have answered, or `None` if the server does not know its batch."""
+        """Return the answer that an enqueue would have had; `None` if the server does not know its batch."""
         ids = await self.item_ids_of(batch_id)
         return (len(ids), requested, ids) if ids else None
 
@@ -75,7 +75,7 @@ class RunQueue:
         return sorted([item.item_id for item in await self._newest(lambda item: item.batch_id == batch_id, total)])
 
     async def _newest(self, is_wanted: Callable[[QueueItem], bool], count: int) -> list[QueueItem]:
-        """The newest `count` items of a kind, without their sessions if the server can leave them out."""
+        """Return the newest `count` items of a kind, without their sessions if the server can leave them out."""
         found: list[QueueItem] = []
         ids = (await self.item_ids())[::-1]
         while ids and len(found) < count:
@@ -145,5 +145,5 @@ def batch_size(batch: Mapping[str, Any]) -> int:
 
 
 def _brief(data: Any) -> QueueItem:
-    """An item or a summary of one, without its session."""
+    """Return an item or a summary of one, without its session."""
     return QueueItem.of({key: value for key, value in mapping(data).items() if key != "session"})

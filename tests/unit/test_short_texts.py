@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from invokeai_gen.core.compact_texts import box_of_text, lora_of_text, loras_of_text
+from invokeai_gen.core.short_texts import box_of_text, lora_of_text, loras_of_text
 
 
 def test_loras_with_and_without_weights() -> None:
