@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -186,3 +187,14 @@ class BatchResult:
     def total_size_mb(self) -> float:
         """Size of all files, in units of 1,000,000 bytes."""
         return sum(file.stat().st_size for file in self.files) / 1e6
+
+
+class JobStatus(StrEnum):
+    """The statuses of a queue item. Each equals the text that `QueueItem.status` has."""
+
+    PENDING = "pending"
+    IN_PROGRESS = "in_progress"
+    WAITING = "waiting"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELED = "canceled"
