@@ -177,3 +177,8 @@ def test_nothing_waits_with_wait_for() -> None:
     """`asyncio.wait_for` swallows a cancellation that comes together with the result, before Python 3.12."""
     found = [path.name for path in PACKAGE.rglob("*.py") if "asyncio.wait_for(" in path.read_text(encoding="utf-8")]
     assert found == []
+
+
+def test_every_file_of_tests_has_a_name_of_its_own() -> None:
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))  # pytest cannot collect two of one name
