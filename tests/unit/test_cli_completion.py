@@ -128,3 +128,55 @@ def test_bash_takes_what_is_completed(cli: Cli, line: str, replies: list[str]) -
         capture_output=True, text=True, check=True, env={**os.environ, "PATH": path},
     )  # fmt: skip
     assert done.stdout.splitlines() == replies, done.stderr
+
+
+def _prepared(cli: Cli, shell: str) -> dict[str, str]:
+    """Write the script of a shell, a command of ours and a module; return the environment that finds the command."""
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed")
+    Path("generated").mkdir()
+    for suffix in (".json", ".py"):
+        Path(f"generated/adder two, red{suffix}").write_text("", encoding="utf-8")
+    command = Path("bin/invokeai-gen")
+    command.parent.mkdir()
+    command.write_text(f"#!/bin/sh\nexec '{sys.executable}' -m invokeai_gen \"$@\"\n", encoding="utf-8")
+    command.chmod(0o755)
+    Path("script").write_text(cli("completion", shell).out, encoding="utf-8")
+    return {**os.environ, "PATH": f"{command.parent.resolve()}{os.pathsep}{os.environ['PATH']}"}
+
+
+WORDS = [
+    (["gener"], ["generate"]),
+    (["run", "blur.json", "--blur-type", "ga"], ["gaussian"]),
+    (["run", "blur.json", "--blur-type=ga"], ["--blur-type=gaussian"]),
+    (["payload", "blur.json", "--set", "blur_type=b"], ["blur_type=box"]),
+    (["payload", "blur.json", "--set", "ra"], ["radius="]),
+    (["run", "ad"], ["adder two, red"]),
+]
+
+
+@pytest.mark.parametrize(("words", "replies"), WORDS)
+def test_zsh_takes_what_is_completed(cli: Cli, words: list[str], replies: list[str]) -> None:
+    environment = _prepared(cli, "zsh")
+    code = (
+        "compdef() { name=$1 }; compset() { }; _path_files() { print -r -- file }; "
+        "compadd() { print -rl -- ${(P)@[-1]} }; _describe() { print -rl -- ${${(P)3}%%:*} }; "
+        ". ./script; words=(invokeai-gen $@); CURRENT=$#words; $name"
+    )
+    done = subprocess.run(
+        ["zsh", "-f", "-c", code, "zsh", *words], capture_output=True, text=True, check=False, env=environment
+    )
+    assert done.stdout.splitlines() == replies, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "replies"), [*WORDS, (["payload", "blur.json", "--params=bl"], ["--params=blur.json"])]
+)
+def test_fish_takes_what_is_completed(cli: Cli, words: list[str], replies: list[str]) -> None:
+    environment = _prepared(cli, "fish")
+    code = "source script; complete --do-complete $argv[1]"
+    line = " ".join(["invokeai-gen", *words])
+    done = subprocess.run(
+        ["fish", "--no-config", "-c", code, line], capture_output=True, text=True, check=True, env=environment
+    )
+    assert [reply.split("\t")[0] for reply in done.stdout.splitlines()] == replies, done.stderr

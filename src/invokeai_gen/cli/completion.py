@@ -12,6 +12,9 @@ import click
 from click.shell_completion import (
     BashComplete,
     CompletionItem,
+    FishComplete,
+    ShellComplete,
+    ZshComplete,
     add_completion_class,
     get_completion_class,
     split_arg_string,
@@ -53,6 +56,64 @@ _BASH: Final = """\
 complete -o nosort -F %(complete_func)s %(prog_name)s
 """
 
+_ZSH: Final = """\
+#compdef %(prog_name)s
+
+%(complete_func)s() {
+    local line type value
+    local -a plain open described
+    (( $+commands[%(prog_name)s] )) || return 1
+    while IFS= read -r line; do
+        type="${line%%%%,*}"
+        value="${line#*,}"
+        case "$type" in
+            dir) compset -P '--*='; _path_files -/ ;;
+            file) compset -P '--*='; _path_files -f ;;
+            plain)
+                if [[ "$value" == *$'\\t'* ]]; then
+                    described+=("${${value%%%%$'\\t'*}//:/\\\\:}:${value#*$'\\t'}")
+                elif [[ "$value" == *= ]]; then
+                    open+=("$value")
+                else
+                    plain+=("$value")
+                fi ;;
+        esac
+    done < <(COMP_WORDS="${words[*]}" COMP_CWORD=$((CURRENT-1)) %(complete_var)s=zsh_complete %(prog_name)s 2>/dev/null)
+    (( $#described )) && _describe -V unsorted described -U
+    (( $#open )) && compadd -U -S '' -V unsorted -a open
+    (( $#plain )) && compadd -U -V unsorted -a plain
+}
+
+if [[ $zsh_eval_context[-1] == loadautofunc ]]; then
+    %(complete_func)s "$@"
+else
+    compdef %(complete_func)s %(prog_name)s
+fi
+"""
+
+_FISH: Final = """\
+function %(complete_func)s
+    set -l prefix (string match -r '^--[^=]*=' -- (commandline -t))
+    for line in (COMP_WORDS=(commandline -cp) COMP_CWORD=(commandline -t) %(complete_var)s=fish_complete %(prog_name)s 2>/dev/null)
+        set -l found (string split -m 1 , -- $line)
+        switch $found[1]
+            case dir
+                for path in (__fish_complete_directories $found[2])
+                    echo $prefix$path
+                end
+            case file
+                for path in (__fish_complete_path $found[2])
+                    echo $prefix$path
+                end
+            case plain
+                echo $found[2]
+        end
+    end
+end
+
+complete --no-files --command %(prog_name)s --arguments "(%(complete_func)s)"
+"""
+
 _SOURCED: Final = {
     "bash": ".bashrc",
     "zsh": ".zshrc",
@@ -60,7 +121,35 @@ _SOURCED: Final = {
 _COMPINIT: Final = "(( $+functions[compdef] )) || { autoload -Uz compinit && compinit }; "
 
 
-class _Bash(BashComplete):
+class _Complete(ShellComplete):
+    """What our scripts for all shells expect: whole words, a line for each."""
+
+    def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem]:
+        """Return what the last word can become; a value after `--option=` comes with the option."""
+        option, is_joined, _ = incomplete.partition("=")
+        found = super().get_completions(args, incomplete)
+        if is_joined and option.startswith("--"):
+            for item in found:
+                if item.type == "plain":
+                    item.value = f"{option}={item.value}"
+        return found
+
+    def format_completion(self, item: CompletionItem) -> str:
+        """Return the line for one completion: its kind, its value and, after a tab, what it is."""
+        # A line for each: text from a server must not add lines, nor reach the terminal raw.
+        line = f"{item.type},{printable(str(item.value))}"
+        return f"{line}\t{printable(item.help)}" if item.help else line
+
+
+class _Zsh(_Complete, ZshComplete):
+    source_template = _ZSH
+
+
+class _Fish(_Complete, FishComplete):
+    source_template = _FISH
+
+
+class _Bash(_Complete, BashComplete):
     """Completion in bash that keeps values with spaces whole, and completes after a `=`."""
 
     source_template = _BASH
@@ -84,11 +173,12 @@ class _Bash(BashComplete):
         prefix = getattr(self, "_incomplete", "").rpartition("=")[0]
         if prefix and value.startswith(f"{prefix}="):
             value = value.removeprefix(f"{prefix}=")
-        # A line for each: text from a server must not add lines, nor reach the terminal raw.
         return f"{item.type},{printable(value)}"
 
 
 add_completion_class(_Bash, "bash")
+add_completion_class(_Zsh, "zsh")
+add_completion_class(_Fish, "fish")
 
 
 @click.command("completion", short_help="Print or install the completion script of a shell.")

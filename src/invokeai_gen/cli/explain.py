@@ -39,7 +39,7 @@ _MAX_CHOICES: Final = 60
 
 
 def metavar_of(planned: PlannedInput) -> str:
-    """Return what stands for a value of the input in help texts."""
+    """Return the placeholder for a value of the input in help texts."""
     if planned.field_type == "LoRAField":
         return "LORA[@WEIGHT],…"
     if planned.cardinality == "COLLECTION":

@@ -1,4 +1,4 @@
-"""Files that the command writes: whole or not at all, and never over another file by accident."""
+"""Files that the command writes: atomically, and never over another file by accident."""
 
 from __future__ import annotations
 

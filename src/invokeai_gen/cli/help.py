@@ -61,7 +61,7 @@ class CommandGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command that the arguments name. Raise `UsageError`, with a suggestion, if there is none."""
+        """Return the command that the arguments name. Raise `UsageError` with a suggestion for an unknown name."""
         name = args[0]
         if not name.startswith("-") and self.get_command(ctx, name) is None and not ctx.resilient_parsing:
             names = self.list_commands(ctx)

@@ -19,7 +19,7 @@ class ModuleError(InvokeAIGenError):
 def find_module(name: str, output: Path) -> Path | None:
     """Return the path of the plan of a module, given by name or path; any other existing file is returned as it is.
 
-    Raise `ModuleError` if there is no such file or module.
+    Raise `ModuleError` if neither is found.
     """
     path = Path(name)
     if path.suffix == ".py":

@@ -85,7 +85,7 @@ class OpenedWorkflow:
     file: WorkflowFile
     schema: Schema
     kind: str = ""
-    """What the file is if it is no workflow; empty otherwise."""
+    """What the file is instead of a workflow; empty for a workflow."""
 
 
 def open_workflow(
@@ -140,7 +140,7 @@ def _looks_like_a_file(path: Path) -> bool:
 
 
 def _from_library(name: str, openapi: Path | None, server: str | None, settings: Settings) -> OpenedWorkflow:
-    """Return a workflow of the server's library by its name or id. Raise `ModuleError` if there is none."""
+    """Return a workflow of the server's library by its name or id. Raise `ModuleError` if it is not found."""
     from invokeai_gen.cli.library import LibraryError, find_saved, stem_of
     from invokeai_gen.cli.servers import fetch_openapi, open_client, schema_path
     from invokeai_gen.schema import Schema, load_schema
@@ -163,7 +163,7 @@ def _from_library(name: str, openapi: Path | None, server: str | None, settings:
 
 
 def _module_folders(name: str, settings: Settings) -> Iterator[Path]:
-    """Yield where a module may be: for a name without a dot the output folder, then where Python looks."""
+    """Yield the folders to search for a module: the output folder for a name without a dot, then `sys.path`."""
     if "." not in name:
         yield settings.output_path
     yield Path()

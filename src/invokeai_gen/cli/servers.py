@@ -24,7 +24,7 @@ def server_address(server: str | None, settings: Settings) -> str | None:
 
 
 def server_token(server: str | None, settings: Settings) -> str | None:
-    """Return the `token` to open a client with: `None` for `INVOKEAI_TOKEN`, or `""` for none at all.
+    """Return the `token` to open a client with: `None` for `INVOKEAI_TOKEN`, or `""` for no token.
 
     A project that somebody cloned must not get the token of an account by naming a server: `INVOKEAI_TOKEN` is sent to
     the address of `--server` or `INVOKEAI_URL`, to the default one and to this machine, but to another one that only

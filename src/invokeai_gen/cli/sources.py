@@ -33,7 +33,7 @@ class WorkflowSource:
 
 
 def find_sources(workflows: tuple[Path, ...], settings: Settings) -> list[WorkflowSource]:
-    """Return the files and folders of the command line, else those of pyproject.toml. Raise if there are none."""
+    """Return the files and folders of the command line, else those of pyproject.toml. Raise if there is neither."""
     if workflows:
         return [WorkflowSource(path, path) for path in _files(workflows)]
     if not settings.workflows:

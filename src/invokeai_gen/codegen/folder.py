@@ -1,4 +1,4 @@
-"""The folder of a generated package: read, locked against a second writer, and changed file by file or not at all."""
+"""The folder of a generated package: read, locked against other writers, and written file by file, each atomically."""
 
 from __future__ import annotations
 

@@ -214,7 +214,7 @@ def _import_order(name: str) -> tuple[int, str]:
 
 
 def _printable(value: Any) -> str:
-    """Refuse to print anything that is not source yet, so that no template can leak foreign text."""
+    """Raise for anything but `Source`: templates never print untrusted text."""
     if not isinstance(value, (Source, PythonIdentifier)):
         raise TypeError(f"a template would print {type(value).__name__} {value!r}, which is not source")
     return value

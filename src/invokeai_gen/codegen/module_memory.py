@@ -14,7 +14,7 @@ def assign_modules(
 ) -> dict[PurePath, PythonIdentifier]:
     """Return a module name for each workflow file. A file whose module exists already keeps that name.
 
-    A plan does not record folders, so files of one name are told apart by their contents: the same bytes, then a name
+    A plan does not record folders, so files with the same name are distinguished by their contents: the same bytes, then a name
     with the file's own folders in it, then the nodes that both have.
     """
     by_stem: dict[str, list[str]] = {}

@@ -1,7 +1,7 @@
 """Which names of an earlier plan stay: a name, once given, never comes to mean another node.
 
 The plan beside a module is the memory. An input or output keeps its name as long as its label stays the same, whatever
-else was added, removed or moved. A node that was deleted and added again hands its names on. A name that is no longer
+else was added, removed or moved. A node that was deleted and added again keeps its names. A name that is no longer
 used is free again after the next generation, and remembered in case its node comes back.
 """
 
@@ -25,7 +25,7 @@ class Memory(Generic[H]):
     names: Mapping[H, str] = field(default_factory=dict)
     """Names that stay, by what they mean."""
     formerly: Mapping[H, str] = field(default_factory=dict)
-    """What each name meant, so that nothing else may take it."""
+    """What each name meant: it is not given to anything else."""
 
 
 def input_memory(plan: WorkflowPlan, earlier: WorkflowPlan | None, *, keep_renamed: bool) -> Memory[tuple[str, str]]:

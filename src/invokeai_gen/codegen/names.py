@@ -96,6 +96,7 @@ class PythonIdentifier(str):
     __slots__ = ()
 
     def __new__(cls, text: str) -> Self:
+        """Return the text as an identifier. Raise `ValueError` if it is not one."""
         if not text.isidentifier() or keyword.iskeyword(text) or unicodedata.normalize("NFKC", text) != text:
             raise ValueError(f"{text!r} is not a Python identifier")
         return super().__new__(cls, text)
@@ -271,7 +272,7 @@ def _output_bases(outputs: Sequence[PlannedOutput]) -> dict[str, str]:
 
 @dataclass(slots=True)
 class _Subject(Generic[H]):
-    """Something that needs a name: its own words, and those that can tell it apart from another, best first."""
+    """Something that needs a name: its own words, and the words that distinguish it from others, best first."""
 
     key: H
     base: str
@@ -309,7 +310,7 @@ def _distinct(
     def name_of(subject: _Subject[H]) -> PythonIdentifier:
         return subject.name or identifier(subject.words(fallback), fallback=fallback, reserved=reserved)
 
-    # The plain label of an input with a longer name is not free either: readers could not tell the two apart.
+    # The plain label of an input with a longer name is not free either: readers would confuse the two.
     labels = {
         identifier(subject.words(fallback), fallback=fallback, reserved=reserved)
         for subject in subjects
@@ -332,7 +333,7 @@ def _distinct(
 
 
 def _tell_apart(group: Sequence[_Subject[H]]) -> None:
-    """Give every member the first qualifier or suffix, not considered yet, that tells them apart."""
+    """Give every member the first unused qualifier or suffix that makes their names differ."""
     ways = len(group[0].qualifiers) + len(group[0].suffixes)
     for level in range(max(subject.level for subject in group), ways):
         found = [[*subject.qualifiers, *subject.suffixes][level] for subject in group]
@@ -361,7 +362,7 @@ def _digest(*texts: str) -> str:
 
 
 def _innermost_first(sections: Sequence[str], depth: int) -> list[str]:
-    """Return exactly `depth` qualifiers, so that the same level means the same kind for every subject."""
+    """Return exactly `depth` qualifiers; the same level is the same kind of word for every subject."""
     words = [words_of(section) for section in reversed(sections)]
     return words + [""] * (depth - len(words))
 

@@ -1,4 +1,4 @@
-"""`Report`: what became of one workflow, or of one file that all modules share."""
+"""`Report`: the result of generating one workflow, or one file that all modules share."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ REASONS: Final[dict[Reason, str]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What became of one workflow file and its module, or of one file that all modules share."""
+    """The result of generating the module of one workflow file, or one file that all modules share."""
 
     file: str = ""
     """Name of the generated file in the output folder; empty if the workflow cannot be used."""

@@ -1,6 +1,6 @@
 """The first lines of a generated file: who wrote it, and whether it was edited since.
 
-Formatters and linters leave the file alone, so that a project with other settings does not make it look edited.
+Formatters and linters skip the file: with the settings of another project they would make it look edited.
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ class Structures:
         return {**self._reduced(schema, frozenset()), **_description(schema)}
 
     def _reduced(self, schema: Any, trail: frozenset[str]) -> dict[str, JsonValue]:
-        """Return a part of a schema; `trail` has the names it came through, none of which may come again."""
+        """Return a part of a schema; `trail` has the names on the way to it, which must not recur."""
         self._parts += 1
         if not isinstance(schema, dict) or self._parts > _MAX_PARTS:
             return _ANYTHING
@@ -108,7 +108,7 @@ class Structures:
         return {"type": kind} if isinstance(kind, str) and kind in _SCALARS else _ANYTHING
 
     def _reference(self, name: str, trail: frozenset[str]) -> dict[str, JsonValue]:
-        """Return a reference to a class, or what the name stands for."""
+        """Return a reference to a class, or the type that the name is an alias of."""
         target = self._target(name)
         if target is None or target in trail:
             return _ANYTHING
@@ -136,7 +136,7 @@ def pascal(name: str) -> str:
 
 
 def is_class_name(name: str) -> bool:
-    """Return whether a name can be that of a class, as every tool writes it."""
+    """Return whether a name can be used for a class without changes."""
     return name.isidentifier() and name.isascii() and name[0].isupper() and not keyword.iskeyword(name)
 
 

@@ -75,7 +75,7 @@ def collect(plans: Iterable[WorkflowPlan], schemas: Mapping[str, Any]) -> ValueT
 
 
 def names_used(plan: WorkflowPlan, names: Names) -> Names:
-    """Return the names that the module of one plan imports, so that it changes only when they do."""
+    """Return the names that the module of one plan imports."""
     shapes = [shape for item in plan.inputs if item.fed_by is None for shape in _leaves(field_values.shape_of(item))]
     options = {shape.options for shape in shapes if isinstance(shape, Choice)}
     structures = {shape.name for shape in shapes if isinstance(shape, Structure)}
@@ -97,7 +97,7 @@ def _leaves(shape: Shape) -> Iterator[Shape]:
 
 
 def _is_named(shape: Choice, planned: PlannedInput) -> bool:
-    """Return whether choices are those of the schema: choices that a form narrowed belong to one workflow."""
+    """Return whether the choices are the schema's own, not narrowed by the form of one workflow."""
     if any(isinstance(option, float) for option in shape.options):
         return False
     if shape.options != tuple(dict.fromkeys(planned.choices)) or planned.field_type == "StringField":

@@ -205,7 +205,7 @@ def _write(out: Path, files: Mapping[str, str], removed: list[str]) -> None:
 
 
 def _is_foreign(path: Path) -> bool:
-    """Return whether a file is somebody else's: Python without our stamp, or JSON that is no plan of a module of ours."""
+    """Return whether we did not write a file: Python without our stamp, or JSON that is not the plan of a module."""
     text = folder.read_text(path)
     if text is None:
         return path.exists()
@@ -222,7 +222,7 @@ def read_plan(path: Path) -> WorkflowPlan | None:
 
 @lru_cache(maxsize=1024)
 def _plan_of(text: str) -> WorkflowPlan | None:
-    """Return the plan in a text. The same text gives the same object, so that no plan is read twice."""
+    """Return the plan in a text. Plans are cached by their text."""
     try:
         return WorkflowPlan.from_json(text)
     except PlanFormatError:
@@ -262,7 +262,7 @@ def _shared_reports(
     modules: list[_Module], texts: Mapping[str, str], present: Mapping[str, str | None]
 ) -> list[Report]:
     """Return a report on each changed file that is not about a workflow of this run."""
-    told = {f"{item.name}{suffix}" for item in modules for suffix in (".py", ".json")}
+    reported = {f"{item.name}{suffix}" for item in modules for suffix in (".py", ".json")}
     return [
         Report(file=name, status="new", reason="missing")
         if before is None
@@ -270,5 +270,5 @@ def _shared_reports(
             file=name, status="changed", reason="edited" if name.endswith(".py") and is_edited(before) else "shared"
         )
         for name, before in present.items()
-        if name not in told and before != texts[name]
+        if name not in reported and before != texts[name]
     ]

@@ -1,4 +1,4 @@
-"""A note of the last generation, so that the next one does only what changed, and nothing at all if nothing did.
+"""A cache of the last generation: the next one only writes what changed, and nothing if nothing did.
 
 The note records contents, never dates: which bytes of workflows, node types and generator gave which bytes of output.
 A text is reused only if the file on disk still has exactly those bytes. The note is in the `__pycache__` of the output
@@ -49,13 +49,13 @@ class BuildCache:
     """What the last generation left behind."""
 
     inputs: str | None
-    """Digest of everything that this generation depends on; `None` if only a server can tell."""
+    """Digest of everything that this generation depends on; `None` if it also depends on a server."""
     generator: str | None
     """Digest of the generator itself; `None` if it cannot be read."""
     reports: tuple[Report, ...] | None = None
     """The reports of the last generation, if this one would change nothing."""
     texts: dict[str, str] = field(default_factory=dict)
-    """What this generator made files from, and what it made of it, both as digests."""
+    """Digests of the sources and of the files that were generated from them."""
     compiled: dict[str, _Compiled] = field(default_factory=dict)
     """What became of workflow files, by the digest of everything that a plan depends on."""
 
@@ -72,12 +72,12 @@ class BuildCache:
 
 
 def note_path(output: Path) -> Path:
-    """Return where the note about an output folder is."""
+    """Return the path of the cache of an output folder."""
     return output / "__pycache__" / "invokeai-gen.json"
 
 
 def load(generation: Generation) -> BuildCache:
-    """Return what the last generation left behind; empty if there is no note or the generator is another one."""
+    """Load the cache of the last generation; empty if it is missing or was written by another version."""
     generator = _generator_digest()
     cache = BuildCache(_inputs_digest(generation, generator), generator)
     if generator is None:

@@ -38,7 +38,7 @@ _COMMENTS: Final = {
 def command(
     workflows: tuple[str, ...], output: str, openapi: str | None, server: str | None, keep_names: bool, force: bool
 ) -> None:
-    """Write [tool.invokeai-gen] into the pyproject.toml of this folder, and make one if there is none.
+    """Write [tool.invokeai-gen] into the pyproject.toml of this folder, which is created if it is missing.
 
     After that `generate`, `check` and `watch` need no arguments. Nothing else in the file changes. Paths in the table
     start from the folder of the pyproject.toml.
@@ -88,7 +88,7 @@ def with_table(text: str, table: Mapping[str, Any]) -> str:
 
 
 def _span(lines: list[str]) -> tuple[int, int]:
-    """Return the first line of our table and the line after it; the end of the file if there is no table."""
+    """Return the first line of our table and the line after it; the end of the file if the table is missing."""
     for start, line in enumerate(lines):
         if _HEADER.fullmatch(line.rstrip("\r\n")):
             end = start + 1

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _SUFFIXES: Final = (".png", ".mp4", ".webm", ".mov")
 _LEFT_BEHIND: Final = 60.0
-"""Seconds after which a temporary file must be that of a killed process; writing one takes much less."""
+"""Age in seconds from which a temporary file counts as abandoned; writing one takes much less."""
 
 
 def folder_of(workflow: NamedWorkflow, line: CommandLine) -> Path:

@@ -45,7 +45,7 @@ class FittingModels:
 
 
 def fitting_models(inputs: Iterable[PlannedInput], server: str | None) -> FittingModels:
-    """Ask the server which of its models fit each input: those of the input's own model name first."""
+    """Ask the server which of its models fit each input."""
     from invokeai_gen.cli.servers import open_client
     from invokeai_gen.cli.settings import find_settings
     from invokeai_gen.core.field_values import model_limits
@@ -109,7 +109,7 @@ def _answer(planned: PlannedInput, choices: Sequence[str], models: FittingModels
 
 
 def _value_of(planned: PlannedInput, text: str, choices: Sequence[str]) -> Any:
-    """Return the value that an answer stands for: the number of a choice, or a text. Raise `ParamsError`."""
+    """Return the value for an answer, which is the number of a choice or a text. Raise `ParamsError`."""
     from invokeai_gen.cli.assignments import read_value
 
     if text.isdecimal() and 0 < int(text) <= len(choices) and text not in choices:

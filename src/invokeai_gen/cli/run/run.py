@@ -104,7 +104,7 @@ class _RunCommand(click.Command):
                 if inputs:
                     formatter.write_dl(inputs)
                 else:
-                    formatter.write_text("None: the form is empty.")
+                    formatter.write_text("This workflow has no inputs: its form is empty.")
         else:
             with formatter.section("Inputs"):
                 formatter.write_text("Name a workflow to list its inputs here.")

@@ -269,5 +269,5 @@ def _without_file(planned: PlannedInput, value: Any) -> str:
     for item in value if isinstance(value, list) else [value]:
         is_path = isinstance(item, Path) or (isinstance(item, str) and ("/" in item or "\\" in item))
         if planned.field_type in _MEDIA and is_path and not os.path.isfile(item):
-            return f"{title(planned)} is {shown(str(item))}, but there is no such file"
+            return f"{title(planned)} is {shown(str(item))}, but this file does not exist"
     return ""

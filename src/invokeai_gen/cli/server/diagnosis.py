@@ -44,7 +44,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """The models, boards and images of a server, as far as workflows refer to them."""
+    """The models and boards of a server, and the images that workflows use and the server lacks."""
 
     models: list[Model]
     boards: list[Board]
@@ -248,7 +248,7 @@ def _with_guessed_assets(plan: WorkflowPlan) -> WorkflowPlan:
 
 
 def _kind_of(value: JsonValue) -> AssetKind | None:
-    """Return what kind of asset a value refers to, as far as its keys say."""
+    """Return what kind of asset a value refers to, judging by its keys."""
     kinds: tuple[AssetKind, ...] = ("image", "video", "board", "model")
     return next((kind for kind in kinds if any(reference_of(kind, item) for item in _items(value))), None)
 
@@ -258,7 +258,7 @@ def _items(value: JsonValue) -> list[JsonValue]:
 
 
 def _versions(plan: WorkflowPlan) -> dict[str, str]:
-    """Return the version of each node type, as far as the workflow in the plan has it."""
+    """Return the version of each node type in the workflow of the plan."""
     found = {}
     nodes = plan.workflow.get("nodes", ()) if isinstance(plan.workflow, Mapping) else ()
     for node in nodes:

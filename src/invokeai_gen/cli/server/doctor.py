@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     "--openapi",
     metavar="FILE",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="The node types that modules were generated from. Default: as for `generate`.",
+    help="Node types that modules of an older invokeai-gen were generated from. Default: as for `generate`.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 def command(workflows: tuple[str, ...], server: str | None, openapi: Path | None, as_json: bool) -> None:
@@ -34,8 +34,8 @@ def command(workflows: tuple[str, ...], server: str | None, openapi: Path | None
     WORKFLOWS are generated modules (NAME or NAME.py) or folders of them, exported workflows (portrait.json), images
     made with one, or names of workflows in the server's library; by default all modules of the project.
 
-    The decision is made by what a run would send: node types, fields, values, models, boards and images. Errors are
-    things that the server would refuse; warnings are inputs that must be set, and changes that may matter.
+    Everything that a run would send is checked: node types, fields, values, models, boards and images. Errors are what
+    the server would refuse; warnings are required inputs, and changes of the node types that may matter.
 
     \b
     Examples:
@@ -94,7 +94,7 @@ def _is_module(name: str, settings: Settings) -> bool:
 
 
 def _compiled(name: str, server: str, settings: Settings) -> WorkflowPlan | list[Finding]:
-    """Return the plan of a workflow for the node types of the server, or why there is none."""
+    """Return the plan of a workflow for the node types of the server, or why it cannot be compiled."""
     from invokeai_gen.cli.named_workflow import find_workflow
     from invokeai_gen.errors import InvokeAIGenError
 

@@ -1,4 +1,4 @@
-"""The graph of a workflow as Mermaid text. Labels come from strangers and are escaped, so that they stay text."""
+"""The graph of a workflow as Mermaid text. Labels are untrusted and therefore escaped."""
 
 from __future__ import annotations
 

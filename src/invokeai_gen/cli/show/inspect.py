@@ -118,7 +118,7 @@ def lines_of(plan: WorkflowPlan, *, width: int, wide: bool) -> Iterator[str]:
         for planned in plan.inputs:
             yield from map(cut, _input_lines(planned, wide=wide))
     else:
-        yield "The form is empty: there are no inputs."
+        yield "This workflow has no inputs: its form is empty."
     outputs = [output for output in plan.outputs if output.role != "debug"]
     if outputs:
         yield ""

@@ -107,7 +107,7 @@ def _downloaded(image: str, folder: Path, server: str | None, settings: Settings
 
 
 def _values(found: NamedWorkflow, path: Path, assignments: tuple[str, ...]) -> dict[str, Any]:
-    """Return the values by Python name, with those of the command line; exit if one of these is wrong."""
+    """Return the values by Python name, with those of the command line; exit if any of those is wrong."""
     from invokeai_gen.cli.assignments import read_assignments
     from invokeai_gen.core.image_values import recall
     from invokeai_gen.sweeps.workflow import workflow_of
