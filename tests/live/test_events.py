@@ -14,12 +14,14 @@ import pytest
 
 from invokeai_gen import InvokeAIClient
 from invokeai_gen.server import constants
-from invokeai_gen.server.errors import ConnectionFailedError, JobTimeoutError
+from invokeai_gen.server.errors import ConnectionFailedError, JobTimeoutError, UnreachableError
 from invokeai_gen.server.events import InvocationComplete, JobEvent, StatusChanged
 from invokeai_gen.server.follow import Follower
 from tests import plans
 from tests.live import proxy as faults
+from tests.live.forward_proxy import ForwardProxy
 from tests.live.proxy import Proxy
+from tests.live.test_runtime_repositories import png
 
 TIME = 120.0
 
@@ -208,3 +210,24 @@ def test_requests_and_events_come_over_tls_with_a_certificate_of_our_own(
             careful.version()
         with InvokeAIClient(proxy.url, verify=verify, headers={"X-Api-Key": "k3y"}) as client:
             assert any(isinstance(event, InvocationComplete) for event in run(client, 96))
+
+
+def test_requests_and_events_go_through_a_proxy(server_url: str, tmp_path: Path) -> None:
+    with ForwardProxy() as forward, InvokeAIClient(server_url, proxy=forward.url) as client:
+        assert client.version()
+        events = run(client)
+        image = client.images.upload(png())
+        client.images.download(image.image_name, tmp_path / "a.png")
+        client.images.delete([image.image_name])
+    assert any(isinstance(event, InvocationComplete) for event in events)
+    assert f"GET {server_url}/api/v1/app/version HTTP/1.1" in forward.lines
+    ways = [line for line in forward.lines if "/ws/socket.io" in line or line.startswith("CONNECT")]
+    assert ways, "events took another way"
+
+
+def test_a_proxy_that_is_off_is_named_as_the_reason() -> None:
+    with ForwardProxy() as forward:
+        pass
+    client = InvokeAIClient("http://server.invalid:9090", proxy=forward.url, max_retries=0)
+    with client, pytest.raises(UnreachableError, match="cannot be reached"):
+        client.version()

@@ -6,11 +6,12 @@ The tests are those of the other modules, on this module's server.
 # ruff: noqa: F401
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from invokeai_gen import InvokeAIClient
+from invokeai_gen.server.errors import UnsupportedByServerError
 from tests.live.test_examples import picture, test_doctor_decides_as_the_server_does
 from tests.live.test_runtime_cleanup import (
     out,
@@ -61,6 +62,21 @@ from tests.live.test_runtime_values import (
     test_loras_are_found_by_name_alone_or_in_a_list,
     test_the_images_of_a_board_are_asked_of_the_server,
 )
+from tests.live.test_server_repositories import (
+    MP4,
+    test_a_board_handle,
+    test_a_board_is_saved_as_a_zip,
+    test_a_model_is_installed_changed_and_deleted,
+    test_an_image_carries_its_workflow_and_graph,
+    test_an_install_that_fails_has_its_reason,
+    test_images_by_path_latest_starred_and_copied,
+    test_images_may_be_deleted_while_they_are_listed,
+    test_intermediate_images_are_counted_and_cleared,
+    test_the_application,
+    test_the_asynchronous_repositories,
+    test_the_library_has_tags_counts_thumbnails_and_opened_workflows,
+    test_the_queue_is_paused_retried_and_waited_for,
+)
 from tests.server import Server
 
 VERSION = "6.8.1"
@@ -72,9 +88,14 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def server_url() -> Iterator[str]:
+def server() -> Iterator[Server]:
     with Server.start(version=VERSION, models=True) as running:
-        yield running.url
+        yield running
+
+
+@pytest.fixture(scope="module")
+def server_url(server: Server) -> str:
+    return server.url
 
 
 @pytest.fixture(scope="module")
@@ -85,3 +106,42 @@ def client(server_url: str) -> Iterator[InvokeAIClient]:
 
 def test_it_is_the_older_one(client: InvokeAIClient) -> None:
     assert client.version() == VERSION
+
+
+NEWER: dict[str, tuple[str, Callable[[InvokeAIClient], object]]] = {
+    "models.missing": ("6.12", lambda client: client.models.missing()),
+    "workflows.tags": ("6.10", lambda client: client.workflows.tags()),
+    "workflows.set_public": ("6.13", lambda client: client.workflows.set_public("w")),
+    "accounts.login": ("6.12", lambda client: client.accounts.login("a@example.com", "b")),
+    "accounts.logout": ("6.12", lambda client: client.accounts.logout()),
+    "accounts.me": ("6.12", lambda client: client.accounts.me()),
+    "accounts.update_me": ("6.12", lambda client: client.accounts.update_me(display_name="a")),
+    "accounts.list": ("6.12", lambda client: client.accounts.list()),
+    "accounts.get": ("6.12", lambda client: client.accounts.get("u")),
+    "accounts.create": ("6.12", lambda client: client.accounts.create("a@example.com", "b")),
+    "accounts.update": ("6.12", lambda client: client.accounts.update("u", is_admin=True)),
+    "accounts.delete": ("6.12", lambda client: client.accounts.delete("u")),
+    "videos.upload": ("6.14", lambda client: client.videos.upload(MP4)),
+    "videos.list": ("6.14", lambda client: list(client.videos.list())),
+    "videos.get": ("6.14", lambda client: client.videos.get("a.mp4")),
+    "videos.read": ("6.14", lambda client: client.videos.read("a.mp4")),
+    "videos.thumbnail": ("6.14", lambda client: client.videos.thumbnail("a.mp4")),
+    "videos.metadata": ("6.14", lambda client: client.videos.metadata("a.mp4")),
+    "videos.star": ("6.14", lambda client: client.videos.star("a.mp4")),
+    "videos.move": ("6.14", lambda client: client.videos.move(["a.mp4"], "b")),
+}
+
+
+@pytest.mark.parametrize("method", NEWER)
+def test_what_the_server_is_too_old_for_names_the_version_it_takes(method: str, client: InvokeAIClient) -> None:
+    version, call = NEWER[method]
+    with pytest.raises(UnsupportedByServerError, match=f"needs InvokeAI {version} or newer; .* has {VERSION}$"):
+        call(client)
+
+
+def test_videos_are_not_deleted_and_the_reason_names_the_version(client: InvokeAIClient) -> None:
+    assert "needs InvokeAI 6.14 or newer" in client.videos.delete(["a.mp4"]).failed["a.mp4"]
+
+
+def test_an_older_server_has_no_accounts(client: InvokeAIClient) -> None:
+    assert not client.accounts.are_enabled()

@@ -328,9 +328,9 @@ def version_is(text: str) -> httpx.Response:
     return httpx.Response(200, json={"version": text})
 
 
-@pytest.mark.parametrize("status", [404, 405])
+@pytest.mark.parametrize("status", [404, 405, 422, 501])
 def test_a_function_that_the_server_is_too_old_for_names_the_version_it_takes(status: int) -> None:
-    missing = httpx.Response(status, json={"detail": "Not Found" if status == 404 else "Method Not Allowed"})
+    missing = httpx.Response(status, json={"detail": "Not Found" if status == 404 else "another reason"})
     handler, seen = answers(missing, version_is("6.8.1"))
     with pytest.raises(UnsupportedByServerError) as caught:
         client_for(handler).workflows.set_public("w")

@@ -8,6 +8,7 @@ from typing import Any
 from invokeai_gen.server.answers import at, flag, ignored, list_of, text
 from invokeai_gen.server.credentials import Secret
 from invokeai_gen.server.deletion import delete_thing
+from invokeai_gen.server.errors import UnsupportedByServerError
 from invokeai_gen.server.facades import facade
 from invokeai_gen.server.http import Transport, segment
 from invokeai_gen.server.inventory import Account
@@ -21,7 +22,10 @@ class AsyncAccounts:
 
     async def are_enabled(self) -> bool:
         """Return whether the server has accounts, so that requests take a token."""
-        return await self._transport.get("/api/v1/auth/status", read=at("multiuser_enabled", flag))
+        try:
+            return await self._transport.get("/api/v1/auth/status", read=at("multiuser_enabled", flag))
+        except UnsupportedByServerError:  # before 6.12
+            return False
 
     async def login(self, email: str, password: str, *, remember: bool = False) -> None:
         """Log in; later requests of this client carry the token that the server returns.

@@ -46,6 +46,8 @@ __all__ = ["Backend", "Transport", "TransportOptions", "clean_url", "public_url"
 T = TypeVar("T")
 
 _VERSION: Final = "/api/v1/app/version"
+_MISSING_ROUTE: Final = {404, 405, 422, 501}
+"""Answers of a server that lacks a route, or has another one at that path."""
 _REPEATABLE: Final = {"GET", "PUT", "DELETE"}
 """Methods that have the same effect when they are sent twice."""
 
@@ -249,7 +251,7 @@ class Transport:
             if not clock.expired():
                 raise
         except StatusError as error:
-            if error.status not in (404, 405) or (newer := await self._unsupported(error)) is None:
+            if error.status not in _MISSING_ROUTE or (newer := await self._unsupported(error)) is None:
                 raise
             raise newer from None
         raise RequestTimeoutError(
