@@ -24,7 +24,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 WORKFLOWS = ROOT / "data" / "workflows"
 PICTURES = ROOT / "docs" / "assets"
 """Pictures on the pages. `INVOKEAI_GEN_DOC_PICTURES=1` makes them again, from what the examples of the page made."""
-_SCREENSHOTS = {"gallery.jpg": "out/gallery.html"}
+_SCREENSHOTS = {"gallery.jpg": "out/gallery.html", "notebook.jpg": "notebook.html"}
 PATIENCE = 600.0
 """Seconds until one command of a page is given up."""
 
@@ -152,7 +152,7 @@ def _take(made: Path, picture: Path) -> None:
     if made.suffix != ".html":
         shutil.copy(made, picture)
         return
-    options = ["--headless", "--no-sandbox", "--hide-scrollbars", "--window-size=900,600"]
+    options = ["--headless", "--no-sandbox", "--hide-scrollbars", "--window-size=800,700"]
     shot = made.with_suffix(".png")
     subprocess.run(["chromium", *options, f"--screenshot={shot}", made.absolute().as_uri()], check=True)
     Image.open(shot).convert("RGB").save(picture, quality=80)
