@@ -15,3 +15,14 @@ def test_the_runtime_loads_nothing_heavy_before_a_request_is_made() -> None:
     )
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert loaded.stdout.strip() == "[]", loaded.stdout
+
+
+def test_a_submodule_is_not_taken_for_another_of_the_same_name() -> None:
+    code = (
+        "import invokeai_gen.errors\n"
+        "from invokeai_gen.server import errors\n"
+        "from invokeai_gen.handle import handle\n"
+        "print(errors.__name__, handle.__name__)"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert loaded.stdout.split() == ["invokeai_gen.server.errors", "invokeai_gen.handle.handle"]

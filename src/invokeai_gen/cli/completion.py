@@ -293,10 +293,10 @@ def values_of(ctx: click.Context, planned: PlannedInput, incomplete: str) -> lis
 
 def _model_names(ctx: click.Context, planned: PlannedInput) -> list[str]:
     from invokeai_gen.core.field_values import model_limits
-    from invokeai_gen.core.matching import fits
+    from invokeai_gen.core.matching import model_choices
 
     with contextlib.suppress(InvokeAIGenError), _server(ctx) as client:
-        return sorted({model.name for model in client.models.list() if fits(model, model_limits(planned))})
+        return sorted(model_choices(client.models.list(), model_limits(planned)))
     return []
 
 

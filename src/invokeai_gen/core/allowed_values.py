@@ -14,7 +14,7 @@ _MAX_CHOICES: Final = 12
 
 
 def allowed_values(planned: PlannedInput, names: Mapping[tuple[Any, ...], str] = {}) -> Iterable[str]:
-    """Yield what the input accepts, beyond what its type already says."""
+    """Yield what the input accepts, beyond its type."""
     shape = field_values.shape_of(planned)
     for part in parts_of(shape):
         if isinstance(part, Limited):

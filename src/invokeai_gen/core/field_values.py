@@ -169,7 +169,7 @@ def validator_for(planned: PlannedInput) -> SchemaValidator:
 
 @cache
 def batch_item_validator(limits: FieldLimits) -> SchemaValidator | None:
-    """Return a check whether the server accepts a value in a field; `None` if only the server can say."""
+    """Return a check whether the server accepts a value in a field; `None` if only the server knows."""
     shape = _item_shape(limits)
     inner = shape.shape if isinstance(shape, Limited) else shape
     if not isinstance(inner, Choice) and inner not in (Plain("int"), Plain("float"), Plain("str"), Plain("bool")):

@@ -32,11 +32,11 @@ _RANDOM_NODES: Final = frozenset({"rand_int", "rand_float", "random_range"})
 
 
 class ImageValuesError(InvokeAIGenError, ValueError):
-    """An image that cannot be read, or that does not say how it was made."""
+    """An image that cannot be read, or that lacks the record of how it was made."""
 
 
 class RecallWarning(UserWarning):
-    """Something about an image that `Params` cannot hold, or that the image does not say."""
+    """Something about an image that `Params` cannot hold, or that is not stored in it."""
 
 
 class ReadsImages(Protocol):
@@ -57,7 +57,7 @@ class RecalledValues:
     unmatched: tuple[Problem, ...]
     """Inputs without a usable value in the image, with the reason; they keep their default."""
     notes: tuple[str, ...]
-    """What the image cannot say, such as numbers that were drawn on the server."""
+    """What is not stored in the image, such as numbers that were drawn on the server."""
 
 
 def recall(params: type[HasInputs], image: Any, client: ReadsImages | None = None) -> RecalledValues:

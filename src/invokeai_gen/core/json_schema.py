@@ -186,7 +186,7 @@ def _lora(item: Input | None) -> JsonSchema:
 
 
 def _structure(hint: Any) -> JsonSchema:
-    """Return what pydantic says of a value type of the schema, with its definitions in place."""
+    """Return pydantic's schema of a value type, with its definitions inlined."""
     from pydantic import TypeAdapter
 
     schema = TypeAdapter(hint).json_schema()

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from invokeai_gen.core.plan import JsonValue
 
 IDENTITY_KEYS: Final = ("name", "key", "hash")
-"""At least one of them says which model is meant."""
+"""At least one of them identifies the model."""
 DATA_URL: Final = re.compile(
     r"data:(image|video)/[A-Za-z0-9.+-]+;base64,"
     r"(?=.)((?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?)"

@@ -11,7 +11,7 @@ from invokeai_gen.core.values import BoardRef, ModelRef
 
 
 class NoMatchError(Exception):
-    """Nothing, or more than one thing, matches. `problem` says which, `candidates` what could be given instead."""
+    """Nothing, or more than one thing, matches. `problem` is the reason, `candidates` what could be given instead."""
 
     def __init__(self, problem: str, candidates: Sequence[str]) -> None:
         self.problem, self.candidates = problem, candidates

@@ -91,7 +91,7 @@ def to_data(params: HasInputs, *, embed: bool = False) -> dict[str, JsonValue]:
 
 
 def described(params: type[HasInputs], *, allow_files: bool = True) -> dict[str, JsonValue]:
-    """Return the JSON Schema of `params`, without the line that says which dialect it is in."""
+    """Return the JSON Schema of `params`, without the line that names its dialect."""
     from invokeai_gen.core.json_schema import params_schema
 
     plan = params.__plan__() if params.__plan__ is not None else None

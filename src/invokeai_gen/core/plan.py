@@ -69,7 +69,7 @@ class PlanField:
     is_called_input: bool = False
     """An input of the workflow that a `call_saved_workflow` node calls."""
     asset: AssetKind | None = None
-    """What the value refers to on the server; `None` for any other value, and in plans that do not say."""
+    """What the value refers to on the server; `None` for any other value, and in older plans."""
     label: str = ""
     """What the GUI calls the field; only set for one that refers to an asset."""
 
@@ -126,7 +126,7 @@ class Constraints:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FieldLimits:
-    """What the server accepts in a field of a node, as far as the schema says."""
+    """What the server accepts in a field of a node, according to the schema."""
 
     field_type: str = ""
     """InvokeAI's name of the type; empty if it is not known."""
@@ -146,7 +146,7 @@ class PlanBatch:
     generator_node_id: str | None = None
     """The generator node that replaces the list, if one is connected."""
     target_limits: tuple[FieldLimits, ...] = ()
-    """What the fields in `targets` accept, in the same order; empty in a plan that does not say."""
+    """What the fields in `targets` accept, in the same order; empty in older plans."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,7 +243,7 @@ class PlannedOutput:
     role: OutputRole
     """`user`: its board is on the form. `result`: not intermediate, or the end of a chain. `debug`: an intermediate image."""
     is_iterated: bool = False
-    """It stands behind an `iterate` node and so runs any number of times."""
+    """It comes after an `iterate` node and so runs any number of times."""
     board_input: int | None = None
     """Index of the input that is this node's board."""
     sections: tuple[str, ...] = ()
@@ -292,7 +292,7 @@ class RetiredName:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkflowInfo:
-    """What the file says about itself, and the server that it was compiled for."""
+    """Metadata of the file, and the server that it was compiled for."""
 
     name: str
     author: str = ""
@@ -304,11 +304,11 @@ class WorkflowInfo:
     source: str = ""
     """File name, without any folder."""
     sha256: str = ""
-    """Of the file's bytes with line ends made `\\n`."""
+    """Hash of the file's bytes with line ends made `\\n`."""
     server_version: str = ""
     """Version of InvokeAI whose schema it was compiled against; empty if unknown."""
     schema_fingerprint: str = ""
-    """Of the node templates that this workflow uses."""
+    """Hash of the node templates that this workflow uses."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -175,7 +175,7 @@ class ModelRecord(Protocol):
 
     @property
     def hash(self) -> str:
-        """Of the files of the model."""
+        """Format of the files of the model."""
         ...
 
     @property

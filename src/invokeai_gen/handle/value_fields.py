@@ -215,7 +215,7 @@ class IvkStructureField(IvkValueField[Any]):
 
 
 def _own_input(cls: type[IvkField], limits: Constraints) -> PlannedInput:
-    """Return the input that a field with limits of its own stands for; messages call it by the name of the class."""
+    """Return the input for a field with limits of its own; messages use the name of its class."""
     return PlannedInput(
         index=0,
         label=cls.__name__,

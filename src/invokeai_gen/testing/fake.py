@@ -164,7 +164,7 @@ class FakeInvokeAI:
 
 
 def _announced(method: Any, about: Any) -> Any:
-    """Return a method that says what it submits before it does so."""
+    """Return a method that announces what it submits first."""
 
     async def call(self: Any, first: Any, *args: Any, **options: Any) -> Any:
         token = submission.set(Submission(self.plan, about(self.plan, first)))

@@ -25,7 +25,7 @@ _FINAL: Final = frozenset({"completed", "failed", "canceled"})
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """What the client is about to submit: which the HTTP API does not say."""
+    """What the client is about to submit, which is unknown to the HTTP API."""
 
     plan: WorkflowPlan
     params_of: Callable[[Mapping[str, JsonValue], list[dict[str, JsonValue]]], WorkflowParams]
@@ -215,7 +215,7 @@ class FakeServer:
     # -- running -------------------------------------------------------------------------------------------------------
 
     async def _execute(self, item_ids: list[int]) -> None:
-        """Run items one after another, as the scripted outcomes say."""
+        """Run items one after another, as scripted."""
         for item_id in item_ids:
             item = self._items.get(item_id)
             if item is not None and item["status"] == "pending":

@@ -16,7 +16,7 @@ _IF_INPUTS: Final = ("true_input", "false_input")
 
 
 class EdgeProblem(Exception):
-    """Raised for an edge that the GUI drops; the message says why."""
+    """Raised for an edge that the GUI drops; the message is the reason."""
 
 
 def validated_edges(workflow: LoadedWorkflow, schema: Schema, warnings: list[LoadWarning]) -> list[Edge]:

@@ -1,4 +1,4 @@
-"""Read untrusted JSON objects: any wrong shape is a `WorkflowError` that says where and what was expected."""
+"""Read untrusted JSON objects: any wrong shape is a `WorkflowError` with the place and the expected type."""
 
 from __future__ import annotations
 

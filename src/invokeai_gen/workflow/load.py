@@ -42,7 +42,7 @@ class WorkflowFile:
     """Its name without any folder."""
     data: Any
     sha256: str
-    """Of the bytes with line ends made `\\n`, so that it is the same on Windows."""
+    """Hash of the bytes with line ends made `\\n`, so that it is the same on Windows."""
 
 
 def read_workflow_file(path: Path) -> WorkflowFile:
