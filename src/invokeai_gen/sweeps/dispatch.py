@@ -171,7 +171,8 @@ class Dispatcher(SweepState):
 
     async def _send_next(self, block: Block) -> None:
         if block.batch_id in self._doubtful:  # before it is split: the whole block was sent
-            if found := await self._look_for(block):
+            patience = len(block.cells) * ENQUEUE_OVERHEAD
+            if found := await self._client.queue.find_batch(block.batch_id, patience=patience):
                 await self._take_sent(block, found, await self._sent.watch(block.batch_id))
                 return
             self._doubtful.discard(block.batch_id)
@@ -235,10 +236,6 @@ class Dispatcher(SweepState):
                     while len(self.tally.ended) < enough:
                         self.raise_failure()
                         await self.wait_for_change()
-
-    async def _look_for(self, block: Block) -> list[int]:
-        """Return the queue items of a block that may have been sent before; an empty list if it was not."""
-        return await self._client.queue.find_batch(block.batch_id, patience=len(block.cells) * ENQUEUE_OVERHEAD)
 
     # -- statuses ----------------------------------------------------------------------------------------
 

@@ -131,11 +131,11 @@ class MultiServer(SweepState):
     def resume(self, attempts: Mapping[int, ServerAttempt]) -> None:
         """Continue what an earlier process has noted of each item."""
         for index, attempt in attempts.items():
-            if attempt.is_completed and attempt.item_id is not None:
+            if attempt.status == "completed" and attempt.item_id is not None:
                 self._url_of[index] = self.known_url(attempt.server)
                 self.tally.send(index, attempt.item_id)
                 self.tally.update(index, attempt.item_id, "completed")
-            elif not attempt.is_ended:
+            elif not attempt.status:
                 self.earlier[index] = attempt
         self.begin(index for index in range(len(self.tally.statuses)) if not self.tally.has_ended(index))
 

@@ -267,16 +267,7 @@ class ServerAttempt:
     server: str
     item_id: int | None = None
     status: str = ""
-
-    @property
-    def is_ended(self) -> bool:
-        """Return whether it is known to have ended."""
-        return bool(self.status)
-
-    @property
-    def is_completed(self) -> bool:
-        """Return whether it has outputs."""
-        return self.status == "completed"
+    """Its final status; empty if it is not known to have ended."""
 
 
 def replay_attempts(total: int, entries: Sequence[Mapping[str, Any]]) -> dict[int, ServerAttempt]:
