@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from invokeai_gen import AsyncInvokeAIClient, ImageOutput, VideoOutput
-from invokeai_gen.runtime.outputs import file_names
+from invokeai_gen.runtime.output_files import file_names
 
 EVIL = [
     "../../evil.png",

@@ -16,7 +16,8 @@ import mcp_types as types
 
 from invokeai_gen.agents.pictures import Folders, link_of
 from invokeai_gen.agents.tool import WorkflowTool
-from invokeai_gen.core.image_files import ImageFormat, small_copy
+from invokeai_gen.core.image_files import small_copy
+from invokeai_gen.core.image_formats import ImageFormat
 from invokeai_gen.core.plan import JsonValue
 from invokeai_gen.core.problems import ParamsError
 from invokeai_gen.errors import InvokeAIGenError

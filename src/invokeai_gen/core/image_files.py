@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final
+
+from invokeai_gen.core.image_formats import ImageFormat
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
 
-ImageFormat: TypeAlias = Literal["png", "jpeg", "webp"]
-FORMATS: Final[Mapping[str, ImageFormat]] = {".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
-"""By the suffix of a file name; any other means PNG."""
-DEFAULT_QUALITY: Final = 90
 MAX_SIDE: Final = 768
 """Pixels of the longer side of a small copy; less if its file would be too large."""
 _MIN_SIDE: Final = 64

@@ -9,17 +9,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import MISSING, fields
-from inspect import Parameter, Signature
-from types import UnionType
-from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, get_type_hints
+from inspect import Signature
+from typing import Any
 
-from invokeai_gen.core.values import ModelRef
 from invokeai_gen.public_names import HOME_OF
-from invokeai_gen.texts import shortened
-
-_MAX_CHOICES: Final = 5
-_MAX_DEFAULT: Final = 60
 
 
 def lazy_hints(*functions: Callable[..., object]) -> None:
@@ -34,55 +27,9 @@ class ClassSignature:
     def __get__(self, instance: object, owner: type) -> Signature | None:
         if "__dataclass_fields__" not in vars(owner):
             return None
-        hints = get_type_hints(owner)
-        parameters = [
-            _InputParameter(
-                spec.name,
-                Parameter.KEYWORD_ONLY,
-                default=spec.default_factory()
-                if spec.default_factory is not MISSING
-                else Parameter.empty
-                if spec.default is MISSING
-                else spec.default,
-                annotation=_without_metadata(hints[spec.name]),
-            )
-            for spec in fields(owner)
-        ]
-        return Signature(parameters)
+        from invokeai_gen.core.class_signatures import signature_of
 
-
-def _without_metadata(hint: Any) -> Any:
-    return get_args(hint)[0] if get_origin(hint) is Annotated else hint
-
-
-class _InputParameter(Parameter):
-    """A parameter whose text is short enough to read in `wf.Params?`, while its annotation is the whole type."""
-
-    def __str__(self) -> str:
-        text = f"{self.name}: {_short_type(self.annotation)}"
-        return text if self.default is Parameter.empty else f"{text} = {_short_value(self.default)}"
-
-
-def _short_type(hint: Any) -> str:
-    origin, arguments = get_origin(hint), get_args(hint)
-    if hint is None or hint is type(None):
-        return "None"
-    if origin is Annotated:
-        return _short_type(arguments[0])
-    if origin is Literal:
-        shown = [repr(option) for option in arguments[:_MAX_CHOICES]]
-        return f"Literal[{', '.join([*shown, '…'] if len(arguments) > _MAX_CHOICES else shown)}]"
-    if origin in (Union, UnionType):
-        return " | ".join(map(_short_type, arguments))
-    if origin is not None:
-        return f"{getattr(origin, '__name__', origin)}[{', '.join(map(_short_type, arguments))}]"
-    return str(getattr(hint, "__name__", hint))
-
-
-def _short_value(value: Any) -> str:
-    if isinstance(value, ModelRef):
-        return f"ModelRef(name={value.name!r})"
-    return shortened(repr(value), _MAX_DEFAULT, tail=1)
+        return signature_of(owner)
 
 
 class _Names(dict[str, Any]):

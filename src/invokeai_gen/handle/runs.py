@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypedDict, Unpack, cast
 
-from invokeai_gen.core.image_files import DEFAULT_QUALITY, ImageFormat
+from invokeai_gen.core.image_formats import DEFAULT_QUALITY, ImageFormat
 from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.plan import JsonValue
 from invokeai_gen.core.values import BoardRef, ImageRef

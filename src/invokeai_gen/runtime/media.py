@@ -13,12 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, get_args
 
-from invokeai_gen.core.file_names import safe_name
-from invokeai_gen.core.image_files import DEFAULT_QUALITY, FORMATS, ImageFormat
+from invokeai_gen.core.image_formats import DEFAULT_QUALITY, FORMATS, ImageFormat
+from invokeai_gen.core.results import flat
 from invokeai_gen.core.values import ImageRef, VideoRef
-from invokeai_gen.server.background import blocking, in_thread
+from invokeai_gen.server.background import blocking, in_thread, load
 from invokeai_gen.server.errors import DecodeError, NotCompletedError
-from invokeai_gen.server.saving import save_bytes, save_file, write_bytes
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from invokeai_gen.server.client import AsyncInvokeAIClient
     from invokeai_gen.server.inventory import Board, Image, Video
 
+_SAVING: Final = "invokeai_gen.server.saving"
 _VIDEO_FORMATS: Final = {"mp4", "webm", "mov", "mkv"}
 
 
@@ -49,7 +49,8 @@ class _Media(ABC):
 
     async def asave_metadata(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Save `metadata` as a JSON file. Raises `FileExistsError` as `save` does."""
-        await save_bytes(Path(path), json_bytes(await self.ametadata()), overwrite=overwrite)
+        saving = await load(_SAVING)
+        await saving.save_bytes(Path(path), json_bytes(await self.ametadata()), overwrite=overwrite)
 
     async def adownload(
         self, folder: str | os.PathLike[str], *, include_metadata: bool = False, overwrite: bool = False
@@ -58,14 +59,16 @@ class _Media(ABC):
 
         `include_metadata` saves the metadata beside it, as a JSON file. Raises `FileExistsError` as `save` does.
         """
-        name, suffix = safe_name(self.name), media_suffix(self)
-        target = Path(folder) / (name if name.lower().endswith(suffix) else name + suffix)
+        names = await load("invokeai_gen.core.file_names")
+        name, suffix = names.safe_name(self.name), media_suffix(self)
+        target: Path = Path(folder) / (name if name.lower().endswith(suffix) else name + suffix)
         client = _client(self.client)
 
         async def write(path: Path) -> None:  # not what the suffix says: the file as the server has it
             await (client.images if isinstance(self, ImageRef) else client.videos).download(self.name, path)
 
-        await save_file(target, write, overwrite=overwrite)
+        saving = await load(_SAVING)
+        await saving.save_file(target, write, overwrite=overwrite)
         if include_metadata:
             await self.asave_metadata(target.with_suffix(".json"), overwrite=overwrite)
         return target
@@ -99,15 +102,17 @@ class ImageOutput(_Media, ImageRef):
         needs Pillow, with `quality` from 1 to 100; any other name gets the server's own file, a PNG. Raises
         `FileExistsError` if another file has that name, unless `overwrite`.
         """
+        saving = await load(_SAVING)
 
         async def write(target: Path) -> None:
             form = FORMATS.get(target.suffix.lower())
             if form is None:
                 await _client(self.client).images.download(self.name, target)
             else:
-                await in_thread(write_bytes, target, await self.aas_format(form, quality=quality))
+                await in_thread(saving.write_bytes, target, await self.aas_format(form, quality=quality))
 
-        return await save_file(Path(path), write, overwrite=overwrite)
+        saved: Path = await saving.save_file(Path(path), write, overwrite=overwrite)
+        return saved
 
     async def apil(self) -> PILImage:
         """Return the image as a Pillow image. Raises `DecodeError` if it cannot be read, `ImportError` without Pillow."""
@@ -177,11 +182,13 @@ class VideoOutput(_Media, VideoRef):
 
         Raises `FileExistsError` if another file has that name, unless `overwrite`.
         """
+        saving = await load(_SAVING)
 
         async def write(target: Path) -> None:
             await _client(self.client).videos.download(self.name, target)
 
-        return await save_file(Path(path), write, overwrite=overwrite)
+        saved: Path = await saving.save_file(Path(path), write, overwrite=overwrite)
+        return saved
 
     async def ametadata(self) -> dict[str, Any]:
         """Return what the server stores about how the video was made; empty if nothing."""
@@ -232,3 +239,8 @@ def _converted(name: str, data: bytes, form: ImageFormat, quality: int) -> bytes
         return converted(data, form, quality)
     except ValueError as error:
         raise DecodeError(f"image {name!r} cannot be read: {error}") from error
+
+
+def media(value: Any) -> list[ImageOutput | VideoOutput]:
+    """Return the images and videos in an output, in order."""
+    return [item for item in flat(value) if isinstance(item, (ImageOutput, VideoOutput))]

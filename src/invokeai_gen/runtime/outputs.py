@@ -5,23 +5,21 @@ from __future__ import annotations
 import inspect
 import itertools
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path, PurePath
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
-from invokeai_gen.core.file_names import safe_name
 from invokeai_gen.core.output_values import ConditioningOutput, LatentsOutput, MaskOutput
 from invokeai_gen.core.results import NodeResult, flat, image_sizes, objects_with, plain_value, results_by_node
 from invokeai_gen.core.values import BoundingBox, Color
 from invokeai_gen.runtime.media import (
     ImageOutput,
     VideoOutput,
-    media_suffix,
+    media,
 )
 from invokeai_gen.server import background
-from invokeai_gen.server.background import blocking, in_thread
-from invokeai_gen.server.concurrency import gather_limited
-from invokeai_gen.server.errors import DecodeError, DownloadError, MissingOutputError, ServerError
+from invokeai_gen.server.background import blocking, load
+from invokeai_gen.server.errors import DecodeError, MissingOutputError
 
 if TYPE_CHECKING:
     from invokeai_gen.core.params import WorkflowParams
@@ -172,6 +170,7 @@ class WorkflowOutputs:
     def _repr_html_(self) -> str:
         """Return the values and the pictures of this item, for a notebook."""
         from invokeai_gen.core import notebook
+        from invokeai_gen.server.concurrency import gather_limited
 
         named = [(name, item) for name, value in self.user_outputs.items() for item in media(value)]
         answers = background.run(gather_limited(self._thumbnail, named, at_once=DOWNLOADS_AT_ONCE))
@@ -302,45 +301,20 @@ class WorkflowOutputs:
         intermediate images; `concurrency` is the number of parallel downloads. Raises `DownloadError`, which lists
         what is saved and what is not, and `FilePatternError`.
         """
-        target = Path(folder)
+        files = await load("invokeai_gen.runtime.output_files")
         named = self.user_outputs | (self.debug_outputs if include_debug else {})
-        pairs = file_names(named) if pattern is None else self._file_names(named, pattern)
-        wanted = [(target / name, handle) for name, handle in pairs]
-        await in_thread(target.mkdir, parents=True, exist_ok=True)
-
-        async def save(pair: tuple[Path, ImageOutput | VideoOutput]) -> None:
-            path, handle = pair
-            if not (skip_existing and await in_thread(path.exists)):
-                await handle.asave(path, overwrite=overwrite)
-            if include_metadata:
-                await handle.asave_metadata(path.with_suffix(".json"), overwrite=overwrite or skip_existing)
-
-        failed: dict[str, str] = {}
-        for (path, _), outcome in zip(wanted, await gather_limited(save, wanted, at_once=concurrency), strict=True):
-            if isinstance(outcome, (ServerError, OSError)):
-                failed[path.name] = str(outcome)
-            elif outcome is not None:
-                raise outcome
-        saved = [path for path, _ in wanted if path.name not in failed]
-        if failed:
-            raise DownloadError(saved, failed)
+        pairs = files.file_names(named)
+        if pattern is not None:
+            pairs = files.names_by_pattern(named, pattern, self.input_values, self.item_id)
+        saved: list[Path] = await files.save_all(
+            Path(folder),
+            pairs,
+            overwrite=overwrite,
+            include_metadata=include_metadata,
+            skip_existing=skip_existing,
+            concurrency=concurrency,
+        )
         return saved
-
-    def _file_names(
-        self, named: Mapping[str, Any], pattern: str
-    ) -> Iterator[tuple[PurePath, ImageOutput | VideoOutput]]:
-        """Yield a path for each image and video by a pattern. Raises `FilePatternError`, also for two equal paths."""
-        from invokeai_gen.core.file_pattern import FilePattern, unique
-
-        values, own = self.input_values, {"item_id": self.item_id, "output": "", "number": 0}
-        made = FilePattern(pattern, {*values, *own})
-        handles = [
-            (name, number, handle) for name, value in named.items() for number, handle in enumerate(media(value))
-        ]
-        paths = [made.format({**values, **own, "output": name, "number": number}) for name, number, _ in handles]
-        for path, (_, _, handle) in zip(unique(paths), handles, strict=True):
-            suffix = media_suffix(handle)
-            yield path if path.suffix.lower() == suffix else path.with_name(path.name + suffix), handle
 
     async def acleanup_inputs(self) -> Removal:
         """Delete the images and videos that this run uploaded as its inputs, unless another run still uses them."""
@@ -400,23 +374,3 @@ def _to_json(value: OutputItem) -> JsonValue:
     if isinstance(value, (ImageOutput, VideoOutput, LatentsOutput, ConditioningOutput)):
         return {_NAME_KEYS[type(value)]: value.name}
     return value
-
-
-def file_names(named: Mapping[str, Any]) -> Iterator[tuple[str, ImageOutput | VideoOutput]]:
-    """Yield a file name for each image and video among outputs: safe on every system, and the same every time.
-
-    No two have the same stem, even on systems that ignore case.
-    """
-    taken: set[str] = set()
-    for name, value in named.items():
-        for number, handle in enumerate(media(value)):
-            wanted = safe_name(name) + (f"-{number:03d}" if isinstance(value, list) else "")
-            others = (f"{wanted}_{again}" for again in itertools.count(2))
-            stem = next(free for free in itertools.chain([wanted], others) if free.casefold() not in taken)
-            taken.add(stem.casefold())
-            yield stem + media_suffix(handle), handle
-
-
-def media(value: Any) -> list[ImageOutput | VideoOutput]:
-    """Return the images and videos in an output, in order."""
-    return [item for item in flat(value) if isinstance(item, (ImageOutput, VideoOutput))]

@@ -26,9 +26,9 @@ _SHOWN: Final = 20
 # -- one run -----------------------------------------------------------------------------------------------------------
 
 
-def named_outputs(outputs: WorkflowOutputs, line: CommandLine) -> dict[str, Any]:
-    """Return the outputs that are saved and printed by name: those of the user, and intermediate ones if wanted."""
-    return {**outputs.user_outputs, **(outputs.debug_outputs if line.intermediate else {})}
+def save_outputs(outputs: WorkflowOutputs, folder: Path) -> dict[str, list[Path]]:
+    """Save images and videos; return their files by output."""
+    from invokeai_gen.runtime.output_files import file_names
 
 
 def save_outputs(outputs: WorkflowOutputs, folder: Path, line: CommandLine) -> dict[str, list[Path]]:

@@ -1,0 +1,67 @@
+"""The signature of a `Params`, as `inspect`, editors and notebooks show it."""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, fields
+from inspect import Parameter, Signature
+from types import UnionType
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, get_type_hints
+
+from invokeai_gen.core.values import ModelRef
+from invokeai_gen.texts import shortened
+
+_MAX_CHOICES: Final = 5
+_MAX_DEFAULT: Final = 60
+
+
+def signature_of(owner: Any) -> Signature:
+    """Return each input with its plain type and its default, without limits and bindings."""
+    hints = get_type_hints(owner)
+    parameters = [
+        _InputParameter(
+            spec.name,
+            Parameter.KEYWORD_ONLY,
+            default=spec.default_factory()
+            if spec.default_factory is not MISSING
+            else Parameter.empty
+            if spec.default is MISSING
+            else spec.default,
+            annotation=_without_metadata(hints[spec.name]),
+        )
+        for spec in fields(owner)
+    ]
+    return Signature(parameters)
+
+
+def _without_metadata(hint: Any) -> Any:
+    return get_args(hint)[0] if get_origin(hint) is Annotated else hint
+
+
+class _InputParameter(Parameter):
+    """A parameter whose text is short enough to read in `wf.Params?`, while its annotation is the whole type."""
+
+    def __str__(self) -> str:
+        text = f"{self.name}: {_short_type(self.annotation)}"
+        return text if self.default is Parameter.empty else f"{text} = {_short_value(self.default)}"
+
+
+def _short_type(hint: Any) -> str:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if hint is None or hint is type(None):
+        return "None"
+    if origin is Annotated:
+        return _short_type(arguments[0])
+    if origin is Literal:
+        shown = [repr(option) for option in arguments[:_MAX_CHOICES]]
+        return f"Literal[{', '.join([*shown, '…'] if len(arguments) > _MAX_CHOICES else shown)}]"
+    if origin in (Union, UnionType):
+        return " | ".join(map(_short_type, arguments))
+    if origin is not None:
+        return f"{getattr(origin, '__name__', origin)}[{', '.join(map(_short_type, arguments))}]"
+    return str(getattr(hint, "__name__", hint))
+
+
+def _short_value(value: Any) -> str:
+    if isinstance(value, ModelRef):
+        return f"ModelRef(name={value.name!r})"
+    return shortened(repr(value), _MAX_DEFAULT, tail=1)
