@@ -29,9 +29,9 @@ from invokeai_gen.handle import (
 )
 from invokeai_gen.handle import field as field_module
 from invokeai_gen.handle.index_map import compare_index_maps
-from invokeai_gen.runtime.callbacks import Callbacks
 from invokeai_gen.runtime.options import SubmitOptions
 from invokeai_gen.schema import Schema
+from invokeai_gen.server.callbacks import Callbacks
 from invokeai_gen.server.errors import NotCompletedError
 from invokeai_gen.workflow import WorkflowError
 from tests.unit.workflow_builder import Builder

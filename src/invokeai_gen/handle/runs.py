@@ -17,13 +17,13 @@ from invokeai_gen.core.plan import JsonValue
 from invokeai_gen.core.values import BoardRef, ImageRef
 from invokeai_gen.handle.outputs import HandleOutputs, OutputMapping
 from invokeai_gen.runtime.async_job import AsyncJob, StreamedOutput
-from invokeai_gen.runtime.callbacks import Callbacks
 from invokeai_gen.runtime.job import Job
 from invokeai_gen.runtime.media import ImageOutput
 from invokeai_gen.runtime.options import SubmitOptions
 from invokeai_gen.server import background
 from invokeai_gen.server.background import blocking
 from invokeai_gen.server.blocking import ServerClient
+from invokeai_gen.server.callbacks import Callbacks
 from invokeai_gen.server.client import AsyncInvokeAIClient, core_of
 from invokeai_gen.server.errors import JobDeletedError, NotCompletedError, NotFoundError, SeveralItemsError
 from invokeai_gen.server.events import JobEvent, is_final

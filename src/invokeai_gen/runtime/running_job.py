@@ -8,10 +8,10 @@ from collections.abc import AsyncGenerator, Iterable
 from typing import TYPE_CHECKING, Final, Generic, TypeVar, Unpack
 
 from invokeai_gen.core.rejections import node_labels
-from invokeai_gen.runtime.callbacks import Callbacks, call_back
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.server import background
 from invokeai_gen.server.background import bridge, load
+from invokeai_gen.server.callbacks import Callbacks, call_back
 from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.server.deadline import CANCEL_TIMEOUT, Deadline
 from invokeai_gen.server.errors import (
