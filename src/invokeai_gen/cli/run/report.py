@@ -28,7 +28,6 @@ _SHOWN: Final = 20
 
 def save_outputs(outputs: WorkflowOutputs, folder: Path) -> dict[str, list[Path]]:
     """Save images and videos; return their files by output."""
-    from invokeai_gen.runtime.output_files import file_names
 
 
 def save_outputs(outputs: WorkflowOutputs, folder: Path, line: CommandLine) -> dict[str, list[Path]]:
