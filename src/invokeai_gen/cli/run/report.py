@@ -26,13 +26,15 @@ _SHOWN: Final = 20
 # -- one run -----------------------------------------------------------------------------------------------------------
 
 
-def save_outputs(outputs: WorkflowOutputs, folder: Path) -> dict[str, list[Path]]:
-    """Save images and videos; return their files by output."""
+def named_outputs(outputs: WorkflowOutputs, line: CommandLine) -> dict[str, Any]:
+    """Return the outputs that are saved and printed by name: those of the user, and intermediate ones if wanted."""
+    return {**outputs.user_outputs, **(outputs.debug_outputs if line.intermediate else {})}
 
 
 def save_outputs(outputs: WorkflowOutputs, folder: Path, line: CommandLine) -> dict[str, list[Path]]:
     """Save images and videos, with their metadata if wanted; return the files of the images by output."""
-    from invokeai_gen.runtime.outputs import file_names, media
+    from invokeai_gen.runtime.media import media
+    from invokeai_gen.runtime.output_files import file_names
 
     named = named_outputs(outputs, line)
     names = iter(file_names(named))
