@@ -19,6 +19,7 @@ from invokeai_gen.schema import Schema, shipped_schema
 from invokeai_gen.server.errors import NotFoundError
 from invokeai_gen.sweeps.files.manifest import read_manifest
 from tests.cli import Cli, adder, save
+from tests.server import Server
 from tests.unit.workflow_builder import Builder
 
 ROOT = Path(__file__).parents[2]
@@ -332,6 +333,20 @@ def test_a_failed_run_is_run_again_as_often_as_wanted(cli: Cli, client: InvokeAI
     answer = cli("run", ratio, "--product", "b=1,0", "--retries", "2")
     assert (answer.code, answer.errors[-2]) == (1, "error: 1 of 2 completed, 1 failed; saved in ratio-out")
     assert len(client.queue.item_ids()) - before == 4
+
+
+def test_several_servers_share_the_runs_also_when_they_are_resumed(cli: Cli, server_url: str, ratio: Path) -> None:
+    with Server.start() as other:
+        servers = ("--server", server_url, "--server", other.url)
+        answer = cli("run", ratio, "--product", "b=1,2,0", "--file", "all.sweep", *servers)
+        resume = f"--resume all.sweep -o ratio-out --server {server_url} --server {other.url}"
+        assert (answer.code, answer.errors[-1]) == (1, f"error: to go on: invokeai-gen run {ratio} {resume}")
+        with InvokeAIClient(server_url) as one, InvokeAIClient(other.url) as two:
+            before = len(one.queue.item_ids()) + len(two.queue.item_ids())
+            again = cli("run", ratio, *resume.split())
+            assert again.errors[-2].startswith("error: 2 of 3 completed, 1 failed"), again.err
+            assert again.errors[-1] == answer.errors[-1]
+            assert len(one.queue.item_ids()) + len(two.queue.item_ids()) - before == 1, "only the failed run was sent"
 
 
 def test_the_server_expands_dynamic_prompts(cli: Cli, schema: Schema) -> None:

@@ -253,7 +253,7 @@ def test_a_required_input_is_told_with_its_index(cli: Cli) -> None:
 
 def test_a_path_that_leads_to_no_file_is_told_before_anything_is_sent(cli: Cli) -> None:
     answer = cli("run", "blur.json", "--image", "photos/in.png")
-    told = "error: --image (input 0): Image (image) is 'photos/in.png', but there is no such file"
+    told = "error: --image (input 0): Image (image) is 'photos/in.png', but this file does not exist"
     assert (answer.code, answer.errors) == (1, [told])
     answer = cli("run", "blur.json", "--product", "image=a/1.png,a/2.png")
     assert (answer.code, len(answer.errors)) == (1, 2)

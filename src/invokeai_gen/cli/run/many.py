@@ -86,7 +86,9 @@ class ManyRuns:
                 if len(self._line.servers) > 1:
                     options["servers"] = self._line.servers
                 sweep = workflow.resume_sweep(file, client=client, **options)
-                if self._line.no_save:
+                if "servers" in options:
+                    pass  # a sweep over several servers sends again by itself what failed
+                elif self._line.no_save:
                     sweep.retry()
                 else:  # what was pruned from the queue is run again, unless its files are there
                     sweep.retry(deleted=True, unless_saved_in=self._folder)
