@@ -103,6 +103,13 @@ def test(session: nox.Session) -> None:
 
 
 @nox.session
+def mutants(session: nox.Session) -> None:
+    """Change the code in 240 small ways, one at a time, and name the changes that no unit test notices."""
+    _install(session, "test", "mutants")
+    session.run("python", "-m", "tests.mutants", *session.posargs)
+
+
+@nox.session
 def audit(session: nox.Session) -> None:
     """Known vulnerabilities of everything that is installed with the package; needs a vulnerability database."""
     session.install(".[images,mcp,servers]", "pip-audit")

@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -17,16 +16,17 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 class Builder:
-    """Stands in for the real installation: counts its calls and leaves one file."""
+    """Stands in for the real installation: counts its calls and leaves one file, once `may_end` is set."""
 
-    def __init__(self, seconds: float = 0) -> None:
+    def __init__(self) -> None:
         self.calls = 0
-        self.seconds = seconds
+        self.may_end = threading.Event()
+        self.may_end.set()
 
     def __call__(self, venv: Path, wanted: Pins) -> None:
         self.calls += 1
         assert list(venv.iterdir()) == []
-        time.sleep(self.seconds)
+        assert self.may_end.wait(30)
         (venv / "built").write_text(wanted.version)
 
 
@@ -66,12 +66,20 @@ def test_an_environment_that_was_copied_elsewhere_is_built_again(cache: Path, mo
     assert build.calls == 1
 
 
-def test_two_at_once_build_once(cache: Path) -> None:
-    build = Builder(seconds=0.3)
+def test_two_at_once_build_once(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    build, waiting = Builder(), threading.Barrier(3)
+    build.may_end.clear()
     found: list[Path] = []
+
+    def others_wait(_line: str) -> None:
+        waiting.wait(30)
+
+    monkeypatch.setattr("tests.server.cache.say", others_wait)
     threads = [threading.Thread(target=lambda: found.append(provision(build=build))) for _ in range(3)]
     for thread in threads:
         thread.start()
+    waiting.wait(30)
+    build.may_end.set()
     for thread in threads:
         thread.join()
     assert build.calls == 1
