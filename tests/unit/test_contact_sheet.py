@@ -116,7 +116,8 @@ def test_a_title_stands_above_everything() -> None:
 
 @pytest.mark.parametrize("text", ["猫 a", "😀", "a\u202eb\x00", "a\n\tb  c ", "\ud800", "=cmd()", ""])
 def test_any_text_can_be_written(text: str) -> None:
-    contact_sheet([Tile(None, [text], text)], size=64, title=text)
+    sheet = contact_sheet([Tile(flat(RED), [text]), Tile(problem=text)], size=64, title=text)
+    assert size_of(box_of(sheet, RED)) == (64, 64)
 
 
 @pytest.mark.parametrize(

@@ -168,22 +168,6 @@ def test_file_names_are_safe_and_always_the_same() -> None:
     assert [name for name, _ in file_names(named)] == ["_a_b.png", "many-000.png", "many-001.png", "猫.png"]
 
 
-def test_no_two_results_have_one_file_name_even_where_case_is_ignored() -> None:
-    picture = ImageOutput("x.png")
-    named = {"pose": picture, "Pose": picture, "POSE_2": picture, "pose-000": picture, "a:b": picture, "a*b": picture}
-    made = [name for name, _ in file_names({**named, "Pose ": [picture, picture]})]
-    assert made == [
-        "pose.png",
-        "Pose_2.png",
-        "POSE_2_2.png",
-        "pose-000.png",
-        "a_b.png",
-        "a_b_2.png",
-        "Pose-000_2.png",
-        "Pose-001.png",
-    ]
-
-
 @pytest.fixture
 def corpus() -> Path:
     folder = os.environ.get("INVOKEAI_GEN_CORPUS")

@@ -67,8 +67,9 @@ def test_files_of_outputs_have_safe_names_too(name: str, tmp_path: Path) -> None
     made = [
         file for file, _ in file_names({name: ImageOutput(name), "video": VideoOutput(name), "x": [VideoOutput(name)]})
     ]
+    assert [Path(file).suffix for file in made] == [".png", ".mp4", ".mp4"]
     for file in made:
-        check(tmp_path / file, tmp_path, (".png", ".mp4")[file != made[0]])
+        check(tmp_path / file, tmp_path, Path(file).suffix)
 
 
 def test_a_video_keeps_the_suffix_of_its_format() -> None:
