@@ -112,16 +112,16 @@ def _tests_by_line(copy: Path) -> dict[str, dict[int, list[str]]]:
 def _places(copy: Path, file: str) -> list[list[Mutant]]:
     """Return the changes of a file, those that one place can undergo together."""
     tree = get_ast((copy / "src" / "invokeai_gen" / file).read_text(encoding="utf-8"))
-    found: dict[tuple[str, int], list[Mutant]] = {}
+    kinds: dict[str, list[str]] = {}
     for name in sorted(operator_names()):
-        operator: Any = get_operator(name)
-        if operator.arguments() or any(part in name for part in SETTINGS["left-out"]):
-            continue
-        starts = (start for node in ast_nodes(tree) for start, _ in operator().mutation_positions(node))
-        for occurrence, (line, _) in enumerate(starts):
-            kind = name.rpartition("_")[0] or name
-            found.setdefault((kind, occurrence), []).append(Mutant(file, line, name, occurrence))
-    return [*found.values()]
+        if not get_operator(name).arguments() and not any(part in name for part in SETTINGS["left-out"]):
+            kinds.setdefault(name.rpartition("_")[0] or name, []).append(name)
+    found: list[list[Mutant]] = []
+    for names in kinds.values():
+        operator: Any = get_operator(names[0])()
+        starts = (start for node in ast_nodes(tree) for start, _ in operator.mutation_positions(node))
+        found += ([Mutant(file, line, name, number) for name in names] for number, (line, _) in enumerate(starts))
+    return found
 
 
 def _outcome(copy: Path, mutant: Mutant, tests: list[str]) -> str:
