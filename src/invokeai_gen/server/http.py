@@ -10,11 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from invokeai_gen.atomic_files import replacing
 from invokeai_gen.server import constants
 from invokeai_gen.server.address import basic_authorization, clean_url, public_url, segment
 from invokeai_gen.server.answers import Reader, at, text
-from invokeai_gen.server.background import bridge
+from invokeai_gen.server.background import bridge, load
 from invokeai_gen.server.bodies import ACCEPTED_ENCODING, BodyError
 from invokeai_gen.server.credentials import Payload, Secret, checked_headers, checked_token
 from invokeai_gen.server.errors import (
@@ -32,7 +31,6 @@ from invokeai_gen.server.errors import (
 from invokeai_gen.server.options import Backend, TransportOptions
 from invokeai_gen.server.response import Response
 from invokeai_gen.server.retries import pause_after, retries_after
-from invokeai_gen.server.routes import needed_version
 from invokeai_gen.server.tls import checked_verify, tls_context
 
 if TYPE_CHECKING:
@@ -227,6 +225,9 @@ class Transport:
         return self._client
 
     async def _download(self, path: str, target: Path) -> int:
+        await load("invokeai_gen.atomic_files")
+        from invokeai_gen.atomic_files import replacing
+
         with replacing(target) as file:
             return await self._ask("GET", path, lambda answer: answer.save(file), True)
 
@@ -260,6 +261,9 @@ class Transport:
 
     async def _unsupported(self, error: StatusError) -> UnsupportedByServerError | None:
         """Return the error for a route that the server is too old for; `None` if that is not the reason."""
+        await load("invokeai_gen.server.routes")
+        from invokeai_gen.server.routes import needed_version
+
         if needed_version(error.path, "") is None or (error.status == 404 and error.detail != "Not Found"):
             return None
         try:
