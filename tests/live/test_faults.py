@@ -23,7 +23,7 @@ import PIL.Image
 import pytest
 
 from invokeai_gen import InvokeAIClient, Job
-from invokeai_gen.runtime import async_job, cleanup, resolve
+from invokeai_gen.runtime import cleanup, resolve, running_job
 from invokeai_gen.runtime import runner as runs
 from invokeai_gen.server import background, constants
 from invokeai_gen.server.errors import (
@@ -345,7 +345,7 @@ def test_a_run_ends_soon_after_its_deadline_though_the_server_is_silent(
 ) -> None:
     monkeypatch.setattr(constants, "UNREACHABLE_AFTER", TIME)
     monkeypatch.setattr(constants, "ENQUEUE_TIMEOUT", TIME)
-    for module, name in ((async_job, "CANCEL_TIMEOUT"), (runs, "CANCEL_TIMEOUT"), (runs, "CLEANUP_TIMEOUT")):
+    for module, name in ((running_job, "CANCEL_TIMEOUT"), (runs, "CANCEL_TIMEOUT"), (runs, "CLEANUP_TIMEOUT")):
         monkeypatch.setattr(module, name, PATIENCE)
     for module in (cleanup, resolve):
         monkeypatch.setattr(module, "UNDO_TIMEOUT", PATIENCE)
