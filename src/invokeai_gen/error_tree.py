@@ -46,7 +46,9 @@ def error_tree() -> Iterator[ErrorClass]:
 
 
 def _below(error: type[Exception], parent: str, depth: int) -> Iterator[ErrorClass]:
-    builtins = tuple(base.__name__ for base in error.__bases__ if base.__module__ == "builtins" and base != Exception)
+    builtins = tuple(
+        base.__name__ for base in error.__bases__ if base.__module__ == "builtins" and base is not Exception
+    )
     summary = (error.__doc__ or "").partition("\n\n")[0].replace("\n    ", " ")
     yield ErrorClass(error.__name__, parent, depth, builtins, summary)
     for child in sorted(error.__subclasses__(), key=lambda each: each.__name__):

@@ -589,8 +589,21 @@ def _structure(rng: Random, names: Sequence[str]) -> Any:
 def _schema_type(rng: Random, schema: Any, schemas: dict[str, Any]) -> None:
     if (part := _property(rng, schema)) is not None:
         part["ui_type"] = rng.choice(
-            ("StringField", "IntegerField", "FloatField", "ImageField", "ColorField", "BoardField", "EnumField")
-            + ("ModelIdentifierField", "LoRAField", "AnyField", "CollectionField", "FloatGeneratorField", text(rng))
+            (
+                "StringField",
+                "IntegerField",
+                "FloatField",
+                "ImageField",
+                "ColorField",
+                "BoardField",
+                "EnumField",
+                "ModelIdentifierField",
+                "LoRAField",
+                "AnyField",
+                "CollectionField",
+                "FloatGeneratorField",
+                text(rng),
+            )
         )
 
 

@@ -304,8 +304,8 @@ def loaded(text: str, types_text: str) -> Any:
     sys.modules.update(ours)
     try:
         with watched(importing=True):
-            exec(compile(types_text, "<types>", "exec"), shared.__dict__)  # noqa: S102
-            exec(compile(text, "<module>", "exec"), made.__dict__)  # noqa: S102
+            exec(compile(types_text, "<types>", "exec"), shared.__dict__)
+            exec(compile(text, "<module>", "exec"), made.__dict__)
     finally:
         for name in ours:
             sys.modules.pop(name, None)

@@ -75,7 +75,7 @@ def test_names_of_a_server_are_files_of_one_folder_and_only_data(named: list[tup
     space: dict[str, object] = {"__name__": "zq_constants"}
     properties.prepare()
     with properties.watched():
-        exec(compile(text, "<constants>", "exec"), space)  # noqa: S102
+        exec(compile(text, "<constants>", "exec"), space)
     given = [value.id for key, value in vars(space["Boards"]).items() if not key.startswith("__")]
     assert sorted(given) == sorted(key for _, key in named)
 

@@ -790,7 +790,7 @@ def test_row_273_a_board_handle_uploads(board: compat.BoardHandle, tmp_path: Pat
 
 
 def test_row_288_a_model_is_found_by_its_attributes(client: InvokeAIClient) -> None:
-    (found,) = [model for model in client.models.find(name="tiny-sd15", base="sd-1", type="main")]
+    (found,) = client.models.find(name="tiny-sd15", base="sd-1", type="main")
     assert found.name == "tiny-sd15"
 
 

@@ -193,8 +193,9 @@ def test_a_cancelled_call_and_a_client_that_goes_leave_nothing_in_the_queue(serv
             await asyncio.gather(call, return_exceptions=True)
             await until_idle()
             started.clear()
-            asyncio.create_task(agent.call_tool("sunset_poster", many, progress_callback=report))
+            going = asyncio.create_task(agent.call_tool("sunset_poster", many, progress_callback=report))
             await started.wait()
+        await asyncio.gather(going, return_exceptions=True)
         await until_idle()
 
     run(work())

@@ -104,7 +104,7 @@ def test_batches_of_the_workflow_are_shared_too(server_url: str, other: Server) 
 def test_without_any_server_left_the_sweep_ends_with_an_error_and_can_go_on(other: Server, impatient: None) -> None:
     sweep = plans.picture().sweep(product={"width": range(8, 48)}, servers=[other.url])
     with pytest.raises(ConnectionFailedError):
-        for result in sweep:
+        for _ in sweep:
             if other.running:
                 other.kill()
     done = sweep.counts.completed

@@ -1,7 +1,6 @@
 """Enqueueing when answers get lost or the queue is full, and who comes before whom."""
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -52,7 +51,10 @@ class Server:
             return httpx.Response(405, json={"detail": "Method Not Allowed"})
         if path in ("items_by_ids", "item_summaries_by_ids"):
             asked_for = json.loads(request.content)["item_ids"]
-            batch_of: Callable[[int], str] = lambda item: "b1" if item in (7, 8) else "other"
+
+            def batch_of(item: int) -> str:
+                return "b1" if item in (7, 8) else "other"
+
             return httpx.Response(
                 200, json=[{"item_id": item, "batch_id": batch_of(item), "status": "pending"} for item in asked_for]
             )

@@ -78,7 +78,7 @@ def test_iterating_over_params_gives_the_values_and_ends() -> None:
 @pytest.mark.parametrize(("name", "options"), [("run", RunOptions), ("submit", RunOptions), ("sweep", SweepOptions)])
 def test_docstrings_name_options_that_exist(name: str, options: type) -> None:
     doc = getattr(color_study_batch, name).__doc__.partition("Options:")[2].partition("Raises")[0]
-    named = {word for word in re.findall(r"`([a-z_]+)`", doc)}
+    named = set(re.findall(r"`([a-z_]+)`", doc))
     assert len(named) >= 4
     assert named <= set(typing.get_type_hints(options))
 

@@ -172,7 +172,7 @@ def value_problems(value: JsonValue | Unset, template: InputTemplate) -> Iterato
         yield from _collection_problems(value, template)
     elif kind.is_collection:
         return
-    elif kind.name == "IntegerField" and is_integer(value) or kind.name == "FloatField" and is_number(value):
+    elif (kind.name == "IntegerField" and is_integer(value)) or (kind.name == "FloatField" and is_number(value)):
         yield from _number_problems(value, limits)
 
 

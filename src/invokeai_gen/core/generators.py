@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import random
@@ -145,10 +146,8 @@ def _parts(settings: Mapping[str, Any]) -> list[str]:
     text, separator = str(settings["input"]), str(settings["splitOn"])
     if separator == "":
         return [text]
-    try:
+    with contextlib.suppress(ValueError):
         separator = json.loads(f'"{separator}"')
-    except ValueError:
-        pass
     return text.split(separator)
 
 

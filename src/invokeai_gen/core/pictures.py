@@ -53,7 +53,7 @@ def _content(file: Any) -> bytes:
         file.seek(0)
     content = file.read()
     if not isinstance(content, bytes):
-        raise ValueError('Input should be a file opened in binary mode: open(path, "rb")')  # noqa: TRY004 for pydantic
+        raise ValueError('Input should be a file opened in binary mode: open(path, "rb")')
     return content
 
 

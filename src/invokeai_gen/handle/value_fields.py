@@ -32,9 +32,9 @@ def _number(noun: str) -> BeforeValidator:
 
     def check(value: Any) -> Any:
         if isinstance(value, bool):
-            raise ValueError("Input should be a number, not a boolean")  # noqa: TRY004 pydantic reports only ValueErrors
+            raise ValueError("Input should be a number, not a boolean")
         if isinstance(value, str):
-            raise ValueError(f"Input should be a valid {noun}")  # noqa: TRY004
+            raise ValueError(f"Input should be a valid {noun}")
         return without_numpy(value)
 
     return BeforeValidator(check)

@@ -174,7 +174,10 @@ class WorkflowOutputs:
 
         named = [(name, item) for name, value in self.user_outputs.items() for item in media(value)]
         answers = background.run(gather_limited(self._thumbnail, named, at_once=DOWNLOADS_AT_ONCE))
-        pictures = [(name, each if isinstance(each, bytes) else str(each)) for (name, _), each in zip(named, answers)]
+        pictures = [
+            (name, each if isinstance(each, bytes) else str(each))
+            for (name, _), each in zip(named, answers, strict=True)
+        ]
         title = f"{self._plan.info.name if self._plan is not None else type(self).__name__}, queue item {self.item_id}"
         return notebook.card(title, notebook.rows_of(self._plan, self.input_values), pictures)
 

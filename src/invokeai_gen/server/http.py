@@ -174,7 +174,6 @@ class Transport:
         field: str = "file",
     ) -> T:
         """Return what `read` makes of the JSON of a multipart request with one file, in the form field `field`."""
-
         files = {field: (name, data, mime)}
         return await bridge(
             self._ask(method, path, partial(Response.json, read=read), method == "PUT", params=params, files=files)
@@ -410,7 +409,7 @@ class Transport:
             redirects += 1
 
     def _redirected(self, request: httpx.Request) -> httpx.Request:
-        """The request that a redirect asks for, with our headers only if it goes to the same server."""
+        """Return the request that a redirect asks for, with our headers only if it goes to the same server."""
         for name in (*self._own_headers, "Authorization"):
             request.headers.pop(name, None)
         if not _is_foreign(request, self.url):
@@ -427,7 +426,7 @@ class Transport:
         return RequestTimeoutError(f"{self.url} did not finish its answer to {method} {path} in time")
 
     def _failure(self, error: Exception, method: str, path: str) -> ServerError:
-        """The error of ours for one of the libraries below."""
+        """Return our error for one of the libraries below."""
         import httpx
 
         if isinstance(error, httpx.ConnectTimeout):
@@ -449,7 +448,7 @@ class Transport:
         return ConnectionFailedError(f"the connection to {self.url} broke during {method} {path} ({reason})")
 
     def _without_secrets(self, message: str) -> str:
-        """A library's message, shortened, without anything of ours that must not be shown."""
+        """Return a library's message, shortened, without anything of ours that must not be shown."""
         for secret in (self._token, self.proxy, *self.headers.values()):
             message = message.replace(secret, "***") if secret else message
         return message[: constants.MAX_DETAIL]

@@ -85,7 +85,7 @@ class Response:
         )
 
     def _check_file(self) -> None:
-        """A login page or the like is no picture, even if its status is 200."""
+        """Refuse a login page or the like in place of a picture, even if its status is 200."""
         kind = self.raw.headers.get("content-type", "")
         if "html" in kind or "json" in kind:
             raise NotInvokeAIError(f"{self.url} answered {self._request} with {kind[:80]} instead of a file")
@@ -103,7 +103,7 @@ class Response:
 
 
 def _detail(content: bytes) -> Any:
-    """What an error answer says: FastAPI's `detail`, else the beginning of its text."""
+    """Return what an error answer says: FastAPI's `detail`, else the beginning of its text."""
     try:
         body = json_codec.loads(content)
     except (ValueError, RecursionError):

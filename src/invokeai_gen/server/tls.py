@@ -32,7 +32,7 @@ def tls_context(verify: bool | str) -> ssl.SSLContext | bool:
 
 @cache
 def _default_tls() -> ssl.SSLContext:
-    """The usual certificates. Reading them takes longer than a request to a server nearby, so all clients share this."""
+    """Return the usual certificates. Reading them takes longer than a request to a server nearby, so all clients share this."""
     import httpx
 
     return httpx.create_ssl_context()

@@ -71,9 +71,10 @@ class Journal:
         if self._lock is None:
             self.take()
             try:
-                return self.note(**entry)
+                self.note(**entry)
             finally:
                 self.close()
+            return
         with _explained(self.path, "written"), self._writing, self.path.open("ab") as file:
             file.write(_line(entry))
             file.flush()

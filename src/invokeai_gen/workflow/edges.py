@@ -15,7 +15,7 @@ from invokeai_gen.workflow.nodes import input_template
 _IF_INPUTS: Final = ("true_input", "false_input")
 
 
-class EdgeProblem(Exception):
+class DroppedEdgeError(Exception):
     """Raised for an edge that the GUI drops; the message is the reason."""
 
 
@@ -29,7 +29,7 @@ def validated_edges(workflow: LoadedWorkflow, schema: Schema, warnings: list[Loa
             _check_ends(edge, nodes, schema)
             if edge.is_default:
                 _Check(index, schema).check(edge)
-        except EdgeProblem as problem:
+        except DroppedEdgeError as problem:
             warnings.append(LoadWarning(f"deleted invalid edge {_described(edge)}: {problem}"))
             source = nodes.get(edge.source)
             if isinstance(source, InvocationNode) and schema.template(source.type) is None:
@@ -47,23 +47,23 @@ def _described(edge: Edge) -> str:
 
 
 def _check_ends(edge: Edge, nodes: dict[str, Node], schema: Schema) -> None:
-    """Raise `EdgeProblem` unless both ends name a node and field that exist."""
+    """Raise `DroppedEdgeError` unless both ends name a node and field that exist."""
     source, target = nodes.get(edge.source), nodes.get(edge.target)
     if source is None:
-        raise EdgeProblem(f"source node {edge.source} does not exist")
+        raise DroppedEdgeError(f"source node {edge.source} does not exist")
     if target is None:
-        raise EdgeProblem(f"target node {edge.target} does not exist")
+        raise DroppedEdgeError(f"target node {edge.target} does not exist")
     for node in (source, target):
         if isinstance(node, InvocationNode) and schema.template(node.type) is None:
-            raise EdgeProblem(f"node {node.id} is of unknown type {node.type}")
+            raise DroppedEdgeError(f"node {node.id} is of unknown type {node.type}")
     if not edge.is_default:
         return
     if isinstance(source, InvocationNode):
         template = schema.template(source.type)
         if template is not None and edge.source_handle not in template.outputs:
-            raise EdgeProblem(f"source node {edge.source} has no output {edge.source_handle}")
+            raise DroppedEdgeError(f"source node {edge.source} has no output {edge.source_handle}")
     if isinstance(target, InvocationNode) and input_template(target, edge.target_handle or "", schema) is None:
-        raise EdgeProblem(f"target node {edge.target} has no input {edge.target_handle}")
+        raise DroppedEdgeError(f"target node {edge.target} has no input {edge.target_handle}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,53 +74,53 @@ class _Check:
     schema: Schema
 
     def check(self, edge: Edge) -> None:
-        """Raise `EdgeProblem` if the GUI would drop the edge."""
+        """Raise `DroppedEdgeError` if the GUI would drop the edge."""
         if edge.source == edge.target:
-            raise EdgeProblem("a node cannot be connected to itself")
+            raise DroppedEdgeError("a node cannot be connected to itself")
         source_handle, target_handle = edge.source_handle or "", edge.target_handle or ""
         if any(edge.source == other.source and source_handle == other.source_handle
                for other in self.index.into(edge.target, target_handle)):  # fmt: skip
-            raise EdgeProblem("the connection exists already")
+            raise DroppedEdgeError("the connection exists already")
         source = self._source(edge.source, source_handle)
         target = self.index.nodes[edge.target]
         if isinstance(target, NotesNode):
-            raise EdgeProblem("a note cannot be connected")
+            raise DroppedEdgeError("a note cannot be connected")
         if isinstance(target, ConnectorNode):
             self._check_connector(edge, target, source is not None)
             return
         template = input_template(target, target_handle, self.schema)
         if template is None:
-            raise EdgeProblem(f"target node {edge.target} has no input {target_handle}")
+            raise DroppedEdgeError(f"target node {edge.target} has no input {target_handle}")
         if template.connection == "direct":
-            raise EdgeProblem("the input takes no connection")
+            raise DroppedEdgeError("the input takes no connection")
         if source is None:
             self._check_dangling(edge, template)
             return
         self._check_types(target, template, *source)
         if self.index.is_cyclic or self.index.leads_to(edge.target, edge.source):
-            raise EdgeProblem("the connection would create a cycle")
+            raise DroppedEdgeError("the connection would create a cycle")
 
     def _source(self, node_id: str, handle: str) -> tuple[InvocationNode, str, FieldType] | None:
         """Return the real source behind any connectors; `None` for a connector that nothing feeds yet."""
         node = self.index.nodes.get(node_id)
         if isinstance(node, ConnectorNode):
             if handle != CONNECTOR_OUT:
-                raise EdgeProblem(f"a connector has no output {handle}")
+                raise DroppedEdgeError(f"a connector has no output {handle}")
             real = self.index.connector_source(node.id)
             return self._source(*real) if real is not None else None
         if not isinstance(node, InvocationNode):
-            raise EdgeProblem("a note cannot be connected")
+            raise DroppedEdgeError("a note cannot be connected")
         template = self.schema.template(node.type)
         output = template.outputs.get(handle) if template is not None else None
         if output is None:
-            raise EdgeProblem(f"source node {node_id} has no output {handle}")
+            raise DroppedEdgeError(f"source node {node_id} has no output {handle}")
         return node, handle, output.type
 
     def _check_connector(self, edge: Edge, target: ConnectorNode, has_source: bool) -> None:
         if edge.target_handle != CONNECTOR_IN:
-            raise EdgeProblem(f"a connector has no input {edge.target_handle}")
+            raise DroppedEdgeError(f"a connector has no input {edge.target_handle}")
         if next(self.index.into(target.id, CONNECTOR_IN), None) is not None:
-            raise EdgeProblem("an input may only have one connection")
+            raise DroppedEdgeError("an input may only have one connection")
         if not has_source:
             return
         within: set[Edge] = set()
@@ -145,15 +145,15 @@ class _Check:
         if target.type == "if" and handle in _IF_INPUTS:
             self._check_if_inputs(target, handle, source_type)
         if template.type.name != "CollectionItemField" and next(self.index.into(target.id, handle), None) is not None:
-            raise EdgeProblem("an input may only have one connection")
+            raise DroppedEdgeError("an input may only have one connection")
         source_types = [source_type]
         if source_node.type == "if" and source_handle == "value":
             source_types = self._if_input_types(source_node) or source_types
         if not all(can_connect(item, template.type) for item in source_types):
-            raise EdgeProblem(f"{' and '.join(map(str, source_types))} cannot be connected to {template.type}")
+            raise DroppedEdgeError(f"{' and '.join(map(str, source_types))} cannot be connected to {template.type}")
 
     def _check_dangling(self, edge: Edge, template: InputTemplate) -> None:
-        """Raise `EdgeProblem` if the targets of a connector that nothing feeds yet have different types."""
+        """Raise `DroppedEdgeError` if the targets of a connector that nothing feeds yet have different types."""
         for end in self.index.connector_targets(edge.source):
             if (end.target, end.target_handle) == (edge.target, edge.target_handle):
                 continue
@@ -162,12 +162,12 @@ class _Check:
                 input_template(node, end.target_handle or "", self.schema) if isinstance(node, InvocationNode) else None
             )
             if other is None or not are_compatible(other.type, template.type):
-                raise EdgeProblem("the targets of a connector must be of one type")
+                raise DroppedEdgeError("the targets of a connector must be of one type")
 
     def _check_collect(
         self, target: InvocationNode, handle: str, source: InvocationNode, source_handle: str, source_type: FieldType
     ) -> None:
-        """Raise `EdgeProblem` if a `collect` node, or a chain of them, would collect items of different types."""
+        """Raise `DroppedEdgeError` if a `collect` node, or a chain of them, would collect items of different types."""
         if target.type != "collect":
             return
         items: FieldType | None = None
@@ -177,7 +177,7 @@ class _Check:
             items = self._collected_type(source)
         collected = self._collected_type(target) if items is not None else None
         if items is not None and collected is not None and not are_equal(items, collected):
-            raise EdgeProblem("cannot mix and match types in a collection")
+            raise DroppedEdgeError("cannot mix and match types in a collection")
 
     def _collected_type(self, node: InvocationNode) -> FieldType | None:
         seen: set[str] = set()
@@ -199,14 +199,14 @@ class _Check:
         return None
 
     def _check_if_inputs(self, target: InvocationNode, handle: str, source_type: FieldType) -> None:
-        """Raise `EdgeProblem` if the two branches of an `if` node have different types."""
+        """Raise `DroppedEdgeError` if the two branches of an `if` node have different types."""
         sibling = _IF_INPUTS[1 - _IF_INPUTS.index(handle)]
         edge = next(self.index.into(target.id, sibling), None)
         if edge is None:
             return
         other = self._source(edge.source, edge.source_handle or "")
         if other is None or not are_compatible(source_type, other[2]):
-            raise EdgeProblem("both inputs of an if node must be of one type")
+            raise DroppedEdgeError("both inputs of an if node must be of one type")
 
     def _if_input_types(self, node: InvocationNode) -> list[FieldType]:
         types = []
@@ -214,7 +214,7 @@ class _Check:
             if edge.target_handle in _IF_INPUTS:
                 try:
                     source = self._source(edge.source, edge.source_handle or "")
-                except EdgeProblem:
+                except DroppedEdgeError:
                     continue
                 if source is not None:
                     types.append(source[2])

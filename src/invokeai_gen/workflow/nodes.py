@@ -72,9 +72,9 @@ def update_nodes(workflow: LoadedWorkflow, schema: Schema, warnings: list[LoadWa
                 )
                 continue
             _update(node, template, connected.get(node.id, set()))
-        for name in node.inputs:
-            if node.type not in NODES_WITH_EXTRA_INPUTS and input_template(node, name, schema) is None:
-                warnings.append(LoadWarning(f"node {node.id} of type {node.type} has no input {name}"))
+        if node.type not in NODES_WITH_EXTRA_INPUTS:
+            unknown = [name for name in node.inputs if input_template(node, name, schema) is None]
+            warnings += [LoadWarning(f"node {node.id} of type {node.type} has no input {name}") for name in unknown]
 
 
 def drop_uncalled_inputs(workflow: LoadedWorkflow) -> None:

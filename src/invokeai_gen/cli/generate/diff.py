@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 @schema_options
 def command(old: str, new: str, keep_names: bool, as_json: bool, openapi: Path | None, server: str | None) -> None:
-    """Show what callers would notice between OLD and NEW: inputs and outputs added, removed, renamed or retyped, and
-    defaults and indices that changed.
+    """Show what callers would notice between OLD and NEW.
 
+    That is: inputs and outputs added, removed, renamed or retyped, and defaults and indices that changed.
     OLD and NEW are workflow files, or generated modules (NAME, NAME.py or the NAME.json beside it).
 
     \b

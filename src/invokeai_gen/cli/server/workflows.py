@@ -48,7 +48,6 @@ _category = click.option(
 @server_option
 def list_(category: Literal["user", "default"] | None, search: str | None, as_json: bool, server: str | None) -> None:
     """List the server's workflows: id, category and name."""
-
     with _client(server) as client:
         found = client.workflows.list(category=category, search=search)
     if as_json:
@@ -126,7 +125,6 @@ def push(files: tuple[Path, ...], replace: str | None, server: str | None) -> No
       invokeai-gen workflows push portrait.json
       invokeai-gen workflows push portrait.json --replace "My Portrait"
     """
-
     if replace is not None and len(files) > 1:
         raise click.UsageError("--replace takes one file")
     contents = [_contents(path) for path in files]
@@ -147,7 +145,6 @@ def push(files: tuple[Path, ...], replace: str | None, server: str | None) -> No
 @server_option
 def remove(names: tuple[str, ...], server: str | None) -> None:
     """Delete workflows from the server's library. Those that InvokeAI includes cannot be deleted."""
-
     with _client(server) as client:
         listed = client.workflows.list()
         chosen = [find_saved(name, listed) for name in names]
