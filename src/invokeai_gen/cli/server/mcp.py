@@ -27,7 +27,9 @@ _CLIENTS: Final = ("claude", "cursor", "vscode")
 @click.command("mcp", short_help="Serve workflows as tools of an LLM agent (MCP).")
 @click.argument("workflows", nargs=-1, metavar="WORKFLOWS...")
 @click.option(
-    "--server", metavar="URL", help="The InvokeAI server; by default INVOKEAI_URL, else http://localhost:9090."
+    "--server",
+    metavar="URL",
+    help="The InvokeAI server. Default: INVOKEAI_URL, else pyproject.toml, else http://localhost:9090.",
 )
 @click.option("--openapi", type=click.Path(path_type=Path), help="Node types to compile with, instead of the server's.")
 @click.option("--http", "port", type=click.IntRange(1, 65535), help="Serve streamable HTTP on this port, not stdio.")
