@@ -347,7 +347,7 @@ def test_progress_is_shown_to_those_who_ask(client: InvokeAIClient, capsys: pyte
     plans.picture().run(plans.PictureParams(), client=client, timeout=TIME)
     assert capsys.readouterr() == ("", "")
     plans.picture().run(plans.PictureParams(), client=client, timeout=TIME, progress=True)
-    assert "A picture" in capsys.readouterr().out
+    assert "A picture" in capsys.readouterr().err
 
 
 def test_an_image_that_is_nowhere_is_told_by_its_label(client: InvokeAIClient) -> None:
