@@ -47,3 +47,22 @@ def test_events_print_in_a_few_words() -> None:
     )  # fmt: skip
     assert str(progress) == "queue item 7: 'Denoise' 50% (step\\x1b[2J)"
     assert len(repr(progress)) < 500
+
+
+def test_values_show_their_labels_escaped() -> None:
+    html = wf.Params(title="<b>Dusk</b>", width=300)._repr_html_()
+    assert '<th style="text-align:left">Sky Color</th>' in html
+    assert "&lt;b&gt;Dusk" in html
+    assert ">300<" in html
+
+
+def test_a_sweep_shows_how_far_it_is_and_each_result_its_pictures_or_its_error() -> None:
+    with FakeInvokeAI() as fake:
+        fake.returns(poster=(32, 16))
+        fake.fails("out of memory <now>")
+        sweep = wf.sweep(product={"width": [300, 400]}, errors="collect")
+        good, bad = sweep.results()
+        assert "2 of 2 ended" in sweep._repr_html_()
+    assert "data:image/webp;base64," in good._repr_html_()
+    assert "out of memory &lt;now&gt;" in bad._repr_html_()
+    assert ">400<" in bad._repr_html_()

@@ -66,6 +66,17 @@ class WorkflowParams:
         checked = replace(cast(Any, self))
         return {item.binding: getattr(checked, item.name) for item in self.inputs() if item.fed_by is None}
 
+    def _repr_html_(self) -> str:
+        """Return the values by label, for a notebook."""
+        from invokeai_gen.core import notebook
+
+        values = {item.name: getattr(self, item.name) for item in self.inputs() if item.fed_by is None}
+        find = type(self).__plan__
+        plan = find() if find is not None else None
+        return notebook.card(
+            plan.info.name if plan is not None else type(self).__name__, notebook.rows_of(plan, values)
+        )
+
     def to_dict(self, *, embed: bool = False) -> dict[str, JsonValue]:
         """Return the values as JSON data, by Python name.
 

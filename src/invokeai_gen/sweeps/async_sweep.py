@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar
 
@@ -62,6 +63,13 @@ class AsyncSweep(Generic[P, O]):
     def __repr__(self) -> str:
         counts = self.counts
         return f"{type(self).__name__}({self.plan.info.name!r}, {counts.finished} of {counts.total} ended)"
+
+    def _repr_html_(self) -> str:
+        """Return how far the sweep is, for a notebook."""
+        from invokeai_gen.core import notebook
+
+        rows = {name: str(count) for name, count in asdict(self.counts).items() if count}
+        return notebook.card(f"{self.plan.info.name}, {self.counts.finished} of {self.total} ended", rows)
 
     def __len__(self) -> int:
         return self.total

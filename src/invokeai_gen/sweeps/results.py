@@ -51,6 +51,16 @@ class SweepResult(Generic[P, O]):
     seconds: float | None = None
     """How long it ran on the server; `None` if it did not run, or is no longer in the queue."""
 
+    def _repr_html_(self) -> str:
+        """Return the outputs with their values, or the error and the values, for a notebook."""
+        from invokeai_gen.core import notebook
+
+        if self.found is not None:
+            return self.found._repr_html_()
+        find = type(self.params).__plan__
+        plan = find() if find is not None else None
+        return notebook.card(f"Item {self.index}: {self.error}", notebook.rows_of(plan, self.values))
+
     @property
     def status(self) -> str:
         """`completed`, `failed`, `canceled` or `deleted`."""

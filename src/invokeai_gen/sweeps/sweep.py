@@ -26,6 +26,10 @@ class Sweep(Generic[P, O]):
     def __repr__(self) -> str:
         return repr(self._core).replace("AsyncSweep", "Sweep", 1)
 
+    def _repr_html_(self) -> str:
+        """Return how far the sweep is, for a notebook."""
+        return self._core._repr_html_()
+
     def __len__(self) -> int:
         return len(self._core)
 
