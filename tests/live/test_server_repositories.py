@@ -6,20 +6,25 @@ import asyncio
 import shutil
 import zipfile
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 
+import PIL.Image
 import pytest
 
 from invokeai_gen import InvokeAIClient
 from invokeai_gen.server.errors import (
+    ConnectionFailedError,
     InstallError,
     JobTimeoutError,
     NotFoundError,
+    ServerError,
     StatusError,
     UnauthorizedError,
 )
 from invokeai_gen.server.inventory import Board, InstallJob
 from tests import plans
+from tests.live.proxy import Proxy
 from tests.live.test_runtime_repositories import png
 from tests.server import Server
 
@@ -97,6 +102,33 @@ def test_a_board_is_saved_as_a_zip(client: InvokeAIClient, board: Board, tmp_pat
     client.images.download_zip(tmp_path / "one.zip", names=[one], timeout=TIME)
     with zipfile.ZipFile(tmp_path / "one.zip") as archive:
         assert [Path(name).name for name in archive.namelist()] == [one]
+
+
+def test_a_zip_that_takes_the_server_long_is_saved_whole(client: InvokeAIClient, board: Board, tmp_path: Path) -> None:
+    noise = BytesIO()
+    PIL.Image.effect_noise((1024, 1024), 100).save(noise, "PNG")
+    one = client.images.upload(noise.getvalue(), board_id=board.board_id)
+    names = {
+        one.image_name,
+        *(client.images.copy(one.image_name, board_id=board.board_id).image_name for _ in range(59)),
+    }
+    target = tmp_path / "board.zip"
+    client.images.download_zip(target, board_id=board.board_id, timeout=TIME)
+    with zipfile.ZipFile(target) as archive:
+        assert archive.testzip() is None
+        assert {Path(name).name for name in archive.namelist()} == names
+
+
+def test_a_zip_that_cannot_be_made(client: InvokeAIClient, server_url: str, tmp_path: Path) -> None:
+    with pytest.raises(ServerError):
+        client.images.download_zip(tmp_path / "no.zip", board_id="no-such-board")
+    with pytest.raises(ServerError, match="the server could not make the ZIP file"):
+        client.images.download_zip(tmp_path / "no.zip", names=["no-such-image.png"])
+    with Proxy(server_url) as proxy, InvokeAIClient(proxy.url) as other:
+        proxy.refuse_events()
+        with pytest.raises(ConnectionFailedError, match="download the images one by one"):
+            other.images.download_zip(tmp_path / "no.zip", names=["any.png"])
+    assert not [*tmp_path.iterdir()]
 
 
 def test_intermediate_images_are_counted_and_cleared(client: InvokeAIClient) -> None:

@@ -200,9 +200,9 @@ async def test_events_of_an_unknown_shape_are_a_reason_to_ask_and_no_more() -> N
     for name in ("queue_item_status_changed", "invocation_complete", "invocation_progress"):
         for data in odd:
             follower._ask_now = False
-            await follower._receive(name, data)
+            follower._receive(name, data)
             assert follower._ask_now
-    await follower._receive(*status(1, "in_progress"))
+    follower._receive(*status(1, "in_progress"))
     assert watch.statuses == {1: "in_progress"}
 
 

@@ -75,6 +75,6 @@ MAX_RECONNECT: Final = 15.0
 INTERRUPT_TIMEOUT: Final = 10.0
 """How long an interrupted call may take to tidy up (cancel its queue item) before the interrupt goes on."""
 INSTALL_POLL: Final = 0.5
-"""Time between questions about a model install or a bulk download."""
+"""Time between questions about a model install."""
 EXIT_TIMEOUT: Final = 5.0
 """How long closing connections may take when the process ends."""

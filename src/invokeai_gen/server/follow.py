@@ -10,7 +10,6 @@ import contextlib
 import random
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 from weakref import WeakSet
 
 from invokeai_gen.server import constants
@@ -22,6 +21,7 @@ from invokeai_gen.server.errors import (
     ServerFaultError,
     UnauthorizedError,
 )
+from invokeai_gen.server.event_connection import event_connection
 from invokeai_gen.server.events import (
     NODE_EVENTS,
     QUEUE_EVENTS,
@@ -29,7 +29,7 @@ from invokeai_gen.server.events import (
     status_of,
 )
 from invokeai_gen.server.http import Transport
-from invokeai_gen.server.logs import SILENT, log
+from invokeai_gen.server.logs import log
 from invokeai_gen.server.run_queue import RunQueue
 from invokeai_gen.server.watch import Watch
 
@@ -142,55 +142,16 @@ class Follower:
 
     async def _connection(self) -> None:
         """One connection from its beginning to its end. Raises if it cannot be made."""
-        import aiohttp
-        import socketio  # type: ignore[import-untyped]
+        async with event_connection(self._transport, "queue", self._queue.queue_id) as events:
+            if self._is_loss_reported:
+                log.info("the event connection to %s is back", self._transport.url)
+            self._connected = self._was_connected = True
+            self._tried.set()
+            self._ask_soon()
+            async for name, data in events:
+                self._receive(name, data)
 
-        gone = asyncio.Event()
-
-        async def leave(*_reason: Any) -> None:
-            gone.set()
-
-        parts = urlsplit(self._transport.url)
-        token, proxy = self._transport.token, self._transport.proxy
-        watched = aiohttp.TraceConfig()
-        watched.on_request_redirect.append(_stay_here)
-        connector = aiohttp.TCPConnector(ssl=self._transport.tls() if parts.scheme == "https" else True)
-        async with aiohttp.ClientSession(connector=connector, trust_env=True, trace_configs=[watched]) as session:
-            silent: Any = SILENT  # the annotation of python-socketio forgets loggers
-            client = socketio.AsyncClient(
-                reconnection=False,
-                logger=silent,
-                engineio_logger=silent,
-                handle_sigint=False,
-                http_session=session,
-                websocket_extra_options={"proxy": proxy} if proxy else {},
-            )
-            client.on("*", self._receive)
-            client.on("disconnect", leave)
-            try:
-                async with asyncio.timeout(constants.SOCKET_TIMEOUT):
-                    await client.connect(
-                        f"{parts.scheme}://{parts.netloc}",
-                        headers=self._transport.headers,
-                        auth={"token": token} if token else None,
-                        transports=["websocket"],
-                        socketio_path=f"{parts.path}/ws/socket.io",
-                        wait_timeout=constants.SOCKET_TIMEOUT,
-                    )
-                    # Waits until the server has worked on it, so that no event of what is enqueued next is lost.
-                    await client.call(
-                        "subscribe_queue", {"queue_id": self._queue.queue_id}, timeout=constants.SOCKET_TIMEOUT
-                    )
-                if self._is_loss_reported:
-                    log.info("the event connection to %s is back", self._transport.url)
-                self._connected = self._was_connected = True
-                self._tried.set()
-                self._ask_soon()
-                await gone.wait()
-            finally:
-                await client.shutdown()
-
-    async def _receive(self, name: str, data: Any = None) -> None:
+    def _receive(self, name: str, data: Any) -> None:
         """Take in an event. One of an unknown form costs no more than a look at the queue."""
         try:
             self._take(name, data)
@@ -284,8 +245,3 @@ class Follower:
                 watch.add(status_of(item.raw))
             if gone := set(asked).difference(item.item_id for item in found):
                 raise NotFoundError("POST", "items_by_ids", 404, f"no queue item {min(gone)}")
-
-
-async def _stay_here(*_about: object) -> None:
-    """Refuse redirects: the other host would be sent the token as soon as its event connection stands."""
-    raise ConnectionFailedError("event connections do not follow redirects")

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import builtins
 import json
 import os
 from collections.abc import AsyncGenerator, Iterable, Iterator
 from typing import Any, Literal
 
-from invokeai_gen.server import constants
 from invokeai_gen.server.answers import at, ignored, integer, list_of, mapping, optional, text
-from invokeai_gen.server.errors import NotFoundError, RequestTimeoutError
+from invokeai_gen.server.background import load
 from invokeai_gen.server.facades import facade, iterate
 from invokeai_gen.server.http import Transport, segment
 from invokeai_gen.server.inventory import Image
@@ -160,22 +158,15 @@ class AsyncImages:
     ) -> int:
         """Save images, by name or all of a board, as one ZIP file that the server makes; return its size in bytes.
 
-        Raises `RequestTimeoutError` if the server has not made the file after `timeout` seconds, and `NotFoundError`
-        for an unknown board.
+        Raises `RequestTimeoutError` if the server has not made the file after `timeout` seconds, `ServerError` if it
+        cannot (an unknown board or image), and `ConnectionFailedError` if the server's events, which say when the file is
+        complete, do not arrive (a proxy without websockets, for example).
         """
-        path, body = file_target(target), {"image_names": [*names] or None, "board_id": board_id}
-        name = await self._transport.send(
-            "POST", "/api/v1/images/download", json=body, read=at("bulk_download_item_name", text)
+        asked, path = {"image_names": [*names] or None, "board_id": board_id}, file_target(target)
+        size: int = await (await load("invokeai_gen.server.bulk_download")).download_zip(
+            self._transport, path, asked, timeout
         )
-        clock = asyncio.get_running_loop().time
-        end = clock() + timeout
-        while True:
-            try:
-                return await self._transport.download(f"/api/v1/images/download/{segment(name)}", path)
-            except NotFoundError:  # until it is made
-                if clock() > end:
-                    raise RequestTimeoutError(f"the server did not make the ZIP file within {timeout:g} s") from None
-            await asyncio.sleep(constants.INSTALL_POLL)
+        return size
 
     async def metadata(self, name: str) -> dict[str, Any]:
         """Return what the server keeps about how the image was made (prompt, seed, models …); empty if nothing."""
