@@ -12,8 +12,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 CHUNK = 500
 FORMATTED = 20
 """Every so many cases are formatted, too, which takes ten times as long as all else."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from measure import lateness, main
+from benchmarks.contenders.measure import lateness, main
 
 # Known to no type checker: they are installed in this script's own environment alone.
 requests: Any = importlib.import_module("requests")
@@ -17,58 +16,26 @@ InvokeAIClient: Any = importlib.import_module("invokeai_py_client").InvokeAIClie
 WorkflowDefinition: Any = importlib.import_module("invokeai_py_client.workflow").WorkflowDefinition
 
 SECONDS = 900.0
-PATIENCE = 3.0
-"""Seconds until an item that takes half of one counts as never heard of."""
 
 
-def _definition(folder: str) -> Any:
-    return WorkflowDefinition.from_file(Path(folder, "workflow.json"))
+def _definition(folder: Path) -> Any:
+    return WorkflowDefinition.from_file(folder / "workflow.json")
 
 
-def sync_latency(url: str, count: int, folder: str) -> list[float]:
+def latency(url: str, count: int, folder: Path) -> list[float]:
     client, definition = InvokeAIClient.from_url(url), _definition(folder)
     return [_run(client, definition) for _ in range(count)]
 
 
-def async_latency(url: str, count: int, folder: str) -> list[float | None]:
-    """It subscribes to events after it has enqueued, and never hears of an item that ended before."""
-
-    async def run() -> list[float | None]:
-        client, definition = InvokeAIClient.from_url(url), _definition(folder)
-        late: list[float | None] = []
-        for _ in range(count):
-            workflow = client.create_workflow(definition)
-            await workflow.submit()
-            try:
-                item = await workflow.wait_for_completion(timeout=PATIENCE)
-            except TimeoutError:
-                late.append(None)
-            else:
-                late.append(lateness(item["completed_at"]))
-        await client.disconnect_socketio()
-        return late
-
-    return asyncio.run(run())
+def runs(url: str, count: int, folder: Path) -> None:
+    latency(url, count, folder)
 
 
-def runs(url: str, count: int, folder: str) -> None:
-    sync_latency(url, count, folder)
-
-
-def waits(url: str, count: int, folder: str) -> list[float]:
+def waits(url: str, count: int, folder: Path) -> list[float]:
     """One client for each wait: waits on one client take each other's events."""
     definition = _definition(folder)
     with ThreadPoolExecutor(count) as pool:
         return list(pool.map(lambda _: _run(InvokeAIClient.from_url(url), definition), range(count)))
-
-
-def downloads(url: str, count: int, folder: str) -> None:
-    names = Path(folder, "images.txt").read_text(encoding="utf-8").split()
-    board = InvokeAIClient.from_url(url).board_repo.get_board_handle(
-        Path(folder, "board.txt").read_text(encoding="utf-8")
-    )
-    for number in range(count):
-        Path(folder, "saved", f"{number}.png").write_bytes(board.download_image(names[number % len(names)]))
 
 
 def _run(client: Any, definition: Any) -> float:
@@ -88,4 +55,4 @@ def _count(one_more: Callable[[], None]) -> None:
 
 
 if __name__ == "__main__":
-    main({"sync": sync_latency, "async": async_latency, "runs": runs, "waits": waits, "downloads": downloads}, _count)
+    main({"latency": latency, "runs": runs, "waits": waits}, _count)

@@ -1,44 +1,92 @@
-"""The floor: nothing but httpx, which asks for the status of an item until it has ended."""
+"""The floor: nothing but httpx, which asks for the status of an item or batch until it has ended."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
-from measure import lateness, main
+
+from benchmarks.contenders.measure import lateness, main
 
 QUEUE = "/api/v1/queue/default"
 PAUSE = 0.02
+RARE = 2.0
+"""Seconds between questions about a batch: more would cost the server time."""
+CONNECTIONS = 32
+PAGE = 100
+CHUNK = 1 << 16
 
 
-def latency(url: str, count: int, folder: str) -> list[float]:
-    request = json.loads(Path(folder, "request.json").read_text(encoding="utf-8"))
+def latency(url: str, count: int, folder: Path) -> list[float]:
+    request = json.loads((folder / "request.json").read_text(encoding="utf-8"))
     with httpx.Client(base_url=url, timeout=60) as client:
         return [_run(client, request) for _ in range(count)]
 
 
-def runs(url: str, count: int, folder: str) -> None:
+def runs(url: str, count: int, folder: Path) -> None:
     latency(url, count, folder)
 
 
-def waits(url: str, count: int, folder: str) -> list[float]:
+def waits(url: str, count: int, folder: Path) -> list[float]:
     """All enqueued first, then asked for one after the other in the order in which they run."""
-    request = json.loads(Path(folder, "request.json").read_text(encoding="utf-8"))
+    request = json.loads((folder / "request.json").read_text(encoding="utf-8"))
     with httpx.Client(base_url=url, timeout=60) as client:
         return [_wait(client, item) for item in [_enqueue(client, request) for _ in range(count)]]
 
 
-def downloads(url: str, count: int, folder: str) -> None:
-    names = Path(folder, "images.txt").read_text(encoding="utf-8").split()
+def submits(url: str, count: int, folder: Path) -> None:
+    request = json.loads((folder / "request.json").read_text(encoding="utf-8"))
+
+    async def run() -> None:
+        limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
+        async with httpx.AsyncClient(base_url=url, timeout=None, limits=limits) as client:
+
+            async def one() -> None:
+                answer = await client.post(f"{QUEUE}/enqueue_batch", json=request)
+                assert answer.raise_for_status().json()["enqueued"] == 1
+
+            await asyncio.gather(*(one() for _ in range(count)))
+
+    asyncio.run(run())
+
+
+def sweep(url: str, count: int, folder: Path) -> None:
+    """The whole sweep as one batch; once it has ended, its results page by page."""
+    request = json.loads((folder / "sweep.json").read_text(encoding="utf-8"))
+    first = int(time.time() * 1000) % 10**9
+    request["batch"]["batch_id"] = str(uuid.uuid4())
+    request["batch"]["data"][0][0]["items"] = list(range(first, first + count))
+    with httpx.Client(base_url=url, timeout=300) as client:
+        answer = client.post(f"{QUEUE}/enqueue_batch", json=request).raise_for_status().json()
+        while client.get(f"{QUEUE}/b/{request['batch']['batch_id']}/status").json()["completed"] < count:
+            time.sleep(RARE)
+        for start in range(0, count, PAGE):
+            page = client.post(f"{QUEUE}/items_by_ids", json={"item_ids": answer["item_ids"][start : start + PAGE]})
+            assert all(item["session"]["results"] for item in page.raise_for_status().json())
+
+
+def downloads(url: str, count: int, folder: Path) -> None:
+    names = (folder / "images.txt").read_text(encoding="utf-8").split()
     with httpx.Client(base_url=url, timeout=60) as client:
         for number in range(count):
             path = f"/api/v1/images/i/{names[number % len(names)]}/full"
-            with client.stream("GET", path) as answer, Path(folder, "saved", f"{number}.png").open("wb") as file:
-                file.writelines(answer.iter_bytes(1 << 16))
+            with client.stream("GET", path) as answer, (folder / "saved" / f"{number}.png").open("wb") as file:
+                file.writelines(answer.iter_bytes(CHUNK))
+
+
+def uploads(url: str, count: int, folder: Path) -> None:
+    paths = sorted((folder / "images").iterdir())
+    query = {"image_category": "user", "is_intermediate": "false"}
+    with httpx.Client(base_url=url, timeout=60) as client:
+        for number in range(count):
+            with paths[number % len(paths)].open("rb") as file:
+                client.post("/api/v1/images/upload", params=query, files={"file": file}).raise_for_status()
 
 
 def _run(client: httpx.Client, request: Any) -> float:
@@ -70,4 +118,5 @@ def _count(one_more: Callable[[], None]) -> None:
 
 
 if __name__ == "__main__":
-    main({"sync": latency, "runs": runs, "waits": waits, "downloads": downloads}, _count)
+    tasks = (latency, runs, waits, submits, sweep, downloads, uploads)
+    main({task.__name__: task for task in tasks}, _count)

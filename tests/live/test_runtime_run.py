@@ -279,7 +279,7 @@ def test_threads_share_a_client(client: InvokeAIClient) -> None:
 
 
 def test_the_end_is_heard_of_by_event_long_before_anyone_would_ask(client: InvokeAIClient) -> None:
-    """While events arrive, nobody asks for ten seconds. How fast it is stands in benchmarks/runtime.py."""
+    """While events arrive, nobody asks for ten seconds. How fast it is stands in benchmarks/running.py."""
     late = []
     for _ in range(5):
         job = plans.picture().submit(plans.PictureParams(), client=client)
