@@ -169,19 +169,6 @@ def test_an_enqueue_on_a_half_open_connection_is_taken_back(proxy: Proxy, server
             direct.queue.resume()
 
 
-def test_a_run_ends_soon_after_it_is_done_though_cleaning_up_hangs(
-    proxy: Proxy, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("invokeai_gen.runtime.runner.CLEANUP_TIMEOUT", 1.0)
-    proxy.on("DELETE .*/queue/default/i/", faults.silent, faults.FOR_GOOD)
-    with InvokeAIClient(proxy.url) as client:
-        began = time.monotonic()
-        out = plans.picture().run(plans.PictureParams(width=88), client=client, timeout=20.0, cleanup=("queue_items",))
-        assert time.monotonic() - began < 40
-        assert out.cleanup is not None
-        assert out.cleanup.failed
-
-
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A certificate of our own for this machine, and its key."""

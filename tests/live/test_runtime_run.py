@@ -8,7 +8,6 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -194,9 +193,9 @@ def test_a_running_item_can_be_canceled(client: InvokeAIClient) -> None:
 
 def test_a_run_that_takes_too_long_is_canceled(client: InvokeAIClient) -> None:
     with pytest.raises(
-        JobTimeoutError, match=r"did not end within 1 s \(its status was (pending|in_progress), it is canceled now\)"
+        JobTimeoutError, match=r"did not end within 4 s \(its status was (pending|in_progress), it is canceled now\)"
     ) as caught:
-        plans.text_to_image().run(plans.TextToImageParams(steps=FOREVER), client=client, timeout=1)
+        plans.text_to_image().run(plans.TextToImageParams(steps=FOREVER), client=client, timeout=4)
     assert caught.value.item_id is not None
     assert Job.resume(client, caught.value.item_id).wait(TIME) == "canceled"
 
@@ -253,7 +252,7 @@ def test_ctrl_c_cancels_the_item(server_url: str, call: str) -> None:
     assert process.stdout is not None
     item_id = int(process.stdout.readline())
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=TIME)
     assert "KeyboardInterrupt" in errors
     with InvokeAIClient(server_url) as client:
         assert Job.resume(client, item_id).wait(TIME) == "canceled"
@@ -387,7 +386,6 @@ def test_without_events_the_server_is_asked(server_url: str) -> None:
 
 def test_asking_takes_over_when_the_events_stop(server_url: str) -> None:
     with Proxy(server_url) as proxy, InvokeAIClient(proxy.url) as client:
-        started = time.monotonic()
         job = plans.text_to_image().submit(plans.TextToImageParams(steps=40), client=client)
         for event in job.events():
             if isinstance(event, InvocationStarted) and event.node_label == "Denoise":
@@ -396,7 +394,6 @@ def test_asking_takes_over_when_the_events_stop(server_url: str) -> None:
                 break
         assert job.wait(TIME) == "completed"
         assert job.outputs().picture.width == 64
-        assert time.monotonic() - started < TIME
 
 
 def test_a_lost_answer_to_an_enqueue_does_not_run_it_twice(server_url: str) -> None:

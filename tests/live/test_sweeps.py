@@ -297,7 +297,8 @@ def test_awaited_it_does_the_same_and_a_canceled_task_cancels_it(server_url: str
             assert sorted([result.params.width async for result in sweep]) == list(range(8, 18))
             long = await plans.picture().asweep(product={"width": range(8, 408)}, client=client)
             task = asyncio.create_task(long.wait())
-            await asyncio.sleep(0.3)
+            while not long.counts.completed:
+                await asyncio.sleep(0.01)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
@@ -316,20 +317,19 @@ sweep.download(sys.argv[2], "{color}/{width}.png")
 """
 
 
-@pytest.mark.parametrize("delay", [0.0, 0.15, 0.4, 1.5])
-def test_a_sweep_goes_on_after_its_process_was_killed(server_url: str, tmp_path: Path, delay: float) -> None:
+@pytest.mark.parametrize("saved", [0, 1, 10, 60])
+def test_a_sweep_goes_on_after_its_process_was_killed(server_url: str, tmp_path: Path, saved: int) -> None:
     file, folder = tmp_path / "it.sweep", tmp_path / "out"
     process = subprocess.Popen(
         [sys.executable, "-c", KILLED, str(file), str(folder)], cwd=ROOT, env={**os.environ, "INVOKEAI_URL": server_url}
     )
-    while not file.exists():
+    while not file.exists() or len([*folder.rglob("[0-9]*.png")]) < saved:
         assert process.poll() is None
         time.sleep(0.01)
-    time.sleep(delay)
     process.kill()
     process.wait()
-    for saved in folder.rglob("[0-9]*.png"):
-        assert color_of(saved.read_bytes()) == saved.parent.name, "no half of a file has its final name"
+    for image in folder.rglob("[0-9]*.png"):
+        assert color_of(image.read_bytes()) == image.parent.name, "no half of a file has its final name"
     with InvokeAIClient(server_url) as client:
         sweep = plans.picture().resume_sweep(file, client=client)
         results = sweep.results()

@@ -9,7 +9,6 @@ import pytest
 from invokeai_gen import AsyncInvokeAIClient
 from invokeai_gen.core.plan import ModelLimits
 from invokeai_gen.core.values import BoardRef, ModelRef
-from invokeai_gen.runtime import resolve as resolve_module
 from invokeai_gen.runtime.matching import find_board, find_model
 from invokeai_gen.runtime.resolve import UPLOADS_AT_ONCE, resolve
 from invokeai_gen.server import background, constants
@@ -215,7 +214,7 @@ def test_an_upload_under_way_when_the_run_is_canceled_is_deleted_too() -> None:
 
 
 def test_a_canceled_run_does_not_wait_for_ever_for_an_upload(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resolve_module, "UNDO_TIMEOUT", 0.05)
+    monkeypatch.setattr(constants, "UNDO_TIMEOUT", 0.05)
     server = Server()
     server.go_on.clear()
 

@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from invokeai_gen.core.results import media_names
+from invokeai_gen.server import constants
 from invokeai_gen.server.concurrency import gather_limited
-from invokeai_gen.server.constants import PAGE
 from invokeai_gen.server.errors import NotFoundError, ServerError, StatusError
 from invokeai_gen.server.events import is_final
 from invokeai_gen.server.inventory import Image, Video
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from invokeai_gen.server.client import AsyncInvokeAIClient
 
 QUESTIONS_AT_ONCE: Final = 8
-UNDO_TIMEOUT: Final = 4.0
-"""Seconds that deleting the preparations of a failed run may take."""
 
 
 @dataclass(slots=True)
@@ -49,7 +47,7 @@ class Preparations:
     async def undo(self, client: AsyncInvokeAIClient, error: BaseException) -> None:
         """Delete all of it after an error that stopped the run; note on the error what could not be deleted."""
         try:
-            async with asyncio.timeout(UNDO_TIMEOUT):
+            async with asyncio.timeout(constants.UNDO_TIMEOUT):
                 removal = await self.uploads.remove(client) + await remove_boards(client, self, ())
         except (ServerError, TimeoutError) as trouble:
             names = [*self.uploads.images, *self.uploads.videos, *self.boards]
@@ -123,8 +121,8 @@ async def referring_items(
     began = min((item.timings.started for item in items if item.timings.started), default=None)
     newest_first = [item_id for item_id in reversed(await client.queue.item_ids()) if item_id not in own]
     found: dict[str, int] = {}
-    for start in range(0, len(newest_first), PAGE):
-        page = newest_first[start : start + PAGE]
+    for start in range(0, len(newest_first), constants.PAGE):
+        page = newest_first[start : start + constants.PAGE]
         briefs = await client.queue.items(page, with_sessions=False)
         later = [brief.item_id for brief in briefs if _may_refer(brief, began)]
         for item in await client.queue.items(later) if later else ():

@@ -19,10 +19,11 @@ from invokeai_gen.core.request_values import answered, look_ups
 from invokeai_gen.core.values import BoardRef, ImageRef, ModelRef, VideoRef
 from invokeai_gen.js_json import Unset
 from invokeai_gen.runtime.assets import hidden_values, model_on
-from invokeai_gen.runtime.cleanup import UNDO_TIMEOUT, Preparations
+from invokeai_gen.runtime.cleanup import Preparations
 from invokeai_gen.runtime.input_files import check_file, is_file, read_file
 from invokeai_gen.runtime.matching import find_board
 from invokeai_gen.runtime.options import ResolveModels, UploadPolicy
+from invokeai_gen.server import constants
 from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.server.errors import ConnectionFailedError, ForbiddenError, NotFoundError, UnsupportedMediaError
 from invokeai_gen.server.idempotency import send_once
@@ -235,7 +236,7 @@ class Resolver:
         """Wait for the uploads under way after an error: only then is it known what has to be deleted."""
         if not self._tasks:
             return
-        _, late = await asyncio.wait(self._tasks.values(), timeout=UNDO_TIMEOUT)
+        _, late = await asyncio.wait(self._tasks.values(), timeout=constants.UNDO_TIMEOUT)
         for task in late:
             task.cancel()
         if late:

@@ -29,10 +29,10 @@ from invokeai_gen.runtime.options import (
 )
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.runtime.running_job import RunningJob, expect
+from invokeai_gen.server import constants
 from invokeai_gen.server.background import bridge, in_thread, load
 from invokeai_gen.server.client import AsyncInvokeAIClient
-from invokeai_gen.server.constants import LOST_ANSWER_WAITS
-from invokeai_gen.server.deadline import CANCEL_TIMEOUT, CLEANUP_TIMEOUT, Deadline
+from invokeai_gen.server.deadline import Deadline
 from invokeai_gen.server.errors import RejectedError, ServerError, SeveralItemsError
 from invokeai_gen.server.records import Enqueued, Removal
 from invokeai_gen.server.run_queue import batch_size
@@ -86,14 +86,14 @@ class Runner(Generic[P, O]):
                 outputs = await job.all_outputs()
         except BaseException as error:
             if cleanup:
-                removal = await self._clean_up(job, cleanup, CLEANUP_TIMEOUT)
+                removal = await self._clean_up(job, cleanup, constants.CLEANUP_TIMEOUT)
                 importlib.import_module("invokeai_gen.runtime.cleanup").note_what_is_left(error, removal)
             raise
         finally:
             await job.close()
         if cleanup:
             left = deadline.left
-            removal = await self._clean_up(job, cleanup, None if left is None else max(left, CLEANUP_TIMEOUT))
+            removal = await self._clean_up(job, cleanup, None if left is None else max(left, constants.CLEANUP_TIMEOUT))
             for output in outputs:
                 output.cleanup = removal
         return outputs
@@ -255,7 +255,7 @@ async def enqueue(
         if isinstance(error, asyncio.CancelledError):
             if cancel:
                 await asyncio.wait(
-                    [asyncio.create_task(_take_back(sending, watch.batch_id, client))], timeout=CANCEL_TIMEOUT
+                    [asyncio.create_task(_take_back(sending, watch.batch_id, client))], timeout=constants.CANCEL_TIMEOUT
                 )
             else:
                 sending.cancel()
@@ -268,7 +268,7 @@ async def _take_back(sending: asyncio.Task[Enqueued], batch_id: str, client: Asy
     The answer to the enqueue may never come, so the batch is looked for by its id as well.
     """
     try:
-        for pause in LOST_ANSWER_WAITS:
+        for pause in constants.LOST_ANSWER_WAITS:
             await asyncio.wait([sending], timeout=pause)
             with contextlib.suppress(ServerError):
                 if await client.run_queue.cancel_batches([batch_id]) or sending.done():

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar, Unpack
 
 from invokeai_gen.core.rejections import node_labels
 from invokeai_gen.runtime.outputs import WorkflowOutputs
-from invokeai_gen.server import background
+from invokeai_gen.server import background, constants
 from invokeai_gen.server.background import bridge, load
 from invokeai_gen.server.callbacks import Callbacks, call_back
 from invokeai_gen.server.client import AsyncInvokeAIClient
-from invokeai_gen.server.deadline import CANCEL_TIMEOUT, Deadline
+from invokeai_gen.server.deadline import Deadline
 from invokeai_gen.server.errors import (
     JobDeletedError,
     JobTimeoutError,
@@ -188,10 +188,10 @@ class RunningJob(Generic[O_co]):
     async def _cancel_quietly(self) -> str | None:
         """Cancel the items that have not ended; return the reason if that fails."""
         try:
-            async with asyncio.timeout(CANCEL_TIMEOUT):
+            async with asyncio.timeout(constants.CANCEL_TIMEOUT):
                 await self.cancel()
         except (ServerError, TimeoutError) as error:
-            return str(error) or f"no answer within {CANCEL_TIMEOUT:g} s"
+            return str(error) or f"no answer within {constants.CANCEL_TIMEOUT:g} s"
         return None
 
     async def _followed(self) -> Watch:

@@ -74,6 +74,12 @@ MAX_RECONNECT: Final = 15.0
 
 INTERRUPT_TIMEOUT: Final = 10.0
 """How long an interrupted call may take to tidy up (cancel its queue item) before the interrupt goes on."""
+CANCEL_TIMEOUT: Final = 5.0
+"""How long cancelling queue items may take after an interrupt or a timeout."""
+CLEANUP_TIMEOUT: Final = 5.0
+"""How long clean-up may take after an error or a timeout."""
+UNDO_TIMEOUT: Final = 4.0
+"""How long a request that fails or is canceled may take to break off its uploads, and again to delete what it made."""
 INSTALL_POLL: Final = 0.5
 """Time between questions about a model install."""
 EXIT_TIMEOUT: Final = 5.0

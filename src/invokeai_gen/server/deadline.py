@@ -5,14 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
-from typing import Final
 
 from invokeai_gen.server.errors import JobTimeoutError
-
-CANCEL_TIMEOUT: Final = 5.0
-"""Seconds that cancelling a queue item may take after an interrupt or a timeout."""
-CLEANUP_TIMEOUT: Final = 5.0
-"""Seconds that clean-up may take after an error or a timeout."""
 
 
 class Deadline:

@@ -14,11 +14,10 @@ from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.runtime.cleanup import remove_boards, remove_outputs
 from invokeai_gen.runtime.failures import error_of
 from invokeai_gen.runtime.outputs import WorkflowOutputs
+from invokeai_gen.server import constants
 from invokeai_gen.server.background import bridge, in_thread
 from invokeai_gen.server.blocking import ServerClient
 from invokeai_gen.server.client import AsyncInvokeAIClient, core_of, shared_client
-from invokeai_gen.server.constants import PAGE
-from invokeai_gen.server.deadline import CANCEL_TIMEOUT
 from invokeai_gen.server.errors import JobCanceledError, JobDeletedError, JobTimeoutError
 from invokeai_gen.server.records import QueueItem, Removal
 from invokeai_gen.sweeps.files.saving import ManifestFormat, Saver, save_image, saved_indexes, sheet_of
@@ -328,7 +327,7 @@ class AsyncSweep(Generic[P, O]):
     async def _cancel(self) -> None:
         await self._state.cancel()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(CANCEL_TIMEOUT):  # until the servers have confirmed it; a node may take longer
+            async with asyncio.timeout(constants.CANCEL_TIMEOUT):  # until the servers have confirmed it; a node may take longer
                 while not self._tally.all_ended:
                     await self._state.wait_for_change()
 
@@ -354,11 +353,11 @@ class AsyncSweep(Generic[P, O]):
                 self._state.raise_failure()
                 await self._state.wait_for_change()
             with contextlib.suppress(TimeoutError):
-                at_hand = all(map(self._state.is_cached, ended[cursor : cursor + PAGE]))
+                at_hand = all(map(self._state.is_cached, ended[cursor : cursor + constants.PAGE]))
                 async with asyncio.timeout(0 if at_hand else debounce):
-                    while len(ended) < cursor + PAGE and not self._tally.all_ended:
+                    while len(ended) < cursor + constants.PAGE and not self._tally.all_ended:
                         await self._state.wait_for_change()
-            page = range(cursor, min(cursor + PAGE, len(ended)))
+            page = range(cursor, min(cursor + constants.PAGE, len(ended)))
             # One that was sent again counts where it ended last.
             fresh = [ended[place] for place in page if self._tally.ended_at.get(ended[place]) == place]
             return page.stop, await self._collect(fresh)

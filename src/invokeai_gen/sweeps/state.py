@@ -11,8 +11,8 @@ from invokeai_gen.core.plan import JsonValue, WorkflowPlan
 from invokeai_gen.core.run_values import params_of_item, values_of_item
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.runtime.cleanup import Preparations
+from invokeai_gen.server import constants
 from invokeai_gen.server.client import AsyncInvokeAIClient
-from invokeai_gen.server.deadline import CANCEL_TIMEOUT
 from invokeai_gen.server.errors import JobError, ServerError
 from invokeai_gen.server.records import QueueItem
 from invokeai_gen.sweeps.batching import Cell, Group, Numbering, own_item, own_places
@@ -118,7 +118,7 @@ class SweepState:
     async def cancel_quietly(self) -> None:
         """Cancel, and wait until the servers have confirmed it, for `CANCEL_TIMEOUT` seconds at most."""
         with contextlib.suppress(ServerError, TimeoutError):
-            async with asyncio.timeout(CANCEL_TIMEOUT):
+            async with asyncio.timeout(constants.CANCEL_TIMEOUT):
                 await self.cancel()
                 while not self.tally.all_ended and self.failure is None:
                     await self.wait_for_change()
