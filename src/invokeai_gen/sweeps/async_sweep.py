@@ -327,7 +327,9 @@ class AsyncSweep(Generic[P, O]):
     async def _cancel(self) -> None:
         await self._state.cancel()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(constants.CANCEL_TIMEOUT):  # until the servers have confirmed it; a node may take longer
+            async with asyncio.timeout(
+                constants.CANCEL_TIMEOUT
+            ):  # until the servers have confirmed it; a node may take longer
                 while not self._tally.all_ended:
                     await self._state.wait_for_change()
 
