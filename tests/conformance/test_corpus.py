@@ -49,8 +49,8 @@ REFUSED_AS_PARAMS: Mapping[str, str] = {
     "gui-more/a16-every-node-updated": "the batch is empty",
     # Items that their fields cannot hold: the server takes them, and then its queue is blocked.
     "gui-odd/fuzz-m113": "should be a multiple of 8",
-    "gui-odd/fuzz-w1": "should be less than or equal to 1",
-    "gui-odd/fuzz-w24": "should be less than or equal to 1",
+    "gui-odd/fuzz-w1": "should be at most 1",
+    "gui-odd/fuzz-w24": "should be at most 1",
     "gui-odd/fuzz-w35": "should be a multiple of 8",
 }
 """What a module and a handle refuse as values that cannot be sent, with the words that say why."""

@@ -57,7 +57,7 @@ def test_hovering_an_input_shows_its_type_and_what_it_is_for(editor: LanguageSer
         "from generated import everything as wf\n\n\ndef show(params: wf.Params) -> None:\n    params.wid|th\n"
     )
     assert "width: int" in shown
-    assert "64 to 2048, in steps of 8. Default 512." in shown
+    assert "64 to 2048, a multiple of 8. Default 512." in shown
     assert "Input 3: `integer.value`." in shown
 
 

@@ -233,7 +233,7 @@ def test_what_needs_a_server_has_no_json(value: Any) -> None:
 def test_check_value_speaks_of_labels() -> None:
     planned = an_input("Output Width", name="output_width", constraints=Constraints(ge=64))
     assert check_value(planned, 64) == 64
-    with pytest.raises(ParamsError, match=r"^Output Width \(output_width\) is 7, but should be greater than or equal"):
+    with pytest.raises(ParamsError, match=r"^Output Width \(output_width\) is 7, but should be 64 or more"):
         check_value(planned, 7)
     with pytest.raises(ParamsError, match="fed by node 'Noise'"):
         check_value(an_input(fed_by="Noise", name="width"), 7)

@@ -50,7 +50,7 @@ COMMANDS = {
 FILES = {
     "nothing.json": "nothing.json: No such file or directory",
     "broken.json": "broken.json: not JSON: Expecting value: line 1 column 12 (char 11)",
-    "list.json": "list.json: not a workflow: the file does not contain a JSON object",
+    "list.json": "list.json: not a workflow: it is not a JSON object (export it from the InvokeAI workflow editor)",
 }
 
 

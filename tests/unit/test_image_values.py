@@ -98,7 +98,7 @@ def test_what_another_version_does_not_have_is_named() -> None:
     edge = {"source": {"node_id": "noise", "field": "x"}, "destination": {"node_id": "call", "field": "saved_workflow_input::a"}}  # fmt: skip
     found = recall(Params, png(texts_of(nodes, [edge])))
     assert [problem.message for problem in found.unmatched] == [
-        "Width (width): the image has 2048, but it should be less than or equal to 1024",
+        "Width (width): the image has 2048, but it should be at most 1024",
         "Glow (glow): its node in the image has no such field",
         "Sky (sky): the image has no such node, or no value for it",
         "Called (called): in the workflow of the image it is fed by node 'noise'",

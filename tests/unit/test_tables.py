@@ -99,7 +99,7 @@ def test_everything_wrong_is_told_at_once_by_row_and_column() -> None:
     text = 'Title,Width,glow,12,Mood,Sky Color\na,abc,,,calm,\n"b\nc",7,,,Calm,\n\nd,7.5,"0,5",,loud,"(1, 2, 300)"\n'
     assert refused(lambda: posters(text)) == [
         "rows.csv, row 2, column 'Width' (width): 'abc' should be a whole number, 256 to 1536",
-        "rows.csv, row 3, column 'Width' (width): '7' should be greater than or equal to 256",
+        "rows.csv, row 3, column 'Width' (width): '7' should be 256 or more",
         "rows.csv, row 5, column 'Width' (width): '7.5' should be a valid integer",
         "rows.csv, row 5, column 'glow' (Glow): '0,5' should be a number, 0 to 1; use a decimal point, as in 0.5",
         "rows.csv, row 5, column 'Mood' (mood): 'loud' should be 'calm', 'stormy' or 'dreamlike'",
@@ -116,7 +116,7 @@ def test_problems_can_be_read_by_programs() -> None:
     (problem,) = caught.value.problems
     assert isinstance(problem, TableProblem)
     assert (problem.name, problem.label, problem.row, problem.column) == ("width", "Width", 3, "2")
-    assert problem.reason == "should be greater than or equal to 256"
+    assert problem.reason == "should be 256 or more"
 
 
 def test_a_long_list_of_problems_is_cut_in_the_text_only() -> None:
@@ -130,7 +130,7 @@ def test_a_long_list_of_problems_is_cut_in_the_text_only() -> None:
 def test_a_column_that_names_no_input_gets_the_nearest_names() -> None:
     assert refused(lambda: posters("Titel,Width\na,7\n")) == [
         "rows.csv, row 1, column 'Titel': unknown input 'Titel'; did you mean Title (title)?",
-        "rows.csv, row 2, column 'Width' (width): '7' should be greater than or equal to 256",
+        "rows.csv, row 2, column 'Width' (width): '7' should be 256 or more",
     ]
 
 

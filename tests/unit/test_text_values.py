@@ -136,7 +136,7 @@ def test_words_for_false(text: str) -> None:
         (WIDTH, "7 px", "Width (width) is '7 px', but should be a whole number, such as 768"),
         (WIDTH, "7.9", "Width (width) is 7.9, but should be a valid integer"),
         (WIDTH, "9" * 400, "but should be a whole number, such as 768"),
-        (BOUNDED, "abc", "is 'abc', but should be a whole number, 64 to 2048, in steps of 8"),
+        (BOUNDED, "abc", "is 'abc', but should be a whole number, 64 to 2048, a multiple of 8"),
         (BOUNDED, "65", "Width (width) is 65, but should be a multiple of 8"),
         (GLOW, "0,5", "is '0,5', but should be a number, such as 0.5; use a decimal point, as in 0.5"),
         (GLOW, "nan", "is 'nan', but should be a number, such as 0.5"),

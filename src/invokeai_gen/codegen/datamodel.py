@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from invokeai_gen.codegen.literals import printable_source
 from invokeai_gen.errors import InvokeAIGenError
 
 
@@ -57,13 +58,8 @@ def _generated(document: Any) -> str:
         formatters=[],
     )
     assert isinstance(text, str), "one document becomes one module"
-    text = "".join(char if char.isprintable() or char == "\n" else _escape(char) for char in text)
-    return _with_usable_typed_dict(text.removeprefix("#").lstrip())
-
-
-def _escape(char: str) -> str:
-    """Return the escape of a character that could steer a terminal; only texts can hold one."""
-    return char.encode("unicode_escape", "surrogatepass").decode("ascii")
+    # Only string literals can hold characters that are not printable.
+    return _with_usable_typed_dict(printable_source(text.removeprefix("#").lstrip()))
 
 
 def rendering(schemas: str) -> Callable[[], str]:

@@ -62,6 +62,14 @@ def docstring(text: str, indent: int = 0) -> Source:
     return Source(source)
 
 
+def printable_source(text: str) -> str:
+    """Return the inside of string literals with the same escapes as `repr` uses; line feeds stay."""
+    return "".join(
+        char if char.isprintable() or char == "\n" else char.encode("unicode_escape", "surrogatepass").decode("ascii")
+        for char in text
+    )
+
+
 def one_line(text: str) -> str:
     """Return foreign text for the middle of a sentence: white space and line breaks become single spaces."""
     return " ".join(text.split())
@@ -78,9 +86,4 @@ def _plain(value: bool | int | str | None) -> str:
 
 def _escaped(line: str) -> str:
     """Return one line of a triple-quoted string."""
-    text = re.sub(r'"(?="|$)', r'\\"', line.replace("\\", "\\\\"))
-    if text.isprintable():
-        return text
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode("ascii") for char in text
-    )
+    return printable_source(re.sub(r'"(?="|$)', r'\\"', line.replace("\\", "\\\\")))

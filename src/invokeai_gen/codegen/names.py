@@ -28,61 +28,22 @@ MAX_LABEL: Final = 60
 """Most characters of a name that one label gives; a longer label is cut after its last whole word."""
 
 _APOSTROPHES: Final = str.maketrans("", "", "'’ʼ`")
-_BUILTIN_TYPES: Final = frozenset(
-    {
-        "bool",
-        "bytearray",
-        "bytes",
-        "complex",
-        "dict",
-        "float",
-        "frozenset",
-        "int",
-        "list",
-        "memoryview",
-        "object",
-        "property",
-        "set",
-        "slice",
-        "str",
-        "tuple",
-        "type",
-    }
-)
+_BUILTIN_TYPES: Final = frozenset((
+    "bool", "bytearray", "bytes", "complex", "dict", "float", "frozenset", "int", "list", "memoryview", "object",
+    "property", "set", "slice", "str", "tuple", "type",
+))  # fmt: skip
 _DEVICES: Final = frozenset(
     {"con", "prn", "aux", "nul", *(f"{port}{digit}" for port in ("com", "lpt") for digit in range(10))}
 )
 """File names that Windows keeps for itself, whatever the suffix."""
 
 _OWN_INPUT_NAMES: Final = frozenset(name for name in dir(WorkflowParams) if not name.startswith("_"))
-_OWN_OUTPUT_NAMES: Final = frozenset(
-    {
-        "acleanup_inputs",
-        "acleanup_outputs",
-        "acleanup_queue_item",
-        "adownload_outputs",
-        "batch_id",
-        "batch_values",
-        "by_node",
-        "cleanup",
-        "cleanup_inputs",
-        "cleanup_outputs",
-        "cleanup_queue_item",
-        "debug_outputs",
-        "download_outputs",
-        "every",
-        "images",
-        "input_params",
-        "input_values",
-        "item_id",
-        "nodes",
-        "queue_item",
-        "session_id",
-        "timings",
-        "to_dict",
-        "user_outputs",
-    }
-)
+_OWN_OUTPUT_NAMES: Final = frozenset((
+    "acleanup_inputs", "acleanup_outputs", "acleanup_queue_item", "adownload_outputs", "batch_id", "batch_values",
+    "by_node", "cleanup", "cleanup_inputs", "cleanup_outputs", "cleanup_queue_item", "debug_outputs",
+    "download_outputs", "every", "images", "input_params", "input_values", "item_id", "nodes", "queue_item",
+    "session_id", "timings", "to_dict", "user_outputs",
+))  # fmt: skip
 """Public attributes of `WorkflowOutputs`, which is too heavy to import for its names; a test compares them."""
 
 _INPUT_RESERVED: Final = _BUILTIN_TYPES | _OWN_INPUT_NAMES | {"field", "overload", "self"}

@@ -22,21 +22,11 @@ from invokeai_gen.public_names import HOME_OF
 _MIN_NAMED_CHOICES: Final = 8
 """Shorter lists are easier to read where they are used."""
 
-_TAKEN: Final = frozenset(
-    {*HOME_OF, "Annotated", "Any", "ClassVar", "False", "Final", "Iterable", "Literal", "None", "NotRequired"}
-    | {
-        "Outputs",
-        "Params",
-        "PathLike",
-        "TYPE_CHECKING",
-        "True",
-        "TypeAlias",
-        "TypedDict",
-        "Unpack",
-        "Values",
-        "WORKFLOW",
-    }
-)
+_TAKEN: Final = frozenset((
+    *HOME_OF,
+    "Annotated", "Any", "ClassVar", "False", "Final", "Iterable", "Literal", "None", "NotRequired", "Outputs",
+    "Params", "PathLike", "TYPE_CHECKING", "True", "TypeAlias", "TypedDict", "Unpack", "Values", "WORKFLOW",
+))  # fmt: skip
 """Names that modules and `_types.py` use for something else."""
 
 

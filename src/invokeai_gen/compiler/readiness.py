@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from invokeai_gen.core.batch import GENERATOR_FIELD, Binding, Values, batch_fields, size_problems, value_of
 from invokeai_gen.core.plan import JsonValue, PlanBatch, WorkflowPlan
+from invokeai_gen.core.problems import range_text
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.js_json import UNSET, Unset, is_integer, is_number
 from invokeai_gen.schema import InputTemplate, NodeTemplate, Schema
@@ -212,17 +214,19 @@ def _collection_problems(items: list[JsonValue], template: InputTemplate) -> Ite
             yield from _number_problems(item, limits)
 
 
+_KEEPS: Final[Mapping[str, Callable[[float, float], bool]]] = {
+    "le": operator.le,
+    "ge": operator.ge,
+    "lt": operator.lt,
+    "gt": operator.gt,
+    "multiple_of": lambda value, step: value % step == 0,
+}
+
+
 def _number_problems(value: float, limits: Mapping[str, float]) -> Iterator[str]:
-    if "le" in limits and value > limits["le"]:
-        yield f"{value} is too large: at most {limits['le']} is allowed"
-    if "ge" in limits and value < limits["ge"]:
-        yield f"{value} is too small: at least {limits['ge']} is required"
-    if "lt" in limits and value >= limits["lt"]:
-        yield f"{value} is too large: it must be less than {limits['lt']}"
-    if "gt" in limits and value <= limits["gt"]:
-        yield f"{value} is too small: it must be greater than {limits['gt']}"
-    if "multiple_of" in limits and value % limits["multiple_of"] != 0:
-        yield f"{value} is not a multiple of {limits['multiple_of']}"
+    for name, keeps in _KEEPS.items():
+        if name in limits and not keeps(value, limits[name]):
+            yield f"{value} should be {range_text([(name, limits[name])])}"
 
 
 def _batch_reasons(

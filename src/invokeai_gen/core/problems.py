@@ -70,8 +70,15 @@ _MEANINGS: Final = {
     "gt": "more than {}",
     "le": "at most {}",
     "lt": "less than {}",
-    "multiple_of": "in steps of {}",
+    "multiple_of": "a multiple of {}",
 }
+_PYDANTIC_LIMITS: Final = {
+    "greater than or equal to": "ge",
+    "greater than": "gt",
+    "less than or equal to": "le",
+    "less than": "lt",
+}
+_PYDANTIC_LIMIT: Final = re.compile(rf"should be ({'|'.join(_PYDANTIC_LIMITS)}) (\S+)")
 _QUOTED: Final = re.compile(r"'(?:[^'\\]|\\.)*'")
 _MAX_LISTED: Final = 12
 _MEMBER: Final = re.compile(r"[A-Za-z_]")
@@ -148,7 +155,7 @@ def fed_reason(item: NamedInput) -> str:
 
 
 def range_text(limits: Iterable[tuple[str, float]]) -> str:
-    """Return the limits of a number in words: `64 to 2048, in steps of 8`."""
+    """Return the limits of a number in words: `64 to 2048, a multiple of 8`."""
     left = {
         name: str(int(limit) if isinstance(limit, float) and limit.is_integer() else limit) for name, limit in limits
     }
@@ -178,8 +185,10 @@ def _invalid(item: NamedInput, details: Sequence[Mapping[str, Any]], skip: int) 
 
 
 def _sentence(message: str) -> str:
-    """Return a message of pydantic without its first words: `should be greater than 0`."""
+    """Return a message of pydantic without its first words, and limits in the words of `range_text`."""
     message = message.removeprefix("Value error, ").removeprefix("Assertion failed, ").removeprefix("Input ")
+    if limit := _PYDANTIC_LIMIT.fullmatch(message):
+        return f"should be {_MEANINGS[_PYDANTIC_LIMITS[limit[1]]].format(limit[2])}"
     return message[0].lower() + message[1:] if _MEMBER.match(message) else message
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from invokeai_gen import js_json
-from invokeai_gen.workflow import WorkflowError, WorkflowFile, read_workflow_file
+from invokeai_gen.workflow import WorkflowError, WorkflowFile, check_is_workflow, read_workflow_file
 
 
 class WorkflowDefinition:
@@ -22,7 +22,7 @@ class WorkflowDefinition:
     """
 
     def __init__(self, file: WorkflowFile) -> None:
-        _refuse_other_data(file.data)
+        check_is_workflow(file.data)
         self.file = file
         """The input of the compiler. Treat its data as read-only; `to_dict` returns a copy."""
 
@@ -63,7 +63,7 @@ class WorkflowDefinition:
     @property
     def nodes(self) -> list[dict[str, Any]]:
         """The nodes as the file has them; a copy, as `edges` and `form` are."""
-        return list(self.to_dict()["nodes"])
+        return list(self.to_dict().get("nodes", []))
 
     @property
     def edges(self) -> list[dict[str, Any]]:
@@ -116,18 +116,6 @@ class WorkflowDefinition:
     def notes(self) -> str:
         """The author's notes."""
         return _text(self.file.data, "notes")
-
-
-def _refuse_other_data(data: Any) -> None:
-    if not isinstance(data, dict):
-        lack = "it is not a JSON object"
-    elif not isinstance(data.get("meta"), dict) or data["meta"].get("version") is None:
-        lack = "it has no meta.version"
-    elif not isinstance(data.get("nodes"), list):
-        lack = "it has no list of nodes"
-    else:
-        return
-    raise WorkflowError(f"not a workflow: {lack} (export it from the InvokeAI workflow editor)")
 
 
 def _text(data: Any, key: str) -> str:

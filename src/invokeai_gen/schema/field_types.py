@@ -18,31 +18,13 @@ _PRIMITIVES: Final = {
     "boolean": "BooleanField",
 }
 
-STATEFUL_TYPES: Final = frozenset(
-    {
-        "IntegerField",
-        "FloatField",
-        "StringField",
-        "BooleanField",
-        "EnumField",
-        "ImageField",
-        "VideoField",
-        "BoardField",
-        "StylePresetField",
-        "SystemPromptField",
-        "ModelIdentifierField",
-        "LoRAField",
-        "ColorField",
-        "SchedulerField",
-        "SavedWorkflowField",
-        *GENERATOR_FIELDS,
-        "LoRAMetadataField",
-        "ControlNetMetadataField",
-        "IPAdapterMetadataField",
-        "T2IAdapterMetadataField",
-        "MetadataExtraField",
-    }
-)
+STATEFUL_TYPES: Final = frozenset((
+    *GENERATOR_FIELDS,
+    "IntegerField", "FloatField", "StringField", "BooleanField", "EnumField", "ImageField", "VideoField",
+    "BoardField", "StylePresetField", "SystemPromptField", "ModelIdentifierField", "LoRAField", "ColorField",
+    "SchedulerField", "SavedWorkflowField", "LoRAMetadataField", "ControlNetMetadataField",
+    "IPAdapterMetadataField", "T2IAdapterMetadataField", "MetadataExtraField",
+))  # fmt: skip
 """Types with an input component in the GUI. A field of any other type can only be connected."""
 
 

@@ -2,6 +2,14 @@
 
 from invokeai_gen.workflow.document import LoadedWorkflow
 from invokeai_gen.workflow.errors import LoadWarning, WorkflowError
-from invokeai_gen.workflow.load import WorkflowFile, load_workflow, read_workflow_file
+from invokeai_gen.workflow.load import WorkflowFile, check_is_workflow, load_workflow, read_workflow_file
 
-__all__ = ["LoadWarning", "LoadedWorkflow", "WorkflowError", "WorkflowFile", "load_workflow", "read_workflow_file"]
+__all__ = [
+    "LoadWarning",
+    "LoadedWorkflow",
+    "WorkflowError",
+    "WorkflowFile",
+    "check_is_workflow",
+    "load_workflow",
+    "read_workflow_file",
+]

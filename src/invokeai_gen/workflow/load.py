@@ -86,8 +86,7 @@ def load_workflow(data: Any, schema: Schema) -> tuple[LoadedWorkflow, list[LoadW
 
     `data` is not changed. Raises `WorkflowError` for anything that the GUI refuses to open.
     """
-    if not isinstance(data, dict):
-        raise WorkflowError("not a workflow: the file does not contain a JSON object")
+    check_is_workflow(data)
     record = migrate(JsonObject(data), lambda node_type: _node_pack(node_type, schema))
     workflow = _parse(record, ModelVocabulary.of(schema))
     warnings: list[LoadWarning] = []
@@ -100,6 +99,21 @@ def load_workflow(data: Any, schema: Schema) -> tuple[LoadedWorkflow, list[LoadW
     first = workflow.node_by_id()
     workflow.nodes = [first[node.id] for node in workflow.nodes]
     return workflow, warnings
+
+
+def check_is_workflow(data: Any) -> None:
+    """Raise `WorkflowError` for JSON data that is not a workflow of any version."""
+    meta = data.get("meta") if isinstance(data, dict) else None
+    version = meta.get("version") if isinstance(meta, dict) else None
+    if not isinstance(data, dict):
+        lack = "it is not a JSON object"
+    elif version is None:
+        lack = "it has no meta.version"
+    elif version != "1.0.0" and not isinstance(data.get("nodes"), list):
+        lack = "it has no list of nodes"
+    else:
+        return
+    raise WorkflowError(f"not a workflow: {lack} (export it from the InvokeAI workflow editor)")
 
 
 def _node_pack(node_type: str, schema: Schema) -> str:

@@ -7,11 +7,17 @@ from typing import Any, Final
 
 from invokeai_gen.js_json import UNSET, Unset, is_integer, is_number
 from invokeai_gen.workflow.errors import WorkflowError
-from invokeai_gen.workflow.json_object import JsonObject, is_version, wrong
+from invokeai_gen.workflow.json_object import JsonObject, wrong
 from invokeai_gen.workflow.values import parse_color, parse_named
 
 CURRENT_VERSION: Final = "4.0.0"
 
+_KEPT_V1: Final = (
+    "BoardField", "ClipField", "ColorField", "ConditioningField", "ControlField", "ControlNetModelField",
+    "DenoiseMaskField", "ImageField", "IPAdapterField", "IPAdapterModelField", "LatentsField", "LoRAModelField",
+    "MainModelField", "MetadataField", "MetadataItemField", "SDXLMainModelField", "SDXLRefinerModelField",
+    "T2IAdapterField", "T2IAdapterModelField", "UNetField", "VaeField",
+)  # fmt: skip
 _SINGLE_V1: Final = {
     "boolean": "BooleanField",
     "enum": "EnumField",
@@ -23,94 +29,32 @@ _SINGLE_V1: Final = {
     "CollectionItem": "CollectionItemField",
     "Scheduler": "SchedulerField",
     "VaeModelField": "VAEModelField",
-    **{
-        name: name
-        for name in [
-            "BoardField",
-            "ClipField",
-            "ColorField",
-            "ConditioningField",
-            "ControlField",
-            "ControlNetModelField",
-            "DenoiseMaskField",
-            "ImageField",
-            "IPAdapterField",
-            "IPAdapterModelField",
-            "LatentsField",
-            "LoRAModelField",
-            "MainModelField",
-            "MetadataField",
-            "MetadataItemField",
-            "SDXLMainModelField",
-            "SDXLRefinerModelField",
-            "T2IAdapterField",
-            "T2IAdapterModelField",
-            "UNetField",
-            "VaeField",
-        ]
-    },
+    **{name: name for name in _KEPT_V1},
 }
+_STEMS_V1: Final = (
+    "Boolean", "Color", "Conditioning", "Control", "Float", "Image", "Integer", "IPAdapter", "Latents", "MetadataItem",
+    "String", "T2IAdapter",
+)  # fmt: skip
 _MANY_V1: Final = {
-    stem + suffix: stem + "Field"
-    for stem in [
-        "Boolean",
-        "Color",
-        "Conditioning",
-        "Control",
-        "Float",
-        "Image",
-        "Integer",
-        "IPAdapter",
-        "Latents",
-        "MetadataItem",
-        "String",
-        "T2IAdapter",
-    ]
-    for suffix in ("Collection", "Polymorphic")
-} | {"MetadataCollection": "MetadataField"}
+    "MetadataCollection": "MetadataField",
+    **{stem + suffix: stem + "Field" for stem in _STEMS_V1 for suffix in ("Collection", "Polymorphic")},
+}
 
 _MAIN_MODELS_V2: Final = frozenset({"MainModelField", "SDXLMainModelField", "SDXLRefinerModelField"})
 _MODELS_V2: Final = frozenset(
     {"VAEModelField", "LoRAModelField", "ControlNetModelField", "IPAdapterModelField", "T2IAdapterModelField"}
 )
 _BASES_V2: Final = frozenset({"any", "sd-1", "sd-2", "sdxl", "sdxl-refiner"})
-_SCHEDULERS_V2: Final = frozenset(
-    [
-        "euler",
-        "deis",
-        "ddim",
-        "ddpm",
-        "dpmpp_2s",
-        "dpmpp_2m",
-        "dpmpp_2m_sde",
-        "dpmpp_sde",
-        "heun",
-        "kdpm_2",
-        "lms",
-        "pndm",
-        "unipc",
-        "euler_k",
-        "dpmpp_2s_k",
-        "dpmpp_2m_k",
-        "dpmpp_2m_sde_k",
-        "dpmpp_sde_k",
-        "heun_k",
-        "lms_k",
-        "euler_a",
-        "kdpm_2_a",
-        "lcm",
-    ]
-)
+_SCHEDULERS_V2: Final = frozenset((
+    "euler", "deis", "ddim", "ddpm", "dpmpp_2s", "dpmpp_2m", "dpmpp_2m_sde", "dpmpp_sde", "heun", "kdpm_2", "lms",
+    "pndm", "unipc", "euler_k", "dpmpp_2s_k", "dpmpp_2m_k", "dpmpp_2m_sde_k", "dpmpp_sde_k", "heun_k", "lms_k",
+    "euler_a", "kdpm_2_a", "lcm",
+))  # fmt: skip
 
 
 def migrate(data: JsonObject, node_pack: Callable[[str], str]) -> JsonObject:
     """Return a file of any supported version as a file of version 4.0.0. The input is not changed."""
-    meta = data.data.get("meta")
-    version = meta.get("version") if isinstance(meta, dict) else None
-    if version is None:
-        raise WorkflowError("not a workflow: it has no meta.version (export it from the InvokeAI workflow editor)")
-    if not is_version(version):
-        raise wrong("meta.version", "a version such as 4.0.0", version)
+    version = data.record("meta").version("version")
     if version == "1.0.0":
         data = _from_v1(data, node_pack)
         version = "2.0.0"
