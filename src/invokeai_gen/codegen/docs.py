@@ -45,12 +45,12 @@ def sweep_doc(planned: PlannedInput, names: Names) -> str:
 def output_doc(output: PlannedOutput, inputs: Sequence[PlannedInput]) -> str:
     """Return which node an output comes from, and which input chooses its board."""
     node = one_line(output.node_label) or one_line(output.node_title) or output.node_type
-    text = f"What the node {literal(node)} (`{one_line(output.node_type)}`) returns"
+    text = f"The result of the node {literal(node)} (`{one_line(output.node_type)}`)"
     if output.is_iterated:
         text += ", once for each iteration"
     board = next((item for item in inputs if item.index == output.board_input), None)
     if board is not None:
-        text += f"; goes to the board `{board.name}`"
+        text += f", saved to the board given as `{board.name}`"
     return _paragraphs([_sentence(text)])
 
 

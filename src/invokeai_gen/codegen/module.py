@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from invokeai_gen.codegen import docs
 from invokeai_gen.codegen.annotations import Imports, Names, annotation, binding, default, plain_type
@@ -32,37 +31,11 @@ _EXPORTS: Final = frozenset(
 _BATCH_EXPORTS: Final = frozenset({"arun_all", "run_all"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _InputView:
-    fed: bool
-    declaration: Source
+class _Declaration(NamedTuple):
+    """An attribute of a class, and the docstring below it."""
+
+    source: Source
     docstring: Source
-    sweep: Source
-    sweep_doc: Source
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _OutputView:
-    name: PythonIdentifier
-    type: Source
-    docstring: Source
-
-
-@dataclass(slots=True, kw_only=True)
-class _ModuleView:
-    """Everything the template prints, each piece already source in lines."""
-
-    docstring: Source
-    params_doc: Source
-    outputs_doc: Source
-    is_batch: bool
-    exports: Source
-    functions: Source
-    imports: list[Source] = field(default_factory=list)
-    inputs: list[_InputView]
-    indexed: list[Source]
-    outputs: list[_OutputView]
-    only_image: PythonIdentifier | None
 
 
 def render(plan: WorkflowPlan, names: Names, *, module: PythonIdentifier, package: str = "generated") -> str:
@@ -72,25 +45,26 @@ def render(plan: WorkflowPlan, names: Names, *, module: PythonIdentifier, packag
         runtime={*_ALWAYS_IMPORTED},
         editors={*_IN_SIGNATURES},
     )
-    is_batch = bool(plan.batches)
-    exports = _EXPORTS | (_BATCH_EXPORTS if is_batch else set())
-    about = docs.module_doc(plan, names, module=module, package=package, version=__version__)
-    view = _ModuleView(
-        docstring=docstring(about),
-        params_doc=docstring(docs.params_doc(plan), 4),
-        outputs_doc=docstring(docs.outputs_doc(plan), 4),
-        is_batch=is_batch,
-        exports=laid_out(Source(f"__all__ = {literal(sorted(exports, key=_import_order))}")),
-        functions=Source(", ".join(sorted(name for name in exports if name[0].islower()))),
-        inputs=[_input(item, names, imports) for item in plan.inputs],
-        indexed=[_indexed(item, names, imports) for item in plan.inputs if item.fed_by is None],
-        outputs=[_output(item, plan, imports) for item in plan.outputs if item.role != "debug"],
-        only_image=_only_image(plan),
-    )
-    if view.indexed:
+    exports = _EXPORTS | (_BATCH_EXPORTS if plan.batches else set())
+    settable = [item for item in plan.inputs if item.fed_by is None]
+    if settable:
         imports.typing |= {"Any", "Literal", "overload"}
-    view.imports = _import_lines(imports)
-    return _environment().get_template("module.py.jinja").render(module=view)
+    about = docs.module_doc(plan, names, module=module, package=package, version=__version__)
+    pieces = {
+        "docstring": docstring(about),
+        "params_doc": docstring(docs.params_doc(plan), 4),
+        "outputs_doc": docstring(docs.outputs_doc(plan), 4),
+        "exports": laid_out(Source(f"__all__ = {literal(sorted(exports, key=_import_order))}")),
+        "functions": Source(", ".join(sorted(name for name in exports if name[0].islower()))),
+        "is_batch": bool(plan.batches),
+        "inputs": [_input(item, names, imports) for item in plan.inputs],
+        "values": [_values(item, names, imports) for item in settable],
+        "indexed": [_indexed(item, names, imports) for item in settable],
+        "outputs": [_output(item, plan, imports) for item in plan.outputs if item.role != "debug"],
+        "only_image": _only_image(plan),
+    }
+    pieces["imports"], pieces["editor_imports"] = _import_lines(imports)
+    return _environment().get_template("module.py.jinja").render(pieces)
 
 
 def formatted(text: str) -> str:
@@ -133,27 +107,32 @@ if not _TYPE_CHECKING:
 """
 
 
-def _input(planned: PlannedInput, names: Names, imports: Imports) -> _InputView:
-    name, doc = PythonIdentifier(planned.name), docstring(docs.input_doc(planned, names), 4)
+def _input(planned: PlannedInput, names: Names, imports: Imports) -> _Declaration:
     if planned.fed_by is not None:
         imports.typing.add("ClassVar")
-        declaration = f"{name}: ClassVar[Input] = {binding(planned, imports)}"
-        return _InputView(
-            fed=True,
-            declaration=laid_out(Source(declaration), 4),
-            docstring=doc,
-            sweep=Source(""),
-            sweep_doc=Source(""),
-        )
-    value = default(planned, names, imports)
-    declaration = f"{name}: {annotation(planned, names, imports)}" + (f" = {value}" if value is not None else "")
-    return _InputView(
-        fed=False,
-        declaration=laid_out(Source(declaration), 4),
-        docstring=doc,
-        sweep=laid_out(Source(f"{name}: Iterable[{plain_type(planned, names, imports)}]"), 8),
-        sweep_doc=docstring(docs.sweep_doc(planned, names), 8),
-    )
+        declaration = f"{planned.name}: ClassVar[Input] = {binding(planned, imports)}"
+    else:
+        value = default(planned, names, imports)
+        declaration = f"{planned.name}: {annotation(planned, names, imports)}"
+        declaration += f" = {value}" if value is not None else ""
+    return _declaration(declaration, docs.input_doc(planned, names), 4)
+
+
+def _values(planned: PlannedInput, names: Names, imports: Imports) -> _Declaration:
+    """Return the list of values for an input in a sweep."""
+    declaration = f"{planned.name}: Iterable[{plain_type(planned, names, imports)}]"
+    return _declaration(declaration, docs.sweep_doc(planned, names), 8)
+
+
+def _output(output: PlannedOutput, plan: WorkflowPlan, imports: Imports) -> _Declaration:
+    if not output.item_type.is_plain:
+        imports.editors.add(output.item_type.name)
+    return _declaration(f"{output.name}: {output.result_type}", docs.output_doc(output, plan.inputs), 4)
+
+
+def _declaration(text: str, doc: str, indent: int) -> _Declaration:
+    PythonIdentifier(text.partition(":")[0])  # a name that is no identifier must not become source
+    return _Declaration(laid_out(Source(text), indent), docstring(doc, indent))
 
 
 def _indexed(planned: PlannedInput, names: Names, imports: Imports) -> Source:
@@ -173,39 +152,17 @@ def _only_image(plan: WorkflowPlan) -> PythonIdentifier | None:
     return PythonIdentifier(images[0].name)
 
 
-def _output(output: PlannedOutput, plan: WorkflowPlan, imports: Imports) -> _OutputView:
-    if not output.item_type.is_plain:
-        imports.editors.add(output.item_type.name)
-    return _OutputView(
-        name=PythonIdentifier(output.name),
-        type=Source(output.result_type),
-        docstring=docstring(docs.output_doc(output, plan.inputs), 4),
-    )
+def _import_lines(imports: Imports) -> tuple[list[Source], Source]:
+    """Return the imports of a module, and those of the runtime that only editors and type checkers need."""
 
-
-def _import_lines(imports: Imports) -> list[Source]:
     def line(module: str, names: Iterable[str], indent: int = 0) -> Source:
         return import_line(module, sorted(names, key=_import_order), indent)
 
-    lines = [Source("from __future__ import annotations"), Source("")]
-    if imports.dataclasses:
-        lines.append(line("dataclasses", imports.dataclasses))
+    lines = [line("dataclasses", imports.dataclasses)] if imports.dataclasses else []
     lines += [line("typing", imports.typing), Source(""), line("invokeai_gen", imports.runtime)]
     if imports.types:
         lines += [Source(""), line("._types", imports.types)]
-    # What only editors and type checkers need would take most of the time that importing takes.
-    lines += [
-        Source(text)
-        for text in (
-            "",
-            "if TYPE_CHECKING:",
-            "    from collections.abc import Iterable",
-            "    from os import PathLike",
-            "    from typing import TypedDict",
-            "",
-        )
-    ]
-    return [*lines, line("invokeai_gen", imports.editors - imports.runtime, 4)]
+    return lines, line("invokeai_gen", imports.editors - imports.runtime, 4)
 
 
 def _import_order(name: str) -> tuple[int, str]:
