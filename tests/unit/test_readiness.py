@@ -17,9 +17,7 @@ def _reasons(builder: Builder) -> tuple[Reason, ...]:
 
 def test_a_value_out_of_range_is_told_with_node_field_value_and_limit(schema: Schema) -> None:
     (reason,) = _reasons(Builder(schema).node("r", "img_resize", label="Shrink", image={"image_name": "a"}, width=0))
-    assert str(reason) == (
-        "node 'Shrink' (img_resize, id r), field 'Width' (width): 0 should be more than 0"
-    )
+    assert str(reason) == ("node 'Shrink' (img_resize, id r), field 'Width' (width): 0 should be more than 0")
 
 
 def test_every_reason_is_told(schema: Schema) -> None:
