@@ -206,6 +206,10 @@ class AsyncInvokeAIClient(_Portable):
         """Stop following a batch."""
         await bridge(self._connections.forget(watch))
 
+    async def ask_soon(self) -> None:
+        """Ask for everything that is followed: something may have changed that no event reports."""
+        await bridge(self._connections.ask_soon())
+
 
 def preload() -> None:
     """Import what requests and the event connection need: done while a request waits, it would block an event loop."""

@@ -47,6 +47,11 @@ class Connections:
         if self._follower is not None:
             self._follower.forget(watch)
 
+    async def ask_soon(self) -> None:
+        """Ask for everything that is followed."""
+        if self._follower is not None:
+            self._follower.ask_soon()
+
     async def close(self) -> None:
         """Close everything; the next request opens new connections."""
         follower, self._follower = self._follower, None

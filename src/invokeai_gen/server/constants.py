@@ -61,6 +61,10 @@ SAFETY_POLL: Final = 10.0
 """Time between polls while events arrive, in case one got lost."""
 POLL_COST: Final = 0.02
 """Added to the pause for each followed batch, so that many of them do not flood the server."""
+BATCH_POLL: Final = 2.0
+"""Time between polls of large batches of fast items, whose events would cost the server more."""
+MAX_POLLED_BATCHES: Final = 4
+"""Above this, asking for each of them costs more than the events."""
 EVENT_TIMEOUT: Final = 0.25
 """How long events may still arrive after an item is known to have ended."""
 UNREACHABLE_AFTER: Final = 60.0

@@ -46,6 +46,11 @@ class Follower:
         self._connected = False
         self._was_connected = False
         self._is_loss_reported = False
+        self._wanted = asyncio.Event()
+        """Cleared while events would cost the server more than they are worth; see `pacing`."""
+        self._wanted.set()
+        self._has_left = False
+        """Whether the connection was closed because no events are wanted."""
         self._tried = asyncio.Event()
         """Set while no attempt to connect is under way that could still succeed soon."""
         self._reconnect = asyncio.Event()
@@ -63,9 +68,10 @@ class Follower:
         """Begin to follow a batch. To miss no event, call this before the batch is enqueued."""
         if not self._tasks:
             self._tasks = [asyncio.create_task(self._stay_connected()), asyncio.create_task(self._keep_asking())]
-        elif self._was_connected and not self._connected:
+        elif self._was_connected and not self._connected and (keeps_events or not self._polled()):
             # The server was restarted, perhaps: its events are worth an attempt before the pause is over.
             self._tried.clear()
+            self._wanted.set()
             self._reconnect.set()
         watch = Watch(batch_id, labels, keeps_events=keeps_events)
         self._watches.setdefault(batch_id, WeakSet()).add(watch)
@@ -108,6 +114,7 @@ class Follower:
     async def _stay_connected(self) -> None:
         pause = constants.FIRST_RECONNECT
         while True:
+            await self._wanted.wait()
             reason = "the server closed it"
             try:
                 await self._connection()
@@ -118,9 +125,14 @@ class Follower:
                 if self._connected:
                     self._note_interruption()
                 self._connected = False
-                self._tried.set()
+                if not self._has_left:
+                    self._tried.set()
+            if self._has_left:
+                self._has_left = False
+                self.ask_soon()
+                continue
             self._report_loss(reason)
-            self._ask_soon()
+            self.ask_soon()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause * random.uniform(0.8, 1.2)):
                     await self._reconnect.wait()
@@ -147,9 +159,12 @@ class Follower:
                 log.info("the event connection to %s is back", self._transport.url)
             self._connected = self._was_connected = True
             self._tried.set()
-            self._ask_soon()
+            self.ask_soon()
             async for name, data in events:
                 self._receive(name, data)
+                if not self._wanted.is_set():
+                    self._connected, self._has_left = False, True
+                    return
 
     def _receive(self, name: str, data: Any) -> None:
         """Take in an event. One of an unknown form costs no more than a look at the queue."""
@@ -157,18 +172,36 @@ class Follower:
             self._take(name, data)
         except Exception as error:  # noqa: BLE001 - a server may send anything, and the next event may be fine
             log.debug("%s event of an unknown form: %s", name, type(error).__name__)
-            self._ask_soon()
+            self.ask_soon()
 
     def _take(self, name: str, data: Any) -> None:
         if name in QUEUE_EVENTS:
-            self._ask_soon()
+            self.ask_soon()
         elif name == STATUS_EVENT or name in NODE_EVENTS:
             for watch in [*self._watches.get(data.get("batch_id"), ())]:
                 watch.handle(name, data)
+                if name == STATUS_EVENT and watch.pace is not None:
+                    self._weigh()
+
+    def _weigh(self) -> None:
+        """Decide whether events are wanted, by the pace of the batch that runs now."""
+        if len(polled := self._polled()) in range(1, constants.MAX_POLLED_BATCHES + 1):
+            running = min(polled, key=lambda watch: watch.next_item)
+            assert running.pace is not None
+            running.pace.note(running.left)
+            if running.pace.needs_no_events and all(watch.pace is not None for watch in self._all() if watch.is_open):
+                self._wanted.clear()
+                return
+        self._wanted.set()
+
+    def _polled(self) -> list[Watch]:
+        """Return the batches that could do without events, of those that are in the queue and have not ended."""
+        return [watch for watch in self._all() if watch.pace is not None and watch.left]
 
     # -- polling -------------------------------------------------------------------------------------------------------
 
-    def _ask_soon(self) -> None:
+    def ask_soon(self) -> None:
+        """Ask for everything that is followed: something may have changed that no event reports."""
         self._ask_now = True
         self._wake.set()
 
@@ -180,6 +213,8 @@ class Follower:
             limit: float | None = None
             if waiting:
                 rest = constants.SAFETY_POLL if self._connected else pause
+                if not self._wanted.is_set():
+                    rest = constants.BATCH_POLL
                 limit = max(asked_at + rest + constants.POLL_COST * len(waiting) - clock(), 0)
             del waiting  # or it would keep dropped jobs alive during the pause
             try:
@@ -206,10 +241,12 @@ class Follower:
         try:
             counts = await self._queue.batch_counts(watch.batch_id)
             unfinished = counts.pending + counts.in_progress + counts.waiting
-            if unfinished < len(watch.unfinished()):
+            if unfinished < watch.left:
                 await asyncio.sleep(constants.EVENT_TIMEOUT if self._connected else 0)
                 await self._find_ended(watch, unfinished)
             self._silent_since = None
+            if watch.pace is not None:
+                self._weigh()
         except NotFoundError:
             watch.fail(
                 JobDeletedError(
@@ -236,10 +273,9 @@ class Follower:
         if len(left) == 1:
             watch.add(status_of((await self._queue.get(left[0])).raw))
             return
-        for start in range(0, len(left), constants.PAGE):
-            if len(watch.unfinished()) <= unfinished:
-                return
-            asked = left[start : start + constants.PAGE]
+        size = min(len(left) - unfinished + 1, constants.PAGE)  # those that have ended, and the one that runs
+        while left and watch.left > unfinished:
+            asked, left, size = left[:size], left[size:], constants.PAGE
             found = await self._queue.items(asked, with_sessions=False)
             for item in found:
                 watch.add(status_of(item.raw))

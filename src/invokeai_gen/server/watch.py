@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from invokeai_gen.server import constants
 from invokeai_gen.server.events import (
@@ -18,6 +18,9 @@ from invokeai_gen.server.events import (
     parse_event,
 )
 
+if TYPE_CHECKING:
+    from invokeai_gen.server.pacing import Pace
+
 _ENDS: Final = frozenset({STATUS_EVENT, "invocation_complete"})
 
 
@@ -29,6 +32,8 @@ class Watch:
         self.keeps_events = keeps_events
         """Off for batches with too many items to keep all their events: of the nodes then only results are reported, and
         they are forgotten as soon as they were delivered to a subscriber."""
+        self.pace: Pace | None = None
+        """Set for a batch that can do without events while they cost the server too much."""
         self.item_ids: tuple[int, ...] | None = None
         """Known once the enqueue is answered; events may come earlier."""
         self._ids: frozenset[int] = frozenset()
@@ -45,6 +50,11 @@ class Watch:
         self._left: dict[int, None] = {}
         """The items that have not ended, in order."""
         self._is_closed = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether anything may still happen to it."""
+        return not self._is_closed
 
     @property
     def history(self) -> list[JobEvent]:
@@ -134,6 +144,16 @@ class Watch:
     def unfinished(self) -> list[int]:
         """Return the items that are not known to have ended, in order."""
         return [*self._left]
+
+    @property
+    def left(self) -> int:
+        """How many items are not known to have ended."""
+        return len(self._left)
+
+    @property
+    def next_item(self) -> int:
+        """The first item that is not known to have ended. Raises `StopIteration` if all have."""
+        return next(iter(self._left))
 
     def _has_ended(self, item_id: int) -> bool:
         return is_final(self.statuses.get(item_id, "pending"))

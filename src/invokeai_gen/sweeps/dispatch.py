@@ -324,6 +324,7 @@ class Dispatcher(SweepState):
         self._to_retry.clear()
         if batches := [*self._sent.open_ids, *self._doubtful]:
             await self._client.queue.cancel_batches(batches)
+            await self._client.ask_soon()
         self._settle()
 
     @override

@@ -11,6 +11,7 @@ from invokeai_gen.runtime.running_job import expect
 from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.server.errors import JobDeletedError, ServerError
 from invokeai_gen.server.events import InvocationComplete, StatusChanged, status_of
+from invokeai_gen.server.pacing import Pace
 from invokeai_gen.sweeps.event_results import EventResults
 from invokeai_gen.sweeps.results import DELETED, Tally
 
@@ -47,7 +48,9 @@ class SentBatches:
 
     async def watch(self, batch_id: str) -> Watch:
         """Follow a batch that is about to be sent, so that no event is missed."""
-        return await self._client.follow(batch_id, {}, keeps_events=False)
+        watch = await self._client.follow(batch_id, {}, keeps_events=False)
+        watch.pace = Pace()
+        return watch
 
     def note(self, indexes: Sequence[int], item_ids: Sequence[int]) -> None:
         """Note that these items of the sweep are in the queue, perhaps once more."""
