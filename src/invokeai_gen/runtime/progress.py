@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
 from invokeai_gen.runtime.options import is_notebook
 from invokeai_gen.server.events import (
@@ -25,9 +25,14 @@ _TURN: Final = threading.Lock()
 
 
 def display(title: str, items: int = 1) -> Display:
-    """Return a display for a run with so many queue items: a bar, or a line of text if a notebook has no ipywidgets."""
+    """Return a display for a run with so many queue items."""
+    return Display(screen(title), items)
+
+
+def screen(title: str) -> Screen:
+    """Return a bar, or a line of text if a notebook has no ipywidgets."""
     is_plain = is_notebook() and find_spec("ipywidgets") is None
-    return Display(_Line(title) if is_plain else _Bar(title), items)
+    return _Line(title) if is_plain else _Bar(title)
 
 
 class _Bar:
@@ -45,6 +50,7 @@ class _Bar:
             TextColumn("{task.description}", markup=False),
             transient=False,
             console=Console(stderr=True),
+            redirect_stdout=sys.stdout.isatty(),  # what the program writes to a file or pipe must get there
         )
         self._task = self._progress.add_task("waiting in the queue", total=None, title=escaped(title), counted="")
 
@@ -87,10 +93,13 @@ class _Line:
         self._length = len(line)
 
 
+Screen: TypeAlias = _Bar | _Line
+
+
 class Display:
     """A context manager that shows which node is at work and how far it is, unless another one is on the screen."""
 
-    def __init__(self, screen: _Bar | _Line, items: int = 1) -> None:
+    def __init__(self, screen: Screen, items: int = 1) -> None:
         self._screen = screen
         self._items = items
         self._ended = 0

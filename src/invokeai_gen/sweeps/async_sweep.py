@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar
 from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.runtime.cleanup import remove_boards, remove_outputs
 from invokeai_gen.runtime.failures import error_of
+from invokeai_gen.runtime.options import wants_progress
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.server import constants
 from invokeai_gen.server.background import bridge, in_thread
@@ -50,7 +51,7 @@ class AsyncSweep(Generic[P, O]):
         self._outputs = outputs
         self._collects_errors = options.get("errors", "raise") == "collect"
         self._cancels_on_interrupt = options.get("cancel_on_interrupt", True)
-        self._shows_progress = options.get("progress", False)
+        self._progress = options.get("progress")
         self._kept: set[int] = set()
         """Items that are no longer in the queue, but whose files an earlier download has saved."""
 
@@ -414,11 +415,11 @@ class AsyncSweep(Generic[P, O]):
 
     @contextlib.contextmanager
     def _shown(self) -> Iterator[None]:
-        """Show progress if it is wanted."""
-        if not self._shows_progress:
+        """Show progress if it is wanted, unless there is nothing to wait for."""
+        if self.is_done or not wants_progress(self._progress):
             yield
             return
         from invokeai_gen.sweeps.progress import SweepDisplay
 
-        with SweepDisplay(self.plan.info.name, lambda: self.counts):
+        with SweepDisplay(self.plan.info.name or self.plan.info.source, lambda: self.counts):
             yield

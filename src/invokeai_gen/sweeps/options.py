@@ -22,7 +22,7 @@ class CollectOptions(TypedDict, total=False):
     cancel_on_interrupt: bool
     """Cancel what is in the queue on Ctrl-C and when the waiting task is canceled; on by default."""
     progress: bool
-    """Show progress in the terminal or notebook while the sweep is waited for; off by default."""
+    """Show progress on stderr while the sweep is waited for. By default, it is shown in a terminal and in a notebook."""
     servers: Sequence[str | ServerClient | AsyncInvokeAIClient] | Any | None
     """Several servers, by address or client, that share the items: each takes the next one when it is free. What a server
     has not finished when it goes away is run by the others, and a server that lacks a model is left out. Or the

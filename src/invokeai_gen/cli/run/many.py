@@ -82,7 +82,7 @@ class ManyRuns:
         workflow = workflow_of(self._plan)
         with open_client(self._line.server, self._settings, is_run=True) as client, self._explained_errors():
             with self._interrupted_at_the_start(client):
-                options: CollectOptions = {"errors": "collect"}
+                options = self._collect_options()
                 if len(self._line.servers) > 1:
                     options["servers"] = self._line.servers
                 sweep = workflow.resume_sweep(file, client=client, **options)
@@ -144,8 +144,11 @@ class ManyRuns:
             "retries": self._line.retries,
             "auto_board": self._line.auto_board,
             "create_boards": self._line.create_boards,
-            "errors": "collect",
+            **self._collect_options(),
         }
+
+    def _collect_options(self) -> CollectOptions:
+        return {"errors": "collect", "progress": shows_progress(self._line)}
 
     @contextlib.contextmanager
     def _interrupted_at_the_start(self, client: InvokeAIClient) -> Iterator[None]:
@@ -159,15 +162,11 @@ class ManyRuns:
 
     def _follow(self, sweep: Sweep[WorkflowParams, WorkflowOutputs], client: InvokeAIClient) -> None:
         """Wait for all runs, save their results as they come, and report."""
-        from invokeai_gen.sweeps.progress import SweepDisplay
-
         line = self._line
         report = SweepReport(sweep, None if line.no_save else self._folder)
         with sweep:
             try:
-                with canceling(sweep, line.timeout, line.errors == "raise") as is_late, contextlib.ExitStack() as stack:
-                    if shows_progress(line):
-                        stack.enter_context(SweepDisplay(self._title, lambda: sweep.counts))
+                with canceling(sweep, line.timeout, line.errors == "raise") as is_late:
                     if line.no_save:
                         sweep.wait()
                     else:
