@@ -347,6 +347,9 @@ def test_several_servers_share_the_runs_also_when_they_are_resumed(cli: Cli, ser
             assert again.errors[-2].startswith("error: 2 of 3 completed, 1 failed"), again.err
             assert again.errors[-1] == answer.errors[-1]
             assert len(one.queue.item_ids()) + len(two.queue.item_ids()) - before == 1, "only the failed run was sent"
+            alone = cli("run", ratio, "--resume", "all.sweep", "-o", "ratio-out", "--server", server_url)
+            assert alone.errors[-2].startswith("error: 2 of 3 completed, 1 failed"), alone.err
+            assert len(one.queue.item_ids()) + len(two.queue.item_ids()) - before == 2, "and once more on one of them"
 
 
 def test_the_server_expands_dynamic_prompts(cli: Cli, schema: Schema) -> None:

@@ -25,7 +25,8 @@ from invokeai_gen import InvokeAIClient, ParamsError
 from invokeai_gen.runtime import ImageOutput
 from invokeai_gen.server import constants
 from invokeai_gen.server.errors import ConnectionFailedError, NotFoundError
-from invokeai_gen.sweeps.results import NoServerError, SweepResult
+from invokeai_gen.sweeps.journal import SweepFileError
+from invokeai_gen.sweeps.results import NoServerError, SweepCounts, SweepResult
 from tests import plans
 from tests.server import Server
 
@@ -238,6 +239,78 @@ def test_over_several_servers_it_goes_on_after_its_process_was_killed(
         check(sweep.results(), 40)
         sweep.close()
         assert len(ran(one)) + len(ran(two)) - before == 40, "nothing was run twice"
+
+
+def test_resuming_sends_what_was_never_sent_and_only_retry_what_failed(
+    server_url: str, other: Server, tmp_path: Path
+) -> None:
+    file, saved, picture = tmp_path / "it.sweep", tmp_path / "out", tmp_path / "a.png"
+    PIL.Image.new("RGB", (30, 30), "#0000fc").save(picture)
+    rows = [plans.ResizeParams(picture=one, width=width) for width in (8, 16) for one in (picture, None)]
+    with InvokeAIClient(server_url) as one, InvokeAIClient(other.url) as two:
+        before = len(ran(one)) + len(ran(two))
+        with plans.resize().sweep(
+            rows=rows, file=file, servers=[server_url, other.url], errors="collect"
+        ) as sweep:  # a resize of nothing fails
+            sweep.download(saved)
+            assert sweep.counts == SweepCounts(total=4, completed=2, failed=2)
+        with plans.resize().resume_sweep(file, errors="collect") as resumed:
+            assert resumed.wait(60) == SweepCounts(total=4, completed=2, failed=2)
+            assert len(ran(one)) + len(ran(two)) - before == 4, "nothing was sent"
+        with plans.resize().resume_sweep(file, errors="collect", servers=[server_url]) as resumed:
+            assert resumed.retry() == 2
+            assert resumed.wait(60).failed == 2
+            assert len(ran(one)) + len(ran(two)) - before == 6, "what failed was sent once more"
+        one.queue.prune()
+        two.queue.prune()
+        with plans.resize().resume_sweep(file, errors="collect") as resumed:
+            assert resumed.counts.other == 2, "what was completed is no longer in a queue"
+            assert resumed.retry(deleted=True, unless_saved_in=saved) == 2
+            resumed.wait(60)
+            (saved / "0000.png").unlink()
+            assert resumed.retry(deleted=True, unless_saved_in=saved) == 3
+            assert resumed.wait(60) == SweepCounts(total=4, completed=1, failed=2, other=1)
+
+
+def test_what_a_server_has_run_that_is_gone_counts_as_deleted(
+    server_url: str, other: Server, impatient: None, tmp_path: Path
+) -> None:
+    file, saved = tmp_path / "it.sweep", tmp_path / "out"
+    with plans.picture().sweep(product={"width": [8, 16]}, servers=[other.url], file=file) as sweep:
+        sweep.download(saved)
+    other.kill()
+    (saved / "0001.png").unlink()
+    try:
+        with plans.picture().resume_sweep(file, servers=[server_url], errors="collect") as resumed:
+            assert resumed.retry(deleted=True, unless_saved_in=saved) == 1
+            assert [path.name for path in resumed.download(saved)] == ["0000.png", "0001.png"]
+            (gone, _) = resumed.results()
+            assert gone.status == "deleted"
+            assert f"is on {other.url}, which cannot be reached" in str(gone.error)
+    finally:
+        other.restart()
+
+
+def test_what_is_retried_while_others_run_does_not_wait_for_them(server_url: str, other: Server) -> None:
+    sweep = plans.picture().sweep(product={"width": range(8, 40)}, servers=[server_url, other.url], errors="collect")
+    sweep.cancel()
+    assert sweep.counts.canceled
+    assert sweep.retry() == sweep.total - sweep.counts.completed
+    assert sweep.retry() > 0, "what is on its way already counts, and is not sent twice"
+    assert sweep.wait(60).completed == 32
+    sweep.close()
+
+
+def test_a_file_of_one_server_is_not_resumed_on_several(server_url: str, other: Server, tmp_path: Path) -> None:
+    file = tmp_path / "it.sweep"
+    with InvokeAIClient(server_url) as client:
+        plans.picture().sweep(product={"width": [8, 16]}, client=client, file=file).close()
+    with pytest.raises(SweepFileError, match=f"is a sweep on '{server_url}', not on several: name that server"):
+        plans.picture().resume_sweep(file, servers=[server_url, other.url])
+    with pytest.raises(SweepFileError, match=f"not on {other.url}"):
+        plans.picture().resume_sweep(file, servers=[other.url])
+    with plans.picture().resume_sweep(file, servers=[server_url]) as sweep:
+        assert sweep.wait(60).completed == 2
 
 
 def test_an_item_that_a_restart_canceled_is_run_again() -> None:

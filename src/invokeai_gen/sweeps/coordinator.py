@@ -7,7 +7,7 @@ import contextlib
 import importlib
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from invokeai_gen.server import background
@@ -24,13 +24,13 @@ _LOCAL: Final = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
 log = logging.getLogger("invokeai_gen")
 
 
-def coordinate(sweep: MultiServer, dask: Any, indexes: Sequence[int]) -> None:
-    """Run items of a sweep to their end, on the caller's dask cluster or else on one inside this process."""
+def coordinate(sweep: MultiServer, dask: Any) -> None:
+    """Run the items of a sweep to their end, on the caller's dask cluster or else on one inside this process."""
     if dask is not None:
-        _Coordinator(sweep, dask, None, indexes).run()
+        _Coordinator(sweep, dask, None).run()
         return
     with _own_cluster() as (own, add):
-        _Coordinator(sweep, own, add, indexes).run()
+        _Coordinator(sweep, own, add).run()
 
 
 @contextlib.contextmanager
@@ -59,15 +59,14 @@ def _own_cluster() -> Iterator[tuple[Any, Callable[[str], None]]]:
 class _Coordinator:
     """Gives each server its next item; runs in the thread of the cluster."""
 
-    def __init__(
-        self, sweep: MultiServer, dask: Any, add: Callable[[str], None] | None, indexes: Sequence[int]
-    ) -> None:
+    def __init__(self, sweep: MultiServer, dask: Any, add: Callable[[str], None] | None) -> None:
         self._sweep = sweep
         self._dask = dask
         self._add = add
         self._plan = dask.submit(server_item.hold, sweep.plan, pure=False)
         """Sent once; dask recreates it if the worker that holds it goes away."""
-        self._left = [*indexes]
+        self._added: set[str] = set()
+        """Servers that have a worker of the cluster inside this process."""
         self._addresses: dict[str, str] = {}
         """The dask worker of each server."""
         self._out: dict[str, Exception] = {}
@@ -78,10 +77,10 @@ class _Coordinator:
 
     def run(self) -> None:
         """Run until every item has ended, or no server is left."""
-        while self._futures or (self._left and not self._sweep.is_stopped):
+        while self._sweep.goes_on(bool(self._futures)):
             self._find_servers()
             self._assign()
-            if self._left and self._out and not self._futures and not self._addresses:
+            if self._sweep.left and self._out and not self._futures and not self._addresses:
                 raise next(reversed(self._out.values()))
             self._news.wait(WORKER_POLL)
             self._news.clear()
@@ -90,10 +89,11 @@ class _Coordinator:
     def _find_servers(self) -> None:
         """Add servers that have joined, and forget workers that are gone."""
         sweep = self._sweep
-        if self._add is not None:
-            while sweep.joining:
-                url, _ = sweep.joining.popitem()
-                self._out.pop(url, None)
+        while sweep.joining:
+            url = sweep.joining.pop()
+            self._out.pop(url, None)
+            if self._add is not None and url not in self._added:
+                self._added.add(url)
                 self._add(url)
         workers = self._dask.scheduler_info(-1)["workers"]
         if self._add is not None:
@@ -120,10 +120,10 @@ class _Coordinator:
         for url, address in self._addresses.items():
             if url in sweep.running or sweep.is_stopped:
                 continue
-            index = next((index for index in self._left if self._may_run(index, url)), None)
+            index = next((index for index in sweep.left if self._may_run(index, url)), None)
             if index is None:
                 continue
-            self._left.remove(index)
+            sweep.left.remove(index)
             item = sweep.running[url] = sweep.item(index, url)
             future = self._dask.submit(
                 server_item.run_on_worker, item, self._plan, workers=[address], pure=False, retries=0
@@ -163,7 +163,7 @@ class _Coordinator:
         if self._addresses and not any(self._may_run(item.index, one) for one in self._addresses):
             background.run(self._sweep.fail(item.index))
         else:
-            self._left.insert(0, item.index)
+            self._sweep.left.insert(0, item.index)
 
     def _is_unfit(self, outcome: Outcome) -> bool:
         """Return whether a server cannot run any item: it is away, or lacks a value that all items have."""

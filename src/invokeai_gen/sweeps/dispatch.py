@@ -23,12 +23,10 @@ from invokeai_gen.runtime.cleanup import Preparations
 from invokeai_gen.runtime.runner import enqueue
 from invokeai_gen.server import background
 from invokeai_gen.server.client import AsyncInvokeAIClient
-from invokeai_gen.server.constants import PAGE
 from invokeai_gen.server.errors import RejectedError
 from invokeai_gen.server.records import QueueItem
 from invokeai_gen.sweeps.batching import Block, Cell, Layout, ResolvedValues, field_values, request_of
 from invokeai_gen.sweeps.journal import Journal
-from invokeai_gen.sweeps.results import slim
 from invokeai_gen.sweeps.sent_batches import SentBatches
 from invokeai_gen.sweeps.space import Space
 from invokeai_gen.sweeps.state import SweepState
@@ -84,31 +82,11 @@ class Dispatcher(SweepState):
         return self._client
 
     @override
-    async def items(self, indexes: Iterable[int]) -> dict[int, QueueItem]:
-        wanted: dict[int, int] = {}
-        found: dict[int, QueueItem] = {}
-        for index in indexes:
-            item_id = self.tally.item_ids[index]
-            finished = self._from_events(index)
-            if finished is not None:
-                found[index] = finished
-            elif item_id is not None:
-                wanted[item_id] = index
-        ids = [*wanted]
-        for start in range(0, len(ids), PAGE):
-            for item in await self._client.queue.items(ids[start : start + PAGE]):
-                found[wanted[item.item_id]] = slim(item)
-        for item_id, index in wanted.items():
-            if index not in found:
-                self.tally.delete(index, item_id)
-        return found
-
-    @override
     def is_cached(self, index: int) -> bool:
         return self.tally.item_ids[index] in self._sent.event_results
 
-    def _from_events(self, index: int) -> QueueItem | None:
-        """Return an item that need not be fetched, because its events had everything."""
+    @override
+    def _known_item(self, index: int) -> QueueItem | None:
         item_id = self.tally.item_ids[index]
         if self._resolved is None or item_id is None or (item := self._sent.event_results.take(item_id)) is None:
             return None

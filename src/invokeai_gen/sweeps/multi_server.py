@@ -21,12 +21,12 @@ from invokeai_gen.runtime.cleanup import Preparations
 from invokeai_gen.server import background
 from invokeai_gen.server.background import in_thread
 from invokeai_gen.server.client import AsyncInvokeAIClient, shared_client
-from invokeai_gen.server.errors import JobError, ServerError
+from invokeai_gen.server.errors import ConnectionFailedError, JobDeletedError, JobError, ServerError
 from invokeai_gen.server.records import QueueItem
 from invokeai_gen.sweeps import server_item
 from invokeai_gen.sweeps.batching import Group, own_items
 from invokeai_gen.sweeps.journal import Journal
-from invokeai_gen.sweeps.results import NoServerError, slim
+from invokeai_gen.sweeps.results import UNSENT, NoServerError
 from invokeai_gen.sweeps.server_item import Outcome, ServerItem
 from invokeai_gen.sweeps.space import Space
 from invokeai_gen.sweeps.state import SweepState
@@ -35,7 +35,7 @@ from invokeai_gen.sweeps.sweep_file import ServerAttempt
 if TYPE_CHECKING:
     from invokeai_gen.sweeps.options import SweepOptions
 
-Coordinate: TypeAlias = Callable[["MultiServer", Any, Sequence[int]], None]
+Coordinate: TypeAlias = Callable[["MultiServer", Any], None]
 """Runs items of a sweep to their end, blocking; `coordinator.coordinate`. The second argument is the caller's cluster."""
 
 
@@ -59,10 +59,9 @@ class MultiServer(SweepState):
         self._prepare = prepare
         """Returns what an earlier process has uploaded to a server."""
         self._coordinate = coordinate
-        for client in clients:
-            self._know(client)
-        self.joining: dict[str, AsyncInvokeAIClient] = {client.url: client for client in clients}
-        """Servers that have no worker yet."""
+        self._taking_part: set[str] = set()
+        self.joining: set[str] = set()
+        """Servers that the cluster does not know yet."""
         self.leaving: set[str] = set()
         self._options = options
         self._dask = dask
@@ -80,27 +79,40 @@ class MultiServer(SweepState):
         """What each server runs."""
         self._abandoned: dict[str, list[str]] = {}
         """Batches on servers that went away, which must not run when these come back."""
+        self.left: list[int] = []
+        """Items that no server has yet."""
         self.is_stopped = False
+        self._is_running = False
+        """Whether the cluster takes items."""
+        self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._engine = server_item.Engine(self.clients, self.preparations, self._take_sent)
         server_item.engines[self._key] = self._engine
+        for client in clients:
+            self.add_server(client)
 
     @override
     def is_cached(self, index: int) -> bool:
         return index in self._items
 
     @override
-    async def items(self, indexes: Iterable[int]) -> dict[int, QueueItem]:
-        found: dict[int, QueueItem] = {}
-        for index in indexes:
-            if index not in self._items and index in self._url_of and index not in self._errors:
-                # It ended before this process resumed the sweep.
-                if (item_id := self.tally.item_ids[index]) is None:
-                    continue
-                for item in await self.client_of(index).queue.items([item_id]):
-                    self._items[index] = slim(item)
-            if index in self._items:
-                found[index] = self._items[index]
+    def _known_item(self, index: int) -> QueueItem | None:
+        return self._items.get(index)
+
+    @override
+    async def _fetch(
+        self, client: AsyncInvokeAIClient, numbers: Mapping[int, int], *, with_sessions: bool = True
+    ) -> dict[int, QueueItem]:
+        try:
+            found = await super()._fetch(client, numbers, with_sessions=with_sessions)
+        except ConnectionFailedError as error:  # it may never come back, and its files may have been saved
+            for item_id, index in numbers.items():
+                message = f"queue item {item_id} is on {client.url}, which cannot be reached: {error}"
+                self._errors[index] = JobDeletedError(message, item_id=item_id)
+                self.tally.delete(index, item_id)
+            return {}
+        for index in found:
+            self._errors.pop(index, None)
         return found
 
     @override
@@ -120,24 +132,43 @@ class MultiServer(SweepState):
     # -- starting, resuming and stopping -------------------------------------------------------------------------------
 
     def begin(self, indexes: Iterable[int]) -> None:
-        """Start the cluster, which stops when these items have ended."""
+        """Run these items too; start the cluster if it is not running. It stops when all have ended."""
+        with self._lock:
+            self.left += indexes
+            if self._is_running or not self.left:
+                return
+            self._is_running = True
         self.failure, self.is_stopped = None, False
         server_item.resume(self._key)
-        self._thread = threading.Thread(
-            target=self._run_all, args=([*indexes],), name="invokeai-gen sweep", daemon=True
-        )
+        self._thread = threading.Thread(target=self._run_all, name="invokeai-gen sweep", daemon=True)
         self._thread.start()
 
-    def resume(self, attempts: Mapping[int, ServerAttempt]) -> None:
+    def goes_on(self, is_busy: bool) -> bool:
+        """Return whether the cluster has items to run or to wait for; it stops otherwise."""
+        with self._lock:
+            self._is_running = is_busy or bool(self.left and not self.is_stopped)
+            return self._is_running
+
+    async def resume(self, attempts: Mapping[int, ServerAttempt]) -> None:
         """Continue what an earlier process has noted of each item."""
+        completed: dict[AsyncInvokeAIClient, dict[int, int]] = {}
         for index, attempt in attempts.items():
-            if attempt.status == "completed" and attempt.item_id is not None:
+            if not attempt.status:
+                self.earlier[index] = attempt
+            elif attempt.item_id is None:
+                self.tally.withdraw(index)
+            else:
                 self._url_of[index] = self.known_url(attempt.server)
                 self.tally.send(index, attempt.item_id)
-                self.tally.update(index, attempt.item_id, "completed")
-            elif not attempt.status:
-                self.earlier[index] = attempt
-        self.begin(index for index in range(len(self.tally.statuses)) if not self.tally.has_ended(index))
+                self.tally.update(index, attempt.item_id, attempt.status)
+                if attempt.status == "completed":
+                    completed.setdefault(self.client_of(index), {})[attempt.item_id] = index
+        for client, numbers in completed.items():
+            await self._fetch(client, numbers, with_sessions=False)
+        self.begin(self._not_ended())
+
+    def _not_ended(self) -> list[int]:
+        return [index for index in range(len(self.tally.statuses)) if not self.tally.has_ended(index)]
 
     def known_url(self, url: str) -> str:
         """Return an address after making sure that it has a client."""
@@ -151,36 +182,49 @@ class MultiServer(SweepState):
             self.preparations[client.url] = self._prepare(client.url)
 
     def add_server(self, client: AsyncInvokeAIClient) -> None:
-        """Let another server take items."""
+        """Let a server take items."""
         self._know(client)
         self.leaving.discard(client.url)
-        self.joining[client.url] = client
+        self._taking_part.add(client.url)
+        self.joining.add(client.url)
 
     def remove_server(self, url: str) -> None:
         """Give a server no more items; it finishes the one that it runs."""
-        self.joining.pop(url, None)
+        self._taking_part.discard(url)
+        self.joining.discard(url)
         self.leaving.add(url)
 
     @override
     async def again(self, choose: Callable[[], Sequence[int]]) -> int:
-        await self._join()
-        for index in choose():
+        if self.is_stopped or not self._is_running:
+            await self._join()
+            self.left.clear()
+        lost = [*choose()]
+        for index in lost:
             self.tally.reset(index)
             self._errors.pop(index, None)
         self.refused.clear()
-        left = [index for index in range(len(self.tally.statuses)) if not self.tally.has_ended(index)]
-        if self._journal is not None and left:
+        if self._journal is not None and self._not_ended():
             self._journal.take()
-        self.joining = {url: client for url, client in self.clients.items() if url not in self.leaving}
-        self.begin(left)
-        return len(left)
+        self.joining |= self._taking_part
+        self.begin(lost if self._is_running else self._not_ended())
+        return self.tally.statuses.count(UNSENT)
 
     @override
     async def cancel(self) -> None:
         self.is_stopped = True
-        for index in range(len(self.tally.statuses)):
+        batches: dict[str, list[str]] = {}
+        for url, batch_id in [
+            *((url, item.batch_id) for url, item in self.running.items()),
+            *((one.server, one.batch_id) for index, one in self.earlier.items() if not self.tally.has_ended(index)),
+        ]:
+            batches.setdefault(self.known_url(url), []).append(batch_id)
+        running = {item.index for item in self.running.values()}
+        withdrawn = [index for index in self._not_ended() if index not in running]
+        for index in withdrawn:
             self.tally.withdraw(index)
-        batches = {url: [item.batch_id] for url, item in self.running.items()}
+        # What may be in a queue is looked up there by the next process.
+        self._note(withdrawn=[index for index in withdrawn if index not in self.earlier])
         canceling = [
             server_item.stop(self._key, batches.get(url, []), self.clients[url]) for url in batches or self.clients
         ]
@@ -210,13 +254,17 @@ class MultiServer(SweepState):
 
     # -- in the thread of the cluster -----------------------------------------------------------------------------------
 
-    def _run_all(self, indexes: Sequence[int]) -> None:
+    def _run_all(self) -> None:
         assert self._coordinate is not None
+        failure = None
         try:
-            self._coordinate(self, self._dask, indexes)
+            self._coordinate(self, self._dask)
         except Exception as error:  # noqa: BLE001 - raised where the sweep is waited for
-            self.failure = error
+            failure = error
         finally:
+            with self._lock:
+                if failure is not None:
+                    self.failure, self._is_running = failure, False
             background.loop().call_soon_threadsafe(self._changed.set)
 
     def item(self, index: int, url: str) -> ServerItem:

@@ -74,9 +74,11 @@ class SweepStarter(Generic[P, O]):
             check_options(options, SweepOptions.__annotations__)
             several = _servers(given.get("servers") or entries[0].get("servers"))
             preparations = Preparations()
-            if several is None:
+            if several is not None and "server" in entries[0] and len(several.clients) == 1:
+                (client,), several = several.clients, None
+            if several is None or "server" in entries[0]:
                 preparations = _preparations(journal, entries)
-                sweep_file.check_server(file, entries[0], client.url)
+                sweep_file.check_server(file, entries[0], None if several else client.url)
                 if (stored := sweep_file.layout_in(entries)) is not None:
                     layout = sweep_file.decode_layout(space, stored, options)
                     past = sweep_file.replay(space, layout, stored, entries)
@@ -184,6 +186,8 @@ class SweepStarter(Generic[P, O]):
         entries: Sequence[Mapping[str, Any]] = (),
     ) -> AsyncSweep[P, O]:
         try:
+            if importlib.util.find_spec("distributed") is None:
+                raise ImportError("several servers need dask: pip install 'invokeai-gen[servers]'")
             stored = sweep_file.layout_in(entries)
             if stored is None:
                 groups = await own_groups(self.plan, space, (servers.clients or [shared_client()])[0])
@@ -204,7 +208,7 @@ class SweepStarter(Generic[P, O]):
                 prepare=lambda url: _preparations(journal, entries, url),
                 coordinate=coordinate,
             )
-            sweep.resume(sweep_file.replay_attempts(len(sweep.tally.statuses), entries))
+            await sweep.resume(sweep_file.replay_attempts(len(sweep.tally.statuses), entries))
         except BaseException as error:
             if journal is not None:
                 journal.close() if entries else journal.discard()
@@ -231,8 +235,6 @@ def _servers(given: Any) -> Servers | None:
     if isinstance(given, str) or not isinstance(given, Iterable) or not given:
         wanted = "a list of addresses, or a dask.distributed Client"
         raise ParamsError([Problem("servers", f"servers is {shown(given)}, but should be {wanted}")])
-    if importlib.util.find_spec("distributed") is None:
-        raise ImportError("several servers need dask: pip install 'invokeai-gen[servers]'")
     clients = [shared_client(one) if isinstance(one, str) else core_of(one) for one in given]
     return Servers([*{client.url: client for client in clients}.values()])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from invokeai_gen.core.plan import JsonValue, WorkflowPlan
@@ -17,7 +17,7 @@ from invokeai_gen.server.errors import JobError, ServerError
 from invokeai_gen.server.records import QueueItem
 from invokeai_gen.sweeps.batching import Cell, Group, Numbering, own_item, own_places
 from invokeai_gen.sweeps.journal import Journal
-from invokeai_gen.sweeps.results import Tally
+from invokeai_gen.sweeps.results import Tally, slim
 from invokeai_gen.sweeps.space import Space
 
 INTERRUPTION_RETRIES: Final = 1
@@ -98,6 +98,34 @@ class SweepState:
 
     async def items(self, indexes: Iterable[int]) -> dict[int, QueueItem]:
         """Return the queue items of these items that still exist, without their graphs (see `slim`)."""
+        found: dict[int, QueueItem] = {}
+        wanted: dict[AsyncInvokeAIClient, dict[int, int]] = {}
+        for index in indexes:
+            item_id = self.tally.item_ids[index]
+            if (known := self._known_item(index)) is not None:
+                found[index] = known
+            elif item_id is not None:
+                wanted.setdefault(self.client_of(index), {})[item_id] = index
+        for client, numbers in wanted.items():
+            found |= await self._fetch(client, numbers)
+        return found
+
+    async def _fetch(
+        self, client: AsyncInvokeAIClient, numbers: Mapping[int, int], *, with_sessions: bool = True
+    ) -> dict[int, QueueItem]:
+        """Return the items of a server that still exist, and note those that do not; `numbers` are theirs by id."""
+        found: dict[int, QueueItem] = {}
+        ids = [*numbers]
+        for start in range(0, len(ids), constants.PAGE):
+            for item in await client.queue.items(ids[start : start + constants.PAGE], with_sessions=with_sessions):
+                found[numbers[item.item_id]] = slim(item)
+        for item_id, index in numbers.items():
+            if index not in found:
+                self.tally.delete(index, item_id)
+        return found
+
+    def _known_item(self, index: int) -> QueueItem | None:
+        """Return an item that need not be fetched; `None` for all others."""
         raise NotImplementedError
 
     def is_cached(self, index: int) -> bool:

@@ -110,12 +110,11 @@ def read_header(
     return space, options
 
 
-def check_server(path: object, header: Mapping[str, Any], url: str) -> None:
-    """Raise `SweepFileError` for a sweep on another server."""
-    if "server" not in header:
-        raise SweepFileError(f"{path} is a sweep over several servers: resume it with servers=")
-    if not same_server(header["server"], url):
-        raise SweepFileError(f"{path} is a sweep on {shown(header['server'])}, but this is {url}: name that server")
+def check_server(path: object, header: Mapping[str, Any], url: str | None) -> None:
+    """Raise `SweepFileError` for a sweep on another server; `url` is `None` for several."""
+    if url is None or not same_server(header["server"], url):
+        other = "several" if url is None else url
+        raise SweepFileError(f"{path} is a sweep on {shown(header['server'])}, not on {other}: name that server")
 
 
 def content_hash(plan: WorkflowPlan) -> str:
@@ -265,6 +264,7 @@ class ServerAttempt:
 
     batch_id: str
     server: str
+    """Empty, as `batch_id`, if the item was canceled before it was sent."""
     item_id: int | None = None
     status: str = ""
     """Its final status; empty if it is not known to have ended."""
@@ -277,12 +277,16 @@ def replay_attempts(total: int, entries: Sequence[Mapping[str, Any]]) -> dict[in
     for entry in entries[1:]:
         if "sending" in entry:
             index = _integer(entry["index"])
-            if index >= total:
-                raise ValueError(f"it has no item {index}")
             index_of[_text(entry["sending"])] = index
             found[index] = ServerAttempt(entry["sending"], _text(entry["server"]))
         elif "ended" in entry:
             index = index_of[entry["ended"]]
-            item_id = None if entry.get("item") is None else _integer(entry["item"])
-            found[index] = replace(found[index], item_id=item_id, status=_text(entry["status"]))
+            if entry.get("item") is None:  # it was to be sent again
+                del found[index]
+            else:
+                found[index] = replace(found[index], item_id=_integer(entry["item"]), status=_text(entry["status"]))
+        elif "withdrawn" in entry:
+            found |= {_integer(index): ServerAttempt("", "", status="canceled") for index in entry["withdrawn"]}
+    if any(index >= total for index in found):
+        raise ValueError("it has an item that the sweep does not have")
     return found

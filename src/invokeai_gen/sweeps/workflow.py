@@ -138,8 +138,9 @@ class Workflow(RunnableWorkflow[P, O]):
     ) -> Sweep[P, O]:
         """Resume a sweep that was started with `file=`, perhaps by a process that has died since.
 
-        What was sent is not sent again; what was not is sent now. Raise `SweepFileError` for a file that is damaged or
-        of another workflow or server, and whatever `sweep` raises.
+        What was sent is not sent again; what was not is sent now; what failed or was canceled waits for `retry`. A sweep
+        over several servers continues on these, or on those of `servers=`. Raise `SweepFileError` for a file that is
+        damaged or of another workflow or server, and whatever `sweep` raises.
         """
         from invokeai_gen.sweeps.sweep import Sweep
 

@@ -82,13 +82,11 @@ class ManyRuns:
         workflow = workflow_of(self._plan)
         with open_client(self._line.server, self._settings, is_run=True) as client, self._explained_errors():
             with self._interrupted_at_the_start(client):
-                options = self._collect_options()
-                if len(self._line.servers) > 1:
+                options: CollectOptions = {"errors": "collect", "progress": shows_progress(self._line)}
+                if self._line.servers:
                     options["servers"] = self._line.servers
                 sweep = workflow.resume_sweep(file, client=client, **options)
-                if "servers" in options:
-                    pass  # a sweep over several servers sends again by itself what failed
-                elif self._line.no_save:
+                if self._line.no_save:
                     sweep.retry()
                 else:  # what was pruned from the queue is run again, unless its files are there
                     sweep.retry(deleted=True, unless_saved_in=self._folder)
@@ -144,11 +142,9 @@ class ManyRuns:
             "retries": self._line.retries,
             "auto_board": self._line.auto_board,
             "create_boards": self._line.create_boards,
-            **self._collect_options(),
+            "errors": "collect",
+            "progress": shows_progress(self._line),
         }
-
-    def _collect_options(self) -> CollectOptions:
-        return {"errors": "collect", "progress": shows_progress(self._line)}
 
     @contextlib.contextmanager
     def _interrupted_at_the_start(self, client: InvokeAIClient) -> Iterator[None]:
@@ -231,7 +227,7 @@ class ManyRuns:
         """Return a line with the command that continues after a failure or an interrupt."""
         if self._sweep_file is None:
             return "with --file FILE the rest could be run later"
-        servers = self._line.servers if len(self._line.servers) > 1 else (client.url,)
+        servers = self._line.servers or (() if self._line.resume else (client.url,))
         return f"to go on: {self._line.how_to_resume(self._named.argument, self._sweep_file, self._folder, servers)}"
 
     @property
