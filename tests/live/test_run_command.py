@@ -95,6 +95,22 @@ def test_intermediate_images_and_metadata_are_saved_on_request(cli: Cli) -> None
     assert (refused.code, "exists already" in refused.err) == (1, True)
 
 
+def test_of_many_runs_too(cli: Cli) -> None:
+    module = ROOT / "generated" / "ink_wash.py"
+    answer = cli("run", module, "--runs", "2", "-o", "all", "--intermediate", "--metadata", "--file", "it.sweep")
+    assert answer.code == 0, answer.err
+    images = [line for line in answer.lines if line.endswith(".png")]
+    assert {Path(path).name.partition("_")[0] for path in images} == {"0000", "0001"}
+    assert len({Path(path).stem.partition("_")[2] for path in images}) == len(images) / 2 > 1
+    files = {str(path) for path in Path("all").iterdir()} - {"all/manifest.csv"}
+    assert {*answer.lines} == files and len(files) == 2 * len(images)
+    for path in images:
+        assert isinstance(json.loads(Path(path).with_suffix(".json").read_text(encoding="utf-8")), dict)
+    assert len(Path("all/manifest.csv").read_text(encoding="utf-8-sig").splitlines()) == 1 + len(images)
+    again = cli("run", module, "--resume", "it.sweep", "-o", "all", "--intermediate", "--metadata")
+    assert (again.code, again.lines) == (0, answer.lines), again.err
+
+
 def test_each_run_has_a_new_folder_unless_one_is_named(cli: Cli) -> None:
     for folder in ("sunset_poster-out", "sunset_poster-out-2"):
         answer = cli("run", POSTER, *SMALL)
@@ -359,6 +375,9 @@ def test_the_server_expands_dynamic_prompts(cli: Cli, schema: Schema) -> None:
     assert answer.code == 0, answer.err
     ((column,),) = json.loads(answer.out)["batch"]["data"]
     assert column["items"] == ["a red fox", "a blue fox"]
+    many = cli("run", "text.json", "--dynamic", "value=a {red|blue} {fox|owl}", "--max-prompts", "3", "--dry-run")
+    assert (many.code, many.out) == (1, "")
+    assert "makes more than 3 prompts, the limit: allow more (max_prompts=, --max-prompts)" in many.err
 
 
 def test_a_failure_cancels_the_others_where_that_is_wanted(cli: Cli, ratio: Path) -> None:

@@ -67,7 +67,7 @@ def test_modules_come_before_files(cli: Cli) -> None:
     [
         ("bash", ".local/share/invokeai-gen/completion.bash", ".bashrc"),
         ("zsh", ".local/share/invokeai-gen/completion.zsh", ".zshrc"),
-        ("fish", ".config/fish/completions/invokeai-gen.fish", None),
+        ("fish", ".config/fish/conf.d/invokeai-gen.fish", None),
     ],
 )
 def test_a_script_is_installed_once(cli: Cli, shell: str, script: str, start: str | None) -> None:
@@ -130,17 +130,19 @@ def test_bash_takes_what_is_completed(cli: Cli, line: str, replies: list[str]) -
     assert done.stdout.splitlines() == replies, done.stderr
 
 
-def _prepared(cli: Cli, shell: str) -> dict[str, str]:
+def _prepared(cli: Cli, shell: str, *, generate: bool = False) -> dict[str, str]:
     """Write the script of a shell, a command of ours and a module; return the environment that finds the command."""
     if shutil.which(shell) is None:
         pytest.skip(f"{shell} is not installed")
     Path("generated").mkdir()
-    for suffix in (".json", ".py"):
+    for suffix in () if generate else (".json", ".py"):
         Path(f"generated/adder two, red{suffix}").write_text("", encoding="utf-8")
+    assert not generate or cli("generate", "blur.json", "-o", "generated").code == 0
     command = Path("bin/invokeai-gen")
     command.parent.mkdir()
     command.write_text(f"#!/bin/sh\nexec '{sys.executable}' -m invokeai_gen \"$@\"\n", encoding="utf-8")
     command.chmod(0o755)
+    Path("bin/python").symlink_to(sys.executable)
     Path("script").write_text(cli("completion", shell).out, encoding="utf-8")
     return {**os.environ, "PATH": f"{command.parent.resolve()}{os.pathsep}{os.environ['PATH']}"}
 
@@ -153,6 +155,55 @@ WORDS = [
     (["payload", "blur.json", "--set", "ra"], ["radius="]),
     (["run", "ad"], ["adder two, red"]),
 ]
+MODULE_WORDS = [
+    (["-m", "generated.blur", "--blur-type", "ga"], ["gaussian"]),
+    (["-m", "generated.blur", "--ra"], ["--radius"]),
+    (["-m", "generated.bl"], ["generated.blur"]),
+    (["-m", "gen"], ["generated.blur"]),
+]
+"""After `python`."""
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+@pytest.mark.parametrize(("words", "replies"), [*MODULE_WORDS, (["-m", "pi"], ["pip"]), (["x.p"], ["theirs"])])
+def test_bash_completes_modules_and_leaves_the_rest_to_others(cli: Cli, words: list[str], replies: list[str]) -> None:
+    environment = _prepared(cli, "bash", generate=True)
+    line = " ".join(["python", *words])
+    code = (
+        "theirs() { [[ $2 == pi ]] && COMPREPLY=(pip) || { [[ $2 == x.p ]] && COMPREPLY=(theirs); }; }; "
+        "complete -F theirs python; . ./script; [[ $(complete -p python) =~ -F\\ ([^ ]+) ]]; "
+        "COMP_LINE=$1; COMP_POINT=${#COMP_LINE}; COMP_WORDS=($1); COMP_CWORD=$((${#COMP_WORDS[@]}-1)); compopt() { :; }; "
+        '"${BASH_REMATCH[1]}" python "${COMP_WORDS[COMP_CWORD]}"; printf "%s\n" "${COMPREPLY[@]}"'
+    )
+    done = subprocess.run(
+        ["bash", "-c", code, "bash", line], capture_output=True, text=True, check=True, env=environment
+    )
+    assert done.stdout.splitlines() == replies, done.stderr
+
+
+@pytest.mark.parametrize(("words", "replies"), [*MODULE_WORDS, (["-m", "pi"], ["theirs"])])
+def test_zsh_completes_modules_and_leaves_the_rest_to_others(cli: Cli, words: list[str], replies: list[str]) -> None:
+    environment = _prepared(cli, "zsh", generate=True)
+    code = (
+        "typeset -A _comps=(python theirs); theirs() { [[ $words[-1] == pi ]] && print theirs }; "
+        "compdef() { [[ $2 == python ]] && name=$1 }; compset() { }; compadd() { print -rl -- ${(P)@[-1]} }; "
+        "_describe() { print -rl -- ${${(P)3}%%:*} }; . ./script; words=(python $@); CURRENT=$#words; $name"
+    )
+    done = subprocess.run(
+        ["zsh", "-f", "-c", code, "zsh", *words], capture_output=True, text=True, check=False, env=environment
+    )
+    assert done.stdout.splitlines() == replies, done.stderr
+
+
+@pytest.mark.parametrize(("words", "replies"), MODULE_WORDS)
+def test_fish_completes_modules(cli: Cli, words: list[str], replies: list[str]) -> None:
+    environment = _prepared(cli, "fish", generate=True)
+    code = "source script; complete --do-complete $argv[1]"
+    done = subprocess.run(
+        ["fish", "--no-config", "-c", code, " ".join(["python", *words])],
+        capture_output=True, text=True, check=True, env=environment,
+    )  # fmt: skip
+    assert set(replies) <= {reply.split("\t")[0] for reply in done.stdout.splitlines()}, done.stderr
 
 
 @pytest.mark.parametrize(("words", "replies"), WORDS)

@@ -465,12 +465,6 @@ def test_wrong_options_in_a_prompt_file_are_told_with_their_lines(cli: Cli) -> N
     Path("lines.txt").write_text("3 --image a.png\n", encoding="utf-8")
 
 
-def test_what_belongs_to_a_single_run_is_refused_for_many(cli: Cli) -> None:
-    for option in ("--intermediate", "--metadata"):
-        answer = cli("run", "text.json", option, "--runs", "2")
-        assert (answer.code, answer.errors[0]) == (2, "error: --intermediate and --metadata are for a single run")
-
-
 def test_each_is_for_files(cli: Cli) -> None:
     answer = cli("run", "text.json", "--each", "größe=prompts.txt", "--each", "prompt=none.txt")
     assert answer.code == 1

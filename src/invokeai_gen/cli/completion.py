@@ -37,6 +37,8 @@ _PATIENCE: Final = 2.0
 _BASH: Final = """\
 %(complete_func)s() {
     local line kind value
+    local -a ask=("$1")
+    [[ $1 == *python* ]] && ask=("$1" -m invokeai_gen)
     COMPREPLY=()
     while IFS= read -r line; do
         kind="${line%%%%,*}"
@@ -51,8 +53,30 @@ _BASH: Final = """\
                     *) COMPREPLY+=("$(printf %%q "$value")") ;;
                 esac ;;
         esac
-    done < <(COMP_LINE="${COMP_LINE:0:COMP_POINT}" %(complete_var)s=bash_complete "$1" 2>/dev/null)
+    done < <(COMP_LINE="${COMP_LINE:0:COMP_POINT}" %(complete_var)s=bash_complete "${ask[@]}" 2>/dev/null)
 }
+
+%(complete_func)s_python() {
+    local file module="${COMP_WORDS[2]//.//}"
+    if [[ ${COMP_WORDS[1]} == -m && $COMP_CWORD -gt 2 && -f $module.py && -f $module.json ]]; then
+        %(complete_func)s "$1"
+        return
+    fi
+    COMPREPLY=()
+    [[ -n $_invokeai_gen_python ]] && "$_invokeai_gen_python" "$@"
+    if [[ ${COMP_WORDS[1]} == -m && $COMP_CWORD -eq 2 ]]; then
+        for file in "$module"*.json "$module"*/*.json; do
+            file="${file%%.json}"
+            [[ -f $file.py ]] && COMPREPLY+=("${file//\\//.}")
+        done
+    fi
+}
+
+{ _comp_load python || __load_completion python; } >/dev/null 2>&1
+if [[ "$(complete -p python 2>/dev/null)" =~ -F\\ ([^ ]+) && ${BASH_REMATCH[1]} != %(complete_func)s_python ]]; then
+    _invokeai_gen_python="${BASH_REMATCH[1]}"
+fi
+complete -o default -F %(complete_func)s_python python python3
 complete -o nosort -F %(complete_func)s %(prog_name)s
 """
 
@@ -61,8 +85,9 @@ _ZSH: Final = """\
 
 %(complete_func)s() {
     local line type value
-    local -a plain open described
-    (( $+commands[%(prog_name)s] )) || return 1
+    local -a plain open described ask=(%(prog_name)s)
+    [[ $words[1] == *python* ]] && ask=($words[1] -m invokeai_gen)
+    (( $+commands[$ask[1]] )) || [[ -x $ask[1] ]] || return 1
     while IFS= read -r line; do
         type="${line%%%%,*}"
         value="${line#*,}"
@@ -78,15 +103,33 @@ _ZSH: Final = """\
                     plain+=("$value")
                 fi ;;
         esac
-    done < <(COMP_WORDS="${words[*]}" COMP_CWORD=$((CURRENT-1)) %(complete_var)s=zsh_complete %(prog_name)s 2>/dev/null)
+    done < <(COMP_WORDS="${words[*]}" COMP_CWORD=$((CURRENT-1)) %(complete_var)s=zsh_complete $ask 2>/dev/null)
     (( $#described )) && _describe -V unsorted described -U
     (( $#open )) && compadd -U -S '' -V unsorted -a open
     (( $#plain )) && compadd -U -V unsorted -a plain
 }
 
+%(complete_func)s_python() {
+    local file module=${words[3]//.//}
+    local -a found
+    if [[ $words[2] == -m && $CURRENT -gt 3 && -f $module.py && -f $module.json ]]; then
+        %(complete_func)s
+        return
+    fi
+    if [[ $words[2] == -m && $CURRENT -eq 3 ]]; then
+        for file in $module*.json(N) $module*/*.json(N); do
+            [[ -f ${file:r}.py ]] && found+=(${${file:r}//\\//.})
+        done
+        (( $#found )) && compadd -U -a found && return
+    fi
+    $_invokeai_gen_python
+}
+
 if [[ $zsh_eval_context[-1] == loadautofunc ]]; then
     %(complete_func)s "$@"
 else
+    [[ $_comps[python] == %(complete_func)s_python ]] || _invokeai_gen_python=${_comps[python]:-_default}
+    compdef %(complete_func)s_python python python3
     compdef %(complete_func)s %(prog_name)s
 fi
 """
@@ -94,7 +137,10 @@ fi
 _FISH: Final = """\
 function %(complete_func)s
     set -l prefix (string match -r '^--[^=]*=' -- (commandline -t))
-    for line in (COMP_WORDS=(commandline -cp) COMP_CWORD=(commandline -t) %(complete_var)s=fish_complete %(prog_name)s 2>/dev/null)
+    set -l words (commandline -opc)
+    set -l ask %(prog_name)s
+    string match -q '*python*' -- $words[1]; and set ask $words[1] -m invokeai_gen
+    for line in (COMP_WORDS=(commandline -cp) COMP_CWORD=(commandline -t) %(complete_var)s=fish_complete $ask 2>/dev/null)
         set -l found (string split -m 1 , -- $line)
         switch $found[1]
             case dir
@@ -111,6 +157,24 @@ function %(complete_func)s
     end
 end
 
+function %(complete_func)s_is_module
+    set -l words (commandline -opc)
+    set -l module (string replace -a . / -- $words[3])
+    test (count $words) -gt 2 -a "$words[2]" = -m -a -f "$module.py" -a -f "$module.json"
+end
+
+function %(complete_func)s_modules
+    set -l module (string replace -a . / -- (commandline -t))
+    for file in $module*.json $module*/*.json
+        set -l stem (string replace -r '\\.json$' '' -- $file)
+        test -f $stem.py; and string replace -a / . -- $stem
+    end
+end
+
+for python in python python3
+    complete --no-files --command $python --condition %(complete_func)s_is_module --arguments "(%(complete_func)s)"
+    complete --command $python --short-option m --require-parameter --arguments "(%(complete_func)s_modules)"
+end
 complete --no-files --command %(prog_name)s --arguments "(%(complete_func)s)"
 """
 
@@ -126,6 +190,8 @@ class _Complete(ShellComplete):
 
     def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem]:
         """Return what the last word can become; a value after `--option=` comes with the option."""
+        if args[:1] == ["-m"]:  # python -m generated.portrait
+            args = ["run", *args[1:]]
         option, is_joined, _ = incomplete.partition("=")
         found = super().get_completions(args, incomplete)
         if is_joined and option.startswith("--"):
@@ -189,7 +255,7 @@ def command(ctx: click.Context, shell: str | None, install: bool) -> None:
     """Print the completion script of a shell, by default the one that is running ($SHELL), or install it.
 
     It completes commands, options, workflows, names of inputs, and their values: choices, and the models and boards of
-    the server.
+    the server; also for generated modules: `python -m generated.portrait`.
 
     \b
     Examples:
@@ -215,7 +281,7 @@ def _install(shell: str, script: str) -> list[str]:
 
     home = Path.home()
     if shell == "fish":
-        path = Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config") / "fish/completions/invokeai-gen.fish"
+        path = Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config") / "fish/conf.d/invokeai-gen.fish"
         save_text(path, script)
         return [f"written {path}; new shells complete invokeai-gen"]
     path = Path(os.environ.get("XDG_DATA_HOME") or home / ".local/share") / f"invokeai-gen/completion.{shell}"

@@ -155,6 +155,8 @@ class AsyncSweep(Generic[P, O]):
         *,
         manifest: ManifestFormat | None = "csv",
         overwrite: bool = False,
+        include_metadata: bool = False,
+        include_debug: bool = False,
     ) -> list[Path]:
         """Save the images and videos of every item as they are made, and return the files in order.
 
@@ -164,11 +166,21 @@ class AsyncSweep(Generic[P, O]):
         takes Pillow). Unless given, names are numbers; the name of the output is added where there are several.
 
         `manifest.csv` (or `.jsonl`) in the same folder has item, output and all values of each file, and why items
-        have no file. A second call continues where the first one stopped. Raises `FilePatternError`, and `DownloadError`
+        have no file. `include_metadata` saves the server's metadata beside each file as `NAME.json`; `include_debug`
+        adds the intermediate images. A second call continues where the first one stopped. Raises `FilePatternError`, and `DownloadError`
         for what could not be saved, which is what is there already and something else unless `overwrite`; with
         `errors="raise"` at last also the error of the first item that did not complete.
         """
-        saver = Saver(self.plan, self._space, Path(folder), pattern, manifest, overwrite=overwrite)
+        saver = Saver(
+            self.plan,
+            self._space,
+            Path(folder),
+            pattern,
+            manifest,
+            overwrite=overwrite,
+            include_metadata=include_metadata,
+            include_debug=include_debug,
+        )
         await saver.begin(self._state.numbering.cells, self._state.values)
         failed: dict[int, SweepResult[P, O]] = {}
         try:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from invokeai_gen.core.problems import ParamsError, Problem
 from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.texts import shown
+
+MAX_PROMPTS: Final = 10_000
+"""The limit of the server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +23,7 @@ class DynamicPrompts:
 
     prompt: str
     max_prompts: int = 100
-    """The maximum number of prompts."""
+    """The number of random prompts, or the limit for combinations: more are an error. At most 10,000."""
     combinatorial: bool = True
     """Use all combinations in order; otherwise `max_prompts` random ones."""
     seed: int | None = None
@@ -39,7 +43,8 @@ async def expand(values: Mapping[str, object] | None, client: AsyncInvokeAIClien
 async def _prompts(name: str, dynamic: DynamicPrompts, client: AsyncInvokeAIClient) -> list[str]:
     body = {
         "prompt": dynamic.prompt,
-        "max_prompts": dynamic.max_prompts,
+        # The server cuts off the rest without a word: with one more, it is known whether there is a rest.
+        "max_prompts": min(dynamic.max_prompts + dynamic.combinatorial, MAX_PROMPTS),
         "combinatorial": dynamic.combinatorial,
         **({} if dynamic.seed is None else {"seed": dynamic.seed}),
     }
@@ -48,4 +53,9 @@ async def _prompts(name: str, dynamic: DynamicPrompts, client: AsyncInvokeAIClie
         reason = answer.get("error") if isinstance(answer, dict) else None
         message = f"{name}: the server cannot expand {shown(dynamic.prompt)}: {reason or 'it gave no prompts'}"
         raise ParamsError([Problem(name, message)])
+    if len(answer["prompts"]) > dynamic.max_prompts:
+        message = f"{name}: {shown(dynamic.prompt)} makes more than {dynamic.max_prompts:,} prompts, the limit"
+        raise ParamsError(
+            [Problem(name, f"{message}: allow more (max_prompts=, --max-prompts), or offer fewer choices")]
+        )
     return [str(prompt) for prompt in answer["prompts"]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import functools
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -58,6 +59,7 @@ def read_axes(
     zipped: Iterable[str],
     replaced: Iterable[str] = (),
     dynamic: Iterable[str] = (),
+    max_prompts: int = 100,
 ) -> Axes:
     """Return the lists of all options; `--each` and `--dynamic` make axes of the product, as `--product` does.
 
@@ -68,7 +70,7 @@ def read_axes(
     options: list[tuple[str, Iterable[str], Callable[[PlannedInput, str], Any], dict[str, Any]]] = [
         ("--each", each, values_of_files, axes.product),
         ("--product", product, values_of_text, axes.product),
-        ("--dynamic", dynamic, prompts_of_text, axes.product),
+        ("--dynamic", dynamic, functools.partial(prompts_of_text, max_prompts), axes.product),
         ("--zip", zipped, values_of_text, axes.zipped),
         ("--replace", replaced, words_of_text, axes.replaced),
     ]
@@ -138,13 +140,13 @@ def words_of_text(planned: PlannedInput, text: str) -> dict[str, list[str]]:
     return {found["plain"].strip() if found["quoted"] is None else found["quoted"].replace('""', '"'): others}
 
 
-def prompts_of_text(planned: PlannedInput, text: str) -> DynamicPrompts:
+def prompts_of_text(max_prompts: int, planned: PlannedInput, text: str) -> DynamicPrompts:
     """Return the dynamic prompts that the server is to expand. Raise `ParamsError` if the input takes no text."""
     from invokeai_gen.sweeps.dynamic_prompts import DynamicPrompts
 
     if not _is_text(planned):
         raise _error(planned, "takes no --dynamic, which is for texts: use --product")
-    return DynamicPrompts(text)
+    return DynamicPrompts(text, max_prompts)
 
 
 def _is_text(planned: PlannedInput) -> bool:

@@ -36,6 +36,7 @@ class CommandLine:
     zipped: tuple[str, ...]
     replaced: tuple[str, ...]
     dynamic: tuple[str, ...]
+    max_prompts: int
     runs: int
     retries: int
     errors: Literal["raise", "collect"]
@@ -80,8 +81,6 @@ class CommandLine:
             raise click.UsageError("--csv and --jsonl exclude each other", context)
         if self.ignore_extra_columns and not (self.csv or self.jsonl):
             raise click.UsageError("--ignore-extra-columns needs --csv or --jsonl", context)
-        if (self.intermediate or self.metadata) and (self.is_sweep or self.resume is not None):
-            raise click.UsageError("--intermediate and --metadata are for a single run", context)
         if self.no_save:
             for name, option in _SAVING.items():
                 if getattr(self, name):
@@ -111,7 +110,7 @@ class CommandLine:
             words += [option, str(value)] if value else []
         words += [word for target in self.cleanup for word in ("--cleanup", target)]
         flags = {
-            "--overwrite": self.overwrite, "--json": self.as_json, "--quiet": self.quiet, "--verbose": self.verbose,
+            "--intermediate": self.intermediate, "--metadata": self.metadata, "--overwrite": self.overwrite, "--json": self.as_json, "--quiet": self.quiet, "--verbose": self.verbose,
         }  # fmt: skip
         words += [flag for flag, is_set in flags.items() if is_set]
         return shlex.join([*words, *(word for server in servers for word in ("--server", server))])

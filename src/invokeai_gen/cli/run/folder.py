@@ -52,7 +52,7 @@ def check_for_many(plan: WorkflowPlan, folder: Path, line: CommandLine, space: S
     from invokeai_gen.sweeps.space import check_total
 
     check_total(len(space), line.runs)
-    saver = Saver(plan, space, folder, line.pattern, None, overwrite=line.overwrite)
+    saver = Saver(plan, space, folder, line.pattern, None, include_debug=line.intermediate)
     if not plan.batches:
         cells = [Cell(run, point) for run in range(line.runs) for point in range(len(space))]
         saver.check(cells, lambda index: values_of(space.params(cells[index].point)))
@@ -76,7 +76,7 @@ def check_batch_names(folder: Path, line: CommandLine, run: DryRun) -> None:
     """Raise `FileClashError` if items of the workflow's own batches would be saved under one name."""
     from invokeai_gen.sweeps.files.saving import Saver
 
-    saver = Saver(run.state.plan, run.state.space, folder, line.pattern, None, overwrite=line.overwrite)
+    saver = Saver(run.state.plan, run.state.space, folder, line.pattern, None, include_debug=line.intermediate)
     saver.check(run.state.numbering.cells, run.state.values)
 
 

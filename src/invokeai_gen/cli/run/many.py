@@ -185,12 +185,16 @@ class ManyRuns:
     def _save(self, sweep: Sweep[WorkflowParams, WorkflowOutputs], report: SweepReport) -> None:
         line = self._line
         manifest = line.manifest or "csv"
-        report.files = sweep.download(
+        saved = sweep.download(
             self._folder,
             line.pattern,
             manifest=None if manifest == "none" else manifest,
             overwrite=line.overwrite,
+            include_metadata=line.metadata,
+            include_debug=line.intermediate,
         )
+        suffixes = ["", ".json"] if line.metadata else [""]
+        report.files = [path.with_suffix(suffix or path.suffix) for path in saved for suffix in suffixes]
         if line.contact_sheet is not None:
             sweep.contact_sheet(line.contact_sheet)
             report.files.append(line.contact_sheet)

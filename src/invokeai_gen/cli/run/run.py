@@ -28,7 +28,7 @@ _FOUND: Final = "invokeai_gen.run"
 _SECTIONS: Final[Mapping[str, Sequence[str]]] = {
     "Values": ("assignments", "params", "interactive"),
     "Many runs": (
-        "runs", "product", "zipped", "each", "replaced", "dynamic", "csv", "jsonl", "ignore_extra_columns", "errors",
+        "runs", "product", "zipped", "each", "replaced", "dynamic", "max_prompts", "csv", "jsonl", "ignore_extra_columns", "errors",
         "retries", "sweep_file", "resume",
     ),
     "Results": (
@@ -174,7 +174,14 @@ def _named(name: str, variable: str, metavar: str, text: str) -> Callable[[F], F
     "--dynamic",
     "dynamic",
     "NAME=PROMPT",
-    "A run for each prompt, 100 at most, that the server makes of a text such as 'prompt=a {red|blue} fox'.",
+    "A run for each prompt that the server makes of a text such as 'prompt=a {red|blue} fox'.",
+)
+@click.option(
+    "--max-prompts",
+    type=click.IntRange(1, 10_000),
+    default=100,
+    metavar="N",
+    help="Prompts that --dynamic may make of a text; more are an error.  [default: 100]",
 )
 @_path("--csv", "csv", "A run for each row; columns are inputs. A manifest of earlier runs works too; - is stdin.")
 @_path("--jsonl", "jsonl", "A run for each line, a JSON object of values; - is stdin.")
@@ -221,8 +228,8 @@ def _named(name: str, variable: str, metavar: str, text: str) -> Callable[[F], F
 @_path(
     "--gallery", "gallery", "Save an HTML page of all images with their values, to open in a browser.", dir_okay=False
 )
-@click.option("--intermediate", is_flag=True, help="Also save the intermediate images of a single run.")
-@click.option("--metadata", is_flag=True, help="Save the metadata of each image of a single run as JSON beside it.")
+@click.option("--intermediate", is_flag=True, help="Also save the intermediate images.")
+@click.option("--metadata", is_flag=True, help="Save the metadata of each image as JSON beside it.")
 @click.option("--overwrite", is_flag=True, help="Replace existing files instead of refusing to start.")
 @click.option("--no-save", is_flag=True, help="Leave the results on the server.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON instead of file paths.")

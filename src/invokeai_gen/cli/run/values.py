@@ -127,6 +127,7 @@ class ValueReader:
             zipped=line.zipped,
             replaced=line.replaced,
             dynamic=line.dynamic,
+            max_prompts=line.max_prompts,
         )
         self._mistakes += axes.mistakes
         self._mistakes += _axes_without_files(self._plan, axes)

@@ -53,12 +53,16 @@ class Saver:
         pattern: str | None,
         manifest: ManifestFormat | None,
         *,
-        overwrite: bool,
+        overwrite: bool = False,
+        include_metadata: bool = False,
+        include_debug: bool = False,
     ) -> None:
-        self._pattern, self._suffix = _pattern_of(plan, pattern or DEFAULT_PATTERN)
+        outputs = [one for one in plan.outputs if one.item_type.is_media and (include_debug or one.role != "debug")]
+        self._pattern, self._suffix = _pattern_of(plan, pattern or DEFAULT_PATTERN, has_several=len(outputs) > 1)
         self._space = space
         self._folder = folder
         self._overwrite = overwrite
+        self._include_metadata, self._include_debug = include_metadata, include_debug
         self._manifest = None if manifest is None else folder / f"manifest.{manifest}"
         self._others: dict[str, dict[str, Any]] = {}
         """The rows of earlier calls, by file."""
@@ -101,7 +105,8 @@ class Saver:
                     self._rows[result.index, "", 0] = _row(result, str(result.error))
                 continue
             self._rows.pop((result.index, "", 0), None)  # where it failed before it was sent again
-            for output, value in result.outputs.user_outputs.items():
+            named = result.outputs.user_outputs | (result.outputs.debug_outputs if self._include_debug else {})
+            for output, value in named.items():
                 handles = [item for item in flat(value) if isinstance(item, (ImageOutput, VideoOutput))]
                 for number, handle in enumerate(handles):
                     path = self._path(result, output, number, handle, is_listed=isinstance(value, list))
@@ -160,19 +165,17 @@ class Saver:
         is_known = self._others.get(str(path), {}).get("name") == handle.name
         if self._overwrite or not is_known or not await in_thread(target.exists):
             await handle.asave(target, overwrite=self._overwrite)
+        if self._include_metadata:
+            await handle.asave_metadata(target.with_suffix(".json"), overwrite=self._overwrite)
 
 
-def _pattern_of(plan: WorkflowPlan, pattern: str) -> tuple[FilePattern, str]:
-    """Return the pattern without its image suffix, and that suffix.
-
-    With several outputs, the name of the output is part of every pattern.
-    """
+def _pattern_of(plan: WorkflowPlan, pattern: str, *, has_several: bool) -> tuple[FilePattern, str]:
+    """Return the pattern without its image suffix, and that suffix. With several outputs, it has their names in it."""
     suffix = next((known for known in _CONVERTED if pattern.lower().endswith(known)), "")
     stem = pattern[: len(pattern) - len(suffix)]
     names = {*OWN_NAMES, *(planned.name for planned in plan.inputs if planned.fed_by is None)}
     made = FilePattern(stem, names)
-    outputs = [output for output in plan.outputs if output.role != "debug" and output.item_type.is_media]
-    if len(outputs) > 1 and "output" not in made.fields:
+    if has_several and "output" not in made.fields:
         made = FilePattern(stem + "_{output}", names)
     return made, suffix
 
