@@ -371,3 +371,26 @@ def test_a_request_and_its_retries_share_a_limit() -> None:
     with pytest.raises(RequestTimeoutError, match="did not finish its answer to GET /api/v1/app/version within 0.3 s"):
         client.version()
     assert len(seen) == 2
+
+
+def test_many_requests_at_once_wait_before_they_reach_httpx() -> None:
+    at_once: list[int] = []
+    sending = 0
+
+    async def answer(_request: httpx.Request) -> httpx.Response:
+        nonlocal sending
+        sending += 1
+        at_once.append(sending)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        sending -= 1
+        return httpx.Response(200, json={})
+
+    async def main() -> None:
+        transport = http.Transport("http://server", http_backend=httpx.MockTransport(answer))
+        await asyncio.gather(*(transport.get("/it", read=ignored) for _ in range(100)))
+        await transport.close()
+
+    run(main())
+    assert len(at_once) == 100
+    assert max(at_once) == constants.MAX_CONNECTIONS

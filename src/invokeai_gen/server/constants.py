@@ -17,7 +17,7 @@ ENQUEUE_TIMEOUT: Final = 300.0
 """`READ_TIMEOUT` of an enqueue: a batch of thousands of items with a large graph takes the server a while."""
 MIN_TRANSFER_RATE: Final = 1024
 """Bytes per second below which a transfer counts as stalled, so that a server that drips bytes holds nobody up."""
-MAX_CONNECTIONS: Final = 32
+MAX_CONNECTIONS: Final = 16
 MAX_REDIRECTS: Final = 5
 
 MAX_RETRIES: Final = 3

@@ -34,6 +34,7 @@ from invokeai_gen.server.retries import pause_after, retries_after
 from invokeai_gen.server.tls import checked_verify, tls_context
 
 if TYPE_CHECKING:
+    import asyncio
     import ssl
 
     import httpx
@@ -80,6 +81,7 @@ class Transport:
         self._for_proxy = basic_authorization(clean_url(url))
         self._token = checked_token(token)
         self._client: httpx.AsyncClient | None = None
+        self._slots: asyncio.Semaphore | None = None
 
     def __repr__(self) -> str:
         return f"Transport({self.url!r})"
@@ -204,10 +206,13 @@ class Transport:
         if client is not None:
             await client.aclose()
 
-    def _open(self) -> httpx.AsyncClient:
+    def _open(self) -> tuple[httpx.AsyncClient, asyncio.Semaphore]:
+        """Return the connections, and who may use them: httpx searches all waiting requests whenever one of them ends."""
+        import asyncio
+
         import httpx
 
-        if self._client is None:
+        if self._client is None or self._slots is None:
             from invokeai_gen.server.logs import keep_tokens_out_of_logs
 
             keep_tokens_out_of_logs()
@@ -221,7 +226,8 @@ class Transport:
                     max_connections=constants.MAX_CONNECTIONS, max_keepalive_connections=constants.MAX_CONNECTIONS
                 ),
             )
-        return self._client
+            self._slots = asyncio.Semaphore(constants.MAX_CONNECTIONS)
+        return self._client, self._slots
 
     async def _download(self, path: str, target: Path) -> int:
         await load("invokeai_gen.atomic_files")
@@ -318,7 +324,9 @@ class Transport:
         """
         failure: ServerError
         try:
-            return await self._exchange(method, path, take, **content)
+            client, slots = self._open()
+            async with slots:
+                return await self._exchange(client, method, path, take, **content)
         except TimeoutError:
             failure = self._late(method, path)
         except (ServerError, OSError):  # an `OSError` is one of the file that is written
@@ -332,6 +340,7 @@ class Transport:
 
     async def _exchange(
         self,
+        client: httpx.AsyncClient,
         method: str,
         path: str,
         take: Callable[[Response], Awaitable[T]],
@@ -344,7 +353,7 @@ class Transport:
         from invokeai_gen.server.logs import log
 
         began = time.monotonic()
-        answer = await self._answer(method, path, params, timeout or self.timeout, content, files)
+        answer = await self._answer(client, method, path, params, timeout or self.timeout, content, files)
         response = Response(answer, method, path, self.url, self.timeout)
         try:
             log.debug(
@@ -370,6 +379,7 @@ class Transport:
 
     async def _answer(
         self,
+        client: httpx.AsyncClient,
         method: str,
         path: str,
         params: Mapping[str, Any] | None,
@@ -385,7 +395,6 @@ class Transport:
 
         import httpx
 
-        client = self._open()
         request = client.build_request(
             method,
             self.url + path,
