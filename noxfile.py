@@ -17,6 +17,7 @@ nox.needs_version = ">=2024.4.15"
 
 ROOT = Path(__file__).parent
 DEMO = ROOT / "demo-output"
+DIST = ROOT / "dist"
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 WITHOUT_A_SERVER = ["tests/unit", "tests/golden", "tests/conformance"]
 """What `unit` runs, on every Python. The rest of `tests` needs a server, or builds and type-checks for minutes."""
@@ -72,7 +73,7 @@ def _lint(session: nox.Session) -> None:
 @nox.session(python=PYTHONS)
 def unit(session: nox.Session) -> None:
     """The tests that need no server, in parallel, on every Python from 3.11 that is at hand."""
-    _install(session, "test")
+    _install(session, "lint", "test")
     session.run("pytest", "-n", "auto", *(session.posargs or WITHOUT_A_SERVER))
 
 
@@ -93,13 +94,34 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def test(session: nox.Session) -> None:
-    """Everything: lint, types, freshness of generated/, and all tests, those against a real server among them."""
-    _install(session, "lint", "test")
-    _step(session, "lint, types, generated/")
+    """Everything: lint, types, freshness of generated/, the site, and all tests, those against a real server among them."""
+    _install(session, "lint", "test", "docs")
+    _step(session, "lint, types, generated/, the site")
     _lint(session)
+    session.run("mkdocs", "build", "--quiet")
     _provision(session)
     _step(session, "tests")
     session.run("pytest", *session.posargs)
+
+
+@nox.session
+def release(session: nox.Session) -> None:
+    """Build sdist and wheel into `dist`, and check them on every Python at hand, with the oldest and newest dependencies.
+
+    `nox -s release -- 3.12 lowest` tries only that. Breaks of the public API since the last tag have to be listed.
+    """
+    session.install(*nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "release"))
+    session.run("python", "-m", "tests.packaging.api")
+    shutil.rmtree(DIST, ignore_errors=True)
+    session.run("python", "-m", "build", "--outdir", str(DIST))
+    (sdist,), (wheel,) = DIST.glob("*.tar.gz"), DIST.glob("*.whl")
+    version = sdist.name.removeprefix("invokeai_gen-").removesuffix(".tar.gz")
+    if f"## [{version}]" not in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"):
+        session.error(f"CHANGELOG.md has no section for {version}")
+    session.run("twine", "check", "--strict", str(sdist), str(wheel))
+    session.run("check-wheel-contents", str(wheel))
+    session.run("pyroma", "--min=9", str(sdist))
+    session.run("python", "-m", "tests.packaging.matrix", str(sdist), str(wheel), *session.posargs)
 
 
 @nox.session

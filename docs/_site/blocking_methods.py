@@ -31,6 +31,8 @@ def _awaited(attribute: griffe.Attribute, modules: griffe.ModulesCollection) -> 
     if not isinstance(call, griffe.ExprCall) or str(call.function) not in ("facade", "blocking"):
         return None
     found = modules[_path(call.arguments[0])]
+    if isinstance(found, griffe.Alias):  # the other class inherits it
+        found = found.final_target
     return found if isinstance(found, griffe.Function) else None
 
 

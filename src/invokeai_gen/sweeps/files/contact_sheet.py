@@ -65,7 +65,9 @@ def contact_sheet(
         raise ContactSheetError(f"a contact sheet needs {wanted}: cells={len(cells)}, {columns=}, {size=}")
     text_size = max(11, size // 16)
     try:
-        face: Any = ImageFont.load_default(text_size) if font is None else ImageFont.truetype(font, text_size)
+        face: Any = (
+            ImageFont.load_default(text_size) if font is None else ImageFont.truetype(os.fspath(font), text_size)
+        )
     except OSError as error:
         raise ContactSheetError(f"the font {os.fspath(font or '')!r} cannot be opened: {error}") from error
     line_height, gap = round(text_size * 1.4), max(6, size // 20)
