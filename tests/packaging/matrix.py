@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-PYTHONS: Final = ("3.11", "3.12", "3.13", "3.14")
+PYTHONS: Final[tuple[str, ...]] = ("3.11", "3.12", "3.13", "3.14")
 RESOLUTIONS: Final = {"lowest": "lowest-direct", "highest": "highest"}
 
 
@@ -41,10 +41,10 @@ class _Cell:
 
     def result(self) -> str:
         """Return `ok`, or what failed."""
-        uv = ["uv", "pip", "install", "--quiet", "--python", self.folder]
+        uv: list[str | Path] = ["uv", "pip", "install", "--quiet", "--python", self.folder]
         constraints = self.folder / "constraints.txt"
         project = self.source / "pyproject.toml"
-        resolution = ["--resolution", RESOLUTIONS[self.resolution], "--only-binary", ":all:"]
+        resolution: list[str | Path] = ["--resolution", RESOLUTIONS[self.resolution], "--only-binary", ":all:"]
         if self._run("uv", "venv", "--quiet", "--python", self.python, self.folder):
             return "not at hand"
         if self._run(*uv, *resolution, "-r", project, "--all-extras"):
@@ -58,7 +58,7 @@ class _Cell:
             check=True,
         )
         constraints.write_text(frozen.stdout, encoding="utf-8")
-        groups = ["--group", f"{project}:test", "--group", f"{project}:lint"]
+        groups: list[str | Path] = ["--group", f"{project}:test", "--group", f"{project}:lint"]
         if self._run(*uv, "-c", constraints, *groups):
             return "the tools for the tests do not go with the dependencies"
         if self._run(self.bin / "python", "-m", "pytest", "-q", "-n", "auto", "tests/unit"):
