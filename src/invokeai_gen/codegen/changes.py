@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias
 
 from invokeai_gen.codegen.annotations import Imports, Names, type_text
 from invokeai_gen.codegen.docs import short_default
 from invokeai_gen.codegen.literals import literal, one_line
-from invokeai_gen.codegen.name_memory import inputs_again, outputs_again
+from invokeai_gen.codegen.name_memory import Planned, key_of, same_items
 from invokeai_gen.core import field_values
 from invokeai_gen.core.allowed_values import allowed_values, parts_of
 from invokeai_gen.core.field_values import NONE, Choice, Limited, ListOf, OneOf, Plain, Shape
 from invokeai_gen.core.plan import PlannedInput, PlannedOutput, WorkflowPlan
 from invokeai_gen.js_json import UNSET
-
-H = TypeVar("H", bound=Hashable)
-T = TypeVar("T")
 
 ChangeKind: TypeAlias = Literal[
     "added", "removed", "renamed", "retyped", "choices", "range", "default", "moved", "hidden"
@@ -65,48 +62,28 @@ def changes(old: WorkflowPlan, new: WorkflowPlan) -> tuple[Change, ...]:
 
     Inputs are matched by node and field, outputs by node. A node that was deleted and added again is the same node.
     """
-    before, after = {item.binding: item for item in old.inputs}, {item.binding: item for item in new.inputs}
-    results, later = _results(old), _results(new)
-    inputs: dict[tuple[str, str], tuple[str, str] | None] = {key: key if key in before else None for key in after}
-    inputs |= inputs_again(_without(before, after), _without(after, before))
-    outputs: dict[str, str | None] = {key: key if key in results else None for key in later}
-    outputs |= outputs_again(_without(results, later), _without(later, results))
-    nodes = {key[0]: was[0] for key, was in inputs.items() if was} | {key: was for key, was in outputs.items() if was}
+    inputs, outputs = same_items(old.inputs, new.inputs), same_items(_results(old), _results(new))
+    nodes = {key[0]: was.node_id for key, was in inputs.items()} | {key[0]: was.node_id for key, was in outputs.items()}
     return (
-        *_removed(before, inputs, {key: item.label for key, item in before.items()}, "input"),
-        *chain.from_iterable(_input_changes(_at(before, inputs[key]), item) for key, item in after.items()),
-        *_removed(results, outputs, {key: _label(item) for key, item in results.items()}, "output"),
-        *chain.from_iterable(_output_changes(_at(results, outputs[key]), item) for key, item in later.items()),
+        *_removed(old.inputs, inputs.values(), "input"),
+        *chain.from_iterable(_input_changes(inputs.get(key_of(item)), item) for item in new.inputs),
+        *_removed(_results(old), outputs.values(), "output"),
+        *chain.from_iterable(_output_changes(outputs.get(key_of(item)), item) for item in _results(new)),
         *_hidden_changes(old, new, nodes),
     )
 
 
-def _at(items: Mapping[H, T], key: H | None) -> T | None:
-    return items[key] if key is not None else None
+def _removed(before: Iterable[Planned], kept: Collection[Planned], what: Literal["input", "output"]) -> list[Change]:
+    keys = {key_of(item) for item in kept}
+    return [Change("removed", what, item.name, label=_label(item)) for item in before if key_of(item) not in keys]
 
 
-def _removed(
-    before: Mapping[H, PlannedInput] | Mapping[H, PlannedOutput],
-    pairs: Mapping[H, H | None],
-    labels: Mapping[H, str],
-    what: Literal["input", "output"],
-) -> Iterator[Change]:
-    still_there = set(pairs.values())
-    for key, item in before.items():
-        if key not in still_there:
-            yield Change("removed", what, item.name, label=labels[key])
+def _results(plan: WorkflowPlan) -> list[PlannedOutput]:
+    return [item for item in plan.outputs if item.role != "debug"]
 
 
-def _without(items: Mapping[Any, Any], others: Mapping[Any, Any]) -> list[Any]:
-    return [item for key, item in items.items() if key not in others]
-
-
-def _results(plan: WorkflowPlan) -> dict[str, PlannedOutput]:
-    return {item.node_id: item for item in plan.outputs if item.role != "debug"}
-
-
-def _label(output: PlannedOutput) -> str:
-    return output.node_label or output.node_title
+def _label(item: PlannedInput | PlannedOutput) -> str:
+    return item.label if isinstance(item, PlannedInput) else item.node_label or item.node_title
 
 
 def _input_changes(old: PlannedInput | None, new: PlannedInput) -> Iterator[Change]:

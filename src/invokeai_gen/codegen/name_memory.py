@@ -8,56 +8,61 @@ used is free again after the next generation, and remembered in case its node co
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Generic, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 from invokeai_gen.core.plan import PlannedInput, PlannedOutput, RetiredName, WorkflowPlan
 
-H = TypeVar("H", bound=Hashable)
-T = TypeVar("T")
+Key: TypeAlias = tuple[str, str | None]
+"""What identifies an input or output whatever its label: the id of its node, and the name of an input's field."""
+
+Planned = TypeVar("Planned", PlannedInput, PlannedOutput)
+
+_INPUT_LIKENESS: Final = (6, 5, 4, 2)
+_OUTPUT_LIKENESS: Final = (4, 3, 3, 3)
+"""How many of the facts in `_likeness` have to be the same: first everything a person sees, then less and less."""
 
 
 @dataclass(frozen=True, slots=True)
-class Memory(Generic[H]):
-    """What an earlier plan says about the names of one kind of thing."""
+class Memory:
+    """What an earlier plan says about the names of inputs, or of outputs."""
 
-    names: Mapping[H, str] = field(default_factory=dict)
+    names: Mapping[Key, str] = field(default_factory=dict)
     """Names that stay, by what they mean."""
-    formerly: Mapping[H, str] = field(default_factory=dict)
+    formerly: Mapping[Key, str] = field(default_factory=dict)
     """What each name meant: it is not given to anything else."""
 
 
-def input_memory(plan: WorkflowPlan, earlier: WorkflowPlan | None, *, keep_renamed: bool) -> Memory[tuple[str, str]]:
-    """Return what an earlier plan says about the names of inputs, by binding."""
-    if earlier is None:
-        return Memory()
-    retired = {(item.node_id, item.field_name): item for item in earlier.retired if item.field_name is not None}
-    return _memory(
-        {item.binding: item for item in earlier.inputs},
-        {item.binding: item for item in plan.inputs},
-        retired,
-        label=lambda item: item.label,
-        name=lambda item: item.name,
-        likeness=_INPUT_LIKENESS,
-        keep_renamed=keep_renamed,
-    )
+def key_of(item: PlannedInput | PlannedOutput) -> Key:
+    """Return the key of an input or output."""
+    return item.node_id, item.field_name if isinstance(item, PlannedInput) else None
 
 
-def output_memory(plan: WorkflowPlan, earlier: WorkflowPlan | None, *, keep_renamed: bool) -> Memory[str]:
-    """Return what an earlier plan says about the names of outputs, by node id."""
-    if earlier is None:
-        return Memory()
-    retired = {item.node_id: item for item in earlier.retired if item.field_name is None}
-    return _memory(
-        {item.node_id: item for item in earlier.outputs},
-        {item.node_id: item for item in plan.outputs},
-        retired,
-        label=lambda item: item.node_label,
-        name=lambda item: item.name,
-        likeness=_OUTPUT_LIKENESS,
-        keep_renamed=keep_renamed,
-    )
+def items_of(plan: WorkflowPlan) -> Iterator[PlannedInput | PlannedOutput]:
+    """Yield the inputs and outputs of a plan."""
+    yield from plan.inputs
+    yield from plan.outputs
+
+
+def memory_of(
+    before: Iterable[Planned], after: Iterable[Planned], retired: Iterable[RetiredName], *, keep_renamed: bool
+) -> Memory:
+    """Return what an earlier plan says about the names of inputs, or of outputs."""
+    known, now = {key_of(item): item for item in before}, {key_of(item): item for item in after}
+    names = {
+        key: was.name
+        for key, was in same_items(known.values(), now.values()).items()
+        if keep_renamed or _label(was) == _label(now[key])
+    }
+    used = set(names.values())
+    gone = {(item.node_id, item.field_name): item for item in retired}
+    for key, item in now.items():
+        was = gone.get(key) if key not in known and key not in names else None
+        if was is not None and was.label == _label(item) and was.name not in used:
+            names[key] = was.name
+            used.add(was.name)
+    return Memory(names, {key: item.name for key, item in known.items() if item.name})
 
 
 def retired_names(named: WorkflowPlan, earlier: WorkflowPlan | None) -> tuple[RetiredName, ...]:
@@ -65,81 +70,44 @@ def retired_names(named: WorkflowPlan, earlier: WorkflowPlan | None) -> tuple[Re
     if earlier is None:
         return ()
     gone = {(item.node_id, item.field_name): item for item in earlier.retired}
-    gone |= {item.binding: RetiredName(*item.binding, item.label, item.name) for item in earlier.inputs}
-    gone |= {
-        (item.node_id, None): RetiredName(item.node_id, None, item.node_label, item.name) for item in earlier.outputs
-    }
-    present = {*(item.binding for item in named.inputs), *((item.node_id, None) for item in named.outputs)}
-    used = {(item.name, False) for item in named.inputs} | {(item.name, True) for item in named.outputs}
+    gone |= {key_of(item): RetiredName(*key_of(item), _label(item), item.name) for item in items_of(earlier)}
+    present = {key_of(item) for item in items_of(named)}
+    used = {(item.name, key_of(item)[1] is None) for item in items_of(named)}
     return tuple(
         item for key, item in gone.items() if key not in present and (item.name, item.field_name is None) not in used
     )
 
 
-def same_again(gone: Mapping[H, T], new: Mapping[H, T], likeness: Sequence[Callable[[T], Hashable]]) -> dict[H, H]:
-    """Return pairs (new, gone) of things that were deleted and added again under another id.
+def same_items(before: Iterable[Planned], after: Iterable[Planned]) -> dict[Key, Planned]:
+    """Return what each item of a plan was in an earlier one, by its key now; new items are left out.
 
-    Two are a pair if they are alike and no other is, first in everything a person sees and then in less and less.
+    An item that was deleted and added again has another node id. It is the same if it is like one that is gone, and no
+    other is.
     """
-    left, right = dict(gone), dict(new)
-    pairs: dict[H, H] = {}
-    for alike in likeness:
-        old, now = _unique(left, alike), _unique(right, alike)
-        for kind in old.keys() & now.keys():
-            pairs[now[kind]] = old[kind]
-            del left[old[kind]], right[now[kind]]
-    return pairs
+    old, new = {key_of(item): item for item in before}, {key_of(item): item for item in after}
+    same = {key: old[key] for key in new if key in old}
+    gone = {key: item for key, item in old.items() if key not in new}
+    added = {key: item for key, item in new.items() if key not in old}
+    for level in range(len(_INPUT_LIKENESS)):
+        was, now = _unique(gone.values(), level), _unique(added.values(), level)
+        for likeness in was.keys() & now.keys():
+            same[key_of(now[likeness])] = gone.pop(key_of(was[likeness]))
+            del added[key_of(now[likeness])]
+    return same
 
 
-def inputs_again(gone: Iterable[PlannedInput], new: Iterable[PlannedInput]) -> dict[tuple[str, str], tuple[str, str]]:
-    """Return the inputs that were deleted and added again: new binding to old binding."""
-    return same_again({item.binding: item for item in gone}, {item.binding: item for item in new}, _INPUT_LIKENESS)
+def _label(item: PlannedInput | PlannedOutput) -> str:
+    return item.label if isinstance(item, PlannedInput) else item.node_label
 
 
-def outputs_again(gone: Iterable[PlannedOutput], new: Iterable[PlannedOutput]) -> dict[str, str]:
-    """Return the outputs that were deleted and added again: new node id to old node id."""
-    return same_again({item.node_id: item for item in gone}, {item.node_id: item for item in new}, _OUTPUT_LIKENESS)
+def _unique(items: Iterable[Planned], level: int) -> dict[Hashable, Planned]:
+    likeness = [(_likeness(item, level), item) for item in items]
+    count = Counter(kind for kind, _ in likeness)
+    return {kind: item for kind, item in likeness if count[kind] == 1}
 
 
-def _memory(
-    before: Mapping[H, T],
-    after: Mapping[H, T],
-    retired: Mapping[H, RetiredName],
-    *,
-    label: Callable[[T], str],
-    name: Callable[[T], str],
-    likeness: Sequence[Callable[[T], Hashable]],
-    keep_renamed: bool,
-) -> Memory[H]:
-    names = {
-        key: name(before[key])
-        for key, item in after.items()
-        if key in before and (keep_renamed or label(before[key]) == label(item))
-    }
-    gone = {key: item for key, item in before.items() if key not in after}
-    new = {key: item for key, item in after.items() if key not in before}
-    names |= {key: name(gone[old]) for key, old in same_again(gone, new, likeness).items()}
-    used = set(names.values())
-    for key, item in new.items():
-        if key not in names and key in retired and retired[key].label == label(item) and retired[key].name not in used:
-            names[key] = retired[key].name
-            used.add(retired[key].name)
-    return Memory(names, {key: name(item) for key, item in before.items() if name(item)})
-
-
-def _unique(items: Mapping[H, T], alike: Callable[[T], Hashable]) -> dict[Hashable, H]:
-    kinds = {key: alike(item) for key, item in items.items()}
-    count = Counter(kinds.values())
-    return {kind: key for key, kind in kinds.items() if count[kind] == 1}
-
-
-_INPUT_LIKENESS: Final[Sequence[Callable[[PlannedInput], Hashable]]] = (
-    lambda item: (item.label, item.field_type, item.node_type, item.field_name, item.node_label, item.sections),
-    lambda item: (item.label, item.field_type, item.node_type, item.field_name, item.node_label),
-    lambda item: (item.label, item.field_type, item.node_type, item.field_name),
-    lambda item: (item.label, item.field_type),
-)
-_OUTPUT_LIKENESS: Final[Sequence[Callable[[PlannedOutput], Hashable]]] = (
-    lambda item: (item.node_label, item.node_type, item.sections, item.role),
-    lambda item: (item.node_label, item.node_type, item.role),
-)
+def _likeness(item: PlannedInput | PlannedOutput, level: int) -> Hashable:
+    if isinstance(item, PlannedInput):
+        seen = (item.label, item.field_type, item.node_type, item.field_name, item.node_label, item.sections)
+        return seen[: _INPUT_LIKENESS[level]]
+    return (item.node_label, item.node_type, item.role, item.sections)[: _OUTPUT_LIKENESS[level]]

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Final, Generic, Self, TypeVar
 
-from invokeai_gen.codegen.name_memory import Memory, input_memory, output_memory, retired_names
+from invokeai_gen.codegen.name_memory import Key, Memory, key_of, memory_of, retired_names
 from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.plan import PlannedInput, PlannedOutput, WorkflowPlan
 
@@ -102,8 +102,10 @@ def assign_names(
     if plan is earlier and _has_good_names(plan):
         return plan
     labels = {item.index: item.label for item in plan.inputs}
-    in_memory = input_memory(plan, earlier, keep_renamed=keep_renamed)
-    out_memory = output_memory(plan, earlier, keep_renamed=keep_renamed)
+    in_memory = out_memory = Memory()
+    if earlier is not None:
+        in_memory = memory_of(earlier.inputs, plan.inputs, earlier.retired, keep_renamed=keep_renamed)
+        out_memory = memory_of(earlier.outputs, plan.outputs, earlier.retired, keep_renamed=keep_renamed)
     named = replace(
         plan,
         inputs=_named_inputs(plan.inputs, in_memory),
@@ -134,12 +136,12 @@ def module_names(
     return _distinct(subjects, fallback="workflow", reserved=_DEVICES)
 
 
-def _named_inputs(inputs: tuple[PlannedInput, ...], memory: Memory[tuple[str, str]]) -> tuple[PlannedInput, ...]:
+def _named_inputs(inputs: tuple[PlannedInput, ...], memory: Memory) -> tuple[PlannedInput, ...]:
     depth = max((len(item.sections) for item in inputs), default=0)
     given = _usable(memory.names, _INPUT_RESERVED)
     subjects = [
         _Subject(
-            item.index,
+            key_of(item),
             words_of(item.label) or words_of(item.field_name),
             [
                 *_innermost_first(item.sections, depth),
@@ -148,32 +150,32 @@ def _named_inputs(inputs: tuple[PlannedInput, ...], memory: Memory[tuple[str, st
                 words_of(item.field_name),
             ],
             _id_pieces(item.node_id, item.field_name),
-            given.pop(item.binding, None),
-            memory.formerly.get(item.binding, ""),
+            given.get(key_of(item)),
+            memory.formerly.get(key_of(item), ""),
         )
         for item in inputs
     ]
     names = _distinct(subjects, fallback="input", reserved=_INPUT_RESERVED, avoid=memory.formerly.values())
-    return tuple(replace(item, name=names[item.index]) for item in inputs)
+    return tuple(replace(item, name=names[key_of(item)]) for item in inputs)
 
 
 def _named_outputs(
-    outputs: tuple[PlannedOutput, ...], labels: Mapping[int, str], memory: Memory[str]
+    outputs: tuple[PlannedOutput, ...], labels: Mapping[int, str], memory: Memory
 ) -> tuple[PlannedOutput, ...]:
     """Name results first, so that a debug output never changes the name of a result."""
-    names: dict[str, PythonIdentifier] = {}
+    names: dict[Key, PythonIdentifier] = {}
     for is_debug in (False, True):
         group = [item for item in outputs if (item.role == "debug") is is_debug]
-        ids = {item.node_id for item in group}
-        given = _usable({key: name for key, name in memory.names.items() if key in ids}, _OUTPUT_RESERVED)
+        keys = {key_of(item) for item in group}
+        given = _usable({key: name for key, name in memory.names.items() if key in keys}, _OUTPUT_RESERVED)
         bases = _output_bases(group)
         depth = max((len(item.sections) for item in group), default=0)
         subjects = []
         for item in group:
-            kept = given.pop(item.node_id, None)
+            kept = given.get(key_of(item))
             subjects.append(
                 _Subject(
-                    item.node_id,
+                    key_of(item),
                     bases[item.node_id],
                     [
                         *_innermost_first(item.sections, depth),
@@ -183,17 +185,17 @@ def _named_outputs(
                     ],
                     _id_pieces(item.node_id),
                     None if kept in names.values() else kept,
-                    memory.formerly.get(item.node_id, ""),
+                    memory.formerly.get(key_of(item), ""),
                 )
             )
         avoid = {*memory.formerly.values(), *names.values()}
         names |= _distinct(subjects, fallback="output", reserved=_OUTPUT_RESERVED, avoid=avoid)
-    return tuple(replace(item, name=names[item.node_id]) for item in outputs)
+    return tuple(replace(item, name=names[key_of(item)]) for item in outputs)
 
 
 def _has_good_names(plan: WorkflowPlan) -> bool:
-    inputs = _usable({item.binding: item.name for item in plan.inputs}, _INPUT_RESERVED)
-    outputs = _usable({item.node_id: item.name for item in plan.outputs}, _OUTPUT_RESERVED)
+    inputs = _usable({key_of(item): item.name for item in plan.inputs}, _INPUT_RESERVED)
+    outputs = _usable({key_of(item): item.name for item in plan.outputs}, _OUTPUT_RESERVED)
     return len(inputs) == len(plan.inputs) and len(outputs) == len(plan.outputs)
 
 

@@ -16,6 +16,7 @@ from invokeai_gen.codegen.annotations import Names
 from invokeai_gen.codegen.changes import changes
 from invokeai_gen.codegen.folder import OutputFolderError
 from invokeai_gen.codegen.module_memory import assign_modules
+from invokeai_gen.codegen.name_memory import Key, items_of, key_of
 from invokeai_gen.codegen.names import PythonIdentifier, assign_names, words_of
 from invokeai_gen.codegen.report import Reason, Report
 from invokeai_gen.codegen.stamp import digest, is_edited, is_generated, stamped, version_of
@@ -254,8 +255,8 @@ def _reason(item: _Module, before: str) -> Reason:
     return "names" if any(old[key] != new[key] for key in old.keys() & new.keys()) else "generator"
 
 
-def _names(plan: WorkflowPlan) -> dict[tuple[str, ...], str]:
-    return {item.binding: item.name for item in plan.inputs} | {(item.node_id,): item.name for item in plan.outputs}
+def _names(plan: WorkflowPlan) -> dict[Key, str]:
+    return {key_of(item): item.name for item in items_of(plan)}
 
 
 def _shared_reports(
