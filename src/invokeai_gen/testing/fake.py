@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any, Final, Self
+from unittest import mock
 
 import httpx
 
@@ -82,8 +84,7 @@ class FakeInvokeAI:
         core._connections = _Connections(core._transport, "default")
         core._connections.server = self._server
         self._core = core
-        self._restored: list[tuple[Any, str, Any]] = []
-        self._address: str | None = None
+        self._patches = ExitStack()
 
     @property
     def client(self) -> ServerClient:
@@ -125,13 +126,8 @@ class FakeInvokeAI:
     def has_model(self, name: str, *, base: str, type: str = "main", key: str = "", hash: str = "") -> None:
         """Install a model. Those that the workflow itself refers to are installed already."""
         key = key or f"key of {name}"
-        self._server.models[key] = {
-            "key": key,
-            "hash": hash or f"hash of {name}",
-            "name": name,
-            "base": base,
-            "type": type,
-        }
+        model = {"key": key, "hash": hash or f"hash of {name}", "name": name, "base": base, "type": type}
+        self._server.models[key] = model
 
     def has_board(self, name: str, board_id: str = "") -> None:
         """Create a board. Those that the workflow itself refers to exist already."""
@@ -142,25 +138,18 @@ class FakeInvokeAI:
         self._server.store(image, name=name)
 
     def __enter__(self) -> Self:
-        self._address = os.environ.get("INVOKEAI_URL")
-        os.environ["INVOKEAI_URL"], clients._shared[URL] = URL, self._core
-        self._patch(Runner, "start", _announced(Runner.start, _of_run))
-        self._patch(SweepStarter, "start", _announced(SweepStarter.start, _of_sweep))
+        for patch in (
+            mock.patch.dict(os.environ, {"INVOKEAI_URL": URL}),
+            mock.patch.dict(clients._shared, {URL: self._core}),
+            mock.patch.object(Runner, "start", _announced(Runner.start, _of_run)),
+            mock.patch.object(SweepStarter, "start", _announced(SweepStarter.start, _of_sweep)),
+        ):
+            self._patches.enter_context(patch)
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        while self._restored:
-            setattr(*self._restored.pop())
-        clients._shared.pop(URL, None)
-        if self._address is None:
-            del os.environ["INVOKEAI_URL"]
-        else:
-            os.environ["INVOKEAI_URL"] = self._address
+        self._patches.close()
         self.client.close()
-
-    def _patch(self, home: Any, name: str, value: Any) -> None:
-        self._restored.append((home, name, getattr(home, name)))
-        setattr(home, name, value)
 
 
 def _announced(method: Any, about: Any) -> Any:

@@ -12,6 +12,7 @@ from typing import Any, Final
 from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.pictures import png_bytes
 from invokeai_gen.core.plan import JsonValue, PlannedOutput
+from invokeai_gen.png_texts import PNG_SIGNATURE
 
 DEFAULT_SIZE: Final = (64, 64)
 _PLAIN: Final[Mapping[str, JsonValue]] = {
@@ -93,12 +94,12 @@ def grey_png(width: int, height: int) -> bytes:
 
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     rows = zlib.compress((b"\0" + b"\x80" * width) * height)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    return PNG_SIGNATURE + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
 
 
 def png_size(data: bytes) -> tuple[int, int] | None:
     """Return width and height of a PNG file; `None` for anything else."""
-    if data[:8] != b"\x89PNG\r\n\x1a\n":
+    if not data.startswith(PNG_SIGNATURE):
         return None
     width, height = struct.unpack(">II", data[16:24])
     return width, height

@@ -35,6 +35,24 @@ class Submission:
 submission: ContextVar[Submission | None] = ContextVar("submission", default=None)
 
 
+def _own_values() -> list[JsonValue]:
+    """Return the values in the workflow that is being submitted."""
+    current = submission.get()
+    return [field.value for node in current.plan.nodes for field in node.fields] if current is not None else []
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The part of an HTTP request that an answer depends on."""
+
+    query: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """Return the body as JSON data."""
+        return json.loads(self.body)
+
+
 class FakeServer:
     """Boards, images, models and the queue. Everything here runs on the client's event loop."""
 
@@ -48,7 +66,7 @@ class FakeServer:
         self.images: dict[str, tuple[bytes, dict[str, JsonValue]]] = {}
         self.boards: dict[str, str] = {}
         self.models: dict[str, dict[str, JsonValue]] = {}
-        self.listeners: set[Callable[[str, dict[str, JsonValue]], Any]] = set()
+        self.listeners: set[Callable[[str, dict[str, JsonValue]], None]] = set()
         self._items: dict[int, dict[str, JsonValue]] = {}
         self._plans: dict[int, WorkflowPlan | None] = {}
         self._ids = itertools.count(1)
@@ -59,17 +77,18 @@ class FakeServer:
     async def answer(self, method: str, path: str, query: Mapping[str, str], body: bytes) -> tuple[int, JsonValue]:
         """Return status and content, which is JSON or bytes, for a request."""
         self.calls.append(f"{method} {path}")
+        request = Request(query, body)
         for verb, pattern, route in _ROUTES:
             if verb == method and (match := re.fullmatch(pattern, path)):
                 try:
-                    return 200, await route(self, query, body, *match.groups())
+                    return 200, await route(self, request, *match.groups())
                 except KeyError as error:
                     return 404, {"detail": f"{error} not found"}
         return 501, {"detail": f"the fake server of invokeai_gen.testing has no {method} {path}"}
 
-    async def _enqueue(self, _query: Mapping[str, str], body: bytes) -> JsonValue:
-        request = json.loads(body)
-        batch, current, ids = request["batch"], submission.get(), []
+    async def _enqueue(self, request: Request) -> JsonValue:
+        content = request.json()
+        batch, current, ids = content["batch"], submission.get(), []
         for values in _combinations(batch):
             item_id, graph = next(self._ids), json.loads(json.dumps(batch["graph"]))
             for entry in values:
@@ -85,23 +104,23 @@ class FakeServer:
             }
             self._plans[item_id] = current.plan if current is not None else None
             params = current.params_of(graph, values) if current is not None else None
-            self.runs.append(Run(params, item_id, request, graph))
+            self.runs.append(Run(params, item_id, content, graph))
             ids.append(item_id)
         task = asyncio.ensure_future(self._execute(ids))
         self._working.add(task)
         task.add_done_callback(self._working.discard)
         return {"enqueued": len(ids), "requested": len(ids), "item_ids": ids[::-1], "batch": batch, "priority": 0}
 
-    async def _item(self, _query: Mapping[str, str], _body: bytes, item_id: str) -> JsonValue:
+    async def _item(self, _request: Request, item_id: str) -> JsonValue:
         return self._items[int(item_id)]
 
-    async def _items_by_ids(self, _query: Mapping[str, str], body: bytes) -> JsonValue:
-        return [self._items[item_id] for item_id in json.loads(body)["item_ids"] if item_id in self._items]
+    async def _items_by_ids(self, request: Request) -> JsonValue:
+        return [self._items[item_id] for item_id in request.json()["item_ids"] if item_id in self._items]
 
-    async def _item_ids(self, _query: Mapping[str, str], _body: bytes) -> JsonValue:
+    async def _item_ids(self, _request: Request) -> JsonValue:
         return {"item_ids": sorted(self._items), "total_count": len(self._items)}
 
-    async def _counts(self, _query: Mapping[str, str], _body: bytes, batch_id: str | None = None) -> JsonValue:
+    async def _counts(self, _request: Request, batch_id: str | None = None) -> JsonValue:
         found = [item["status"] for item in self._items.values() if batch_id in (None, item["batch_id"])]
         names = ("pending", "in_progress", "waiting", "completed", "failed", "canceled")
         counts = {name: found.count(name) for name in names} | {"total": len(found)}
@@ -109,77 +128,74 @@ class FakeServer:
             return {"queue_id": "default", "batch_id": batch_id, **counts}
         return {"queue": {"queue_id": "default", **counts}, "processor": {"is_started": True, "is_processing": False}}
 
-    async def _cancel(self, _query: Mapping[str, str], _body: bytes, item_id: str) -> JsonValue:
+    async def _cancel(self, _request: Request, item_id: str) -> JsonValue:
         item = self._items[int(item_id)]
         if item["status"] not in _FINAL:
             await self._status(item, "canceled")
         return item
 
-    async def _cancel_batches(self, _query: Mapping[str, str], body: bytes) -> JsonValue:
-        ids = json.loads(body)["batch_ids"]
+    async def _cancel_batches(self, request: Request) -> JsonValue:
+        ids = request.json()["batch_ids"]
         left = [item for item in self._items.values() if item["batch_id"] in ids and item["status"] not in _FINAL]
         for item in left:
             await self._status(item, "canceled")
         return {"canceled": len(left)}
 
-    async def _delete_item(self, _query: Mapping[str, str], _body: bytes, item_id: str) -> JsonValue:
-        await self._cancel(_query, _body, item_id)
+    async def _delete_item(self, request: Request, item_id: str) -> JsonValue:
+        await self._cancel(request, item_id)
         del self._items[int(item_id)]
         return {}
 
-    async def _list_models(self, _query: Mapping[str, str], _body: bytes) -> JsonValue:
-        current = submission.get()
-        fields = [field.value for node in current.plan.nodes for field in node.fields] if current is not None else []
-        for model in objects_with("key", fields):  # what the workflow itself refers to is installed
+    async def _list_models(self, _request: Request) -> JsonValue:
+        for model in objects_with("key", _own_values()):  # what the workflow itself refers to is installed
             if {"name", "base", "type"} <= model.keys() and model["key"] not in self.models:
                 self.models[model["key"]] = {"hash": "", **model}
         return {"models": list(self.models.values())}
 
-    async def _list_boards(self, _query: Mapping[str, str], _body: bytes) -> JsonValue:
-        current = submission.get()
-        fields = [field.value for node in current.plan.nodes for field in node.fields] if current is not None else []
-        for board in objects_with("board_id", fields):
+    async def _list_boards(self, _request: Request) -> JsonValue:
+        for board in objects_with("board_id", _own_values()):
             self.boards.setdefault(board["board_id"], board["board_id"])
         return [{"board_id": board_id, "board_name": name} for board_id, name in self.boards.items()]
 
-    async def _create_board(self, query: Mapping[str, str], _body: bytes) -> JsonValue:
+    async def _create_board(self, request: Request) -> JsonValue:
         board_id = str(uuid.uuid4())
-        self.boards[board_id] = query["board_name"]
-        return {"board_id": board_id, "board_name": query["board_name"]}
+        self.boards[board_id] = request.query["board_name"]
+        return {"board_id": board_id, "board_name": request.query["board_name"]}
 
-    async def _delete_board(self, _query: Mapping[str, str], _body: bytes, board_id: str) -> JsonValue:
+    async def _delete_board(self, _request: Request, board_id: str) -> JsonValue:
         del self.boards[board_id]
         return {"deleted_images": []}
 
-    async def _board_images(self, _query: Mapping[str, str], _body: bytes, board_id: str) -> JsonValue:
+    async def _board_images(self, _request: Request, board_id: str) -> JsonValue:
         return [name for name, (_, image) in self.images.items() if (image["board_id"] or "none") == board_id]
 
-    async def _upload(self, query: Mapping[str, str], body: bytes) -> JsonValue:
-        content = body.split(b"\r\n\r\n", 1)[1].rsplit(b"\r\n--", 1)[0]
-        name = self.store(content, session_id=query.get("session_id"), category="user", board_id=query.get("board_id"))
+    async def _upload(self, request: Request) -> JsonValue:
+        content = request.body.split(b"\r\n\r\n", 1)[1].rsplit(b"\r\n--", 1)[0]
+        name = self.store(
+            content, session_id=request.query.get("session_id"), category="user", board_id=request.query.get("board_id")
+        )
         return self.images[name][1]
 
-    async def _image(self, _query: Mapping[str, str], _body: bytes, name: str) -> JsonValue:
-        current = submission.get()
-        fields = [field.value for node in current.plan.nodes for field in node.fields] if current is not None else []
-        if name not in self.images and any(image["image_name"] == name for image in objects_with("image_name", fields)):
+    async def _image(self, _request: Request, name: str) -> JsonValue:
+        own = (image["image_name"] for image in objects_with("image_name", _own_values()))
+        if name not in self.images and name in own:
             self.store(None, name=name)  # what the workflow itself refers to exists
         return self.images[name][1]
 
-    async def _image_file(self, _query: Mapping[str, str], _body: bytes, name: str, _form: str) -> JsonValue:
+    async def _image_file(self, _request: Request, name: str, _form: str) -> JsonValue:
         return self.images[name][0]
 
-    async def _no_metadata(self, _query: Mapping[str, str], _body: bytes, name: str) -> JsonValue:
+    async def _no_metadata(self, _request: Request, name: str) -> JsonValue:
         return self.images[name] and None
 
-    async def _delete_images(self, _query: Mapping[str, str], body: bytes) -> JsonValue:
-        names = [name for name in json.loads(body)["image_names"] if self.images.pop(name, None)]
+    async def _delete_images(self, request: Request) -> JsonValue:
+        names = [name for name in request.json()["image_names"] if self.images.pop(name, None)]
         return {"deleted_images": names, "affected_boards": []}
 
-    async def _version(self, _query: Mapping[str, str], _body: bytes) -> JsonValue:
+    async def _version(self, _request: Request) -> JsonValue:
         return {"version": VERSION}
 
-    async def _config(self, _query: Mapping[str, str], _body: bytes) -> JsonValue:
+    async def _config(self, _request: Request) -> JsonValue:
         return {"config": {"max_queue_size": 10_000}}
 
     # -- images --------------------------------------------------------------------------------------------------------
@@ -249,9 +265,9 @@ class FakeServer:
                 if output is not None and output.is_iterated:
                     paths[prepared] = [place]
                 event = _node_event(item, node_id, prepared, node["type"])
-                await self._tell("invocation_started", event)
+                await self._emit("invocation_started", event)
                 for share in outcome.progress:
-                    await self._tell(
+                    await self._emit(
                         "invocation_progress", {**event, "message": "", "percentage": share, "image": None}
                     )
                 if outcome.hangs or item["status"] in _FINAL:
@@ -261,7 +277,7 @@ class FakeServer:
                     return
                 session["results"][prepared] = result
                 session["executed_history"].append(node_id)
-                await self._tell("invocation_complete", {**event, "result": result})
+                await self._emit("invocation_complete", {**event, "result": result})
         await self._status(item, "completed")
 
     async def _fail(
@@ -271,17 +287,17 @@ class FakeServer:
         item["session"]["errors"][prepared] = error["error_traceback"]
         item |= error
         await self._status(item, "failed")
-        await self._tell("invocation_error", {**event, **error})
+        await self._emit("invocation_error", {**event, **error})
 
     async def _status(self, item: dict[str, JsonValue], status: str) -> None:
         item["status"] = status
         if status in _FINAL:
             item["completed_at"] = _now()
-        await self._tell("queue_item_status_changed", {key: item[key] for key in item if key != "session"})
+        await self._emit("queue_item_status_changed", {key: item[key] for key in item if key != "session"})
 
-    async def _tell(self, name: str, data: dict[str, JsonValue]) -> None:
+    async def _emit(self, name: str, data: dict[str, JsonValue]) -> None:
         for listener in [*self.listeners]:
-            await listener(name, data)
+            listener(name, data)
         await asyncio.sleep(0)
 
 
