@@ -141,7 +141,7 @@ def _named_inputs(inputs: tuple[PlannedInput, ...], memory: Memory) -> tuple[Pla
     given = _usable(memory.names, _INPUT_RESERVED)
     subjects = [
         _Subject(
-            key_of(item),
+            item.index,
             words_of(item.label) or words_of(item.field_name),
             [
                 *_innermost_first(item.sections, depth),
@@ -150,13 +150,13 @@ def _named_inputs(inputs: tuple[PlannedInput, ...], memory: Memory) -> tuple[Pla
                 words_of(item.field_name),
             ],
             _id_pieces(item.node_id, item.field_name),
-            given.get(key_of(item)),
+            given.pop(key_of(item), None),
             memory.formerly.get(key_of(item), ""),
         )
         for item in inputs
     ]
     names = _distinct(subjects, fallback="input", reserved=_INPUT_RESERVED, avoid=memory.formerly.values())
-    return tuple(replace(item, name=names[key_of(item)]) for item in inputs)
+    return tuple(replace(item, name=names[item.index]) for item in inputs)
 
 
 def _named_outputs(
@@ -172,7 +172,7 @@ def _named_outputs(
         depth = max((len(item.sections) for item in group), default=0)
         subjects = []
         for item in group:
-            kept = given.get(key_of(item))
+            kept = given.pop(key_of(item), None)
             subjects.append(
                 _Subject(
                     key_of(item),
