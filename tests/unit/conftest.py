@@ -9,16 +9,15 @@ import pytest
 
 from invokeai_gen.schema import Schema, shipped_schema
 
-READ_BY_US: Final = ("CI", "COMP_LINE", "SHELL")
-READ_BY_LIBRARIES: Final = ("NO_COLOR", "CLICOLOR", "COLUMNS", "LINES", "TERM", "SSL_CERT_", "PYTHONWARNINGS")
-STARTS: Final = (*READ_BY_US, *READ_BY_LIBRARIES, "INVOKEAI_", "_INVOKEAI_", "XDG_", "FORCE_COLOR", "TTY_", "JUPYTER_")
+READ_BY_US: Final = ("INVOKEAI_URL", "INVOKEAI_TOKEN", "_INVOKEAI_GEN_COMPLETE", "CI", "COMP_LINE", "SHELL", "XDG_")
+READ_BY_LIBRARIES: Final = ("NO_COLOR", "FORCE_COLOR", "CLICOLOR", "COLUMNS", "LINES", "TERM", "TTY_", "SSL_CERT_")
 
 
 @pytest.fixture(autouse=True)
 def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Unset what the package and its libraries read, so that no test depends on where it runs."""
     for name in [*os.environ]:
-        if name.startswith(STARTS) or name.lower().endswith("_proxy"):
+        if name.startswith((*READ_BY_US, *READ_BY_LIBRARIES)) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
 
 
