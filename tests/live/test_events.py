@@ -15,7 +15,13 @@ import pytest
 from invokeai_gen import InvokeAIClient
 from invokeai_gen.server import constants
 from invokeai_gen.server.errors import ConnectionFailedError, JobTimeoutError, UnreachableError
-from invokeai_gen.server.events import InvocationComplete, JobEvent, StatusChanged
+from invokeai_gen.server.events import (
+    InvocationComplete,
+    InvocationProgress,
+    InvocationStarted,
+    JobEvent,
+    StatusChanged,
+)
 from invokeai_gen.server.follow import Follower
 from tests import plans
 from tests.live import proxy as faults
@@ -101,6 +107,54 @@ def test_events_come_back_with_the_next_job(proxy: Proxy, caplog: pytest.LogCapt
             )
         assert len(warnings(caplog)) == 1
         assert sum("is back" in record.message for record in caplog.records) >= 2
+
+
+def nodes(events: list[JobEvent]) -> list[tuple[str, str]]:
+    """What was reported of which node, but for progress."""
+    return [
+        (type(event).__name__, event.node_label)
+        for event in events
+        if not isinstance(event, StatusChanged | InvocationProgress)
+    ]
+
+
+def test_without_events_the_nodes_are_reported_when_the_item_has_ended(proxy: Proxy, client: InvokeAIClient) -> None:
+    received = run(client, 104)
+    proxy.refuse_events()
+    with InvokeAIClient(proxy.url) as polling:
+        read = run(polling, 104)
+        both = plans.batched().submit(plans.BatchParams(widths=[16, 24]), client=polling)
+        assert both.wait(TIME) == "completed"
+        ended = [event.item_id for event in both.events() if isinstance(event, InvocationComplete)]
+    assert sorted(nodes(read)) == sorted(nodes(received))
+    assert [event.status for event in read if isinstance(event, StatusChanged)] == ["in_progress", "completed"]
+    assert {*ended} == {*both.item_ids}
+
+
+@pytest.mark.parametrize("comes_back", [False, True])
+def test_nodes_that_ended_while_the_connection_was_lost_are_reported_once(proxy: Proxy, comes_back: bool) -> None:
+    with InvokeAIClient(proxy.url) as client:
+        job = plans.text_to_image().submit(plans.TextToImageParams(steps=30, seed=1), client=client)
+        follow = job.events()
+        events: list[JobEvent] = []
+        for event in follow:
+            events.append(event)
+            if isinstance(event, InvocationStarted):
+                break
+        proxy.refuse_events()
+        proxy.cut_websockets()
+        wait_for(lambda: not follower_of(client).is_connected, "the loss was not noticed")
+        if comes_back:
+            proxy.accept_events()
+            plans.picture().submit(plans.PictureParams(), client=client)
+            assert follower_of(client).is_connected
+        events += follow
+        assert job.wait(TIME) == "completed"
+    reported = nodes(events)
+    assert len(reported) == len({*reported})
+    labels = {"Load", "Prompt", "Not", "noise", "Denoise", "Decode"}
+    assert {label for what, label in reported if what == "InvocationComplete"} == labels
+    assert isinstance(events[-1], StatusChanged) and events[-1].status == "completed"
 
 
 NONSENSE = [

@@ -30,6 +30,7 @@ from invokeai_gen.server.events import (
 )
 from invokeai_gen.server.http import Transport
 from invokeai_gen.server.logs import log
+from invokeai_gen.server.records import QueueItem
 from invokeai_gen.server.run_queue import RunQueue
 from invokeai_gen.server.watch import Watch
 
@@ -76,6 +77,7 @@ class Follower:
         watch = Watch(batch_id, labels, keeps_events=keeps_events)
         self._watches.setdefault(batch_id, WeakSet()).add(watch)
         await self._tried.wait()
+        watch.missed_events = not self._connected
         self._wake.set()
         return watch
 
@@ -89,7 +91,7 @@ class Follower:
 
     def _note_interruption(self) -> None:
         for watch in self._all():
-            watch.was_interrupted = True
+            watch.was_interrupted = watch.missed_events = True
 
     def _all(self) -> list[Watch]:
         """All watches that are still in use; drops batches without a watch."""
@@ -146,8 +148,8 @@ class Follower:
             return
         self._is_loss_reported = True
         log.warning(
-            "no event connection to %s (%s): jobs are followed by polling, and reports of nodes and progress are missing "
-            "until it is back",
+            "no event connection to %s (%s): jobs are followed by polling until it is back; their nodes are reported "
+            "when they have ended, and progress is missing",
             self._transport.url,
             reason,
         )
@@ -244,6 +246,9 @@ class Follower:
             if unfinished < watch.left:
                 await asyncio.sleep(constants.EVENT_TIMEOUT if self._connected else 0)
                 await self._find_ended(watch, unfinished)
+            elif watch.missed_events and watch.keeps_events and self._connected:
+                watch.missed_events = False
+                self._catch_up(watch, await self._queue.get(watch.unfinished()[0]))  # items run in order
             self._silent_since = None
             if watch.pace is not None:
                 self._weigh()
@@ -271,13 +276,24 @@ class Follower:
         """
         left = watch.unfinished()
         if len(left) == 1:
-            watch.add(status_of((await self._queue.get(left[0])).raw))
+            self._catch_up(watch, await self._queue.get(left[0]))
             return
         size = min(len(left) - unfinished + 1, constants.PAGE)  # those that have ended, and the one that runs
         while left and watch.left > unfinished:
             asked, left, size = left[:size], left[size:], constants.PAGE
-            found = await self._queue.items(asked, with_sessions=False)
+            found = await self._queue.items(asked, with_sessions=watch.keeps_events)
             for item in found:
-                watch.add(status_of(item.raw))
+                self._catch_up(watch, item)
             if gone := set(asked).difference(item.item_id for item in found):
                 raise NotFoundError("POST", "items_by_ids", 404, f"no queue item {min(gone)}")
+
+    @staticmethod
+    def _catch_up(watch: Watch, item: QueueItem) -> None:
+        """Report what is known from an item, but was not received: its status, and its nodes if events are kept."""
+        if not watch.keeps_events:
+            watch.add(status_of(item.raw))
+            return
+        from invokeai_gen.server.replay import events_so_far  # rarely needed
+
+        for event in events_so_far(item, watch.labels):
+            watch.add(event)

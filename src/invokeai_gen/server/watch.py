@@ -41,11 +41,15 @@ class Watch:
         """The latest known status of each item."""
         self.was_interrupted = False
         """Whether the server could not be reached for a while, so that it may have been started again."""
+        self.missed_events = False
+        """Whether events were lost that have not been read from the items since."""
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.process_id = os.getpid()
         """A fork of this process cannot wait for `done`, which belongs to a loop that does not run there."""
-        self._labels = labels
+        self.labels = labels
         self._history: list[JobEvent] = []
+        self._seen: set[tuple[type, int, str]] = set()
+        """The nodes that were reported, and how: an event that was read from an item may still arrive."""
         self._queues: set[asyncio.Queue[JobEvent | None]] = set()
         self._left: dict[int, None] = {}
         """The items that have not ended, in order."""
@@ -85,7 +89,7 @@ class Watch:
         """Take in an event from the server. Raises `ShapeError` for one of an unknown form."""
         if not self.keeps_events and name not in _ENDS:
             return
-        event = parse_event(name, data, self._labels)
+        event = parse_event(name, data, self.labels)
         if event is not None:
             self.add(event)
 
@@ -93,15 +97,9 @@ class Watch:
         """Put what happened to an item before this watch began in front of what was received since."""
         received, self._history = self._history, []
         self.statuses.clear()
-        known: set[tuple[type, str]] = set()
-        for event in events:
-            if not isinstance(event, StatusChanged):
-                known.add((type(event), event.prepared_id))
+        self._seen.clear()
+        for event in [*events, *(event for event in received if event.item_id == item_id)]:
             self.add(event)
-        for event in received:
-            is_new = isinstance(event, StatusChanged) or (type(event), event.prepared_id) not in known
-            if event.item_id == item_id and is_new:
-                self.add(event)
 
     def add(self, event: JobEvent) -> None:
         """Take in an event, sent by the server or found by polling."""
@@ -113,11 +111,16 @@ class Watch:
             self.statuses[event.item_id] = event.status
             if event.is_final:
                 self._left.pop(event.item_id, None)
-        if isinstance(event, InvocationProgress):
+        elif isinstance(event, InvocationProgress):
             self._history = [
                 old for old in self._history
                 if not (isinstance(old, InvocationProgress) and old.prepared_id == event.prepared_id)
             ]  # fmt: skip
+        elif self.keeps_events:
+            node = type(event), event.item_id, event.prepared_id
+            if node in self._seen:
+                return
+            self._seen.add(node)
         if self.keeps_events or isinstance(event, StatusChanged) or not self._queues:
             self._history.append(event)
         for queue in self._queues:
