@@ -181,7 +181,10 @@ class Follower:
             self.ask_soon()
         elif name == STATUS_EVENT or name in NODE_EVENTS:
             for watch in [*self._watches.get(data.get("batch_id"), ())]:
-                watch.handle(name, data)
+                if name == STATUS_EVENT and watch.has_gap:
+                    self.ask_soon()  # the nodes that ended in the gap are reported before the end of their item
+                else:
+                    watch.handle(name, data)
                 if name == STATUS_EVENT and watch.pace is not None:
                     self._weigh()
 
@@ -246,7 +249,7 @@ class Follower:
             if unfinished < watch.left:
                 await asyncio.sleep(constants.EVENT_TIMEOUT if self._connected else 0)
                 await self._find_ended(watch, unfinished)
-            elif watch.missed_events and watch.keeps_events and self._connected:
+            elif watch.has_gap and self._connected:
                 watch.missed_events = False
                 self._catch_up(watch, await self._queue.get(watch.unfinished()[0]))  # items run in order
             self._silent_since = None

@@ -42,7 +42,7 @@ class Watch:
         self.was_interrupted = False
         """Whether the server could not be reached for a while, so that it may have been started again."""
         self.missed_events = False
-        """Whether events were lost that have not been read from the items since."""
+        """Whether events were lost since the items were last read."""
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.process_id = os.getpid()
         """A fork of this process cannot wait for `done`, which belongs to a loop that does not run there."""
@@ -59,6 +59,11 @@ class Watch:
     def is_open(self) -> bool:
         """Whether anything may still happen to it."""
         return not self._is_closed
+
+    @property
+    def has_gap(self) -> bool:
+        """Whether events were lost that can still be read from the items."""
+        return self.missed_events and self.keeps_events and self.item_ids is not None
 
     @property
     def history(self) -> list[JobEvent]:
