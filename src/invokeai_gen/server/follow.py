@@ -26,6 +26,7 @@ from invokeai_gen.server.events import (
     NODE_EVENTS,
     QUEUE_EVENTS,
     STATUS_EVENT,
+    is_final,
     status_of,
 )
 from invokeai_gen.server.http import Transport
@@ -181,8 +182,8 @@ class Follower:
             self.ask_soon()
         elif name == STATUS_EVENT or name in NODE_EVENTS:
             for watch in [*self._watches.get(data.get("batch_id"), ())]:
-                if name == STATUS_EVENT and watch.has_gap:
-                    self.ask_soon()  # the nodes that ended in the gap are reported before the end of their item
+                if watch.has_gap and name == STATUS_EVENT and is_final(str(data.get("status"))):
+                    self.ask_soon()  # the item itself says what the lost events were
                 else:
                     watch.handle(name, data)
                 if name == STATUS_EVENT and watch.pace is not None:
@@ -249,9 +250,6 @@ class Follower:
             if unfinished < watch.left:
                 await asyncio.sleep(constants.EVENT_TIMEOUT if self._connected else 0)
                 await self._find_ended(watch, unfinished)
-            elif watch.has_gap and self._connected:
-                watch.missed_events = False
-                self._catch_up(watch, await self._queue.get(watch.unfinished()[0]))  # items run in order
             self._silent_since = None
             if watch.pace is not None:
                 self._weigh()

@@ -42,7 +42,7 @@ class Watch:
         self.was_interrupted = False
         """Whether the server could not be reached for a while, so that it may have been started again."""
         self.missed_events = False
-        """Whether events were lost since the items were last read."""
+        """Whether events may have been lost: the connection was, or there was none at the beginning."""
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.process_id = os.getpid()
         """A fork of this process cannot wait for `done`, which belongs to a loop that does not run there."""
@@ -62,7 +62,7 @@ class Watch:
 
     @property
     def has_gap(self) -> bool:
-        """Whether events were lost that can still be read from the items."""
+        """Whether lost events are to be read from the items when these have ended."""
         return self.missed_events and self.keeps_events and self.item_ids is not None
 
     @property
