@@ -27,6 +27,11 @@ def plain(text: object, limit: int = MAX_PLAIN) -> str:
     return shortened(" ".join(words), limit, tail=0)
 
 
+def collapsed(text: str) -> str:
+    """Return the text on one line: white space and line breaks become single spaces."""
+    return " ".join(text.split())
+
+
 def printable(text: str) -> str:
     """Return the text with every control, format or line-end character (escape codes, bidi controls …) escaped."""
     return text if text.isprintable() else "".join(map(_printable, text))

@@ -9,13 +9,14 @@ from typing import Any, Literal, TypeAlias
 
 from invokeai_gen.codegen.annotations import Imports, Names, type_text
 from invokeai_gen.codegen.docs import short_default
-from invokeai_gen.codegen.literals import literal, one_line
+from invokeai_gen.codegen.literals import literal
 from invokeai_gen.codegen.name_memory import Planned, key_of, same_items
 from invokeai_gen.core import field_values
 from invokeai_gen.core.allowed_values import allowed_values, parts_of
 from invokeai_gen.core.field_values import NONE, Choice, Limited, ListOf, OneOf, Plain, Shape
 from invokeai_gen.core.plan import PlannedInput, PlannedOutput, WorkflowPlan
 from invokeai_gen.js_json import UNSET
+from invokeai_gen.texts import collapsed
 
 ChangeKind: TypeAlias = Literal[
     "added", "removed", "renamed", "retyped", "choices", "range", "default", "moved", "hidden"
@@ -134,7 +135,7 @@ def _hidden_changes(old: WorkflowPlan, new: WorkflowPlan, same: Mapping[str, str
             is_hidden = (node.id, field.name) not in shown and not field.is_connected
             if is_hidden and field.name in values and values[field.name] != field.value:
                 was, is_now = (_shown(value) for value in (values[field.name], field.value))
-                yield Change("hidden", "node", field.name, was, is_now, one_line(node.label))
+                yield Change("hidden", "node", field.name, was, is_now, collapsed(node.label))
 
 
 def _shown(value: Any) -> str:

@@ -8,7 +8,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -22,7 +22,7 @@ class ValueTypesError(InvokeAIGenError):
 
 def render(schemas: str) -> str:
     """Return Python source of the types in a JSON object of schemas. Raises `ValueTypesError` if it is more than declarations."""
-    document = {
+    document: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {"title": "value types", "version": "1"},
         "paths": {},
@@ -30,8 +30,9 @@ def render(schemas: str) -> str:
     }
     try:
         text = _generated(document)
-        _check_declarations(text)
-        _check_names(text, json.loads(schemas))
+        # The modules import each type by its name in the schema.
+        if missing := sorted(document["components"]["schemas"].keys() - _check_declarations(text)):
+            raise ValueError(f"the types {', '.join(missing)} have other names in it")
     except Exception as error:  # the generator and its libraries raise anything for a malformed schema
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise ValueTypesError(f"the openapi.json has value types that cannot be written as Python: {reason}") from error
@@ -103,56 +104,47 @@ def _with_usable_typed_dict(text: str) -> str:
     return text.replace(found[0], "\n".join(lines), 1)
 
 
-def _check_names(text: str, schemas: Mapping[str, Any]) -> None:
-    """Raise `ValueError` if the generator gave a type another name: the modules import it by ours."""
-    made = {
-        target.id
-        for statement in ast.parse(text).body
-        for target in (
-            [ast.Name(statement.name)]
-            if isinstance(statement, ast.ClassDef)
-            else [statement.target]
-            if isinstance(statement, ast.AnnAssign)
-            else statement.targets
-            if isinstance(statement, ast.Assign)
-            else []
-        )
-        if isinstance(target, ast.Name)
-    }
-    missing = sorted(schemas.keys() - made)
-    if missing:
-        raise ValueError(f"the types {', '.join(missing)} have other names in it")
+def _check_declarations(text: str) -> set[str]:
+    """Return the names of the types that are declared.
 
-
-def _check_declarations(text: str) -> None:
-    """Raise `ValueError` unless the text is imports, aliases and bare classes: a server's schema is foreign text too."""
+    Raise `ValueError` for anything but imports, aliases and bare classes: a server's schema is foreign text too.
+    """
+    names: set[str] = set()
     for statement in ast.parse(text).body:
         match statement:
             case ast.ImportFrom(module="typing" | "typing_extensions" | "__future__"):
                 continue
             case ast.Expr(value=ast.Constant(value=str())):
                 continue
-            case ast.AnnAssign(target=ast.Name(), annotation=ast.Name(id="TypeAlias"), value=ast.expr() as value):
+            case ast.AnnAssign(target=ast.Name(name), annotation=ast.Name(id="TypeAlias"), value=ast.expr() as value):
                 _check_type(value)
-            case ast.ClassDef(decorator_list=[], bases=[ast.Name()], keywords=[]):
-                for member in statement.body:
+                names.add(name)
+            case ast.ClassDef(name, decorator_list=[], bases=[ast.Name()], keywords=[], body=members):
+                for member in members:
                     match member:
                         case ast.AnnAssign(target=ast.Name(), annotation=annotation, value=None):
                             _check_type(annotation)
                         case ast.Expr(value=ast.Constant(value=str())) | ast.Pass():
                             continue
                         case _:
-                            raise ValueError(f"the value types have more than declarations: {ast.unparse(member)}")
+                            raise _unexpected(member)
+                names.add(name)
             case ast.Assign(
-                targets=[ast.Name()],
+                targets=[ast.Name(name)],
                 value=ast.Call(
-                    func=ast.Name(id="TypedDict"), args=[ast.Constant(), ast.Dict(values=members)], keywords=[]
+                    func=ast.Name(id="TypedDict"), args=[ast.Constant(), ast.Dict(values=types)], keywords=[]
                 ),
             ):
-                for annotation in members:
+                for annotation in types:
                     _check_type(annotation)
+                names.add(name)
             case _:
-                raise ValueError(f"the value types have more than declarations: {ast.unparse(statement)}")
+                raise _unexpected(statement)
+    return names
+
+
+def _unexpected(node: ast.AST) -> ValueError:
+    return ValueError(f"the value types have more than declarations: {ast.unparse(node)}")
 
 
 def _check_type(expression: ast.expr) -> None:
@@ -169,6 +161,6 @@ def _check_type(expression: ast.expr) -> None:
         case ast.Constant(value=str(name)) if name.isidentifier():
             parts = []
         case _:
-            raise ValueError(f"the value types have more than declarations: {ast.unparse(expression)}")
+            raise _unexpected(expression)
     for part in parts:
         _check_type(part)

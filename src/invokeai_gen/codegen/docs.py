@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from invokeai_gen.codegen.annotations import Imports, Names, type_text, value_text
-from invokeai_gen.codegen.literals import literal, one_line
+from invokeai_gen.codegen.literals import literal
 from invokeai_gen.core import field_values
 from invokeai_gen.core.allowed_values import allowed_values, parts_of
 from invokeai_gen.core.field_values import Choice, Limited, ListOf, OneOf, Shape
 from invokeai_gen.core.plan import PlannedInput, PlannedOutput, WorkflowPlan
 from invokeai_gen.core.problems import range_text
 from invokeai_gen.js_json import UNSET
-from invokeai_gen.texts import shortened
+from invokeai_gen.texts import collapsed, shortened
 
 WIDTH: Final = 110
 _MAX_DEFAULT: Final = 40
@@ -22,10 +22,10 @@ _MAX_DEFAULT: Final = 40
 
 def input_doc(planned: PlannedInput, names: Names) -> str:
     """Return label and description of an input, what it accepts, its default, and where it is in the GUI."""
-    head = one_line(planned.label) or planned.name
+    head = collapsed(planned.label) or planned.name
     head = head if head.endswith((".", "!", "?", ":")) else f"{head}."
     if planned.description:
-        head = f"{head} {_sentence(one_line(planned.description))}"
+        head = f"{head} {_sentence(collapsed(planned.description))}"
     where = f"Input {planned.index}: {_place(planned)}."
     if planned.fed_by is not None:
         facts = [f"Cannot be set: it is fed by the node {literal(planned.fed_by)}.", where]
@@ -38,14 +38,14 @@ def input_doc(planned: PlannedInput, names: Names) -> str:
 
 def sweep_doc(planned: PlannedInput, names: Names) -> str:
     """Return label and range of an input that a sweep varies."""
-    head = one_line(planned.label) or planned.name
+    head = collapsed(planned.label) or planned.name
     return _paragraphs([" ".join(_sentence(part) for part in (head, *allowed_values(planned, names.choices)))])
 
 
 def output_doc(output: PlannedOutput, inputs: Sequence[PlannedInput]) -> str:
     """Return which node an output comes from, and which input chooses its board."""
-    node = one_line(output.node_label) or one_line(output.node_title) or output.node_type
-    text = f"The result of the node {literal(node)} (`{one_line(output.node_type)}`)"
+    node = collapsed(output.node_label) or collapsed(output.node_title) or output.node_type
+    text = f"The result of the node {literal(node)} (`{collapsed(output.node_type)}`)"
     if output.is_iterated:
         text += ", once for each iteration"
     board = next((item for item in inputs if item.index == output.board_input), None)
@@ -58,14 +58,14 @@ def module_doc(plan: WorkflowPlan, names: Names, *, module: str, package: str, v
     """Return what a reader of the module should know before its first line of code."""
     info = plan.info
     about = [
-        f"{title}: {one_line(text)}."
+        f"{title}: {collapsed(text)}."
         for title, text in (("Author", info.author), ("Version", info.version), ("Tags", info.tags))
         if text.strip()
     ]
     if info.contact.strip():
-        about.append(f"Contact: {one_line(info.contact)}.")
+        about.append(f"Contact: {collapsed(info.contact)}.")
     blocks = [
-        _sentence(one_line(info.name) or one_line(info.source) or module),
+        _sentence(collapsed(info.name) or collapsed(info.source) or module),
         *_wrapped(info.description),
         " ".join(about),
         *_wrapped(info.notes),
@@ -77,7 +77,7 @@ def module_doc(plan: WorkflowPlan, names: Names, *, module: str, package: str, v
     outputs = [output for output in plan.outputs if output.role != "debug"]
     if outputs:
         rows = [
-            (output.name, output.result_type, one_line(output.node_label or output.node_title)) for output in outputs
+            (output.name, output.result_type, collapsed(output.node_label or output.node_title)) for output in outputs
         ]
         blocks.append("Outputs::\n\n" + _table(("name", "type", "node"), rows))
     blocks.append("Example::\n\n" + textwrap.indent(example(plan, module=module, package=package), "    "))
@@ -189,7 +189,7 @@ def _input_rows(inputs: Sequence[PlannedInput], names: Names) -> list[tuple[str,
         fed = item.fed_by is not None
         default = f"from {literal(item.fed_by)}" if fed else "required" if value is UNSET else short_default(value)
         kind = "" if fed else short_type(field_values.shape_of(item), names.of(item))
-        rows.append((str(item.index), item.name, kind, "" if fed else _range(item), default, one_line(item.label)))
+        rows.append((str(item.index), item.name, kind, "" if fed else _range(item), default, collapsed(item.label)))
     return rows
 
 
@@ -227,21 +227,21 @@ def _origin(plan: WorkflowPlan, version: str) -> str:
     info = plan.info
     parts = [f"Made by invokeai-gen {version}"]
     if info.source:
-        parts.append(f"from {one_line(info.source)}")
+        parts.append(f"from {collapsed(info.source)}")
     lines = [" ".join(parts)]
     if info.sha256:
         lines.append(f"source SHA-256  {info.sha256}")
     if info.schema_fingerprint:
         lines.append(f"node schemas    {info.schema_fingerprint}")
     if info.server_version:
-        lines.append(f"InvokeAI        {one_line(info.server_version)}")
+        lines.append(f"InvokeAI        {collapsed(info.server_version)}")
     return "\n".join(lines)
 
 
 def _place(planned: PlannedInput) -> str:
     """Return the field as people name it: `node_type.field`, and the node's label if it has one."""
-    field = f"`{one_line(planned.node_type)}.{one_line(planned.field_name)}`"
-    label = one_line(planned.node_label)
+    field = f"`{collapsed(planned.node_type)}.{collapsed(planned.field_name)}`"
+    label = collapsed(planned.node_label)
     return f"{field} of the node {literal(label)}" if label else field
 
 
@@ -249,7 +249,7 @@ def _wrapped(text: str) -> list[str]:
     """Return the paragraphs of foreign text, each wrapped; line breaks of the author stay."""
     return [
         "\n".join(
-            textwrap.fill(one_line(line), WIDTH, break_long_words=False) for line in part.splitlines() if line.strip()
+            textwrap.fill(collapsed(line), WIDTH, break_long_words=False) for line in part.splitlines() if line.strip()
         )
         for part in text.replace("\r\n", "\n").replace("\r", "\n").split("\n\n")
         if part.strip()

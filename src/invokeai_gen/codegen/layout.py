@@ -78,8 +78,9 @@ def _items_until(closing: str, tokens: Iterator[str]) -> tuple[list[_Items], str
         if token in _CLOSING:
             previous = parts[-1][-1] if parts[-1] else ""
             inner, text = _items_until(_CLOSING[token], tokens)
-            is_call = token == "(" and isinstance(previous, str) and previous[-1:].isidentifier()
-            single = len(inner) == 1 and token != "{" and not is_call and not (token == "[" and not _is_name(previous))
+            # A comma would make another type of a subscript and of what is in parentheses, but not of a call or list.
+            follows_name = isinstance(previous, str) and previous[-1:].isidentifier()
+            single = len(inner) == 1 and token != "{" and follows_name == (token == "[")
             parts[-1].append(_Bracket(token, inner, f"{token}{text}{_CLOSING[token]}", needs_no_comma=single))
             texts.append(f"{text}{_CLOSING[token]}")
         elif token[0] == "," and closing:
@@ -87,10 +88,6 @@ def _items_until(closing: str, tokens: Iterator[str]) -> tuple[list[_Items], str
         else:
             parts[-1].append(token)
     return parts, "".join(texts)
-
-
-def _is_name(previous: str | _Bracket) -> bool:
-    return isinstance(previous, str) and previous[-1:].isidentifier()
 
 
 def _flat(items: _Items) -> str:

@@ -70,11 +70,6 @@ def printable_source(text: str) -> str:
     )
 
 
-def one_line(text: str) -> str:
-    """Return foreign text for the middle of a sentence: white space and line breaks become single spaces."""
-    return " ".join(text.split())
-
-
 def _plain(value: bool | int | str | None) -> str:
     # A subclass could bring a `__repr__` of its own.
     if isinstance(value, str):

@@ -58,9 +58,14 @@ class PythonIdentifier(str):
 
     def __new__(cls, text: str) -> Self:
         """Return the text as an identifier. Raise `ValueError` if it is not one."""
-        if not text.isidentifier() or keyword.iskeyword(text) or unicodedata.normalize("NFKC", text) != text:
+        if not is_identifier(text):
             raise ValueError(f"{text!r} is not a Python identifier")
         return super().__new__(cls, text)
+
+
+def is_identifier(text: str) -> bool:
+    """Return whether a text can be a name in Python source, and Python reads it as the same name."""
+    return text.isidentifier() and not keyword.iskeyword(text) and unicodedata.normalize("NFKC", text) == text
 
 
 def words_of(label: str) -> str:
@@ -205,15 +210,8 @@ def _usable(names: Mapping[H, str], reserved: frozenset[str]) -> dict[H, PythonI
     return {
         key: PythonIdentifier(name)
         for key, name in names.items()
-        if count[name] == 1 and name not in reserved and not name.startswith("_") and _is_name(name)
+        if count[name] == 1 and name not in reserved and not name.startswith("_") and is_identifier(name)
     }
-
-
-def _is_name(text: str) -> bool:
-    try:
-        return bool(PythonIdentifier(text))
-    except ValueError:
-        return False
 
 
 def _output_bases(outputs: Sequence[PlannedOutput]) -> dict[str, str]:

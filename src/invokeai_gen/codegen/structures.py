@@ -6,15 +6,13 @@ objects. What is left here is a small, safe part of JSON Schema; everything else
 
 from __future__ import annotations
 
-import keyword
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from invokeai_gen.codegen.names import PythonIdentifier
+from invokeai_gen.codegen.names import PythonIdentifier, is_identifier
 from invokeai_gen.core.plan import JsonValue
 from invokeai_gen.texts import is_encodable
 
@@ -137,7 +135,7 @@ def pascal(name: str) -> str:
 
 def is_class_name(name: str) -> bool:
     """Return whether a name can be used for a class without changes."""
-    return name.isidentifier() and name.isascii() and name[0].isupper() and not keyword.iskeyword(name)
+    return is_identifier(name) and name.isascii() and name[0].isupper()
 
 
 def _referred(schema: Mapping[str, Any]) -> str | None:
@@ -151,12 +149,11 @@ def _referred(schema: Mapping[str, Any]) -> str | None:
 
 def _has_usable_properties(schema: Mapping[str, Any]) -> bool:
     names = schema.get("properties")
-    return isinstance(names, dict) and bool(names) and all(map(_is_key, names))
-
-
-def _is_key(name: str) -> bool:
-    is_plain = name.isidentifier() and not keyword.iskeyword(name) and not name.startswith("__")
-    return is_plain and unicodedata.normalize("NFKC", name) == name
+    return (
+        isinstance(names, dict)
+        and bool(names)
+        and all(is_identifier(name) and not name.startswith("__") for name in names)
+    )
 
 
 def _enum(options: Any) -> dict[str, JsonValue]:

@@ -7,7 +7,7 @@ schema that the runtime has no class for. `datamodel` turns what is found here i
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,7 +15,8 @@ from invokeai_gen.codegen.annotations import Names
 from invokeai_gen.codegen.names import PythonIdentifier
 from invokeai_gen.codegen.structures import Structures, is_class_name, pascal
 from invokeai_gen.core import field_values
-from invokeai_gen.core.field_values import Choice, Limited, ListOf, OneOf, Shape, Structure
+from invokeai_gen.core.allowed_values import parts_of
+from invokeai_gen.core.field_values import Choice, Structure
 from invokeai_gen.core.plan import JsonValue, PlannedInput, WorkflowPlan
 from invokeai_gen.public_names import HOME_OF
 
@@ -50,7 +51,7 @@ def collect(plans: Iterable[WorkflowPlan], schemas: Mapping[str, Any]) -> ValueT
     for plan in plans:
         for planned in plan.inputs:
             if planned.fed_by is None:
-                for shape in _leaves(field_values.shape_of(planned)):
+                for shape in parts_of(field_values.shape_of(planned)):
                     if isinstance(shape, Choice) and _is_named(shape, planned):
                         found.setdefault(shape.options, set()).add(_choice_names(planned))
                     elif isinstance(shape, Structure):
@@ -66,24 +67,13 @@ def collect(plans: Iterable[WorkflowPlan], schemas: Mapping[str, Any]) -> ValueT
 
 def names_used(plan: WorkflowPlan, names: Names) -> Names:
     """Return the names that the module of one plan imports."""
-    shapes = [shape for item in plan.inputs if item.fed_by is None for shape in _leaves(field_values.shape_of(item))]
+    shapes = [shape for item in plan.inputs if item.fed_by is None for shape in parts_of(field_values.shape_of(item))]
     options = {shape.options for shape in shapes if isinstance(shape, Choice)}
     structures = {shape.name for shape in shapes if isinstance(shape, Structure)}
     return Names(
         {key: name for key, name in names.choices.items() if key in options},
         {key: name for key, name in names.structures.items() if key in structures},
     )
-
-
-def _leaves(shape: Shape) -> Iterator[Shape]:
-    match shape:
-        case OneOf(members):
-            for member in members:
-                yield from _leaves(member)
-        case Limited(inner) | ListOf(inner):
-            yield from _leaves(inner)
-        case _:
-            yield shape
 
 
 def _is_named(shape: Choice, planned: PlannedInput) -> bool:

@@ -30,7 +30,6 @@ from invokeai_gen.workflow import LoadedWorkflow, LoadWarning, WorkflowFile, loa
 from invokeai_gen.workflow.document import (
     NODES_WITH_EXTRA_INPUTS,
     SAVED_WORKFLOW_INPUT,
-    ConnectorNode,
     InvocationNode,
     Node,
 )
@@ -183,18 +182,12 @@ def _edges(workflow: LoadedWorkflow, index: EdgeIndex) -> Iterator[PlanEdge]:
     seen: set[PlanEdge] = set()
     for edge in workflow.edges:
         target = index.nodes.get(edge.target)
-        source = index.nodes.get(edge.source)
-        if edge.source_handle is None or edge.target_handle is None:
+        if not edge.is_default or not isinstance(target, InvocationNode) or not target.is_executable:
             continue
-        if not isinstance(target, InvocationNode) or not target.is_executable:
+        origin = index.origin(edge)
+        if origin is None or not origin[0].is_executable:
             continue
-        origin: tuple[str, str] | None = (edge.source, edge.source_handle)
-        if isinstance(source, ConnectorNode):
-            origin = index.connector_source(source.id)
-            source = index.nodes.get(origin[0]) if origin is not None else None
-        if origin is None or not isinstance(source, InvocationNode) or not source.is_executable:
-            continue
-        flat = PlanEdge(*origin, edge.target, edge.target_handle)
+        flat = PlanEdge(origin[0].id, origin[1], edge.target, edge.target_handle or "")
         if flat not in seen:
             seen.add(flat)
             yield flat
@@ -209,10 +202,8 @@ def _batch(node: InvocationNode, index: EdgeIndex, schema: Schema) -> PlanBatch:
         if edge.source_handle == handle and edge.target_handle is not None
     ]
     feeding = next(index.into(node.id, field_name), None)
-    generator = feeding.source if feeding is not None else None
-    if generator is not None and isinstance(index.nodes.get(generator), ConnectorNode):
-        origin = index.connector_source(generator)
-        generator = origin[0] if origin is not None else None
+    origin = index.origin(feeding) if feeding is not None else None
+    generator = origin[0].id if origin is not None else None
     limits = tuple(_target_limits(index.nodes.get(target), name, schema) for target, name in targets)
     return PlanBatch(node.id, field_name, tuple(targets), generator, limits)
 

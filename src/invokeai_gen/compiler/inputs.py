@@ -97,14 +97,10 @@ def _is_misread(value: JsonValue | Unset, template: InputTemplate) -> bool:
 
 def _fed_by(node: InvocationNode, field_name: str, schema: Schema, edges: EdgeIndex) -> str | None:
     edge = next(edges.into(node.id, field_name), None)
-    if edge is None:
+    origin = edges.origin(edge) if edge is not None else None
+    if origin is None:
         return None
-    source = edges.nodes.get(edge.source)
-    if not isinstance(source, InvocationNode):
-        real = edges.connector_source(edge.source)
-        source = edges.nodes.get(real[0]) if real is not None else None
-    if not isinstance(source, InvocationNode):
-        return None
+    source, _ = origin
     template = schema.template(source.type)
     return source.label or (template.title if template is not None else source.type)
 

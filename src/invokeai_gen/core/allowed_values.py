@@ -9,6 +9,7 @@ from invokeai_gen.core import field_values
 from invokeai_gen.core.field_values import Choice, Limited, ListOf, OneOf, Shape
 from invokeai_gen.core.plan import PlannedInput
 from invokeai_gen.core.problems import range_text
+from invokeai_gen.texts import collapsed
 
 _MAX_CHOICES: Final = 12
 
@@ -29,7 +30,7 @@ def allowed_values(planned: PlannedInput, names: Mapping[tuple[Any, ...], str] =
     limits = field_values.model_limits(planned)
     if planned.field_type == "ModelIdentifierField":
         words = [
-            f"{noun} {' or '.join(_one_line(item) for item in allowed)}"
+            f"{noun} {' or '.join(collapsed(item) for item in allowed)}"
             for noun, allowed in (
                 ("base", limits.base),
                 ("type", limits.type),
@@ -68,10 +69,6 @@ def _choices(choice: Choice, planned: PlannedInput, names: Mapping[tuple[Any, ..
         named = names.get(choice.options)
         return f"One of the {many} choices of `{named}`" if named else f"One of {many} choices"
     return "One of " + ", ".join(
-        f"`{option!r}` ({_one_line(labels[str(option)])})" if labels.get(str(option)) else f"`{option!r}`"
+        f"`{option!r}` ({collapsed(labels[str(option)])})" if labels.get(str(option)) else f"`{option!r}`"
         for option in choice.options
     )
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypedDict, Unpack, cast
+from typing import TYPE_CHECKING, Final, TypedDict, Unpack
 
 from invokeai_gen.core.image_formats import DEFAULT_QUALITY, ImageFormat
 from invokeai_gen.core.params import WorkflowParams
@@ -19,7 +19,7 @@ from invokeai_gen.handle.outputs import HandleOutputs, OutputMapping
 from invokeai_gen.runtime.async_job import AsyncJob, StreamedOutput
 from invokeai_gen.runtime.job import Job
 from invokeai_gen.runtime.media import ImageOutput
-from invokeai_gen.runtime.options import SubmitOptions
+from invokeai_gen.runtime.options import SubmitOptions, callbacks_of, check_options, submit_options
 from invokeai_gen.server import background
 from invokeai_gen.server.background import blocking
 from invokeai_gen.server.blocking import ServerClient
@@ -120,19 +120,14 @@ class WorkflowRuns(ABC):
         `on_invocation_error` are called on this event loop with each event of their kind, and awaited if they return
         an awaitable, unless `subscribe_events` is off. What one of them raises comes out of `wait_for_completion`.
         """
-        known = ["subscribe_events", "board", *FollowedSubmitOptions.__annotations__]
-        unknown = sorted(set(options).difference(known))
-        if unknown:
-            raise TypeError(f"unknown option {', '.join(map(repr, unknown))}; there are {', '.join(known)}")
-        callbacks = {name: call for name, call in options.items() if name in Callbacks.__annotations__ and call}
-        others = cast(
-            "SubmitOptions", {name: option for name, option in options.items() if name not in Callbacks.__annotations__}
-        )
+        check_options(options, ["subscribe_events", "board", *FollowedSubmitOptions.__annotations__])
+        given = cast("RunOptions", options)
+        callbacks, others = callbacks_of(given), submit_options(given)
         params = self._params(board, others)
         job = await self._workflow.asubmit(params, client=self.client, **others)
         self._job, self._following = job, None
-        if callbacks and subscribe_events:
-            self._following = asyncio.create_task(job.wait(**cast("Callbacks", callbacks)))
+        if any(callbacks.values()) and subscribe_events:
+            self._following = asyncio.create_task(job.wait(**callbacks))
         return job
 
     def request(
@@ -261,7 +256,7 @@ class WorkflowRuns(ABC):
     def map_outputs_to_images(self, queue_item: QueueItem | None = None) -> list[OutputMapping]:
         """Return the images of each output, those with a board on the form first, intermediate ones last.
 
-        Saves the outputs of a completed `queue_item` of this workflow, by default of all items of the last submission.
+        `queue_item` is a completed run of this workflow; the default are all items of the last submission.
         """
         if queue_item is not None:
             return HandleOutputs(self._workflow.plan, queue_item, self._core()).map_images()

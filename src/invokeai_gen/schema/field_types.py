@@ -86,20 +86,20 @@ def field_type(schema: Mapping[str, Any]) -> FieldType | None:
 def parse_type(schema: Mapping[str, Any]) -> FieldType | None:
     """Return the type that the JSON schema itself describes; `None` for one that the GUI does not support."""
     if "$ref" in schema:
-        return _named(_ref_name(schema))
+        return _named(ref_name(schema))
     if schema.get("const"):
         return FieldType("EnumField")
     kind = schema.get("type")
     if not kind:
         all_of = schema.get("allOf")
         if all_of:
-            return _named(_ref_name(all_of[0])) if "$ref" in all_of[0] else None
+            return _named(ref_name(all_of[0])) if "$ref" in all_of[0] else None
         return _parse_union(schema["anyOf"]) if schema.get("anyOf") is not None else None
     if schema.get("enum"):
         return FieldType("EnumField")
     if kind == "array":
         items = schema.get("items") or {}
-        name = _ref_name(items) if "$ref" in items else _primitive(items.get("type"))
+        name = ref_name(items) if "$ref" in items else _primitive(items.get("type"))
         return FieldType(name, "COLLECTION") if name else None
     return _named(_primitive(kind))
 
@@ -117,7 +117,7 @@ def _parse_union(members: list[Mapping[str, Any]]) -> FieldType | None:
     items = many.get("items") or {}
     if ("$ref" in one) != ("$ref" in items):
         return None
-    name, item_name = (_ref_name(part) if "$ref" in part else part.get("type") for part in (one, items))
+    name, item_name = (ref_name(part) if "$ref" in part else part.get("type") for part in (one, items))
     if not isinstance(name, str) or not name or name != item_name:
         return None
     return FieldType(_PRIMITIVES.get(name, name), "SINGLE_OR_COLLECTION")
@@ -127,8 +127,9 @@ def _named(name: str | None) -> FieldType | None:
     return FieldType(name) if name else None
 
 
-def _ref_name(schema: Mapping[str, Any]) -> str:
-    return str(schema["$ref"]).rsplit("/", 1)[-1]
+def ref_name(schema: Mapping[str, Any]) -> str:
+    """Return the name in a `$ref`; empty if there is none."""
+    return str(schema.get("$ref", "")).rsplit("/", 1)[-1]
 
 
 def _primitive(kind: object) -> str | None:

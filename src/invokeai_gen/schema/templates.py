@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, TypeAlias
 from invokeai_gen.generator_settings import GENERATOR_FIELDS, default_settings
 from invokeai_gen.js_json import UNSET, Unset, is_integer, is_number
 from invokeai_gen.limits import ITEM_LIMITS, KEYWORDS, LENGTH_LIMITS, NUMBER_LIMITS
-from invokeai_gen.schema.field_types import FieldType, field_type
+from invokeai_gen.schema.field_types import FieldType, field_type, ref_name
 from invokeai_gen.schema.model_types import MODEL_UI_TYPES, ModelFilter
 
 Connection: TypeAlias = Literal["connection", "direct", "any"]
@@ -32,6 +32,8 @@ GENERATOR_OUTPUTS: Final[Mapping[str, str]] = {
 }
 """The generator nodes, each with the output that feeds a batch node."""
 
+_EDITABLE_ITEMS: Final = frozenset({"IntegerField", "FloatField", "StringField", "ImageField"})
+"""The types of the collections that the GUI can edit."""
 _ITEM_LIMIT_OF: Final = {"min_length": "min_items", "max_length": "max_items"}
 
 _NULL_DEFAULTS: Final[Mapping[str, Any]] = {
@@ -107,7 +109,7 @@ def build_template(name: str, schemas: Mapping[str, Any]) -> NodeTemplate | None
     """
     schema = schemas[name]
     node_type = schema["properties"]["type"]["default"]
-    output_name = str(schema.get("output", {}).get("$ref", "")).rsplit("/", 1)[-1]
+    output_name = ref_name(schema.get("output", {}))
     output_schema = schemas.get(output_name)
     if not isinstance(output_schema, dict) or output_schema.get("class") != "output":
         return None
@@ -201,9 +203,8 @@ def _default(kind: FieldType, schema: Mapping[str, Any], choices: tuple[str, ...
         return copy.deepcopy(default)
     if kind.name == "EnumField":
         return choices[0]
-    if kind.is_collection and kind.name in {"IntegerField", "FloatField", "StringField", "ImageField"}:
-        # As the GUI has it: a required collection starts empty, an optional one of numbers or text starts as 0 or "".
-        return [] if schema.get("orig_required") else copy.deepcopy(_NULL_DEFAULTS.get(kind.name, UNSET))
+    if kind.is_collection and kind.name in _EDITABLE_ITEMS and schema.get("orig_required"):
+        return []  # as the GUI has it; an optional collection of numbers or text starts as 0 or ""
     return copy.deepcopy(_NULL_DEFAULTS.get(kind.name, UNSET))
 
 
@@ -221,7 +222,7 @@ def _enum_of(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> tuple[str
     members = [part for part in (schema, *schema.get("anyOf", ()), *schema.get("allOf", ())) if "$ref" in part]
     if len(members) != 1:
         return ()
-    target = schemas.get(str(members[0]["$ref"]).rsplit("/", 1)[-1])
+    target = schemas.get(ref_name(members[0]))
     return _options(target.get("enum")) if isinstance(target, dict) else ()
 
 
@@ -254,7 +255,7 @@ def _allowed_limits(kind: FieldType) -> frozenset[str]:
 
 def _limits(kind: FieldType, schema: Mapping[str, Any]) -> dict[str, float]:
     """Return the limits that the GUI checks: those of numbers, and of the four collections that it can edit."""
-    allowed = _allowed_limits(kind) if kind.name in {"IntegerField", "FloatField", "StringField", "ImageField"} else ()
+    allowed = _allowed_limits(kind) if kind.name in _EDITABLE_ITEMS else ()
     return {limit: value for limit, value in limits_in(schema).items() if limit in allowed}
 
 

@@ -55,6 +55,14 @@ class EdgeIndex:
         """Return the edges out of a node, in order."""
         return self.by_source.get(node_id, [])
 
+    def origin(self, edge: Edge) -> tuple[InvocationNode, str] | None:
+        """Return the node and field that an edge between fields comes from, behind any connectors."""
+        end: tuple[str, str] | None = (edge.source, edge.source_handle or "")
+        if isinstance(self.nodes.get(edge.source), ConnectorNode):
+            end = self.connector_source(edge.source)
+        source = self.nodes.get(end[0]) if end is not None else None
+        return (source, end[1]) if end is not None and isinstance(source, InvocationNode) else None
+
     def connector_source(self, connector_id: str) -> tuple[str, str] | None:
         """Return the node and field at the start of a chain of connectors; `None` if nothing feeds the chain."""
         seen: set[str] = set()

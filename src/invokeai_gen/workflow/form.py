@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Container
 from typing import Any
 
+from invokeai_gen.js_json import is_number
 from invokeai_gen.schema import FieldType, Schema
 from invokeai_gen.workflow.document import Form, FormElement, InvocationNode, LoadedWorkflow
 from invokeai_gen.workflow.errors import LoadWarning, WorkflowError
@@ -153,9 +154,7 @@ def _number_settings(data: JsonObject) -> dict[str, Any] | None:
     limits: dict[str, Any] = {key: data.data[key] for key in ("min", "max") if key in data.data}
     if kind not in ("float-field-config", "integer-field-config") or not isinstance(shuffle, bool):
         return None
-    if component not in _NUMBER_COMPONENTS or any(
-        isinstance(limit, bool) or not isinstance(limit, (int, float)) for limit in limits.values()
-    ):
+    if component not in _NUMBER_COMPONENTS or not all(map(is_number, limits.values())):
         return None
     return {"type": kind, "showShuffle": shuffle, "component": component, **limits}
 

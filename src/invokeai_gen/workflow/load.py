@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final, get_args
 
 from invokeai_gen import js_json
-from invokeai_gen.js_json import UNSET
+from invokeai_gen.js_json import UNSET, is_number
 from invokeai_gen.png_texts import PNG_SIGNATURE, WORKFLOW_KEY, PngError, png_texts
 from invokeai_gen.schema import Schema
 from invokeai_gen.schema.field_types import Cardinality
@@ -229,7 +229,7 @@ def _parse_position(node: JsonObject) -> dict[str, float]:
     position = node.record("position")
     for axis in ("x", "y"):
         value = position.data.get(axis)
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
+        if not is_number(value):
             raise wrong(position.at(axis), "a number", value)
     return {axis: position.data[axis] for axis in ("x", "y")}
 
