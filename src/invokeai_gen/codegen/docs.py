@@ -27,13 +27,10 @@ def input_doc(planned: PlannedInput, names: Names) -> str:
     if planned.description:
         head = f"{head} {_sentence(collapsed(planned.description))}"
     where = f"Input {planned.index}: {_place(planned)}."
+    facts = [*allowed_values(planned, names.choices), _default(planned)]
     if planned.fed_by is not None:
-        facts = [f"Cannot be set: it is fed by the node {literal(planned.fed_by)}.", where]
-    else:
-        facts = [_sentence(fact) for fact in (*allowed_values(planned, names.choices), _default(planned)) if fact] + [
-            where
-        ]
-    return _paragraphs([head, " ".join(facts)])
+        facts = [f"Cannot be set: it is fed by the node {literal(planned.fed_by)}"]
+    return _paragraphs([head, " ".join([*map(_sentence, facts), where])])
 
 
 def sweep_doc(planned: PlannedInput, names: Names) -> str:

@@ -28,9 +28,8 @@ from invokeai_gen.server.records import QueueItem
 class WorkflowHandle(handle.WorkflowHandle):
     """A workflow opened at run time.
 
-    It adds the names of the described API to the base class. If a name means something else in each, the described
-    meaning is used: `get_missing_required_inputs` returns labels, and `cancel` and
-    `get_queue_item` are awaited.
+    It adds the names of the described API to the base class. A name that means something else there has the described
+    meaning here: `get_missing_required_inputs` returns labels, and `cancel` and `get_queue_item` are awaited.
     """
 
     outputs_type: ClassVar[type[HandleOutputs]] = WorkflowOutput
@@ -78,7 +77,7 @@ class WorkflowHandle(handle.WorkflowHandle):
         board: BoardRef | str | None = None,
         **options: Unpack[FollowedSubmitOptions],
     ) -> AsyncJob[HandleOutputs]:
-        """Do the same as `submit_sync`, to be awaited, and call functions while the workflow runs."""
+        """Async version of `submit_sync`, which can also call functions while the workflow runs."""
         self._check_queue(queue_id)
         target = board or board_id or self.output_board_id
         return await super().submit(subscribe_events=subscribe_events, board=target, **options)
@@ -101,7 +100,7 @@ class WorkflowHandle(handle.WorkflowHandle):
     async def wait_for_completion(
         self, timeout: float | None = None, *, cancel_on_timeout: bool = True
     ) -> SessionQueueItem:
-        """Do the same as `wait_for_completion_sync`, to be awaited."""
+        """Async version of `wait_for_completion_sync`."""
         item = await super().wait_for_completion(timeout, cancel_on_timeout=cancel_on_timeout)
         if self.cleanup_queue_after_completion:
             await self._submitted().cleanup_queue_items()
@@ -122,7 +121,7 @@ class WorkflowHandle(handle.WorkflowHandle):
         return cast("WorkflowOutput", super().get_outputs())
 
     async def get_outputs_async(self) -> WorkflowOutput:
-        """Do the same as `get_outputs`, to be awaited."""
+        """Async version of `get_outputs`."""
         return cast("WorkflowOutput", await super().get_outputs_async())
 
     def has_debug_outputs(self) -> bool:
@@ -135,7 +134,7 @@ class WorkflowHandle(handle.WorkflowHandle):
             yield described(output.value, output.name, self.plan.outputs)
 
     def stream_outputs_sync(self, *, debug: bool = False) -> Iterator[Any]:
-        """Do the same as `stream_outputs`, blocking."""
+        """Blocking version of `stream_outputs`."""
         for output in super().stream_outputs_sync(debug=debug):
             yield described(output.value, output.name, self.plan.outputs)
 

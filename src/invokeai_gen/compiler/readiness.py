@@ -32,16 +32,8 @@ _IS_ITEM: Mapping[str, Callable[[JsonValue], bool]] = {
 }
 """The items of the collections that the GUI can edit. It does not check lists of anything else."""
 
-_BATCH_ITEMS = {
-    "string_batch": "StringField",
-    "integer_batch": "IntegerField",
-    "float_batch": "FloatField",
-    "image_batch": "ImageField",
-}
 MAX_LISTED: Final = 10
 """A message lists at most so many choices."""
-
-_GENERATOR_OF = {f"{stem}_batch": f"{stem}_generator_" for stem in ("string", "integer", "float", "image")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,20 +190,20 @@ def _collection_problems(items: list[JsonValue], template: InputTemplate) -> Ite
     kind, limits = template.type, template.limits
     if not kind.is_collection or not _is_list_of(items, kind.name):
         return
-    least, most = limits.get("min_items"), limits.get("max_items")
-    if least is not None and len(items) < least:
-        yield f"{len(items)} items, at least {least:g} are required"
-    if most is not None and len(items) > most:
-        yield f"{len(items)} items, at most {most:g} are allowed"
+    yield from _size_problems(f"{len(items)} items", len(items), limits.get("min_items"), limits.get("max_items"))
     for item in items:
         if isinstance(item, str):
-            shortest, longest = limits.get("min_length"), limits.get("max_length")
-            if longest is not None and len(item) > longest:
-                yield f"{shown(item)} has {len(item)} characters, at most {longest:g} are allowed"
-            if shortest is not None and len(item) < shortest:
-                yield f"{shown(item)} has {len(item)} characters, at least {shortest:g} are required"
+            what = f"{shown(item)} has {len(item)} characters"
+            yield from _size_problems(what, len(item), limits.get("min_length"), limits.get("max_length"))
         elif isinstance(item, (int, float)):
             yield from _number_problems(item, limits)
+
+
+def _size_problems(what: str, size: int, low: float | None, high: float | None) -> Iterator[str]:
+    if low is not None and size < low:
+        yield f"{what}, at least {low:g} are required"
+    if high is not None and size > high:
+        yield f"{what}, at most {high:g} are allowed"
 
 
 _KEEPS: Final[Mapping[str, Callable[[float, float], bool]]] = {
@@ -256,19 +248,20 @@ def _batch_reasons(
 def _batch_value_reasons(
     node: InvocationNode, batch: PlanBatch, workflow: LoadedWorkflow, plan: WorkflowPlan, values: Values
 ) -> Iterator[Reason]:
+    item = node.type.removesuffix("_batch")
     is_fed = any(edge.target == node.id and edge.target_handle == batch.field_name for edge in workflow.edges)
     if batch.generator_node_id is None:
         if is_fed:
             yield _batch_reason(node, "no generator enters the connector that this batch is connected to")
             return
         own = value_of(plan, values, node.id, batch.field_name)
-        if own is not UNSET and not _is_list_of(own, _BATCH_ITEMS[node.type]):
+        if own is not UNSET and not _is_list_of(own, f"{item.title()}Field"):
             yield _batch_reason(node, f"its list does not suit {node.type}", batch_fields(batch))
         return
     generator = plan.node(batch.generator_node_id)
     settings = value_of(plan, values, generator.id, GENERATOR_FIELD)
     kind = settings.get("type", "") if isinstance(settings, dict) else ""
-    if not str(kind).startswith(_GENERATOR_OF[node.type]):
+    if not str(kind).startswith(f"{item}_generator_"):
         problem = f"the generator {shown(generator.label)} has no settings for {node.type}"
         yield _batch_reason(node, problem, batch_fields(batch))
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class SnapshotWarning(UserWarning):
-    """The server does not answer, so the node types come from the snapshot that ships with this package."""
+    """The server does not answer, so the node types are those that ship with this package."""
 
 
 class WorkflowRepository:
@@ -56,8 +56,8 @@ class WorkflowRepository:
     def _shipped_schema(self) -> Schema:
         shipped = shipped_schema()
         warnings.warn(
-            f"{self._client.url} does not answer: the node types are those of InvokeAI {shipped.version}, of which a "
-            "snapshot ships with invokeai-gen; open the workflow again once the server is there",
+            f"{self._client.url} does not answer: using the node types of InvokeAI {shipped.version}, which ship with "
+            "invokeai-gen; open the workflow again once the server answers",
             SnapshotWarning,
             stacklevel=_level_of_caller(),
         )
@@ -70,13 +70,10 @@ class WorkflowRepository:
         schema: Schema | None = None,
         modules: str | os.PathLike[str] | None = None,
     ) -> WorkflowHandle:
-        """Open a workflow, to be run on this server. Handles of the same definition are independent of each other.
+        """Open a workflow, to be run on this server; for `modules` and errors see `WorkflowHandle`.
 
-        `schema` says what each node type accepts. The default is the server's own; if the server does not answer, it is
-        the one that ships with this package, with a `SnapshotWarning`. A workflow that the GUI would open but not
-        invoke is opened too: `reasons` of the handle says why. Inputs and outputs have the names of the generated module
-        of this workflow in the folder `modules`, if there is one. Raise `WorkflowError` for a file that the GUI would not
-        open.
+        The default `schema` is the server's own; if the server does not answer, it is the one that ships with this
+        package, with a `SnapshotWarning`.
         """
         return self.handle_type(definition, schema or self.schema(), self._client, modules=modules)
 

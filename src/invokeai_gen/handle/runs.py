@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypedDict, Unpack
+from typing import TYPE_CHECKING, Final, TypedDict, Unpack, cast
 
 from invokeai_gen.core.image_formats import DEFAULT_QUALITY, ImageFormat
 from invokeai_gen.core.params import WorkflowParams
@@ -19,7 +19,7 @@ from invokeai_gen.handle.outputs import HandleOutputs, OutputMapping
 from invokeai_gen.runtime.async_job import AsyncJob, StreamedOutput
 from invokeai_gen.runtime.job import Job
 from invokeai_gen.runtime.media import ImageOutput
-from invokeai_gen.runtime.options import SubmitOptions, callbacks_of, check_options, submit_options
+from invokeai_gen.runtime.options import RunOptions, SubmitOptions, callbacks_of, check_options, submit_options
 from invokeai_gen.server import background
 from invokeai_gen.server.background import blocking
 from invokeai_gen.server.blocking import ServerClient
@@ -114,7 +114,7 @@ class WorkflowRuns(ABC):
         board: BoardRef | str | None = None,
         **options: Unpack[FollowedSubmitOptions],
     ) -> AsyncJob[HandleOutputs]:
-        """Do the same as `submit_sync`, to be awaited, and call functions while the workflow runs.
+        """Async version of `submit_sync`, which can also call functions while the workflow runs.
 
         `on_status`, `on_invocation_started`, `on_invocation_progress`, `on_invocation_complete` and
         `on_invocation_error` are called on this event loop with each event of their kind, and awaited if they return
@@ -165,7 +165,7 @@ class WorkflowRuns(ABC):
         zip: Mapping[str, object] | None = None,
         **options: Unpack[SweepOptions],
     ) -> AsyncSweep[WorkflowParams, HandleOutputs]:
-        """Do the same as `sweep_sync`, to be awaited."""
+        """Async version of `sweep_sync`."""
         return await self._workflow.asweep(self.params(), product=product, zip=zip, client=self.client, **options)
 
     async def submit_sync_monitor_async(self, **options: Unpack[SubmitOptions]) -> AsyncGenerator[JobEvent, None]:
@@ -208,7 +208,7 @@ class WorkflowRuns(ABC):
         return self.get_outputs().queue_item
 
     async def wait_for_completion(self, timeout: float | None = None, *, cancel_on_timeout: bool = True) -> QueueItem:
-        """Do the same as `wait_for_completion_sync`, to be awaited; return after the last callback of `submit`."""
+        """Async version of `wait_for_completion_sync`; returns after the last callback of `submit`."""
         job = self._single()
         await job.wait(timeout, cancel_on_timeout=cancel_on_timeout)
         following, self._following = self._following, None
@@ -250,7 +250,7 @@ class WorkflowRuns(ABC):
             yield output
 
     def stream_outputs_sync(self, *, debug: bool = False) -> Iterator[StreamedOutput]:
-        """Do the same as `stream_outputs`, blocking."""
+        """Blocking version of `stream_outputs`."""
         return self.job.stream_outputs(debug=debug)
 
     def map_outputs_to_images(self, queue_item: QueueItem | None = None) -> list[OutputMapping]:

@@ -128,7 +128,7 @@ def _named(name: str | None) -> FieldType | None:
 
 
 def ref_name(schema: Mapping[str, Any]) -> str:
-    """Return the name in a `$ref`; empty if there is none."""
+    """Return the name in a `$ref`; empty without one."""
     return str(schema.get("$ref", "")).rsplit("/", 1)[-1]
 
 

@@ -266,7 +266,7 @@ def _exact_limits(kind: FieldType, schema: Mapping[str, Any]) -> dict[str, float
     for part in [*parts, *(part["items"] for part in parts if isinstance(part.get("items"), dict))]:
         found = limits_in(part)
         if not kind.is_single and kind.name != "StringField":
-            # The length of `T | list[T]` is that of the list, because only a text has a length of its own.
+            # The length of `T | list[T]` is the length of the list: only text has a length of its own.
             found = {_ITEM_LIMIT_OF.get(limit, limit): value for limit, value in found.items()}
         limits = {limit: value for limit, value in found.items() if limit in allowed} | limits
     return limits

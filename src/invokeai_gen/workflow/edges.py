@@ -170,12 +170,9 @@ class _Check:
         """Raise `DroppedEdgeError` if a `collect` node, or a chain of them, would collect items of different types."""
         if target.type != "collect":
             return
-        items: FieldType | None = None
-        if handle == "item":
-            items = source_type
-        elif handle == "collection" and (source.type, source_handle) == ("collect", "collection"):
-            items = self._collected_type(source)
-        collected = self._collected_type(target) if items is not None else None
+        is_chained = (handle, source.type, source_handle) == ("collection", "collect", "collection")
+        items = source_type if handle == "item" else self._collected_type(source) if is_chained else None
+        collected = self._collected_type(target)
         if items is not None and collected is not None and not are_equal(items, collected):
             raise DroppedEdgeError("cannot mix and match types in a collection")
 
@@ -187,11 +184,8 @@ class _Check:
             source = self.index.nodes.get(edge.source) if edge is not None else None
             if edge is None or not isinstance(source, InvocationNode):
                 return None
-            chained = edge.target_handle == "collection" and (source.type, edge.source_handle) == (
-                "collect",
-                "collection",
-            )
-            if not chained:
+            ends = (edge.target_handle, source.type, edge.source_handle)
+            if ends != ("collection", "collect", "collection"):
                 template = self.schema.template(source.type)
                 output = template.outputs.get(edge.source_handle or "") if template is not None else None
                 return _item_type(output.type) if output is not None else None
