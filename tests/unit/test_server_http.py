@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import os
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -34,6 +35,7 @@ Handler = Callable[[httpx.Request], httpx.Response]
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "FIRST_RETRY_WAIT", 0.0)
+    monkeypatch.setattr(constants, "LOST_ANSWER_WAITS", (0.0,))
 
 
 def client_for(handler: Handler, token: str | None = None) -> InvokeAIClient:
@@ -394,3 +396,49 @@ def test_many_requests_at_once_wait_before_they_reach_httpx() -> None:
     run(main())
     assert len(at_once) == 100
     assert max(at_once) == constants.MAX_CONNECTIONS
+
+
+@pytest.mark.parametrize("as_path", [True, False])
+def test_an_upload_is_sent_in_small_pieces_and_from_its_beginning_again(tmp_path: Path, as_path: bool) -> None:
+    content = bytes(range(256)) * 4096
+    path = tmp_path / "large.png"
+    path.write_bytes(content)
+    pieces: list[int] = []
+    bodies: list[bytes] = []
+
+    class Backend(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            if request.method == "GET":  # whether the first upload arrived
+                return httpx.Response(200, json={"items": []})
+            sent = [piece async for piece in aiter(request.stream)]  # type: ignore[arg-type]
+            pieces.extend(map(len, sent))
+            bodies.append(b"".join(sent))
+            if len(bodies) == 1:
+                raise httpx.ReadError("the connection broke")
+            return httpx.Response(201, json={"image_name": "a", "width": 1, "height": 1})
+
+    async def main() -> None:
+        async with AsyncInvokeAIClient("http://server:9090", http_backend=Backend()) as client:
+            assert (await client.images.upload(path if as_path else content)).image_name == "a"
+
+    run(main())
+    assert max(pieces) <= 1 << 16
+    assert len(bodies) == 2
+    assert all(content in body for body in bodies)
+
+
+@pytest.mark.skipif(not os.path.isdir("/dev/fd"), reason="there is no /dev/fd")
+def test_a_pipe_is_uploaded_whole() -> None:
+    ours, theirs = os.pipe()
+    os.write(theirs, b"from a pipe")
+    os.close(theirs)
+    bodies: list[bytes] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        bodies.append(request.read())
+        return httpx.Response(201, json={"image_name": "a", "width": 1, "height": 1})
+
+    with client_for(handle) as client:
+        client.images.upload(f"/dev/fd/{ours}")
+    os.close(ours)
+    assert b"from a pipe" in bodies[0]

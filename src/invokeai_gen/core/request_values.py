@@ -65,7 +65,7 @@ def needs_server(plan: WorkflowPlan, values: Mapping[tuple[str, str], Any]) -> b
     """Return whether a server has to look something up, for these values or for hidden fields, or a text to be refused."""
     inputs = {planned.binding: planned for planned in plan.inputs}
     return any(
-        look_ups(inputs[binding], value) or (isinstance(value, (str, list)) and not _is_sendable(value))
+        look_ups(inputs[binding], value) or (isinstance(value, (str, list)) and not is_sendable(value))
         for binding, value in values.items()
     ) or any(
         field.asset is not None and isinstance(field.value, (Mapping, list)) and (node.id, field.name) not in inputs
@@ -80,7 +80,8 @@ def plain_values(plan: WorkflowPlan, values: Mapping[tuple[str, str], Any]) -> d
     return {binding: answered(inputs[binding], value, iter(())) for binding, value in values.items()}
 
 
-def _is_sendable(value: Any) -> bool:
+def is_sendable(value: Any) -> bool:
+    """Return whether the texts in a value have a form in UTF-8."""
     texts = value if isinstance(value, list) else [value]
     return all(is_encodable(text) for text in texts if isinstance(text, str))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,19 +11,22 @@ from invokeai_gen.core.pictures import png_bytes
 from invokeai_gen.server.resolution_errors import MediaResolutionError, ValueResolutionError
 
 
-def is_file(value: Any) -> bool:
-    """Return whether a value stands for a file on this machine, not for the name of one on the server."""
-    return not isinstance(value, str) or os.path.isfile(value)
+def files_among(values: Iterable[tuple[str, Any]]) -> dict[tuple[str, int], MediaResolutionError | None]:
+    """Return which values are files here, by label and identity, with an error for each that cannot be read.
 
-
-def check_file(label: str, value: Any) -> None:
-    """Raise `MediaResolutionError` if a file cannot be read, without reading all of it."""
-    if isinstance(value, (str, Path)):
-        try:
-            with open(value, "rb"):
-                pass
-        except OSError as error:
-            raise _unreadable(label, Path(value), error) from None
+    Files are opened, not read. All in one call: with a thread for each, 10,000 images would take seconds.
+    """
+    found: dict[tuple[str, int], MediaResolutionError | None] = {}
+    for label, value in values:
+        if isinstance(value, str) and not os.path.isfile(value):
+            continue
+        found[label, id(value)] = None
+        if isinstance(value, (str, Path)):
+            try:
+                Path(value).open("rb").close()
+            except OSError as error:
+                found[label, id(value)] = _unreadable(label, Path(value), error)
+    return found
 
 
 def read_file(label: str, value: Any) -> tuple[bytes, str]:

@@ -9,18 +9,18 @@ import asyncio
 import hashlib
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeVar
 
-from invokeai_gen.core.batch import Values
+from invokeai_gen.core.batch import Binding, Values
 from invokeai_gen.core.field_values import model_limits
 from invokeai_gen.core.json_writing import to_json
 from invokeai_gen.core.plan import AssetKind, JsonValue, PlannedInput, WorkflowPlan
-from invokeai_gen.core.request_values import answered, look_ups
+from invokeai_gen.core.request_values import answered, is_sendable, look_ups
 from invokeai_gen.core.values import BoardRef, ImageRef, ModelRef, VideoRef
 from invokeai_gen.js_json import Unset
 from invokeai_gen.runtime.assets import hidden_values, model_on
 from invokeai_gen.runtime.cleanup import Preparations
-from invokeai_gen.runtime.input_files import check_file, is_file, read_file
+from invokeai_gen.runtime.input_files import files_among, read_file
 from invokeai_gen.runtime.matching import find_board
 from invokeai_gen.runtime.options import ResolveModels, UploadPolicy
 from invokeai_gen.server import constants
@@ -30,10 +30,8 @@ from invokeai_gen.server.idempotency import send_once
 from invokeai_gen.server.inventory import Board
 from invokeai_gen.server.resolution_errors import MediaResolutionError, ModelResolutionError, ValueResolutionError
 from invokeai_gen.server.uploads import MediaKind, upload_once
-from invokeai_gen.texts import is_encodable
 
 T = TypeVar("T")
-Binding: TypeAlias = tuple[str, str]
 UPLOADS_AT_ONCE: Final = 4
 
 
@@ -107,6 +105,7 @@ class Resolver:
         self._boards: list[Board] | None = None
         self._one_at_a_time = asyncio.Lock()
         self._uploading = asyncio.Semaphore(UPLOADS_AT_ONCE)
+        self._files: dict[tuple[str, int], MediaResolutionError | None] = {}
         self._tasks: dict[object, asyncio.Task[Any]] = {}
         """Questions and uploads that several values share. They complete even if the caller is cancelled."""
 
@@ -127,6 +126,13 @@ class Resolver:
     async def _resolve(
         self, given: Sequence[tuple[PlannedInput, Any]], hidden: Callable[[], Coroutine[Any, Any, Values]] | None
     ) -> tuple[list[JsonValue | Unset], Values]:
+        local = [
+            (planned.label, item)
+            for planned, value in given
+            for kind, item in look_ups(planned, value)
+            if kind in ("image", "video") and not isinstance(item, (ImageRef, VideoRef))
+        ]
+        self._files = await asyncio.to_thread(files_among, local)
         questions: list[Coroutine[Any, Any, Any]] = [self._found(planned, value) for planned, value in given]
         found = await _all([*questions, *([hidden()] if hidden is not None else [])])
         more: Values = found.pop() if hidden is not None else {}
@@ -138,7 +144,8 @@ class Resolver:
 
     async def _found(self, planned: PlannedInput, value: Any) -> list[Any]:
         """Return the answer to each look-up of a value, in order; a promise for what has to be uploaded or created."""
-        _check_text(planned.label, value)
+        if not is_sendable(value):
+            raise ValueResolutionError(planned.label, "the text contains an unpaired surrogate, which cannot be sent.")
         return await _all(self._look_up(planned, kind, item) for kind, item in look_ups(planned, value))
 
     async def _look_up(self, planned: PlannedInput, kind: AssetKind, value: Any) -> Any:
@@ -148,8 +155,9 @@ class Resolver:
             return await self._model(planned, value)
         if isinstance(value, (ImageRef, VideoRef)):
             value = value.name
-        elif await asyncio.to_thread(is_file, value):
-            await asyncio.to_thread(check_file, planned.label, value)
+        elif (key := (planned.label, id(value))) in self._files:
+            if (unreadable := self._files[key]) is not None:
+                raise unreadable
             return _ToUpload(planned.label, kind, value)
         await self._once((kind, value), self._check_media(planned.label, kind, value))
         return {f"{kind}_name": value}
@@ -216,9 +224,7 @@ class Resolver:
             return find_board(board.label, board.name, await self._client.boards.list(), may_lack=True)
 
         def uncertain(reason: Exception) -> Exception:
-            return ConnectionFailedError(
-                f"the server did not confirm that it created the board {board.name!r} ({reason})"
-            )
+            return ConnectionFailedError(f"the server did not confirm the creation of board {board.name!r} ({reason})")
 
         made = await send_once(lambda: self._client.boards.create(board.name), find, uncertain)
         self.preparations.boards.append(made.board_id)
@@ -249,6 +255,9 @@ async def _all(questions: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
 
     All questions go on to their end even if one fails, because an upload that is broken off leaves an unknown image.
     """
+    questions = [*questions]
+    if len(questions) == 1:  # most values have one, and a sweep many values
+        return [await questions[0]]
     answers = await asyncio.gather(*questions, return_exceptions=True)
     found: list[T] = []
     for place, answer in enumerate(answers):
@@ -258,9 +267,3 @@ async def _all(questions: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
             raise answer
         found.append(answer)
     return found
-
-
-def _check_text(label: str, value: Any) -> None:
-    for text in value if isinstance(value, list) else [value]:
-        if isinstance(text, str) and not is_encodable(text):
-            raise ValueResolutionError(label, "the text contains an unpaired surrogate, which cannot be sent.")

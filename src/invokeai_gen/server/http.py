@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeVar
 
 from invokeai_gen.server import constants
 from invokeai_gen.server.address import basic_authorization, clean_url, public_url, segment
@@ -167,7 +167,7 @@ class Transport:
         self,
         path: str,
         name: str,
-        data: bytes,
+        data: BinaryIO,
         mime: str,
         params: Mapping[str, Any] | None = None,
         *,
@@ -348,7 +348,7 @@ class Transport:
         params: Mapping[str, Any] | None = None,
         timeout: float | None = None,
         content: bytes | None = None,
-        files: Mapping[str, tuple[str, bytes, str]] | None = None,
+        files: Mapping[str, tuple[str, BinaryIO, str]] | None = None,
     ) -> T:
         from invokeai_gen.server.logs import log
 
@@ -385,7 +385,7 @@ class Transport:
         params: Mapping[str, Any] | None,
         silence: float,
         content: bytes | None,
-        files: Mapping[str, tuple[str, bytes, str]] | None,
+        files: Mapping[str, tuple[str, BinaryIO, str]] | None,
     ) -> httpx.Response:
         """Send a request and return its answer, with the body still to come.
 
@@ -404,7 +404,7 @@ class Transport:
             files=files,
             timeout=httpx.Timeout(silence, connect=constants.CONNECT_TIMEOUT, pool=None),
         )
-        size = len(content or b"") + sum(len(file[1]) for file in (files or {}).values())
+        size = int(request.headers.get("Content-Length", 0))
         # httpx only limits the time between two bytes; with MIN_TRANSFER_RATE a server cannot drip its headers.
         limit = constants.CONNECT_TIMEOUT + silence + size / constants.MIN_TRANSFER_RATE
         redirects = 0

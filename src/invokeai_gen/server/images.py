@@ -18,10 +18,10 @@ from invokeai_gen.server.media import (
     MediaCategory,
     as_names,
     delete_media,
-    file_content,
     file_target,
     listed_images,
     media_names,
+    opened,
     upload_once,
 )
 from invokeai_gen.server.records import Removal
@@ -107,10 +107,10 @@ class AsyncImages:
         If the answer is lost, the image is looked for among the newest ones. Raises `UnsupportedMediaError` for
         anything but an image, `NotFoundError` for an unknown board, and `UploadUncertainError`.
         """
-        content, file_name = await file_content(data, name, "image.png")
         params = {"image_category": category, "is_intermediate": is_intermediate, "board_id": board_id}
-        file = (file_name, content, "image/png")
-        return await upload_once(self._transport, "/api/v1/images/", file, params, Image.of)
+        async with opened(data, name, "image.png") as (content, file_name):
+            file = (file_name, content, "image/png")
+            return await upload_once(self._transport, "/api/v1/images/", file, params, Image.of)
 
     async def copy(self, name: str, *, board_id: str | None = None) -> Image:
         """Upload an image of the server once more, with its embedded workflow and metadata. Raises `NotFoundError`."""

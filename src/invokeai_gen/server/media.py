@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import uuid
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, BinaryIO, Literal, TypeAlias, TypeVar
 
 from invokeai_gen.server import constants
 from invokeai_gen.server.answers import Reader, anything, at, ignored, list_of, mapping, text
@@ -29,12 +31,18 @@ def as_names(names: str | Iterable[str]) -> list[str]:
     return [names] if isinstance(names, str) else list(names)
 
 
-async def file_content(data: FileContent, name: str | None, default_name: str) -> tuple[bytes, str]:
-    """Return the bytes and the name of a file to upload. Raises `OSError` if its path cannot be read."""
-    if isinstance(data, (str, os.PathLike)):
-        path = Path(data)
-        return await in_thread(path.read_bytes), name or path.name
-    return bytes(data), name or default_name
+@contextlib.asynccontextmanager
+async def opened(data: FileContent, name: str | None, default_name: str) -> AsyncIterator[tuple[BinaryIO, str]]:
+    """Yield a file to upload, opened for reading, and its name. Raises `OSError` if its path cannot be read.
+
+    It is sent piece by piece. Only a pipe is read into memory, because its length has to be known first.
+    """
+    if not isinstance(data, (str, os.PathLike)):
+        yield io.BytesIO(data), name or default_name
+        return
+    path = Path(data)
+    with await in_thread(path.open, "rb") as file:
+        yield file if file.seekable() else io.BytesIO(await in_thread(file.read)), name or path.name
 
 
 def file_target(target: str | os.PathLike[str]) -> Path:
@@ -46,9 +54,9 @@ def file_target(target: str | os.PathLike[str]) -> Path:
 
 
 async def upload_once(
-    transport: Transport, root: str, file: tuple[str, bytes, str], params: Mapping[str, Any], read: Reader[R]
+    transport: Transport, root: str, file: tuple[str, BinaryIO, str], params: Mapping[str, Any], read: Reader[R]
 ) -> R:
-    """Upload a file (name, bytes, MIME type) to the collection at `root`; it exists once even if an answer is lost.
+    """Upload a file (name, content, MIME type) to the collection at `root`; it exists once even if an answer is lost.
 
     The server has no other way to name an upload than the id of a session. With a new one for each upload, the file can
     be recognised in a list; no queue item ever has that session.

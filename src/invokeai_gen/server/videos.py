@@ -17,9 +17,9 @@ from invokeai_gen.server.media import (
     MediaCategory,
     as_names,
     delete_media,
-    file_content,
     file_target,
     media_names,
+    opened,
     upload_once,
 )
 from invokeai_gen.server.records import Removal
@@ -67,10 +67,10 @@ class AsyncVideos:
         If the answer is lost, the video is looked for among the newest ones. Raises `UnsupportedMediaError` for
         anything but a video, and `UploadUncertainError`.
         """
-        content, file_name = await file_content(data, name, "video.mp4")
         params = {"video_category": "user", "is_intermediate": False, "board_id": board_id}
-        file = (file_name, content, "video/mp4")
-        return await upload_once(self._transport, "/api/v1/videos/", file, params, Video.of)
+        async with opened(data, name, "video.mp4") as (content, file_name):
+            file = (file_name, content, "video/mp4")
+            return await upload_once(self._transport, "/api/v1/videos/", file, params, Video.of)
 
     async def read(self, name: str) -> bytes:
         """Return the video file. Raises `NotFoundError`."""

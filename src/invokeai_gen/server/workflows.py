@@ -13,7 +13,7 @@ from invokeai_gen.server.errors import NotFoundError, ServerFaultError
 from invokeai_gen.server.facades import facade
 from invokeai_gen.server.http import Transport, segment
 from invokeai_gen.server.inventory import SavedWorkflow
-from invokeai_gen.server.media import FileContent, as_names, file_content
+from invokeai_gen.server.media import FileContent, as_names, opened
 
 WorkflowCategory: TypeAlias = Literal["user", "default"]
 _ROOT = "/api/v1/workflows"
@@ -103,10 +103,10 @@ class AsyncWorkflows:
 
     async def set_thumbnail(self, workflow_id: str, data: FileContent) -> None:
         """Give a workflow its picture: an image file, as bytes or as a path."""
-        content, name = await file_content(data, None, "thumbnail.png")
-        await self._transport.upload(
-            f"{_path(workflow_id)}/thumbnail", name, content, "image/png", method="PUT", field="image", read=ignored
-        )
+        async with opened(data, None, "thumbnail.png") as (content, name):
+            await self._transport.upload(
+                f"{_path(workflow_id)}/thumbnail", name, content, "image/png", method="PUT", field="image", read=ignored
+            )
 
     async def delete_thumbnail(self, workflow_id: str) -> None:
         """Take a workflow's picture away. Raises `NotFoundError`."""
