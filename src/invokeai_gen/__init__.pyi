@@ -30,7 +30,7 @@ from invokeai_gen.core.values import (
     VideoInput,
     VideoRef,
 )
-from invokeai_gen.errors import InvokeAIGenError
+from invokeai_gen.errors import InvokeAIGenError, MissingExtraError
 from invokeai_gen.handle.definition import WorkflowDefinition
 from invokeai_gen.handle.handle import WorkflowHandle
 from invokeai_gen.handle.index_map import IndexMapError
@@ -169,6 +169,7 @@ __all__ = [
     "ManifestError",
     "MaskOutput",
     "MediaResolutionError",
+    "MissingExtraError",
     "MissingOutputError",
     "ModelInput",
     "ModelRef",

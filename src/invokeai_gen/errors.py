@@ -31,6 +31,13 @@ class InvokeAIGenError(Exception):
         return _rebuilt(type(self), self.args, self.__dict__)
 
 
+class MissingExtraError(InvokeAIGenError, ImportError):
+    """An optional package is not installed; the message has the command that installs it."""
+
+    def __init__(self, purpose: str, package: str, extra: str) -> None:
+        super().__init__(f"{purpose} {package}: pip install 'invokeai-gen[{extra}]'")
+
+
 def _rebuilt(kind: type[InvokeAIGenError], args: tuple[Any, ...], attributes: Mapping[str, Any]) -> InvokeAIGenError:
     error = kind.__new__(kind)
     error.args = args

@@ -54,7 +54,7 @@ _HOMES: Final = {
         "VideoInput",
         "VideoRef",
     ),
-    "errors": ("InvokeAIGenError",),
+    "errors": ("InvokeAIGenError", "MissingExtraError"),
     "handle.definition": ("WorkflowDefinition",),
     "handle.handle": ("WorkflowHandle",),
     "handle.index_map": ("IndexMapError",),

@@ -344,6 +344,18 @@ def test_a_file_that_is_no_image_is_told_before_anything_is_queued(cli: Cli, blu
     assert not Path("out").exists()
 
 
+def test_a_manifest_with_lists_is_a_table_of_values_again(cli: Cli, schema: Schema) -> None:
+    builder = Builder(schema).node("b", "blank_image").field("b.width")
+    builder = builder.node("l", "string_collection", collection=["x", "y, z"]).field("l.collection")
+    save(Path("lists.json"), builder.data())
+    assert cli("run", "lists.json", "--product", "width=64,128", "-o", "out").code == 0
+    again = cli("run", "lists.json", "--csv", "out/manifest.csv", "--dry-run")
+    assert again.code == 0, again.err
+    request = json.loads(again.out)
+    assert request["batch"]["graph"]["nodes"]["l"]["collection"] == ["x", "y, z"]
+    assert request["batch"]["data"][0][0]["items"] == [64, 128]
+
+
 def test_a_failed_run_is_run_again_as_often_as_wanted(cli: Cli, client: InvokeAIClient, ratio: Path) -> None:
     before = len(client.queue.item_ids())
     answer = cli("run", ratio, "--product", "b=1,0", "--retries", "2")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import socket
@@ -14,6 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from invokeai_gen import InvokeAIGenError
+from invokeai_gen.errors import MissingExtraError
+from tests import plans
 from tests.cli import Cli, adder, save
 
 
@@ -319,3 +323,32 @@ def test_completion_of_commands_options_and_modules(cli: Cli) -> None:
 def test_json_for_programs_is_json(cli: Cli) -> None:
     data = json.loads(cli("inspect", "adder.json", "--json").out)
     assert [item["name"] for item in data["inputs"]] == ["first", "b"]
+
+
+def test_an_option_that_no_input_has_is_answered_with_the_inputs(cli: Cli) -> None:
+    answer = cli("run", "adder.json", "--steps", "3")
+    assert (answer.code, answer.errors) == (
+        2,
+        [
+            "error: no option '--steps'; the inputs are --first, --b",
+            "hint: `invokeai-gen run adder.json --help` shows what it takes",
+        ],
+    )
+
+
+def test_ranges_are_in_words(cli: Cli) -> None:
+    refused = cli("run", "adder.json", "--runs", "0")
+    assert refused.errors[0] == "error: invalid value for '--runs': 0 should be 1 or more"
+    assert cli("run", "adder.json", "--timeout", "0").errors[0].endswith("0.0 should be more than 0")
+    assert cli("run", "adder.json", "--max-prompts", "0").errors[0].endswith("0 should be 1 to 10000")
+    assert "[1 or more]" in cli("run", "--help").out and "x>" not in cli("run", "--help").out
+
+
+def test_a_package_that_is_not_installed_is_named_with_the_command_that_installs_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "distributed" else found(name))
+    with pytest.raises(MissingExtraError, match=r"need dask: pip install 'invokeai-gen\[servers\]'"):
+        plans.picture().sweep(product={"width": [8]}, servers=["http://127.0.0.1:1"])
+    assert issubclass(MissingExtraError, InvokeAIGenError), "which the command prints on one line"

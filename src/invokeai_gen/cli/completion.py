@@ -20,6 +20,7 @@ from click.shell_completion import (
     split_arg_string,
 )
 
+from invokeai_gen.cli.help import SuggestingChoice
 from invokeai_gen.cli.terminal import echo
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.texts import printable
@@ -248,7 +249,7 @@ add_completion_class(_Fish, "fish")
 
 
 @click.command("completion", short_help="Print or install the completion script of a shell.")
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]), required=False)
+@click.argument("shell", type=SuggestingChoice(["bash", "zsh", "fish"]), required=False, metavar="[bash|zsh|fish]")
 @click.option("--install", is_flag=True, help="Install the script for this user, instead of printing it.")
 @click.pass_context
 def command(ctx: click.Context, shell: str | None, install: bool) -> None:

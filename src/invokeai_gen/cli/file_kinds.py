@@ -10,7 +10,7 @@ from typing import Any, Final
 from invokeai_gen.png_texts import PNG_SIGNATURE, WORKFLOW_KEY
 
 _MAX_BYTES: Final = 16 * 2**20
-_EXPORT: Final = "in the InvokeAI workflow editor, choose Download Workflow"
+_EXPORT: Final = "in InvokeAI's workflow editor, choose Download Workflow"
 _IMAGES: Final = (PNG_SIGNATURE, b"\xff\xd8\xff", b"RIFF", b"GIF8")
 
 
@@ -48,9 +48,9 @@ def _kind_of_object(data: Mapping[str, Any]) -> str:
     if "openapi" in data and "paths" in data:
         return "the openapi.json of a server, not a workflow: give it with --openapi"
     if isinstance(nodes, list) and ("links" in data or "last_node_id" in data):
-        return f"a ComfyUI workflow, not one of InvokeAI: build it in InvokeAI's workflow editor ({_EXPORT})"
+        return f"a ComfyUI workflow, not one of InvokeAI: build it anew, and {_EXPORT}"
     if data and all(isinstance(value, Mapping) and "class_type" in value for value in data.values()):
-        return f"a ComfyUI prompt in API format, not an InvokeAI workflow: build it in InvokeAI ({_EXPORT})"
+        return f"a ComfyUI prompt in API format, not an InvokeAI workflow: build it anew, and {_EXPORT}"
     if "batch" in data or "graph" in data or (isinstance(nodes, Mapping) and "edges" in data):
         return f"a graph in API format, which has no form, not a workflow: {_EXPORT}"
     if "generation_mode" in data or "positive_prompt" in data:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import difflib
 import importlib
 import os
+import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from invokeai_gen.cli.terminal import QUIET
+
+INPUTS: Final = "invokeai_gen.inputs"
+"""Where the context of a call keeps the options of the inputs of its workflow."""
 
 
 class HelpFormatter(click.HelpFormatter):
@@ -22,7 +26,7 @@ class HelpFormatter(click.HelpFormatter):
 
     def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
         """Write names with their explanations."""
-        super().write_dl([(click.style(name, fg="cyan"), text) for name, text in rows], col_max, col_spacing)
+        super().write_dl([(click.style(name, fg="cyan"), in_words(text)) for name, text in rows], col_max, col_spacing)
 
 
 class Context(click.Context):
@@ -120,6 +124,13 @@ def _be_quiet(ctx: click.Context, param: click.Parameter, is_quiet: bool) -> Non
         ctx.meta[QUIET] = True
 
 
+def in_words(text: str) -> str:
+    """Return a text of click with ranges as people write them: `1 or more` for `x>=1`."""
+    text = re.sub(r"(?<!\S)(\[?)([\d.]*\d)<=x<=([\d.]*\d)", r"\1\2 to \3", text)
+    text = re.sub(r"(?<!\S)(\[?)x>=([\d.]*\d)", r"\1\2 or more", text)
+    return re.sub(r"(?<!\S)(\[?)x>([\d.]*\d)", r"\1more than \2", text).replace("is not in the range", "should be")
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return `; did you mean 'seed'?`, or an empty text if nothing comes close."""
     by_lower = {item.strip("-").casefold(): item for item in known}
@@ -133,4 +144,7 @@ def with_suggestion(error: click.NoSuchOption) -> click.UsageError:
     if error.ctx is not None:
         for param in error.ctx.command.get_params(error.ctx):
             known += [option for option in (*param.opts, *param.secondary_opts) if option.startswith("--")]
-    return click.UsageError(f"no option {error.option_name!r}{did_you_mean(error.option_name, known)}", error.ctx)
+    hint = did_you_mean(error.option_name, known)
+    if not hint and (inputs := error.ctx.meta.get(INPUTS) if error.ctx is not None else None):
+        hint = f"; the inputs are {', '.join(inputs)}"
+    return click.UsageError(f"no option {error.option_name!r}{hint}", error.ctx)

@@ -119,7 +119,9 @@ def print_usage_error(error: click.ClickException) -> None:
 
 def _in_our_style(message: str) -> str:
     """Return a message of click as ours are written: a small first letter and no full stop."""
-    message = message.strip()
+    from invokeai_gen.cli.help import in_words
+
+    message = in_words(message.strip())
     if message[:1].isupper() and not message[1:2].isupper():
         message = message[:1].lower() + message[1:]
     return message.removesuffix(".")

@@ -6,6 +6,7 @@ import io
 from typing import TYPE_CHECKING, Final
 
 from invokeai_gen.core.image_formats import ImageFormat
+from invokeai_gen.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
@@ -26,7 +27,7 @@ def open_image(data: bytes) -> PILImage:
     try:
         import PIL.Image
     except ImportError as error:
-        raise ImportError("images as Pillow objects need Pillow: pip install 'invokeai-gen[images]'") from error
+        raise MissingExtraError("images as Pillow objects need", "Pillow", "images") from error
     try:
         image = PIL.Image.open(io.BytesIO(data), formats=_SERVER_FORMATS)
         image.load()

@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar, cast
 from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.plan import WorkflowPlan
 from invokeai_gen.core.problems import ParamsError, Problem
+from invokeai_gen.errors import MissingExtraError
 from invokeai_gen.runtime.cleanup import Preparations
 from invokeai_gen.runtime.options import check_options
 from invokeai_gen.runtime.outputs import WorkflowOutputs
@@ -187,7 +188,7 @@ class SweepStarter(Generic[P, O]):
     ) -> AsyncSweep[P, O]:
         try:
             if importlib.util.find_spec("distributed") is None:
-                raise ImportError("several servers need dask: pip install 'invokeai-gen[servers]'")
+                raise MissingExtraError("several servers need", "dask", "servers")
             stored = sweep_file.layout_in(entries)
             if stored is None:
                 groups = await own_groups(self.plan, space, (servers.clients or [shared_client()])[0])

@@ -111,6 +111,7 @@ def explained(planned: PlannedInput) -> str:
 
 def _sentence(text: str) -> str:
     text = text.strip()
+    text = text[:1].upper() + text[1:]
     return text if text.endswith((".", "!", "?", ":", "…")) else f"{text}."
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 import click
 
 from invokeai_gen.cli.completion import complete_assignment, complete_board, complete_workflows
-from invokeai_gen.cli.help import SuggestingChoice
+from invokeai_gen.cli.help import INPUTS, SuggestingChoice
 from invokeai_gen.cli.options import F, named_values, value_options
 from invokeai_gen.cli.run.command_line import CommandLine
 from invokeai_gen.cli.run.input_options import InputOptions, peek
@@ -78,7 +79,9 @@ class _RunCommand(click.Command):
         name, given = peek(args, own)
         if name is not None:
             try:
-                ctx.meta[_FOUND] = _find(name, given, own)
+                ctx.meta[_FOUND] = found = _find(name, given, own)
+                ctx.meta[INPUTS] = [option.opts[0] for option in found.inputs.options]
+                ctx.info_name = f"{ctx.info_name} {shlex.quote(name)}"
             except (InvokeAIGenError, click.ClickException):
                 if not ctx.resilient_parsing:
                     raise
@@ -91,8 +94,8 @@ class _RunCommand(click.Command):
         return [*own, *(found.inputs.options if found is not None else ()), help_option]
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
-        """Return the words of the usage line."""
-        return ["WORKFLOW", "[OPTIONS]"]
+        """Return the words of the usage line after those of the command, which may have the workflow already."""
+        return [*([] if _FOUND in ctx.meta else ["WORKFLOW"]), "[OPTIONS]"]
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the inputs first, then the options by purpose."""

@@ -47,18 +47,19 @@ _category = click.option(
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 @server_option
 def list_(category: Literal["user", "default"] | None, search: str | None, as_json: bool, server: str | None) -> None:
-    """List the server's workflows: id, category and name."""
+    """List the server's workflows: category, name and id."""
     with _client(server) as client:
         found = client.workflows.list(category=category, search=search)
     if as_json:
         keys = ("workflow_id", "name", "category", "description", "tags")
         echo_json([{key: getattr(item, key) for key in keys} for item in found])
         return
+    width = max((len(item.name) for item in found), default=0)
     for item in found:
-        echo(one_line(f"{item.workflow_id:<36}  {item.category:<7}  {item.name}"))
+        echo(one_line(f"{item.category:<7}  {item.name:<{width}}  {item.workflow_id}"))
 
 
-@command.command("pull")
+@command.command("pull", short_help="Save workflows of the server as files.")
 @click.argument("names", metavar="[NAME|ID]...", nargs=-1, shell_complete=complete_library)
 @click.option("--all", "everything", is_flag=True, help="All workflows.")
 @_category
@@ -174,6 +175,7 @@ def _file_text(workflow: Any) -> str:
 
 def _contents(path: Path) -> dict[str, Any]:
     """Return a workflow file that the GUI would open. Raise `LibraryError`, which has its name."""
+    from invokeai_gen.cli.file_kinds import kind_of_file
     from invokeai_gen.schema import shipped_schema
     from invokeai_gen.workflow import WorkflowError, load_workflow, read_workflow_file
 
@@ -181,6 +183,7 @@ def _contents(path: Path) -> dict[str, Any]:
         data = read_workflow_file(path).data
         load_workflow(data, shipped_schema())
     except WorkflowError as error:
-        raise LibraryError("\n".join(f"{path}: {line}" for line in str(error).splitlines())) from error
+        reason = kind_of_file(path) or str(error)
+        raise LibraryError("\n".join(f"{path}: {line}" for line in reason.splitlines())) from error
     contents: dict[str, Any] = data
     return contents

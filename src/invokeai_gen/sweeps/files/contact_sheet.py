@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from invokeai_gen.errors import InvokeAIGenError
+from invokeai_gen.errors import InvokeAIGenError, MissingExtraError
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
@@ -59,7 +59,7 @@ def contact_sheet(
         import PIL.Image
         from PIL import ImageDraw, ImageFont
     except ImportError as error:
-        raise ImportError('a contact sheet needs Pillow: pip install "invokeai-gen[images]"') from error
+        raise MissingExtraError("a contact sheet needs", "Pillow", "images") from error
     if not cells or size not in _SIZES or (columns is not None and columns < 1):
         wanted = f"at least one cell, columns of 1 or more, and a size of {_SIZES[0]} to {_SIZES[-1]} pixels"
         raise ContactSheetError(f"a contact sheet needs {wanted}: cells={len(cells)}, {columns=}, {size=}")

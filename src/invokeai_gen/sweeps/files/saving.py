@@ -226,8 +226,9 @@ def _saved_rows(folder: Path, rows: Iterable[dict[str, Any]], values: Mapping[st
 
 
 def _manifest_value(value: Any) -> Any:
-    """Return a value for the manifest: numbers and texts as they are, files by their path, the rest in a few words."""
-    if value is None or isinstance(value, (bool, int, float, str)):
+    """Return a value for the manifest: numbers, texts and lists of them as they are, files by their path, the rest in words."""
+    items = value if isinstance(value, list) else [value]
+    if all(item is None or isinstance(item, (bool, int, float, str)) for item in items):
         return value
     return value.as_posix() if isinstance(value, Path) else short_text(value)
 
