@@ -170,5 +170,5 @@ def test_what_makes_no_sheet_is_told(count: int, options: dict[str, object], mes
 
 def test_without_pillow_the_package_to_install_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "PIL", None)
-    with pytest.raises(ImportError, match=r'pip install 'invokeai-gen\[images\]''):
+    with pytest.raises(ImportError, match=r"pip install 'invokeai-gen\[images\]'"):
         contact_sheet([Tile()])
