@@ -5,13 +5,12 @@ from __future__ import annotations
 import difflib
 import importlib
 import os
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import click
 
-from invokeai_gen.cli.terminal import QUIET
+from invokeai_gen.cli.terminal import QUIET, in_words
 
 INPUTS: Final = "invokeai_gen.inputs"
 """Where the context of a call keeps the options of the inputs of its workflow."""
@@ -122,13 +121,6 @@ def with_our_ways(command: click.Command) -> click.Command:
 def _be_quiet(ctx: click.Context, param: click.Parameter, is_quiet: bool) -> None:
     if is_quiet:
         ctx.meta[QUIET] = True
-
-
-def in_words(text: str) -> str:
-    """Return a text of click with ranges as people write them: `1 or more` for `x>=1`."""
-    text = re.sub(r"(?<!\S)(\[?)([\d.]*\d)<=x<=([\d.]*\d)", r"\1\2 to \3", text)
-    text = re.sub(r"(?<!\S)(\[?)x>=([\d.]*\d)", r"\1\2 or more", text)
-    return re.sub(r"(?<!\S)(\[?)x>([\d.]*\d)", r"\1more than \2", text).replace("is not in the range", "should be")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

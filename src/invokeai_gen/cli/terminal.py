@@ -119,12 +119,17 @@ def print_usage_error(error: click.ClickException) -> None:
 
 def _in_our_style(message: str) -> str:
     """Return a message of click as ours are written: a small first letter and no full stop."""
-    from invokeai_gen.cli.help import in_words
-
     message = in_words(message.strip())
     if message[:1].isupper() and not message[1:2].isupper():
         message = message[:1].lower() + message[1:]
     return message.removesuffix(".")
+
+
+def in_words(text: str) -> str:
+    """Return a text of click with ranges as people write them: `1 or more` for `x>=1`."""
+    text = re.sub(r"(?<!\S)(\[?)([\d.]*\d)<=x<=([\d.]*\d)", r"\1\2 to \3", text)
+    text = re.sub(r"(?<!\S)(\[?)x>=([\d.]*\d)", r"\1\2 or more", text)
+    return re.sub(r"(?<!\S)(\[?)x>([\d.]*\d)", r"\1more than \2", text).replace("is not in the range", "should be")
 
 
 def print_crash(error: BaseException) -> None:
