@@ -4,48 +4,44 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import anyio
 import mcp_types as types
 
-from invokeai_gen.agents.pictures import Folders, link_of
-from invokeai_gen.agents.tool import WorkflowTool
+from invokeai_gen.agents.tool import WorkflowTool, link_of
 from invokeai_gen.core.image_files import small_copy
 from invokeai_gen.core.image_formats import ImageFormat
 from invokeai_gen.core.plan import JsonValue
 from invokeai_gen.core.problems import ParamsError
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.runtime.outputs import WorkflowOutputs
+from invokeai_gen.server.callbacks import Callbacks
 from invokeai_gen.server.client import AsyncInvokeAIClient
-from invokeai_gen.server.events import InvocationComplete, InvocationProgress
+from invokeai_gen.server.events import InvocationComplete, InvocationProgress, Preview
 from invokeai_gen.texts import plain
 
-CANCEL_TIMEOUT: Final = 10.0
+CANCEL_TIMEOUT: Final = 10
 """Seconds that cancelling the queue item may take after the client has cancelled its call, or has gone."""
 MAX_INLINE: Final = 8
 """Images of one call that are sent inline; the others are links only."""
-Report = Callable[[float, float | None, str | None], Awaitable[None]]
-"""Sends a progress notification: how far, of how much, and a text."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CallSettings:
-    """How calls are run, and what their results hold."""
+    """How calls are run, and what their results hold; see `invokeai-gen mcp --help`."""
 
-    folders: Folders = field(default_factory=Folders)
+    folders: Sequence[Path] = ()
+    """Where agents may name images by path."""
     timeout: float | None = None
     """Seconds for one call, from upload to result; `None` for no limit."""
     inline: ImageFormat = "webp"
-    max_inline_bytes: int = 256 * 1024
-    """Size of one inline image in base64; 0 sends links only."""
+    max_inline_kb: int = 256
     save: Path | None = None
-    """Where to keep what was made, with a manifest."""
 
 
 async def call_workflow(
@@ -53,31 +49,39 @@ async def call_workflow(
     arguments: Mapping[str, JsonValue],
     client: AsyncInvokeAIClient,
     settings: CallSettings,
-    report: Report,
+    report: Callable[[float, float | None, str | None], Awaitable[None]],
+    show: Callable[[Preview], Awaitable[None]],
 ) -> types.CallToolResult:
-    """Check the arguments, run the workflow, and return what it made. Mistakes and failures are results, too."""
+    """Check the arguments, run the workflow, and return what it made. Mistakes and failures are results, too.
+
+    `report` gets a percentage that never goes back, and what the run is doing; `show` gets the previews.
+    """
+    nodes = max(1, sum(node.is_executable for node in tool.workflow.plan.nodes))
+    done, percent = 0, 0.0
+
+    async def follow(event: InvocationProgress | InvocationComplete) -> None:
+        nonlocal done, percent
+        part, doing = 0.0, "done"
+        if isinstance(event, InvocationComplete):
+            done += 1
+        else:
+            part, doing = event.percentage or 0, event.message
+            if event.preview is not None:
+                await show(event.preview)
+        if (now := round(min(99.0, 100 * (done + part) / nodes), 1)) > percent:
+            percent = now
+            await report(now, 100, plain(f"{event.node_label}: {doing}", 160))
+
     try:
         params = tool.params(arguments, settings.folders)
-        progress = _Progress(sum(node.is_executable for node in tool.workflow.plan.nodes), report)
-        outputs = await _uninterrupted(
-            tool.workflow.arun_all(
-                params,
-                client=client,
-                timeout=settings.timeout,
-                on_invocation_progress=progress.progressed,
-                on_invocation_complete=progress.completed,
-            )
-        )
-        # A value that came as bytes or as a local file is not repeated.
-        values = {key: value for key, value in arguments.items() if not str(value).startswith("data:")}
-        with contextlib.suppress(ParamsError):  # images in memory
-            values = {**tool.arguments(params), **values}
-        return await _result(tool, values, outputs, settings)
+        callbacks: Callbacks = {"on_invocation_progress": follow, "on_invocation_complete": follow}
+        run = tool.workflow.arun_all(params, client=client, timeout=settings.timeout, **callbacks)
+        return await _result(tool, await _cancelled_in_full(run), settings)
     except InvokeAIGenError as error:
         return failure(error)
 
 
-async def _uninterrupted(run: Awaitable[list[WorkflowOutputs]]) -> list[WorkflowOutputs]:
+async def _cancelled_in_full(run: Awaitable[list[WorkflowOutputs]]) -> list[WorkflowOutputs]:
     """Await a run. If the call is cancelled, wait until its queue item is cancelled, although the call is over."""
     task = asyncio.ensure_future(run)
     try:
@@ -89,68 +93,39 @@ async def _uninterrupted(run: Awaitable[list[WorkflowOutputs]]) -> list[Workflow
         raise
 
 
-class _Progress:
-    """Reports a percentage of the whole that never goes back."""
-
-    def __init__(self, nodes: int, report: Report) -> None:
-        self._nodes = max(nodes, 1)
-        self._done = 0
-        self._percent = 0.0
-        self._report = report
-
-    async def progressed(self, event: InvocationProgress) -> None:
-        await self._send(event.percentage or 0, f"{event.node_label}: {event.message}")
-
-    async def completed(self, event: InvocationComplete) -> None:
-        self._done += 1
-        await self._send(0, f"{event.node_label}: done")
-
-    async def _send(self, part: float, message: str) -> None:
-        percent = min(99.0, 100 * (self._done + part) / self._nodes)
-        if percent > self._percent:
-            self._percent = percent
-            await self._report(round(percent, 1), 100, plain(message, 160))
-
-
 def failure(error: Exception) -> types.CallToolResult:
-    """Return what went wrong; for values every problem by label, so that the agent can mend its call."""
+    """Return what went wrong; for values every problem by label, so that the agent can correct its call."""
+    problems, lines = [{"problem": plain(error, 4000)}], [plain(error, 4000)]
     if isinstance(error, ParamsError):
-        problems = [
-            {"input": item.name, "label": plain(item.label), "problem": plain(item.message)} for item in error.problems
-        ]
-        text = "\n- ".join(
-            ["Nothing was run. Mend these values and call again:", *(item["problem"] for item in problems)]
-        )
-    else:
-        text = plain(error, 4000)
-        problems = [{"problem": text}]
-    content: list[types.ContentBlock] = [types.TextContent(text=text)]
+        named = [(item.name, plain(item.label), plain(item.message)) for item in error.problems]
+        problems = [{"input": name, "label": label, "problem": problem} for name, label, problem in named]
+        lines = ["Nothing was run. Correct these values and call again:", *(problem for _, _, problem in named)]
+    content: list[types.ContentBlock] = [types.TextContent(text="\n- ".join(lines))]
     return types.CallToolResult(content=content, structured_content={"problems": problems}, is_error=True)
 
 
 async def _result(
-    tool: WorkflowTool, values: Mapping[str, JsonValue], outputs: Sequence[WorkflowOutputs], settings: CallSettings
+    tool: WorkflowTool, outputs: Sequence[WorkflowOutputs], settings: CallSettings
 ) -> types.CallToolResult:
-    runs: list[dict[str, Any]] = [
-        {"outputs": output.to_dict(), "values": {**values}, "item_id": output.item_id} for output in outputs
-    ]
-    content: list[types.ContentBlock] = []
-    for place, image in enumerate(image for output in outputs for image in output.images):
-        if settings.max_inline_bytes and place < MAX_INLINE:
-            data = await asyncio.to_thread(small_copy, await image.apil(), settings.inline, settings.max_inline_bytes)
-            mime_type = f"image/{settings.inline}"
-            if data is not None:
-                content.append(types.ImageContent(data=base64.b64encode(data).decode(), mime_type=mime_type))
-        content.append(types.ResourceLink(uri=link_of(image.name), name=image.name, mime_type="image/png"))
-    if settings.save is not None:
-        for output, run in zip(outputs, runs, strict=True):
+    runs: list[dict[str, Any]] = []
+    for output in outputs:
+        values = tool.arguments(output.input_params) if output.input_params is not None else {}
+        runs.append({"outputs": output.to_dict(), "values": values, "item_id": output.item_id})
+        if settings.save is not None:
             files = await output.adownload_outputs(settings.save / f"{tool.name}-{output.item_id}")
-            line = {"workflow": tool.name, "files": [str(file.relative_to(settings.save)) for file in files], **run}
-            await asyncio.to_thread(_append, settings.save / "manifest.jsonl", json.dumps(line) + "\n")
-    content.insert(0, types.TextContent(text=json.dumps({"runs": runs}, ensure_ascii=False)))
+            line = {
+                "workflow": tool.name,
+                "files": [str(file.relative_to(settings.save)) for file in files],
+                **runs[-1],
+            }
+            with (settings.save / "manifest.jsonl").open("a", encoding="utf-8") as manifest:
+                manifest.write(json.dumps(line) + "\n")
+    content: list[types.ContentBlock] = [types.TextContent(text=json.dumps({"runs": runs}, ensure_ascii=False))]
+    for place, image in enumerate(image for output in outputs for image in output.images):
+        if settings.max_inline_kb and place < MAX_INLINE:
+            picture, size = await image.apil(), settings.max_inline_kb * 1024
+            if data := await asyncio.to_thread(small_copy, picture, settings.inline, size):
+                text = base64.b64encode(data).decode()
+                content.append(types.ImageContent(data=text, mime_type=f"image/{settings.inline}"))
+        content.append(types.ResourceLink(uri=link_of(image.name), name=image.name, mime_type="image/png"))
     return types.CallToolResult(content=content, structured_content={"runs": runs})
-
-
-def _append(path: Path, line: str) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.write(line)

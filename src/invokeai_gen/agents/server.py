@@ -1,4 +1,4 @@
-"""The MCP server: list tools, answer calls, read images, and notify clients when models or boards change."""
+"""The MCP server: lists tools, answers calls, reads images and previews, and notifies clients of changes."""
 
 from __future__ import annotations
 
@@ -6,39 +6,43 @@ import asyncio
 import base64
 import contextlib
 import hmac
-import weakref
-from collections.abc import AsyncIterator, Iterable, Sequence
-from typing import Any, Final, TypeAlias
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import Any, Final
 
 import mcp_types as types
+from mcp.server.auth.provider import AccessToken
+from mcp.server.auth.settings import AuthSettings
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel.server import NotificationOptions, Server
 from mcp.server.session import ServerSession
 from mcp.server.stdio import stdio_server
-from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ToolsListChanged
+from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ResourceUpdated, ToolsListChanged
 from mcp.server.transport_security import TransportSecuritySettings
 from mcp.shared.exceptions import MCPError
+from pydantic import AnyHttpUrl
 
-from invokeai_gen.agents.calls import CallSettings, call_workflow, failure
+from invokeai_gen.agents.calls import CANCEL_TIMEOUT, CallSettings, call_workflow, failure
 from invokeai_gen.agents.lookups import LookupTools
-from invokeai_gen.agents.pictures import LINK, name_in
-from invokeai_gen.agents.tool import WorkflowTool
+from invokeai_gen.agents.tool import LINK, WorkflowTool, name_in
 from invokeai_gen.core.plan import WorkflowPlan
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.server.client import AsyncInvokeAIClient
-from invokeai_gen.server.errors import ServerError
+from invokeai_gen.server.events import Preview
 from invokeai_gen.server.inventory import Board, Model
 from invokeai_gen.texts import plain
 from invokeai_gen.version import __version__
 
 WATCH_INTERVAL: Final = 20.0
 """Seconds between two looks at the server's models and boards."""
+FIRST_TIMEOUT: Final = 5.0
+"""Seconds that the first list of tools waits for a server that does not answer."""
+PREVIEWS: Final = "invokeai://previews/"
 _INSTRUCTIONS: Final = (
     "Each workflow of an InvokeAI server is a tool. Images come back as invokeai:// links: read one as a resource for "
     "its full size, or give it to another workflow as its image input."
 )
 Context = ServerRequestContext[Any]
-Assets: TypeAlias = tuple[Sequence[Model], Sequence[Board]]
 
 
 class AgentServer:
@@ -47,24 +51,27 @@ class AgentServer:
     def __init__(
         self, workflows: Iterable[tuple[str, WorkflowPlan]], client: AsyncInvokeAIClient, settings: CallSettings
     ) -> None:
-        self._client = client
-        self._settings = settings
         self.tools: dict[str, WorkflowTool] = {}
         for stem, plan in workflows:
             tool = WorkflowTool.of(stem, plan, self.tools)
             self.tools[tool.name] = tool
-        self._assets: Assets = ((), ())
+        self._client, self._settings = client, settings
         self._lookups = LookupTools(self.tools, client)
+        self._assets: tuple[Sequence[Model], Sequence[Board]] = ((), ())
+        self._is_asked = asyncio.Event()
+        self._calls: set[asyncio.Task[Any]] = set()
+        self._previews: dict[str, Preview] = {}
         self._bus = InMemorySubscriptionBus()
-        self._sessions: weakref.WeakSet[ServerSession] = weakref.WeakSet()
+        self._sessions: dict[int, ServerSession] = {}
+        """The connections of clients older than the `subscriptions/listen` of the protocol."""
         self._server: Server[None] = Server(
             "invokeai-gen",
             version=__version__,
             title="InvokeAI workflows",
             instructions=_INSTRUCTIONS,
-            lifespan=self._lifespan,
             on_list_tools=self._list_tools,
             on_call_tool=self._call_tool,
+            on_list_resources=self._list_resources,
             on_list_resource_templates=self._list_templates,
             on_read_resource=self._read_resource,
             on_subscriptions_listen=ListenHandler(self._bus),
@@ -81,66 +88,68 @@ class AgentServer:
         import uvicorn
 
         hosts = sorted({f"{name}:{port}" for name in (host, "127.0.0.1", "localhost", "[::1]")})
-        security = TransportSecuritySettings(
-            enable_dns_rebinding_protection=True,
-            allowed_hosts=hosts,
-            allowed_origins=[f"http://{name}" for name in hosts],
+        origins = [f"http://{name}" for name in hosts]
+        app = self._server.streamable_http_app(
+            transport_security=TransportSecuritySettings(allowed_hosts=hosts, allowed_origins=origins),
+            auth=AuthSettings(issuer_url=AnyHttpUrl(f"http://localhost:{port}"), resource_server_url=None),
+            token_verifier=_OneToken(token),
         )
-        app = _guarded(self._server.streamable_http_app(transport_security=security, host=host), token)
-        await uvicorn.Server(uvicorn.Config(app, host=host, port=port, log_level="warning")).serve()
+        config = uvicorn.Config(app, host, port, log_level="warning", timeout_graceful_shutdown=CANCEL_TIMEOUT)
+        await uvicorn.Server(config).serve()
 
-    @contextlib.asynccontextmanager
-    async def _lifespan(self, _server: Server[None]) -> AsyncIterator[None]:
-        watching = asyncio.create_task(self._watch_assets())
-        try:
-            yield
-        finally:
-            watching.cancel()
+    async def wait_for_calls(self) -> None:
+        """Return when no call is running any more."""
+        while self._calls:
+            await asyncio.wait(self._calls)
 
-    async def _fetch_assets(self) -> Assets:
-        """Return the models and boards; while the server is away, those it had before."""
-        with contextlib.suppress(ServerError):
-            self._assets = await self._client.models.list(), await self._client.boards.list()
-        return self._assets
-
-    async def _watch_assets(self) -> None:
-        """Send `tools/list_changed` whenever the names of models or boards change."""
-        known = _names(await self._fetch_assets())
+    async def watch(self) -> None:
+        """Look at the server's models and boards until cancelled, and notify clients when their names change."""
+        names: list[tuple[str, str]] = []
         while True:
-            await asyncio.sleep(WATCH_INTERVAL)
-            names = _names(await self._fetch_assets())
-            if names != known:
-                known = names
-                await self._bus.publish(ToolsListChanged())
-                for session in [*self._sessions]:
-                    with contextlib.suppress(Exception):  # a client that has gone
+            with contextlib.suppress(InvokeAIGenError):  # the server is away
+                models, boards = self._assets = await self._client.models.list(), await self._client.boards.list()
+                before, names = names, [(one.name, one.key) for one in models]
+                names += [(one.board_name, one.board_id) for one in boards]
+                if names != before:
+                    await self._bus.publish(ToolsListChanged())
+                    for session in [*self._sessions.values()]:
                         await session.send_tool_list_changed()
+            self._is_asked.set()
+            await asyncio.sleep(WATCH_INTERVAL)
 
     async def _list_tools(self, ctx: Context, _params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
-        self._sessions.add(ctx.session)
-        assets = await self._fetch_assets()
-        hints = types.ToolAnnotations(read_only_hint=False, destructive_hint=False)
-        tools = [
-            types.Tool(
-                name=tool.name,
-                title=tool.title,
-                description=tool.description,
-                input_schema=tool.input_schema(*assets),
-                output_schema=tool.output_schema(),
-                annotations=hints,
-            )
-            for tool in self.tools.values()
-        ]
+        self._sessions[id(ctx.session.client_params)] = ctx.session
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_TIMEOUT):
+                await self._is_asked.wait()
+        tools = [tool.listed(*self._assets) for tool in self.tools.values()]
         return types.ListToolsResult(tools=[*tools, *self._lookups.listed()])
 
     async def _call_tool(self, ctx: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
-        tool, arguments = self.tools.get(params.name), params.arguments or {}
-        if tool is not None:
-            return await call_workflow(tool, arguments, self._client, self._settings, ctx.session.report_progress)
+        name, arguments = params.name, params.arguments or {}
+        if (task := asyncio.current_task()) is not None:
+            self._calls.add(task)
+            task.add_done_callback(self._calls.discard)
         try:
-            return await self._lookups.call(params.name, arguments)
+            if name not in self.tools:
+                return await self._lookups.call(name, arguments)
+            report, show = ctx.session.report_progress, partial(self._show, PREVIEWS + name)
+            return await call_workflow(self.tools[name], arguments, self._client, self._settings, report, show)
         except (InvokeAIGenError, ValueError) as error:
             return failure(error)
+
+    async def _show(self, uri: str, preview: Preview) -> None:
+        self._previews[uri] = preview
+        await self._bus.publish(ResourceUpdated(uri))
+
+    async def _list_resources(
+        self, _ctx: Context, _params: types.PaginatedRequestParams | None
+    ) -> types.ListResourcesResult:
+        about = "The newest preview of a run. Subscribe to it to see each."
+        found = [
+            types.Resource(name=f"preview of {name}", uri=PREVIEWS + name, description=about) for name in self.tools
+        ]
+        return types.ListResourcesResult(resources=found)
 
     async def _list_templates(
         self, _ctx: Context, _params: types.PaginatedRequestParams | None
@@ -150,30 +159,22 @@ class AgentServer:
 
     async def _read_resource(self, _ctx: Context, params: types.ReadResourceRequestParams) -> types.ReadResourceResult:
         try:
-            data = await self._client.images.read(name_in(params.uri))
+            preview = self._previews.get(params.uri)
+            data = preview.bytes() if preview else await self._client.images.read(name_in(params.uri))
         except (InvokeAIGenError, ValueError) as error:
             raise MCPError(types.INVALID_PARAMS, plain(error)) from None
-        blob = types.BlobResourceContents(uri=params.uri, mime_type="image/png", blob=base64.b64encode(data).decode())
+        mime_type = "image/jpeg" if data.startswith(b"\xff\xd8") else "image/png"
+        blob = types.BlobResourceContents(uri=params.uri, mime_type=mime_type, blob=base64.b64encode(data).decode())
         return types.ReadResourceResult(contents=[blob])
 
 
-def _names(assets: Assets) -> object:
-    """Return what appears of models and boards in the tools."""
-    models, boards = assets
-    return [(model.name, model.key) for model in models], [(board.board_name, board.board_id) for board in boards]
+class _OneToken:
+    """Accepts the one token that clients have to send."""
 
+    def __init__(self, token: str) -> None:
+        self._token = token.encode()
 
-def _guarded(app: Any, token: str) -> Any:
-    """Return an ASGI app that answers 401 to every HTTP request without the token."""
-    wanted = f"Bearer {token}".encode()
-
-    async def guarded(scope: Any, receive: Any, send: Any) -> None:
-        given = dict(scope.get("headers", ())).get(b"authorization", b"")
-        if scope["type"] != "http" or hmac.compare_digest(given, wanted):
-            await app(scope, receive, send)
-            return
-        headers = [(b"www-authenticate", b"Bearer"), (b"content-length", b"0")]
-        await send({"type": "http.response.start", "status": 401, "headers": headers})
-        await send({"type": "http.response.body", "body": b""})
-
-    return guarded
+    async def verify_token(self, token: str) -> AccessToken | None:
+        """Return who sent the token; `None` for any other one."""
+        is_known = hmac.compare_digest(token.encode(), self._token)
+        return AccessToken(token=token, client_id="agent", scopes=[]) if is_known else None

@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote, unquote
 
-from invokeai_gen.agents.pictures import Folders
-from invokeai_gen.core.field_values import model_limits
-from invokeai_gen.core.json_schema import outputs_schema, plain_schema
-from invokeai_gen.core.matching import board_choices, model_choices
+import mcp_types as types
+
+from invokeai_gen.core.json_schema import outputs_schema, plain_schema, with_choices
+from invokeai_gen.core.json_writing import to_json
 from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.plan import JsonValue, PlannedInput, WorkflowPlan
-from invokeai_gen.core.problems import ParamsError, Problem, title
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.server.inventory import Board, Model
 from invokeai_gen.sweeps.workflow import Workflow, workflow_of
 from invokeai_gen.texts import plain
 
-MAX_CHOICES: Final = 60
-"""Models or boards that are listed one by one; if there are more, `list_models` finds them."""
+_HINTS: Final = types.ToolAnnotations(read_only_hint=False, destructive_hint=False)
+LINK: Final = "invokeai://images/"
 _KEY: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 """What agents accept as the name of an argument. Labels may be in any script, and of any length."""
+
+
+def link_of(name: str) -> str:
+    """Return the link to an image on the server."""
+    return LINK + quote(name, safe="")
+
+
+def name_in(text: str) -> str:
+    """Return the name of an image that is given by a link or by its name."""
+    return unquote(text.removeprefix(LINK)) if text.startswith(LINK) else text
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +44,8 @@ class WorkflowTool:
 
     name: str
     workflow: Workflow[WorkflowParams, WorkflowOutputs]
-    keys: Mapping[str, str]
-    """The Python name of each input, by the name of the argument."""
+    inputs: Mapping[str, PlannedInput]
+    """What can be set, by the name of the argument."""
 
     @classmethod
     def of(cls, stem: str, plan: WorkflowPlan, taken: Collection[str]) -> WorkflowTool:
@@ -41,84 +53,73 @@ class WorkflowTool:
         digest = hashlib.sha256(f"{stem}\0{plan.info.sha256}".encode("utf-8", "surrogatepass")).hexdigest()[:8]
         name = re.sub(r"[^A-Za-z0-9_-]+", "_", stem).strip("_")[:55] or f"workflow_{digest}"
         inputs = [item for item in plan.inputs if item.fed_by is None]
-        keys = {item.name if _KEY.fullmatch(item.name) else f"input_{item.index}": item.name for item in inputs}
+        keys = {item.name if _KEY.fullmatch(item.name) else f"input_{item.index}": item for item in inputs}
         return cls(f"{name}_{digest}" if name in taken else name, workflow_of(plan), keys)
 
-    @property
-    def title(self) -> str:
-        """The name that its author gave it."""
-        return plain(self.workflow.plan.info.name or self.name, 120)
-
-    @property
-    def description(self) -> str:
-        """What it is for, as its author says, and what it makes."""
-        outputs = ", ".join(item.name for item in self.workflow.plan.outputs if item.role != "debug")
-        return plain(f"{self.workflow.plan.info.description or self.title} {f'Returns {outputs}.' if outputs else ''}")
-
     def summary(self) -> dict[str, str]:
-        """Return its name, its title and what it is for."""
-        return {"workflow": self.name, "title": self.title, "for": self.description}
+        """Return its name, the name that its author gave it, and what it is for."""
+        info, plan = self.workflow.plan.info, self.workflow.plan
+        outputs = ", ".join(item.name for item in plan.outputs if item.role != "debug")
+        purpose = f"{info.description or info.name or self.name} {f'Returns {outputs}.' if outputs else ''}"
+        return {"workflow": self.name, "title": plain(info.name or self.name, 120), "for": plain(purpose)}
 
     def input_schema(self, models: Sequence[Model], boards: Sequence[Board]) -> dict[str, Any]:
-        """Return the JSON Schema of the arguments: the one of `Params`, with the server's models and boards by name."""
+        """Return the JSON Schema of the arguments: that of `Params`, with the server's models and boards by name."""
         schema = self.workflow.params_type.json_schema(allow_files=False)
-        properties: dict[str, Any] = {}
-        required: list[str] = []
-        planned = {item.name: item for item in self.workflow.plan.inputs}
-        for key, name in self.keys.items():
-            part = schema["properties"][name]
-            if names := _choices(planned[name], models, boards):
-                shown = {word: part[word] for word in ("title", "description") if word in part}
-                part = {**shown, "type": "string", "enum": names, **_default(part.get("default"), names)}
-            if name in schema.get("required", ()) or ("enum" in part and "default" not in part):
-                required.append(key)
-            properties[key] = part
-        rest = {"required": required, "additionalProperties": False}
-        return plain_schema({"type": "object", "properties": properties, **rest})
+        schema = plain_schema(with_choices(schema, self.workflow.plan, models, boards))
+        properties = {key: schema["properties"][item.name] for key, item in self.inputs.items()}
+        required = [key for key, item in self.inputs.items() if item.name in schema["required"]]
+        return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
 
     def output_schema(self) -> dict[str, Any]:
         """Return the JSON Schema of the structured content of a result; one that reports mistakes has `problems`."""
         outputs = plain_schema(outputs_schema(self.workflow.plan))
-        values = {"type": "object", "description": "The values that made it: the same arguments make it again."}
+        values = {"type": "object", "description": "The values of this run: the same arguments make it again."}
         run = {"type": "object", "properties": {"outputs": outputs, "values": values, "item_id": {"type": "integer"}}}
-        return {
-            "type": "object",
-            "properties": {"runs": {"type": "array", "items": run}, "problems": {"type": "array"}},
-        }
+        properties = {"runs": {"type": "array", "items": run}, "problems": {"type": "array"}}
+        return {"type": "object", "properties": properties}
+
+    def listed(self, models: Sequence[Model], boards: Sequence[Board]) -> types.Tool:
+        """Return the definition of the tool."""
+        about = self.summary()
+        return types.Tool(
+            name=self.name,
+            title=about["title"],
+            description=about["for"],
+            input_schema=self.input_schema(models, boards),
+            output_schema=self.output_schema(),
+            annotations=_HINTS,
+        )
 
     def arguments(self, params: WorkflowParams) -> dict[str, JsonValue]:
-        """Return values as the arguments of a call. Raise `ParamsError` for images in memory."""
-        keys = {name: key for key, name in self.keys.items()}
-        return {keys[name]: value for name, value in params.to_dict().items()}
+        """Return values as the arguments of a call, without images that were sent with it."""
+        found: dict[str, JsonValue] = {}
+        for key, item in self.inputs.items():
+            with contextlib.suppress(TypeError):  # bytes
+                found[key] = to_json(getattr(params, item.name))
+        return found
 
-    def params(self, arguments: Mapping[str, JsonValue], folders: Folders) -> WorkflowParams:
-        """Return the values of a call. Raise `ParamsError` with everything that is wrong with them."""
-        planned = {item.name: item for item in self.workflow.plan.inputs}
-        values, wrong = {}, []
+    def params(self, arguments: Mapping[str, JsonValue], folders: Sequence[Path]) -> WorkflowParams:
+        """Return the values of a call. Raise `ParamsError` with everything that is wrong with them.
+
+        An image is a name on the server, a link, a data URL, or `{"path": …}` of a file below one of the folders.
+        """
+        values: dict[str, Any] = {}
         for key, value in arguments.items():
-            name = self.keys.get(key, key)
-            item = planned.get(name)
-            try:
-                is_image = item is not None and item.field_type == "ImageField"
-                values[name] = folders.resolve(value) if is_image else value
-            except ValueError as error:
-                wrong.append(Problem(name, f"{title(item) if item else key}: {error}", item.label if item else ""))
-        if wrong:
-            raise ParamsError(wrong)
+            item = self.inputs.get(key)
+            is_image = item is not None and item.field_type == "ImageField"
+            values[item.name if item is not None else key] = _image(value, folders) if is_image else value
         return self.workflow.params_type.from_dict(values, allow_files=False)
 
 
-def _choices(planned: PlannedInput, models: Sequence[Model], boards: Sequence[Board]) -> list[str]:
-    """Return the names that an input for one model or board takes; empty for other inputs, and if there are too many."""
-    names: list[str] = []
-    if planned.cardinality == "SINGLE" and planned.field_type == "BoardField":
-        names = board_choices(boards) if boards else []
-    elif planned.cardinality == "SINGLE" and planned.required and planned.field_type == "ModelIdentifierField":
-        names = model_choices(models, model_limits(planned))
-    return names if len(names) <= MAX_CHOICES else []
-
-
-def _default(default: JsonValue, names: Sequence[str]) -> dict[str, Any]:
-    """Return the default of an input as one of the names; empty if the server does not have it."""
-    known = [default.get(key) for key in ("name", "key", "board_id")] if isinstance(default, Mapping) else [default]
-    return next(({"default": name} for name in known if name in names), {})
+def _image(value: JsonValue, folders: Sequence[Path]) -> Any:
+    """Return an image argument as `Params` take it; they refuse what comes back unchanged, such as any other path."""
+    if isinstance(value, list):
+        return [_image(item, folders) for item in value]
+    if isinstance(value, str):
+        return name_in(value)
+    if isinstance(value, dict) and isinstance(text := value.get("path"), str) and text:
+        paths = [(folder.resolve(), (folder.resolve() / text).resolve()) for folder in folders]
+        inside = [path for folder, path in paths if path.is_relative_to(folder)]
+        return next((path for path in inside if path.is_file()), inside[0] if inside else value)
+    return value

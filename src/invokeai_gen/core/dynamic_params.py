@@ -31,7 +31,11 @@ def params_type(plan: WorkflowPlan, defaults: Mapping[str, Any] = MappingProxyTy
             annotations[planned.name] = Annotated[kind, _input(planned)]
             if planned.name in defaults:
                 fixed[planned.name] = field(default_factory=partial(copy, defaults[planned.name]))
-    made: type[WorkflowParams] = type("Params", (WorkflowParams,), {**fixed, "__annotations__": annotations})
+    fixed |= {
+        "__annotations__": annotations,
+        "__doc__": "The inputs of the workflow.",
+    }  # dataclass would make a long one
+    made: type[WorkflowParams] = type("Params", (WorkflowParams,), fixed)
     made.__plan__ = lambda: plan
     return params(made)
 

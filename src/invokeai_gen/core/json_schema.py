@@ -5,7 +5,7 @@ A rule that JSON Schema has no words for is left to the check itself: that a bou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Union, cast, get_args, get_origin
@@ -20,10 +20,13 @@ from invokeai_gen.limits import KEYWORDS
 from invokeai_gen.texts import MAX_PLAIN, plain
 
 if TYPE_CHECKING:
+    from invokeai_gen.core.matching import KnownBoard, KnownModel
     from invokeai_gen.core.plan import PlannedInput, WorkflowPlan
 
 JsonSchema = dict[str, Any]
 
+MAX_CHOICES: Final = 60
+"""Models or boards that `with_choices` lists; a longer list says less than the description of the input."""
 MAX_DEFAULT: Final = 4000
 """Characters of a default value in a plain schema; a longer one still applies, but is not shown."""
 
@@ -67,6 +70,41 @@ def params_schema(params: type[HasInputs], plan: WorkflowPlan | None, *, allow_f
         found["description"] = plan.info.description
     found |= {"type": "object", "properties": properties, "additionalProperties": False}
     return {**found, "required": required} if required else found
+
+
+def with_choices(
+    schema: JsonSchema, plan: WorkflowPlan, models: Sequence[KnownModel], boards: Sequence[KnownBoard]
+) -> JsonSchema:
+    """Return the schema of `Params` with the models and boards of a server as choices of the inputs for one of them.
+
+    A default that the server does not have is left out; the input is then required. Inputs that may stay empty, and
+    those with more than `MAX_CHOICES` choices, are as before.
+    """
+    properties = {**schema["properties"]}
+    required = {*schema.get("required", ())}
+    for planned in plan.inputs:
+        names = _choices(planned, models, boards) if planned.name in properties else []
+        if 0 < len(names) <= MAX_CHOICES:
+            before = properties[planned.name]
+            given = before.get("default")
+            known = [given.get(key) for key in ("name", "key", "board_id")] if isinstance(given, dict) else [given]
+            default = next(({"default": name} for name in known if name in names), {})
+            shown = {key: before[key] for key in ("title", "description") if key in before}
+            properties[planned.name] = {**shown, "type": "string", "enum": names, **default}
+            required |= set() if default else {planned.name}
+    return {**schema, "properties": properties, "required": [name for name in properties if name in required]}
+
+
+def _choices(planned: PlannedInput, models: Sequence[KnownModel], boards: Sequence[KnownBoard]) -> list[str]:
+    """Return what an input for one model or board takes; empty for other inputs."""
+    from invokeai_gen.core.field_values import model_limits
+    from invokeai_gen.core.matching import board_choices, model_choices
+
+    if planned.cardinality == "SINGLE" and planned.field_type == "BoardField" and boards:
+        return board_choices(boards)
+    if planned.cardinality == "SINGLE" and planned.required and planned.field_type == "ModelIdentifierField":
+        return model_choices(models, model_limits(planned))
+    return []
 
 
 def value_schema(hint: Any, item: Input | None = None, *, allow_files: bool = True) -> JsonSchema:
