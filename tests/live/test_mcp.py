@@ -109,7 +109,7 @@ def test_an_agent_lists_calls_and_reads(server_url: str, tmp_path: Path) -> None
             resource = (await agent.read_resource(link.uri)).contents[0]
             assert isinstance(resource, BlobResourceContents)
             assert Image.open(io.BytesIO(base64.b64decode(resource.blob))).size == (256, 256)
-            manifest = (saved / "manifest.jsonl").read_text().splitlines()
+            manifest = (saved / "manifest.jsonl").read_text(encoding="utf-8").splitlines()
             assert all((saved / file).is_file() for file in json.loads(manifest[0])["files"])
             assert "not-to-be-seen" not in str((tools, result, manifest))
 

@@ -73,7 +73,7 @@ def test_all_outputs_are_downloaded_under_their_names(client: InvokeAIClient, tm
     assert [path.name for path in saved] == names
     assert [width_of(path) for path in saved[:4]] == [16, 24, 32, 40]
     assert sorted(width_of(path) for path in saved[4:]) == [16, 24, 32, 40]
-    assert json.loads((tmp_path / "each-000.json").read_text()) == outputs.each[0].metadata()
+    assert json.loads((tmp_path / "each-000.json").read_text(encoding="utf-8")) == outputs.each[0].metadata()
 
 
 def test_a_download_goes_on_where_it_stopped_and_tells_what_is_missing(client: InvokeAIClient, tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def test_a_video_is_uploaded_cut_saved_and_deleted(client: InvokeAIClient, tmp_p
     assert part.save(tmp_path / "new" / "part.mp4").read_bytes() == part.bytes()
     saved = part.download(tmp_path, include_metadata=True)
     assert saved.name == part.name
-    assert json.loads(saved.with_suffix(".json").read_text()) == part.metadata()
+    assert json.loads(saved.with_suffix(".json").read_text(encoding="utf-8")) == part.metadata()
     assert [path.name for path in job.outputs().download_outputs(tmp_path)] == ["part.mp4"]
     assert job.outputs().every(VideoOutput) == [part]
     again = plans.cut().run(plans.CutParams(video=part, last_frame=1), client=client, timeout=TIME)

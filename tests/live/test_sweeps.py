@@ -410,7 +410,7 @@ def test_other_files_are_left_alone_and_equal_names_refused(client: InvokeAIClie
     with pytest.raises(DownloadError, match="its content is different") as caught:
         sweep.download(tmp_path)
     assert [path.name for path in caught.value.saved] == ["0000.png"]
-    assert (tmp_path / "0001.png").read_text() == "mine"
+    assert (tmp_path / "0001.png").read_text(encoding="utf-8") == "mine"
     assert len(sweep.download(tmp_path, overwrite=True)) == 2
     assert (tmp_path / "0001.png").read_bytes()[:4] == b"\x89PNG"
     with pytest.raises(FileClashError, match="{index}"):

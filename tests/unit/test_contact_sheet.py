@@ -160,6 +160,8 @@ def test_text_is_written_in_the_font_that_is_given(tmp_path: Path) -> None:
         (0, {}, "at least one cell"),
         (1, {"size": 15}, "size of 16 to 2048 pixels: cells=1, columns=None, size=15"),
         (1, {"columns": 0}, "columns=0"),
+        (2000, {"size": 512, "columns": 1}, "a sheet of 2,000 images with size=512 would have .* use a smaller size"),
+        (2000, {"size": 512, "columns": 2000}, "a sheet of 2,000 images with size=512 would have .* pixels"),
         (2000, {"size": 512}, "a sheet of 2,000 images with size=512.* use a smaller size"),
     ],
 )

@@ -67,6 +67,16 @@ def test_an_error_keeps_what_it_knows(error: InvokeAIGenError) -> None:
         assert state(again) == state(error)
 
 
+@pytest.mark.parametrize(("number", "shown"), [(10, "Model 9."), (11, "Model 9, … (11 in all).")])
+def test_a_long_list_of_candidates_says_how_many_there_are(number: int, shown: str) -> None:
+    error = resolution_errors.ValueResolutionError("Model", "unknown", [f"Model {place}" for place in range(number)])
+    assert str(error).endswith(shown)
+
+
+def test_a_clean_up_counts_what_is_left_of_all() -> None:
+    assert str(errors.CleanupError(["a", "b", "c"], {"d": "gone"})).startswith("1 of 4 were not deleted:")
+
+
 def test_the_notes_of_a_copy_are_its_own() -> None:
     error = InvokeAIGenError("text")
     error.add_note("one")

@@ -79,6 +79,7 @@ def test_stored_values_win() -> None:
 def test_a_generator_cannot_exhaust_memory() -> None:
     with pytest.raises(GeneratorError, match="1000000000 items, more than 100000"):
         _integers("arithmetic_sequence", start=0, step=1, count=10**9)
+    assert len(_integers("arithmetic_sequence", start=0, step=1, count=100_000)) == 100_000
 
 
 def test_what_only_a_server_knows_becomes_a_query() -> None:

@@ -60,6 +60,9 @@ def test_references_and_automatic_boards_stay_as_they_are(schema: Schema) -> Non
     )
     request = wf.request(params(image="a.png", board="auto"), auto_board=BoardRef("auto-board"))
     assert nodes(request)["save"]["board"] == {"board_id": "auto-board"}
+    for nowhere in (None, "auto", "none"):
+        request = wf.request(params(image="a.png", board="auto"), auto_board=nowhere)
+        assert "board" not in nodes(request)["save"]
 
 
 def test_what_a_server_would_generate_is_one_placeholder(schema: Schema) -> None:

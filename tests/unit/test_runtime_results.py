@@ -177,7 +177,7 @@ def corpus() -> Path:
 
 
 def test_a_real_run_of_sdxl_then_flux_maps_to_its_nodes(corpus: Path) -> None:
-    real = QueueItem.of(json.loads((corpus / "queue-items" / "sdxl-flux-refine.json").read_text()))
+    real = QueueItem.of(json.loads((corpus / "queue-items" / "sdxl-flux-refine.json").read_text(encoding="utf-8")))
     found = results_by_node(real.session)
     assert set(found) == set(real.session["graph"]["nodes"])
     assert {len(results) for results in found.values()} == {1}

@@ -98,6 +98,13 @@ def test_only_what_has_the_same_effect_twice_is_sent_again_after_a_broken_connec
     assert [request.method for request in seen] == [method] * attempts
 
 
+def test_what_is_no_json_is_not_sent() -> None:
+    handler, asked = answers(httpx.Response(200, json={}))
+    with client_for(handler) as client, pytest.raises(ValueError, match="JSON"):
+        client.ask("POST", "/api/v1/x", json={"number": float("nan")})
+    assert asked == []
+
+
 def test_silence_is_told_as_a_timeout() -> None:
     handler, _ = answers(*[httpx.ReadTimeout("late")] * 9)
     with pytest.raises(RequestTimeoutError, match="did not finish its answer"):

@@ -109,7 +109,7 @@ def test_a_download_takes_the_place_of_no_other_file(tmp_path: Path) -> None:
     (tmp_path / "package.json").write_text("{}")
     with pytest.raises(FileExistsError):
         image.download(tmp_path, include_metadata=True)
-    assert (tmp_path / "package.json").read_text() == "{}"
+    assert (tmp_path / "package.json").read_text(encoding="utf-8") == "{}"
 
 
 def test_the_same_image_may_be_downloaded_again(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def test_the_environment_is_built_once(cache: Path) -> None:
     assert provision(build=build) == venv
     assert build.calls == 1
     assert venv.parent == cache
-    assert (venv / "built").read_text() == DEFAULT_VERSION
+    assert (venv / "built").read_text(encoding="utf-8") == DEFAULT_VERSION
 
 
 def test_an_unfinished_environment_is_wiped_and_built_again(cache: Path) -> None:
@@ -141,7 +141,7 @@ def test_a_release_without_pins_is_refused_with_those_there_are(cache: Path) -> 
 
 @pytest.mark.parametrize("version", known_versions())
 def test_pins_are_exact_and_hold_the_release_itself(version: str) -> None:
-    lines = pins(version).file.read_text().splitlines()
+    lines = pins(version).file.read_text(encoding="utf-8").splitlines()
     assert all("==" in line for line in lines if not line.startswith("#"))
     assert pins(version).requirement("invokeai") == f"invokeai=={version}"
     assert pins(version).requirement("torch").count(".") == 2

@@ -45,7 +45,7 @@ def test_a_file_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
     path.write_text("mine")
     with pytest.raises(SweepFileError, match="exists already"):
         Journal.create(path, {})
-    assert path.read_text() == "mine"
+    assert path.read_text(encoding="utf-8") == "mine"
 
 
 def test_two_processes_cannot_work_on_one_file(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_two_processes_cannot_work_on_one_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "[]\n", "nonsense\n", '{"other": 1}\n', '{"sweep": 99}\n', "[1]\n[2]\n"])
 def test_any_other_file_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "a.sweep"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     with pytest.raises(SweepFileError, match="is not a sweep file"):
         Journal.open(path)
 

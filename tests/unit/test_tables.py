@@ -304,7 +304,7 @@ def test_everything_wrong_with_lines_is_told_at_once() -> None:
     lines = [
         '{"Width": "768", "sky_color": {"r": 300, "g": 2, "b": 3}}',
         "",
-        "[1, 2]",
+        '[1, "ü"]',
         '{"Title": "a",',
         '{"Widht": 768}',
         '{"width": 300, "Width": 301}',
@@ -313,7 +313,7 @@ def test_everything_wrong_with_lines_is_told_at_once() -> None:
         "rows.jsonl, line 1, key 'Width' (width): \"768\" should be a valid integer",
         ("rows.jsonl, line 1, key 'sky_color' (Sky Color): {\"r\": 300, \"g\": 2, \"b\": 3} cannot be used: "
         "channel r of a colour is 300, not a whole number from 0 to 255"),
-        "rows.jsonl, line 3: [1, 2] should be a JSON object, {NAME: VALUE, …}",
+        'rows.jsonl, line 3: [1, "ü"] should be a JSON object, {NAME: VALUE, …}',
         ("rows.jsonl, line 4: not JSON (Expecting property name enclosed in double quotes at character 15): "
         "each line should be one object, {NAME: VALUE, …}"),
         "rows.jsonl, line 5, key 'Widht': unknown input 'Widht'; did you mean Width (width)?",

@@ -80,7 +80,7 @@ def test_the_text_is_as_expected() -> None:
 
 
 def test_the_types_are_types_that_pydantic_checks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "types_of_a_test.py").write_text(datamodel.render(everything().to_json()))
+    (tmp_path / "types_of_a_test.py").write_text(datamodel.render(everything().to_json()), encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     made: Any = importlib.import_module("types_of_a_test")
     points: TypeAdapter[Any] = TypeAdapter(made.SAMPointsField)
@@ -182,7 +182,7 @@ def test_what_a_schema_says_is_never_run(evil: str, tmp_path: Path, monkeypatch:
         text = datamodel.render(json.dumps(schemas))
     except datamodel.ValueTypesError:
         return
-    (tmp_path / "evil_types.py").write_text(text)
+    (tmp_path / "evil_types.py").write_text(text, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "evil_types", raising=False)
     importlib.import_module("evil_types")

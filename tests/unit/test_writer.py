@@ -289,7 +289,7 @@ def test_files_of_others_are_neither_overwritten_nor_removed(out: Path) -> None:
         made(out, {"fox.json": fox()})
     assert sorted(contents(out)) == ["fox.py", "notes.py"]
     made(out, {"owl.json": owl()}, prune=True)
-    assert (out / "notes.py").read_text() == "x = 1\n"
+    assert (out / "notes.py").read_text(encoding="utf-8") == "x = 1\n"
 
 
 def test_a_workflow_is_not_overwritten_by_its_own_plan(out: Path) -> None:
@@ -335,7 +335,7 @@ def test_a_file_that_cannot_be_written_is_named(out: Path, monkeypatch: pytest.M
 def test_a_damaged_plan_is_replaced(out: Path, damage: str) -> None:
     made(out, {"fox.json": fox()})
     good = contents(out)
-    (out / "fox.json").write_text(damage)
+    (out / "fox.json").write_text(damage, encoding="utf-8")
     made(out, {"fox.json": fox()})
     assert contents(out) == good
 
