@@ -1,7 +1,13 @@
 """Which models, images, videos and boards a run refers to."""
 
+import pytest
+
+from invokeai_gen import InvokeAIClient
+from invokeai_gen.cli.server.diagnosis import inventory_of
 from invokeai_gen.core.assets import assets_of, with_assets
 from invokeai_gen.schema import Schema
+from invokeai_gen.server import constants
+from invokeai_gen.server.errors import RequestTimeoutError
 from tests.unit.workflow_builder import Builder
 
 MODEL = {"key": "k", "hash": "h", "name": "dreamshaper", "base": "sd-1", "type": "main"}
@@ -63,3 +69,13 @@ def test_found_models_replace_those_of_another_server(schema: Schema) -> None:
     changed = with_assets(plan, {}, found)
     assert changed == {("load", "model"): here, ("loras", "loras"): [{"lora": here, "weight": 0.5}]}
     assert loras == [{"lora": MODEL, "weight": 0.5}]
+
+
+def test_any_number_of_images_is_asked_about_within_one_limit(schema: Schema, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "COMMAND_TIMEOUT", -1.0)
+    builder = Builder(schema)
+    for number in range(3):
+        builder.node(f"save{number}", "save_image", image={"image_name": f"{number}.png"})
+    client = InvokeAIClient("http://server.invalid")
+    with client, pytest.raises(RequestTimeoutError, match="answered only 0 of 3 questions about images and videos"):
+        inventory_of(client, [builder.compile(validate=False).plan])

@@ -31,7 +31,11 @@ def test_only_one_module_of_the_command_writes_to_the_terminal() -> None:
     for path in folder.rglob("*.py"):
         if path.name == "terminal.py":
             continue
-        calls = {ast.unparse(node.func) for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)}
+        calls = {
+            ast.unparse(node.func)
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            if isinstance(node, ast.Call)
+        }
         assert not calls & {"click.echo", "click.secho", "print"}, path
 
 

@@ -103,7 +103,11 @@ def test_a_browser_runs_its_script_and_sorts(tmp_path: Path) -> None:
         f"--user-data-dir={tmp_path / 'profile'}",
     ]
     done = subprocess.run(
-        ["chromium", *flags, "--dump-dom", page.as_uri()], capture_output=True, encoding="utf-8", check=True, timeout=120
+        ["chromium", *flags, "--dump-dom", page.as_uri()],
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+        timeout=120,
     )
     assert "<title>Seeds</title>" in done.stdout
     flow = done.stdout.partition('id="flow"')[2]

@@ -173,11 +173,17 @@ class FakeClient(AsyncInvokeAIClient):
                     self.watches[batch_id].add(StatusChanged(item_id=item_id, batch_id=batch_id, status=status))
 
 
+async def at_once(call: Callable[..., None], **entry: Any) -> None:
+    """In place of a thread, so that `settle` waits for it."""
+    call(**entry)
+
+
 def scenario(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
     """A test that runs on the background loop, and does not hang for ever."""
 
     def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(dispatch, "ROOM_POLL", 3600.0)
+        monkeypatch.setattr(dispatch, "in_thread", at_once)
         background.run(asyncio.wait_for(test(tmp_path / "it.sweep"), GUARD))
 
     run.__name__, run.__doc__ = test.__name__, test.__doc__

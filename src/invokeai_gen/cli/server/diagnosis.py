@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
@@ -18,7 +19,8 @@ from invokeai_gen.core.values import BoardRef
 from invokeai_gen.js_json import UNSET
 from invokeai_gen.runtime.matching import find_board, find_model
 from invokeai_gen.schema.summary import summaries
-from invokeai_gen.server.errors import NotFoundError
+from invokeai_gen.server import constants
+from invokeai_gen.server.errors import NotFoundError, RequestTimeoutError
 from invokeai_gen.server.inventory import Board, Model
 from invokeai_gen.server.resolution_errors import BoardResolutionError, ModelResolutionError
 from invokeai_gen.workflow.document import NODES_WITH_EXTRA_INPUTS
@@ -53,11 +55,19 @@ class Inventory:
 
 
 def inventory_of(client: InvokeAIClient, plans: Iterable[WorkflowPlan]) -> Inventory:
-    """Ask a server for everything that the plans refer to."""
+    """Ask a server for everything that the plans refer to.
+
+    Raise `RequestTimeoutError` if it takes more than `COMMAND_TIMEOUT` seconds for the images and videos together,
+    because there may be any number of them.
+    """
     assets = (asset for plan in plans for asset in _assets(plan) if asset.kind in ("image", "video"))
     named = {(asset.kind, str(asset.value[f"{asset.kind}_name"])) for asset in assets}
     missing = set()
-    for kind, name in sorted(named):
+    end = time.monotonic() + constants.COMMAND_TIMEOUT
+    for number, (kind, name) in enumerate(sorted(named)):
+        if time.monotonic() > end:
+            problem = f"{client.url} answered only {number} of {len(named)} questions about images and videos"
+            raise RequestTimeoutError(f"{problem} within {constants.COMMAND_TIMEOUT:g} s")
         try:
             if kind == "image":
                 client.images.get(name)
