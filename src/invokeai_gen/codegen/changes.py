@@ -88,7 +88,7 @@ def _label(item: PlannedInput | PlannedOutput) -> str:
 
 
 def _input_changes(old: PlannedInput | None, new: PlannedInput) -> Iterator[Change]:
-    """Yield what became of one input; `old` is `None` for a new one."""
+    """Yield the changes of one input; `old` is `None` for a new one."""
 
     def change(kind: ChangeKind, was: str, is_now: str) -> Change:
         return Change(kind, "input", new.name, was, is_now, new.label)

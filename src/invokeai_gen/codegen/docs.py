@@ -52,7 +52,7 @@ def output_doc(output: PlannedOutput, inputs: Sequence[PlannedInput]) -> str:
 
 
 def module_doc(plan: WorkflowPlan, names: Names, *, module: str, package: str, version: str) -> str:
-    """Return what a reader of the module should know before its first line of code."""
+    """Return the docstring of a module: what the workflow does, its inputs and outputs, an example, and its origin."""
     info = plan.info
     about = [
         f"{title}: {collapsed(text)}."

@@ -1,4 +1,4 @@
-"""Foreign data as Python source: the only way in which anything a workflow says reaches a generated module."""
+"""Foreign data as Python source: the only way for anything in a workflow to get into a generated module."""
 
 from __future__ import annotations
 

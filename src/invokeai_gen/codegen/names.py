@@ -290,10 +290,10 @@ def _distinct(
         if not any(clashes):
             return {subject.key: name_of(subject) for subject in subjects}
         for group in filter(None, clashes):
-            _tell_apart(group)
+            _distinguish(group)
 
 
-def _tell_apart(group: Sequence[_Subject[H]]) -> None:
+def _distinguish(group: Sequence[_Subject[H]]) -> None:
     """Give every member the first unused qualifier or suffix that makes their names differ."""
     ways = len(group[0].qualifiers) + len(group[0].suffixes)
     for level in range(max(subject.level for subject in group), ways):

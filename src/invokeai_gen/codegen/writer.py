@@ -28,7 +28,7 @@ from invokeai_gen.version import __version__
 _SHARED: Final = ("__init__", "_types")
 
 Texts = MutableMapping[str, str]
-"""What files were made from, and what was made of it, both as digests: a text on disk that is known is not made again."""
+"""Digests of the texts made so far, each by the digest of what it was made from: a known text on disk is kept as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def generate(
     `plans` has a plan for each workflow file, `schemas` are the `components.schemas` they were compiled against. Inputs
     and outputs keep the names they had as long as their labels stay the same, with `keep_renamed` even if not;
     `rename` chooses all names again. `prune` removes the modules of other workflows, which otherwise stay as they are.
-    `check` writes nothing. `known` is read and filled; without it everything is made again and compared to the letter.
+    `check` writes nothing. `known` remembers what was made in earlier calls, so that it need not be made again.
     Raises `OutputFolderError`.
     """
     try:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
 
 from invokeai_gen.compiler.inputs import constraints_of, planned_inputs
 from invokeai_gen.compiler.outputs import planned_outputs
 from invokeai_gen.compiler.readiness import NotReadyError, reasons_of, refused_choices
 from invokeai_gen.core.batch import batch_items, server_queries
 from invokeai_gen.core.plan import (
+    ASSET_KINDS,
     AssetKind,
     FieldLimits,
     JsonValue,
@@ -157,16 +157,6 @@ def _fields(node: InvocationNode, schema: Schema, connected: set[tuple[str, str]
         )
 
 
-_ASSETS: Final[Mapping[str, AssetKind]] = {
-    "ImageField": "image",
-    "VideoField": "video",
-    "BoardField": "board",
-    "ModelIdentifierField": "model",
-    "LoRAField": "model",
-    "ImageGeneratorField": "board",
-}
-
-
 def _asset(node: InvocationNode, template: InputTemplate | None) -> AssetKind | None:
     """Return what kind of asset a field refers to, `None` for any other field.
 
@@ -174,7 +164,7 @@ def _asset(node: InvocationNode, template: InputTemplate | None) -> AssetKind | 
     """
     if template is None or node.type in NODES_WITH_EXTRA_INPUTS:
         return None
-    return _ASSETS.get(template.type.name)
+    return {**ASSET_KINDS, "LoRAField": "model", "ImageGeneratorField": "board"}.get(template.type.name)
 
 
 def _edges(workflow: LoadedWorkflow, index: EdgeIndex) -> Iterator[PlanEdge]:

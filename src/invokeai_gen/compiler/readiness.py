@@ -190,7 +190,9 @@ def _collection_problems(items: list[JsonValue], template: InputTemplate) -> Ite
     kind, limits = template.type, template.limits
     if not kind.is_collection or not _is_list_of(items, kind.name):
         return
-    yield from _size_problems(f"{len(items)} items", len(items), limits.get("min_items"), limits.get("max_items"))
+    yield from _size_problems(
+        f"it has {len(items)} items", len(items), limits.get("min_items"), limits.get("max_items")
+    )
     for item in items:
         if isinstance(item, str):
             what = f"{shown(item)} has {len(item)} characters"
@@ -201,9 +203,9 @@ def _collection_problems(items: list[JsonValue], template: InputTemplate) -> Ite
 
 def _size_problems(what: str, size: int, low: float | None, high: float | None) -> Iterator[str]:
     if low is not None and size < low:
-        yield f"{what}, at least {low:g} are required"
+        yield f"{what}, but should have {range_text([('ge', low)])}"
     if high is not None and size > high:
-        yield f"{what}, at most {high:g} are allowed"
+        yield f"{what}, but should have {range_text([('le', high)])}"
 
 
 _KEEPS: Final[Mapping[str, Callable[[float, float], bool]]] = {

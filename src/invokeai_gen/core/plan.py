@@ -39,6 +39,13 @@ JsonValue: TypeAlias = Any
 Cardinality: TypeAlias = Literal["SINGLE", "COLLECTION", "SINGLE_OR_COLLECTION"]
 OutputRole: TypeAlias = Literal["user", "result", "debug"]
 AssetKind: TypeAlias = Literal["board", "image", "model", "video"]
+ASSET_KINDS: Final[Mapping[str, AssetKind]] = {
+    "ImageField": "image",
+    "VideoField": "video",
+    "BoardField": "board",
+    "ModelIdentifierField": "model",
+}
+"""The kind of asset that a field type refers to."""
 
 PLAN_FORMAT: Final = 1
 """Increased whenever an older runtime cannot execute a newer plan, or the other way round."""

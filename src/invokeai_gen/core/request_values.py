@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
 from invokeai_gen.core.json_writing import to_json
-from invokeai_gen.core.plan import AssetKind, JsonValue, PlannedInput, WorkflowPlan
+from invokeai_gen.core.plan import ASSET_KINDS, AssetKind, JsonValue, PlannedInput, WorkflowPlan
 from invokeai_gen.core.values import BoardRef, ImageRef, LoRA, ModelRef, VideoRef
 from invokeai_gen.js_json import UNSET, Unset
 from invokeai_gen.texts import is_encodable
@@ -18,12 +18,6 @@ from invokeai_gen.texts import is_encodable
 LookUp: TypeAlias = Callable[[AssetKind, Any], JsonValue]
 """Returns what the request holds for an image, video, board or model that was given as a name, a file or a reference."""
 
-_KINDS: Final[Mapping[str, AssetKind]] = {
-    "ImageField": "image",
-    "VideoField": "video",
-    "BoardField": "board",
-    "ModelIdentifierField": "model",
-}
 _REFERENCES: Final[Mapping[type, AssetKind]] = {
     ImageRef: "image",
     VideoRef: "video",
@@ -98,4 +92,4 @@ def asset_kind(planned: PlannedInput, value: Any) -> AssetKind | None:
             return kind
     if planned.field_type.endswith(_LEGACY_MODEL_SUFFIX):
         return "model"
-    return _KINDS.get(planned.field_type)
+    return ASSET_KINDS.get(planned.field_type)

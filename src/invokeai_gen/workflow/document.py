@@ -254,7 +254,7 @@ class Form:
             parent = self.elements[pending.pop()]
             for child_id in parent.children:
                 child = self.elements.get(child_id)
-                if child is None or child_id == self.root_id or not self._hangs_well(child_id, child):
+                if child is None or child_id == self.root_id or not self._is_linked(child_id, child):
                     return False
                 if child_id not in reached and child.type == "container":
                     pending.append(child_id)
@@ -268,7 +268,8 @@ class Form:
         for element in self.elements.values():
             element.children = [child for child in element.children if child not in keys]
 
-    def _hangs_well(self, key: str, element: FormElement) -> bool:
+    def _is_linked(self, key: str, element: FormElement) -> bool:
+        """Return whether an element names its container, and that lists it."""
         if element.id == self.root_id:
             return element.parent_id is None
         parent = self.elements.get(element.parent_id) if element.parent_id is not None else None
