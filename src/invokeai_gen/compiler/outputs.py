@@ -37,7 +37,7 @@ def planned_outputs(
                 node_label=node.label,
                 node_title=template.title,
                 output_type=template.output_type,
-                output_fields={name: _described(item.type) for name, item in template.outputs.items()},
+                output_fields={name: _described(kind) for name, kind in template.outputs.items()},
                 role=role,
                 is_iterated=node.id in iterated,
                 board_input=board.index if board is not None else None,
@@ -53,7 +53,7 @@ def _role(node: InvocationNode, template: NodeTemplate, has_board: bool, is_end:
         return "user"
     if not node.is_intermediate or is_end:
         return "result"
-    types = {item.type.name for item in template.outputs.values()}
+    types = {kind.name for kind in template.outputs.values()}
     return "debug" if types & {"ImageField", "VideoField"} and "board" in template.inputs else None
 
 

@@ -2,13 +2,12 @@
 
 from invokeai_gen.schema.field_types import FieldType
 from invokeai_gen.schema.openapi import Schema, SchemaError, load_schema, shipped_schema
-from invokeai_gen.schema.templates import InputTemplate, NodeTemplate, OutputTemplate
+from invokeai_gen.schema.templates import InputTemplate, NodeTemplate
 
 __all__ = [
     "FieldType",
     "InputTemplate",
     "NodeTemplate",
-    "OutputTemplate",
     "Schema",
     "SchemaError",
     "load_schema",

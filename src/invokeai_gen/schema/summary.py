@@ -23,7 +23,7 @@ def summary_of(template: NodeTemplate) -> dict[str, Any]:
     return {
         "version": template.version,
         "inputs": {name: _input(field) for name, field in template.inputs.items()},
-        "outputs": {name: _type(output.type) for name, output in template.outputs.items()},
+        "outputs": {name: _type(kind) for name, kind in template.outputs.items()},
     }
 
 

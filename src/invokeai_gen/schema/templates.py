@@ -63,7 +63,6 @@ class InputTemplate:
     description: str
     default: Any | Unset
     """The value that a new node has in the GUI."""
-    hidden: bool
     limits: Mapping[str, float]
     """Limits that the GUI checks before it invokes: those at the top of the property, by pydantic's names."""
     exact_limits: Mapping[str, float]
@@ -76,15 +75,6 @@ class InputTemplate:
     model_format: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class OutputTemplate:
-    """One output field of a node type."""
-
-    name: str
-    title: str
-    type: FieldType
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeTemplate:
     """A node type as the server offers it."""
@@ -92,12 +82,10 @@ class NodeTemplate:
     type: str
     title: str
     version: str
-    description: str
     node_pack: str
-    use_cache: bool
     output_type: str
     inputs: Mapping[str, InputTemplate]
-    outputs: Mapping[str, OutputTemplate]
+    outputs: Mapping[str, FieldType]
     schema_names: tuple[str, str] = field(compare=False)
     """Names of its own and of its output's schema in openapi.json."""
 
@@ -120,17 +108,15 @@ def build_template(name: str, schemas: Mapping[str, Any]) -> NodeTemplate | None
         if (template := _input_template(node_type, key, value, schemas)) is not None
     }
     outputs = {
-        key: output
+        key: kind
         for key, value in output_schema["properties"].items()
-        if (output := _output_template(node_type, key, value)) is not None
+        if (kind := _output_type(node_type, key, value)) is not None
     }
     return NodeTemplate(
         type=node_type,
         title=str(schema.get("title") or name).replace("Invocation", "", 1),
         version=str(schema.get("version", "")),
-        description=str(schema.get("description") or ""),
         node_pack=str(schema.get("node_pack") or "invokeai"),
-        use_cache=bool(properties.get("use_cache", {}).get("default", True)),
         output_type=str(output_schema["properties"].get("type", {}).get("default", "")),
         inputs=inputs,
         outputs=outputs,
@@ -163,7 +149,6 @@ def _input_template(
         connection=schema.get("input", "any") if kind.is_stateful else "connection",
         description=str(schema.get("description") or ""),
         default=_default(kind, schema, choices),
-        hidden=bool(schema.get("ui_hidden")),
         limits=_limits(kind, schema),
         exact_limits=_exact_limits(kind, schema),
         choices=choices,
@@ -175,15 +160,11 @@ def _input_template(
     )
 
 
-def _output_template(node_type: str, name: str, schema: Mapping[str, Any]) -> OutputTemplate | None:
-    if name == "type" or "field_kind" not in schema:
-        return None
-    kind = field_type(schema)
-    if kind is None:
-        return None
-    if GENERATOR_OUTPUTS.get(node_type) == name:
-        kind = replace(kind, batch=True)
-    return OutputTemplate(name, _title(schema, name), kind)
+def _output_type(node_type: str, name: str, schema: Mapping[str, Any]) -> FieldType | None:
+    kind = field_type(schema) if name != "type" and "field_kind" in schema else None
+    if kind is not None and GENERATOR_OUTPUTS.get(node_type) == name:
+        return replace(kind, batch=True)
+    return kind
 
 
 def _title(schema: Mapping[str, Any], name: str) -> str:

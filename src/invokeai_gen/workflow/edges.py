@@ -111,10 +111,10 @@ class _Check:
         if not isinstance(node, InvocationNode):
             raise DroppedEdgeError("a note cannot be connected")
         template = self.schema.template(node.type)
-        output = template.outputs.get(handle) if template is not None else None
-        if output is None:
+        kind = template.outputs.get(handle) if template is not None else None
+        if kind is None:
             raise DroppedEdgeError(f"source node {node_id} has no output {handle}")
-        return node, handle, output.type
+        return node, handle, kind
 
     def _check_connector(self, edge: Edge, target: ConnectorNode, has_source: bool) -> None:
         if edge.target_handle != CONNECTOR_IN:
@@ -187,8 +187,8 @@ class _Check:
             ends = (edge.target_handle, source.type, edge.source_handle)
             if ends != ("collection", "collect", "collection"):
                 template = self.schema.template(source.type)
-                output = template.outputs.get(edge.source_handle or "") if template is not None else None
-                return _item_type(output.type) if output is not None else None
+                kind = template.outputs.get(edge.source_handle or "") if template is not None else None
+                return _item_type(kind) if kind is not None else None
             node = source
         return None
 

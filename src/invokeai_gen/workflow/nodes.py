@@ -40,7 +40,6 @@ def _dynamic_template(name: str, data: dict[str, Any]) -> InputTemplate:
         connection="any",
         description=str(data.get("description") or ""),
         default=data.get("default", UNSET),
-        hidden=False,
         limits=limits,
         exact_limits=limits,
         choices=tuple(data.get("options") or ()),
