@@ -8,50 +8,35 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from invokeai_gen.core.plan import PlannedInput
 
-_METAVARS: Final = {
-    "IntegerField": "INTEGER",
-    "FloatField": "NUMBER",
-    "StringField": "TEXT",
-    "BooleanField": "[true|false]",
-    "ImageField": "IMAGE",
-    "VideoField": "VIDEO",
-    "BoardField": "BOARD",
-    "ModelIdentifierField": "MODEL",
-    "ColorField": "COLOR",
-    "BoundingBoxField": "LEFT,TOP-RIGHT,BOTTOM",
-}
 _KINDS: Final = {
-    "IntegerField": "integer",
-    "FloatField": "number",
-    "StringField": "text",
-    "BooleanField": "true or false",
-    "ImageField": "image",
-    "VideoField": "video",
-    "BoardField": "board",
-    "ModelIdentifierField": "model",
-    "ColorField": "color",
-    "BoundingBoxField": "box",
-    "LoRAField": "LoRA",
-    "SchedulerField": "scheduler",
-    "EnumField": "choice",
+    "IntegerField": ("integer", "INTEGER"),
+    "FloatField": ("number", "NUMBER"),
+    "StringField": ("text", "TEXT"),
+    "BooleanField": ("true or false", "[true|false]"),
+    "ImageField": ("image", "IMAGE"),
+    "VideoField": ("video", "VIDEO"),
+    "BoardField": ("board", "BOARD"),
+    "ModelIdentifierField": ("model", "MODEL"),
+    "ColorField": ("color", "COLOR"),
+    "BoundingBoxField": ("box", "LEFT,TOP-RIGHT,BOTTOM"),
+    "LoRAField": ("LoRA", "LORA[@WEIGHT],…"),
+    "SchedulerField": ("scheduler", "JSON"),
+    "EnumField": ("choice", "JSON"),
 }
+"""What a value of each type of field is called in sentences, and in the place of a value."""
 _MAX_CHOICES: Final = 60
 
 
 def metavar_of(planned: PlannedInput) -> str:
     """Return the placeholder for a value of the input in help texts."""
-    if planned.field_type == "LoRAField":
-        return "LORA[@WEIGHT],…"
-    if planned.cardinality == "COLLECTION":
+    if planned.cardinality == "COLLECTION" and planned.field_type != "LoRAField":
         return "JSON"
-    if planned.choices:
-        return "CHOICE"
-    return _METAVARS.get(planned.field_type, "JSON")
+    return "CHOICE" if planned.choices else _KINDS.get(planned.field_type, ("", "JSON"))[1]
 
 
 def kind_of(planned: PlannedInput) -> str:
     """Return what kind of value the input takes, in a word or two."""
-    kind = _KINDS.get(planned.field_type, planned.field_type.removesuffix("Field") or "JSON")
+    kind = _KINDS.get(planned.field_type, (planned.field_type.removesuffix("Field") or "JSON", ""))[0]
     if planned.cardinality == "COLLECTION":
         return f"list of {kind}"
     return kind if planned.cardinality == "SINGLE" else f"{kind} or list of {kind}"

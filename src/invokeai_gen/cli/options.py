@@ -38,21 +38,24 @@ def server_option(function: F) -> F:
 
 def value_options(function: F) -> F:
     """Add `--set` and `--params` to a command."""
-    function = click.option(
-        "--params",
-        metavar="FILE",
-        type=click.Path(path_type=Path),
-        help="Set inputs from a JSON object, {NAME: VALUE, …}.",
-    )(function)
+    path = click.Path(path_type=Path)
+    text = "Set inputs from a JSON object, {NAME: VALUE, …}."
+    function = click.option("--params", metavar="FILE", type=path, help=text)(function)
+    text = "Set an input by name, label or index (repeatable)."
+    return named_option("--set", "assignments", "NAME=VALUE", text)(function)
+
+
+def named_option(name: str, variable: str, metavar: str, text: str) -> Callable[[F], F]:
+    """Return an option that takes `NAME=…` any number of times."""
     return click.option(
-        "--set",
-        "assignments",
-        metavar="NAME=VALUE",
+        name,
+        variable,
+        metavar=metavar,
         multiple=True,
         callback=named_values,
         shell_complete=complete_assignment,
-        help="Set an input by name, label or index (repeatable).",
-    )(function)
+        help=text,
+    )
 
 
 def named_values(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -60,9 +60,6 @@ class Settings:
             return absolute
 
 
-_KEYS: Final = tuple(item.name.replace("_", "-") for item in fields(Settings) if item.name not in ("root", "source"))
-
-
 def find_settings(start: Path | None = None) -> Settings:
     """Return the settings of the nearest pyproject.toml with our table, from `start` upwards. Raise `SettingsError`."""
     folder = (start or Path.cwd()).resolve()
@@ -99,13 +96,12 @@ def settings_of(table: Mapping[str, Any], path: Path) -> Settings:
     """Return the table of the pyproject.toml `path` as settings. Raise `SettingsError` with a line for each bad key."""
     problems = []
     for key, value in table.items():
-        expected = _expected(key)
-        if not expected:
-            close = difflib.get_close_matches(key, _KEYS, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"the keys are {', '.join(_KEYS)}"
+        if key not in _KINDS:
+            close = difflib.get_close_matches(key, _KINDS, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"the keys are {', '.join(_KINDS)}"
             problems.append(f"unknown key {key!r}; {hint}")
-        elif not _fits(key, value):
-            problems.append(f"{key} is {shown(value)}, but should be {expected}")
+        elif not _KINDS[key][1](value):
+            problems.append(f"{key} is {shown(value)}, but should be {_KINDS[key][0]}")
     if problems:
         raise SettingsError("\n".join(f"{_shown(path)}: [tool.{TABLE}] {problem}" for problem in problems))
     values: dict[str, Any] = {key.replace("-", "_"): value for key, value in table.items()}
@@ -113,30 +109,24 @@ def settings_of(table: Mapping[str, Any], path: Path) -> Settings:
     return Settings(root=path.resolve().parent, source=path, **values)
 
 
-def _expected(key: str) -> str:
-    match key:
-        case "server":
-            return 'the address of a server, such as "http://localhost:9090"'
-        case "openapi" | "output":
-            return "a path"
-        case "workflows":
-            return 'a list of globs, such as ["workflows/*.json"]'
-        case "keep-names":
-            return "true or false"
-        case _:
-            return ""
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value) and "\0" not in value
 
 
-def _fits(key: str, value: Any) -> bool:
-    match key:
-        case "server":
-            return isinstance(value, str) and value.startswith(("http://", "https://"))
-        case "workflows":
-            return isinstance(value, list) and bool(value) and all(isinstance(item, str) and item for item in value)
-        case "keep-names":
-            return isinstance(value, bool)
-        case _:
-            return isinstance(value, str) and bool(value) and "\0" not in value
+_KINDS: Final[Mapping[str, tuple[str, Callable[[Any], bool]]]] = {
+    "server": (
+        'the address of a server, such as "http://localhost:9090"',
+        lambda value: isinstance(value, str) and value.startswith(("http://", "https://")),
+    ),
+    "openapi": ("a path", _is_text),
+    "workflows": (
+        'a list of globs, such as ["workflows/*.json"]',
+        lambda value: isinstance(value, list) and bool(value) and all(isinstance(item, str) and item for item in value),
+    ),
+    "output": ("a path", _is_text),
+    "keep-names": ("true or false", lambda value: isinstance(value, bool)),
+}
+"""What the value of each key should be, in words and as a check."""
 
 
 def _shown(path: Path) -> str:

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -17,15 +18,7 @@ from invokeai_gen.codegen.report import REASONS, Report
 @generation_options
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON report for programs instead.")
 @click.option("-q", "--quiet", is_flag=True, help="Only print errors; the exit code answers.")
-def command(
-    workflows: tuple[Path, ...],
-    output: Path | None,
-    keep_names: bool | None,
-    as_json: bool,
-    quiet: bool,
-    openapi: Path | None,
-    server: str | None,
-) -> None:
+def command(as_json: bool, quiet: bool, **asked: Any) -> None:
     """Check that the generated modules are, to the letter, what `generate` would write now. Writes nothing.
 
     Without WORKFLOWS, those that [tool.invokeai-gen] in pyproject.toml names are checked. For each stale module the
@@ -47,7 +40,7 @@ def command(
     from invokeai_gen.errors import InvokeAIGenError
 
     try:
-        generation = Generation.of(workflows, output, keep_names, openapi, server)
+        generation = Generation.of(**asked)
         reports = check(generation, quiet=quiet or as_json)
     except InvokeAIGenError as error:
         fail(error, exit_code=2)

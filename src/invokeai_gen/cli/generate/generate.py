@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -25,18 +25,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON report for programs instead.")
 @click.option("-q", "--quiet", is_flag=True, help="Only print errors and warnings.")
 @click.option("-v", "--verbose", is_flag=True, help="Also name the modules that did not change, and the time taken.")
-def command(
-    workflows: tuple[Path, ...],
-    output: Path | None,
-    keep_names: bool | None,
-    prune: bool,
-    rename: bool,
-    as_json: bool,
-    quiet: bool,
-    verbose: bool,
-    openapi: Path | None,
-    server: str | None,
-) -> None:
+def command(rename: bool, as_json: bool, quiet: bool, verbose: bool, **asked: Any) -> None:
     """Write one typed Python module for each workflow, into a package of their own.
 
     WORKFLOWS are JSON files exported from the InvokeAI workflow editor, or folders of them; by default those that
@@ -53,9 +42,9 @@ def command(
       invokeai-gen generate workflows -o src/mine/workflows --server http://localhost:9090
     """
     started = time.perf_counter()
-    if rename and keep_names:
+    if rename and asked["keep_names"]:
         raise click.UsageError("--rename and --keep-names exclude each other")
-    generation = Generation.of(workflows, output, keep_names, openapi, server, rename=rename, prune=prune)
+    generation = Generation.of(**asked, rename=rename)
     # Reading and compiling make many objects and hardly any garbage: looking for it takes a quarter of the time.
     gc.disable()
     try:

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
+from typing import Any
 
 import click
 
@@ -29,16 +29,7 @@ Snapshot = dict[str, tuple[int, int, int]]
     show_default=True,
     help="Seconds between checks for changes.",
 )
-def command(
-    workflows: tuple[Path, ...],
-    output: Path | None,
-    keep_names: bool | None,
-    prune: bool,
-    quiet: bool,
-    interval: float,
-    openapi: Path | None,
-    server: str | None,
-) -> None:
+def command(quiet: bool, interval: float, **asked: Any) -> None:
     """Generate now, and again whenever a workflow file, the openapi.json or the pyproject.toml changes.
 
     A workflow that cannot be used is reported, and its module stays as it is. Ctrl-C ends the command.
@@ -48,12 +39,8 @@ def command(
       invokeai-gen watch
       invokeai-gen watch workflows -o src/mine/workflows
     """
-
-    def prepare() -> Generation:
-        return Generation.of(workflows, output, keep_names, openapi, server, prune=prune)
-
     with contextlib.suppress(KeyboardInterrupt):
-        watch(prepare, quiet=quiet, wait=lambda: time.sleep(interval))
+        watch(lambda: Generation.of(**asked), quiet=quiet, wait=lambda: time.sleep(interval))
     sys.exit(0)
 
 

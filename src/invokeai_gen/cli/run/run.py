@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
-from invokeai_gen.cli.completion import complete_assignment, complete_board, complete_workflows
+from invokeai_gen.cli.completion import complete_board, complete_workflows
 from invokeai_gen.cli.help import INPUTS, SuggestingChoice
-from invokeai_gen.cli.options import F, named_values, value_options
+from invokeai_gen.cli.options import F, named_option, value_options
 from invokeai_gen.cli.run.command_line import CommandLine
 from invokeai_gen.cli.run.input_options import InputOptions, peek
 from invokeai_gen.cli.terminal import one_line, print_messages
@@ -134,46 +134,33 @@ def _path(name: str, variable: str, text: str, *, dir_okay: bool = True) -> Call
     return click.option(name, variable, metavar="FILE", type=path, help=text)
 
 
-def _named(name: str, variable: str, metavar: str, text: str) -> Callable[[F], F]:
-    """Return an option that takes `NAME=…` any number of times."""
-    return click.option(
-        name,
-        variable,
-        metavar=metavar,
-        multiple=True,
-        callback=named_values,
-        shell_complete=complete_assignment,
-        help=text,
-    )
-
-
 @click.command("run", cls=_RunCommand, short_help="Run a workflow and save the results.", epilog=_EPILOG)
 @click.argument("workflow", shell_complete=complete_workflows)
 @value_options
 @click.option("-i", "--interactive", is_flag=True, help="Ask for each input, with its choices and default.")
 @click.option("--runs", type=click.IntRange(min=1), default=1, metavar="N", help="Number of runs.  [default: 1]")
-@_named(
+@named_option(
     "--product",
     "product",
     "NAME=VALUES",
     "A run for each value: 1,2,3 or 1..100 or 0..1..0.25 (a step) or 'a,\"b, with a comma\"' or a JSON list. "
     "Repeated, also with --each: every combination, the last one changing fastest.",
 )
-@_named("--zip", "zipped", "NAME=VALUES", "Like --product, but the lists of all --zip advance together.")
-@_named(
+@named_option("--zip", "zipped", "NAME=VALUES", "Like --product, but the lists of all --zip advance together.")
+@named_option(
     "--each",
     "each",
     "NAME=FILES",
     "A run for each image of a folder or quoted pattern such as 'photos/*.png'; for a text input, for each line of a "
     "file, which may have options of its own: a fox in the snow --width 768.",
 )
-@_named(
+@named_option(
     "--replace",
     "replaced",
     "NAME=WORD:OTHERS",
     "A run for each other word in place of WORD in a text, such as 'prompt=fox:owl,cat'. Repeated: every combination.",
 )
-@_named(
+@named_option(
     "--dynamic",
     "dynamic",
     "NAME=PROMPT",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from invokeai_gen.compiler import Reason
     from invokeai_gen.core.batch import Binding, Values
     from invokeai_gen.core.generators import ServerQuery
-    from invokeai_gen.core.plan import AssetKind, JsonValue, PlannedInput, WorkflowPlan
+    from invokeai_gen.core.plan import AssetKind, JsonValue, WorkflowPlan
 
 
 @click.command("payload", short_help="Print the request that would submit a workflow.")
@@ -122,9 +122,9 @@ def _json_values(
         problems |= unresolved
     values = {item.planned.binding: _as_json(item) for item in assigned if item.planned.binding not in resolved}
     refused = [
-        (item, _reason(item.planned, problem))
-        for item in assigned
-        for problem in problems.get(item.planned.binding, ())
+        (item, _reason(at.binding, at.node_type, at.node_label or at.node_title, at.label, problem))
+        for item, at in ((item, item.planned) for item in assigned)
+        for problem in problems.get(at.binding, ())
     ]
     return {**values, **resolved}, refused
 
@@ -228,29 +228,22 @@ def _answers(plan: WorkflowPlan, values: Values, server: str | None) -> tuple[di
 
 
 def _query_reason(plan: WorkflowPlan, query: ServerQuery, problem: str) -> Reason:
-    from invokeai_gen.compiler import Reason
     from invokeai_gen.core.batch import GENERATOR_FIELD
 
     node = plan.node(query.node_id)
     binding = (node.id, GENERATOR_FIELD)
-    return Reason(
-        problem=problem,
-        node_id=node.id,
-        node_type=node.type,
-        node_label=node.label,
-        field_name=GENERATOR_FIELD,
-        field_label=next((item.label for item in plan.inputs if item.binding == binding), GENERATOR_FIELD),
-    )
+    label = next((item.label for item in plan.inputs if item.binding == binding), GENERATOR_FIELD)
+    return _reason(binding, node.type, node.label, label, problem)
 
 
-def _reason(planned: PlannedInput, problem: str) -> Reason:
+def _reason(binding: Binding, node_type: str, node_label: str, label: str, problem: str) -> Reason:
     from invokeai_gen.compiler import Reason
 
     return Reason(
         problem=problem,
-        node_id=planned.node_id,
-        node_type=planned.node_type,
-        node_label=planned.node_label or planned.node_title,
-        field_name=planned.field_name,
-        field_label=planned.label,
+        node_id=binding[0],
+        node_type=node_type,
+        node_label=node_label,
+        field_name=binding[1],
+        field_label=label,
     )

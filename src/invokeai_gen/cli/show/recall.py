@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from invokeai_gen.cli.completion import complete_assignment, complete_workflows
-from invokeai_gen.cli.options import named_values, server_option
+from invokeai_gen.cli.completion import complete_workflows
+from invokeai_gen.cli.options import named_option, server_option
 from invokeai_gen.cli.terminal import echo, echo_json, one_line, print_messages
 
 if TYPE_CHECKING:
@@ -29,15 +29,7 @@ if TYPE_CHECKING:
 @click.option(
     "--workflow", shell_complete=complete_workflows, help="The workflow to use instead of the one in the image."
 )
-@click.option(
-    "--set",
-    "assignments",
-    metavar="NAME=VALUE",
-    multiple=True,
-    callback=named_values,
-    shell_complete=complete_assignment,
-    help="Replace a value (repeatable).",
-)
+@named_option("--set", "assignments", "NAME=VALUE", "Replace a value (repeatable).")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, as `run --params` reads it.")
 @click.option(
     "--run", "run_again", is_flag=True, help="Run the workflow with these values; options of `run` may follow."
