@@ -210,7 +210,7 @@ def test_a_workflow_goes_to_the_library_and_back(cli: Cli, client: InvokeAIClien
     added = cli("workflows", "push", "mine.json")
     assert added.code == 0, added.err
     (listed,) = cli("workflows", "list", "--category", "user", "--search", name[3:]).lines
-    assert listed.endswith(f"  user     {name}")
+    assert listed.startswith(f"user     {name}  ")
 
     assert cli("workflows", "pull", name, "-o", "flows").code == 0
     (pulled,) = Path("flows").iterdir()

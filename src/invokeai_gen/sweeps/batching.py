@@ -180,22 +180,23 @@ def field_values(
     ]
 
 
-def own_item(group: Group, cell: Cell) -> dict[Binding, JsonValue]:
-    """Return the item of each of the workflow's own batch lists that a cell has, by the field it is put into."""
+def own_columns(group: Group, cell: Cell) -> dict[Binding, tuple[list[JsonValue], int]]:
+    """Return the list of each of the workflow's own batch fields, and the place in it of the item that a cell has."""
     return {
-        (column["node_path"], column["field_name"]): column["items"][place]
+        (column["node_path"], column["field_name"]): (column["items"], place)
         for entry, (place,) in zip(group.own, places_of(group, [cell]), strict=True)
         for column in entry
     }
+
+
+def own_item(group: Group, cell: Cell) -> dict[Binding, JsonValue]:
+    """Return the item of each of the workflow's own batch lists that a cell has, by the field it is put into."""
+    return {binding: items[place] for binding, (items, place) in own_columns(group, cell).items()}
 
 
 def own_places(group: Group, cell: Cell) -> dict[Binding, tuple[int, int]]:
     """Return the place of each item of `own_item` in its list, and the length of that list."""
-    return {
-        (column["node_path"], column["field_name"]): (place, len(column["items"]))
-        for entry, (place,) in zip(group.own, places_of(group, [cell]), strict=True)
-        for column in entry
-    }
+    return {binding: (place, len(items)) for binding, (items, place) in own_columns(group, cell).items()}
 
 
 def own_items(group: Group, cell: Cell) -> Data:

@@ -1,6 +1,6 @@
 """Starting a sweep from its arguments, or from its file.
 
-The walk: `start` → values resolved and laid out (`layout`) → noted in the sweep file → `Dispatcher.send` (`dispatch`).
+The walk: `SweepStarter.start` → `_OneServer.start` → values resolved and laid out (`layout`) → noted in the sweep file → `Dispatcher.send` (`dispatch`).
 Over several servers: `start` → `MultiServer.begin` (`multi_server`).
 """
 
@@ -59,7 +59,7 @@ class SweepStarter(Generic[P, O]):
             journal = await in_thread(Journal.create, Path(file), header)
         if servers is not None:
             return await bridge(self._start_on_several(space, servers, options, journal))
-        return await bridge(self._start(space, client, options, journal, _preparations(journal)))
+        return await bridge(_OneServer(self, space, client, options, journal, _preparations(journal)).start())
 
     async def resume(self, file: Path, client: AsyncInvokeAIClient, given: CollectOptions) -> AsyncSweep[P, O]:
         """Resume the sweep of a file: nothing that was sent or uploaded is sent or uploaded again.
@@ -93,90 +93,10 @@ class SweepStarter(Generic[P, O]):
             ) from error
         if several is not None:
             return await bridge(self._start_on_several(space, several, options, journal, entries))
+        one = _OneServer(self, space, client, options, journal, preparations)
         if layout is None or past is None:  # the process died before anything was sent
-            return await bridge(self._start(space, client, options, journal, preparations, is_resumed=True))
-        return await bridge(self._go_on(space, client, options, journal, preparations, layout, past))
-
-    # -- on the background loop ----------------------------------------------------------------------------------------
-
-    async def _start(
-        self,
-        space: Space[P],
-        client: AsyncInvokeAIClient,
-        options: SweepOptions,
-        journal: Journal | None,
-        preparations: Preparations,
-        *,
-        is_resumed: bool = False,
-    ) -> AsyncSweep[P, O]:
-        is_sent = False
-        try:
-            resolved = await resolve_values(self.plan, space, client, options, preparations)
-            layout = await lay_out(self.plan, space, client, options, resolved)
-            dispatcher = self._dispatcher(space, client, options, journal, preparations, layout, resolved)
-            total = len(dispatcher.numbering.cells)
-            limit = DEFAULT_CAPACITY if total <= DEFAULT_CAPACITY else await client.queue.capacity()
-            blocks = blocks_of(space, layout.groups, layout.runs, limit)
-            if journal is not None:
-                journal.note(layout=sweep_file.encode_layout(layout, blocks))
-            try:
-                await dispatcher.send(blocks)
-            except BaseException as error:
-                is_sent = dispatcher.may_have_sent
-                if journal is None or isinstance(error, asyncio.CancelledError):
-                    await dispatcher.cancel_quietly()
-                await dispatcher.close()
-                raise
-        except BaseException as error:
-            if journal is not None and (is_sent or is_resumed):
-                journal.close()
-                if is_sent:
-                    error.add_note(f"the sweep can be resumed from {journal.path}, which has what was sent")
-                raise
-            await preparations.undo(client, error)
-            if journal is not None:
-                journal.discard()
-            raise
-        return AsyncSweep(dispatcher, self.outputs, options)
-
-    async def _go_on(
-        self,
-        space: Space[P],
-        client: AsyncInvokeAIClient,
-        options: SweepOptions,
-        journal: Journal,
-        preparations: Preparations,
-        layout: Layout,
-        past: ReplayedState,
-    ) -> AsyncSweep[P, O]:
-        dispatcher = self._dispatcher(space, client, options, journal, preparations, layout)
-        try:
-            await dispatcher.resume(past)
-        except BaseException:
-            await dispatcher.close()
-            raise
-        return AsyncSweep(dispatcher, self.outputs, options)
-
-    def _dispatcher(
-        self,
-        space: Space[P],
-        client: AsyncInvokeAIClient,
-        options: SweepOptions,
-        journal: Journal | None,
-        preparations: Preparations,
-        layout: Layout,
-        resolved: ResolvedValues | None = None,
-    ) -> Dispatcher:
-        async def resolve() -> ResolvedValues:
-            if resolved is not None:
-                return resolved
-            more = preparations.branch()  # undoing these must not delete what was made before
-            found = await resolve_values(self.plan, space, client, options, more)
-            preparations.add(more)
-            return found
-
-        retries = options.get("retries", 0)
-        return Dispatcher(self.plan, client, space, layout, resolve, preparations, journal, retries)
+            return await bridge(one.start(is_resumed=True))
+        return await bridge(one.go_on(layout, past))
 
     async def _start_on_several(
         self,
@@ -217,6 +137,77 @@ class SweepStarter(Generic[P, O]):
                 raise SweepFileError(f"{journal and journal.path} is damaged: {error!r}") from error
             raise
         return AsyncSweep(sweep, self.outputs, options)
+
+
+@dataclass(frozen=True, slots=True)
+class _OneServer(Generic[P, O]):
+    """A sweep on one server, before it is started on the background loop."""
+
+    starter: SweepStarter[P, O]
+    space: Space[P]
+    client: AsyncInvokeAIClient
+    options: SweepOptions
+    journal: Journal | None
+    preparations: Preparations
+
+    async def start(self, *, is_resumed: bool = False) -> AsyncSweep[P, O]:
+        """Send the first items; if that fails, undo everything unless something may have been sent."""
+        journal, client, space = self.journal, self.client, self.space
+        is_sent = False
+        try:
+            resolved = await self._resolve(self.preparations)
+            layout = await lay_out(self.starter.plan, space, client, self.options, resolved)
+            dispatcher = self._dispatcher(layout, resolved)
+            total = len(dispatcher.numbering.cells)
+            limit = DEFAULT_CAPACITY if total <= DEFAULT_CAPACITY else await client.queue.capacity()
+            blocks = blocks_of(space, layout.groups, layout.runs, limit)
+            if journal is not None:
+                journal.note(layout=sweep_file.encode_layout(layout, blocks))
+            try:
+                await dispatcher.send(blocks)
+            except BaseException as error:
+                is_sent = dispatcher.may_have_sent
+                if journal is None or isinstance(error, asyncio.CancelledError):
+                    await dispatcher.cancel_quietly()
+                await dispatcher.close()
+                raise
+        except BaseException as error:
+            if journal is not None and (is_sent or is_resumed):
+                journal.close()
+                if is_sent:
+                    error.add_note(f"the sweep can be resumed from {journal.path}, which has what was sent")
+                raise
+            await self.preparations.undo(client, error)
+            if journal is not None:
+                journal.discard()
+            raise
+        return AsyncSweep(dispatcher, self.starter.outputs, self.options)
+
+    async def go_on(self, layout: Layout, past: ReplayedState) -> AsyncSweep[P, O]:
+        """Continue what another process has sent."""
+        dispatcher = self._dispatcher(layout)
+        try:
+            await dispatcher.resume(past)
+        except BaseException:
+            await dispatcher.close()
+            raise
+        return AsyncSweep(dispatcher, self.starter.outputs, self.options)
+
+    async def _resolve(self, preparations: Preparations) -> ResolvedValues:
+        return await resolve_values(self.starter.plan, self.space, self.client, self.options, preparations)
+
+    def _dispatcher(self, layout: Layout, resolved: ResolvedValues | None = None) -> Dispatcher:
+        async def resolve() -> ResolvedValues:
+            if resolved is not None:
+                return resolved
+            more = self.preparations.branch()  # undoing these must not delete what was made before
+            found = await self._resolve(more)
+            self.preparations.add(more)
+            return found
+
+        retries = self.options.get("retries", 0)
+        plan, preparations = self.starter.plan, self.preparations
+        return Dispatcher(plan, self.client, self.space, layout, resolve, preparations, self.journal, retries)
 
 
 @dataclass(frozen=True, slots=True)
