@@ -61,9 +61,7 @@ _SECTIONS: Final = {
         "models": "Write the server's models and boards as Python constants.",
         "pull": "Save the node types of a running server.",
     },
-    "Set up the shell": {
-        "completion": "Print or install the completion script of a shell.",
-    },
+    "Set up the shell": {"completion": "Print or install the completion script of a shell."},
 }
 
 _MODULES: Final = {

@@ -179,10 +179,7 @@ end
 complete --no-files --command %(prog_name)s --arguments "(%(complete_func)s)"
 """
 
-_SOURCED: Final = {
-    "bash": ".bashrc",
-    "zsh": ".zshrc",
-}
+_SOURCED: Final = {"bash": ".bashrc", "zsh": ".zshrc"}
 _COMPINIT: Final = "(( $+functions[compdef] )) || { autoload -Uz compinit && compinit }; "
 
 

@@ -88,11 +88,7 @@ async def _called(
 
 
 async def lay_out(
-    plan: WorkflowPlan,
-    space: Space[Any],
-    client: AsyncInvokeAIClient,
-    options: SweepOptions,
-    resolved: ResolvedValues,
+    plan: WorkflowPlan, space: Space[Any], client: AsyncInvokeAIClient, options: SweepOptions, resolved: ResolvedValues
 ) -> Layout:
     """Return how the points become enqueues. The server is asked only for what generators of the workflow need of it.
 

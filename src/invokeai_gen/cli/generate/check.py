@@ -69,12 +69,7 @@ def check(generation: Generation, *, quiet: bool = False) -> tuple[Report, ...]:
             return tuple(problems)
         advance("comparing modules")
         compared = generate(
-            plans,
-            generation.output,
-            schemas=schema.schemas,
-            keep_renamed=generation.keep_names,
-            prune=True,
-            check=True,
+            plans, generation.output, schemas=schema.schemas, keep_renamed=generation.keep_names, prune=True, check=True
         )
     return (*problems, *compared)
 

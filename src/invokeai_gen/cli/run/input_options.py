@@ -22,11 +22,7 @@ class InputOption(click.Option):
     def __init__(self, planned: PlannedInput, spellings: Sequence[str]) -> None:
         is_switch = planned.field_type == "BooleanField" and planned.cardinality == "SINGLE"
         alone: Any = {"is_flag": False, "flag_value": "true"} if is_switch else {}
-        super().__init__(
-            [*spellings, variable_of(planned)],
-            metavar=metavar_of(planned),
-            **alone,
-        )
+        super().__init__([*spellings, variable_of(planned)], metavar=metavar_of(planned), **alone)
         self.planned: Final = planned
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:

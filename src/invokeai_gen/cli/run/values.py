@@ -102,11 +102,7 @@ class ValueReader:
     """
 
     def __init__(
-        self,
-        plan: WorkflowPlan,
-        line: CommandLine,
-        inputs: Mapping[str, tuple[str, str]],
-        options: InputOptions,
+        self, plan: WorkflowPlan, line: CommandLine, inputs: Mapping[str, tuple[str, str]], options: InputOptions
     ) -> None:
         self._plan = plan
         self._line = line
