@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
+from invokeai_gen.cli.terminal import few
+
 if TYPE_CHECKING:
     from invokeai_gen.core.plan import PlannedInput
 
@@ -49,11 +51,10 @@ def allowed_values(planned: PlannedInput, *, most: int = _MAX_CHOICES) -> list[s
     if not planned.choices:
         return [text.replace("`", "") for text in rule.allowed_values(planned)]
     names: list[str] = []
-    for choice in planned.choices[:most]:
+    for choice in planned.choices:
         label = planned.choice_labels.get(str(choice), "")
         names.append(f"{choice} ({label})" if label and label.casefold() != str(choice).casefold() else str(choice))
-    more = len(planned.choices) - len(names)
-    return ["One of " + ", ".join(names) + (f" and {more} more" if more else "")]
+    return [f"One of {few(names, most)}"]
 
 
 def default_of_input(planned: PlannedInput, *, cut: bool = True) -> str:

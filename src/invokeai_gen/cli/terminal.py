@@ -84,6 +84,12 @@ def _json_escaped(found: re.Match[str]) -> str:
     return character if printable(character) == character else json.dumps(character)[1:-1]
 
 
+def few(items: Sequence[str], most: int) -> str:
+    """Return at most so many of the items in words, and how many more there are: `a, b and 3 more`."""
+    more = f" and {len(items) - most} more" if len(items) > most else ""
+    return ", ".join(items[:most]) + more
+
+
 def fail(error: Exception | str, *, source: str = "", exit_code: int = 1) -> NoReturn:
     """Print an error, one line for each reason, and exit."""
     print_messages("error", lines_of(error), source=source)

@@ -41,3 +41,10 @@ class SweepOptions(SubmitOptions, CollectOptions, total=False):
     replace: Mapping[str, Mapping[str, Sequence[str]]] | None
     """Search and replace in texts of the base: `{"prompt": {"fox": ["owl", "cat"]}}` runs the prompt with each of these
     words in place of `fox`. Several words multiply."""
+
+
+class TableOptions(SweepOptions, total=False):
+    """How the rows of a file are submitted and waited for."""
+
+    product: Mapping[str, object] | None
+    """Lists of values that multiply the rows, as in `sweep`."""

@@ -19,8 +19,11 @@ if TYPE_CHECKING:
     from invokeai_gen.core.plan import WorkflowPlan
     from invokeai_gen.server.blocking import ServerClient
     from invokeai_gen.sweeps.async_sweep import AsyncSweep
-    from invokeai_gen.sweeps.options import CollectOptions, SweepOptions
+    from invokeai_gen.sweeps.options import CollectOptions, SweepOptions, TableOptions
     from invokeai_gen.sweeps.sweep import Sweep
+
+    StrPath = str | os.PathLike[str]
+    AnyClient = AsyncInvokeAIClient | ServerClient
 
 
 class Workflow(RunnableWorkflow[P, O]):
@@ -61,7 +64,7 @@ class Workflow(RunnableWorkflow[P, O]):
         product: Mapping[str, object] | None = None,
         zip: Mapping[str, object] | None = None,
         rows: Iterable[P] | None = None,
-        client: AsyncInvokeAIClient | ServerClient | None = None,
+        client: AnyClient | None = None,
         **options: Unpack[SweepOptions],
     ) -> AsyncSweep[P, O]:
         """Like `sweep`, to be awaited."""
@@ -69,72 +72,56 @@ class Workflow(RunnableWorkflow[P, O]):
 
     def sweep_csv(
         self,
-        path: str | os.PathLike[str],
+        path: StrPath,
         base: P | None = None,
         *,
-        product: Mapping[str, object] | None = None,
         client: ServerClient | None = None,
-        **options: Unpack[SweepOptions],
+        **options: Unpack[TableOptions],
     ) -> Sweep[P, O]:
         """Submit a run for each row of a CSV file, whose columns are Python names or labels of inputs; like `sweep`.
 
         An empty cell, and an input without a column, keeps its value in `base`. Paths of images are relative to the
-        file. Raise `TableError` with every cell that does not fit, by row and column.
+        file. `product` multiplies the rows. Raise `TableError` with every cell that does not fit, by row and column.
         """
-        return self.sweep(rows=self.read_csv(path, base), product=product, client=client, **options)
+        return self.sweep(rows=self.read_csv(path, base), client=client, **options)
 
     def sweep_jsonl(
         self,
-        path: str | os.PathLike[str],
+        path: StrPath,
         base: P | None = None,
         *,
-        product: Mapping[str, object] | None = None,
         client: ServerClient | None = None,
-        **options: Unpack[SweepOptions],
+        **options: Unpack[TableOptions],
     ) -> Sweep[P, O]:
         """Submit a run for each line of a file, a JSON object of values by Python name or label; like `sweep_csv`."""
-        return self.sweep(rows=self.read_jsonl(path, base), product=product, client=client, **options)
+        return self.sweep(rows=self.read_jsonl(path, base), client=client, **options)
 
     async def asweep_csv(
-        self,
-        path: str | os.PathLike[str],
-        base: P | None = None,
-        *,
-        product: Mapping[str, object] | None = None,
-        client: AsyncInvokeAIClient | ServerClient | None = None,
-        **options: Unpack[SweepOptions],
+        self, path: StrPath, base: P | None = None, *, client: AnyClient | None = None, **options: Unpack[TableOptions]
     ) -> AsyncSweep[P, O]:
         """Like `sweep_csv`, to be awaited."""
-        rows = await in_thread(self.read_csv, path, base)
-        return await self.asweep(rows=rows, product=product, client=client, **options)
+        return await self.asweep(rows=await in_thread(self.read_csv, path, base), client=client, **options)
 
     async def asweep_jsonl(
-        self,
-        path: str | os.PathLike[str],
-        base: P | None = None,
-        *,
-        product: Mapping[str, object] | None = None,
-        client: AsyncInvokeAIClient | ServerClient | None = None,
-        **options: Unpack[SweepOptions],
+        self, path: StrPath, base: P | None = None, *, client: AnyClient | None = None, **options: Unpack[TableOptions]
     ) -> AsyncSweep[P, O]:
         """Like `sweep_jsonl`, to be awaited."""
-        rows = await in_thread(self.read_jsonl, path, base)
-        return await self.asweep(rows=rows, product=product, client=client, **options)
+        return await self.asweep(rows=await in_thread(self.read_jsonl, path, base), client=client, **options)
 
-    def read_csv(self, path: str | os.PathLike[str], base: P | None = None, *, ignore_extra: bool = False) -> list[P]:
+    def read_csv(self, path: StrPath, base: P | None = None, *, ignore_extra: bool = False) -> list[P]:
         """Return the rows of a CSV file; see `sweep_csv`. `ignore_extra` skips columns that name no input."""
         from invokeai_gen.sweeps.files.tables import read_csv
 
         return read_csv(Path(path), self.plan, self.params_type, base, ignore_extra=ignore_extra)
 
-    def read_jsonl(self, path: str | os.PathLike[str], base: P | None = None, *, ignore_extra: bool = False) -> list[P]:
+    def read_jsonl(self, path: StrPath, base: P | None = None, *, ignore_extra: bool = False) -> list[P]:
         """Return the lines of a file of JSON objects; see `sweep_jsonl`. `ignore_extra` skips names of no input."""
         from invokeai_gen.sweeps.files.tables import read_jsonl
 
         return read_jsonl(Path(path), self.plan, self.params_type, base, ignore_extra=ignore_extra)
 
     def resume_sweep(
-        self, file: str | os.PathLike[str], *, client: ServerClient | None = None, **options: Unpack[CollectOptions]
+        self, file: StrPath, *, client: ServerClient | None = None, **options: Unpack[CollectOptions]
     ) -> Sweep[P, O]:
         """Resume a sweep that was started with `file=`, perhaps by a process that has died since.
 
@@ -148,9 +135,9 @@ class Workflow(RunnableWorkflow[P, O]):
 
     async def aresume_sweep(
         self,
-        file: str | os.PathLike[str],
+        file: StrPath,
         *,
-        client: AsyncInvokeAIClient | ServerClient | None = None,
+        client: AnyClient | None = None,
         **options: Unpack[CollectOptions],
     ) -> AsyncSweep[P, O]:
         """Like `resume_sweep`, to be awaited."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from invokeai_gen.cli.explain import allowed_values, default_of_input, is_required, kind_of, lower_first, text_of
-from invokeai_gen.cli.terminal import echo, one_line, print_messages
+from invokeai_gen.cli.terminal import echo, few, one_line, print_messages
 from invokeai_gen.core.problems import ParamsError
 
 if TYPE_CHECKING:
@@ -40,8 +40,7 @@ class FittingModels:
             return [
                 f"{self.server} has no model that fits ({lower_first(wanted)}): install one in InvokeAI's model manager"
             ]
-        more = f" and {len(names) - _MAX_SHOWN} more" if len(names) > _MAX_SHOWN else ""
-        return [f"{self.server} has {', '.join(map(repr, names[:_MAX_SHOWN]))}{more}"]
+        return [f"{self.server} has {few([*map(repr, names)], _MAX_SHOWN)}"]
 
 
 def fitting_models(inputs: Iterable[PlannedInput], server: str | None) -> FittingModels:

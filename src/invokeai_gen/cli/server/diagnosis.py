@@ -8,10 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
+from invokeai_gen.cli.explain import is_required
 from invokeai_gen.cli.server.schema_changes import changes_since
+from invokeai_gen.cli.terminal import few
 from invokeai_gen.compiler.readiness import choice_problem, value_problems
 from invokeai_gen.core.assets import Asset, assets_of, reference_of
-from invokeai_gen.core.field_values import default_of, model_limits
+from invokeai_gen.core.field_values import model_limits
 from invokeai_gen.core.json_writing import model_from_json
 from invokeai_gen.core.matching import fits
 from invokeai_gen.core.plan import AssetKind, JsonValue, PlanField, PlanNode, WorkflowPlan
@@ -184,17 +186,16 @@ def _edge_findings(nodes: list[PlanNode], plan: WorkflowPlan, template: NodeTemp
 def _missing_inputs(plan: WorkflowPlan, models: list[Model]) -> Iterator[Finding]:
     """Yield the inputs that a caller must set; for models, with those that fit."""
     for planned in plan.inputs:
-        if planned.fed_by is not None or default_of(planned) is not UNSET:
+        if not is_required(planned):
             continue
         where = f"{planned.label} ({planned.name})"
         if planned.field_type != "ModelIdentifierField":
             yield Finding("warning", where, "required: every run must set it")
             continue
-        names = [model.name for model in models if fits(model, model_limits(planned))]
+        names = [repr(model.name) for model in models if fits(model, model_limits(planned))]
         if names:
-            more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
-            shown = ", ".join(map(repr, names[:_MAX_NAMES])) + more
-            yield Finding("warning", where, f"required: every run must set it; the server has {shown}")
+            problem = f"required: every run must set it; the server has {few(names, _MAX_NAMES)}"
+            yield Finding("warning", where, problem)
         else:
             yield Finding("error", where, "required, and the server has no model that fits: install one")
 
@@ -279,6 +280,4 @@ def _versions(plan: WorkflowPlan) -> dict[str, str]:
 
 
 def _named_nodes(nodes: list[PlanNode]) -> str:
-    labels = list(dict.fromkeys(node.label for node in nodes))
-    more = f" and {len(labels) - 2} more" if len(labels) > 2 else ""
-    return f"node {', '.join(map(repr, labels[:2]))}{more}"
+    return f"node {few([*dict.fromkeys(repr(node.label) for node in nodes)], 2)}"

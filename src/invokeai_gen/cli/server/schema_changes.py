@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from invokeai_gen.cli.terminal import few
 from invokeai_gen.core.problems import range_text
 from invokeai_gen.limits import NUMBER_LIMITS
 from invokeai_gen.schema import NodeTemplate
@@ -54,17 +55,11 @@ def _difference(was: Any, now: Any) -> str:
 
 def _list_difference(what: str, before: list[str], after: list[str]) -> Iterator[str]:
     lost, gained = [item for item in before if item not in after], [item for item in after if item not in before]
-    if lost:
-        yield f"{what}{_named(lost)} removed"
-    if gained:
-        yield f"{what}{_named(gained)} added"
+    for items, how in (lost, "removed"), (gained, "added"):
+        if items:
+            yield f"{what}{few([*map(repr, items)], _MAX_NAMED)} {how}"
     if not lost and not gained:
         yield f"{what or 'choices '}in another order"
-
-
-def _named(items: list[str]) -> str:
-    more = f" and {len(items) - _MAX_NAMED} more" if len(items) > _MAX_NAMED else ""
-    return ", ".join(map(repr, items[:_MAX_NAMED])) + more
 
 
 def _range(facts: Mapping[str, Any]) -> str:

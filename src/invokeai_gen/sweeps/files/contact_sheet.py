@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from invokeai_gen.errors import InvokeAIGenError, MissingExtraError
+from invokeai_gen.texts import printable
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
@@ -100,7 +101,7 @@ def contact_sheet(
 def _lines(texts: Sequence[str], face: Any, width: int, limit: int = _LINES_PER_TEXT) -> list[str]:
     """Wrap each text to `limit` lines at most; control characters are written out."""
     letters = max(4, int(width / face.getlength("n")))
-    shown = ("".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in " ".join(text.split())) for text in texts)
+    shown = (printable(" ".join(text.split())) for text in texts)
     return [line for text in shown for line in textwrap.wrap(text, letters, max_lines=limit, placeholder=" …")]
 
 
