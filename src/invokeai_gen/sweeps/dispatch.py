@@ -22,7 +22,6 @@ from invokeai_gen.core.plan import WorkflowPlan
 from invokeai_gen.runtime.cleanup import Preparations
 from invokeai_gen.runtime.runner import enqueue
 from invokeai_gen.server import background
-from invokeai_gen.server.background import in_thread
 from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.server.errors import RejectedError
 from invokeai_gen.server.records import QueueItem
@@ -163,7 +162,7 @@ class Dispatcher(SweepState):
             self._resolved = await self._resolve()
         request = request_of(self.plan, self.space, self._layout, self._resolved, block)
         watch = await self._sent.watch(block.batch_id)
-        await in_thread(self._note, sending=block.batch_id)
+        await self._noted(sending=block.batch_id)
         self._doubtful.add(block.batch_id)
         try:
             enqueued = await enqueue(self.plan, request, self._client, watch, cancel=True, may_clip=True)
@@ -184,7 +183,7 @@ class Dispatcher(SweepState):
                 await asyncio.sleep(ROOM_POLL)  # the queue may take less than it says
                 return
             block = await self._split(block, len(item_ids))
-        await in_thread(self._note, sent=block.batch_id, items=list(item_ids))
+        await self._noted(sent=block.batch_id, items=list(item_ids))
         self._waiting.popleft()
         self._doubtful.discard(block.batch_id)
         await self._sent.adopt(self._indexes(block), item_ids, watch)
@@ -193,7 +192,7 @@ class Dispatcher(SweepState):
     async def _split(self, block: Block, size: int) -> Block:
         """Split the next block: the first part keeps its id."""
         first, rest = block.split(size)
-        await in_thread(self._note, split=block.batch_id, size=size, rest=rest.batch_id)
+        await self._noted(split=block.batch_id, size=size, rest=rest.batch_id)
         self._waiting.popleft()
         self._waiting.extendleft((rest, first))
         return first
@@ -296,7 +295,7 @@ class Dispatcher(SweepState):
     async def cancel(self) -> None:
         self._is_canceled = True
         await self._stop_sending()
-        await in_thread(self._note, withdrawn=[block.batch_id for block in self._waiting])
+        await self._noted(withdrawn=[block.batch_id for block in self._waiting])
         for index in [*self._to_retry, *(index for block in self._waiting for index in self._indexes(block))]:
             self.tally.withdraw(index)
         self._waiting.clear()

@@ -224,7 +224,7 @@ class MultiServer(SweepState):
         for index in withdrawn:
             self.tally.withdraw(index)
         # What may be in a queue is looked up there by the next process.
-        self._note(withdrawn=[index for index in withdrawn if index not in self.earlier])
+        await self._noted(withdrawn=[index for index in withdrawn if index not in self.earlier])
         canceling = [
             server_item.stop(self._key, batches.get(url, []), self.clients[url]) for url in batches or self.clients
         ]
@@ -310,11 +310,11 @@ class MultiServer(SweepState):
             self.tally.withdraw(index)
             return False
         if not self.is_stopped and self._should_retry(index, outcome.status, outcome.was_interrupted):
-            await in_thread(self._note, ended=item.batch_id, status=outcome.status)
+            await self._noted(ended=item.batch_id, status=outcome.status)
             self.earlier.pop(index, None)
             self.tally.reset(index)
             return True
-        await in_thread(self._note, ended=item.batch_id, status=outcome.status, item=outcome.item_id)
+        await self._noted(ended=item.batch_id, status=outcome.status, item=outcome.item_id)
         if self.tally.item_ids[index] != outcome.item_id:
             self._take_sent(index, url, outcome.item_id)
         if outcome.item is not None:

@@ -12,6 +12,7 @@ from invokeai_gen.core.run_values import params_of_item, values_of_item
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.runtime.cleanup import Preparations
 from invokeai_gen.server import constants
+from invokeai_gen.server.background import in_thread
 from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.server.errors import JobError, ServerError
 from invokeai_gen.server.records import QueueItem
@@ -168,6 +169,11 @@ class SweepState:
     def _note(self, **entry: JsonValue) -> None:
         if self._journal is not None:
             self._journal.note(**entry)
+
+    async def _noted(self, **entry: JsonValue) -> None:
+        """Do the same as `_note`, off the event loop."""
+        if self._journal is not None:
+            await in_thread(self._note, **entry)
 
     def _settle(self) -> None:
         """Wake all waiters, and release the sweep file at the end."""
