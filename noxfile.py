@@ -112,6 +112,7 @@ def release(session: nox.Session) -> None:
     """
     session.install(*nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "release"))
     session.run("python", "-m", "tests.packaging.api")
+    session.run("hadolint", "Dockerfile")
     shutil.rmtree(DIST, ignore_errors=True)
     session.run("python", "-m", "build", "--outdir", str(DIST))
     (sdist,), (wheel,) = DIST.glob("*.tar.gz"), DIST.glob("*.whl")

@@ -25,8 +25,8 @@ EXTENSION: Final = str(ROOT / "docs" / "_site" / "blocking_methods.py")
 
 
 def last_release() -> str:
-    """Return the newest tag such as `v0.2.0` that the checkout descends from, else `FIRST_RELEASE`."""
-    command = ["git", "describe", "--tags", "--match", "v*", "--abbrev=0", "HEAD"]
+    """Return the newest tag such as `v0.2.0` before this commit, which may be tagged itself, else `FIRST_RELEASE`."""
+    command = ["git", "describe", "--tags", "--match", "v*", "--abbrev=0", "HEAD^"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     return done.stdout.strip() or FIRST_RELEASE
 

@@ -65,3 +65,20 @@ def test_a_generated_module_imports_where_only_the_wheel_is_installed(installed:
     shutil.copytree(ROOT / "generated", tmp_path / "generated")
     code = "from generated import sunset_poster as wf; print(wf.Params(width=512).width)"
     assert _run(installed / "python", "-c", code, cwd=tmp_path) == "512\n"
+
+
+def test_the_container_description_copies_all_that_the_build_needs(tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    for line in (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines():
+        if line.startswith("COPY") and "--from" not in line:
+            *names, target = line.split()[1:]
+            for name in names:
+                copied = tmp_path / "source" / target / ("" if (ROOT / name).is_dir() else name.rpartition("/")[2])
+                copied.parent.mkdir(parents=True, exist_ok=True)
+                copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+                copy(ROOT / name, copied)
+    _run(
+        sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", tmp_path, "./source", cwd=tmp_path
+    )
+    (built,) = tmp_path.glob("*.whl")
+    assert "invokeai_gen/_shipped/openapi.json" in zipfile.ZipFile(built).namelist()
