@@ -1,11 +1,24 @@
 """What all tests share: a real InvokeAI server, and its log where a test that used it fails."""
 
+import contextlib
+import importlib
 import os
+import pkgutil
+import sys
 from collections.abc import Generator, Iterator
 
 import pytest
 
+import invokeai_gen
 from tests.server import Server
+
+if sys.version_info < (3, 11, 8):
+    # pytest parses our modules when they are imported. Two threads that parse at once, as lazy imports may, meet a bug of
+    # these Pythons ("AST constructor recursion depth mismatch"), so everything is imported beforehand.
+    for module in pkgutil.walk_packages(invokeai_gen.__path__, "invokeai_gen."):
+        if not module.name.endswith("__main__"):
+            with contextlib.suppress(ImportError):  # of an extra
+                importlib.import_module(module.name)
 
 _SERVER = pytest.StashKey[Server]()
 

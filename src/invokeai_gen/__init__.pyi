@@ -1,4 +1,4 @@
-"""The public names as type checkers and editors read them. At run time `public_names` says where each one lives."""
+"""The public names as type checkers and editors read them. At run time `public_names` reads here where each one lives."""
 
 from invokeai_gen.client import InvokeAIClient, default_client
 from invokeai_gen.codegen.datamodel import ValueTypesError
@@ -45,42 +45,30 @@ from invokeai_gen.schema.openapi import SchemaError
 from invokeai_gen.server.client import AsyncInvokeAIClient, ClientOptions
 from invokeai_gen.server.errors import (
     BadRequestError,
-    CleanupError,
     ConnectionFailedError,
     DecodeError,
-    DownloadError,
-    EnqueueClippedError,
-    EnqueueError,
-    EnqueueUncertainError,
     ForbiddenError,
-    InstallError,
     InvalidHeaderError,
     InvalidTokenError,
     InvalidUrlError,
     JobCanceledError,
     JobDeletedError,
     JobError,
-    JobFailedError,
     JobTimeoutError,
     MissingOutputError,
-    NotCompletedError,
     NotFoundError,
     NotInvokeAIError,
-    RedactedJobError,
     RejectedError,
     RequestTimeoutError,
     ServerError,
     ServerFaultError,
-    SeveralItemsError,
     StatusError,
     TooManyRequestsError,
     UnauthorizedError,
     UnexpectedAnswerError,
-    UnknownStatusError,
     UnreachableError,
     UnsupportedByServerError,
     UnsupportedMediaError,
-    UploadUncertainError,
 )
 from invokeai_gen.server.events import (
     Event,
@@ -98,6 +86,20 @@ from invokeai_gen.server.resolution_errors import (
     MediaResolutionError,
     ModelResolutionError,
     ValueResolutionError,
+)
+from invokeai_gen.server.run_errors import (
+    CleanupError,
+    DownloadError,
+    EnqueueClippedError,
+    EnqueueError,
+    EnqueueUncertainError,
+    InstallError,
+    JobFailedError,
+    NotCompletedError,
+    RedactedJobError,
+    SeveralItemsError,
+    UnknownStatusError,
+    UploadUncertainError,
 )
 from invokeai_gen.sweeps.async_sweep import AsyncSweep
 from invokeai_gen.sweeps.dynamic_prompts import DynamicPrompts

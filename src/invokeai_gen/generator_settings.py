@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from invokeai_gen.js_json import UNSET, Unset, is_integer, is_number, trim
+from invokeai_gen.js_json import UNSET, Unset
+from invokeai_gen.js_reading import is_integer, is_number, trim
 
 Check = Callable[[Any], bool]
 

@@ -1,8 +1,7 @@
-"""JSON as the GUI's browser reads and writes it, so that what we send is what it would have sent."""
+"""JSON as the GUI's browser writes it, so that what we send is what it would have sent; `js_reading` reads it."""
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterable
@@ -10,8 +9,6 @@ from enum import Enum
 from typing import Any, Final, Literal
 
 MAX_SAFE_INTEGER: Final = 2**53 - 1
-MAX_DEPTH: Final = 200
-"""Deeper than any real workflow or schema; beyond it Python's own recursion would be at risk."""
 
 
 class Unset(Enum):
@@ -28,33 +25,7 @@ class Unset(Enum):
 
 UNSET: Final = Unset.UNSET
 
-_WHITESPACE: Final = (
-    "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
-    "\u2028\u2029\u202f\u205f\u3000\ufeff"
-)
 _ARRAY_INDEX: Final = re.compile(r"0|[1-9][0-9]{0,9}")
-
-
-def loads(text: str | bytes) -> Any:
-    """Parse JSON with JavaScript's numbers and key order.
-
-    Every number is a double: integral ones become `int`, large ones lose their last digits. Keys that look like array
-    indices come first, in numeric order. Raises `ValueError` for text that is not JSON, for NaN and Infinity, and for
-    data nested deeper than `MAX_DEPTH`.
-    """
-    try:
-        data = json.loads(
-            text,
-            parse_int=lambda digits: number(int(digits)) if len(digits) < 400 else _infinite(digits),
-            parse_float=lambda digits: number(float(digits)),
-            parse_constant=_infinite,
-            object_pairs_hook=_in_key_order,
-        )
-    except RecursionError:
-        raise ValueError(f"nested deeper than {MAX_DEPTH} levels") from None
-    if _is_deeper_than(data, MAX_DEPTH):
-        raise ValueError(f"nested deeper than {MAX_DEPTH} levels")
-    return data
 
 
 def number(value: float) -> int | float:
@@ -80,21 +51,6 @@ def number(value: float) -> int | float:
     return int(Decimal(repr(value)))
 
 
-def trim(text: str) -> str:
-    """Return the text without leading and trailing white space, as JavaScript defines it."""
-    return text.strip(_WHITESPACE)
-
-
-def is_number(value: Any) -> bool:
-    """Return whether a value is a JSON number; a boolean is not."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def is_integer(value: Any) -> bool:
-    """Return whether a value is an integer that JavaScript holds exactly, as the GUI requires."""
-    return isinstance(value, int) and is_number(value) and abs(value) <= MAX_SAFE_INTEGER
-
-
 def normalized(value: Any) -> Any:
     """Return a copy of JSON data with every number as `number` returns it. Raises `ValueError` for NaN and infinities."""
     if isinstance(value, bool) or value is None or isinstance(value, str):
@@ -110,32 +66,8 @@ def normalized(value: Any) -> Any:
 
 def in_key_order(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     """Return a dict in the order of a JavaScript object: array indices ascending, then the other keys as they came."""
-    return _in_key_order(list(pairs))
-
-
-def _in_key_order(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     data = dict(pairs)
     indices = [key for key in data if key[:1].isdigit() and _ARRAY_INDEX.fullmatch(key) and int(key) < 2**32 - 1]
     if not indices:
         return data
     return {key: data[key] for key in sorted(indices, key=int)} | data
-
-
-def _infinite(text: str) -> float:
-    raise ValueError(f"{text[:20]} is not a number that JSON can carry")
-
-
-def _is_deeper_than(data: Any, depth: int) -> bool:
-    """Return whether data is nested deeper than `depth`; breadth first, so that the check itself cannot overflow."""
-    level = [data]
-    for _ in range(depth):
-        level = [
-            child
-            for item in level
-            if isinstance(item, (dict, list))
-            for child in (item.values() if isinstance(item, dict) else item)
-            if isinstance(child, (dict, list))
-        ]
-        if not level:
-            return False
-    return True

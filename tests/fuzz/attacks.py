@@ -14,7 +14,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final
 
-from invokeai_gen import js_json
+from invokeai_gen import js_reading
 from invokeai_gen.schema import Schema, shipped_schema
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -470,10 +470,10 @@ def as_parsed(data: Any, known: Mapping[str, Any]) -> Any:
     """The document as a file would give it. What is ours and unchanged is not parsed again: it is large."""
     schemas = data.get("components", {}).get("schemas") if _is_object(data.get("components")) else None
     if not isinstance(schemas, dict):
-        return js_json.loads(json.dumps(data))
+        return js_reading.loads(json.dumps(data))
     changed = {name: item for name, item in schemas.items() if known.get(name) is not item}
     rest = {key: item for key, item in data.items() if key in ("info", "openapi")}
-    parsed: dict[str, Any] = js_json.loads(json.dumps({**rest, "components": {"schemas": changed}}))
+    parsed: dict[str, Any] = js_reading.loads(json.dumps({**rest, "components": {"schemas": changed}}))
     parsed["components"]["schemas"] = {**schemas, **parsed["components"]["schemas"]}
     return parsed
 

@@ -23,7 +23,7 @@ from invokeai_gen import AsyncJob, BoundingBox, ParamsError, compat
 from invokeai_gen import handle as ivk
 from invokeai_gen.compat import InvokeAIClient, JobStatus, WorkflowDefinition, WorkflowHandle
 from invokeai_gen.handle import IvkModelIdentifierField
-from invokeai_gen.server import errors, events, inventory, resolution_errors
+from invokeai_gen.server import errors, events, inventory, resolution_errors, run_errors
 
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = ROOT / "data" / "workflows"
@@ -132,7 +132,7 @@ def row(number: int, described: str, ours: object) -> Any:
         row(156, "OutputNode", ivk.OutputMapping),
         row(157, "DebugNode", ivk.OutputMapping),
         row(196, "ImageDecodeError", errors.DecodeError),
-        row(197, "WorkflowNotCompletedError", errors.NotCompletedError),
+        row(197, "WorkflowNotCompletedError", run_errors.NotCompletedError),
         row(208, "InkWorkflowInput", ivk.IvkWorkflowInput),
         row(216, "InkModelIdentifierField", ivk.IvkModelIdentifierField),
         row(217, "InkT5EncoderField", ivk.IvkModelIdentifierField),
@@ -420,7 +420,7 @@ def test_row_134_an_error_has_its_message(client: InvokeAIClient) -> None:
         item.label for item in handle.list_inputs() if item.node_id == node.id and item.field_name == "cfg_scale"
     )
     handle.set_input(label, [1.0, 2.0, 3.0])  # a list whose length is not the number of steps
-    with pytest.raises(errors.JobFailedError):
+    with pytest.raises(run_errors.JobFailedError):
         callbacks.run(handle)
     (event,) = callbacks.of("error")
     assert event.get("error") == event["error_message"] != ""
@@ -661,7 +661,7 @@ def test_row_194_a_clean_up_of_the_queue_counts(used: WorkflowHandle) -> None:
 def test_row_199_failures_raise_on_request(used: WorkflowHandle, client: InvokeAIClient) -> None:
     (upload,) = used.get_uploaded_assets()
     client.images.delete([upload])
-    with pytest.raises(errors.CleanupError, match=re.escape(upload)):
+    with pytest.raises(run_errors.CleanupError, match=re.escape(upload)):
         used.cleanup_inputs().raise_for_failures()
 
 
@@ -826,7 +826,7 @@ def test_several_runs_name_what_to_use_instead(client: InvokeAIClient) -> None:
     job = handle.submit_sync(runs=3)
     ask: Callable[[], object] | Awaitable[object]
     for ask in (handle.get_outputs, handle.wait_for_completion_sync):
-        with pytest.raises(errors.SeveralItemsError, match=r"^this makes 3 .*get_all_outputs\(\).*run_all\(\)"):
+        with pytest.raises(run_errors.SeveralItemsError, match=r"^this makes 3 .*get_all_outputs\(\).*run_all\(\)"):
             ask()
     job.wait(TIME)
     assert len(handle.get_all_outputs()) == 3

@@ -26,14 +26,12 @@ from invokeai_gen import InvokeAIClient, Job
 from invokeai_gen.server import background, constants
 from invokeai_gen.server.errors import (
     ConnectionFailedError,
-    DownloadError,
-    EnqueueUncertainError,
     JobTimeoutError,
     RequestTimeoutError,
     ServerFaultError,
     UnauthorizedError,
-    UploadUncertainError,
 )
+from invokeai_gen.server.run_errors import DownloadError, EnqueueUncertainError, UploadUncertainError
 from tests import plans
 from tests.live import proxy as faults
 from tests.live.proxy import Fault, Proxy
@@ -284,12 +282,20 @@ def test_events_that_never_come(
     check_server(direct, told, items, kept, ran=True)
 
 
+def run_watched(client: InvokeAIClient) -> None:
+    """A run whose events are wanted: one without callbacks may end before it needs any."""
+    events: list[object] = []
+    plans.picture().run(
+        plans.PictureParams(), client=client, timeout=TIME, cleanup=("outputs", "queue_items"), on_status=events.append
+    )
+
+
 @pytest.mark.usefixtures("_impatient")
 def test_events_are_not_fetched_from_another_host(direct: InvokeAIClient) -> None:
     with Proxy(direct.url) as elsewhere, Proxy(direct.url) as proxy, InvokeAIClient(proxy.url, token="t") as client:
         location = f"Location: {elsewhere.url}/ws/socket.io/?EIO=4&transport=websocket"
         proxy.on("/ws/socket.io", faults.status(302, location.encode()), faults.FOR_GOOD)
-        plans.picture().run(plans.PictureParams(), client=client, timeout=TIME, cleanup=("outputs", "queue_items"))
+        run_watched(client)
         assert proxy.asked("/ws/socket.io")
         assert elsewhere.requests == []
 
@@ -311,7 +317,7 @@ def test_a_video_whose_answer_is_lost_is_uploaded_once(direct: InvokeAIClient) -
 @pytest.mark.parametrize("step", STEPS)
 def test_events_that_end(step: str, direct: InvokeAIClient, tmp_path: Path) -> None:
     with Proxy(direct.url) as proxy, InvokeAIClient(proxy.url) as client:
-        plans.picture().run(plans.PictureParams(), client=client, timeout=TIME, cleanup=("outputs", "queue_items"))
+        run_watched(client)
         assert proxy.asked("/ws/socket.io") == 1
         items, kept = set(direct.queue.item_ids()), images(direct)
 

@@ -13,16 +13,11 @@ from PIL import Image
 
 from invokeai_gen import ImageRef, InvokeAIClient, Job
 from invokeai_gen.handle import HandleOutputs, IvkModelIdentifierField, WorkflowDefinition, WorkflowHandle
-from invokeai_gen.server.errors import (
-    JobCanceledError,
-    JobFailedError,
-    JobTimeoutError,
-    NotFoundError,
-    SeveralItemsError,
-)
+from invokeai_gen.server.errors import JobCanceledError, JobTimeoutError, NotFoundError
 from invokeai_gen.server.events import InvocationComplete, InvocationProgress, InvocationStarted, StatusChanged
 from invokeai_gen.server.records import QueueItem
 from invokeai_gen.server.resolution_errors import ModelResolutionError
+from invokeai_gen.server.run_errors import JobFailedError, SeveralItemsError
 
 WORKFLOWS = Path(__file__).parents[2] / "data" / "workflows"
 TIME = 120.0

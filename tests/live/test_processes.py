@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from invokeai_gen import InvokeAIClient, Job
-from invokeai_gen.server.errors import JobFailedError
+from invokeai_gen.server.run_errors import JobFailedError
 from tests import plans
 
 TIME = 120.0

@@ -13,15 +13,14 @@ from invokeai_gen.core.field_values import batch_item_validator
 from invokeai_gen.core.plan import FieldLimits
 from invokeai_gen.schema import shipped_schema
 from invokeai_gen.server.errors import (
-    EnqueueClippedError,
     ForbiddenError,
     JobCanceledError,
     NotFoundError,
-    RedactedJobError,
     ServerFaultError,
     UnauthorizedError,
 )
 from invokeai_gen.server.events import StatusChanged
+from invokeai_gen.server.run_errors import EnqueueClippedError, RedactedJobError
 from tests import plans
 from tests.server import Account, Server, ServerError
 

@@ -10,7 +10,8 @@ import pytest
 
 from generated import sd15_image_to_image
 from invokeai_gen import ImageOutput, InvokeAIClient
-from invokeai_gen.server.errors import CleanupError, JobFailedError, NotFoundError
+from invokeai_gen.server.errors import NotFoundError
+from invokeai_gen.server.run_errors import CleanupError, JobFailedError
 from tests import plans
 
 TIME = 120.0

@@ -11,8 +11,8 @@ import PIL.Image
 import pytest
 
 from invokeai_gen import BoardRef, ImageRef, InvokeAIClient
-from invokeai_gen.server.errors import DownloadError
 from invokeai_gen.server.resolution_errors import BoardResolutionError, MediaResolutionError
+from invokeai_gen.server.run_errors import DownloadError
 from tests import plans
 
 TIME = 120.0

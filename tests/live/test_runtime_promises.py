@@ -16,7 +16,7 @@ import pytest
 
 from invokeai_gen import InvokeAIClient, Job, Workflow
 from invokeai_gen.core.plan import PlanField
-from invokeai_gen.server.errors import DownloadError, JobTimeoutError, NotFoundError
+from invokeai_gen.server.errors import JobTimeoutError, NotFoundError
 from invokeai_gen.server.events import (
     InvocationComplete,
     InvocationError,
@@ -25,6 +25,7 @@ from invokeai_gen.server.events import (
     StatusChanged,
 )
 from invokeai_gen.server.resolution_errors import ModelResolutionError, ValueResolutionError
+from invokeai_gen.server.run_errors import DownloadError
 from tests import plans
 from tests.live.proxy import FOR_GOOD, Proxy, silent
 

@@ -17,15 +17,7 @@ import pytest
 
 from invokeai_gen import AsyncInvokeAIClient, ImageOutput, InvokeAIClient, Job, ModelRef
 from invokeai_gen.server.connections import _open
-from invokeai_gen.server.errors import (
-    JobCanceledError,
-    JobDeletedError,
-    JobFailedError,
-    JobTimeoutError,
-    NotFoundError,
-    RejectedError,
-    SeveralItemsError,
-)
+from invokeai_gen.server.errors import JobCanceledError, JobDeletedError, JobTimeoutError, NotFoundError, RejectedError
 from invokeai_gen.server.events import (
     InvocationComplete,
     InvocationError,
@@ -34,6 +26,7 @@ from invokeai_gen.server.events import (
     StatusChanged,
 )
 from invokeai_gen.server.resolution_errors import MediaResolutionError, ModelResolutionError
+from invokeai_gen.server.run_errors import JobFailedError, SeveralItemsError
 from tests import plans
 from tests.live.proxy import Proxy, lost
 

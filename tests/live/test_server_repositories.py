@@ -15,7 +15,6 @@ import pytest
 from invokeai_gen import InvokeAIClient
 from invokeai_gen.server.errors import (
     ConnectionFailedError,
-    InstallError,
     JobTimeoutError,
     NotFoundError,
     ServerError,
@@ -23,6 +22,7 @@ from invokeai_gen.server.errors import (
     UnauthorizedError,
 )
 from invokeai_gen.server.inventory import Board, InstallJob
+from invokeai_gen.server.run_errors import InstallError
 from tests import plans
 from tests.live.proxy import Proxy
 from tests.live.test_runtime_repositories import png

@@ -22,6 +22,7 @@ LEAVES = {
     "errors",
     "generator_settings",
     "js_json",
+    "js_reading",
     "limits",
     "png_texts",
     "public_names",
@@ -158,7 +159,7 @@ def test_every_public_name_is_where_the_table_of_names_says() -> None:
         assert getattr(invokeai_gen, name).__module__ == home if name not in ALIASES else getattr(invokeai_gen, name)
 
 
-def test_type_checkers_find_every_public_name_where_the_table_of_names_says() -> None:
+def test_the_stub_is_read_as_type_checkers_read_it() -> None:
     from invokeai_gen.public_names import HOME_OF
 
     stub = ast.parse((PACKAGE / "__init__.pyi").read_text(encoding="utf-8"))

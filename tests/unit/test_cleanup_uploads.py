@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from invokeai_gen.runtime.cleanup import Preparations
-from invokeai_gen.server.records import Removal
+from invokeai_gen.server.removal import Removal
 from invokeai_gen.server.uploads import MediaKind, Uploads
 
 

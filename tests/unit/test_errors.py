@@ -14,7 +14,7 @@ import pytest
 import invokeai_gen
 from invokeai_gen.core.problems import ParamsError, Problem
 from invokeai_gen.errors import InvokeAIGenError
-from invokeai_gen.server import errors, resolution_errors
+from invokeai_gen.server import errors, resolution_errors, run_errors, status_errors
 
 
 def every_kind(kind: type[InvokeAIGenError] = InvokeAIGenError) -> list[type[InvokeAIGenError]]:
@@ -29,17 +29,19 @@ KINDS = sorted(
     {kind for kind in every_kind() if kind.__module__.startswith("invokeai_gen")}, key=lambda kind: kind.__name__
 )
 EXAMPLES: list[InvokeAIGenError] = [
-    errors.status_error("GET", "/api/v1/x", 404, "no such thing"),
-    errors.status_error("POST", "/api/v1/x", 422, [{"loc": ["body", "a"], "msg": "wrong"}]),
-    errors.EnqueueClippedError(3, 5, "batch"),
-    errors.EnqueueUncertainError("batch", ValueError("lost")),
-    errors.UploadUncertainError("fox.png", ValueError("lost")),
-    errors.JobFailedError(item_id=7, error_type="E", error_message="m", field_labels=["Width"], node_label="Soften"),
+    status_errors.status_error("GET", "/api/v1/x", 404, "no such thing"),
+    status_errors.status_error("POST", "/api/v1/x", 422, [{"loc": ["body", "a"], "msg": "wrong"}]),
+    run_errors.EnqueueClippedError(3, 5, "batch"),
+    run_errors.EnqueueUncertainError("batch", ValueError("lost")),
+    run_errors.UploadUncertainError("fox.png", ValueError("lost")),
+    run_errors.JobFailedError(
+        item_id=7, error_type="E", error_message="m", field_labels=["Width"], node_label="Soften"
+    ),
     errors.JobTimeoutError("late", item_id=7),
-    errors.SeveralItemsError(3),
+    run_errors.SeveralItemsError(3),
     errors.MissingOutputError("no output"),
-    errors.DownloadError([Path("a.png")], {"b": "gone"}),
-    errors.CleanupError(["a"], {"b": "gone"}),
+    run_errors.DownloadError([Path("a.png")], {"b": "gone"}),
+    run_errors.CleanupError(["a"], {"b": "gone"}),
     resolution_errors.ValueResolutionError("Model", "unknown", ["a", "b"]),
     ParamsError([Problem("width", "'Width' is 1", "Width", "should be 64 or more")]),
 ]
@@ -74,7 +76,7 @@ def test_a_long_list_of_candidates_says_how_many_there_are(number: int, shown: s
 
 
 def test_a_clean_up_counts_what_is_left_of_all() -> None:
-    assert str(errors.CleanupError(["a", "b", "c"], {"d": "gone"})).startswith("1 of 4 were not deleted:")
+    assert str(run_errors.CleanupError(["a", "b", "c"], {"d": "gone"})).startswith("1 of 4 were not deleted:")
 
 
 def test_the_notes_of_a_copy_are_its_own() -> None:

@@ -32,7 +32,7 @@ from invokeai_gen.handle.index_map import compare_index_maps
 from invokeai_gen.runtime.options import SubmitOptions
 from invokeai_gen.schema import Schema
 from invokeai_gen.server.callbacks import Callbacks
-from invokeai_gen.server.errors import NotCompletedError
+from invokeai_gen.server.run_errors import NotCompletedError
 from invokeai_gen.workflow import WorkflowError
 from tests.unit.workflow_builder import Builder
 

@@ -9,7 +9,8 @@ import pytest
 
 from invokeai_gen import ImageOutput, WorkflowOutputs
 from invokeai_gen.core.plan import PlannedOutput
-from invokeai_gen.core.results import failing_node, iteration_paths, results_by_node
+from invokeai_gen.core.rejections import failing_node
+from invokeai_gen.core.results import iteration_paths, results_by_node
 from invokeai_gen.runtime.output_files import file_names
 from invokeai_gen.server.errors import DecodeError, MissingOutputError
 from invokeai_gen.server.records import QueueItem

@@ -10,7 +10,8 @@ import pytest
 
 from invokeai_gen import InvokeAIClient
 from invokeai_gen.server import constants
-from invokeai_gen.server.errors import ServerFaultError, UnreachableError, UploadUncertainError
+from invokeai_gen.server.errors import ServerFaultError, UnreachableError
+from invokeai_gen.server.run_errors import UploadUncertainError
 
 Trouble = httpx.Response | Exception
 

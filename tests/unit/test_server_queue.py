@@ -8,9 +8,9 @@ import pytest
 
 from invokeai_gen import InvokeAIClient
 from invokeai_gen.server import constants
-from invokeai_gen.server.errors import EnqueueClippedError, EnqueueUncertainError
 from invokeai_gen.server.queue import queue_position
 from invokeai_gen.server.records import QueueItem
+from invokeai_gen.server.run_errors import EnqueueClippedError, EnqueueUncertainError
 
 REQUEST: dict[str, Any] = {"prepend": False, "batch": {"batch_id": "b1", "graph": {}}}
 ENQUEUED = httpx.Response(200, json={"enqueued": 2, "requested": 2, "item_ids": [8, 7]})

@@ -17,12 +17,15 @@ import pytest
 from invokeai_gen import AsyncInvokeAIClient
 from invokeai_gen.core.problems import ParamsError
 from invokeai_gen.server import background
-from invokeai_gen.server.errors import ConnectionFailedError, EnqueueUncertainError, JobFailedError, NotFoundError
+from invokeai_gen.server.errors import ConnectionFailedError, NotFoundError
 from invokeai_gen.server.events import StatusChanged
 from invokeai_gen.server.inventory import Board, Image
-from invokeai_gen.server.records import Enqueued, QueueCounts, QueueItem, Removal
+from invokeai_gen.server.records import Enqueued, QueueCounts, QueueItem
+from invokeai_gen.server.removal import Removal
 from invokeai_gen.server.resolution_errors import ValueResolutionError
+from invokeai_gen.server.run_errors import EnqueueUncertainError, JobFailedError
 from invokeai_gen.server.run_queue import batch_size
+from invokeai_gen.server.status_watch import StatusWatch
 from invokeai_gen.server.watch import Watch
 from invokeai_gen.sweeps import dispatch, server_item
 from invokeai_gen.sweeps.async_sweep import AsyncSweep
@@ -161,7 +164,7 @@ class FakeClient(AsyncInvokeAIClient):
         self.watches[batch_id] = Watch(batch_id, labels, keeps_events=keeps_events)
         return self.watches[batch_id]
 
-    async def forget(self, watch: Watch) -> None:
+    async def forget(self, watch: StatusWatch) -> None:
         watch.close()
 
     def finish(self, *item_ids: int, status: str = "completed") -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from invokeai_gen import js_json
+from invokeai_gen import js_reading
 from invokeai_gen.core.field_values import check_value
 from invokeai_gen.core.input_lookup import find_input
 from invokeai_gen.core.problems import ParamsError
@@ -101,7 +101,7 @@ def _from_file(path: Path | None) -> Iterator[tuple[str, JsonValue, Path]]:
     if path is None:
         return
     try:
-        data = js_json.loads(path.read_bytes())
+        data = js_reading.loads(path.read_bytes())
     except OSError as error:
         raise InvokeAIGenError(f"{path}: {error.strerror or error}") from error
     except ValueError as error:

@@ -12,7 +12,8 @@ from invokeai_gen.core import field_values
 from invokeai_gen.core.field_values import Choice, Limited, ListOf, OneOf, Plain, Shape, Structure
 from invokeai_gen.core.plan import PlannedInput
 from invokeai_gen.core.values import BoardRef, BoundingBox, Color, ImageRef, LoRA, ModelRef, VideoRef
-from invokeai_gen.js_json import UNSET, is_number
+from invokeai_gen.js_json import UNSET
+from invokeai_gen.js_reading import is_number
 
 _FROM_RUNTIME: Final = frozenset(
     {"BoardInput", "BoundingBox", "ColorInput", "ImageInput", "LoRA", "ModelInput", "VideoInput"}

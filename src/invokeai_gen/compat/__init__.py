@@ -36,6 +36,7 @@ from invokeai_gen.compat.outputs import WorkflowOutput as WorkflowOutput
 from invokeai_gen.handle import IvkField as IvkField
 from invokeai_gen.handle import IvkWorkflowInput as IvkWorkflowInput
 from invokeai_gen.server import errors as _errors
+from invokeai_gen.server import run_errors as _run_errors
 from invokeai_gen.server.events import Event
 from invokeai_gen.server.inventory import Image
 
@@ -68,4 +69,4 @@ SessionEvent = Event
 OutputNode = _handle.OutputMapping
 DebugNode = _handle.OutputMapping
 ImageDecodeError = _errors.DecodeError
-WorkflowNotCompletedError = _errors.NotCompletedError
+WorkflowNotCompletedError = _run_errors.NotCompletedError

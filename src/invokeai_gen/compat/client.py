@@ -17,7 +17,7 @@ from invokeai_gen.server import boards
 from invokeai_gen.server.blocking import ServerClient
 from invokeai_gen.server.client import core_of
 from invokeai_gen.server.inventory import Board, Image
-from invokeai_gen.server.records import Removal
+from invokeai_gen.server.removal import Removal
 
 
 class WorkflowDefinition(handle.WorkflowDefinition):

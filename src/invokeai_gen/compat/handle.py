@@ -21,8 +21,8 @@ from invokeai_gen.handle import HandleOutputs, handle
 from invokeai_gen.handle.runs import POLL_INTERVAL, DownloadOptions, FollowedSubmitOptions
 from invokeai_gen.runtime.async_job import AsyncJob
 from invokeai_gen.runtime.options import SubmitOptions
-from invokeai_gen.server.errors import DownloadError
 from invokeai_gen.server.records import QueueItem
+from invokeai_gen.server.run_errors import DownloadError
 
 
 class WorkflowHandle(handle.WorkflowHandle):

@@ -12,7 +12,8 @@ from invokeai_gen.core.output_values import ConditioningOutput, LatentsOutput
 from invokeai_gen.handle import HandleOutputs, NamedOutputs
 from invokeai_gen.runtime.job import Job
 from invokeai_gen.runtime.media import ImageOutput
-from invokeai_gen.server.records import QueueItem, Removal
+from invokeai_gen.server.records import QueueItem
+from invokeai_gen.server.removal import Removal
 
 if TYPE_CHECKING:
     from invokeai_gen.core.plan import PlannedOutput

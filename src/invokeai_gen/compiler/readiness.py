@@ -11,7 +11,8 @@ from invokeai_gen.core.batch import GENERATOR_FIELD, Binding, Values, batch_fiel
 from invokeai_gen.core.plan import JsonValue, PlanBatch, WorkflowPlan
 from invokeai_gen.core.problems import range_text
 from invokeai_gen.errors import InvokeAIGenError
-from invokeai_gen.js_json import UNSET, Unset, is_integer, is_number
+from invokeai_gen.js_json import UNSET, Unset
+from invokeai_gen.js_reading import is_integer, is_number
 from invokeai_gen.schema import InputTemplate, NodeTemplate, Schema
 from invokeai_gen.schema.releases import newest, release_of
 from invokeai_gen.schema.templates import BATCH_FIELDS

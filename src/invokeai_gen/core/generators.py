@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import quote
 
-from invokeai_gen import js_json
+from invokeai_gen import js_json, js_reading
 from invokeai_gen.core.plan import JsonValue
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.generator_settings import IMAGE_GENERATOR
@@ -159,7 +159,7 @@ def _parse_numbers(pattern: re.Pattern[str]) -> Callable[[Mapping[str, Any]], li
     """As JavaScript's `parseFloat` and `parseInt`: the longest number that the text starts with."""
 
     def parse(settings: Mapping[str, Any]) -> list[JsonValue]:
-        matches = (pattern.match(js_json.trim(part)) for part in _parts(settings))
+        matches = (pattern.match(js_reading.trim(part)) for part in _parts(settings))
         numbers = (float(match.group().replace("Infinity", "inf")) for match in matches if match)
         # JSON has no infinity; the GUI sends null in its place.
         return [js_json.number(number) if math.isfinite(number) else None for number in numbers]

@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol, get_origin
 
 from pydantic_core import ValidationError
 
-from invokeai_gen import js_json
+from invokeai_gen import js_reading
 from invokeai_gen.core import checks, problems
 from invokeai_gen.core.inputs import HasInputs, Input
 from invokeai_gen.core.json_values import read_value
@@ -132,7 +132,7 @@ def _described(image: Any) -> str:
 
 def _object(text: str, what: str) -> dict[str, JsonValue]:
     try:
-        data = js_json.loads(text)
+        data = js_reading.loads(text)
     except ValueError as error:
         raise ImageValuesError(f"the {what} in the image is damaged: {error}") from error
     if not isinstance(data, dict):

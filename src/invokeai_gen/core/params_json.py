@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, ValidationError, core_schema
 
-from invokeai_gen import js_json
+from invokeai_gen import js_reading
 from invokeai_gen.core import problems
 from invokeai_gen.core.inputs import HasInputs
 from invokeai_gen.core.json_values import read_value
@@ -30,7 +30,7 @@ DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 def from_text(params: type[P], text: str | bytes) -> P:
     """Return the values in a JSON text. Raises `ParamsError`."""
     try:
-        data = js_json.loads(text)
+        data = js_reading.loads(text)
     except ValueError as error:
         raise ParamsError([Problem("", f"the values are not JSON: {error}")]) from None
     return from_data(params, data)

@@ -335,6 +335,11 @@ class WorkflowPlan:
     node_types: Mapping[str, JsonValue] = field(default_factory=dict)
     """Version, inputs and outputs of each node type when the plan was compiled; empty in older plans."""
 
+    @property
+    def node_labels(self) -> dict[str, str]:
+        """What the GUI calls each node, by its id."""
+        return {node.id: node.label for node in self.nodes}
+
     def node(self, node_id: str) -> PlanNode:
         """Return the node with that id. Raises `KeyError`."""
         for node in self.nodes:

@@ -1,4 +1,4 @@
-"""The reasons of a request that the server rejected (422), in the labels of the GUI. Pure rules."""
+"""Why a server rejected a request, and which node failed, in the labels of the GUI. Pure rules."""
 
 from __future__ import annotations
 
@@ -8,14 +8,9 @@ from typing import Any
 from invokeai_gen.core.plan import WorkflowPlan
 
 
-def node_labels(plan: WorkflowPlan | None) -> dict[str, str]:
-    """Return what the GUI calls each node, by its id."""
-    return {node.id: node.label for node in plan.nodes} if plan is not None else {}
-
-
 def labelled_rejections(plan: WorkflowPlan, detail: Iterable[Mapping[str, Any]]) -> list[str]:
     """Return each reason in the server's `detail` with the labels of its node and field, and the value given."""
-    labels = node_labels(plan)
+    labels = plan.node_labels
     titles = {entry.binding: entry.label for entry in plan.inputs}
     problems: list[str] = []
     for entry in detail:
@@ -33,3 +28,13 @@ def labelled_rejections(plan: WorkflowPlan, detail: Iterable[Mapping[str, Any]])
             f"{labels[node_id]!r}, {field!r}: {message}{given}" if field else f"{labels[node_id]!r}: {message}"
         )
     return list(dict.fromkeys(problems))
+
+
+def failing_node(session: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Return `(node id in the workflow, node type)` of the node whose error ended the session; `None` if unknown."""
+    for prepared in session.get("errors") or {}:
+        node_id = (session.get("prepared_source_mapping") or {}).get(prepared, prepared)
+        nodes = (session.get("graph") or {}).get("nodes") or {}
+        executed = (session.get("execution_graph") or {}).get("nodes") or {}
+        return node_id, (nodes.get(node_id) or executed.get(prepared) or {}).get("type", "")
+    return None

@@ -105,16 +105,6 @@ def _parents_first(nodes: Mapping[str, Any], parents: Mapping[str, list[str]]) -
                 stack += waiting
 
 
-def failing_node(session: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Return `(node id in the workflow, node type)` of the node whose error ended the session; `None` if unknown."""
-    for prepared in session.get("errors") or {}:
-        node_id = (session.get("prepared_source_mapping") or {}).get(prepared, prepared)
-        nodes = (session.get("graph") or {}).get("nodes") or {}
-        executed = (session.get("execution_graph") or {}).get("nodes") or {}
-        return node_id, (nodes.get(node_id) or executed.get(prepared) or {}).get("type", "")
-    return None
-
-
 def plain_value(output: PlannedOutput, result: NodeResult) -> Any:
     """Return the value of an output that is a number, string, boolean or a list of them. Raises `KeyError`."""
     (name,) = output.output_fields

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from invokeai_gen import js_json
+from invokeai_gen import js_json, js_reading
 from invokeai_gen.core import problems
 from invokeai_gen.core.field_values import runtime_type, shape_of
 from invokeai_gen.core.file_values import may_be_none
@@ -66,7 +66,7 @@ def text_reader(planned: PlannedInput) -> TextReader:
     def read(text: str) -> JsonValue:
         data: JsonValue | Unset = UNSET
         with contextlib.suppress(ValueError):
-            data = js_json.loads(text)
+            data = js_reading.loads(text)
         if isinstance(data, list):
             return data
         if planned.field_type == "LoRAField" and data is UNSET:
@@ -183,7 +183,7 @@ def _reference(text: str) -> JsonValue:
     text = text.strip()
     if text.startswith("{"):
         with contextlib.suppress(ValueError):
-            return js_json.loads(text)
+            return js_reading.loads(text)
     return text
 
 
@@ -195,7 +195,7 @@ def _color(text: str) -> JsonValue:
 def _json_reader(planned: PlannedInput) -> TextReader:
     def read(text: str) -> JsonValue:
         try:
-            return js_json.loads(text)
+            return js_reading.loads(text)
         except ValueError:
             if planned.field_type == "LoRAField":
                 return lora_of_text(text)

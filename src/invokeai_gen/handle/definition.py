@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from invokeai_gen import js_json
+from invokeai_gen import js_reading
 from invokeai_gen.workflow import WorkflowError, WorkflowFile, check_is_workflow, read_workflow_file
 
 
@@ -49,7 +49,7 @@ class WorkflowDefinition:
         """
         try:
             text = json.dumps(data, ensure_ascii=True, allow_nan=False)
-            copied = js_json.loads(text)
+            copied = js_reading.loads(text)
         except (TypeError, ValueError) as error:
             raise WorkflowError(f"not JSON data: {error}") from error
         source = source or f"{_text(copied, 'name') or 'workflow'}.json"

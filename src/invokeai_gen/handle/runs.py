@@ -25,10 +25,13 @@ from invokeai_gen.server.background import blocking
 from invokeai_gen.server.blocking import ServerClient
 from invokeai_gen.server.callbacks import Callbacks
 from invokeai_gen.server.client import AsyncInvokeAIClient, core_of
-from invokeai_gen.server.errors import JobDeletedError, NotCompletedError, NotFoundError, SeveralItemsError
-from invokeai_gen.server.events import JobEvent, is_final
-from invokeai_gen.server.records import QueueItem, Removal
+from invokeai_gen.server.errors import JobDeletedError, NotFoundError
+from invokeai_gen.server.events import JobEvent
+from invokeai_gen.server.records import QueueItem
+from invokeai_gen.server.removal import Removal
+from invokeai_gen.server.run_errors import NotCompletedError, SeveralItemsError
 from invokeai_gen.server.saving import save_file
+from invokeai_gen.server.status_watch import is_final
 from invokeai_gen.sweeps.options import SweepOptions
 from invokeai_gen.sweeps.workflow import Workflow
 

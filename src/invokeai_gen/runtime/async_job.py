@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack
 
-from invokeai_gen.core.rejections import node_labels
 from invokeai_gen.core.results import node_result, results_by_node
 from invokeai_gen.runtime.cleanup import (
     Preparations,
@@ -20,20 +20,18 @@ from invokeai_gen.runtime.outputs import WorkflowOutputs, decode
 from invokeai_gen.runtime.running_job import RunningJob, overall_status
 from invokeai_gen.server import background
 from invokeai_gen.server.background import bridge
+from invokeai_gen.server.callbacks import Callbacks, call_back
 from invokeai_gen.server.client import AsyncInvokeAIClient, core_of
 from invokeai_gen.server.deadline import Deadline
-from invokeai_gen.server.errors import (
-    JobError,
-    NotFoundError,
-    ServerError,
-    SeveralItemsError,
-)
-from invokeai_gen.server.events import (
-    InvocationComplete,
-)
-from invokeai_gen.server.records import QueueItem, Removal, Timings, spanning
+from invokeai_gen.server.errors import JobError, NotFoundError, ServerError
+from invokeai_gen.server.events import InvocationComplete, JobEvent
+from invokeai_gen.server.records import QueueItem, Timings, spanning
+from invokeai_gen.server.removal import Removal
 from invokeai_gen.server.replay import events_so_far
+from invokeai_gen.server.run_errors import SeveralItemsError
+from invokeai_gen.server.status_watch import StatusWatch, is_final
 from invokeai_gen.server.uploads import Uploads
+from invokeai_gen.server.watch import Watch
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar as TypeVarWithDefault
@@ -41,7 +39,6 @@ if TYPE_CHECKING:
     from invokeai_gen.core.params import WorkflowParams
     from invokeai_gen.core.plan import WorkflowPlan
     from invokeai_gen.server.blocking import ServerClient
-    from invokeai_gen.server.watch import Watch
 
     A = TypeVarWithDefault("A", bound=WorkflowOutputs, default=WorkflowOutputs)
 
@@ -68,7 +65,7 @@ class AsyncJob(RunningJob[O_co]):
         client: AsyncInvokeAIClient,
         batch_id: str,
         item_ids: Iterable[int],
-        watch: Watch,
+        watch: StatusWatch,
         *,
         plan: WorkflowPlan | None = None,
         outputs: type[O_co],
@@ -121,7 +118,7 @@ class AsyncJob(RunningJob[O_co]):
         Its `events` begin with what has happened so far. Without a `plan` its outputs have no names, only `images` and
         `by_node`. Raises `NotFoundError`.
         """
-        core, labels = core_of(client), node_labels(plan)
+        core, labels = core_of(client), plan.node_labels if plan is not None else {}
         batch_id = (await core.queue.get(item_id)).batch_id
         watch = await core.follow(batch_id, labels)
         # Once more, because of events between that answer and the first one received.
@@ -140,6 +137,14 @@ class AsyncJob(RunningJob[O_co]):
         """The inputs of this job that were uploaded and not deleted since."""
         return self._prepared.uploads
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(item_ids={self.item_ids}, status={self.last_status!r})"
+
+    @property
+    def is_done(self) -> bool:
+        """Whether every item is known to have ended."""
+        return is_final(self.last_status)
+
     async def status(self) -> str:
         """Return the status; the server is only asked if it can still change.
 
@@ -149,6 +154,70 @@ class AsyncJob(RunningJob[O_co]):
         if self.is_done:
             return self.last_status
         return overall_status([(await self._item(item_id)).status for item_id in self.item_ids])
+
+    async def wait(
+        self,
+        timeout: float | None = None,
+        *,
+        cancel_on_timeout: bool = False,
+        cancel_on_interrupt: bool = False,
+        **callbacks: Unpack[Callbacks],
+    ) -> str:
+        """Wait until every item has ended, successfully or not, and return the status.
+
+        `timeout` is in seconds; after it, `JobTimeoutError` is raised and, with `cancel_on_timeout`, the items are
+        cancelled. `cancel_on_interrupt` cancels them on Ctrl-C, if the waiting task is cancelled, and if a callback
+        raises an exception. Raises `ConnectionFailedError` if the server does not answer for a minute, and
+        `JobDeletedError` if an item is no longer in the queue.
+        """
+        return await self.wait_until(
+            Deadline(timeout), callbacks, cancel_on_timeout=cancel_on_timeout, cancel_on_interrupt=cancel_on_interrupt
+        )
+
+    async def _call_back(self, callbacks: Callbacks, *, cancel_on_error: bool) -> None:
+        """Call the callbacks until every item has ended."""
+        async for event in self.events():
+            try:
+                await call_back(callbacks, event)
+            except asyncio.CancelledError:
+                raise
+            except BaseException as error:
+                if cancel_on_error and (trouble := await self._cancel_quietly()):
+                    error.add_note(f"queue items {', '.join(map(str, self.item_ids))} could not be canceled: {trouble}")
+                raise
+
+    async def events(self) -> AsyncGenerator[JobEvent, None]:
+        """Yield everything that happens to the items, until they have ended.
+
+        It begins with what has happened so far, except progress that is out of date. Without an event connection to
+        the server, only changes of the status come.
+        """
+        watch = await self._followed()
+        queue = await bridge(_subscribe(watch))
+        try:
+            while (event := await bridge(queue.get())) is not None:
+                yield event
+        finally:
+            background.loop().call_soon_threadsafe(watch.unsubscribe, queue)
+
+    async def _followed(self) -> Watch:
+        """Return the watch of this job; a forked process has a watch of its own."""
+        known = self._watch
+        if isinstance(known, Watch) and known.process_id == os.getpid():
+            return known
+        history = known.history if isinstance(known, Watch) else []
+        self._watch = watch = await self.client.follow(
+            self.batch_id, self.plan.node_labels if self.plan is not None else {}
+        )
+        await bridge(_take_over(watch, history, self.item_ids))
+        return watch
+
+    async def _until_done(self, callbacks: Callbacks, *, cancel_on_error: bool) -> None:
+        """Wait until every item has ended, and call the callbacks meanwhile."""
+        if callbacks:
+            await self._call_back(callbacks, cancel_on_error=cancel_on_error)
+        await self._followed()
+        await super()._until_done(callbacks, cancel_on_error=cancel_on_error)
 
     def add_done_callback(self, callback: Callable[[Self], object]) -> None:
         """Call a function with this job as soon as every item has ended, or the job cannot be followed any more.
@@ -201,6 +270,15 @@ class AsyncJob(RunningJob[O_co]):
         item_id = self.item_id
         await self._ended_within(timeout)
         return await self._outputs_of(item_id)
+
+    async def all_outputs(self, *, timeout: float | None = None) -> list[O_co]:
+        """Wait for every item, and return the outputs of each, in the order in which they ran.
+
+        `timeout` is as for `outputs`. Raises the error of the first item that did not complete; `results` returns what
+        the others have.
+        """
+        await self._ended_within(timeout)
+        return await self.read_outputs()
 
     async def results(self, *, timeout: float | None = None) -> list[O_co | JobError]:
         """Wait for every item, and return its outputs, or its error if it did not complete, in the order they ran."""
@@ -281,6 +359,10 @@ class AsyncJob(RunningJob[O_co]):
             await self._cancel_quietly()
         await self.close()
 
+    async def _ended_within(self, timeout: float | None) -> None:
+        if timeout is not None:
+            await self.wait(timeout)
+
     def _planned(self) -> tuple[Any, ...]:
         return self.plan.outputs if self.plan is not None else ()
 
@@ -297,3 +379,14 @@ async def _replay(watch: Watch, item: QueueItem, labels: Mapping[str, str]) -> N
     """Give a watch what has happened to an item so far, as if it had been there from the start."""
     watch.replay(item.item_id, events_so_far(item, labels))
     watch.expect((item.item_id,))
+
+
+async def _take_over(watch: Watch, history: Iterable[JobEvent], item_ids: tuple[int, ...]) -> None:
+    """Give a watch what the one before it knew."""
+    for event in history:
+        watch.add(event)
+    watch.expect(item_ids)
+
+
+async def _subscribe(watch: Watch) -> asyncio.Queue[JobEvent | None]:
+    return watch.subscribe()

@@ -12,9 +12,10 @@ from invokeai_gen.core.results import media_names
 from invokeai_gen.server import constants
 from invokeai_gen.server.concurrency import gather_limited
 from invokeai_gen.server.errors import NotFoundError, ServerError, StatusError
-from invokeai_gen.server.events import is_final
 from invokeai_gen.server.inventory import Image, Video
-from invokeai_gen.server.records import QueueItem, Removal
+from invokeai_gen.server.records import QueueItem
+from invokeai_gen.server.removal import Removal
+from invokeai_gen.server.status_watch import is_final
 from invokeai_gen.server.uploads import Uploads
 
 if TYPE_CHECKING:

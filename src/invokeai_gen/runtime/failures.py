@@ -4,19 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from invokeai_gen.core.rejections import labelled_rejections, node_labels
-from invokeai_gen.core.results import failing_node
-from invokeai_gen.server.errors import (
-    JobCanceledError,
-    JobError,
-    JobFailedError,
-    NotCompletedError,
-    RedactedJobError,
-    RejectedError,
-    UnknownStatusError,
-    reasons,
-)
-from invokeai_gen.server.events import is_final
+from invokeai_gen.core.rejections import failing_node, labelled_rejections
+from invokeai_gen.server.errors import JobCanceledError, JobError, RejectedError
+from invokeai_gen.server.run_errors import JobFailedError, NotCompletedError, RedactedJobError, UnknownStatusError
+from invokeai_gen.server.status_errors import reasons
+from invokeai_gen.server.status_watch import is_final
 
 if TYPE_CHECKING:
     from invokeai_gen.core.plan import WorkflowPlan
@@ -44,7 +36,7 @@ def error_of(item: QueueItem, plan: WorkflowPlan | None) -> JobError | None:
             server_traceback=item.error_traceback or "",
             node_id=node_id,
             node_type=node_type,
-            node_label=node_labels(plan).get(node_id or "", ""),
+            node_label=plan.node_labels.get(node_id or "", "") if plan is not None else "",
             field_labels=[entry.label for entry in plan.inputs if entry.node_id == node_id] if plan else (),
         )
     if not is_final(item.status):

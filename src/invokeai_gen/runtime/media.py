@@ -17,7 +17,7 @@ from invokeai_gen.core.image_formats import DEFAULT_QUALITY, FORMATS, ImageForma
 from invokeai_gen.core.results import flat
 from invokeai_gen.core.values import ImageRef, VideoRef
 from invokeai_gen.server.background import blocking, in_thread, load
-from invokeai_gen.server.errors import DecodeError, NotCompletedError
+from invokeai_gen.server.errors import DecodeError
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
@@ -219,6 +219,8 @@ def json_bytes(data: Any) -> bytes:
 
 def _client(client: AsyncInvokeAIClient | None) -> AsyncInvokeAIClient:
     if client is None:
+        from invokeai_gen.server.run_errors import NotCompletedError
+
         raise NotCompletedError("this output was created without a server, so there is nothing to download")
     return client
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, cast, get_args
 
@@ -75,17 +74,10 @@ def callbacks_of(options: RunOptions) -> Callbacks:
     return cast("Callbacks", {key: value for key, value in options.items() if key in Callbacks.__annotations__})
 
 
-def wants_progress(given: bool | None) -> bool:
-    """Return whether to show progress: as `given`, else if stderr is a terminal or the output of a notebook."""
-    if given is not None:
-        return given
-    stream = sys.stderr
-    return stream is not None and (is_notebook() or stream.isatty())
-
-
-def is_notebook() -> bool:
-    """Return whether stderr is shown below the cell of a notebook."""
-    return type(sys.stderr).__module__.startswith("ipykernel")
+def run_options(options: RunOptions) -> tuple[SubmitOptions, Callbacks, frozenset[CleanupTarget]]:
+    """Return the parts of a run's options after checking them: submission, callbacks, clean-up."""
+    check_options(options, RunOptions.__annotations__)
+    return submit_options(options), callbacks_of(options), cleanup_targets(options.get("cleanup", ()))
 
 
 def check_options(given: Mapping[str, object], known: Iterable[str]) -> None:

@@ -17,7 +17,8 @@ from invokeai_gen.runtime.media import (
 )
 from invokeai_gen.server.background import in_thread
 from invokeai_gen.server.concurrency import gather_limited
-from invokeai_gen.server.errors import DownloadError, ServerError
+from invokeai_gen.server.errors import ServerError
+from invokeai_gen.server.run_errors import DownloadError
 
 
 def file_names(named: Mapping[str, Any]) -> Iterator[tuple[str, ImageOutput | VideoOutput]]:

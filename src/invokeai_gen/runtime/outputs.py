@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from invokeai_gen.core.params import WorkflowParams
     from invokeai_gen.core.plan import JsonValue, OutputType, PlannedOutput, WorkflowPlan
     from invokeai_gen.server.client import AsyncInvokeAIClient
-    from invokeai_gen.server.records import QueueItem, Removal, Timings
+    from invokeai_gen.server.records import QueueItem, Timings
+    from invokeai_gen.server.removal import Removal
     from invokeai_gen.server.uploads import Uploads
 
 OutputItem: TypeAlias = (
@@ -321,7 +322,7 @@ class WorkflowOutputs:
 
     async def acleanup_inputs(self) -> Removal:
         """Delete the images and videos that this run uploaded as its inputs, unless another run still uses them."""
-        from invokeai_gen.server.records import Removal
+        from invokeai_gen.server.removal import Removal
 
         client = self._online()
         return await self._uploads.remove(client) if self._uploads is not None else Removal()

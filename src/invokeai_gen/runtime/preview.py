@@ -20,7 +20,7 @@ async def preview(
     runner: Runner[Any, Any], params: WorkflowParams, client: AsyncInvokeAIClient | None, options: SubmitOptions
 ) -> dict[str, JsonValue]:
     """Return the request for these values; see `RunnableWorkflow.request`."""
-    runner.check(params, options)
+    await runner.check(params, options)
     plan, given = runner.plan, params.values()
     inputs = {planned.binding: planned for planned in plan.inputs}
     looked_up: Values = {}

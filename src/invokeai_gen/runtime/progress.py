@@ -7,14 +7,14 @@ import threading
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
-from invokeai_gen.runtime.options import is_notebook
+from invokeai_gen.runtime.runner import is_notebook
 from invokeai_gen.server.events import (
     InvocationComplete,
     InvocationProgress,
     InvocationStarted,
     StatusChanged,
-    is_final,
 )
+from invokeai_gen.server.status_watch import is_final
 from invokeai_gen.texts import printable
 
 if TYPE_CHECKING:

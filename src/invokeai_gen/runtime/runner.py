@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import sys
 import uuid
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -13,35 +14,27 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.plan import JsonValue, WorkflowPlan
-from invokeai_gen.core.rejections import node_labels
 from invokeai_gen.core.request import CALL_SAVED_WORKFLOW, build_request
 from invokeai_gen.core.request_values import needs_server, plain_values
 from invokeai_gen.js_json import Unset
-from invokeai_gen.runtime.options import (
-    CleanupTarget,
-    RunOptions,
-    SubmitOptions,
-    callbacks_of,
-    check_options,
-    cleanup_targets,
-    submit_options,
-    wants_progress,
-)
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.runtime.running_job import RunningJob, expect
 from invokeai_gen.server import constants
 from invokeai_gen.server.background import bridge, in_thread, load
 from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.server.deadline import Deadline
-from invokeai_gen.server.errors import RejectedError, ServerError, SeveralItemsError
-from invokeai_gen.server.records import Enqueued, Removal
+from invokeai_gen.server.errors import RejectedError, ServerError
 from invokeai_gen.server.run_queue import batch_size
-from invokeai_gen.server.watch import Watch
+from invokeai_gen.server.status_watch import StatusWatch
 
 if TYPE_CHECKING:
     from invokeai_gen.core.batch import Binding, Values
     from invokeai_gen.runtime.async_job import AsyncJob
     from invokeai_gen.runtime.cleanup import Preparations
+    from invokeai_gen.runtime.options import CleanupTarget, RunOptions, SubmitOptions
+    from invokeai_gen.server.callbacks import Callbacks
+    from invokeai_gen.server.records import Enqueued
+    from invokeai_gen.server.removal import Removal
 
 P = TypeVar("P", bound=WorkflowParams)
 O = TypeVar("O", bound=WorkflowOutputs)
@@ -73,17 +66,25 @@ class Runner(Generic[P, O]):
         `timeout` limits all of it. After an error or a timeout, cancelling and clean-up may take `CANCEL_TIMEOUT` and
         `CLEANUP_TIMEOUT` seconds more.
         """
-        check_options(options, RunOptions.__annotations__)
-        cleanup = cleanup_targets(options.get("cleanup", ()))
         deadline = Deadline(timeout)
+        submit: SubmitOptions = {}
+        callbacks: Callbacks = {}
+        cleanup: Collection[CleanupTarget] = ()
+        if options:
+            known = await load("invokeai_gen.runtime.options")
+            submit, callbacks, cleanup = known.run_options(options)
+        is_watched = bool(callbacks) or wants_progress(options.get("progress"))
         async with deadline.within("the server did not confirm that the workflow is in the queue"):
             cancel = options.get("cancel_on_interrupt", True)
-            job = await self.start(params, client, submit_options(options), only_one=only_one, cancel=cancel)
+            job = await self.start(params, client, submit, only_one=only_one, cancel=cancel, keeps_events=is_watched)
         try:
-            await self._wait(job, deadline, options)
+            if is_watched:
+                jobs = await load("invokeai_gen.runtime.async_job")
+                job = jobs.AsyncJob.of(job)
+            await self._wait(job, deadline, callbacks, options)
             late = f"queue item {job.item_ids[0]} has ended, but its outputs could not be read"
             async with deadline.within(late, job.item_ids[0]):
-                outputs = await job.all_outputs()
+                outputs = await job.read_outputs()
         except BaseException as error:
             if cleanup:
                 removal = await self._clean_up(job, cleanup, constants.CLEANUP_TIMEOUT)
@@ -103,17 +104,17 @@ class Runner(Generic[P, O]):
         removal: Removal = await jobs.AsyncJob.of(job).clean_up(targets, timeout=timeout)
         return removal
 
-    async def _wait(self, job: RunningJob[O], deadline: Deadline, options: RunOptions) -> None:
+    async def _wait(self, job: RunningJob[O], deadline: Deadline, callbacks: Callbacks, options: RunOptions) -> None:
         """Wait for a job with the callbacks of a run, and its progress display if it has one."""
         on_timeout, on_interrupt = options.get("cancel_on_timeout", True), options.get("cancel_on_interrupt", True)
         wait = partial(job.wait_until, deadline, cancel_on_timeout=on_timeout, cancel_on_interrupt=on_interrupt)
         if not wants_progress(options.get("progress")):
-            await wait(callbacks_of(options))
+            await wait(callbacks)
             return
         progress = await load("invokeai_gen.runtime.progress")
         display = await in_thread(progress.display, self.plan.info.name, len(job.item_ids))  # loads rich
         with display:
-            await wait(display.wrapped({**callbacks_of(options)}))
+            await wait(display.wrapped({**callbacks}))
 
     async def submit(self, params: P, client: AsyncInvokeAIClient, options: SubmitOptions) -> AsyncJob[O]:
         """Put the workflow into the queue, and return its job."""
@@ -129,20 +130,26 @@ class Runner(Generic[P, O]):
         *,
         only_one: bool = False,
         cancel: bool = True,
+        keeps_events: bool = True,
     ) -> RunningJob[O]:
         """Put the workflow into the queue, after uploading and looking up what its values need.
 
         Anything that was uploaded or created is deleted again if the workflow does not get into the queue. With
         `cancel`, so are the queue items themselves if the caller is cancelled meanwhile.
         """
-        self.check(params, options)
+        await self.check(params, options)
         values, preparations = await self._resolved(params, client, options)
         try:
             request = await self._request(values, client, options)
             batch = request["batch"]
             if only_one and (size := batch_size(batch)) != 1:
-                raise SeveralItemsError(size)
-            watch = await client.follow(batch["batch_id"], node_labels(self.plan))
+                run_errors = await load("invokeai_gen.server.run_errors")
+                raise run_errors.SeveralItemsError(size)
+            watch: StatusWatch = (
+                await client.follow(batch["batch_id"], self.plan.node_labels)
+                if keeps_events
+                else await client.follow_status(batch["batch_id"])
+            )
             enqueued = await enqueue(self.plan, request, client, watch, cancel=cancel)
             await bridge(expect(watch, enqueued.item_ids))
         except BaseException as error:
@@ -160,9 +167,11 @@ class Runner(Generic[P, O]):
             preparations=preparations,
         )
 
-    def check(self, params: WorkflowParams, options: SubmitOptions) -> None:
+    async def check(self, params: WorkflowParams, options: SubmitOptions) -> None:
         """Raise `ParamsError` for the `Params` of another workflow, and what `check_options` raises."""
-        check_options(options, SubmitOptions.__annotations__)
+        if options:
+            known = await load("invokeai_gen.runtime.options")
+            known.check_options(options, known.SubmitOptions.__annotations__)
         if not isinstance(params, self.params_type):
             from invokeai_gen.core.problems import ParamsError, Problem
             from invokeai_gen.texts import shown
@@ -234,7 +243,7 @@ async def enqueue(
     plan: WorkflowPlan,
     request: Mapping[str, JsonValue],
     client: AsyncInvokeAIClient,
-    watch: Watch,
+    watch: StatusWatch,
     *,
     cancel: bool,
     may_clip: bool = False,
@@ -276,3 +285,16 @@ async def _take_back(sending: asyncio.Task[Enqueued], batch_id: str, client: Asy
     finally:
         sending.cancel()
         await asyncio.gather(sending, return_exceptions=True)
+
+
+def wants_progress(given: bool | None) -> bool:
+    """Return whether to show progress: as `given`, else if stderr is a terminal or the output of a notebook."""
+    if given is not None:
+        return given
+    stream = sys.stderr
+    return stream is not None and (is_notebook() or stream.isatty())
+
+
+def is_notebook() -> bool:
+    """Return whether stderr is shown below the cell of a notebook."""
+    return type(sys.stderr).__module__.startswith("ipykernel")

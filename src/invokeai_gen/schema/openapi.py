@@ -10,7 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
-from invokeai_gen import js_json
+from invokeai_gen import js_json, js_reading
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.schema.templates import DENIED_NODE_TYPES, NodeTemplate, build_template
 
@@ -115,7 +115,7 @@ def load_schema(path: Path) -> Schema:
 def parse_schema(text: bytes | str, *, source: str) -> Schema:
     """Read an openapi.json from text; `source` is its name in messages. Raises `SchemaError`."""
     try:
-        document = js_json.loads(text)
+        document = js_reading.loads(text)
     except ValueError as error:
         raise SchemaError(f"{source}: not JSON: {error}") from error
     return Schema(document, source=source)

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, TypeAlias
 
 from invokeai_gen.generator_settings import GENERATOR_FIELDS, default_settings
-from invokeai_gen.js_json import UNSET, Unset, is_integer, is_number
+from invokeai_gen.js_json import UNSET, Unset
+from invokeai_gen.js_reading import is_integer, is_number
 from invokeai_gen.limits import ITEM_LIMITS, KEYWORDS, LENGTH_LIMITS, NUMBER_LIMITS
 from invokeai_gen.schema.field_types import FieldType, field_type, ref_name
 from invokeai_gen.schema.model_types import MODEL_UI_TYPES, ModelFilter

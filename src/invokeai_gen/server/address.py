@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from base64 import b64encode
 from urllib.parse import SplitResult, quote, unquote, urlsplit, urlunsplit
 
@@ -27,7 +26,9 @@ def _split(url: str) -> SplitResult | None:
     try:
         parts = urlsplit(url)
         is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        (parts.hostname or "").encode("idna")
+        host = parts.hostname or ""
+        if not host.isascii() or len(host) > 63 or host.startswith(".") or ".." in host:
+            host.encode("idna")  # refuses impossible names; its tables take a while to load
     except ValueError:  # a port that is no number or too large, a broken IPv6 address, an impossible host name
         return None
     has_more = "?" in url or "#" in url
@@ -54,6 +55,8 @@ def basic_authorization(url: str) -> Secret | None:
 
 def is_loopback(url: str) -> bool:
     """Return whether a valid address is on this machine."""
+    import ipaddress
+
     host = urlsplit(url).hostname or ""
     try:
         return ipaddress.ip_address(host).is_loopback

@@ -15,7 +15,7 @@ from invokeai_gen.server.http import Transport, segment
 from invokeai_gen.server.images import AsyncImages
 from invokeai_gen.server.inventory import Board, Image
 from invokeai_gen.server.media import FileContent, MediaCategory
-from invokeai_gen.server.records import Removal
+from invokeai_gen.server.removal import Removal
 
 UNCATEGORIZED: Final = "none"
 """What InvokeAI calls the board of the images on no board."""

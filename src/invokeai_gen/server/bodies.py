@@ -1,17 +1,14 @@
-"""The body of an answer: decompressed within bounds, given up if it stalls, and refused if its end is missing."""
+"""The body of an answer: decompressed within bounds, and given up if it stalls."""
 
 from __future__ import annotations
 
-import io
 import zlib
 from collections.abc import AsyncGenerator, AsyncIterable
-from typing import BinaryIO, Final
+from typing import Final
 
 from invokeai_gen.server.constants import CHUNK, MIN_TRANSFER_RATE
 
 ACCEPTED_ENCODING: Final = "gzip"
-_PNG: Final = b"\x89PNG\r\n\x1a\n"
-_PNG_END: Final = b"\x00\x00\x00\x00IEND\xaeB`\x82"
 
 
 class BodyError(Exception):
@@ -83,45 +80,3 @@ async def collected(chunks: AsyncIterable[bytes], limit: int, *, cut: bool = Fal
                 return bytes(body[:limit])
             raise BodyError(f"it is larger than {limit} bytes")
     return bytes(body)
-
-
-def check_complete(data: bytes) -> None:
-    """Raise `BodyError` if a file in memory ends too early; see `check_complete_file`."""
-    check_complete_file(io.BytesIO(data), len(data))
-
-
-def check_complete_file(file: BinaryIO, size: int) -> None:
-    """Raise `BodyError` if a PNG, WebP or MP4 file ends too early; other formats are not judged.
-
-    An answer without a length that breaks off looks like one that is complete.
-    """
-    file.seek(0)
-    head = file.read(16)
-    if head.startswith(_PNG):
-        file.seek(max(0, size - len(_PNG_END)))
-        is_cut = file.read() != _PNG_END
-    elif head[:4] == b"RIFF":
-        is_cut = size < int.from_bytes(head[4:8], "little") + 8
-    elif head[4:8] == b"ftyp":
-        is_cut = _is_cut_mp4(file, size)
-    else:
-        is_cut = not size
-    if is_cut:
-        raise BodyError(f"only {size} bytes of the file arrived", is_cut=True)
-
-
-def _is_cut_mp4(file: BinaryIO, size: int) -> bool:
-    """Whether the boxes that an MP4 file consists of end behind its end."""
-    place = 0
-    while place < size:
-        file.seek(place)
-        head = file.read(16)
-        length = int.from_bytes(head[:4], "big")
-        if length == 0 and len(head) >= 8:  # up to the end of the file
-            return False
-        if length == 1:
-            length = int.from_bytes(head[8:16], "big")
-        if length < 8:
-            return True
-        place += length
-    return place > size

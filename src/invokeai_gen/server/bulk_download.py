@@ -14,6 +14,7 @@ from invokeai_gen.server.answers import at, text
 from invokeai_gen.server.errors import ConnectionFailedError, RequestTimeoutError, ServerError
 from invokeai_gen.server.event_connection import event_connection
 from invokeai_gen.server.http import Transport, segment
+from invokeai_gen.server.transfers import download
 from invokeai_gen.texts import plain
 
 
@@ -38,7 +39,7 @@ async def download_zip(transport: Transport, target: Path, asked: dict[str, Any]
             "the server's events, which say when the ZIP file is complete, cannot be received "
             f"({type(error).__name__}); download the images one by one"
         ) from error
-    return await transport.download(f"/api/v1/images/download/{segment(name)}", target)
+    return await download(transport, f"/api/v1/images/download/{segment(name)}", target)
 
 
 async def _made(name: str, events: AsyncIterator[tuple[str, Any]]) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from invokeai_gen.server.models import AsyncModels
     from invokeai_gen.server.queue import AsyncQueue
     from invokeai_gen.server.run_queue import RunQueue
+    from invokeai_gen.server.status_watch import StatusWatch
     from invokeai_gen.server.videos import AsyncVideos
     from invokeai_gen.server.watch import Watch
     from invokeai_gen.server.workflows import AsyncWorkflows
@@ -202,7 +203,11 @@ class AsyncInvokeAIClient(_Portable):
         """Begin to follow a batch that is about to be enqueued. `labels` maps node ids to what the GUI shows."""
         return await bridge(self._connections.follow(batch_id, labels, keeps_events=keeps_events))
 
-    async def forget(self, watch: Watch) -> None:
+    async def follow_status(self, batch_id: str) -> StatusWatch:
+        """Begin to follow a batch whose end is all that matters."""
+        return await bridge(self._connections.follow_status(batch_id))
+
+    async def forget(self, watch: StatusWatch) -> None:
         """Stop following a batch."""
         await bridge(self._connections.forget(watch))
 
@@ -212,10 +217,10 @@ class AsyncInvokeAIClient(_Portable):
 
 
 def preload() -> None:
-    """Import what requests and the event connection need: done while a request waits, it would block an event loop."""
+    """Import what every request needs: done while a request waits, it would block an event loop."""
     import importlib
 
-    for name in ("httpx", "tenacity", "aiohttp", "socketio", "invokeai_gen.server.follow"):
+    for name in ("httpx", "invokeai_gen.server.response", "invokeai_gen.server.follow"):
         importlib.import_module(name)
 
 

@@ -13,6 +13,7 @@ from invokeai_gen.server.constants import EXIT_TIMEOUT
 if TYPE_CHECKING:
     from invokeai_gen.server.follow import Follower
     from invokeai_gen.server.http import Transport
+    from invokeai_gen.server.status_watch import StatusWatch
     from invokeai_gen.server.watch import Watch
 
 _open: set[Connections] = set()
@@ -34,15 +35,23 @@ class Connections:
         return self._follower is not None or self.transport.is_open
 
     async def follow(self, batch_id: str, labels: Mapping[str, str], *, keeps_events: bool) -> Watch:
-        """Begin to follow a batch."""
+        """Begin to follow a batch with its events."""
+        return await self.follower().watch(batch_id, labels, keeps_events=keeps_events)
+
+    async def follow_status(self, batch_id: str) -> StatusWatch:
+        """Begin to follow a batch to its end."""
+        return self.follower().watch_status(batch_id)
+
+    def follower(self) -> Follower:
+        """Return what follows all batches of the client."""
         if self._follower is None:
             from invokeai_gen.server.follow import Follower
             from invokeai_gen.server.run_queue import RunQueue
 
             self._follower = Follower(self.transport, RunQueue(self.transport, self._queue_id))
-        return await self._follower.watch(batch_id, labels, keeps_events=keeps_events)
+        return self._follower
 
-    async def forget(self, watch: Watch) -> None:
+    async def forget(self, watch: StatusWatch) -> None:
         """Stop following a batch."""
         if self._follower is not None:
             self._follower.forget(watch)

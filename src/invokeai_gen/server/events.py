@@ -6,23 +6,12 @@ import base64
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
-from typing import Any, ClassVar, Final, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from invokeai_gen.server.answers import at, expect, integer, mapping, optional, text
 from invokeai_gen.server.records import parse_time
+from invokeai_gen.server.status_watch import NODE_EVENTS, STATUS_EVENT, is_final
 from invokeai_gen.texts import printable
-
-UNFINISHED_STATUSES: Final = frozenset({"pending", "in_progress", "waiting"})
-
-NODE_EVENTS: Final = frozenset({"invocation_started", "invocation_progress", "invocation_complete", "invocation_error"})
-STATUS_EVENT: Final = "queue_item_status_changed"
-QUEUE_EVENTS: Final = frozenset({"queue_items_canceled", "queue_cleared"})
-"""Events that may concern an item without saying how: a reason to ask."""
-
-
-def is_final(status: str) -> bool:
-    """Return whether an item with that status will not change any more. An unknown status counts as final."""
-    return status not in UNFINISHED_STATUSES
 
 
 @dataclass(frozen=True, slots=True)

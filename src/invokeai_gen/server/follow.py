@@ -9,10 +9,12 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Mapping
-from typing import Any
+from logging import DEBUG, WARNING
+from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
 
 from invokeai_gen.server import constants
+from invokeai_gen.server.background import load
 from invokeai_gen.server.errors import (
     ConnectionFailedError,
     ForbiddenError,
@@ -21,19 +23,16 @@ from invokeai_gen.server.errors import (
     ServerFaultError,
     UnauthorizedError,
 )
-from invokeai_gen.server.event_connection import event_connection
-from invokeai_gen.server.events import (
-    NODE_EVENTS,
-    QUEUE_EVENTS,
-    STATUS_EVENT,
-    is_final,
-    status_of,
-)
 from invokeai_gen.server.http import Transport
 from invokeai_gen.server.logs import log
-from invokeai_gen.server.records import QueueItem
 from invokeai_gen.server.run_queue import RunQueue
-from invokeai_gen.server.watch import Watch
+from invokeai_gen.server.status_watch import NODE_EVENTS, STATUS_EVENT, StatusWatch, is_final
+
+if TYPE_CHECKING:
+    from invokeai_gen.server.watch import Watch
+
+_QUEUE_EVENTS: Final = frozenset({"queue_items_canceled", "queue_cleared"})
+"""Events that may concern an item without saying how: a reason to ask."""
 
 
 class Follower:
@@ -42,12 +41,15 @@ class Follower:
     def __init__(self, transport: Transport, queue: RunQueue) -> None:
         self._transport = transport
         self._queue = queue
-        self._watches: dict[str, WeakSet[Watch]] = {}
+        self._watches: dict[str, WeakSet[StatusWatch]] = {}
         """By batch; one that was resumed twice is watched twice. A watch that nothing else refers to any more, because
         its job was dropped, is no longer followed."""
         self._connected = False
         self._was_connected = False
         self._is_loss_reported = False
+        self._needed = asyncio.Event()
+        """Set once events are worth their connection, which takes longer to load than all else: not for a single run that
+        has ended at the first look."""
         self._wanted = asyncio.Event()
         """Cleared while events would cost the server more than they are worth; see `pacing`."""
         self._wanted.set()
@@ -67,22 +69,36 @@ class Follower:
         return self._connected
 
     async def watch(self, batch_id: str, labels: Mapping[str, str], *, keeps_events: bool = True) -> Watch:
-        """Begin to follow a batch. To miss no event, call this before the batch is enqueued."""
-        if not self._tasks:
-            self._tasks = [asyncio.create_task(self._stay_connected()), asyncio.create_task(self._keep_asking())]
-        elif self._was_connected and not self._connected and (keeps_events or not self._polled()):
-            # The server was restarted, perhaps: its events are worth an attempt before the pause is over.
-            self._tried.clear()
-            self._wanted.set()
-            self._reconnect.set()
-        watch = Watch(batch_id, labels, keeps_events=keeps_events)
-        self._watches.setdefault(batch_id, WeakSet()).add(watch)
+        """Begin to follow a batch with its events. To miss none, call this before the batch is enqueued."""
+        watches = await load("invokeai_gen.server.watch")
+        watch: Watch = watches.Watch(batch_id, labels, keeps_events=keeps_events)
+        self._needed.set()
+        self._add(watch, needs_events=keeps_events)
         await self._tried.wait()
         watch.missed_events = not self._connected
         self._wake.set()
         return watch
 
-    def forget(self, watch: Watch) -> None:
+    def watch_status(self, batch_id: str) -> StatusWatch:
+        """Begin to follow a batch to its end, which does not wait until events arrive."""
+        watch = StatusWatch(batch_id)
+        if self._tasks:
+            self._needed.set()
+        self._add(watch, needs_events=True)
+        self._wake.set()
+        return watch
+
+    def _add(self, watch: StatusWatch, *, needs_events: bool) -> None:
+        if not self._tasks:
+            self._tasks = [asyncio.create_task(self._stay_connected()), asyncio.create_task(self._keep_asking())]
+        elif self._was_connected and not self._connected and (needs_events or self._wanted.is_set()):
+            # The server was restarted, perhaps: its events are worth an attempt before the pause is over.
+            self._tried.clear()
+            self._wanted.set()
+            self._reconnect.set()
+        self._watches.setdefault(watch.batch_id, WeakSet()).add(watch)
+
+    def forget(self, watch: StatusWatch) -> None:
         """Stop following a batch."""
         watches = self._watches.get(watch.batch_id)
         if watches is not None:
@@ -94,7 +110,7 @@ class Follower:
         for watch in self._all():
             watch.was_interrupted = watch.missed_events = True
 
-    def _all(self) -> list[Watch]:
+    def _all(self) -> list[StatusWatch]:
         """All watches that are still in use; drops batches without a watch."""
         found = {batch_id: [*watches] for batch_id, watches in self._watches.items()}
         for batch_id in [batch_id for batch_id, watches in found.items() if not watches]:
@@ -116,6 +132,7 @@ class Follower:
 
     async def _stay_connected(self) -> None:
         pause = constants.FIRST_RECONNECT
+        await self._needed.wait()
         while True:
             await self._wanted.wait()
             reason = "the server closed it"
@@ -134,7 +151,14 @@ class Follower:
                 self._has_left = False
                 self.ask_soon()
                 continue
-            self._report_loss(reason)
+            log.log(
+                DEBUG if self._is_loss_reported else WARNING,  # a warning the first time only
+                "no event connection to %s (%s): jobs are followed by polling until it is back; their nodes are reported "
+                "when they have ended, and progress is missing",
+                self._transport.url,
+                reason,
+            )
+            self._is_loss_reported = True
             self.ask_soon()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause * random.uniform(0.8, 1.2)):
@@ -142,32 +166,23 @@ class Follower:
             self._reconnect.clear()
             pause = min(pause * 2, constants.MAX_RECONNECT)
 
-    def _report_loss(self, reason: str) -> None:
-        """Log a lost connection, as a warning the first time only."""
-        if self._is_loss_reported:
-            log.debug("no event connection to %s (%s)", self._transport.url, reason)
-            return
-        self._is_loss_reported = True
-        log.warning(
-            "no event connection to %s (%s): jobs are followed by polling until it is back; their nodes are reported "
-            "when they have ended, and progress is missing",
-            self._transport.url,
-            reason,
-        )
-
     async def _connection(self) -> None:
         """One connection from its beginning to its end. Raises if it cannot be made."""
-        async with event_connection(self._transport, "queue", self._queue.queue_id) as events:
+        connections = await load("invokeai_gen.server.event_connection")
+        async with connections.event_connection(self._transport, "queue", self._queue.queue_id) as events:
             if self._is_loss_reported:
                 log.info("the event connection to %s is back", self._transport.url)
-            self._connected = self._was_connected = True
-            self._tried.set()
-            self.ask_soon()
+            self._note_connection()
             async for name, data in events:
                 self._receive(name, data)
                 if not self._wanted.is_set():
                     self._connected, self._has_left = False, True
                     return
+
+    def _note_connection(self) -> None:
+        self._connected = self._was_connected = True
+        self._tried.set()
+        self.ask_soon()
 
     def _receive(self, name: str, data: Any) -> None:
         """Take in an event. One of an unknown form costs no more than a look at the queue."""
@@ -178,7 +193,7 @@ class Follower:
             self.ask_soon()
 
     def _take(self, name: str, data: Any) -> None:
-        if name in QUEUE_EVENTS:
+        if name in _QUEUE_EVENTS:
             self.ask_soon()
         elif name == STATUS_EVENT or name in NODE_EVENTS:
             for watch in [*self._watches.get(data.get("batch_id"), ())]:
@@ -186,23 +201,23 @@ class Follower:
                     self.ask_soon()  # the item itself says what the lost events were
                 else:
                     watch.handle(name, data)
-                if name == STATUS_EVENT and watch.pace is not None:
-                    self._weigh()
+                if name == STATUS_EVENT:
+                    self._weigh(watch)
 
-    def _weigh(self) -> None:
-        """Decide whether events are wanted, by the pace of the batch that runs now."""
-        if len(polled := self._polled()) in range(1, constants.MAX_POLLED_BATCHES + 1):
-            running = min(polled, key=lambda watch: watch.next_item)
-            assert running.pace is not None
-            running.pace.note(running.left)
-            if running.pace.needs_no_events and all(watch.pace is not None for watch in self._all() if watch.is_open):
-                self._wanted.clear()
-                return
+    def _weigh(self, watch: StatusWatch) -> None:
+        """Decide whether events are wanted, if the batch could do without, by the pace of the one that runs now."""
+        if watch.pace is None:
+            return
+        watched = [each for each in self._all() if each.is_open]
+        polled = [
+            (each.unfinished()[0], each.left, each.pace) for each in watched if each.pace is not None and each.left
+        ]
         self._wanted.set()
-
-    def _polled(self) -> list[Watch]:
-        """Return the batches that could do without events, of those that are in the queue and have not ended."""
-        return [watch for watch in self._all() if watch.pace is not None and watch.left]
+        if 1 <= len(polled) <= constants.MAX_POLLED_BATCHES:
+            _, left, pace = min(polled, key=lambda each: each[0])
+            pace.note(left)
+            if pace.needs_no_events and all(each.pace is not None for each in watched):
+                self._wanted.clear()
 
     # -- polling -------------------------------------------------------------------------------------------------------
 
@@ -238,10 +253,12 @@ class Follower:
             for watch in self._all():
                 if not watch.done.done() and watch.item_ids is not None:
                     await self._ask(watch)
+                    if not watch.done.done():
+                        self._needed.set()
                 del watch
             asked_at = clock()
 
-    async def _ask(self, watch: Watch) -> None:
+    async def _ask(self, watch: StatusWatch) -> None:
         clock = asyncio.get_running_loop().time
         asked_at = clock()
         try:
@@ -249,10 +266,13 @@ class Follower:
             unfinished = counts.pending + counts.in_progress + counts.waiting
             if unfinished < watch.left:
                 await asyncio.sleep(constants.EVENT_TIMEOUT if self._connected else 0)
-                await self._find_ended(watch, unfinished)
+                if watch.left == 1:
+                    watch.catch_up(await self._queue.get(watch.unfinished()[0]))
+                else:
+                    ended_items = await load("invokeai_gen.server.ended_items")
+                    await ended_items.find(self._queue, watch, unfinished)
             self._silent_since = None
-            if watch.pace is not None:
-                self._weigh()
+            self._weigh(watch)
         except NotFoundError:
             watch.fail(
                 JobDeletedError(
@@ -269,32 +289,3 @@ class Follower:
                 watch.fail(error)
         except Exception as error:  # noqa: BLE001 - it ends this job, and the others go on
             watch.fail(error)
-
-    async def _find_ended(self, watch: Watch, unfinished: int) -> None:
-        """Fetch items in the order in which they run, until no more than `unfinished` have not ended.
-
-        Raises `NotFoundError` if one is no longer in the queue.
-        """
-        left = watch.unfinished()
-        if len(left) == 1:
-            self._catch_up(watch, await self._queue.get(left[0]))
-            return
-        size = min(len(left) - unfinished + 1, constants.PAGE)  # those that have ended, and the one that runs
-        while left and watch.left > unfinished:
-            asked, left, size = left[:size], left[size:], constants.PAGE
-            found = await self._queue.items(asked, with_sessions=watch.keeps_events)
-            for item in found:
-                self._catch_up(watch, item)
-            if gone := set(asked).difference(item.item_id for item in found):
-                raise NotFoundError("POST", "items_by_ids", 404, f"no queue item {min(gone)}")
-
-    @staticmethod
-    def _catch_up(watch: Watch, item: QueueItem) -> None:
-        """Report what is known from an item, but was not received: its status, and its nodes if events are kept."""
-        if not watch.keeps_events:
-            watch.add(status_of(item.raw))
-            return
-        from invokeai_gen.server.replay import events_so_far  # rarely needed
-
-        for event in events_so_far(item, watch.labels):
-            watch.add(event)

@@ -1,4 +1,4 @@
-"""The one module that speaks HTTP: requests, retries, uploads, downloads, and which error each failure becomes."""
+"""The one module that speaks HTTP. What only a failure needs is in `failures`, `status_errors` and `retries`."""
 
 from __future__ import annotations
 
@@ -6,31 +6,15 @@ import json as json_codec
 import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeVar
 
 from invokeai_gen.server import constants
 from invokeai_gen.server.address import basic_authorization, clean_url, public_url, segment
-from invokeai_gen.server.answers import Reader, at, text
+from invokeai_gen.server.answers import Reader
 from invokeai_gen.server.background import bridge, load
-from invokeai_gen.server.bodies import ACCEPTED_ENCODING, BodyError
 from invokeai_gen.server.credentials import Payload, Secret, checked_headers, checked_token
-from invokeai_gen.server.errors import (
-    ConnectionFailedError,
-    InvalidTokenError,
-    InvalidUrlError,
-    NotInvokeAIError,
-    RequestTimeoutError,
-    ServerError,
-    StatusError,
-    UnexpectedAnswerError,
-    UnreachableError,
-    UnsupportedByServerError,
-)
+from invokeai_gen.server.errors import InvalidTokenError, NotInvokeAIError, RequestTimeoutError, ServerError
 from invokeai_gen.server.options import Backend, TransportOptions
-from invokeai_gen.server.response import Response
-from invokeai_gen.server.retries import pause_after, retries_after
 from invokeai_gen.server.tls import checked_verify, tls_context
 
 if TYPE_CHECKING:
@@ -38,15 +22,13 @@ if TYPE_CHECKING:
     import ssl
 
     import httpx
-    import tenacity
+
+    from invokeai_gen.server.response import Response
 
 __all__ = ["Backend", "Transport", "TransportOptions", "clean_url", "public_url", "segment"]
 
 T = TypeVar("T")
 
-_VERSION: Final = "/api/v1/app/version"
-_MISSING_ROUTE: Final = {404, 405, 422, 501}
-"""Answers of a server that lacks a route, or has another one at that path."""
 _REPEATABLE: Final = {"GET", "PUT", "DELETE"}
 """Methods that have the same effect when they are sent twice."""
 
@@ -152,45 +134,16 @@ class Transport:
             body = Payload(json_codec.dumps(json, allow_nan=False, separators=(",", ":")).encode())
 
         return await bridge(
-            self._ask(
+            self.ask(
                 method,
                 path,
-                partial(Response.json, read=read),
+                lambda answer: answer.json(read),
                 is_repeatable,
                 params=params,
                 timeout=timeout,
                 content=body,
             )
         )
-
-    async def upload(
-        self,
-        path: str,
-        name: str,
-        data: BinaryIO,
-        mime: str,
-        params: Mapping[str, Any] | None = None,
-        *,
-        read: Reader[T],
-        method: str = "POST",
-        field: str = "file",
-    ) -> T:
-        """Return what `read` makes of the JSON of a multipart request with one file, in the form field `field`."""
-        files = {field: (name, data, mime)}
-        return await bridge(
-            self._ask(method, path, partial(Response.json, read=read), method == "PUT", params=params, files=files)
-        )
-
-    async def read(self, path: str) -> bytes:
-        """Return the file that a GET returns."""
-        return await bridge(self._ask("GET", path, Response.file, True))
-
-    async def download(self, path: str, target: Path) -> int:
-        """Stream the file that a GET returns to `target`, and return its size in bytes.
-
-        The file appears under its name only when it is complete: until then it has a temporary name in the same folder.
-        """
-        return await bridge(self._download(path, target))
 
     async def close(self) -> None:
         """Close all connections; the next request opens new ones."""
@@ -213,6 +166,7 @@ class Transport:
         import httpx
 
         if self._client is None or self._slots is None:
+            from invokeai_gen.server.bodies import ACCEPTED_ENCODING
             from invokeai_gen.server.logs import keep_tokens_out_of_logs
 
             keep_tokens_out_of_logs()
@@ -229,16 +183,7 @@ class Transport:
             self._slots = asyncio.Semaphore(constants.MAX_CONNECTIONS)
         return self._client, self._slots
 
-    async def _download(self, path: str, target: Path) -> int:
-        await load("invokeai_gen.atomic_files")
-        from invokeai_gen.atomic_files import replacing
-
-        with replacing(target) as file:
-            return await self._ask("GET", path, lambda answer: answer.save(file), True)
-
-    # -- requests ------------------------------------------------------------------------------------------------------
-
-    async def _ask(
+    async def ask(
         self,
         method: str,
         path: str,
@@ -246,97 +191,44 @@ class Transport:
         is_repeatable: bool,
         **content: Any,
     ) -> T:
-        """Return what `take` makes of the answer to a request; it is called anew for each attempt."""
+        """Return what `take` makes of the answer to a request; it is called anew for each attempt. See `send`."""
         import asyncio
 
         clock = asyncio.timeout(self.request_timeout)
+        failed: ServerError
         try:
             async with clock:
-                return await self._retried(method, path, take, is_repeatable, **content)
+                try:
+                    return await self.once(method, path, take, **content)
+                except ServerError as error:
+                    failed = error
+                retries = await load("invokeai_gen.server.retries")
+                answer: T = await retries.again(self, failed, method, path, take, is_repeatable, **content)
+                return answer
         except TimeoutError:
             if not clock.expired():
                 raise
-        except StatusError as error:
-            if error.status not in _MISSING_ROUTE or (newer := await self._unsupported(error)) is None:
-                raise
-            raise newer from None
         raise RequestTimeoutError(
             f"{self.url} did not finish its answer to {method} {path} within {self.request_timeout:g} s"
         )
 
-    async def _unsupported(self, error: StatusError) -> UnsupportedByServerError | None:
-        """Return the error for a route that the server is too old for; `None` if that is not the reason."""
-        await load("invokeai_gen.server.routes")
-        from invokeai_gen.server.routes import needed_version
-
-        if needed_version(error.path, "") is None or (error.status == 404 and error.detail != "Not Found"):
-            return None
-        try:
-            version = await self._once("GET", _VERSION, partial(Response.json, read=at("version", text)))
-        except ServerError:
-            return None
-        needed = needed_version(error.path, version)
-        return UnsupportedByServerError(error, needed, version, self.url) if needed else None
-
-    async def _retried(
-        self,
-        method: str,
-        path: str,
-        take: Callable[[Response], Awaitable[T]],
-        is_repeatable: bool,
-        **content: Any,
-    ) -> T:
-        import tenacity
-
-        from invokeai_gen.server.logs import log
-
-        def is_retried(state: tenacity.RetryCallState) -> bool:
-            error = state.outcome and state.outcome.exception()
-            return isinstance(error, ServerError) and state.attempt_number <= retries_after(
-                error, self.max_retries, is_repeatable
-            )
-
-        def announce(state: tenacity.RetryCallState) -> None:
-            error = state.outcome and state.outcome.exception()
-            log.info(
-                "%s %s failed (%s); trying again in %.1f s",
-                method,
-                path,
-                error,
-                state.upcoming_sleep,
-                extra={"method": method, "path": path, "attempt": state.attempt_number},
-            )
-
-        def pause(state: tenacity.RetryCallState) -> float:
-            return pause_after(state.outcome.exception() if state.outcome else None, state.attempt_number)
-
-        retrying = tenacity.AsyncRetrying(retry=is_retried, wait=pause, before_sleep=announce)
-        try:
-            return await retrying(self._once, method, path, take, **content)
-        except ConnectionFailedError as error:
-            log.info("gave up %s %s: %s", method, path, error, extra={"method": method, "path": path})
-            raise
-
-    async def _once(self, method: str, path: str, take: Callable[[Response], Awaitable[T]], **content: Any) -> T:
+    async def once(self, method: str, path: str, take: Callable[[Response], Awaitable[T]], **content: Any) -> T:
         """Send one request and take its answer; what fails below leaves here as an error of ours.
 
         That error has no cause and no context: what the libraries raise may repeat headers and addresses.
         """
-        failure: ServerError
+        failed: Exception
         try:
             client, slots = self._open()
             async with slots:
                 return await self._exchange(client, method, path, take, **content)
-        except TimeoutError:
-            failure = self._late(method, path)
-        except (ServerError, OSError):  # an `OSError` is one of the file that is written
-            raise
-        except BodyError as error:
-            kind = ConnectionFailedError if error.is_cut else UnexpectedAnswerError
-            failure = kind(f"the answer of {self.url} to {method} {path} cannot be used: {error}")
-        except Exception as error:  # noqa: BLE001 - whatever the libraries below raise
-            failure = self._failure(error, method, path)
-        raise failure
+        except Exception as error:
+            # A `TimeoutError` is an `OSError`; any other is one of the file that is written.
+            if isinstance(error, (ServerError, OSError)) and not isinstance(error, TimeoutError):
+                raise
+            failed = error
+        failures = await load("invokeai_gen.server.failures")
+        raise failures.failure_of(failed, self.url, method, path, (self._token, self.proxy, *self.headers.values()))
 
     async def _exchange(
         self,
@@ -351,6 +243,7 @@ class Transport:
         files: Mapping[str, tuple[str, BinaryIO, str]] | None = None,
     ) -> T:
         from invokeai_gen.server.logs import log
+        from invokeai_gen.server.response import Response
 
         began = time.monotonic()
         answer = await self._answer(client, method, path, params, timeout or self.timeout, content, files)
@@ -365,7 +258,8 @@ class Transport:
                 extra={"method": method, "path": path, "status": answer.status_code},
             )
             if answer.is_error:
-                raise await response.error()
+                status_errors = await load("invokeai_gen.server.status_errors")
+                raise await status_errors.error_of(response)
             if answer.has_redirect_location:
                 elsewhere = public_url(str(answer.next_request.url if answer.next_request else ""))
                 raise NotInvokeAIError(
@@ -430,37 +324,6 @@ class Transport:
 
         with contextlib.suppress(InvalidTokenError):
             self._token = checked_token(token) or self._token
-
-    def _late(self, method: str, path: str) -> RequestTimeoutError:
-        return RequestTimeoutError(f"{self.url} did not finish its answer to {method} {path} in time")
-
-    def _failure(self, error: Exception, method: str, path: str) -> ServerError:
-        """Return our error for one of the libraries below."""
-        import httpx
-
-        if isinstance(error, httpx.ConnectTimeout):
-            return UnreachableError(
-                f"no answer from {self.url} within {constants.CONNECT_TIMEOUT:g} s. Is the server on?"
-            )
-        if isinstance(error, httpx.TimeoutException):
-            return self._late(method, path)
-        reason = self._without_secrets(str(error)) or type(error).__name__
-        if isinstance(error, httpx.ConnectError):
-            return UnreachableError(f"{self.url} cannot be reached ({reason}). Is the server running there?")
-        if isinstance(error, httpx.ProxyError):
-            return UnreachableError(f"{self.url} cannot be reached through the proxy ({reason})")
-        if isinstance(error, (httpx.InvalidURL, UnicodeError)):
-            return InvalidUrlError(
-                f"{method} {path} cannot be sent to {self.url}: the address, or a value that would be part of it, is "
-                "too long or contains characters that are not allowed"
-            )
-        return ConnectionFailedError(f"the connection to {self.url} broke during {method} {path} ({reason})")
-
-    def _without_secrets(self, message: str) -> str:
-        """Return a library's message, shortened, without anything of ours that must not be shown."""
-        for secret in (self._token, self.proxy, *self.headers.values()):
-            message = message.replace(secret, "***") if secret else message
-        return message[: constants.MAX_DETAIL]
 
 
 def _origin(request: httpx.Request) -> tuple[str, str, int | None]:

@@ -24,7 +24,8 @@ from invokeai_gen.server.media import (
     opened,
     upload_once,
 )
-from invokeai_gen.server.records import Removal
+from invokeai_gen.server.removal import Removal
+from invokeai_gen.server.transfers import download, read_file
 
 ImageCategory = MediaCategory
 
@@ -135,18 +136,18 @@ class AsyncImages:
 
     async def read(self, name: str) -> bytes:
         """Return the image file, a PNG. Raises `NotFoundError`."""
-        return await self._transport.read(f"{_path(name)}/full")
+        return await read_file(self._transport, f"{_path(name)}/full")
 
     async def thumbnail(self, name: str) -> bytes:
         """Return a small version of the image as a WebP file. Raises `NotFoundError`."""
-        return await self._transport.read(f"{_path(name)}/thumbnail")
+        return await read_file(self._transport, f"{_path(name)}/thumbnail")
 
     async def download(self, name: str, target: str | os.PathLike[str]) -> int:
         """Stream the image file to `target`, which appears when it is complete, and return its size in bytes.
 
         An existing file is replaced. Raises `NotFoundError`, and `IsADirectoryError` for a folder.
         """
-        return await self._transport.download(f"{_path(name)}/full", file_target(target))
+        return await download(self._transport, f"{_path(name)}/full", file_target(target))
 
     async def download_zip(
         self,

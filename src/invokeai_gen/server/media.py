@@ -15,10 +15,12 @@ from invokeai_gen.server import constants
 from invokeai_gen.server.answers import Reader, anything, at, ignored, list_of, mapping, text
 from invokeai_gen.server.background import in_thread
 from invokeai_gen.server.deletion import delete_once
-from invokeai_gen.server.errors import NotFoundError, StatusError, UploadUncertainError
+from invokeai_gen.server.errors import NotFoundError, StatusError
 from invokeai_gen.server.http import Transport, segment
 from invokeai_gen.server.idempotency import send_once
-from invokeai_gen.server.records import Removal
+from invokeai_gen.server.removal import Removal
+from invokeai_gen.server.run_errors import UploadUncertainError
+from invokeai_gen.server.transfers import upload
 
 R = TypeVar("R")
 MediaCategory: TypeAlias = Literal["general", "user", "mask", "control", "other"]
@@ -69,7 +71,7 @@ async def upload_once(
         return next((read(item) for item in found if item.get("session_id") == marker), None)
 
     async def send() -> R:
-        return await transport.upload(f"{root}upload", *file, {**params, "session_id": marker}, read=read)
+        return await upload(transport, f"{root}upload", file, {**params, "session_id": marker}, read=read)
 
     return await send_once(send, find, partial(UploadUncertainError, file[0]))
 

@@ -5,27 +5,72 @@ from __future__ import annotations
 import asyncio
 import builtins
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from invokeai_gen.server import constants
 from invokeai_gen.server.answers import at, integer, list_of, mapping, optional
 from invokeai_gen.server.deletion import delete_thing
-from invokeai_gen.server.errors import (
-    ForbiddenError,
-    JobTimeoutError,
-    NotFoundError,
-    StatusError,
-    UnauthorizedError,
-)
-from invokeai_gen.server.events import is_final
+from invokeai_gen.server.errors import ForbiddenError, JobTimeoutError, NotFoundError, StatusError, UnauthorizedError
 from invokeai_gen.server.facades import facade
 from invokeai_gen.server.inventory import ProcessorStatus
-from invokeai_gen.server.records import QueueCounts, QueueItem, Removal
+from invokeai_gen.server.records import QueueCounts, QueueItem
+from invokeai_gen.server.removal import Removal
 from invokeai_gen.server.run_queue import RunQueue
+from invokeai_gen.server.status_watch import is_final
 
 
 class AsyncQueue(RunQueue):
     """One queue of one server; InvokeAI itself only uses `default`."""
+
+    _has_summaries = True
+
+    async def item_ids_of(self, batch_id: str) -> builtins.list[int]:
+        """Return the ids of the items of a batch, ascending. Searches the newest items first and stops at the last."""
+        total = (await self.batch_counts(batch_id)).total
+        if not total:
+            return []
+        return sorted([item.item_id for item in await self._newest(lambda item: item.batch_id == batch_id, total)])
+
+    async def _newest(self, is_wanted: Callable[[QueueItem], bool], count: int) -> builtins.list[QueueItem]:
+        """Return the newest `count` items of a kind, without their sessions if the server can leave them out."""
+        found: builtins.list[QueueItem] = []
+        ids = (await self.item_ids())[::-1]
+        while ids and len(found) < count:
+            found += filter(is_wanted, await self._page(ids[: constants.PAGE], with_sessions=False))
+            ids = ids[constants.PAGE :]
+        return found
+
+    async def items(self, item_ids: Iterable[int], *, with_sessions: bool = True) -> builtins.list[QueueItem]:
+        """Return the items of these ids, in no particular order; ids that do not exist are left out.
+
+        They are fetched `PAGE` at a time. `with_sessions=False` leaves out the sessions, which are most of an item's
+        size.
+        """
+        ids, found = list(item_ids), []
+        for start in range(0, len(ids), constants.PAGE):
+            found += await self._page(ids[start : start + constants.PAGE], with_sessions=with_sessions)
+        return found
+
+    async def _page(self, item_ids: builtins.list[int], *, with_sessions: bool) -> builtins.list[QueueItem]:
+        """Up to `PAGE` items with one request."""
+        body = {"item_ids": item_ids}
+        if not with_sessions and self._has_summaries:
+            try:
+                return await self.transport.send(
+                    "POST", f"{self._root}/item_summaries_by_ids", json=body, repeatable=True, read=list_of(_brief)
+                )
+            except StatusError as error:
+                if error.status not in (404, 405):
+                    raise
+                self._has_summaries = False  # InvokeAI before 6.14
+        read = list_of(QueueItem.of if with_sessions else _brief)
+        return await self.transport.send("POST", f"{self._root}/items_by_ids", json=body, repeatable=True, read=read)
+
+    async def item_ids(self) -> builtins.list[int]:
+        """Return the ids of all items, finished ones included, ascending."""
+        read = at("item_ids", list_of(integer))
+        return sorted(await self.transport.get(f"{self._root}/item_ids", {"order_dir": "ASC"}, read=read))
 
     async def find_batch(self, batch_id: str, *, patience: float = 0.0) -> builtins.list[int]:
         """Return the ids of the items of a batch that may have been sent a moment ago, ascending; empty if it is lost.
@@ -43,7 +88,7 @@ class AsyncQueue(RunQueue):
         """Return how many items may wait in the queue; InvokeAI's own limit if the server hides it from this account."""
         read = at("config", lambda data: mapping(data).get("max_queue_size"))
         try:
-            size = await self._transport.get("/api/v1/app/runtime_config", read=read)
+            size = await self.transport.get("/api/v1/app/runtime_config", read=read)
         except (UnauthorizedError, ForbiddenError, NotFoundError):
             size = None
         return size if isinstance(size, int) else constants.DEFAULT_CAPACITY
@@ -61,26 +106,26 @@ class AsyncQueue(RunQueue):
         Items of other accounts are redacted.
         """
         wanted = {"status": status, "batch_id": batch_id, "origin": origin}
-        found = await self._transport.get(
+        found = await self.transport.get(
             f"{self._root}/list_all", {"destination": destination}, read=list_of(QueueItem.of)
         )
         return [item for item in found if all(value in (None, getattr(item, key)) for key, value in wanted.items())]
 
     async def current(self) -> QueueItem | None:
         """Return the item that runs now, or `None`."""
-        return await self._transport.get(f"{self._root}/current", read=_maybe_item)
+        return await self.transport.get(f"{self._root}/current", read=_maybe_item)
 
     async def next(self) -> QueueItem | None:
         """Return the item that will run next, or `None`."""
-        return await self._transport.get(f"{self._root}/next", read=_maybe_item)
+        return await self.transport.get(f"{self._root}/next", read=_maybe_item)
 
     async def counts(self) -> QueueCounts:
         """Return the number of items by status."""
-        return await self._transport.get(f"{self._root}/status", read=at("queue", QueueCounts.of))
+        return await self.transport.get(f"{self._root}/status", read=at("queue", QueueCounts.of))
 
     async def processor(self) -> ProcessorStatus:
         """Return whether the server takes items off the queue, and whether it works on one."""
-        return await self._transport.get(f"{self._root}/status", read=at("processor", ProcessorStatus.of))
+        return await self.transport.get(f"{self._root}/status", read=at("processor", ProcessorStatus.of))
 
     async def is_busy(self) -> bool:
         """Return whether an item runs or waits to run."""
@@ -98,11 +143,11 @@ class AsyncQueue(RunQueue):
 
     async def pause(self) -> ProcessorStatus:
         """Stop taking items off the queue; the item that runs goes on. Affects everybody who uses the server."""
-        return await self._transport.send("PUT", f"{self._root}/processor/pause", read=ProcessorStatus.of)
+        return await self.transport.send("PUT", f"{self._root}/processor/pause", read=ProcessorStatus.of)
 
     async def resume(self) -> ProcessorStatus:
         """Take items off the queue again after `pause`."""
-        return await self._transport.send("PUT", f"{self._root}/processor/resume", read=ProcessorStatus.of)
+        return await self.transport.send("PUT", f"{self._root}/processor/resume", read=ProcessorStatus.of)
 
     async def position(self, item_id: int) -> int | None:
         """Return how many items will run before this one: 0 for the next or the running one, `None` if it has ended."""
@@ -112,9 +157,7 @@ class AsyncQueue(RunQueue):
 
     async def cancel_all_except_current(self) -> int:
         """Cancel every item that waits, also those of others; return how many. The one that runs goes on."""
-        return await self._transport.send(
-            "PUT", f"{self._root}/cancel_all_except_current", read=at("canceled", integer)
-        )
+        return await self.transport.send("PUT", f"{self._root}/cancel_all_except_current", read=at("canceled", integer))
 
     async def retry(self, item_ids: int | Iterable[int]) -> builtins.list[int]:
         """Put failed or canceled items into the queue again, as new items; return the ids that were retried.
@@ -122,7 +165,7 @@ class AsyncQueue(RunQueue):
         Never repeated after a lost answer, since that could run the items twice.
         """
         ids = [item_ids] if isinstance(item_ids, int) else [*item_ids]
-        return await self._transport.send(
+        return await self.transport.send(
             "PUT",
             f"{self._root}/retry_items_by_id",
             json=ids,
@@ -136,7 +179,7 @@ class AsyncQueue(RunQueue):
         failed: dict[str, str] = {}
         for item_id in [item_ids] if isinstance(item_ids, int) else item_ids:
             try:
-                await delete_thing(self._transport, self._item(item_id))
+                await delete_thing(self.transport, self._item(item_id))
                 deleted.append(str(item_id))
             except NotFoundError:
                 failed[str(item_id)] = "not in the queue"
@@ -146,11 +189,16 @@ class AsyncQueue(RunQueue):
 
     async def prune(self) -> int:
         """Remove all items that have ended; return how many. Images stay."""
-        return await self._transport.send("PUT", f"{self._root}/prune", read=at("deleted", integer))
+        return await self.transport.send("PUT", f"{self._root}/prune", read=at("deleted", integer))
 
     async def clear(self) -> int:
         """Cancel and remove every item of the queue, also those of others; return how many. Images stay."""
-        return await self._transport.send("PUT", f"{self._root}/clear", read=at("deleted", integer))
+        return await self.transport.send("PUT", f"{self._root}/clear", read=at("deleted", integer))
+
+
+def _brief(data: Any) -> QueueItem:
+    """Return an item or a summary of one, without its session."""
+    return QueueItem.of({key: value for key, value in mapping(data).items() if key != "session"})
 
 
 _maybe_item = optional(QueueItem.of)

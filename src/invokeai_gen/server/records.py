@@ -14,7 +14,6 @@ from functools import cache
 from typing import Any, Self
 
 from invokeai_gen.server.answers import ShapeError, fits, mapping
-from invokeai_gen.server.errors import CleanupError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,30 +135,6 @@ class Enqueued:
     batch_id: str
     item_ids: tuple[int, ...]
     """In the order in which they will run."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Removal:
-    """The outcome of deleting things: names or ids, and a reason for each that is still there."""
-
-    deleted: tuple[str, ...] = ()
-    failed: Mapping[str, str] = field(default_factory=dict)
-    """Could not be deleted, with the reason."""
-    kept: Mapping[str, str] = field(default_factory=dict)
-    """Left alone on purpose, with the reason, such as an image that another run made."""
-
-    def raise_for_failures(self) -> Self:
-        """Raise `CleanupError`, which lists what is left, if something could not be deleted; otherwise return this."""
-        if self.failed:
-            raise CleanupError(self.deleted, self.failed)
-        return self
-
-    def __add__(self, other: Removal) -> Removal:
-        return Removal(
-            deleted=self.deleted + other.deleted,
-            failed={**self.failed, **other.failed},
-            kept={**self.kept, **other.kept},
-        )
 
 
 def parse_time(text: object) -> datetime | None:

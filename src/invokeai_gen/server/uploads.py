@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from invokeai_gen.server.background import bridge
 from invokeai_gen.server.errors import NotFoundError
-from invokeai_gen.server.records import Removal
+from invokeai_gen.server.removal import Removal
 
 if TYPE_CHECKING:
     from invokeai_gen.server.client import AsyncInvokeAIClient

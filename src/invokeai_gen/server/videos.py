@@ -22,7 +22,8 @@ from invokeai_gen.server.media import (
     opened,
     upload_once,
 )
-from invokeai_gen.server.records import Removal
+from invokeai_gen.server.removal import Removal
+from invokeai_gen.server.transfers import download, read_file
 
 
 class AsyncVideos:
@@ -74,18 +75,18 @@ class AsyncVideos:
 
     async def read(self, name: str) -> bytes:
         """Return the video file. Raises `NotFoundError`."""
-        return await self._transport.read(f"{_path(name)}/full")
+        return await read_file(self._transport, f"{_path(name)}/full")
 
     async def thumbnail(self, name: str) -> bytes:
         """Return a picture of the video as a WebP file. Raises `NotFoundError`."""
-        return await self._transport.read(f"{_path(name)}/thumbnail")
+        return await read_file(self._transport, f"{_path(name)}/thumbnail")
 
     async def download(self, name: str, target: str | os.PathLike[str]) -> int:
         """Stream the video file to `target`, which appears when it is complete, and return its size in bytes.
 
         An existing file is replaced. Raises `NotFoundError`, and `IsADirectoryError` for a folder.
         """
-        return await self._transport.download(f"{_path(name)}/full", file_target(target))
+        return await download(self._transport, f"{_path(name)}/full", file_target(target))
 
     async def metadata(self, name: str) -> dict[str, Any]:
         """Return what the server keeps about how the video was made; empty if nothing."""

@@ -14,6 +14,7 @@ from invokeai_gen.server.facades import facade
 from invokeai_gen.server.http import Transport, segment
 from invokeai_gen.server.inventory import SavedWorkflow
 from invokeai_gen.server.media import FileContent, as_names, opened
+from invokeai_gen.server.transfers import read_file, upload
 
 WorkflowCategory: TypeAlias = Literal["user", "default"]
 _ROOT = "/api/v1/workflows"
@@ -94,7 +95,7 @@ class AsyncWorkflows:
         """Return the picture shown in the library, a WebP file. Raises `NotFoundError` for a workflow without one."""
         path = f"{_path(workflow_id)}/thumbnail"
         try:
-            return await self._transport.read(path)
+            return await read_file(self._transport, path)
         except ServerFaultError as error:
             # InvokeAI 6.14 answers 500 for a workflow without a picture.
             if error.status != 500 or (await self.get(workflow_id)).thumbnail_url:
@@ -104,9 +105,8 @@ class AsyncWorkflows:
     async def set_thumbnail(self, workflow_id: str, data: FileContent) -> None:
         """Give a workflow its picture: an image file, as bytes or as a path."""
         async with opened(data, None, "thumbnail.png") as (content, name):
-            await self._transport.upload(
-                f"{_path(workflow_id)}/thumbnail", name, content, "image/png", method="PUT", field="image", read=ignored
-            )
+            path, file = f"{_path(workflow_id)}/thumbnail", (name, content, "image/png")
+            await upload(self._transport, path, file, method="PUT", field="image", read=ignored)
 
     async def delete_thumbnail(self, workflow_id: str) -> None:
         """Take a workflow's picture away. Raises `NotFoundError`."""

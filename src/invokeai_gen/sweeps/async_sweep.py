@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar
 from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.runtime.cleanup import remove_boards, remove_outputs
 from invokeai_gen.runtime.failures import error_of
-from invokeai_gen.runtime.options import wants_progress
 from invokeai_gen.runtime.outputs import WorkflowOutputs
+from invokeai_gen.runtime.runner import wants_progress
 from invokeai_gen.server import constants
 from invokeai_gen.server.background import bridge, in_thread
 from invokeai_gen.server.blocking import ServerClient
 from invokeai_gen.server.client import AsyncInvokeAIClient, core_of, shared_client
 from invokeai_gen.server.errors import JobCanceledError, JobDeletedError, JobTimeoutError
-from invokeai_gen.server.records import QueueItem, Removal
+from invokeai_gen.server.records import QueueItem
+from invokeai_gen.server.removal import Removal
 from invokeai_gen.sweeps.files.saving import ManifestFormat, Saver, save_image, saved_indexes, sheet_of
 from invokeai_gen.sweeps.results import SweepCounts, SweepResult
 from invokeai_gen.sweeps.space import Space

@@ -10,8 +10,8 @@ from typing import Any, Final, Generic, TypeVar
 from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.server.errors import JobCanceledError, JobDeletedError, JobError
-from invokeai_gen.server.events import is_final
 from invokeai_gen.server.records import QueueItem
+from invokeai_gen.server.status_watch import is_final
 
 P = TypeVar("P", bound=WorkflowParams)
 O = TypeVar("O", bound=WorkflowOutputs)

@@ -23,7 +23,6 @@ from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.server.connections import Connections
 from invokeai_gen.server.follow import Follower
 from invokeai_gen.server.queue import AsyncQueue
-from invokeai_gen.server.watch import Watch
 from invokeai_gen.sweeps.space import Space
 from invokeai_gen.sweeps.start import SweepStarter
 from invokeai_gen.testing.outcomes import Run, ScriptedRun
@@ -54,8 +53,7 @@ class _Follower(Follower):
     async def _connection(self) -> None:
         self.server.listeners.add(self._receive)
         try:
-            self._connected = self._was_connected = True
-            self._tried.set()
+            self._note_connection()
             await asyncio.Event().wait()
         finally:
             self.server.listeners.discard(self._receive)
@@ -64,11 +62,11 @@ class _Follower(Follower):
 class _Connections(Connections):
     server: FakeServer
 
-    async def follow(self, batch_id: str, labels: Mapping[str, str], *, keeps_events: bool) -> Watch:
+    def follower(self) -> Follower:
         if self._follower is None:
             follower = _Follower(self.transport, AsyncQueue(self.transport))
             follower.server, self._follower = self.server, follower
-        return await super().follow(batch_id, labels, keeps_events=keeps_events)
+        return self._follower
 
 
 class FakeInvokeAI:

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Container
 from typing import Any
 
-from invokeai_gen.js_json import is_number
+from invokeai_gen.js_reading import is_number
 from invokeai_gen.schema import FieldType, Schema
 from invokeai_gen.workflow.document import Form, FormElement, InvocationNode, LoadedWorkflow
 from invokeai_gen.workflow.errors import LoadWarning, WorkflowError

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from invokeai_gen.js_json import trim
+from invokeai_gen.js_reading import trim
 from invokeai_gen.texts import shown
 from invokeai_gen.workflow.errors import WorkflowError
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, get_args
 
-from invokeai_gen import js_json
-from invokeai_gen.js_json import UNSET, is_number
+from invokeai_gen import js_reading
+from invokeai_gen.js_json import UNSET
+from invokeai_gen.js_reading import is_number
 from invokeai_gen.png_texts import PNG_SIGNATURE, WORKFLOW_KEY, PngError, png_texts
 from invokeai_gen.schema import Schema
 from invokeai_gen.schema.field_types import Cardinality
@@ -65,7 +66,7 @@ def parse_workflow_file(name: str, raw: bytes) -> WorkflowFile:
         raw = _in_image(raw)
     raw = raw.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")
     try:
-        data = js_json.loads(raw)
+        data = js_reading.loads(raw)
     except ValueError as error:
         raise WorkflowError(f"not JSON: {error}") from error
     return WorkflowFile(name, data, hashlib.sha256(raw).hexdigest())

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from invokeai_gen.js_json import UNSET, Unset, is_integer, is_number
+from invokeai_gen.js_json import UNSET, Unset
+from invokeai_gen.js_reading import is_integer, is_number
 from invokeai_gen.workflow.errors import WorkflowError
 from invokeai_gen.workflow.json_object import JsonObject, wrong
 from invokeai_gen.workflow.values import parse_color, parse_named

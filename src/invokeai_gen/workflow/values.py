@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from invokeai_gen.generator_settings import IMAGE_GENERATOR, parse_settings
-from invokeai_gen.js_json import UNSET, Unset, is_number, trim
+from invokeai_gen.js_json import UNSET, Unset
+from invokeai_gen.js_reading import is_number, trim
 from invokeai_gen.schema import Schema
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-from invokeai_gen import js_json
+from invokeai_gen import js_reading
 from invokeai_gen.cli.run.prompt_lines import prompt_lists
 from invokeai_gen.core import problems
 from invokeai_gen.core.field_values import check_value
@@ -171,7 +171,7 @@ def _parts(planned: PlannedInput, text: str) -> Iterator[Any]:
 
 def _json_list(planned: PlannedInput, text: str) -> list[Any]:
     try:
-        data = js_json.loads(text)
+        data = js_reading.loads(text)
     except ValueError as error:
         raise _error(planned, f"is {shown(text)}, which is not a JSON list: {error}") from None
     assert isinstance(data, list)

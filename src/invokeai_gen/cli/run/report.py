@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from invokeai_gen.cli.run.command_line import CommandLine
     from invokeai_gen.core.params import WorkflowParams
     from invokeai_gen.runtime.outputs import WorkflowOutputs
-    from invokeai_gen.server.records import Removal
+    from invokeai_gen.server.removal import Removal
     from invokeai_gen.sweeps.results import SweepResult
     from invokeai_gen.sweeps.sweep import Sweep
 
@@ -180,7 +180,7 @@ class SweepReport:
 
 def print_tracebacks(errors: Iterable[Exception | None], *, verbose: bool) -> None:
     """Print the server's traceback of each failed run, up to a limit; or only how to see it, unless `verbose`."""
-    from invokeai_gen.server.errors import JobFailedError
+    from invokeai_gen.server.run_errors import JobFailedError
 
     found = [error for error in errors if isinstance(error, JobFailedError) and error.server_traceback]
     if found and not verbose:

@@ -22,8 +22,8 @@ from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.plan import PlannedInput, WorkflowPlan
 from invokeai_gen.core.problems import ParamsError, Problem, title
 from invokeai_gen.runtime.outputs import WorkflowOutputs
-from invokeai_gen.server.errors import JobFailedError
 from invokeai_gen.server.resolution_errors import ValueResolutionError
+from invokeai_gen.server.run_errors import JobFailedError
 from invokeai_gen.sweeps.space import Space, space_of
 from invokeai_gen.sweeps.workflow import Workflow, workflow_of
 from invokeai_gen.texts import shown

@@ -17,7 +17,8 @@ from invokeai_gen.runtime.media import ImageOutput, VideoOutput, media_suffix
 from invokeai_gen.runtime.outputs import DOWNLOADS_AT_ONCE
 from invokeai_gen.server.background import in_thread
 from invokeai_gen.server.concurrency import gather_limited
-from invokeai_gen.server.errors import DownloadError, ServerError
+from invokeai_gen.server.errors import ServerError
+from invokeai_gen.server.run_errors import DownloadError
 from invokeai_gen.sweeps.batching import Cell
 from invokeai_gen.sweeps.files.manifest import read_manifest, write_manifest
 from invokeai_gen.sweeps.results import DELETED, SweepResult

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import MISSING, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
-from invokeai_gen import js_json
+from invokeai_gen import js_reading
 from invokeai_gen.core import problems
 from invokeai_gen.core.input_lookup import find_input
 from invokeai_gen.core.problems import ParamsError, Problem
@@ -344,7 +344,7 @@ def _twice(first: _Column, second: _Column) -> str:
 def _object(rows: _Rows[Any], number: int, line: str) -> dict[str, Any] | None:
     """Return the object in a line; note a problem and return `None` for anything else."""
     try:
-        data = js_json.loads(line)
+        data = js_reading.loads(line)
     except ValueError as error:
         what = f"{error.msg} at character {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
         rows.note(number, f"not JSON ({what}): each line should be one object, {{NAME: VALUE, …}}")

@@ -1,0 +1,95 @@
+"""The error for each status of an answer, with the reasons in it. Loaded with the first one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from invokeai_gen.server.bodies import collected
+from invokeai_gen.server.constants import MAX_DETAIL, MAX_ERROR_ANSWER
+from invokeai_gen.server.errors import (
+    BadRequestError,
+    ForbiddenError,
+    NotFoundError,
+    RejectedError,
+    ServerFaultError,
+    StatusError,
+    TooManyRequestsError,
+    UnauthorizedError,
+    UnsupportedMediaError,
+)
+from invokeai_gen.server.response import Response
+from invokeai_gen.texts import shortened
+
+_KIND_OF_STATUS: Final[Mapping[int, type[StatusError]]] = {
+    400: BadRequestError,
+    401: UnauthorizedError,
+    403: ForbiddenError,
+    404: NotFoundError,
+    415: UnsupportedMediaError,
+    429: TooManyRequestsError,
+}
+
+
+def status_error(method: str, path: str, status: int, detail: Any, *, url: str = "") -> StatusError:
+    """Return the error for an answer's status, with what a person can do about it."""
+    if status == 422:
+        return RejectedError(method, path, status, detail, problems=_plain_problems(detail))
+    kind = ServerFaultError if status >= 500 else _KIND_OF_STATUS.get(status, StatusError)
+    hint = ""
+    if status == 401:
+        hint = "Pass token=…, set INVOKEAI_TOKEN, or call login(email, password)."
+    elif status >= 500:
+        hint = "The server's own log has the reason."
+    elif status == 405 or (status == 404 and detail == "Not Found"):  # FastAPI's words for a path it does not know
+        hint = (
+            f"Is {url or 'this'} the address of an InvokeAI server? Check the path in it; "
+            "if it is right, that server's version lacks this function."
+        )
+    return kind(method, path, status, detail, hint)
+
+
+def reasons(detail: Any) -> list[dict[str, Any]]:
+    """Return the entries in the `detail` of a 422 with `loc`, `msg` and `input` of bounded size, other things left out."""
+    found: list[dict[str, Any]] = []
+    for entry in detail if isinstance(detail, list) else ():
+        if isinstance(entry, dict):
+            location, given = entry.get("loc"), entry.get("input")
+            found.append(
+                {
+                    "loc": location if isinstance(location, list) else [],
+                    "msg": _problem_text(entry),
+                    "input": shortened(given, MAX_DETAIL) if isinstance(given, str) else given,
+                }
+            )
+    return found
+
+
+def _problem_text(entry: Mapping[str, Any]) -> str:
+    """Return the reason in one entry of a 422 in a few words."""
+    context = entry.get("ctx")
+    if entry.get("type") == "union_tag_invalid" and isinstance(context, Mapping):
+        # The server's own words list every node type it has.
+        return f"this server has no node type {shortened(str(context.get('tag')), MAX_DETAIL)!r}"
+    return shortened(str(entry.get("msg", "")), MAX_DETAIL)
+
+
+def _plain_problems(detail: Any) -> list[str]:
+    return [f"{shortened('.'.join(map(str, entry['loc'])), MAX_DETAIL)}: {entry['msg']}" for entry in reasons(detail)]
+
+
+async def error_of(response: Response) -> StatusError:
+    """Return the error that an answer stands for, with FastAPI's `detail` in it, or else the beginning of its text."""
+    body = await collected(response.chunks(), MAX_ERROR_ANSWER, cut=True)
+    try:
+        detail = json.loads(body)
+    except (ValueError, RecursionError):
+        detail = shortened(body.decode(errors="replace").strip(), MAX_DETAIL, tail=0)
+    if isinstance(detail, dict):
+        detail = detail.get("detail", detail)
+    error = status_error(response.method, response.path, response.raw.status_code, detail, url=response.url)
+    wait = response.raw.headers.get("Retry-After", "")
+    if wait.isdecimal() and len(wait) < 10:  # it may also be a date
+        error.retry_after = float(wait)
+    return error

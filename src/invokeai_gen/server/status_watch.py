@@ -1,0 +1,121 @@
+"""One batch whose end is waited for. `Watch` knows the events of its nodes, too."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from invokeai_gen.server.answers import at, integer, text
+
+if TYPE_CHECKING:
+    from invokeai_gen.server.pacing import Pace
+    from invokeai_gen.server.records import QueueItem
+
+STATUS_EVENT: Final = "queue_item_status_changed"
+NODE_EVENTS: Final = frozenset({"invocation_started", "invocation_progress", "invocation_complete", "invocation_error"})
+
+
+def is_final(status: str) -> bool:
+    """Return whether an item with that status will not change any more. An unknown status counts as final."""
+    return status not in ("pending", "in_progress", "waiting")
+
+
+class StatusWatch:
+    """One batch that is being followed to its end."""
+
+    def __init__(self, batch_id: str) -> None:
+        self.batch_id = batch_id
+        self.pace: Pace | None = None
+        """Set for a batch that can do without events while they cost the server too much."""
+        self.item_ids: tuple[int, ...] | None = None
+        """Known once the enqueue is answered; events may come earlier."""
+        self._ids: frozenset[int] = frozenset()
+        self.statuses: dict[int, str] = {}
+        """The latest known status of each item."""
+        self.was_interrupted = False
+        """Whether the server could not be reached for a while, so that it may have been started again."""
+        self.missed_events = False
+        """Whether events may have been lost: the connection was, or there was none at the beginning."""
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._left: dict[int, None] = {}
+        """The items that have not ended, in order."""
+        self._is_closed = False
+
+    def expect(self, item_ids: tuple[int, ...]) -> None:
+        """Set which items the batch has."""
+        self.item_ids, self._ids = item_ids, frozenset(item_ids)
+        self._left = {item_id: None for item_id in item_ids if not is_final(self.statuses.get(item_id, "pending"))}
+        self._settle()
+
+    def handle(self, name: str, data: Mapping[str, Any]) -> None:
+        """Take in an event from the server. Raises `ShapeError` for one of an unknown form."""
+        if name == STATUS_EVENT:
+            self.take_status(data)
+
+    def take_status(self, data: Mapping[str, Any]) -> None:
+        """Take in the status in an event or in a queue item: both have the same keys."""
+        if self._note(at("item_id", integer)(data), at("status", text)(data)):
+            self._settle()
+
+    def catch_up(self, item: QueueItem) -> None:
+        """Take in what an item says."""
+        self.take_status(item.raw)
+
+    def fail(self, error: Exception) -> None:
+        """Give up: everything that waits for the batch raises this error."""
+        if not self.done.done():
+            self.done.set_exception(error)
+            self.done.exception()
+        self.close()
+
+    def close(self) -> None:
+        """Ignore everything from now on."""
+        self._is_closed = True
+
+    @property
+    def is_open(self) -> bool:
+        """Whether anything may still happen to it."""
+        return not self._is_closed
+
+    @property
+    def has_gap(self) -> bool:
+        """Whether lost events are to be read from the items when these have ended."""
+        return False
+
+    @property
+    def keeps_nodes(self) -> bool:
+        """Whether the events of the nodes are kept."""
+        return False
+
+    @property
+    def left(self) -> int:
+        """How many items are not known to have ended."""
+        return len(self._left)
+
+    def unfinished(self) -> list[int]:
+        """Return the items that are not known to have ended, in order."""
+        return [*self._left]
+
+    def _is_foreign(self, item_id: int) -> bool:
+        """Whether an item is not to be followed: it is another one of the batch, or the watch is closed."""
+        return self._is_closed or bool(self._ids and item_id not in self._ids)
+
+    def _note(self, item_id: int, status: str) -> bool:
+        """Note the status of an item; return whether that is news."""
+        known = self.statuses.get(item_id, "")
+        if self._is_foreign(item_id) or known == status or (known and is_final(known)):
+            return False
+        self.statuses[item_id] = status
+        if is_final(status):
+            self._left.pop(item_id, None)
+        return True
+
+    def _settle(self) -> None:
+        """End the watch if all items have ended."""
+        if not (self.done.done() or self.item_ids is None or self._left):
+            self.done.set_result(None)
+            self._end()
+
+    def _end(self) -> None:
+        self.close()

@@ -1,0 +1,125 @@
+"""Files to and from a server: uploads, downloads, and refusing what is no file or ends too early."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO, Final, TypeVar
+
+from invokeai_gen.atomic_files import replacing
+from invokeai_gen.server.answers import Reader
+from invokeai_gen.server.background import bridge
+from invokeai_gen.server.bodies import BodyError, collected
+from invokeai_gen.server.constants import MAX_FILE_IN_MEMORY
+from invokeai_gen.server.errors import NotInvokeAIError
+from invokeai_gen.server.http import Transport
+from invokeai_gen.server.response import Response
+from invokeai_gen.texts import shortened
+
+T = TypeVar("T")
+_PNG: Final = b"\x89PNG\r\n\x1a\n"
+_PNG_END: Final = b"\x00\x00\x00\x00IEND\xaeB`\x82"
+
+
+async def upload(
+    transport: Transport,
+    path: str,
+    file: tuple[str, BinaryIO, str],
+    params: Mapping[str, Any] | None = None,
+    *,
+    read: Reader[T],
+    method: str = "POST",
+    field: str = "file",
+) -> T:
+    """Return what `read` makes of the JSON of a multipart request with one file: its name, content and MIME type.
+
+    `field` is the name of the form's field.
+    """
+    take = partial(Response.json, read=read)
+    return await bridge(transport.ask(method, path, take, method == "PUT", params=params, files={field: file}))
+
+
+async def read_file(transport: Transport, path: str) -> bytes:
+    """Return the file that a GET returns."""
+    return await bridge(transport.ask("GET", path, _content, True))
+
+
+async def download(transport: Transport, path: str, target: Path) -> int:
+    """Stream the file that a GET returns to `target`, and return its size in bytes.
+
+    The file appears under its name only when it is complete: until then it has a temporary name in the same folder.
+    """
+    return await bridge(_download(transport, path, target))
+
+
+async def _download(transport: Transport, path: str, target: Path) -> int:
+    with replacing(target) as file:
+        return await transport.ask("GET", path, partial(_save, file=file), True)
+
+
+async def _content(response: Response) -> bytes:
+    _refuse_page(response)
+    data = await collected(response.chunks(), MAX_FILE_IN_MEMORY)
+    _check_complete(io.BytesIO(data), len(data))
+    return data
+
+
+async def _save(response: Response, file: BinaryIO) -> int:
+    """Write the file, in place of what an earlier attempt may have left there; return its size in bytes."""
+    _refuse_page(response)
+    file.seek(0)
+    file.truncate()
+    size = 0
+    async for chunk in response.chunks():
+        size += file.write(chunk)
+    _check_complete(file, size)
+    return size
+
+
+def _refuse_page(response: Response) -> None:
+    """Refuse a login page or the like in place of a picture, even if its status is 200."""
+    kind = response.raw.headers.get("content-type", "")
+    if "html" in kind or "json" in kind:
+        request = response.raw.request  # a redirect may have changed it
+        raise NotInvokeAIError(
+            f"{response.url} answered {request.method} {request.url.path} with {shortened(kind)} instead of a file"
+        )
+
+
+def _check_complete(file: BinaryIO, size: int) -> None:
+    """Raise `BodyError` if a PNG, WebP or MP4 file ends too early; other formats are not judged.
+
+    An answer without a length that breaks off looks like one that is complete.
+    """
+    file.seek(0)
+    head = file.read(16)
+    if head.startswith(_PNG):
+        file.seek(max(0, size - len(_PNG_END)))
+        is_cut = file.read() != _PNG_END
+    elif head[:4] == b"RIFF":
+        is_cut = size < int.from_bytes(head[4:8], "little") + 8
+    elif head[4:8] == b"ftyp":
+        is_cut = _is_cut_mp4(file, size)
+    else:
+        is_cut = not size
+    if is_cut:
+        raise BodyError(f"only {size} bytes of the file arrived", is_cut=True)
+
+
+def _is_cut_mp4(file: BinaryIO, size: int) -> bool:
+    """Whether the boxes that an MP4 file consists of end behind its end."""
+    place = 0
+    while place < size:
+        file.seek(place)
+        head = file.read(16)
+        length = int.from_bytes(head[:4], "big")
+        if length == 0 and len(head) >= 8:  # up to the end of the file
+            return False
+        if length == 1:
+            length = int.from_bytes(head[8:16], "big")
+        if length < 8:
+            return True
+        place += length
+    return place > size
