@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from generated import sunset_poster as wf
+from invokeai_gen.core.terminal import wants_progress
 from invokeai_gen.runtime import progress
-from invokeai_gen.runtime.runner import wants_progress
 from invokeai_gen.sweeps.progress import text_of
 from invokeai_gen.sweeps.results import SweepCounts
 from invokeai_gen.testing import FakeInvokeAI

@@ -7,7 +7,7 @@ import threading
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
-from invokeai_gen.runtime.runner import is_notebook
+from invokeai_gen.core.terminal import is_notebook
 from invokeai_gen.server.events import (
     InvocationComplete,
     InvocationProgress,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
-import sys
 import uuid
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.plan import JsonValue, WorkflowPlan
 from invokeai_gen.core.request import CALL_SAVED_WORKFLOW, build_request
 from invokeai_gen.core.request_values import needs_server, plain_values
+from invokeai_gen.core.terminal import wants_progress
 from invokeai_gen.js_json import Unset
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.runtime.running_job import RunningJob, expect
@@ -285,16 +285,3 @@ async def _take_back(sending: asyncio.Task[Enqueued], batch_id: str, client: Asy
     finally:
         sending.cancel()
         await asyncio.gather(sending, return_exceptions=True)
-
-
-def wants_progress(given: bool | None) -> bool:
-    """Return whether to show progress: as `given`, else if stderr is a terminal or the output of a notebook."""
-    if given is not None:
-        return given
-    stream = sys.stderr
-    return stream is not None and (is_notebook() or stream.isatty())
-
-
-def is_notebook() -> bool:
-    """Return whether stderr is shown below the cell of a notebook."""
-    return type(sys.stderr).__module__.startswith("ipykernel")

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar
 
 from invokeai_gen.core.params import WorkflowParams
+from invokeai_gen.core.terminal import wants_progress
 from invokeai_gen.runtime.cleanup import remove_boards, remove_outputs
 from invokeai_gen.runtime.failures import error_of
 from invokeai_gen.runtime.outputs import WorkflowOutputs
-from invokeai_gen.runtime.runner import wants_progress
 from invokeai_gen.server import constants
 from invokeai_gen.server.background import bridge, in_thread
 from invokeai_gen.server.blocking import ServerClient
