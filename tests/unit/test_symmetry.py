@@ -16,7 +16,7 @@ from invokeai_gen.server.queue import AsyncQueue, Queue
 from invokeai_gen.server.videos import AsyncVideos, Videos
 from invokeai_gen.server.workflows import AsyncWorkflows, Workflows
 
-FOR_JOBS = {"of", "run_queue", "follow", "follow_status", "forget", "wait_until", "read_outputs", "post"}
+FOR_JOBS = {"of", "run_queue", "follow", "follow_status", "forget", "wait_until", "read_outputs", "post", "ask_soon"}
 """What the asynchronous client has for the jobs alone."""
 
 
