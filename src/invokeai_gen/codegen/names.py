@@ -82,7 +82,7 @@ def words_of(label: str) -> str:
     if len(text) <= MAX_LABEL:
         return text
     cut = text[: MAX_LABEL + 1].rpartition("_")[0] or text[:MAX_LABEL]
-    return _stable(cut)
+    return unicodedata.normalize("NFKC", cut).strip("_")  # without the half letters that cutting left behind
 
 
 def identifier(words: str, *, fallback: str, reserved: frozenset[str] = frozenset()) -> PythonIdentifier:
@@ -326,8 +326,3 @@ def _innermost_first(sections: Sequence[str], depth: int) -> list[str]:
     """Return exactly `depth` qualifiers; the same level is the same kind of word for every subject."""
     words = [words_of(section) for section in reversed(sections)]
     return words + [""] * (depth - len(words))
-
-
-def _stable(text: str) -> str:
-    """Return the text without the half letters and `_` that cutting it left behind."""
-    return unicodedata.normalize("NFKC", text).strip("_")

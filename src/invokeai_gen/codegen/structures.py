@@ -72,13 +72,13 @@ class Structures:
         return PythonIdentifier(made) if is_free and is_class_name(made) and made not in self.taken else None
 
     def _class(self, schema: Mapping[str, Any]) -> dict[str, JsonValue]:
-        properties = {name: self._described(part) for name, part in schema["properties"].items()}
+        properties = {
+            name: {**self._reduced(part, frozenset()), **_description(part)}
+            for name, part in schema["properties"].items()
+        }
         required = schema.get("required")
         names = [name for name in required if name in properties] if isinstance(required, list) else []
         return {"type": "object", "properties": properties, "required": names, **_description(schema)}
-
-    def _described(self, schema: Any) -> dict[str, JsonValue]:
-        return {**self._reduced(schema, frozenset()), **_description(schema)}
 
     def _reduced(self, schema: Any, trail: frozenset[str]) -> dict[str, JsonValue]:
         """Return a part of a schema; `trail` has the names on the way to it, which must not recur."""

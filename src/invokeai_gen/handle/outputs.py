@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, overload
 
 from invokeai_gen.core.output_values import ConditioningOutput, LatentsOutput
-from invokeai_gen.core.plan import OutputRole, PlannedOutput
+from invokeai_gen.core.plan import OutputRole
 from invokeai_gen.core.results import flat
 from invokeai_gen.runtime.media import ImageOutput
 from invokeai_gen.runtime.outputs import WorkflowOutputs
@@ -119,7 +119,10 @@ class HandleOutputs(WorkflowOutputs):
     def map_images(self) -> list[OutputMapping]:
         """Return the images of each output, results before intermediate ones; outputs without images are left out."""
         planned = self._plan.outputs if self._plan is not None else ()
-        mapped = ((output, self._images_of(output)) for output in planned)
+        mapped = (
+            (output, tuple(item for item in flat(self._named.get(output.node_id)) if isinstance(item, ImageOutput)))
+            for output in planned
+        )
         return [
             OutputMapping(
                 name=output.name,
@@ -133,6 +136,3 @@ class HandleOutputs(WorkflowOutputs):
             for output, images in mapped
             if images
         ]
-
-    def _images_of(self, output: PlannedOutput) -> tuple[ImageOutput, ...]:
-        return tuple(item for item in flat(self._named.get(output.node_id)) if isinstance(item, ImageOutput))

@@ -171,9 +171,8 @@ class FakeServer:
 
     async def _upload(self, request: Request) -> JsonValue:
         content = request.body.split(b"\r\n\r\n", 1)[1].rsplit(b"\r\n--", 1)[0]
-        name = self.store(
-            content, session_id=request.query.get("session_id"), category="user", board_id=request.query.get("board_id")
-        )
+        place = {key: request.query.get(key) for key in ("session_id", "board_id")}
+        name = self.store(content, category="user", **place)
         return self.images[name][1]
 
     async def _image(self, _request: Request, name: str) -> JsonValue:
@@ -213,19 +212,9 @@ class FakeServer:
         data = image_file(content)
         width, height = png_size(data) or (0, 0)
         name = name or f"{uuid.uuid4()}.png"
-        self.images[name] = (
-            data,
-            {
-                "image_name": name,
-                "width": width,
-                "height": height,
-                "image_category": category,
-                "is_intermediate": False,
-                "starred": False,
-                "session_id": session_id,
-                "board_id": board_id,
-            },
-        )
+        image = {"image_name": name, "width": width, "height": height, "image_category": category}
+        image |= {"is_intermediate": False, "starred": False, "session_id": session_id, "board_id": board_id}
+        self.images[name] = data, image
         return name
 
     # -- running -------------------------------------------------------------------------------------------------------

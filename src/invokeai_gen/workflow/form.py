@@ -22,7 +22,9 @@ def parse_form(data: Any) -> Form:
     Raises `WorkflowError` for a form whose elements are not a tree.
     """
     try:
-        form = _parse(data)
+        record = JsonObject.of(data, "form")
+        elements = {key: _parse_element(item) for key, item in record.members("elements")}
+        form = Form(elements, record.name("rootElementId"))
     except WorkflowError:
         return Form.empty()
     if form.root_id not in form.elements:
@@ -102,12 +104,6 @@ def _default_settings(kind: FieldType) -> dict[str, Any] | None:
         stem = "integer" if kind.name == "IntegerField" else "float"
         return {"type": f"{stem}-field-config", "showShuffle": False, "component": "number-input"}
     return {"type": "string-field-config", "component": "input"} if kind.name == "StringField" else None
-
-
-def _parse(data: Any) -> Form:
-    record = JsonObject.of(data, "form")
-    elements = {key: _parse_element(item) for key, item in record.members("elements")}
-    return Form(elements, record.name("rootElementId"))
 
 
 def _parse_element(item: JsonObject) -> FormElement:
