@@ -194,7 +194,7 @@ def _range(planned: PlannedInput) -> str:
     """Return the limits of a number in the few letters that a table has room for."""
     limits = (part.limits for part in parts_of(field_values.shape_of(planned)) if isinstance(part, Limited))
     numbers = [item for item in limits if not any(name.endswith("_length") for name, _ in item)]
-    return range_text(numbers[0]).removesuffix(".") if numbers else ""
+    return range_text(numbers[0]) if numbers else ""
 
 
 def short_type(shape: Shape, names: Names) -> str:

@@ -192,7 +192,7 @@ def _remember(known: Texts | None, made_from: list[Any], text: str) -> None:
 
 
 def _write(out: Path, files: Mapping[str, str], removed: list[str]) -> None:
-    """Write what others need first: a module never stands there without its plan and its types."""
+    """Write plans and types before the modules that need them, so that no module is ever without."""
     out.mkdir(parents=True, exist_ok=True)
     for name in files:
         if _is_foreign(out / name):

@@ -79,8 +79,8 @@ def reasons_of(
 ) -> list[Reason]:
     """Return every reason why the GUI would not invoke `workflow` with these values in its form.
 
-    `items` are the lists of the batch nodes, by node id. With `None`, because a server would have to be asked for them,
-    the sizes of batches are not checked.
+    `items` are the lists of the batch nodes, by node id; `None` if only a server knows them, so that the sizes of
+    batches cannot be checked.
     """
     connected: set[tuple[str, str | None]] = {(edge.target, edge.target_handle) for edge in workflow.edges}
     # The GUI looks for problems of a node by the id in its data.

@@ -94,7 +94,7 @@ def read_index_map(path: str | os.PathLike[str]) -> tuple[MappedInput, ...]:
 
 
 def compare_index_maps(before: Sequence[MappedInput], now: Sequence[MappedInput]) -> IndexMapReport:
-    """Return what became of the inputs of `before`, in the order of their indices."""
+    """Return the differences between two index maps, inputs in the order of their indices."""
     current = {item.system_name: item for item in now}
     known = {item.system_name for item in before}
     kept = [(item, current[item.system_name]) for item in before if item.system_name in current]

@@ -68,8 +68,8 @@ class WorkflowRuns(ABC):
 
     **Waiting.** `wait_for_completion_sync`, `wait_for_completion` and the streams wait for a run to end. If their
     `timeout` passes, they cancel the run, as `run()` of a generated module does; `cancel_on_timeout=False` lets it go
-    on. Everything else that reads results raises `NotCompletedError` while the run has not ended, and what it ended
-    with if it did not complete: `JobFailedError`, `JobCanceledError`, `JobDeletedError`.
+    on. Everything else that reads results raises `NotCompletedError` before the run has ended, and `JobFailedError`,
+    `JobCanceledError` or `JobDeletedError` if it ended without results.
 
     **Batches.** A submission of several queue items (batch nodes, or `runs=3`) has no single result: methods for one
     item raise `SeveralItemsError`. Wait with `job.wait()`, and read `get_all_outputs()`.

@@ -151,7 +151,7 @@ class FakeInvokeAI:
 
 
 def _announced(method: Any, about: Any) -> Any:
-    """Return a method that announces what it submits first."""
+    """Return a method that lets the fake server know what it is about to submit."""
 
     async def call(self: Any, first: Any, *args: Any, **options: Any) -> Any:
         token = submission.set(Submission(self.plan, about(self.plan, first)))

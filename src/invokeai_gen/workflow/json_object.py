@@ -75,15 +75,11 @@ class JsonObject:
     def version(self, key: str) -> str:
         """Return a version of three numbers, such as `1.2.3`."""
         value = self.text(key)
-        if not is_version(value):
+        parts = value.split(".")
+        # The GUI also accepts numbers that are empty, and anything behind the third one.
+        if len(parts) < 3 or not all(part.strip().isdecimal() or not part.strip() for part in parts[:3]):
             raise wrong(self.at(key), "a version such as 1.0.0", value)
         return value
-
-
-def is_version(value: object) -> bool:
-    """Return whether a value is a version that the GUI accepts: three numbers, each possibly empty."""
-    parts = value.split(".") if isinstance(value, str) else []
-    return len(parts) >= 3 and all(part.strip().isdecimal() or not part.strip() for part in parts[:3])
 
 
 def wrong(path: str, expected: str, value: Any) -> WorkflowError:

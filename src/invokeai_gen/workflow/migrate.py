@@ -155,11 +155,8 @@ _SUITS_V1: Final[Mapping[str, Callable[[Any], bool]]] = {
     "ImageField": lambda value: parse_named(value, "image_name") is not None,
     "BoardField": lambda value: parse_named(value, "board_id") is not None,
     "ColorField": lambda value: parse_color(value) is not None,
-    **dict.fromkeys(("MainModelField", "SDXLMainModelField", "SDXLRefinerModelField"), _is_main_model),
-    **dict.fromkeys(
-        ("VaeModelField", "LoRAModelField", "ControlNetModelField", "IPAdapterModelField", "T2IAdapterModelField"),
-        _is_model,
-    ),
+    **dict.fromkeys(_MAIN_MODELS_V2, _is_main_model),
+    **dict.fromkeys(_MODELS_V2 | {"VaeModelField"}, _is_model),
 }
 """The values that a field of a type could have; other types could have objects."""
 
