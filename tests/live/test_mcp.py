@@ -27,7 +27,7 @@ from tests.server import Server
 from tests.unit.workflow_builder import Builder
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 120.0
+PATIENCE = 300.0
 """Seconds until a test gives up on the server or the client."""
 
 
@@ -157,11 +157,12 @@ def test_each_run_of_a_batch_has_its_own_values(server_url: str) -> None:
     async def work() -> None:
         async with over_stdio(server_url, "data/workflows/color_study_batch.json") as agent:
             seeds = {"type": "integer_generator_arithmetic_sequence", "start": 7, "step": 0, "count": 1}
-            given = {"names": ["a", "b"], "hues": [10], "seeds": seeds, "width": 128, "height": 128}
+            given = {"names": ["a", "b"], "hues": [10, 20], "seeds": seeds, "width": 128, "height": 128}
             result = await agent.call_tool("color_study_batch", given)
             assert not result.is_error, text_of(result)
             runs = result.structured_content["runs"]
-            assert [run["values"]["names"] for run in runs] == [["a"], ["b"]]
+            own = [(run["values"]["names"], run["values"]["hues"]) for run in runs]
+            assert own == [(["a"], [10]), (["b"], [20])]
             assert {run["values"]["width"] for run in runs} == {128}
 
             alone = await agent.call_tool("color_study_batch", runs[1]["values"])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -144,3 +146,17 @@ def test_values_come_back_as_arguments_without_the_images_of_the_call(blur: Work
     assert blur.arguments(blur.params(given, ())) == {"radius": 3}
     named = {"image": link_of("a.png"), "radius": 3}
     assert blur.arguments(blur.params(named, ())) == {"image": {"image_name": "a.png"}, "radius": 3}
+
+
+def test_serving_modules_loads_no_generator_and_nothing_that_only_a_run_needs() -> None:
+    heavy = "jinja2 black libcst rich PIL socketio aiohttp invokeai_gen.compiler invokeai_gen.codegen datamodel_code_generator"
+    program = (
+        "import sys, invokeai_gen.cli.server.mcp as verb, invokeai_gen.agents.server\n"
+        "from invokeai_gen.cli.settings import find_settings\n"
+        "plans = [*verb._plans(['generated'], None, None, find_settings())]\n"
+        "assert len(plans) > 5\n"
+        f"print(*[name for name in {heavy!r}.split() if name in sys.modules])"
+    )
+    root = Path(__file__).parents[2]
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=root)
+    assert loaded.stdout.split() == []

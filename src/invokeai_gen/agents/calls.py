@@ -61,9 +61,8 @@ async def call_workflow(
 
     async def follow(event: InvocationProgress | InvocationComplete) -> None:
         nonlocal done, percent
-        part, doing = 0.0, "done"
         if isinstance(event, InvocationComplete):
-            done += 1
+            done, part, doing = done + 1, 0.0, "done"
         else:
             part, doing = event.percentage or 0, event.message
             if event.preview is not None:

@@ -35,7 +35,7 @@ from invokeai_gen.version import __version__
 
 WATCH_INTERVAL: Final = 20.0
 """Seconds between two looks at the server's models and boards."""
-FIRST_TIMEOUT: Final = 5.0
+FIRST_TIMEOUT: Final = 10.0
 """Seconds that the first list of tools waits for a server that does not answer."""
 PREVIEWS: Final = "invokeai://previews/"
 _INSTRUCTIONS: Final = (
@@ -43,6 +43,7 @@ _INSTRUCTIONS: Final = (
     "its full size, or give it to another workflow as its image input."
 )
 Context = ServerRequestContext[Any]
+Page = types.PaginatedRequestParams | None
 
 
 class AgentServer:
@@ -55,8 +56,7 @@ class AgentServer:
         for stem, plan in workflows:
             tool = WorkflowTool.of(stem, plan, self.tools)
             self.tools[tool.name] = tool
-        self._client, self._settings = client, settings
-        self._lookups = LookupTools(self.tools, client)
+        self._client, self._settings, self._lookups = client, settings, LookupTools(self.tools, client)
         self._assets: tuple[Sequence[Model], Sequence[Board]] = ((), ())
         self._is_asked = asyncio.Event()
         self._calls: set[asyncio.Task[Any]] = set()
@@ -107,17 +107,18 @@ class AgentServer:
         names: list[tuple[str, str]] = []
         while True:
             with contextlib.suppress(InvokeAIGenError):  # the server is away
-                models, boards = self._assets = await self._client.models.list(), await self._client.boards.list()
-                before, names = names, [(one.name, one.key) for one in models]
-                names += [(one.board_name, one.board_id) for one in boards]
-                if names != before:
-                    await self._bus.publish(ToolsListChanged())
-                    for session in [*self._sessions.values()]:
-                        await session.send_tool_list_changed()
+                self._assets = await self._client.models.list(), await self._client.boards.list()
             self._is_asked.set()
+            models, boards = self._assets
+            before, names = names, [(one.name, one.key) for one in models]
+            names += [(one.board_name, one.board_id) for one in boards]
+            if names != before:
+                await self._bus.publish(ToolsListChanged())
+                for session in [*self._sessions.values()]:
+                    await session.send_tool_list_changed()
             await asyncio.sleep(WATCH_INTERVAL)
 
-    async def _list_tools(self, ctx: Context, _params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
+    async def _list_tools(self, ctx: Context, _page: Page) -> types.ListToolsResult:
         self._sessions[id(ctx.session.client_params)] = ctx.session
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FIRST_TIMEOUT):
@@ -142,18 +143,11 @@ class AgentServer:
         self._previews[uri] = preview
         await self._bus.publish(ResourceUpdated(uri))
 
-    async def _list_resources(
-        self, _ctx: Context, _params: types.PaginatedRequestParams | None
-    ) -> types.ListResourcesResult:
-        about = "The newest preview of a run. Subscribe to it to see each."
-        found = [
-            types.Resource(name=f"preview of {name}", uri=PREVIEWS + name, description=about) for name in self.tools
-        ]
+    async def _list_resources(self, _ctx: Context, _page: Page) -> types.ListResourcesResult:
+        found = [types.Resource(name=f"preview of {name}", uri=PREVIEWS + name) for name in self.tools]
         return types.ListResourcesResult(resources=found)
 
-    async def _list_templates(
-        self, _ctx: Context, _params: types.PaginatedRequestParams | None
-    ) -> types.ListResourceTemplatesResult:
+    async def _list_templates(self, _ctx: Context, _page: Page) -> types.ListResourceTemplatesResult:
         image = types.ResourceTemplate(name="image", uri_template=f"{LINK}{{name}}", mime_type="image/png")
         return types.ListResourceTemplatesResult(resource_templates=[image])
 

@@ -186,7 +186,7 @@ def _model(item: Input | None) -> JsonSchema:
         if allowed:
             known[key] = {"enum": [*allowed, *(other for other in ("any", "") if other not in allowed)]}
     identified = [{"required": [key], "properties": {key: _TEXT}} for key in IDENTITY_KEYS]
-    ref = _object({**known, "submodel_type": {"type": ["string", "null"]}}, [])
+    ref = _object({**known, "submodel_type": {"anyOf": [{"type": "string"}, {"type": "null"}]}}, [])
     del ref["required"]
     limits = [f"{noun} {' or '.join(allowed)}" for noun, allowed in (("base", bases), ("type", types)) if allowed]
     return {
@@ -210,7 +210,7 @@ def _color(item: Input | None) -> JsonSchema:
 
 def _box() -> JsonSchema:
     sides: JsonSchema = {side: {"type": "integer"} for side in ("x_min", "x_max", "y_min", "y_max")}
-    score = {"type": ["number", "null"], "minimum": 0, "maximum": 1}
+    score = {"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, {"type": "null"}]}
     return {
         "description": "In pixels, the maxima exclusive and not below the minima.",
         **_object({**sides, "score": score}, [*sides]),
