@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 from pydantic_core import ArgsKwargs
 
 from invokeai_gen.agents.tool import WorkflowTool, link_of, name_in
+from invokeai_gen.core.image_values import recall
 from invokeai_gen.runtime.matching import find_board
 from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.texts import plain
@@ -77,7 +78,8 @@ class LookupTools:
         return {"images": [{"image_name": name, "uri": link_of(name)} for name in names]}
 
     async def recall(self, image: str, workflow: str) -> dict[str, Any]:
-        """Return the values that made an image (a name or link), as arguments for the tool of a workflow."""
+        """Return the values that made an image (a name or link) as arguments for a workflow, and what is not known."""
         tool = self._tool(workflow)
-        file = await self._client.images.read(name_in(image))
-        return {"values": tool.arguments(tool.workflow.params_type.from_image(file))}
+        found = recall(tool.workflow.params_type, await self._client.images.read(name_in(image)), None)
+        values = tool.arguments(tool.workflow.params_type(**found.values))
+        return {"values": values, "notes": [plain(note) for note in (*found.unmatched, *found.notes)]}
