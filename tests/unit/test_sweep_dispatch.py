@@ -176,9 +176,19 @@ class FakeClient(AsyncInvokeAIClient):
                     self.watches[batch_id].add(StatusChanged(item_id=item_id, batch_id=batch_id, status=status))
 
 
-async def at_once(call: Callable[..., None], **entry: Any) -> None:
-    """In place of a thread, so that `settle` waits for it."""
-    call(**entry)
+in_threads = 0
+"""Calls that run in threads now."""
+to_thread = asyncio.to_thread
+
+
+async def counted(call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    """`asyncio.to_thread`, for which `settle` waits."""
+    global in_threads
+    in_threads += 1
+    try:
+        return await to_thread(call, *args, **kwargs)
+    finally:
+        in_threads -= 1
 
 
 def scenario(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
@@ -186,7 +196,7 @@ def scenario(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., No
 
     def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(dispatch, "ROOM_POLL", 3600.0)
-        monkeypatch.setattr(dispatch, "in_thread", at_once)
+        monkeypatch.setattr(asyncio, "to_thread", counted)
         background.run(asyncio.wait_for(test(tmp_path / "it.sweep"), GUARD))
 
     run.__name__, run.__doc__ = test.__name__, test.__doc__
@@ -195,8 +205,12 @@ def scenario(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., No
 
 async def settle() -> None:
     """Lets everything go on that can."""
-    for _ in range(100):
-        await asyncio.sleep(0)
+    is_busy = True
+    while is_busy:
+        is_busy = False
+        for _ in range(100):
+            await asyncio.sleep(0)
+            is_busy = is_busy or in_threads > 0
 
 
 async def start(client: FakeClient, count: int = 2, **options: Any) -> Sweep:
