@@ -24,7 +24,7 @@ from invokeai_gen.core.field_values import (
 from invokeai_gen.core.json_values import guess_value
 from invokeai_gen.core.json_writing import to_json
 from invokeai_gen.core.plan import Constraints, ModelLimits, PlannedInput
-from invokeai_gen.core.problems import ParamsError
+from invokeai_gen.core.problems import ParamsError, range_text
 from invokeai_gen.core.values import BoardRef, BoundingBox, Color, ImageRef, LoRA, ModelRef, VideoRef
 from invokeai_gen.js_json import UNSET
 from invokeai_gen.schema import shipped_schema
@@ -228,6 +228,21 @@ def test_colours_in_all_forms_become_the_servers() -> None:
 def test_what_needs_a_server_has_no_json(value: Any) -> None:
     with pytest.raises(TypeError, match="cannot be written as JSON"):
         to_json(value, "ImageField")
+
+
+@pytest.mark.parametrize(
+    ("limit", "value"), [("ge", 7), ("gt", 8), ("le", 9), ("lt", 8), ("multiple_of", 7)], ids=lambda item: str(item)
+)
+def test_a_refused_number_is_said_in_the_words_of_ranges(limit: str, value: int) -> None:
+    with pytest.raises(ParamsError) as info:
+        check_value(an_input(constraints=Constraints(**{limit: 8})), value)
+    assert info.value.problems[0].reason == f"should be {range_text([(limit, 8)])}"
+
+
+def test_choices_that_read_like_a_limit_stay_as_they_are() -> None:
+    planned = an_input(field_type="EnumField", choices=("greater than 5", "b"))
+    with pytest.raises(ParamsError, match=r"should be 'greater than 5' or 'b'"):
+        check_value(planned, "c")
 
 
 def test_check_value_speaks_of_labels() -> None:

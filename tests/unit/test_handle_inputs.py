@@ -30,7 +30,7 @@ from invokeai_gen.handle import (
 from invokeai_gen.handle import field as field_module
 from invokeai_gen.handle.index_map import compare_index_maps
 from invokeai_gen.runtime.options import SubmitOptions
-from invokeai_gen.schema import Schema
+from invokeai_gen.schema import Schema, shipped_schema
 from invokeai_gen.server.callbacks import Callbacks
 from invokeai_gen.server.run_errors import NotCompletedError
 from invokeai_gen.workflow import WorkflowError
@@ -104,6 +104,12 @@ def test_what_is_no_workflow_is_told_with_its_file(tmp_path: Path) -> None:
             WorkflowDefinition.from_file(tmp_path / name)
     with pytest.raises(WorkflowError, match="not JSON data"):
         WorkflowDefinition.from_dict({"nodes": {1, 2}})
+
+
+def test_a_file_of_the_first_version_may_lack_nodes_as_in_the_gui() -> None:
+    definition = WorkflowDefinition.from_dict({"meta": {"version": "1.0.0"}})
+    assert definition.nodes == []
+    assert WorkflowHandle(definition, shipped_schema()).list_inputs() == []
 
 
 @pytest.mark.parametrize(
