@@ -27,12 +27,12 @@ def main() -> None:
 def compared(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Return a line for each ratio in either of two results."""
     before, after = _ratios(old), _ratios(new)
-    lines = [f"{'task':<46} {'than':<34} {'what':<8} {'old':>7} {'new':>7}  change"]
+    lines = [f"{'task':<46} {'than':<34} {'what':<10} {'old':>7} {'new':>7}  change"]
     for key in dict.fromkeys((*before, *after)):
         left, right = before.get(key), after.get(key)
         values = [f"{statistics.median(ratios):7.3f}" if ratios else f"{'–':>7}" for ratios in (left, right)]
         task, than, measure = key
-        lines.append(f"{task:<46} {than:<34} {measure:<8} {' '.join(values)}  {_change(left, right)}")
+        lines.append(f"{task:<46} {than:<34} {measure:<10} {' '.join(values)}  {_change(left, right)}")
     return lines
 
 

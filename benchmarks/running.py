@@ -88,13 +88,26 @@ def sweeps(setup: Setup) -> Iterator[Contest]:
     folder = _material(setup)
     for server, speed in ((setup.fast_server, "fast server"), (setup.server, "server as it is")):
         count = setup.many(1000)
+        contenders = _contenders(setup, "sweep", count, server.url, folder)
         yield Contest(
             f"a sweep of {count:,} runs, {speed}",
-            _contenders(setup, "sweep", count, server.url, folder),
-            {(RAW, "time"): 1.03, (RAW, "requests"): None, (RAW, "CPU"): None},
+            {name: partial(_with_server, server, work) for name, work in contenders.items()},
+            {(RAW, "time"): 1.03, (RAW, "server CPU"): 1.03, (RAW, "requests"): None, (RAW, "CPU"): None},
             rounds=min(setup.rounds, 3),
             warm_up=False,
         )
+
+
+def _with_server(server: Any, work: Callable[[], Costs]) -> Costs:
+    """Return what a task costs, and what it costs the server."""
+    before = _cpu_of(server)
+    return {**work(), "server CPU": _cpu_of(server) - before}
+
+
+def _cpu_of(server: Any) -> float:
+    """Return the seconds of CPU that a server has had. Linux only."""
+    fields = Path(f"/proc/{server._process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _contenders(
