@@ -267,3 +267,21 @@ async def test_a_lost_item_of_a_batch_that_has_ended_does_not_stop_the_polling()
     vars(follower._queue)["batch_counts"] = gone
     await follower._ask(watch)
     assert watch.done.done()
+
+
+@pytest.mark.parametrize("other_left", [True, False])
+def test_a_sweep_that_begins_after_a_polled_one_has_its_events(other_left: bool) -> None:
+    @on_a_loop
+    async def begin() -> None:
+        follower = unreachable()
+        other = await follower.watch("b", {}, keeps_events=False)
+        other.expect((1,))
+        follower._was_connected = True
+        follower._wanted.clear()  # as the pace of `other` asked for
+        if not other_left:
+            other.handle(*status(1, "completed"))
+        await follower.watch("next", {}, keeps_events=False)
+        assert follower._wanted.is_set() is not other_left
+        await follower.close()
+
+    begin()

@@ -91,7 +91,11 @@ class Follower:
     def _add(self, watch: StatusWatch, *, needs_events: bool) -> None:
         if not self._tasks:
             self._tasks = [asyncio.create_task(self._stay_connected()), asyncio.create_task(self._keep_asking())]
-        elif self._was_connected and not self._connected and (needs_events or self._wanted.is_set()):
+        elif (
+            self._was_connected
+            and not self._connected
+            and (needs_events or self._wanted.is_set() or not any(each.is_open and each.left for each in self._all()))
+        ):
             # The server was restarted, perhaps: its events are worth an attempt before the pause is over.
             self._tried.clear()
             self._wanted.set()
@@ -209,9 +213,7 @@ class Follower:
         if watch.pace is None:
             return
         watched = [each for each in self._all() if each.is_open]
-        polled = [
-            (each.unfinished()[0], each.left, each.pace) for each in watched if each.pace is not None and each.left
-        ]
+        polled = [(each.next_item, each.left, each.pace) for each in watched if each.pace is not None and each.left]
         self._wanted.set()
         if 1 <= len(polled) <= constants.MAX_POLLED_BATCHES:
             _, left, pace = min(polled, key=lambda each: each[0])
@@ -267,7 +269,7 @@ class Follower:
             if unfinished < watch.left:
                 await asyncio.sleep(constants.EVENT_TIMEOUT if self._connected else 0)
                 if watch.left == 1:
-                    watch.catch_up(await self._queue.get(watch.unfinished()[0]))
+                    watch.catch_up(await self._queue.get(watch.next_item))
                 else:
                     ended_items = await load("invokeai_gen.server.ended_items")
                     await ended_items.find(self._queue, watch, unfinished)

@@ -93,6 +93,11 @@ class StatusWatch:
         """How many items are not known to have ended."""
         return len(self._left)
 
+    @property
+    def next_item(self) -> int:
+        """The first item that is not known to have ended; there must be one."""
+        return next(iter(self._left))
+
     def unfinished(self) -> list[int]:
         """Return the items that are not known to have ended, in order."""
         return [*self._left]
