@@ -40,11 +40,11 @@ def command(url: str) -> StdioServerParameters:
     return StdioServerParameters(command=sys.executable, args=arguments(url), env={**os.environ}, cwd=ROOT)
 
 
-def statuses(url: str) -> set[str]:
-    """The statuses of all items of the queue, once nothing is running any more."""
+def newest_status(url: str) -> str:
+    """The status of the item that was enqueued last, once nothing is running any more."""
     with InvokeAIClient(url) as client:
         client.queue.wait_until_idle(PATIENCE)
-        return {item.status for item in client.queue.list()}
+        return max(client.queue.list(), key=lambda item: item.item_id).status
 
 
 @asynccontextmanager
@@ -121,7 +121,7 @@ def test_a_cancelled_call_cancels_its_queue_items(server: Server, mode: Any) -> 
             await started.event.wait()
             call.cancel()
             await asyncio.gather(call, return_exceptions=True)
-            assert "canceled" in await asyncio.to_thread(statuses, server.url)
+            assert await asyncio.to_thread(newest_status, server.url) == "canceled"
             assert (await agent.call_tool("find_workflows", {"query": "poster"})).structured_content
 
     run(work())
@@ -156,6 +156,33 @@ def test_a_signal_ends_the_process_and_leaves_nothing_in_the_queue(server: Serve
         with InvokeAIClient(server.url) as client:
             counts = await asyncio.to_thread(client.queue.counts)
             assert counts.pending + counts.in_progress == 0, "cancelled before the process ended"
+
+    run(work())
+
+
+def test_an_http_client_that_dies_leaves_nothing_in_the_queue(server: Server) -> None:
+    program = """
+import asyncio, sys
+from tests.live.test_mcp_connections import http_agent
+
+async def report(*progress):
+    print("started", flush=True)
+
+async def call():
+    async with http_agent(sys.argv[1]) as agent:
+        await agent.call_tool("color_study_batch", {}, progress_callback=report)
+
+asyncio.run(call())
+"""
+
+    async def work() -> None:
+        async with over_http(server.url) as (_process, address):
+            client = await asyncio.create_subprocess_exec(sys.executable, "-c", program, address, stdout=PIPE, cwd=ROOT)
+            assert client.stdout is not None
+            assert await client.stdout.readline() == b"started\n"
+            client.kill()
+            await client.wait()
+            assert await asyncio.to_thread(newest_status, server.url) == "canceled"
 
     run(work())
 
