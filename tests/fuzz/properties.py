@@ -335,8 +335,7 @@ _MERMAID: Final = re.compile(
 
 def check_shown(plan: WorkflowPlan) -> None:
     """Lists, graphs and differences are text, whatever the labels say."""
-    drawn = graph.graph_of(plan)
-    for line in graph.mermaid(drawn).splitlines():
+    for line in graph.mermaid(plan).splitlines():
         assert _MERMAID.fullmatch(line), line
     for wide in (False, True):
         for line in inspect.lines_of(plan, width=80, wide=wide):

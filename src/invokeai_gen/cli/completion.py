@@ -376,9 +376,14 @@ def _server(ctx: click.Context) -> InvokeAIClient:
     from invokeai_gen.cli.settings import find_settings
     from invokeai_gen.client import InvokeAIClient
 
+    return InvokeAIClient(
+        server_address(_given_server(ctx), find_settings()), timeout=_PATIENCE, request_timeout=_PATIENCE
+    )
+
+
+def _given_server(ctx: click.Context) -> str | None:
     given = ctx.params.get("servers") or ctx.params.get("server")
-    server = given[0] if isinstance(given, tuple) else given
-    return InvokeAIClient(server_address(server, find_settings()), timeout=_PATIENCE, request_timeout=_PATIENCE)
+    return given[0] if isinstance(given, tuple) else given
 
 
 def _plan_of(ctx: click.Context) -> WorkflowPlan | None:
@@ -390,10 +395,8 @@ def _plan_of(ctx: click.Context) -> WorkflowPlan | None:
     name = ctx.params.get("workflow") or next(iter(ctx.args), None)
     if not name:
         return None
-    given = ctx.params.get("servers") or ctx.params.get("server")
-    server = given[0] if isinstance(given, tuple) else given
     try:
-        return find_workflow(str(name), ctx.params.get("openapi"), server, find_settings()).plan
+        return find_workflow(str(name), ctx.params.get("openapi"), _given_server(ctx), find_settings()).plan
     except (InvokeAIGenError, click.ClickException):
         return None
 

@@ -131,26 +131,23 @@ class SweepReport:
         """Return how many runs were completed, and where their files are."""
         counts = self._sweep.counts
         states = {"failed": counts.failed, "canceled": counts.canceled, "not sent": counts.unsent, "lost": counts.other}
-        parts = [f"{counts.completed} of {counts.total} completed"]
-        parts += [f"{count} {state}" for state, count in states.items() if count]
         where = f"; saved in {self._folder}" if self._folder is not None and counts.completed else ""
-        return ", ".join(parts) + where
+        return self._counted(states) + where
+
+    def _counted(self, states: Mapping[str, int]) -> str:
+        counts = self._sweep.counts
+        parts = [f"{count} {state}" for state, count in states.items() if count]
+        return ", ".join([f"{counts.completed} of {counts.total} completed", *parts])
 
     def so_far(self) -> str:
         """Return how many runs had been completed when the sweep was stopped."""
         counts = self._sweep.counts
-        parts = [f"{counts.completed} of {counts.total} completed"]
-        parts += [f"{counts.failed} failed"] if counts.failed else []
         where = ""
         if self._folder is not None and counts.completed:
             where = f" (saved in {self._folder})" if self.files else f" (files fetched so far are in {self._folder})"
         left = counts.total - counts.finished
-        state = (
-            f"{left} may still run: the server did not confirm that they are canceled"
-            if left
-            else "the rest is canceled"
-        )
-        return f"{', '.join(parts)}{where}; {state}"
+        unconfirmed = f"{left} may still run: the server did not confirm that they are canceled"
+        return f"{self._counted({'failed': counts.failed})}{where}; {unconfirmed if left else 'the rest is canceled'}"
 
     def print_files(self) -> None:
         """Print the paths of the saved files, one on a line."""

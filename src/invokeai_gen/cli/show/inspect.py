@@ -62,9 +62,9 @@ def command(
     found = find_workflow(workflow, openapi, server, settings)
     print_messages("warning", found.warnings, source=found.shown)
     if graph:
-        from invokeai_gen.cli.show.graph import graph_of, mermaid
+        from invokeai_gen.cli.show.graph import mermaid
 
-        echo(mermaid(graph_of(found.plan)), nl=False)
+        echo(mermaid(found.plan), nl=False)
     elif as_json:
         echo_json(json_of(found.plan))
     elif json_schema:
