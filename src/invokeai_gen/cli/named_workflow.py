@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from invokeai_gen.cli.modules import ModuleError
+from invokeai_gen.cli.modules import IMAGE_SUFFIXES, ModuleError, locate
 from invokeai_gen.errors import InvokeAIGenError
 
 if TYPE_CHECKING:
@@ -18,8 +16,6 @@ if TYPE_CHECKING:
     from invokeai_gen.core.plan import WorkflowPlan
     from invokeai_gen.schema import Schema
     from invokeai_gen.workflow import WorkflowFile
-
-_IMAGE_SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".webp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +54,7 @@ def find_workflow(
     path = locate(name, settings)
     if path is not None and path.suffix == ".py":
         return NamedWorkflow(_short(path), _short(path), path.stem, read_plan_beside(path.with_suffix(".json")))
-    is_json = path is not None and path.suffix.lower() not in _IMAGE_SUFFIXES and not kind_of_file(path)
+    is_json = path is not None and path.suffix.lower() not in IMAGE_SUFFIXES and not kind_of_file(path)
     if path is not None and is_json and (plan := read_plan(path)) is not None:
         return NamedWorkflow(_short(path), _short(path), path.stem, plan)
     from invokeai_gen.codegen.writer import named_as_in
@@ -115,30 +111,6 @@ def open_workflow(
         raise _about(shown, kind or error) from error
 
 
-def locate(name: str, settings: Settings) -> Path | None:
-    """Return the file or the generated module of that name; `None` if it can only be the name of a saved workflow.
-
-    Raise `ModuleError` for a folder, and for a name that looks like that of a file which does not exist.
-    """
-    path = Path(name)
-    if path.is_dir():
-        raise ModuleError(f"{name}: this is a folder; name a workflow file or a module in it")
-    if path.is_file():
-        return path
-    if _looks_like_a_file(path):
-        raise ModuleError(f"{name}: no such file")
-    parts = name.split(".")
-    for folder in _module_folders(name, settings) if all(part.isidentifier() for part in parts) else ():
-        found = folder.joinpath(*parts).with_suffix(".py")
-        if found.is_file():
-            return found
-    return None
-
-
-def _looks_like_a_file(path: Path) -> bool:
-    return path.suffix.lower() in (".py", ".json", *_IMAGE_SUFFIXES) or len(path.parts) > 1
-
-
 def _from_library(name: str, openapi: Path | None, server: str | None, settings: Settings) -> OpenedWorkflow:
     """Return a workflow of the server's library by its name or id. Raise `ModuleError` if it is not found."""
     from invokeai_gen.cli.library import LibraryError, find_saved, stem_of
@@ -160,16 +132,6 @@ def _from_library(name: str, openapi: Path | None, server: str | None, settings:
     stem = stem_of(saved.name)
     content = json.dumps(saved.workflow, ensure_ascii=True).encode()
     return OpenedWorkflow(repr(saved.name), stem, parse_workflow_file(f"{stem}.json", content), schema)
-
-
-def _module_folders(name: str, settings: Settings) -> Iterator[Path]:
-    """Yield the folders to search for a module: the output folder for a name without a dot, then `sys.path`."""
-    if "." not in name:
-        yield settings.output_path
-    yield Path()
-    for entry in sys.path:
-        if entry and os.path.isdir(entry):
-            yield Path(entry)
 
 
 def _about(shown: str, problem: Exception | str) -> InvokeAIGenError:

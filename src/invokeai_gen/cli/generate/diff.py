@@ -12,6 +12,7 @@ from invokeai_gen.cli.completion import complete_workflows
 from invokeai_gen.cli.options import schema_options
 
 if TYPE_CHECKING:
+    from invokeai_gen.cli.settings import Settings
     from invokeai_gen.core.plan import WorkflowPlan
     from invokeai_gen.schema import Schema
 
@@ -51,7 +52,7 @@ def command(old: str, new: str, keep_names: bool, as_json: bool, openapi: Path |
     try:
         settings = find_settings()
         schema = open_schema(openapi, server, settings)
-        before, after = (_plan(name, settings.output_path, schema) for name in (old, new))
+        before, after = (_plan(name, settings, schema) for name in (old, new))
     except InvokeAIGenError as error:
         fail(error, exit_code=2)
     if not _has_names(before):
@@ -71,14 +72,16 @@ def _has_names(plan: WorkflowPlan) -> bool:
     return any(item.name for item in plan.inputs) or any(item.name for item in plan.outputs)
 
 
-def _plan(name: str, output: Path, schema: Schema) -> WorkflowPlan:
+def _plan(name: str, settings: Settings, schema: Schema) -> WorkflowPlan:
     """Return the plan of a module, or of a workflow file compiled now, whose inputs then have no names yet."""
-    from invokeai_gen.cli.modules import find_module, read_plan
+    from invokeai_gen.cli.modules import ModuleError, locate, read_plan
     from invokeai_gen.cli.sources import compile_file
     from invokeai_gen.errors import InvokeAIGenError
 
-    sidecar = find_module(name, output)
-    plan = read_plan(sidecar) if sidecar is not None else None
+    path = locate(name, settings)
+    if path is None:
+        raise ModuleError(f"{name}: no such file, and no module of that name in {settings.output_path}")
+    plan = read_plan(path.with_suffix(".json") if path.suffix == ".py" else path)
     if plan is not None:
         return plan
     try:

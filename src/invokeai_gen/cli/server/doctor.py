@@ -58,7 +58,7 @@ def command(workflows: tuple[str, ...], server: str | None, openapi: Path | None
     settings = find_settings()
     others = [name for name in workflows if not _is_module(name, settings)]
     modules = tuple(name for name in workflows if name not in others)
-    plans = find_modules(modules, settings.output_path) if modules or not others else []
+    plans = find_modules(modules, settings) if modules or not others else []
     known = open_schema(openapi, None, settings)
     with open_client(server, settings) as client:
         schema = Schema(fetch_openapi(client), source=client.url)
@@ -82,8 +82,7 @@ def command(workflows: tuple[str, ...], server: str | None, openapi: Path | None
 def _is_module(name: str, settings: Settings) -> bool:
     """Whether a name is that of a generated module or of a folder of them."""
     from invokeai_gen.cli.file_kinds import kind_of_file
-    from invokeai_gen.cli.modules import read_plan
-    from invokeai_gen.cli.named_workflow import locate
+    from invokeai_gen.cli.modules import locate, read_plan
 
     if Path(name).is_dir():
         return True

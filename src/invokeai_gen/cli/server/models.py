@@ -118,21 +118,14 @@ def _names(labels: Sequence[tuple[str, tuple[str, ...]]], fallback: str) -> list
 
     from invokeai_gen.codegen.names import identifier, words_of
 
-    candidates = []
-    for position, (label, beside) in enumerate(labels, start=1):
-        words = words_of(label)
-        longer = [words]
-        for extra in beside:
-            longer.append("_".join(filter(None, (longer[-1], words_of(extra)))))
-        candidates.append([identifier(text, fallback=fallback) for text in (*longer, f"{longer[-1]}_{position}")])
-    level = [0] * len(candidates)
+    texts = [words_of(label) for label, _ in labels]
+    extras = [list(more) for more in zip(*(beside for _, beside in labels), strict=True)]
     while True:
-        chosen = [names[level[index]] for index, names in enumerate(candidates)]
-        count = Counter(chosen)
-        clashes = [
-            index for index, name in enumerate(chosen) if count[name] > 1 and level[index] + 1 < len(candidates[index])
-        ]
-        if not clashes:
-            return chosen
-        for index in clashes:
-            level[index] += 1
+        names = [identifier(text, fallback=fallback) for text in texts]
+        count = Counter(names)
+        if len(count) == len(names):
+            return names
+        more = extras.pop(0) if extras else [str(number) for number in range(1, len(names) + 1)]
+        for place, name in enumerate(names):
+            if count[name] > 1:
+                texts[place] = "_".join(filter(None, (texts[place], words_of(more[place]))))

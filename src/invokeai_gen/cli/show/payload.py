@@ -53,7 +53,8 @@ def command(
       invokeai-gen payload portrait.json --server http://localhost:9090 --set model=dreamshaper > request.json
     """
     from invokeai_gen.cli.assignments import read_assignments
-    from invokeai_gen.cli.named_workflow import locate, open_workflow
+    from invokeai_gen.cli.modules import locate
+    from invokeai_gen.cli.named_workflow import open_workflow
     from invokeai_gen.cli.servers import schema_path
     from invokeai_gen.cli.settings import find_settings
     from invokeai_gen.codegen.writer import named_as_in
