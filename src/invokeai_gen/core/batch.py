@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, TypeAlias
 
 from pydantic_core import ValidationError
@@ -173,3 +173,22 @@ def _input_of(plan: WorkflowPlan, batch: PlanBatch) -> PlannedInput:
             field_type="",
         ),
     )
+
+
+async def own_batches(
+    plan: WorkflowPlan, values: Values, ask: Callable[..., Awaitable[JsonValue]] | None
+) -> list[list[dict[str, JsonValue]]]:
+    """Return the batch data of the workflow's batch nodes; `ask` asks the server for what only it can generate.
+
+    Raises `ParamsError` for lists that are empty, differ in length, or contain values that do not fit their fields.
+    """
+    if not plan.batches:
+        return []
+    generated: dict[str, list[JsonValue]] = {}
+    for query in server_queries(plan, values):
+        assert ask is not None, "a server generates these"
+        answer = await ask(query.method, query.path, params=dict(query.params or {}), json=query.json)
+        generated[query.node_id] = query.items(answer)
+    items = batch_items(plan, values, generated)
+    check_items(plan, values, items)
+    return batch_data(plan, values, items)

@@ -14,9 +14,9 @@ from invokeai_gen.core.values import (
     ImageRef,
     LoRA,
     ModelRef,
-    PillowImage,
     VideoRef,
     as_color,
+    is_picture,
 )
 from invokeai_gen.texts import shown
 
@@ -69,7 +69,7 @@ def to_json(value: Any, field_type: str = "", *, embed: bool = False) -> JsonVal
             return value
         case bytes() if embed:
             return _data_url(value)
-        case PillowImage() if embed:
+        case _ if embed and is_picture(value):
             from invokeai_gen.core.pictures import png_bytes
 
             return _data_url(png_bytes(value))

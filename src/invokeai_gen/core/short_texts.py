@@ -16,9 +16,9 @@ from invokeai_gen.core.values import (
     ImageRef,
     LoRA,
     ModelRef,
-    PillowImage,
     VideoRef,
     as_color,
+    is_picture,
 )
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def short_text(value: object) -> str:
             return f"{value.x_min},{value.y_min}-{value.x_max},{value.y_max}"
         case bytes() | bytearray():
             return hashlib.sha256(value).hexdigest()[:8]
-        case PillowImage():
+        case _ if is_picture(value):
             return "{}x{}".format(*value.size)
         case Mapping():
             return ",".join(f"{key}={short_text(item)}" for key, item in value.items())

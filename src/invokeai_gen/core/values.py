@@ -11,13 +11,25 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias, TypeGuard
 
 from pydantic_core import CoreSchema, core_schema
 
 from invokeai_gen.core.checks import Check, Instance
+
+if TYPE_CHECKING:
+    from invokeai_gen.core.duck_types import (
+        ArrayLike,
+        BoardRecord,
+        ImageRecord,
+        ModelRecord,
+        PillowImage,
+        ReadableFile,
+        VideoRecord,
+    )
+else:
+    ArrayLike = BoardRecord = ImageRecord = ModelRecord = PillowImage = ReadableFile = VideoRecord = Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,96 +116,6 @@ class LoRA(Instance):
             raise ValueError(f"the weight of a LoRA is {self.weight!r}, not a number")
 
 
-@runtime_checkable
-class PillowImage(Protocol):
-    """A `PIL.Image.Image`, recognized by its attributes so that Pillow need not be installed."""
-
-    @property
-    def mode(self) -> str:
-        """Pillow's name of the pixel format, such as `RGB`."""
-        ...
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width and height in pixels."""
-        ...
-
-    def save(self, fp: BytesIO, /, format: str | None = None) -> None:
-        """Write the image in a file format."""
-        ...
-
-
-class ReadableFile(Protocol):
-    """A file opened in binary mode, or a `BytesIO`."""
-
-    def read(self) -> bytes:
-        """Return the rest of the file."""
-        ...
-
-
-class ArrayLike(Protocol):
-    """An array of numpy, recognized by its attributes so that numpy need not be installed."""
-
-    @property
-    def __array_interface__(self) -> dict[str, Any]: ...
-
-
-class ImageRecord(Protocol):
-    """An image as `client.images` returns it."""
-
-    @property
-    def image_name(self) -> str:
-        """The name on the server."""
-        ...
-
-
-class VideoRecord(Protocol):
-    """A video as `client.videos` returns it."""
-
-    @property
-    def video_name(self) -> str:
-        """The name on the server."""
-        ...
-
-
-class BoardRecord(Protocol):
-    """A board as `client.boards` returns it."""
-
-    @property
-    def board_id(self) -> str:
-        """The id, which is unique on one server."""
-        ...
-
-
-class ModelRecord(Protocol):
-    """A model as `client.models` returns it."""
-
-    @property
-    def key(self) -> str:
-        """Unique on one server."""
-        ...
-
-    @property
-    def hash(self) -> str:
-        """Format of the files of the model."""
-        ...
-
-    @property
-    def name(self) -> str:
-        """The name that the GUI shows."""
-        ...
-
-    @property
-    def base(self) -> str:
-        """`sd-1`, `sdxl`, `flux` …"""
-        ...
-
-    @property
-    def type(self) -> str:
-        """`main`, `vae`, `lora` …"""
-        ...
-
-
 _MODEL_KEYS: Final = ("key", "hash", "name", "base", "type")
 HEX_COLOR: Final = re.compile(r"#(?:[0-9a-fA-F]{3,4}|[0-9a-fA-F]{6}|[0-9a-fA-F]{8})")
 
@@ -229,7 +151,7 @@ def _color(value: Any) -> Any:
 def _image(value: Any) -> Any:
     if isinstance(value, (ImageRef, Path, bytes)) or _is_text(value):
         return value
-    if isinstance(value, PillowImage):
+    if is_picture(value):
         return _of_known_range(value)
     if _is_text(getattr(value, "image_name", None)):
         return ImageRef(value.image_name)
@@ -281,6 +203,11 @@ def _model(value: Any) -> Any:
     if _is_text(value) or (isinstance(value, ModelRef) and any(map(_is_text, (value.name, value.key, value.hash)))):
         return value
     raise ValueError("Input should be a model: its name, key or hash, or a ModelRef with one of them")
+
+
+def is_picture(value: object) -> TypeGuard[PillowImage]:
+    """Return whether a value is an image of Pillow, by its attributes: Pillow need not be installed."""
+    return all(hasattr(value, name) for name in ("mode", "size", "save"))
 
 
 def _is_text(value: object) -> bool:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
-from invokeai_gen.core.batch import Values, batch_data, batch_items, server_queries
+from invokeai_gen.core.batch import Values, batch_data, batch_items, own_batches, server_queries
 from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.placeholders import board_placeholder, is_created, placeholder, query_placeholder
 from invokeai_gen.core.plan import JsonValue
@@ -12,7 +12,7 @@ from invokeai_gen.core.request import build_request
 from invokeai_gen.runtime.called import renewed
 from invokeai_gen.runtime.options import SubmitOptions
 from invokeai_gen.runtime.resolve import resolve, resolve_board
-from invokeai_gen.runtime.runner import Runner, own_batches
+from invokeai_gen.runtime.runner import Runner
 from invokeai_gen.server.client import AsyncInvokeAIClient
 
 
@@ -44,7 +44,7 @@ async def preview(
         plan = await renewed(plan, values, client)
     queries = server_queries(plan, values)
     if client is not None or not queries:
-        data = await own_batches(plan, values, cast("AsyncInvokeAIClient", client))
+        data = await own_batches(plan, values, client.ask if client is not None else None)
     else:
         generated = {query.node_id: [query_placeholder(query)] for query in queries}
         data = batch_data(plan, values, batch_items(plan, values, generated))

@@ -207,36 +207,19 @@ class Runner(Generic[P, O]):
         if (board := options.get("auto_board")) not in (None, "auto", "none"):
             resolving = await load("invokeai_gen.runtime.resolve")
             auto_board_id = await resolving.resolve_board(client, board)
+        data: list[list[dict[str, JsonValue]]] = []
+        if self.plan.batches:
+            batches = await load("invokeai_gen.core.batch")
+            data = await batches.own_batches(self.plan, values, client.ask)
         return build_request(
             plan,
             values,
             runs=options.get("runs", 1),
             auto_board_id=auto_board_id,
-            data=await own_batches(self.plan, values, client),
+            data=data,
             batch_id=str(uuid.uuid4()),
             prepend=options.get("prepend", False),
         )
-
-
-async def own_batches(
-    plan: WorkflowPlan, values: Mapping[Binding, JsonValue | Unset], client: AsyncInvokeAIClient
-) -> list[list[dict[str, JsonValue]]]:
-    """Return the batch data of the workflow's batch nodes, after asking the server for what only it can generate.
-
-    Raises `ParamsError` for lists that are empty, differ in length, or contain values that do not fit their fields.
-    """
-    if not plan.batches:
-        return []
-    await load("invokeai_gen.core.batch")
-    from invokeai_gen.core.batch import batch_data, batch_items, check_items, server_queries
-
-    generated: dict[str, list[JsonValue]] = {}
-    for query in server_queries(plan, values):
-        answer = await client.ask(query.method, query.path, params=dict(query.params or {}), json=query.json)
-        generated[query.node_id] = query.items(answer)
-    items = batch_items(plan, values, generated)
-    check_items(plan, values, items)
-    return batch_data(plan, values, items)
 
 
 async def enqueue(

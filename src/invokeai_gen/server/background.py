@@ -8,6 +8,7 @@ asyncio is loaded with the first call, so that importing a client costs little.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
@@ -183,4 +184,7 @@ async def in_thread(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) 
 
 async def load(name: str) -> Any:
     """Return a module, imported in a thread unless it is loaded already, so that no event loop waits for its file."""
-    return importlib.import_module(name) if name in sys.modules else await in_thread(importlib.import_module, name)
+    if name not in sys.modules:
+        with contextlib.suppress(RuntimeError):  # Python shuts down, and starts no thread any more
+            await in_thread(importlib.import_module, name)
+    return importlib.import_module(name)

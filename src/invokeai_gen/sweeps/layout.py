@@ -8,7 +8,7 @@ from typing import Any
 from pydantic_core import ValidationError
 
 from invokeai_gen.core import problems
-from invokeai_gen.core.batch import Binding
+from invokeai_gen.core.batch import Binding, own_batches
 from invokeai_gen.core.called_workflows import WORKFLOW_ID, with_called
 from invokeai_gen.core.field_values import batch_item_validator
 from invokeai_gen.core.plan import FieldLimits, JsonValue, PlannedInput, WorkflowPlan
@@ -18,7 +18,6 @@ from invokeai_gen.js_json import Unset
 from invokeai_gen.runtime.called import fetch_called
 from invokeai_gen.runtime.cleanup import Preparations
 from invokeai_gen.runtime.resolve import resolve_board
-from invokeai_gen.runtime.runner import own_batches
 from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.sweeps.batching import (
     Columns,
@@ -105,7 +104,7 @@ async def lay_out(
     for selection in selections(space, columns, names):
         values = graph_values(plan, space, Group(selection, []), resolved.base, columns)
         with_called(plan, values, resolved.called)
-        groups.append(Group(selection, await own_batches(plan, values, client)))
+        groups.append(Group(selection, await own_batches(plan, values, client.ask)))
     check_size(groups, options.get("runs", 1))
     return Layout(groups, names, options.get("runs", 1), options.get("prepend", False))
 
@@ -122,7 +121,7 @@ async def own_groups(plan: WorkflowPlan, space: Space[Any], client: AsyncInvokeA
         own = {binding: [value] for binding, value in values.items() if binding[0] not in executable}
         found = await resolve_columns(plan, own, client, Preparations(), with_hidden=False)
         batches = {binding: value for binding, (value,) in found.items()}
-        groups.append(Group(selection, await own_batches(plan, batches, client)))
+        groups.append(Group(selection, await own_batches(plan, batches, client.ask)))
     return groups
 
 
