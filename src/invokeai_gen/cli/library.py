@@ -18,7 +18,7 @@ _MAX_NAME: Final = 80
 
 
 class LibraryError(InvokeAIGenError):
-    """Something in a server's library that does not exist, or is not as it was meant."""
+    """A workflow of a server's library that is missing, ambiguous, or cannot be changed."""
 
 
 def find_saved(wanted: str, listed: Sequence[SavedWorkflow]) -> SavedWorkflow:

@@ -168,9 +168,9 @@ class AsyncSweep(Generic[P, O]):
 
         `manifest.csv` (or `.jsonl`) in the same folder has item, output and all values of each file, and why items
         have no file. `include_metadata` saves the server's metadata beside each file as `NAME.json`; `include_debug`
-        adds the intermediate images. A second call continues where the first one stopped. Raises `FilePatternError`, and `DownloadError`
-        for what could not be saved, which is what is there already and something else unless `overwrite`; with
-        `errors="raise"` at last also the error of the first item that did not complete.
+        adds the intermediate images. A second call continues where the first one stopped. Raise `FilePatternError`, and
+        `DownloadError` for files that could not be saved, also because another file has the name (unless `overwrite`);
+        with `errors="raise"`, at the end also the error of the first item that did not complete.
         """
         saver = Saver(
             self.plan,
@@ -374,7 +374,7 @@ class AsyncSweep(Generic[P, O]):
                     while len(ended) < cursor + constants.PAGE and not self._tally.all_ended:
                         await self._state.wait_for_change()
             page = range(cursor, min(cursor + constants.PAGE, len(ended)))
-            # One that was sent again counts where it ended last.
+            # An item that was sent again counts only at the place where it ended last.
             fresh = [ended[place] for place in page if self._tally.ended_at.get(ended[place]) == place]
             return page.stop, await self._collect(fresh)
 

@@ -290,7 +290,7 @@ class MultiServer(SweepState):
         return cast("SweepOptions", {name: value for name, value in self._options.items() if name in names})
 
     async def take(self, item: ServerItem, url: str, outcome: Outcome) -> bool:
-        """Note what became of an item on a server; return whether it is to run once more, somewhere."""
+        """Handle the outcome of an item on a server; return whether to run it again, on this server or another."""
         self.running.pop(url, None)
         index = item.index
         self.known_url(url)

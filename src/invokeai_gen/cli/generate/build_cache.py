@@ -60,7 +60,7 @@ class BuildCache:
     """What became of workflow files, by the digest of everything that a plan depends on."""
 
     def compiled_before(self, source: WorkflowSource, generation: Generation) -> _Compiled | None:
-        """Return what became of a workflow file; `None` if it has to be compiled, or its plan on disk is another."""
+        """Return the cached result for a workflow file; `None` if it has to be compiled, or its plan on disk has changed."""
         key = _source_digest(source, generation, self.generator)
         found = self.compiled.get(key) if key is not None else None
         if found is None or not found.plan_file:
@@ -123,7 +123,7 @@ def store(generation: Generation, cache: BuildCache, reports: Sequence[Report]) 
 
 
 def _compiled(generation: Generation, cache: BuildCache, reports: Sequence[Report]) -> Iterator[tuple[str, _Compiled]]:
-    """Yield what became of each workflow file."""
+    """Yield the result for each workflow file, with its key in the cache."""
     problems = {report.source: report for report in reports if not report.file}
     modules = {report.source: report for report in reports if report.is_module}
     for source in generation.sources:

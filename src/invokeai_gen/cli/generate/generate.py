@@ -63,7 +63,7 @@ def command(rename: bool, as_json: bool, quiet: bool, verbose: bool, **asked: An
 
 
 def generate(generation: Generation, *, quiet: bool = False, verbose: bool = False) -> tuple[Report, ...]:
-    """Write what changed, print what became of it, and return that.
+    """Write the modules that changed, print a report on each workflow, and return the reports.
 
     Nothing is compiled if the last run had the same workflows, node types and files.
     """
@@ -104,7 +104,7 @@ def _write(generation: Generation, cache: BuildCache, *, quiet: bool) -> tuple[R
 
 
 def _print(reports: Sequence[Report], generation: Generation, *, quiet: bool, verbose: bool) -> None:
-    """Print what became of each workflow, and how many modules there are."""
+    """Print the report on each workflow, and how many modules there are."""
     from invokeai_gen.cli.generate.compilation import print_problems
     from invokeai_gen.cli.terminal import echo, one_line, print_messages
 

@@ -66,7 +66,7 @@ class Generation:
     ) -> Generation:
         """Return what the command line asks for, completed from pyproject.toml.
 
-        Raises `SettingsError`, and `InvokeAIGenError` or `UsageError` if no file is meant.
+        Raise `SettingsError`, and `InvokeAIGenError` or `UsageError` if no file is meant.
         """
         settings = find_settings()
         return cls(

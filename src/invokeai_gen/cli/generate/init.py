@@ -67,7 +67,7 @@ def command(
 def with_table(text: str, table: Mapping[str, Any]) -> str:
     """Return the text of a pyproject.toml with our table in it, in place of an existing one; the rest is unchanged.
 
-    Raises `SettingsError` if the table is written in a way that cannot be replaced safely.
+    Raise `SettingsError` if the table is written in a way that cannot be replaced safely.
     """
     newline = "\r\n" if "\r\n" in text else "\n"
     lines = [f"[tool.{TABLE}]"]

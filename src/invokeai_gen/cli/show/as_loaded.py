@@ -16,7 +16,7 @@ def as_loaded(plan: WorkflowPlan, values: Values, server: str) -> tuple[Workflow
 
     Models are found by key, then hash, then name, base and type. What is missing becomes empty, as in the GUI; if the
     field is required, that is a reason not to invoke the workflow. `values` themselves have been looked up already.
-    Raises `ValueResolutionError` for a called workflow that does not exist.
+    Raise `ValueResolutionError` for a called workflow that does not exist.
     """
     from invokeai_gen.server import constants
     from invokeai_gen.server.client import AsyncInvokeAIClient

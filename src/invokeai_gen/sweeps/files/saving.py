@@ -105,7 +105,7 @@ class Saver:
                 else:
                     self._rows[result.index, "", 0] = _row(result, str(result.error))
                 continue
-            self._rows.pop((result.index, "", 0), None)  # where it failed before it was sent again
+            self._rows.pop((result.index, "", 0), None)  # its failure, before it was sent again
             named = result.outputs.user_outputs | (result.outputs.debug_outputs if self._include_debug else {})
             for output, value in named.items():
                 handles = [item for item in flat(value) if isinstance(item, (ImageOutput, VideoOutput))]

@@ -148,7 +148,7 @@ class _Column:
     called: str
     planned: PlannedInput
     read: Callable[[Any], Any]
-    """Converts what the file has to a Python value, which is not checked yet. Raises `ParamsError`."""
+    """Converts what the file has to a Python value, which is not checked yet. Raise `ParamsError`."""
 
     def __str__(self) -> str:
         """Return the name in the file with the other names of the input: `'Width' (width)`."""
