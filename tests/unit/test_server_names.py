@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import struct
+import subprocess
+import zlib
+from io import BytesIO
 from pathlib import Path
 
 import httpx
+import PIL.Image
 import pytest
 
-from invokeai_gen import AsyncInvokeAIClient, ImageOutput, VideoOutput
+from invokeai_gen import AsyncInvokeAIClient, DecodeError, ImageOutput, VideoOutput
 from invokeai_gen.runtime.output_files import file_names
 
 EVIL = [
@@ -110,6 +115,31 @@ def test_a_download_takes_the_place_of_no_other_file(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError):
         image.download(tmp_path, include_metadata=True)
     assert (tmp_path / "package.json").read_text(encoding="utf-8") == "{}"
+
+
+def png(width: int, height: int) -> bytes:
+    """A PNG that says it has this size, and has one pixel."""
+    buffer = BytesIO()
+    PIL.Image.new("L", (1, 1)).save(buffer, "PNG")
+    data = buffer.getvalue()
+    header = b"IHDR" + struct.pack(">II", width, height) + data[24:29]
+    return data[:12] + header + struct.pack(">I", zlib.crc32(header)) + data[33:]
+
+
+KINDS = ("eps", "gif", "bomb", "cut", "page")
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n%%EndComments\nshowpage\n"
+GIF = b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;"
+
+
+@pytest.mark.parametrize("data", [EPS, GIF, png(30_000, 30_000), png(1, 1)[:-20], b"<html>"], ids=KINDS)
+def test_only_images_that_invokeai_makes_are_opened(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow would start Ghostscript for EPS, and unfold an image of any size in memory."""
+    monkeypatch.setattr(subprocess, "Popen", lambda *args, **kwargs: pytest.fail("a program was started"))
+    image = ImageOutput("mine.png", client=online(data))
+    with pytest.raises(DecodeError, match=r"image 'mine\.png' cannot be read"):
+        image.pil()
+    with pytest.raises(DecodeError, match=r"image 'mine\.png' cannot be read"):
+        image.as_format("jpeg")
 
 
 def test_the_same_image_may_be_downloaded_again(tmp_path: Path) -> None:
