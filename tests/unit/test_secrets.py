@@ -268,6 +268,22 @@ def test_a_pickled_client_has_its_settings_but_no_secret(kind: Callable[..., Any
     assert (core._transport.timeout, core._queue_id, core._transport.token) == (7.0, "other", None)
 
 
+@pytest.mark.parametrize("part", ["images", "models", "queue", "boards", "workflows"])
+def test_a_part_of_a_client_can_be_pickled_and_copied_without_its_secret(
+    part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that `pool.map(client.images.download, names)` works."""
+    found = getattr(InvokeAIClient(URL, token=TOKEN, timeout=7.0, queue_id="other"), part)
+    data = pickle.dumps(found)
+    assert not shown_in(data.decode("latin-1"))
+    monkeypatch.setenv("INVOKEAI_TOKEN", "another")
+    for again in (pickle.loads(data), copy.deepcopy(found)):
+        transport = again._core._transport
+        assert (transport.url, transport.timeout) == ("http://127.0.0.1:1/sub", 7.0)
+        assert (again._core.queue_id if part == "queue" else "other") == "other"
+        assert transport.token == "another"
+
+
 def test_outputs_can_be_pickled_and_copied_with_their_client() -> None:
     client = guarded()._core
     output = ImageOutput("a.png", 8, 8, client=client)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import copy
 import gc
 import io
+import pickle
+from collections.abc import Iterator
 from pathlib import Path
 
 import PIL.Image
@@ -12,7 +16,7 @@ import pytest
 from generated import color_study_batch, sd15_image_to_image, sd15_text_to_image
 from generated import sunset_poster as wf
 from invokeai_gen.server.errors import JobTimeoutError
-from invokeai_gen.server.events import InvocationProgress
+from invokeai_gen.server.events import InvocationProgress, StatusChanged
 from invokeai_gen.server.resolution_errors import ModelResolutionError, ValueResolutionError
 from invokeai_gen.server.run_errors import JobFailedError, SeveralItemsError
 from invokeai_gen.testing import FakeInvokeAI
@@ -97,6 +101,30 @@ def test_a_sweep_records_the_values_of_each_item(invokeai: FakeInvokeAI) -> None
 def test_the_workflow_of_a_batch_runs(invokeai: FakeInvokeAI) -> None:
     outputs = color_study_batch.run_all(color_study_batch.Params())
     assert len(outputs) == len(invokeai.runs) > 1
+
+
+@pytest.mark.parametrize("is_awaited", [False, True])
+def test_a_callback_that_has_no_next_item_ends_the_run(is_awaited: bool, invokeai: FakeInvokeAI) -> None:
+    nothing: Iterator[int] = iter(())
+
+    def report(event: StatusChanged) -> None:
+        next(nothing)
+
+    with pytest.raises(RuntimeError, match="raised StopIteration"):
+        if is_awaited:
+            asyncio.run(plans.picture().arun(plans.PictureParams(width=8), on_status=report))
+        else:
+            plans.picture().run(plans.PictureParams(width=8), on_status=report)
+
+
+def test_what_runs_cannot_be_pickled_and_says_what_to_pass_on(invokeai: FakeInvokeAI) -> None:
+    job = plans.picture().submit(plans.PictureParams(width=8))
+    sweep = plans.picture().sweep(product={"width": [8, 16]})
+    for attempt in (pickle.dumps, copy.deepcopy):
+        with pytest.raises(TypeError, match=r"pass on its item_id, and continue with resume\(item_id\)"):
+            attempt(job)
+        with pytest.raises(TypeError, match=r"start it with file=, and continue with resume_sweep\(file\)"):
+            attempt(sweep)
 
 
 def test_memory_stays_flat_over_a_thousand_submits(invokeai: FakeInvokeAI) -> None:

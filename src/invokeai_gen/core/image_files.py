@@ -31,7 +31,7 @@ def open_image(data: bytes) -> PILImage:
     try:
         image = PIL.Image.open(io.BytesIO(data), formats=_SERVER_FORMATS)
         image.load()
-    except Exception as error:  # noqa: BLE001 - Pillow's readers raise whatever they run into
+    except Exception as error:
         raise ValueError(str(error)) from error
     return image
 

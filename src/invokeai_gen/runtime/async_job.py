@@ -7,7 +7,7 @@ import contextlib
 import os
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, TypeVar, Unpack
 
 from invokeai_gen.core.results import node_result, results_by_node
 from invokeai_gen.runtime.cleanup import (
@@ -93,6 +93,9 @@ class AsyncJob(RunningJob[O_co]):
         )
         made._items = job._items
         return made
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a job cannot be pickled or copied: pass on its item_id, and continue with resume(item_id)")
 
     def _repr_html_(self) -> str:
         """Return the status and the values of this job, for a notebook."""

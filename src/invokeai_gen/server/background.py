@@ -124,11 +124,10 @@ def run(coro: Coroutine[Any, Any, T]) -> T:
     An interrupt (Ctrl-C) cancels the coroutine and gives it `INTERRUPT_TIMEOUT` seconds to tidy up. Raises
     `RuntimeError` on the background loop itself and while Python shuts down, when blocking would never end.
     """
-    import concurrent.futures
-
     if sys.is_finalizing():
         coro.close()
         raise RuntimeError("invokeai-gen cannot be used while Python shuts down")
+    import concurrent.futures
 
     if is_here():
         coro.close()
@@ -176,10 +175,19 @@ def blocking(method: Callable[Concatenate[S, P], Coroutine[Any, Any, T]]) -> Cal
 
 
 async def in_thread(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """Await a slow function, run in a thread so that it does not hold up the event loop."""
+    """Await a slow function, run in a thread so that it does not hold up the event loop.
+
+    `StopIteration` becomes a `RuntimeError`, as in a coroutine: a future cannot hold it and would never be done.
+    """
     import asyncio
 
-    return await asyncio.to_thread(call, *args, **kwargs)
+    def guarded() -> T:
+        try:
+            return call(*args, **kwargs)
+        except StopIteration as error:
+            raise RuntimeError(f"{getattr(call, '__name__', 'a function')} raised StopIteration") from error
+
+    return await asyncio.to_thread(guarded)
 
 
 async def load(name: str) -> Any:

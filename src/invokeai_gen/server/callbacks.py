@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -46,6 +45,6 @@ async def call_back(callbacks: Callbacks, event: JobEvent) -> None:
     callback: Any = callbacks.get(_CALLBACK_OF[type(event)])
     if callback is None:
         return
-    answer = await asyncio.to_thread(callback, event) if background.is_here() else callback(event)
+    answer = await background.in_thread(callback, event) if background.is_here() else callback(event)
     if hasattr(answer, "__await__"):
         await answer

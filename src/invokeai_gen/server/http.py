@@ -12,7 +12,7 @@ from invokeai_gen.server import constants
 from invokeai_gen.server.address import basic_authorization, clean_url, public_url, segment
 from invokeai_gen.server.answers import Reader
 from invokeai_gen.server.background import bridge, load
-from invokeai_gen.server.credentials import Payload, Secret, checked_headers, checked_token
+from invokeai_gen.server.credentials import Payload, Secret, checked_headers, checked_token, environment_token
 from invokeai_gen.server.errors import InvalidTokenError, NotInvokeAIError, RequestTimeoutError, ServerError
 from invokeai_gen.server.options import Backend, TransportOptions
 from invokeai_gen.server.tls import checked_verify, tls_context
@@ -67,6 +67,10 @@ class Transport:
 
     def __repr__(self) -> str:
         return f"Transport({self.url!r})"
+
+    def __reduce__(self) -> tuple[partial[Transport], tuple[()]]:
+        """Without its secrets, like a client: in another process the token comes from the environment."""
+        return partial(_from_settings, self.url, self.options()), ()
 
     @property
     def token(self) -> Secret | None:
@@ -334,3 +338,7 @@ def _is_foreign(request: httpx.Request, url: str) -> bool:
     import httpx
 
     return _origin(request) != _origin(httpx.Request("GET", url))
+
+
+def _from_settings(url: str, options: TransportOptions) -> Transport:
+    return Transport(url, token=environment_token(), **options)

@@ -8,7 +8,7 @@ import os
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, NoReturn, Self, TypeVar
 
 from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.terminal import wants_progress
@@ -64,6 +64,11 @@ class AsyncSweep(Generic[P, O]):
     def __repr__(self) -> str:
         counts = self.counts
         return f"{type(self).__name__}({self.plan.info.name!r}, {counts.finished} of {counts.total} ended)"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a sweep cannot be pickled or copied: start it with file=, and continue with resume_sweep(file)"
+        )
 
     def _repr_html_(self) -> str:
         """Return how far the sweep is, for a notebook."""
