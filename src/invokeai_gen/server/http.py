@@ -6,6 +6,7 @@ import json as json_codec
 import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeVar
 
 from invokeai_gen.server import constants
@@ -232,7 +233,10 @@ class Transport:
                 raise
             failed = error
         failures = await load("invokeai_gen.server.failures")
-        raise failures.failure_of(failed, self.url, method, path, (self._token, self.proxy, *self.headers.values()))
+        secrets = self._token, self.proxy, *self.headers.values()
+        told: ServerError = failures.failure_of(failed, self.url, method, path, secrets)
+        del failed  # a report of the crash with the variables of this frame would show it
+        raise told
 
     async def _exchange(
         self,
