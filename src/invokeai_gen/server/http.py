@@ -345,4 +345,4 @@ def _is_foreign(request: httpx.Request, url: str) -> bool:
 
 
 def _from_settings(url: str, options: TransportOptions) -> Transport:
-    return Transport(url, token=environment_token(), **options)
+    return Transport(url, **{**options, "token": environment_token()})
