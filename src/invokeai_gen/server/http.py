@@ -344,5 +344,5 @@ def _is_foreign(request: httpx.Request, url: str) -> bool:
     return _origin(request) != _origin(httpx.Request("GET", url))
 
 
-def _from_settings(url: str, options: TransportOptions) -> Transport:
-    return Transport(url, **{**options, "token": environment_token()})
+def _from_settings(url: str, options: Mapping[str, Any]) -> Transport:
+    return Transport(url, token=environment_token(), **options)
