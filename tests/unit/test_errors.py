@@ -98,3 +98,9 @@ def test_control_characters_are_shown_escaped() -> None:
     error.add_note("\x07")
     assert str(error) == "a\\x1b[31m \\x9b \\u202e b\n\tc"
     assert error.__notes__ == ["\\x07"]
+
+
+def test_errors_are_found_where_they_were() -> None:
+    assert errors.JobFailedError is invokeai_gen.JobFailedError
+    with pytest.raises(AttributeError, match="NoSuchError"):
+        _ = errors.NoSuchError

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from invokeai_gen.errors import InvokeAIGenError
+
+# Finds the errors of `run_errors`, which were here once; a run that succeeds does not load them.
+from invokeai_gen.public_names import find_public as __getattr__  # noqa: F401
 from invokeai_gen.server.constants import MAX_DETAIL, MAX_PROBLEMS
 from invokeai_gen.texts import shortened
 
