@@ -138,13 +138,13 @@ def _prepared(cli: Cli, shell: str, *, generate: bool = False) -> dict[str, str]
     for suffix in () if generate else (".json", ".py"):
         Path(f"generated/adder two, red{suffix}").write_text("", encoding="utf-8")
     assert not generate or cli("generate", "blur.json", "-o", "generated").code == 0
-    command = Path("bin/invokeai-gen")
-    command.parent.mkdir()
-    command.write_text(f"#!/bin/sh\nexec '{sys.executable}' -m invokeai_gen \"$@\"\n", encoding="utf-8")
-    command.chmod(0o755)
-    Path("bin/python").symlink_to(sys.executable)
+    Path("bin").mkdir()
+    for name, module in (("invokeai-gen", "-m invokeai_gen "), ("python", "")):  # a link would leave the environment
+        command = Path("bin", name)
+        command.write_text(f"#!/bin/sh\nexec '{sys.executable}' {module}\"$@\"\n", encoding="utf-8")
+        command.chmod(0o755)
     Path("script").write_text(cli("completion", shell).out, encoding="utf-8")
-    return {**os.environ, "PATH": f"{command.parent.resolve()}{os.pathsep}{os.environ['PATH']}"}
+    return {**os.environ, "PATH": f"{Path('bin').resolve()}{os.pathsep}{os.environ['PATH']}"}
 
 
 WORDS = [
