@@ -8,7 +8,7 @@ Each outcome is printed as it is known, so that the run can be stopped at any ti
 
 killed    a test failed
 timeout   the tests took far longer than without the change, which a person would notice
-survived  no test failed
+survived  no test failed; the change may mean the same, or only live tests would notice
 not run   no test executes the line
 """
 

@@ -104,3 +104,11 @@ def test_errors_are_found_where_they_were() -> None:
     assert errors.JobFailedError is invokeai_gen.JobFailedError
     with pytest.raises(AttributeError, match="NoSuchError"):
         _ = errors.NoSuchError
+
+
+@pytest.mark.parametrize(("labels", "only"), [([], None), (["Width"], "Width"), (["Width", "Height"], None)])
+def test_a_failed_job_names_a_field_if_its_node_has_only_that(labels: list[str], only: str | None) -> None:
+    error = run_errors.JobFailedError(
+        item_id=7, error_type="E", error_message="m", field_labels=labels, node_label="Soften"
+    )
+    assert error.field_label == only
