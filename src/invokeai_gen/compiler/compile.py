@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from invokeai_gen.compiler.inputs import constraints_of, planned_inputs
 from invokeai_gen.compiler.outputs import planned_outputs
@@ -157,6 +158,10 @@ def _fields(node: InvocationNode, schema: Schema, connected: set[tuple[str, str]
         )
 
 
+_REFERENCES: Final[Mapping[str, AssetKind]] = {**ASSET_KINDS, "LoRAField": "model", "ImageGeneratorField": "board"}
+"""What the value of a field type refers to, whole or in a part of it."""
+
+
 def _asset(node: InvocationNode, template: InputTemplate | None) -> AssetKind | None:
     """Return what kind of asset a field refers to, `None` for any other field.
 
@@ -164,7 +169,7 @@ def _asset(node: InvocationNode, template: InputTemplate | None) -> AssetKind | 
     """
     if template is None or node.type in NODES_WITH_EXTRA_INPUTS:
         return None
-    return {**ASSET_KINDS, "LoRAField": "model", "ImageGeneratorField": "board"}.get(template.type.name)
+    return _REFERENCES.get(template.type.name)
 
 
 def _edges(workflow: LoadedWorkflow, index: EdgeIndex) -> Iterator[PlanEdge]:

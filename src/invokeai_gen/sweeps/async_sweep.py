@@ -53,6 +53,7 @@ class AsyncSweep(Generic[P, O]):
         self._collects_errors = options.get("errors", "raise") == "collect"
         self._cancels_on_interrupt = options.get("cancel_on_interrupt", True)
         self._progress = options.get("progress")
+        self._was_shown = False
         self._kept: set[int] = set()
         """Items that are no longer in the queue, but whose files an earlier download has saved."""
 
@@ -433,11 +434,12 @@ class AsyncSweep(Generic[P, O]):
 
     @contextlib.contextmanager
     def _shown(self) -> Iterator[None]:
-        """Show progress if it is wanted, unless there is nothing to wait for."""
-        if self.is_done or not wants_progress(self._progress):
+        """Show progress if it is wanted, unless that all runs have ended was shown before."""
+        if (self._was_shown and self.is_done) or not wants_progress(self._progress):
             yield
             return
         from invokeai_gen.sweeps.progress import SweepDisplay
 
+        self._was_shown = True
         with SweepDisplay(self.plan.info.name or self.plan.info.source, lambda: self.counts):
             yield
