@@ -15,8 +15,9 @@ from invokeai_gen.runtime.cleanup import (
     remove_boards,
     remove_outputs,
 )
+from invokeai_gen.runtime.decoding import decode
 from invokeai_gen.runtime.options import CleanupTarget, cleanup_targets
-from invokeai_gen.runtime.outputs import WorkflowOutputs, decode
+from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.runtime.running_job import RunningJob, overall_status
 from invokeai_gen.server import background
 from invokeai_gen.server.background import bridge

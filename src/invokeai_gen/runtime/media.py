@@ -1,32 +1,31 @@
 """Handles on what a run left on the server: images, videos, latents and conditioning.
 
 A handle has a name and a client; nothing is downloaded before it is used. Each method has an async version whose name
-starts with `a`.
+starts with `a`. What files are made of it is in `media_files`.
 """
 
 from __future__ import annotations
 
-import json
 import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, get_args
+from typing import TYPE_CHECKING, Any, Final
 
-from invokeai_gen.core.image_formats import DEFAULT_QUALITY, FORMATS, ImageFormat
+from invokeai_gen.core.image_formats import DEFAULT_QUALITY, ImageFormat
 from invokeai_gen.core.results import flat
 from invokeai_gen.core.values import ImageRef, VideoRef
-from invokeai_gen.server.background import blocking, in_thread, load
-from invokeai_gen.server.errors import DecodeError
+from invokeai_gen.server.background import blocking, load
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
 
     from invokeai_gen.server.client import AsyncInvokeAIClient
+    from invokeai_gen.server.images import AsyncImages
     from invokeai_gen.server.inventory import Board, Image, Video
+    from invokeai_gen.server.videos import AsyncVideos
 
-_SAVING: Final = "invokeai_gen.server.saving"
-_VIDEO_FORMATS: Final = {"mp4", "webm", "mov", "mkv"}
+_FILES: Final = "invokeai_gen.runtime.media_files"
 
 
 class _Media(ABC):
@@ -39,18 +38,27 @@ class _Media(ABC):
         height: int
         client: AsyncInvokeAIClient | None
 
+    @property
     @abstractmethod
-    async def ametadata(self) -> dict[str, Any]: ...
+    def stored(self) -> AsyncImages | AsyncVideos:
+        """The images or videos of the server, of which this is one. Raises `NotCompletedError` without a server."""
 
     @property
     def size(self) -> tuple[int, int]:
         """Width and height in pixels; zeros if the node that returned it did not say."""
         return self.width, self.height
 
+    async def abytes(self) -> bytes:
+        """Return the file as the server has it; of an image, a PNG. Raises `NotFoundError` if it was deleted."""
+        return await self.stored.read(self.name)
+
+    async def ametadata(self) -> dict[str, Any]:
+        """Return what the server stores about how it was made: prompt, seed, models …; empty if nothing."""
+        return await self.stored.metadata(self.name)
+
     async def asave_metadata(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Save `metadata` as a JSON file. Raises `FileExistsError` as `save` does."""
-        saving = await load(_SAVING)
-        await saving.save_bytes(Path(path), json_bytes(await self.ametadata()), overwrite=overwrite)
+        await (await load(_FILES)).save_json(await self.ametadata(), Path(path), overwrite=overwrite)
 
     async def adownload(
         self, folder: str | os.PathLike[str], *, include_metadata: bool = False, overwrite: bool = False
@@ -59,20 +67,12 @@ class _Media(ABC):
 
         `include_metadata` saves the metadata beside it, as a JSON file. Raises `FileExistsError` as `save` does.
         """
-        names = await load("invokeai_gen.core.file_names")
-        name, suffix = names.safe_name(self.name), media_suffix(self)
-        target: Path = Path(folder) / (name if name.lower().endswith(suffix) else name + suffix)
-        client = _client(self.client)
+        download = (await load(_FILES)).download
+        saved: Path = await download(self, Path(folder), include_metadata=include_metadata, overwrite=overwrite)
+        return saved
 
-        async def write(path: Path) -> None:  # not what the suffix says: the file as the server has it
-            await (client.images if isinstance(self, ImageRef) else client.videos).download(self.name, path)
-
-        saving = await load(_SAVING)
-        await saving.save_file(target, write, overwrite=overwrite)
-        if include_metadata:
-            await self.asave_metadata(target.with_suffix(".json"), overwrite=overwrite)
-        return target
-
+    bytes = blocking(abytes)
+    metadata = blocking(ametadata)
     save_metadata = blocking(asave_metadata)
     download = blocking(adownload)
 
@@ -89,9 +89,10 @@ class ImageOutput(_Media, ImageRef):
     """Id of the node in the workflow that returned it."""
     client: AsyncInvokeAIClient | None = field(default=None, repr=False, compare=False)
 
-    async def abytes(self) -> bytes:
-        """Return the image file (PNG) as the server keeps it. Raises `NotFoundError` if it was deleted."""
-        return await _client(self.client).images.read(self.name)
+    @property
+    def stored(self) -> AsyncImages:
+        """The images of the server, of which this is one."""
+        return online(self.client).images
 
     async def asave(
         self, path: str | os.PathLike[str], *, quality: int = DEFAULT_QUALITY, overwrite: bool = False
@@ -102,21 +103,13 @@ class ImageOutput(_Media, ImageRef):
         needs Pillow, with `quality` from 1 to 100; any other name gets the server's own file, a PNG. Raises
         `FileExistsError` if another file has that name, unless `overwrite`.
         """
-        saving = await load(_SAVING)
-
-        async def write(target: Path) -> None:
-            form = FORMATS.get(target.suffix.lower())
-            if form is None:
-                await _client(self.client).images.download(self.name, target)
-            else:
-                await in_thread(saving.write_bytes, target, await self.aas_format(form, quality=quality))
-
-        saved: Path = await saving.save_file(Path(path), write, overwrite=overwrite)
+        saved: Path = await (await load(_FILES)).save(self, Path(path), quality=quality, overwrite=overwrite)
         return saved
 
     async def apil(self) -> PILImage:
         """Return the image as a Pillow image. Raises `DecodeError` if it cannot be read, `ImportError` without Pillow."""
-        return await in_thread(_pillow, self.name, await self.abytes())
+        image: PILImage = await (await load(_FILES)).pillow_image(self)
+        return image
 
     async def aas_format(self, form: ImageFormat, *, quality: int = DEFAULT_QUALITY) -> bytes:
         """Return the image as a file of another format, which needs Pillow. `quality`, 1 to 100, is for JPEG and WebP.
@@ -124,18 +117,12 @@ class ImageOutput(_Media, ImageRef):
         JPEG has no transparency: transparent pixels become white. Raises `ValueError` for a format that is not in
         `ImageFormat`.
         """
-        if form not in get_args(ImageFormat):
-            raise ValueError(f"the format of an image is one of {', '.join(get_args(ImageFormat))}, not as {form!r}")
-        data = await self.abytes()
-        return data if form == "png" else await in_thread(_converted, self.name, data, form, quality)
-
-    async def ametadata(self) -> dict[str, Any]:
-        """Return what the server stores about how the image was made: prompt, seed, models …; empty if nothing."""
-        return await _client(self.client).images.metadata(self.name)
+        data: bytes = await (await load(_FILES)).as_format(self, form, quality)
+        return data
 
     async def ainfo(self) -> Image:
         """Return what the server knows about the image: board, category, whether it is starred …"""
-        return await _client(self.client).images.get(self.name)
+        return await self.stored.get(self.name)
 
     async def aseed(self) -> int | None:
         """Return the seed in the metadata; `None` if the workflow puts none there (a `core_metadata` node does)."""
@@ -145,13 +132,11 @@ class ImageOutput(_Media, ImageRef):
     async def aboard(self) -> Board | None:
         """Return the board that the image is on now; `None` for no board."""
         board_id = (await self.ainfo()).board_id
-        return await _client(self.client).boards.get(board_id) if board_id is not None else None
+        return await online(self.client).boards.get(board_id) if board_id is not None else None
 
-    bytes = blocking(abytes)
     save = blocking(asave)
     pil = blocking(apil)
     as_format = blocking(aas_format)
-    metadata = blocking(ametadata)
     info = blocking(ainfo)
     seed = blocking(aseed)
     board = blocking(aboard)
@@ -173,74 +158,34 @@ class VideoOutput(_Media, VideoRef):
     """Id of the node in the workflow that returned it."""
     client: AsyncInvokeAIClient | None = field(default=None, repr=False, compare=False)
 
-    async def abytes(self) -> bytes:
-        """Return the video file. Raises `NotFoundError` if it was deleted."""
-        return await _client(self.client).videos.read(self.name)
+    @property
+    def stored(self) -> AsyncVideos:
+        """The videos of the server, of which this is one."""
+        return online(self.client).videos
 
     async def asave(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
         """Save the video as `path`, creating its folders, and return the path. The file appears when it is complete.
 
         Raises `FileExistsError` if another file has that name, unless `overwrite`.
         """
-        saving = await load(_SAVING)
-
-        async def write(target: Path) -> None:
-            await _client(self.client).videos.download(self.name, target)
-
-        saved: Path = await saving.save_file(Path(path), write, overwrite=overwrite)
+        saved: Path = await (await load(_FILES)).save(self, Path(path), overwrite=overwrite)
         return saved
-
-    async def ametadata(self) -> dict[str, Any]:
-        """Return what the server stores about how the video was made; empty if nothing."""
-        return await _client(self.client).videos.metadata(self.name)
 
     async def ainfo(self) -> Video:
         """Return what the server knows about the video: length, frames per second, board, whether it is starred …"""
-        return await _client(self.client).videos.get(self.name)
+        return await self.stored.get(self.name)
 
-    bytes = blocking(abytes)
     save = blocking(asave)
-    metadata = blocking(ametadata)
     info = blocking(ainfo)
 
 
-def media_suffix(handle: _Media) -> str:
-    """Return the suffix of a saved file. A server chooses names, but must not choose which program opens a file."""
-    if isinstance(handle, ImageRef):
-        return ".png"
-    suffix = handle.name.lower().rpartition(".")[2]
-    return f".{suffix}" if suffix in _VIDEO_FORMATS else ".mp4"
-
-
-def json_bytes(data: Any) -> bytes:
-    """Return indented JSON for people, with Unicode as it is."""
-    return (json.dumps(data, ensure_ascii=False, indent=2) + "\n").encode()
-
-
-def _client(client: AsyncInvokeAIClient | None) -> AsyncInvokeAIClient:
+def online(client: AsyncInvokeAIClient | None) -> AsyncInvokeAIClient:
+    """Return the client of a handle. Raises `NotCompletedError` if it has none."""
     if client is None:
         from invokeai_gen.server.run_errors import NotCompletedError
 
         raise NotCompletedError("this output was created without a server, so there is nothing to download")
     return client
-
-
-def _pillow(name: str, data: bytes) -> PILImage:
-    from invokeai_gen.core.image_files import open_image
-
-    try:
-        return open_image(data)
-    except ValueError as error:
-        raise DecodeError(f"image {name!r} cannot be read: {error}") from error
-
-
-def _converted(name: str, data: bytes, form: ImageFormat, quality: int) -> bytes:
-    from invokeai_gen.core.image_files import converted
-
-    try:
-        return converted(data, form, quality)
-    except ValueError as error:
-        raise DecodeError(f"image {name!r} cannot be read: {error}") from error
 
 
 def media(value: Any) -> list[ImageOutput | VideoOutput]:

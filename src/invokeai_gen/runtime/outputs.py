@@ -3,118 +3,26 @@
 from __future__ import annotations
 
 import inspect
-import itertools
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
-from invokeai_gen.core.output_values import ConditioningOutput, LatentsOutput, MaskOutput
-from invokeai_gen.core.results import NodeResult, flat, image_sizes, objects_with, plain_value, results_by_node
-from invokeai_gen.core.values import BoundingBox, Color
-from invokeai_gen.runtime.media import (
-    ImageOutput,
-    VideoOutput,
-    media,
-)
-from invokeai_gen.server import background
-from invokeai_gen.server.background import blocking, load
-from invokeai_gen.server.errors import DecodeError, MissingOutputError
+from invokeai_gen.server.background import blocking, load, run
+from invokeai_gen.server.errors import MissingOutputError
 
 if TYPE_CHECKING:
     from invokeai_gen.core.params import WorkflowParams
-    from invokeai_gen.core.plan import JsonValue, OutputType, PlannedOutput, WorkflowPlan
+    from invokeai_gen.core.plan import JsonValue, WorkflowPlan
+    from invokeai_gen.core.results import NodeResult
+    from invokeai_gen.runtime.decoding import H
+    from invokeai_gen.runtime.media import ImageOutput
     from invokeai_gen.server.client import AsyncInvokeAIClient
     from invokeai_gen.server.records import QueueItem, Timings
     from invokeai_gen.server.removal import Removal
     from invokeai_gen.server.uploads import Uploads
 
-OutputItem: TypeAlias = (
-    ImageOutput
-    | VideoOutput
-    | LatentsOutput
-    | ConditioningOutput
-    | MaskOutput
-    | NodeResult
-    | Color
-    | BoundingBox
-    | int
-    | float
-    | str
-    | bool
-    | list[Any]
-)
-H = TypeVar("H", ImageOutput, VideoOutput, LatentsOutput, ConditioningOutput)
-_NAME_KEYS: Final[Mapping[type, str]] = {
-    ImageOutput: "image_name",
-    VideoOutput: "video_name",
-    LatentsOutput: "latents_name",
-    ConditioningOutput: "conditioning_name",
-}
-_VALUES: Final[Mapping[str, Callable[..., Color | BoundingBox]]] = {"Color": Color, "BoundingBox": BoundingBox}
 DOWNLOADS_AT_ONCE: Final = 4
-Sizes: TypeAlias = Mapping[str, Mapping[str, int]]
-_NO_SIZES: Final[Sizes] = {}
-
-
-def decode(
-    output: PlannedOutput, result: NodeResult, client: AsyncInvokeAIClient | None, sizes: Sizes = _NO_SIZES
-) -> OutputItem:
-    """Return one result of a node as the Python type `output.item_type`. Raises `DecodeError` if it has another form.
-
-    `sizes` has the sizes of images in collections, for which InvokeAI returns only names.
-    """
-    try:
-        return _decoded(output, output.item_type, result, client, sizes)
-    except (KeyError, TypeError, ValueError) as error:
-        raise DecodeError(
-            f"{output.node_label or output.node_title!r} ({output.node_type}) did not return what its schema says "
-            f"({output.item_type}): {error!r} in {dict(result.fields)!r}"
-        ) from error
-
-
-def _decoded(
-    output: PlannedOutput, kind: OutputType, result: NodeResult, client: AsyncInvokeAIClient | None, sizes: Sizes
-) -> OutputItem:
-    if kind.name == "NodeResult":
-        return result
-    if kind.is_plain:
-        value: OutputItem = plain_value(output, result)
-        return value
-    if kind.name in _VALUES:
-        (given,) = result.fields.values()
-        make = _VALUES[kind.name]
-        return [make(**item) for item in given] if kind.is_list else make(**given)
-    if kind.name == "MaskOutput":
-        fields = result.fields
-        return MaskOutput(fields["mask"]["tensor_name"], fields["width"], fields["height"], result.node_id)
-    if kind.is_list:
-        (values,) = result.fields.values()
-        return [_handle(kind.name, item, sizes.get(item.get("image_name"), {}), result, client) for item in values]
-    if kind.name == "ConditioningOutput":
-        conditioning: Any = next(iter(result.fields.values()))
-        first = conditioning[0] if isinstance(conditioning, list) else conditioning
-        return _handle(kind.name, first, {}, result, client)
-    field_type = {"ImageOutput": "ImageField", "VideoOutput": "VideoField", "LatentsOutput": "LatentsField"}[kind.name]
-    name = next(name for name, field in output.output_fields.items() if field == field_type)
-    return _handle(kind.name, result.fields[name], result.fields, result, client)
-
-
-def _handle(
-    kind: str,
-    value: Mapping[str, Any],
-    sizes: Mapping[str, Any],
-    result: NodeResult,
-    client: AsyncInvokeAIClient | None,
-) -> ImageOutput | VideoOutput | LatentsOutput | ConditioningOutput:
-    width, height = sizes.get("width") or 0, sizes.get("height") or 0
-    if kind == "ImageOutput":
-        return ImageOutput(value["image_name"], width, height, result.node_id, client)
-    if kind == "VideoOutput":
-        return VideoOutput(value["video_name"], width, height, result.node_id, client)
-    if kind == "ConditioningOutput":
-        return ConditioningOutput(value["conditioning_name"], result.node_id, result.fields)
-    return LatentsOutput(value["latents_name"], width, height, value.get("seed"), result.node_id)
 
 
 class WorkflowOutputs:
@@ -128,6 +36,8 @@ class WorkflowOutputs:
         uploads: Uploads | None = None,
         params: WorkflowParams | None = None,
     ) -> None:
+        from invokeai_gen.runtime.decoding import ItemResults  # loaded with the runner: this may be an event loop
+
         self._plan = plan
         self._client = client
         self._uploads = uploads
@@ -136,16 +46,12 @@ class WorkflowOutputs:
         """The queue item itself."""
         self.cleanup: Removal | None = None
         """What `run(cleanup=…)` deleted; `None` without `cleanup`."""
-        self._results = results_by_node(item.session)
-        self._sizes = image_sizes(itertools.chain(*self._results.values()))
+        self._results = ItemResults(item.session, client)
         self._named: dict[str, Any] = {}
         declared = inspect.get_annotations(type(self))
         for output in plan.outputs if plan is not None else ():
-            results = self._results.get(output.node_id, ())
-            if "NodeResult" in str(declared.get(output.name)):  # a module of a version that knew fewer types
-                found: list[OutputItem] = [*results]
-            else:
-                found = [decode(output, result, client, self._sizes) for result in results]
+            is_raw = "NodeResult" in str(declared.get(output.name))  # a module of a version that knew fewer types
+            found: list[Any] = [*self.by_node(output.node_id)] if is_raw else self._results.decoded(output)
             if output.is_iterated or found:
                 value = found if output.is_iterated else found[-1]
                 self._named[output.node_id] = value
@@ -170,21 +76,10 @@ class WorkflowOutputs:
 
     def _repr_html_(self) -> str:
         """Return the values and the pictures of this item, for a notebook."""
-        from invokeai_gen.core import notebook
-        from invokeai_gen.server.concurrency import gather_limited
+        from invokeai_gen.runtime.outputs_card import card_of
 
-        named = [(name, item) for name, value in self.user_outputs.items() for item in media(value)]
-        answers = background.run(gather_limited(self._thumbnail, named, at_once=DOWNLOADS_AT_ONCE))
-        pictures = [
-            (name, each if isinstance(each, bytes) else str(each))
-            for (name, _), each in zip(named, answers, strict=True)
-        ]
         title = f"{self._plan.info.name if self._plan is not None else type(self).__name__}, queue item {self.item_id}"
-        return notebook.card(title, notebook.rows_of(self._plan, self.input_values), pictures)
-
-    async def _thumbnail(self, named: tuple[str, ImageOutput | VideoOutput]) -> bytes | str:
-        image = named[1]
-        return await self._online().images.thumbnail(image.name) if isinstance(image, ImageOutput) else image.name
+        return run(card_of(title, self._plan, self.input_values, self.user_outputs))
 
     @property
     def item_id(self) -> int:
@@ -246,29 +141,23 @@ class WorkflowOutputs:
     @property
     def images(self) -> list[ImageOutput]:
         """The images among the user outputs, in the plan's order; without a plan, every image that a node returned."""
-        if self._plan is not None:
-            return [
-                item for value in self.user_outputs.values() for item in flat(value) if isinstance(item, ImageOutput)
-            ]
-        return self.every(ImageOutput)
+        from invokeai_gen.runtime.media import ImageOutput, media
+
+        if self._plan is None:
+            return self.every(ImageOutput)
+        return [item for item in media([*self.user_outputs.values()]) if isinstance(item, ImageOutput)]
 
     @property
     def nodes(self) -> Mapping[str, tuple[NodeResult, ...]]:
         """Everything that every node returned, by the node's id in the workflow, in the order of execution."""
-        return self._results
+        return self._results.by_node
 
     def every(self, kind: type[H]) -> list[H]:
         """Return every image, video, latents or conditioning that any node returned, each once.
 
         `kind` is `ImageOutput`, `VideoOutput`, `LatentsOutput` or `ConditioningOutput`.
         """
-        found: dict[str, Any] = {}
-        key = _NAME_KEYS[kind]
-        for result in itertools.chain(*self._results.values()):
-            for value in objects_with(key, result.fields):
-                sizes = result.fields if value in result.fields.values() else self._sizes.get(value[key], {})
-                found.setdefault(value[key], _handle(kind.__name__, value, sizes, result, self._client))
-        return list(found.values())
+        return self._results.every(kind)
 
     def to_dict(self, *, include_debug: bool = False) -> dict[str, JsonValue]:
         """Return the user outputs as JSON data, by name; `include_debug` adds the intermediate images.
@@ -276,12 +165,14 @@ class WorkflowOutputs:
         Images and videos become `{"image_name": …}` and `{"video_name": …}`, which image and video inputs take, latents
         and conditioning their names; a result of many fields becomes an object of them.
         """
+        from invokeai_gen.runtime.decoding import to_json
+
         named = self.user_outputs | (self.debug_outputs if include_debug else {})
-        return {name: _to_json(value) for name, value in named.items()}
+        return {name: to_json(value) for name, value in named.items()}
 
     def by_node(self, node_id: str) -> tuple[NodeResult, ...]:
         """Return everything that a node returned: several results behind an `iterate` node, none if it did not run."""
-        return self._results.get(node_id, ())
+        return self._results.by_node.get(node_id, ())
 
     async def adownload_outputs(
         self,
@@ -368,13 +259,3 @@ class WorkflowOutputs:
             for output in outputs
             if output.role in roles and output.node_id in self._named
         }
-
-
-def _to_json(value: OutputItem) -> JsonValue:
-    if isinstance(value, list):
-        return [_to_json(item) for item in value]
-    if isinstance(value, NodeResult):
-        return dict(value.fields)
-    if isinstance(value, (ImageOutput, VideoOutput, LatentsOutput, ConditioningOutput)):
-        return {_NAME_KEYS[type(value)]: value.name}
-    return value
