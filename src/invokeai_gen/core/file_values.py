@@ -6,14 +6,7 @@ from typing import Any, Final
 
 from invokeai_gen.core.json_writing import model_from_json
 from invokeai_gen.core.plan import JsonValue, PlannedInput
-from invokeai_gen.core.values import (
-    BoardRef,
-    BoundingBox,
-    Color,
-    ImageRef,
-    LoRA,
-    VideoRef,
-)
+from invokeai_gen.core.values import BoardRef, BoundingBox, Color, ImageRef, LoRA, VideoRef
 from invokeai_gen.js_json import UNSET, Unset
 
 _REFERENCES: Final = frozenset({"ImageField", "VideoField", "ModelIdentifierField", "BoundingBoxField", "LoRAField"})

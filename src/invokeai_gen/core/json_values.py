@@ -34,16 +34,7 @@ from pydantic_core import SchemaValidator, ValidationError
 
 from invokeai_gen.core import checks
 from invokeai_gen.core.json_writing import MODEL_KEYS, model_from_json
-from invokeai_gen.core.values import (
-    Accepted,
-    BoardRef,
-    BoundingBox,
-    Color,
-    ImageRef,
-    LoRA,
-    ModelRef,
-    VideoRef,
-)
+from invokeai_gen.core.values import Accepted, BoardRef, BoundingBox, Color, ImageRef, LoRA, ModelRef, VideoRef
 
 if TYPE_CHECKING:
     from invokeai_gen.core.plan import JsonValue

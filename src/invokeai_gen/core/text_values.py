@@ -31,14 +31,7 @@ TextReader: TypeAlias = "Callable[[str], JsonValue]"
 _FREE_TEXT: Final = frozenset({"StringField", "EnumField", "SchedulerField", "SavedWorkflowField"})
 _REFERENCES: Final = frozenset({"ImageField", "VideoField", "BoardField", "ModelIdentifierField", "LoRAField"})
 _NUMBERS: Final = {"IntegerField": ("a whole number", "768"), "FloatField": ("a number", "0.5")}
-_BOOLEANS: Final[Mapping[str, bool]] = {
-    "true": True,
-    "yes": True,
-    "1": True,
-    "false": False,
-    "no": False,
-    "0": False,
-}
+_BOOLEANS: Final[Mapping[str, bool]] = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?")
 _DECIMAL_COMMA: Final = re.compile(r"[+-]?[0-9]+,[0-9]+")
 _CHANNELS: Final = re.compile(r"[(\[] *([0-9]{1,3}(?: *, *[0-9]{1,3}){2,3}) *[)\]]")

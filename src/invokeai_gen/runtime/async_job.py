@@ -10,11 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, TypeVar, Unpack
 
 from invokeai_gen.core.results import node_result, results_by_node
-from invokeai_gen.runtime.cleanup import (
-    Preparations,
-    remove_boards,
-    remove_outputs,
-)
+from invokeai_gen.runtime.cleanup import Preparations, remove_boards, remove_outputs
 from invokeai_gen.runtime.decoding import decode
 from invokeai_gen.runtime.options import CleanupTarget, cleanup_targets
 from invokeai_gen.runtime.outputs import WorkflowOutputs
@@ -30,14 +26,13 @@ from invokeai_gen.server.records import QueueItem, Timings, spanning
 from invokeai_gen.server.removal import Removal
 from invokeai_gen.server.replay import events_so_far
 from invokeai_gen.server.run_errors import SeveralItemsError
-from invokeai_gen.server.status_watch import StatusWatch, is_final
+from invokeai_gen.server.status_watch import is_final
 from invokeai_gen.server.uploads import Uploads
 from invokeai_gen.server.watch import Watch
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar as TypeVarWithDefault
 
-    from invokeai_gen.core.params import WorkflowParams
     from invokeai_gen.core.plan import WorkflowPlan
     from invokeai_gen.server.blocking import ServerClient
 
@@ -61,38 +56,11 @@ class StreamedOutput:
 class AsyncJob(RunningJob[O_co]):
     """One submitted workflow: one queue item, or several for batch nodes and `runs`."""
 
-    def __init__(
-        self,
-        client: AsyncInvokeAIClient,
-        batch_id: str,
-        item_ids: Iterable[int],
-        watch: StatusWatch,
-        *,
-        plan: WorkflowPlan | None = None,
-        outputs: type[O_co],
-        params: WorkflowParams | None = None,
-        preparations: Preparations | None = None,
-    ) -> None:
-        preparations = Preparations() if preparations is None else preparations
-        super().__init__(
-            client, batch_id, item_ids, watch, plan=plan, outputs=outputs, params=params, preparations=preparations
-        )
-        self._prepared = preparations
-
     @classmethod
     def of(cls, job: RunningJob[O_co]) -> Self:
         """Return the same job with everything that a job can do."""
-        made = cls(
-            job.client,
-            job.batch_id,
-            job.item_ids,
-            job._watch,
-            plan=job.plan,
-            outputs=job._outputs,
-            params=job.params,
-            preparations=job._preparations,
-        )
-        made._items = job._items
+        made = cls.__new__(cls)
+        vars(made).update(vars(job))
         return made
 
     def __reduce__(self) -> NoReturn:
@@ -117,11 +85,7 @@ class AsyncJob(RunningJob[O_co]):
         plan: WorkflowPlan | None = None,
         outputs: type[A] = WorkflowOutputs,  # type: ignore[assignment]
     ) -> AsyncJob[A]:
-        """Return the job of a queue item that was submitted before, perhaps by another process.
-
-        Its `events` begin with what has happened so far. Without a `plan` its outputs have no names, only `images` and
-        `by_node`. Raises `NotFoundError`.
-        """
+        """Return the job of a queue item that was submitted before, perhaps by another process; see `Job.resume`."""
         core, labels = core_of(client), plan.node_labels if plan is not None else {}
         batch_id = (await core.queue.get(item_id)).batch_id
         watch = await core.follow(batch_id, labels)
@@ -140,6 +104,11 @@ class AsyncJob(RunningJob[O_co]):
     def uploads(self) -> Uploads:
         """The inputs of this job that were uploaded and not deleted since."""
         return self._prepared.uploads
+
+    @property
+    def _prepared(self) -> Preparations:
+        self._preparations = self._preparations or Preparations()
+        return self._preparations
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(item_ids={self.item_ids}, status={self.last_status!r})"
@@ -266,21 +235,13 @@ class AsyncJob(RunningJob[O_co]):
             await self._raise_for(item)
 
     async def outputs(self, *, timeout: float | None = None) -> O_co:
-        """Wait for the only item, and return its outputs.
-
-        `timeout` is in seconds; after it, `JobTimeoutError` is raised and the item runs on. Raises `JobFailedError`,
-        `JobCanceledError`, `UnknownStatusError`, and `SeveralItemsError` for a batch.
-        """
+        """Wait for the only item, and return its outputs; see `Job.outputs`."""
         item_id = self.item_id
         await self._ended_within(timeout)
         return await self._outputs_of(item_id)
 
     async def all_outputs(self, *, timeout: float | None = None) -> list[O_co]:
-        """Wait for every item, and return the outputs of each, in the order in which they ran.
-
-        `timeout` is as for `outputs`. Raises the error of the first item that did not complete; `results` returns what
-        the others have.
-        """
+        """Wait for every item, and return the outputs of each, in the order in which they ran; see `Job.all_outputs`."""
         await self._ended_within(timeout)
         return await self.read_outputs()
 

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from invokeai_gen.server.background import blocking, load, run
+from invokeai_gen.server import background
+from invokeai_gen.server.background import blocking, load
 from invokeai_gen.server.errors import MissingOutputError
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class WorkflowOutputs:
         from invokeai_gen.runtime.outputs_card import card_of
 
         title = f"{self._plan.info.name if self._plan is not None else type(self).__name__}, queue item {self.item_id}"
-        return run(card_of(title, self._plan, self.input_values, self.user_outputs))
+        return background.run(card_of(title, self._plan, self.input_values, self.user_outputs))
 
     @property
     def item_id(self) -> int:

@@ -12,14 +12,15 @@ from invokeai_gen.core.request import build_request
 from invokeai_gen.runtime.called import renewed
 from invokeai_gen.runtime.options import SubmitOptions
 from invokeai_gen.runtime.resolve import resolve, resolve_board
-from invokeai_gen.runtime.runner import Runner
-from invokeai_gen.server.client import AsyncInvokeAIClient
+from invokeai_gen.runtime.runner import AnyClient, Runner
+from invokeai_gen.server.client import core_of
 
 
 async def preview(
-    runner: Runner[Any, Any], params: WorkflowParams, client: AsyncInvokeAIClient | None, options: SubmitOptions
+    runner: Runner[Any, Any], params: WorkflowParams, server: AnyClient | None, options: SubmitOptions
 ) -> dict[str, JsonValue]:
     """Return the request for these values; see `RunnableWorkflow.request`."""
+    client = core_of(server) if server is not None else None
     await runner.check(params, options)
     plan, given = runner.plan, params.values()
     inputs = {planned.binding: planned for planned in plan.inputs}
@@ -36,10 +37,7 @@ async def preview(
         auto_board_id = await resolve_board(client, auto_board)
     else:
         auto_board_id = board_placeholder(auto_board)
-    values: Values = {
-        **{binding: placeholder(inputs[binding], value) for binding, value in given.items()},
-        **looked_up,
-    }
+    values: Values = {**{binding: placeholder(inputs[binding], value) for binding, value in given.items()}, **looked_up}
     if client is not None:
         plan = await renewed(plan, values, client)
     queries = server_queries(plan, values)

@@ -8,12 +8,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
 from invokeai_gen.core.terminal import is_notebook
-from invokeai_gen.server.events import (
-    InvocationComplete,
-    InvocationProgress,
-    InvocationStarted,
-    StatusChanged,
-)
+from invokeai_gen.server.events import InvocationComplete, InvocationProgress, InvocationStarted, StatusChanged
 from invokeai_gen.server.status_watch import is_final
 from invokeai_gen.texts import printable
 

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.plan import JsonValue, WorkflowPlan
@@ -21,7 +21,7 @@ from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.runtime.running_job import RunningJob, expect
 from invokeai_gen.server import constants
 from invokeai_gen.server.background import bridge, in_thread, load
-from invokeai_gen.server.client import AsyncInvokeAIClient
+from invokeai_gen.server.client import AsyncInvokeAIClient, ClientFacade, core_of
 from invokeai_gen.server.deadline import Deadline
 from invokeai_gen.server.errors import RejectedError, ServerError
 from invokeai_gen.server.run_queue import batch_size
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 P = TypeVar("P", bound=WorkflowParams)
 O = TypeVar("O", bound=WorkflowOutputs)
+AnyClient: TypeAlias = AsyncInvokeAIClient | ClientFacade
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +49,12 @@ class Runner(Generic[P, O]):
     params_type: type[P]
     outputs: type[O]
 
-    async def run(self, params: P, client: AsyncInvokeAIClient, timeout: float | None, options: RunOptions) -> O:
+    async def run(self, params: P, client: AnyClient | None, timeout: float | None, options: RunOptions) -> O:
         """Submit the workflow, wait for its only queue item, and return the outputs."""
         return (await self.run_all(params, client, timeout, options, only_one=True))[0]
 
     async def run_all(
-        self,
-        params: P,
-        client: AsyncInvokeAIClient,
-        timeout: float | None,
-        options: RunOptions,
-        *,
-        only_one: bool = False,
+        self, params: P, client: AnyClient | None, timeout: float | None, options: RunOptions, *, only_one: bool = False
     ) -> list[O]:
         """Submit the workflow, wait for it, and return the outputs of every queue item.
 
@@ -116,7 +111,7 @@ class Runner(Generic[P, O]):
         with display:
             await wait(display.wrapped({**callbacks}))
 
-    async def submit(self, params: P, client: AsyncInvokeAIClient, options: SubmitOptions) -> AsyncJob[O]:
+    async def submit(self, params: P, client: AnyClient | None, options: SubmitOptions) -> AsyncJob[O]:
         """Put the workflow into the queue, and return its job."""
         jobs = await load("invokeai_gen.runtime.async_job")
         job: AsyncJob[O] = jobs.AsyncJob.of(await self.start(params, client, options))
@@ -125,7 +120,7 @@ class Runner(Generic[P, O]):
     async def start(
         self,
         params: P,
-        client: AsyncInvokeAIClient,
+        client: AnyClient | None,
         options: SubmitOptions,
         *,
         only_one: bool = False,
@@ -137,6 +132,7 @@ class Runner(Generic[P, O]):
         Anything that was uploaded or created is deleted again if the workflow does not get into the queue. With
         `cancel`, so are the queue items themselves if the caller is cancelled meanwhile.
         """
+        client = core_of(client)
         await self.check(params, options)
         values, preparations = await self._resolved(params, client, options)
         try:

@@ -12,7 +12,7 @@ from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.server import background
-from invokeai_gen.server.client import AsyncInvokeAIClient, core_of, preload
+from invokeai_gen.server.background import in_thread
 
 if TYPE_CHECKING:
     from invokeai_gen.core.plan import JsonValue, WorkflowPlan
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from invokeai_gen.runtime.options import RunOptions, SubmitOptions
     from invokeai_gen.runtime.runner import Runner
     from invokeai_gen.server.blocking import ServerClient
+    from invokeai_gen.server.client import AsyncInvokeAIClient
 
+    AnyClient = AsyncInvokeAIClient | ServerClient
 P = TypeVar("P", bound=WorkflowParams)
 O = TypeVar("O", bound=WorkflowOutputs)
 
@@ -85,18 +87,13 @@ class RunnableWorkflow(Generic[P, O]):
         `JobFailedError`, `JobCanceledError`, `JobTimeoutError` and `ConnectionFailedError`. Raises `SeveralItemsError`
         for a batch, before it is submitted: use `run_all`.
         """
-        return background.run(self.load().run(params, core_of(client), timeout, options))
+        return background.run(self.load().run(params, client, timeout, options))
 
     async def arun(
-        self,
-        params: P,
-        *,
-        client: AsyncInvokeAIClient | ServerClient | None = None,
-        timeout: float | None = None,
-        **options: Unpack[RunOptions],
+        self, params: P, *, client: AnyClient | None = None, timeout: float | None = None, **options: Unpack[RunOptions]
     ) -> O:
         """Async version of `run`."""
-        return await (await self.aload()).run(params, core_of(client), timeout, options)
+        return await (await self.aload()).run(params, client, timeout, options)
 
     def run_all(
         self,
@@ -107,34 +104,25 @@ class RunnableWorkflow(Generic[P, O]):
         **options: Unpack[RunOptions],
     ) -> list[O]:
         """Like `run`, for batch nodes and several runs: return the outputs of every queue item, in order."""
-        return background.run(self.load().run_all(params, core_of(client), timeout, options))
+        return background.run(self.load().run_all(params, client, timeout, options))
 
     async def arun_all(
-        self,
-        params: P,
-        *,
-        client: AsyncInvokeAIClient | ServerClient | None = None,
-        timeout: float | None = None,
-        **options: Unpack[RunOptions],
+        self, params: P, *, client: AnyClient | None = None, timeout: float | None = None, **options: Unpack[RunOptions]
     ) -> list[O]:
         """Async version of `run_all`."""
-        return await (await self.aload()).run_all(params, core_of(client), timeout, options)
+        return await (await self.aload()).run_all(params, client, timeout, options)
 
     def submit(self, params: P, *, client: ServerClient | None = None, **options: Unpack[SubmitOptions]) -> Job[O]:
         """Put the workflow into the queue and return a job without waiting. Raise what `run` raises before it waits."""
         from invokeai_gen.runtime.job import Job
 
-        return Job(background.run(self.load().submit(params, core_of(client), options)))
+        return Job(background.run(self.load().submit(params, client, options)))
 
     async def asubmit(
-        self,
-        params: P,
-        *,
-        client: AsyncInvokeAIClient | ServerClient | None = None,
-        **options: Unpack[SubmitOptions],
+        self, params: P, *, client: AnyClient | None = None, **options: Unpack[SubmitOptions]
     ) -> AsyncJob[O]:
         """Async version of `submit`."""
-        return await (await self.aload()).submit(params, core_of(client), options)
+        return await (await self.aload()).submit(params, client, options)
 
     def request(
         self, params: P, client: ServerClient | None = None, **options: Unpack[SubmitOptions]
@@ -149,8 +137,7 @@ class RunnableWorkflow(Generic[P, O]):
         """
         from invokeai_gen.runtime.preview import preview
 
-        core = core_of(client) if client is not None else None
-        return background.run(preview(self.load(), params, core, options))
+        return background.run(preview(self.load(), params, client, options))
 
     def resume(self, item_id: int, *, client: ServerClient | None = None) -> Job[O]:
         """Return the job of a queue item of this workflow that was submitted before, perhaps by another process."""
@@ -159,7 +146,7 @@ class RunnableWorkflow(Generic[P, O]):
         self.load()
         return Job.resume(client, item_id, plan=self.plan, outputs=self.outputs_type)
 
-    async def aresume(self, item_id: int, *, client: AsyncInvokeAIClient | ServerClient | None = None) -> AsyncJob[O]:
+    async def aresume(self, item_id: int, *, client: AnyClient | None = None) -> AsyncJob[O]:
         """Async version of `resume`."""
         from invokeai_gen.runtime.async_job import AsyncJob
 
@@ -169,7 +156,9 @@ class RunnableWorkflow(Generic[P, O]):
     def load(self) -> Runner[P, O]:
         """Read the plan file and import everything that a run needs. Takes time only on the first call."""
         if self._runner is None:
+            from invokeai_gen.runtime import decoding  # noqa: F401 - `Outputs` are made on an event loop
             from invokeai_gen.runtime.runner import Runner
+            from invokeai_gen.server.client import preload
 
             preload()
             self._runner = Runner(self.plan, self.params_type, self.outputs_type)
@@ -177,7 +166,7 @@ class RunnableWorkflow(Generic[P, O]):
 
     async def aload(self) -> Runner[P, O]:
         """Async version of `load`: the first call works in a thread, so that it does not block the event loop."""
-        return await background.in_thread(self.load) if self._runner is None else self._runner
+        return await in_thread(self.load) if self._runner is None else self._runner
 
 
 def read_plan(path: Path) -> WorkflowPlan:

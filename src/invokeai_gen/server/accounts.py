@@ -50,11 +50,7 @@ class AsyncAccounts:
         return await self._transport.get("/api/v1/auth/me", read=Account.of)
 
     async def update_me(
-        self,
-        *,
-        display_name: str | None = None,
-        current_password: str | None = None,
-        new_password: str | None = None,
+        self, *, display_name: str | None = None, current_password: str | None = None, new_password: str | None = None
     ) -> Account:
         """Change the own name, or the password, which takes the current one."""
         current_password, new_password = _hidden(current_password), _hidden(new_password)

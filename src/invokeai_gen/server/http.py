@@ -189,12 +189,7 @@ class Transport:
         return self._client, self._slots
 
     async def ask(
-        self,
-        method: str,
-        path: str,
-        take: Callable[[Response], Awaitable[T]],
-        is_repeatable: bool,
-        **content: Any,
+        self, method: str, path: str, take: Callable[[Response], Awaitable[T]], is_repeatable: bool, **content: Any
     ) -> T:
         """Return what `take` makes of the answer to a request; it is called anew for each attempt. See `send`."""
         import asyncio

@@ -74,10 +74,7 @@ class RunQueue:
     async def cancel_batches(self, batch_ids: Iterable[str]) -> int:
         """Cancel the unfinished items of these batches; return how many there were."""
         return await self.transport.send(
-            "PUT",
-            f"{self._root}/cancel_by_batch_ids",
-            json={"batch_ids": [*batch_ids]},
-            read=at("canceled", integer),
+            "PUT", f"{self._root}/cancel_by_batch_ids", json={"batch_ids": [*batch_ids]}, read=at("canceled", integer)
         )
 
     def _item(self, item_id: int) -> str:

@@ -20,6 +20,7 @@ from invokeai_gen.errors import MissingExtraError
 from invokeai_gen.runtime.cleanup import Preparations
 from invokeai_gen.runtime.options import check_options
 from invokeai_gen.runtime.outputs import WorkflowOutputs
+from invokeai_gen.runtime.runner import AnyClient
 from invokeai_gen.server.background import bridge, in_thread
 from invokeai_gen.server.client import AsyncInvokeAIClient, core_of, shared_client
 from invokeai_gen.server.constants import DEFAULT_CAPACITY
@@ -28,11 +29,12 @@ from invokeai_gen.sweeps.async_sweep import AsyncSweep
 from invokeai_gen.sweeps.batching import Layout, ResolvedValues, blocks_of, check_size
 from invokeai_gen.sweeps.coordinator import coordinate
 from invokeai_gen.sweeps.dispatch import Dispatcher
+from invokeai_gen.sweeps.dynamic_prompts import expand
 from invokeai_gen.sweeps.journal import Journal, SweepFileError
 from invokeai_gen.sweeps.layout import lay_out, own_groups, resolve_values
 from invokeai_gen.sweeps.multi_server import MultiServer
 from invokeai_gen.sweeps.options import CollectOptions, SweepOptions
-from invokeai_gen.sweeps.space import Space
+from invokeai_gen.sweeps.space import Space, space_of
 from invokeai_gen.sweeps.sweep_file import ReplayedState
 from invokeai_gen.texts import shortened, shown
 
@@ -48,6 +50,27 @@ class SweepStarter(Generic[P, O]):
     params_type: type[P]
     outputs: type[O]
 
+    async def sweep(
+        self,
+        base: P | None,
+        product: Mapping[str, object] | None,
+        zipped: Mapping[str, object] | None,
+        rows: Iterable[P] | None,
+        client: AnyClient | None,
+        options: SweepOptions,
+    ) -> AsyncSweep[P, O]:
+        """Submit the sweep that these arguments ask for; see `Workflow.sweep`."""
+        core = core_of(client)
+        space = space_of(
+            self.params_type,
+            base,
+            product=await expand(product, core),
+            zipped=await expand(zipped, core),
+            rows=rows,
+            replacements=options.get("replace"),
+        )
+        return await self.start(space, core, options)
+
     async def start(self, space: Space[P], client: AsyncInvokeAIClient, options: SweepOptions) -> AsyncSweep[P, O]:
         """Submit a sweep; return when its first items are in the queue."""
         check_options(options, SweepOptions.__annotations__)
@@ -61,11 +84,12 @@ class SweepStarter(Generic[P, O]):
             return await bridge(self._start_on_several(space, servers, options, journal))
         return await bridge(_OneServer(self, space, client, options, journal, _preparations(journal)).start())
 
-    async def resume(self, file: Path, client: AsyncInvokeAIClient, given: CollectOptions) -> AsyncSweep[P, O]:
+    async def resume(self, file: Path, client: AnyClient | None, given: CollectOptions) -> AsyncSweep[P, O]:
         """Resume the sweep of a file: nothing that was sent or uploaded is sent or uploaded again.
 
         Raise `SweepFileError` for a file that is damaged, or of another workflow or server, before anything is sent.
         """
+        client = core_of(client)
         check_options(given, CollectOptions.__annotations__)
         journal, entries = await in_thread(Journal.open, file)
         layout, past = None, None

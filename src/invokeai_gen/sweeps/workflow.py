@@ -12,14 +12,15 @@ from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.runtime.workflow import O, P, RunnableWorkflow
 from invokeai_gen.server import background
-from invokeai_gen.server.background import in_thread
-from invokeai_gen.server.client import AsyncInvokeAIClient, core_of
+from invokeai_gen.server.background import in_thread, load
 
 if TYPE_CHECKING:
     from invokeai_gen.core.plan import WorkflowPlan
     from invokeai_gen.server.blocking import ServerClient
+    from invokeai_gen.server.client import AsyncInvokeAIClient
     from invokeai_gen.sweeps.async_sweep import AsyncSweep
     from invokeai_gen.sweeps.options import CollectOptions, SweepOptions, TableOptions
+    from invokeai_gen.sweeps.start import SweepStarter
     from invokeai_gen.sweeps.sweep import Sweep
 
     StrPath = str | os.PathLike[str]
@@ -55,7 +56,7 @@ class Workflow(RunnableWorkflow[P, O]):
         """
         from invokeai_gen.sweeps.sweep import Sweep
 
-        return Sweep(background.run(self._sweep(base, product, zip, rows, core_of(client), options)))
+        return Sweep(background.run(self.asweep(base, product=product, zip=zip, rows=rows, client=client, **options)))
 
     async def asweep(
         self,
@@ -68,7 +69,7 @@ class Workflow(RunnableWorkflow[P, O]):
         **options: Unpack[SweepOptions],
     ) -> AsyncSweep[P, O]:
         """Like `sweep`, to be awaited."""
-        return await self._sweep(base, product, zip, rows, core_of(client), options)
+        return await (await self._starter()).sweep(base, product, zip, rows, client, options)
 
     def sweep_csv(
         self,
@@ -131,45 +132,20 @@ class Workflow(RunnableWorkflow[P, O]):
         """
         from invokeai_gen.sweeps.sweep import Sweep
 
-        return Sweep(background.run(self._resume_sweep(Path(file), core_of(client), options)))
+        return Sweep(background.run(self.aresume_sweep(file, client=client, **options)))
 
     async def aresume_sweep(
-        self,
-        file: StrPath,
-        *,
-        client: AnyClient | None = None,
-        **options: Unpack[CollectOptions],
+        self, file: StrPath, *, client: AnyClient | None = None, **options: Unpack[CollectOptions]
     ) -> AsyncSweep[P, O]:
         """Like `resume_sweep`, to be awaited."""
-        return await self._resume_sweep(Path(file), core_of(client), options)
+        return await (await self._starter()).resume(Path(file), client, options)
 
-    async def _sweep(
-        self,
-        base: P | None,
-        product: Mapping[str, object] | None,
-        zipped: Mapping[str, object] | None,
-        rows: Iterable[P] | None,
-        client: AsyncInvokeAIClient,
-        options: SweepOptions,
-    ) -> AsyncSweep[P, O]:
-        from invokeai_gen.sweeps.dynamic_prompts import expand
-        from invokeai_gen.sweeps.space import space_of
-        from invokeai_gen.sweeps.start import SweepStarter
-
-        space = space_of(
-            self.params_type,
-            base,
-            product=await expand(product, client),
-            zipped=await expand(zipped, client),
-            rows=rows,
-            replacements=options.get("replace"),
+    async def _starter(self) -> SweepStarter[P, O]:
+        await self.aload()
+        starter: SweepStarter[P, O] = (await load("invokeai_gen.sweeps.start")).SweepStarter(
+            self.plan, self.params_type, self.outputs_type
         )
-        return await SweepStarter(self.plan, self.params_type, self.outputs_type).start(space, client, options)
-
-    async def _resume_sweep(self, file: Path, client: AsyncInvokeAIClient, options: CollectOptions) -> AsyncSweep[P, O]:
-        from invokeai_gen.sweeps.start import SweepStarter
-
-        return await SweepStarter(self.plan, self.params_type, self.outputs_type).resume(file, client, options)
+        return starter
 
 
 def workflow_of(
