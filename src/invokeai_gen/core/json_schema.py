@@ -14,8 +14,8 @@ from invokeai_gen.core.checks import Limits
 from invokeai_gen.core.css_colors import CSS_COLORS
 from invokeai_gen.core.inputs import HasInputs, Input
 from invokeai_gen.core.json_values import IDENTITY_KEYS
-from invokeai_gen.core.json_writing import MODEL_KEYS, to_json
-from invokeai_gen.core.values import Accepted, BoundingBox, LoRA
+from invokeai_gen.core.json_writing import to_json
+from invokeai_gen.core.values import MODEL_KEYS, Accepted, BoundingBox, LoRA
 from invokeai_gen.limits import KEYWORDS
 from invokeai_gen.texts import MAX_PLAIN, plain
 

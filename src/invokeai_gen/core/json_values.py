@@ -33,8 +33,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Union, get_arg
 from pydantic_core import SchemaValidator, ValidationError
 
 from invokeai_gen.core import checks
-from invokeai_gen.core.json_writing import MODEL_KEYS, model_from_json
-from invokeai_gen.core.values import Accepted, BoardRef, BoundingBox, Color, ImageRef, LoRA, ModelRef, VideoRef
+from invokeai_gen.core.json_writing import model_from_json
+from invokeai_gen.core.values import (
+    MODEL_KEYS,
+    Accepted,
+    BoardRef,
+    BoundingBox,
+    Color,
+    ImageRef,
+    LoRA,
+    ModelRef,
+    VideoRef,
+)
 
 if TYPE_CHECKING:
     from invokeai_gen.core.plan import JsonValue

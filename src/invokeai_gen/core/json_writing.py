@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import binascii
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from invokeai_gen.core.values import (
+    MODEL_KEYS,
     BoardRef,
     BoundingBox,
     Color,
@@ -16,22 +16,11 @@ from invokeai_gen.core.values import (
     ModelRef,
     VideoRef,
     as_color,
-    is_picture,
 )
 from invokeai_gen.texts import shown
 
 if TYPE_CHECKING:
     from invokeai_gen.core.plan import JsonValue
-
-
-MODEL_KEYS: Final = ("key", "hash", "name", "base", "type")
-_MIME_TYPES: Final = (
-    (b"\x89PNG", "image/png"),
-    (b"\xff\xd8\xff", "image/jpeg"),
-    (b"GIF8", "image/gif"),
-    (b"RIFF", "image/webp"),
-    (b"\x1aE\xdf\xa3", "video/webm"),
-)
 
 
 def to_json(value: Any, field_type: str = "", *, embed: bool = False) -> JsonValue:
@@ -67,14 +56,14 @@ def to_json(value: Any, field_type: str = "", *, embed: bool = False) -> JsonVal
             return {"path": value.as_posix()}
         case None | bool() | int() | float() | str():
             return value
-        case bytes() if embed:
-            return _data_url(value)
-        case _ if embed and is_picture(value):
-            from invokeai_gen.core.pictures import png_bytes
+        case _ if embed:
+            from invokeai_gen.core.pictures import data_url, is_picture
 
-            return _data_url(png_bytes(value))
+            if isinstance(value, bytes) or is_picture(value):
+                return data_url(value)
         case _:
-            raise TypeError(f"{shown(value)} cannot be written as JSON")
+            pass
+    raise TypeError(f"{shown(value)} cannot be written as JSON")
 
 
 def model_from_json(data: Mapping[str, Any]) -> ModelRef:
@@ -90,10 +79,3 @@ def _model_to_json(model: ModelRef) -> dict[str, JsonValue]:
 
 def _is_color_tuple(value: object) -> bool:
     return isinstance(value, tuple) and len(value) in (3, 4) and all(type(channel) is int for channel in value)
-
-
-def _data_url(data: bytes) -> str:
-    mime_type = next((name for start, name in _MIME_TYPES if data.startswith(start)), "")
-    if not mime_type:
-        mime_type = "video/mp4" if data[4:8] == b"ftyp" else "image/png"
-    return f"data:{mime_type};base64,{binascii.b2a_base64(data, newline=False).decode()}"

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import binascii
 from io import BytesIO
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeGuard
+
+if TYPE_CHECKING:
+    from invokeai_gen.core.duck_types import PillowImage
 
 _CONVERTED: Final = {
     "CMYK": "RGB",
@@ -19,7 +23,53 @@ _CONVERTED: Final = {
 """Modes that a PNG cannot hold, with the one that shows the same picture."""
 
 
-def in_memory(value: Any) -> Any:
+_MIME_TYPES: Final = (
+    (b"\x89PNG", "image/png"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"GIF8", "image/gif"),
+    (b"RIFF", "image/webp"),
+    (b"\x1aE\xdf\xa3", "video/webm"),
+)
+
+
+def is_picture(value: object) -> TypeGuard[PillowImage]:
+    """Return whether a value is an image of Pillow, by its attributes: Pillow need not be installed."""
+    return all(hasattr(value, name) for name in ("mode", "size", "save"))
+
+
+def as_image(value: Any) -> Any:
+    """Return an image in memory as bytes or a Pillow image. Raises `ValueError` for anything else."""
+    if is_picture(value):
+        _check_mode(value.mode)
+        return value
+    content = _in_memory(value)
+    if content is None:
+        raise ValueError(
+            "Input should be an image: a path, bytes, an open file, a Pillow image, an array, or an ImageRef or name on "
+            "the server"
+        )
+    return content
+
+
+def as_video(value: Any) -> bytes:
+    """Return a video in memory as bytes. Raises `ValueError` for anything else."""
+    content = None if hasattr(value, "__array_interface__") else _in_memory(value)
+    if content is None:
+        raise ValueError("Input should be a video: a path, bytes, an open file, or a VideoRef or name on the server")
+    found: bytes = content
+    return found
+
+
+def data_url(content: Any) -> str:
+    """Return an image or video in memory as a data URL."""
+    data = content if isinstance(content, bytes) else png_bytes(content)
+    mime_type = next((name for start, name in _MIME_TYPES if data.startswith(start)), "")
+    if not mime_type:
+        mime_type = "video/mp4" if data[4:8] == b"ftyp" else "image/png"
+    return f"data:{mime_type};base64,{binascii.b2a_base64(data, newline=False).decode()}"
+
+
+def _in_memory(value: Any) -> Any:
     """Return the content of an open file or a buffer as bytes, an array as a Pillow image; `None` for anything else.
 
     An open file is read from its beginning, regardless of its position. Raises `ValueError` for a file in text mode, and for an
@@ -34,7 +84,7 @@ def in_memory(value: Any) -> Any:
     return _picture(value) if hasattr(value, "__array_interface__") else None
 
 
-def check_mode(mode: str) -> None:
+def _check_mode(mode: str) -> None:
     """Raise `ValueError` for a Pillow image of floats, whose black and white points are unknown."""
     if mode == "F":
         raise ValueError("Input should be an image with a range: scale mode F to 0–255 and convert it to L or RGB")

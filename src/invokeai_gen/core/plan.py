@@ -14,25 +14,6 @@ from typing import Any, Final, Literal, Self, TypeAlias
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.js_json import UNSET, Unset
 
-__all__ = [
-    "Constraints",
-    "FieldLimits",
-    "JsonValue",
-    "ModelLimits",
-    "NotAPlanError",
-    "OutputType",
-    "PlanBatch",
-    "PlanEdge",
-    "PlanField",
-    "PlanFormatError",
-    "PlanNode",
-    "PlannedInput",
-    "PlannedOutput",
-    "RetiredName",
-    "WorkflowInfo",
-    "WorkflowPlan",
-]
-
 JsonValue: TypeAlias = Any
 """A value as `json.loads` gives it. (A recursive alias would be truer, but forces a cast at every use.)"""
 

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
-
-if TYPE_CHECKING:
-    from invokeai_gen.core.plan import PlannedOutput
+from typing import Any, Final
 
 _MEDIA_KEYS: Final = ("image_name", "video_name")
 
@@ -103,12 +100,6 @@ def _parents_first(nodes: Mapping[str, Any], parents: Mapping[str, list[str]]) -
                     yield current
             else:
                 stack += waiting
-
-
-def plain_value(output: PlannedOutput, result: NodeResult) -> Any:
-    """Return the value of an output that is a number, string, boolean or a list of them. Raises `KeyError`."""
-    (name,) = output.output_fields
-    return result.fields[name]
 
 
 def media_names(value: Any) -> Iterator[tuple[str, str]]:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import PurePath, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
+from invokeai_gen.core.pictures import is_picture
 from invokeai_gen.core.values import (
     BoardRef,
     BoundingBox,
@@ -18,7 +19,6 @@ from invokeai_gen.core.values import (
     ModelRef,
     VideoRef,
     as_color,
-    is_picture,
 )
 
 if TYPE_CHECKING:

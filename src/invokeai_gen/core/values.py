@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias, TypeGuard
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic_core import CoreSchema, core_schema
 
@@ -116,7 +116,7 @@ class LoRA(Instance):
             raise ValueError(f"the weight of a LoRA is {self.weight!r}, not a number")
 
 
-_MODEL_KEYS: Final = ("key", "hash", "name", "base", "type")
+MODEL_KEYS: Final = ("key", "hash", "name", "base", "type")
 HEX_COLOR: Final = re.compile(r"#(?:[0-9a-fA-F]{3,4}|[0-9a-fA-F]{6}|[0-9a-fA-F]{8})")
 
 
@@ -151,15 +151,11 @@ def _color(value: Any) -> Any:
 def _image(value: Any) -> Any:
     if isinstance(value, (ImageRef, Path, bytes)) or _is_text(value):
         return value
-    if is_picture(value):
-        return _of_known_range(value)
     if _is_text(getattr(value, "image_name", None)):
         return ImageRef(value.image_name)
-    return _in_memory(
-        value,
-        "Input should be an image: a path, bytes, an open file, a Pillow image, an array, or an ImageRef or name on the "
-        "server",
-    )
+    from invokeai_gen.core.pictures import as_image
+
+    return as_image(value)
 
 
 def _video(value: Any) -> Any:
@@ -167,26 +163,9 @@ def _video(value: Any) -> Any:
         return value
     if _is_text(getattr(value, "video_name", None)):
         return VideoRef(value.video_name)
-    message = "Input should be a video: a path, bytes, an open file, or a VideoRef or name on the server"
-    if hasattr(value, "__array_interface__"):
-        raise ValueError(message)
-    return _in_memory(value, message)
+    from invokeai_gen.core.pictures import as_video
 
-
-def _in_memory(value: Any, message: str) -> Any:
-    from invokeai_gen.core.pictures import in_memory
-
-    content = in_memory(value)
-    if content is None:
-        raise ValueError(message)
-    return content
-
-
-def _of_known_range(image: PillowImage) -> PillowImage:
-    from invokeai_gen.core.pictures import check_mode
-
-    check_mode(image.mode)
-    return image
+    return as_video(value)
 
 
 def _board(value: Any) -> Any:
@@ -198,16 +177,11 @@ def _board(value: Any) -> Any:
 
 
 def _model(value: Any) -> Any:
-    if not isinstance(value, ModelRef) and all(isinstance(getattr(value, key, None), str) for key in _MODEL_KEYS):
-        value = ModelRef(**{key: getattr(value, key) for key in _MODEL_KEYS})
+    if not isinstance(value, ModelRef) and all(isinstance(getattr(value, key, None), str) for key in MODEL_KEYS):
+        value = ModelRef(**{key: getattr(value, key) for key in MODEL_KEYS})
     if _is_text(value) or (isinstance(value, ModelRef) and any(map(_is_text, (value.name, value.key, value.hash)))):
         return value
     raise ValueError("Input should be a model: its name, key or hash, or a ModelRef with one of them")
-
-
-def is_picture(value: object) -> TypeGuard[PillowImage]:
-    """Return whether a value is an image of Pillow, by its attributes: Pillow need not be installed."""
-    return all(hasattr(value, name) for name in ("mode", "size", "save"))
 
 
 def _is_text(value: object) -> bool:

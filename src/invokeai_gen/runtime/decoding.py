@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from invokeai_gen.core.output_values import ConditioningOutput, LatentsOutput, MaskOutput
-from invokeai_gen.core.results import NodeResult, image_sizes, objects_with, plain_value, results_by_node
+from invokeai_gen.core.results import NodeResult, image_sizes, objects_with, results_by_node
 from invokeai_gen.core.values import BoundingBox, Color
 from invokeai_gen.runtime.media import ImageOutput, VideoOutput
 from invokeai_gen.server.errors import DecodeError
@@ -65,7 +65,8 @@ def _decoded(
     if kind.name == "NodeResult":
         return result
     if kind.is_plain:
-        value: OutputItem = plain_value(output, result)
+        (name,) = output.output_fields
+        value: OutputItem = result.fields[name]
         return value
     if kind.name in _VALUES:
         (given,) = result.fields.values()

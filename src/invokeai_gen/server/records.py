@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from functools import cache
@@ -65,16 +65,6 @@ class Timings:
         if self.started is None or self.completed is None:
             return None
         return (self.completed - self.started).total_seconds()
-
-
-def spanning(several: Sequence[Timings]) -> Timings:
-    """Return the first creation, the first start and the last end; the end is `None` until all have ended."""
-    completed = [each.completed for each in several if each.completed]
-    return Timings(
-        created=min((each.created for each in several if each.created), default=None),
-        started=min((each.started for each in several if each.started), default=None),
-        completed=max(completed, default=None) if len(completed) == len(several) else None,
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
