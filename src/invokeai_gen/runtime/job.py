@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
-from invokeai_gen.runtime.async_job import AsyncJob, StreamedOutput
+from invokeai_gen.runtime.async_job import AsyncJob
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.server import background
 from invokeai_gen.server.blocking import ServerClient
 from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.server.errors import JobError
-from invokeai_gen.server.events import JobEvent
-from invokeai_gen.server.facades import facade, iterate
+from invokeai_gen.server.facades import facade, iterating
 from invokeai_gen.server.uploads import Uploads
 
 if TYPE_CHECKING:
@@ -97,14 +96,6 @@ class Job(Generic[O_co]):
         """Whether every item is known to have ended."""
         return self._core.is_done
 
-    def events(self) -> Iterator[JobEvent]:
-        """Iterate over everything that happens to the items until they have ended, from what has happened so far."""
-        return iterate(self._core.events())
-
-    def stream_outputs(self, *, debug: bool = False) -> Iterator[StreamedOutput]:
-        """Iterate over the outputs, each as soon as its node has finished; `debug` adds the intermediate images."""
-        return iterate(self._core.stream_outputs(debug=debug))
-
     def outputs(self, *, timeout: float | None = None) -> O_co:
         """Wait for the only item, and return its outputs.
 
@@ -132,6 +123,8 @@ class Job(Generic[O_co]):
         """
         self._core._when_done(lambda: background.loop().run_in_executor(None, callback, self))
 
+    events = iterating(AsyncJob.events)
+    stream_outputs = iterating(AsyncJob.stream_outputs)
     status = facade(AsyncJob.status)
     wait = facade(AsyncJob.wait)
     items = facade(AsyncJob.items)

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 from invokeai_gen.server.answers import at, list_of, text
 from invokeai_gen.server.deletion import delete_once
 from invokeai_gen.server.errors import NotFoundError
-from invokeai_gen.server.facades import facade, iterate
+from invokeai_gen.server.facades import facade, iterating
 from invokeai_gen.server.http import Transport, segment
 from invokeai_gen.server.images import AsyncImages
 from invokeai_gen.server.inventory import Board, Image
@@ -214,10 +214,7 @@ class BoardHandle:
         """Whether this is the group of images without a board, which cannot be read, renamed or deleted."""
         return self._core.is_uncategorized
 
-    def list(self, *, category: MediaCategory | None = None, is_intermediate: bool | None = False) -> Iterator[Image]:
-        """Yield the images on the board, newest first, starred ones before the others."""
-        return iterate(self._core.list(category=category, is_intermediate=is_intermediate))
-
+    list = iterating(AsyncBoardHandle.list)
     get = facade(AsyncBoardHandle.get)
     image_names = facade(AsyncBoardHandle.image_names)
     latest = facade(AsyncBoardHandle.latest)

@@ -42,6 +42,18 @@ def _hiding(call: Any, method: Any, hidden: tuple[str, ...]) -> Any:
     return hiding
 
 
+def iterating(
+    method: Callable[Concatenate[S, P], AsyncGenerator[T, None]],
+) -> Callable[Concatenate[Any, P], Iterator[T]]:
+    """Return the blocking twin of an async generator of `_core`; see `facade`."""
+
+    @wraps(method)
+    def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
+        return iterate(method(self._core, *args, **kwargs))
+
+    return call
+
+
 async def _next(generator: AsyncGenerator[T, None]) -> tuple[T, ...]:
     async for item in generator:
         return (item,)

@@ -5,40 +5,33 @@ from __future__ import annotations
 import builtins
 import json
 import os
-from collections.abc import AsyncGenerator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Iterable
 from typing import Any, Literal
 
 from invokeai_gen.server.answers import at, ignored, integer, list_of, mapping, optional, text
 from invokeai_gen.server.background import load
-from invokeai_gen.server.facades import facade, iterate
-from invokeai_gen.server.http import Transport, segment
+from invokeai_gen.server.facades import facade, iterating
 from invokeai_gen.server.inventory import Image
 from invokeai_gen.server.media import (
     FileContent,
     MediaCategory,
+    StoredMedia,
     as_names,
-    delete_media,
     file_target,
     listed_images,
     media_names,
     opened,
     upload_once,
 )
-from invokeai_gen.server.removal import Removal
-from invokeai_gen.server.transfers import download, read_file
 
 ImageCategory = MediaCategory
 
 
-class AsyncImages:
+class AsyncImages(StoredMedia[Image]):
     """The images of one server."""
 
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
-
-    async def get(self, name: str) -> Image:
-        """Return the image of that name. Raises `NotFoundError`."""
-        return await self._transport.get(_path(name), read=Image.of)
+    _kind = "image"
+    _record = Image
 
     async def list(
         self,
@@ -132,22 +125,7 @@ class AsyncImages:
         """Change what the server knows of an image; `None` leaves a property as it is. Raises `NotFoundError`."""
         changes = {"image_category": category, "is_intermediate": is_intermediate, "starred": starred}
         body = {key: value for key, value in changes.items() if value is not None}
-        return await self._transport.send("PATCH", _path(name), json=body, read=Image.of)
-
-    async def read(self, name: str) -> bytes:
-        """Return the image file, a PNG. Raises `NotFoundError`."""
-        return await read_file(self._transport, f"{_path(name)}/full")
-
-    async def thumbnail(self, name: str) -> bytes:
-        """Return a small version of the image as a WebP file. Raises `NotFoundError`."""
-        return await read_file(self._transport, f"{_path(name)}/thumbnail")
-
-    async def download(self, name: str, target: str | os.PathLike[str]) -> int:
-        """Stream the image file to `target`, which appears when it is complete, and return its size in bytes.
-
-        An existing file is replaced. Raises `NotFoundError`, and `IsADirectoryError` for a folder.
-        """
-        return await download(self._transport, f"{_path(name)}/full", file_target(target))
+        return await self._transport.send("PATCH", self._path(name), json=body, read=Image.of)
 
     async def download_zip(
         self,
@@ -169,10 +147,6 @@ class AsyncImages:
         )
         return size
 
-    async def metadata(self, name: str) -> dict[str, Any]:
-        """Return what the server keeps about how the image was made (prompt, seed, models …); empty if nothing."""
-        return await self._transport.get(f"{_path(name)}/metadata", read=optional(mapping)) or {}
-
     async def workflow(self, name: str) -> dict[str, Any] | None:
         """Return the workflow embedded in the image, or `None`. Raises `NotFoundError`."""
         return await self._embedded(name, "workflow")
@@ -181,11 +155,6 @@ class AsyncImages:
         """Return the graph embedded in the image, which is what really ran, or `None`. Raises `NotFoundError`."""
         return await self._embedded(name, "graph")
 
-    async def star(self, names: str | Iterable[str], *, starred: bool = True) -> None:
-        """Star images, or take their stars away."""
-        verb, body = "star" if starred else "unstar", {"image_names": as_names(names)}
-        await self._transport.send("POST", f"/api/v1/images/{verb}", json=body, repeatable=True, read=ignored)
-
     async def move(self, names: str | Iterable[str], board_id: str | None) -> None:
         """Move images to a board; `None` or `"none"` takes them off their boards."""
         body: dict[str, Any] = {"image_names": as_names(names)}
@@ -193,10 +162,6 @@ class AsyncImages:
         if board_id not in (None, "none"):
             path, body["board_id"] = "/api/v1/board_images/batch", board_id
         await self._transport.send("POST", path, json=body, repeatable=True, read=ignored)
-
-    async def delete(self, names: str | Iterable[str]) -> Removal:
-        """Delete images. Those that do not exist or could not be deleted are named in `failed`."""
-        return await delete_media(self._transport, "image", as_names(names))
 
     async def count_intermediates(self) -> int:
         """Return how many intermediate images the server keeps."""
@@ -213,7 +178,7 @@ class AsyncImages:
             found = at(key, optional(text))(data)
             return None if found is None else mapping(json.loads(found))
 
-        return await self._transport.get(f"{_path(name)}/workflow", read=read)
+        return await self._transport.get(self._path(name, "/workflow"), read=read)
 
 
 class Images:
@@ -240,30 +205,8 @@ class Images:
     delete = facade(AsyncImages.delete)
     count_intermediates = facade(AsyncImages.count_intermediates)
     clear_intermediates = facade(AsyncImages.clear_intermediates)
-
-    def list(
-        self,
-        *,
-        board_id: str | None = None,
-        category: MediaCategory | None = None,
-        is_intermediate: bool | None = None,
-        search: str | None = None,
-        starred_first: bool = True,
-    ) -> Iterator[Image]:
-        """Yield all images, newest first; see `AsyncImages.list`."""
-        return iterate(
-            self._core.list(
-                board_id=board_id,
-                category=category,
-                is_intermediate=is_intermediate,
-                search=search,
-                starred_first=starred_first,
-            )
-        )
-
-    def starred(self, *, board_id: str | None = None) -> Iterator[Image]:
-        """Yield the starred images, newest first."""
-        return iterate(self._core.starred(board_id=board_id))
+    list = iterating(AsyncImages.list)
+    starred = iterating(AsyncImages.starred)
 
 
 def _filters(
@@ -280,7 +223,3 @@ def _filters(
         "search_term": search,
         "starred_first": starred_first,
     }
-
-
-def _path(name: str) -> str:
-    return f"/api/v1/images/i/{segment(name)}"

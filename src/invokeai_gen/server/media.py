@@ -9,23 +9,74 @@ import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, TypeAlias, TypeVar
+from typing import Any, BinaryIO, ClassVar, Generic, Literal, TypeAlias, TypeVar
 
 from invokeai_gen.server import constants
-from invokeai_gen.server.answers import Reader, anything, at, ignored, list_of, mapping, text
+from invokeai_gen.server.answers import Reader, anything, at, ignored, list_of, mapping, optional, text
 from invokeai_gen.server.background import in_thread
 from invokeai_gen.server.deletion import delete_once
 from invokeai_gen.server.errors import NotFoundError, StatusError
 from invokeai_gen.server.http import Transport, segment
 from invokeai_gen.server.idempotency import send_once
+from invokeai_gen.server.inventory import Image, Video
 from invokeai_gen.server.removal import Removal
 from invokeai_gen.server.run_errors import UploadUncertainError
-from invokeai_gen.server.transfers import upload
+from invokeai_gen.server.transfers import download, read_file, upload
 
 R = TypeVar("R")
+M = TypeVar("M", Image, Video)
 MediaCategory: TypeAlias = Literal["general", "user", "mask", "control", "other"]
 FileContent: TypeAlias = "bytes | str | os.PathLike[str]"
 """The bytes of a file, or its path."""
+
+
+class StoredMedia(Generic[M]):
+    """The images or the videos of one server, as far as they are alike."""
+
+    _kind: ClassVar[Literal["image", "video"]]
+    _record: type[M]
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    async def get(self, name: str) -> M:
+        """Return what the server knows of the image or video of that name. Raises `NotFoundError`."""
+        return await self._transport.get(self._path(name), read=self._record.of)
+
+    async def read(self, name: str) -> bytes:
+        """Return the file as the server has it; of an image, a PNG. Raises `NotFoundError`."""
+        return await read_file(self._transport, self._path(name, "/full"))
+
+    async def thumbnail(self, name: str) -> bytes:
+        """Return a small picture of it as a WebP file. Raises `NotFoundError`."""
+        return await read_file(self._transport, self._path(name, "/thumbnail"))
+
+    async def download(self, name: str, target: str | os.PathLike[str]) -> int:
+        """Stream the file to `target`, which appears when it is complete, and return its size in bytes.
+
+        An existing file is replaced. Raises `NotFoundError`, and `IsADirectoryError` for a folder.
+        """
+        return await download(self._transport, self._path(name, "/full"), file_target(target))
+
+    async def metadata(self, name: str) -> dict[str, Any]:
+        """Return what the server keeps about how it was made (prompt, seed, models …); empty if nothing."""
+        return await self._transport.get(self._path(name, "/metadata"), read=optional(mapping)) or {}
+
+    async def star(self, names: str | Iterable[str], *, starred: bool = True) -> None:
+        """Star one or several by name, or take their stars away."""
+        path, body = f"{self._root}{'star' if starred else 'unstar'}", {f"{self._kind}_names": as_names(names)}
+        await self._transport.send("POST", path, json=body, repeatable=True, read=ignored)
+
+    async def delete(self, names: str | Iterable[str]) -> Removal:
+        """Delete one or several by name. Those that do not exist or could not be deleted are named in `failed`."""
+        return await delete_media(self._transport, self._kind, as_names(names))
+
+    @property
+    def _root(self) -> str:
+        return f"/api/v1/{self._kind}s/"
+
+    def _path(self, name: str, part: str = "") -> str:
+        return f"{self._root}i/{segment(name)}{part}"
 
 
 def as_names(names: str | Iterable[str]) -> list[str]:
