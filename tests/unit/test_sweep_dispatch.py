@@ -83,7 +83,7 @@ class FakeQueue:
         self._fault("enqueue")
         return Enqueued(batch_id=batch["batch_id"], item_ids=tuple(ids))
 
-    async def find_batch(self, batch_id: str, *, patience: float) -> list[int]:
+    async def find_batch(self, batch_id: str, *, patience: float = 0.0) -> list[int]:
         await self._asked("find")
         return self.batches.get(batch_id, [])
 
@@ -546,8 +546,13 @@ async def test_cancel_reaches_every_server_that_is_there(_file: Path) -> None:
     running = [run_on(shared, client, index) for index, client in enumerate((away, here))]
     await settle()
     away.fake.faults["cancel"] = [ConnectionFailedError("away")]
+    gate = here.fake.gates["cancel"] = asyncio.Event()
+    canceling = asyncio.create_task(shared.cancel())
+    await settle()
+    assert not canceling.done(), "it waits for the server that is there"
+    gate.set()
     with pytest.raises(ConnectionFailedError):
-        await shared.cancel()
+        await canceling
     assert (away.fake.status, here.fake.status) == ({1: "pending"}, {1: "canceled"})
     for task in running:
         task.cancel()

@@ -1,0 +1,299 @@
+"""How the items of a sweep are spread over several servers: against queues in memory, and threads for a dask cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import threading
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from invokeai_gen.server import background
+from invokeai_gen.server.client import _shared
+from invokeai_gen.server.errors import ConnectionFailedError, RejectedError
+from invokeai_gen.server.events import StatusChanged
+from invokeai_gen.server.records import Enqueued
+from invokeai_gen.server.watch import Watch
+from invokeai_gen.sweeps import coordinator, server_item
+from invokeai_gen.sweeps.async_sweep import AsyncSweep
+from invokeai_gen.sweeps.journal import SweepFileError
+from invokeai_gen.sweeps.results import SweepCounts
+from tests import plans
+from tests.unit.test_sweep_dispatch import GUARD, FakeClient, FakeQueue
+
+Sweep = AsyncSweep[plans.PictureParams, plans.PictureOutputs]
+
+
+class QuickQueue(FakeQueue):
+    """A queue that ends each item as soon as it has it, as `endings` say, and completed after these."""
+
+    def __init__(self, client: QuickClient) -> None:
+        super().__init__(10_000)
+        self.client = client
+        self.endings: list[str] = []
+        self.holds = False
+        """Whether items stay in the queue."""
+        self.is_used = asyncio.Event()
+
+    async def enqueue(self, request: Mapping[str, Any], *, may_clip: bool) -> Enqueued:
+        answer = await super().enqueue(request, may_clip=may_clip)
+        self.is_used.set()
+        if not self.holds:
+            self.client.finish(*answer.item_ids, status=self.endings.pop(0) if self.endings else "completed")
+        return answer
+
+    @property
+    def widths(self) -> list[int]:
+        """What was sent, in order."""
+        return [batch["graph"]["nodes"]["blank"]["width"] for batch in self.sent]
+
+
+class QuickClient(FakeClient):
+    """A client of such a queue."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(url=f"http://{name}.invalid")
+        self.quick = self.fake = QuickQueue(self)
+        vars(self).update(queue=self.fake, run_queue=self.fake)
+
+    async def follow(self, batch_id: str, labels: Mapping[str, str], *, keeps_events: bool = True) -> Watch:
+        watch = await super().follow(batch_id, labels, keeps_events=keeps_events)
+        for item_id in self.fake.batches.get(batch_id, ()):  # as asking the server shows
+            watch.add(StatusChanged(item_id=item_id, batch_id=batch_id, status=self.fake.status[item_id]))
+        return watch
+
+
+class Dask:
+    """The part of a dask client that sweeps use; each task has a thread, and runs as if it were on another machine."""
+
+    def __init__(self, clients: Iterable[QuickClient], *, is_elsewhere: bool = True) -> None:
+        self.workers = {f"tcp://{number}": client.url for number, client in enumerate(clients)}
+        self._is_elsewhere = is_elsewhere
+        self.fault: Exception | None = None
+
+    def scheduler_info(self, _workers: int) -> dict[str, Any]:
+        if self.fault is not None:
+            raise self.fault
+        return {"workers": {address: {"id": url} for address, url in self.workers.items()}}
+
+    def run(self, call: Callable[..., Any], *args: Any, workers: list[str] | None = None) -> dict[str, Any]:
+        if call is server_item.server_of_worker:
+            return {address: self.workers[address] for address in workers or ()}
+        key, batch_ids = args
+        for url in self.workers.values():
+            background.run(server_item.stop(f"elsewhere {key}", batch_ids, _shared[url]))
+        return {}
+
+    def submit(self, call: Callable[..., Any], *args: Any, workers: list[str] | None = None, **_options: Any) -> Any:
+        future: Future[Any] = Future()
+        if call is server_item.hold:
+            future.set_result(call(*args))
+            return future
+        item, plan = args
+        if self._is_elsewhere:  # where no engine has the key of the sweep
+            item = server_item.replace(item, key=f"elsewhere {item.key}")
+        (address,) = workers or ()
+        url = self.workers[address]
+
+        def work() -> None:
+            try:
+                future.set_result(background.run(server_item.run(item, plan.result(), url)))
+            except BaseException as error:  # noqa: BLE001 - raised where the result is asked for
+                future.set_exception(error)
+
+        threading.Thread(target=work, daemon=True).start()
+        return future
+
+
+Start = Callable[..., Coroutine[Any, Any, Sweep]]
+
+
+@pytest.fixture(params=["own cluster", "cluster of the caller"])
+def servers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Return `servers=` for these clients: the clients themselves, or a dask cluster with a worker beside each."""
+
+    def make(*clients: QuickClient) -> Any:
+        for client in clients:
+            monkeypatch.setitem(_shared, client.url, client)
+        if request.param != "own cluster":
+            return Dask(clients)
+        dask = Dask((), is_elsewhere=False)
+
+        @contextlib.contextmanager
+        def cluster() -> Iterator[tuple[Any, Callable[[str], None]]]:
+            yield dask, lambda url: dask.workers.update({f"tcp://{len(dask.workers)}": url})
+
+        monkeypatch.setattr(coordinator, "_own_cluster", cluster)
+        return [*clients]
+
+    return make
+
+
+def on_the_loop(test: Coroutine[Any, Any, None]) -> None:
+    background.run(asyncio.wait_for(test, GUARD))
+
+
+async def start(servers: Any, count: int = 6, **options: Any) -> Sweep:
+    return await plans.picture().asweep(
+        product={"width": range(8, 8 + count)}, servers=servers, errors="collect", **options
+    )
+
+
+def test_each_item_runs_once_and_each_server_takes_part(servers: Callable[..., Any]) -> None:
+    async def run() -> None:
+        one, two = QuickClient("one"), QuickClient("two")
+        sweep = await start(servers(one, two), runs=2)
+        assert await sweep.wait() == SweepCounts(total=12, completed=12)
+        assert sorted(one.quick.widths + two.quick.widths) == sorted([*range(8, 14)] * 2)
+        assert one.quick.widths
+        assert two.quick.widths
+        results = {result.index: result async for result in sweep}
+        assert [results[index].values["width"] for index in range(12)] == [*range(8, 14)] * 2
+        assert {results[index].run for index in range(6, 12)} == {1}
+        await sweep.close()
+
+    on_the_loop(run())
+
+
+def test_a_sweep_goes_on_without_a_server_that_is_gone(
+    servers: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def run() -> None:
+        gone, here = QuickClient("gone"), QuickClient("here")
+        gone.fake.faults["enqueue"] = [ConnectionFailedError("away")]
+        sweep = await start(servers(gone, here))
+        assert await sweep.wait() == SweepCounts(total=6, completed=6)
+        assert sorted(here.quick.widths) == [*range(8, 14)]
+        assert len(gone.quick.widths) == 1
+        await sweep.close()
+
+    with caplog.at_level(logging.WARNING, "invokeai_gen"):
+        on_the_loop(run())
+    assert [record.getMessage() for record in caplog.records] == [
+        "http://gone.invalid is gone; the sweep continues without it: away"
+    ]
+
+
+def test_a_value_that_no_server_takes_is_an_error_that_names_them_and_the_rest_runs(
+    servers: Callable[..., Any],
+) -> None:
+    async def run() -> None:
+        one, two = QuickClient("one"), QuickClient("two")
+        for client in (one, two):
+            client.fake.faults["enqueue"] = [RejectedError("POST", "/enqueue_batch", 422, "too wide")]
+        sweep = await start(servers(one, two))
+        counts = await sweep.wait()
+        failures = await sweep.failures()
+        assert counts.completed + len(failures) == 6
+        for failure in failures:
+            assert "http://one.invalid" in str(failure.error)
+            assert "http://two.invalid" in str(failure.error)
+        await sweep.close()
+
+    on_the_loop(run())
+
+
+@pytest.mark.parametrize(("retries", "failed"), [(None, 1), (0, 1), (1, 0)])
+def test_an_item_that_fails_is_sent_again_only_as_often_as_is_wanted(
+    servers: Callable[..., Any], retries: int | None, failed: int
+) -> None:
+    async def run() -> None:
+        client = QuickClient("one")
+        client.quick.endings = ["failed"]
+        sweep = await start(servers(client), 2, **({} if retries is None else {"retries": retries}))
+        assert await sweep.wait() == SweepCounts(total=2, completed=2 - failed, failed=failed)
+        assert len(client.quick.sent) == 3 - failed
+        await sweep.close()
+
+    on_the_loop(run())
+
+
+@pytest.mark.parametrize("how", ["close", "cancel"])
+def test_nothing_is_sent_any_more_after_it_was_closed_or_canceled(servers: Callable[..., Any], how: str) -> None:
+    async def run() -> None:
+        client = QuickClient("one")
+        client.quick.holds = True
+        sweep = await start(servers(client), 3)
+        await client.quick.is_used.wait()
+        stopping = asyncio.create_task(getattr(sweep, how)())
+        await asyncio.sleep(0)
+        client.quick.holds = False
+        client.finish(1, status="completed" if how == "close" else "canceled")
+        await stopping
+        await sweep.close()
+        assert client.quick.widths == [8]
+        assert (client.fake.asked["cancel"] > 0) == (how == "cancel")
+        expected = SweepCounts(total=3, completed=1, unsent=2) if how == "close" else SweepCounts(total=3, canceled=3)
+        assert sweep.counts == expected
+
+    on_the_loop(run())
+
+
+def test_what_breaks_the_cluster_is_raised_where_the_sweep_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> None:
+        client = QuickClient("one")
+        monkeypatch.setitem(_shared, client.url, client)
+        dask = Dask([client])
+        dask.fault = OSError("the scheduler is gone")
+        sweep = await start(dask)
+        with pytest.raises(OSError, match="the scheduler is gone"):
+            await sweep.wait()
+        dask.fault = None
+        assert await sweep.retry() == 6
+        assert (await sweep.wait()).completed == 6
+        await sweep.close()
+
+    on_the_loop(run())
+
+
+def test_what_one_server_has_already_is_not_sent_to_another_when_it_is_resumed(
+    servers: Callable[..., Any], tmp_path: Path
+) -> None:
+    file = tmp_path / "it.sweep"
+
+    async def run() -> None:
+        one, two = QuickClient("one"), QuickClient("two")
+        chosen = servers(one, two)
+        sweep = await start(chosen, 4, file=file)
+        await sweep.wait()
+        await sweep.close()
+        entries = [json.loads(line) for line in file.read_bytes().splitlines()]
+        sent = {entry["index"]: (entry["server"], entry["sending"]) for entry in entries if "sending" in entry}
+        # The process that wrote this died before it knew how the last item on the second server ended.
+        index, batch_id = next((index, batch) for index, (url, batch) in sent.items() if url == two.url)
+        left = [entry for entry in entries if entry.get("ended") != batch_id]
+        file.write_bytes(b"".join(json.dumps(entry).encode() + b"\n" for entry in left))
+        asked = two.fake.asked["find"]
+        again = await plans.picture().aresume_sweep(
+            file, errors="collect", servers=[two, one] if isinstance(chosen, list) else chosen
+        )
+        assert (await again.wait()).completed == 4
+        assert len(one.quick.widths) + len(two.quick.widths) == 4
+        assert two.fake.asked["find"] > asked
+        assert [result.values["width"] async for result in again if result.index == index] == [8 + index]
+        await again.close()
+
+    on_the_loop(run())
+
+
+def test_a_damaged_file_of_several_servers_is_named(servers: Callable[..., Any], tmp_path: Path) -> None:
+    file = tmp_path / "it.sweep"
+
+    async def run() -> None:
+        client = QuickClient("one")
+        chosen = servers(client)
+        sweep = await start(chosen, 2, file=file)
+        await sweep.wait()
+        await sweep.close()
+        with file.open("ab") as noted:
+            noted.write(b'{"sending": "b", "index": 99, "server": "http://one.invalid"}\n')
+        with pytest.raises(SweepFileError, match=r"it\.sweep is damaged"):
+            await plans.picture().aresume_sweep(file, servers=chosen)
+
+    on_the_loop(run())
