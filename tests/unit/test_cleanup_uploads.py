@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 
+from invokeai_gen.core.results import media_names
 from invokeai_gen.runtime.cleanup import Preparations
 from invokeai_gen.server.removal import Removal
 from invokeai_gen.server.uploads import MediaKind, Uploads
@@ -69,3 +70,15 @@ def test_an_upload_that_could_not_be_deleted_is_deleted_by_the_next_clean_up(kin
     assert bin.names == ["second", "first"]
     assert [*uploads.images, *uploads.videos, *uploads.known] == []
     assert noted == [["second"], ["first"]]
+
+
+def test_images_and_videos_are_found_wherever_they_stand_in_a_result() -> None:
+    result = {
+        "p1": {"image": {"image_name": "a.png"}, "width": 1},
+        "p2": {"collection": [{"image_name": "b.png"}, {"video_name": "c.mp4"}], "image_name": None},
+        "p3": {"deep": [[{"video": {"video_name": "d.mp4", "thumbnail": {"image_name": "e.png"}}}]]},
+    }
+    assert {name: kind for kind, name in media_names(result)} == {
+        **dict.fromkeys(["a.png", "b.png", "e.png"], "image_name"),
+        **dict.fromkeys(["c.mp4", "d.mp4"], "video_name"),
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import sys
 import zlib
@@ -174,3 +175,13 @@ def test_without_pillow_the_package_to_install_is_told(monkeypatch: pytest.Monke
     monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(ImportError, match=r"pip install 'invokeai-gen\[images\]'"):
         contact_sheet([Tile()])
+
+
+def test_a_sheet_that_is_too_large_says_how_large_it_would_be() -> None:
+    with pytest.raises(ContactSheetError, match=r"would have (\S+) x (\S+) pixels") as caught:
+        contact_sheet([Tile()] * 2000, size=512, columns=1)
+    width, height = (
+        int(number.replace(",", "")) for number in re.findall(r"([\d,]+) x ([\d,]+) pixels", str(caught.value))[0]
+    )
+    assert 512 < width < 1024
+    assert height > 2000 * 512

@@ -223,3 +223,10 @@ def test_no_character_that_is_not_shown_gets_into_a_name(category: str) -> None:
     assert hidden
     name = safe_name("a" + "".join(hidden) + "b", limit=sys.maxunicode)
     assert not {*hidden} & {*name}
+
+
+def test_fixed_text_may_be_as_long_as_the_error_says() -> None:
+    pattern = FilePattern("x" * 160 + "{seed}", ["seed"])
+    assert pattern.format({"seed": 7}).name == "x" * 160 + "7"
+    with pytest.raises(FilePatternError, match="more than 160 bytes of fixed text"):
+        FilePattern("x" * 161 + "{seed}", ["seed"])

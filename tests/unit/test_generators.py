@@ -97,3 +97,9 @@ def test_what_only_a_server_knows_becomes_a_query() -> None:
     assert query.items({"prompts": ["a b"], "error": "bad"}) == []
 
     assert server_query("n", {"type": "image_generator_images_from_board", "category": "images"}) is None
+
+
+def test_random_prompts_without_a_seed_get_one() -> None:
+    settings = {"type": "string_generator_dynamic_prompts_random", "input": "a {b|c}", "count": 5}
+    drawn = [server_query("n", {**settings, "seed": seed}) for seed in (None, 7)]
+    assert [query.json["seed"] for query in drawn if query is not None] in ([0, 7], [1, 7])

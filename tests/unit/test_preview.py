@@ -10,12 +10,15 @@ import pytest
 from invokeai_gen.codegen.names import assign_names
 from invokeai_gen.core.dynamic_params import params_type
 from invokeai_gen.core.field_values import default_of
+from invokeai_gen.core.json_schema import _description
 from invokeai_gen.core.problems import ParamsError
-from invokeai_gen.core.values import BoardRef, ImageRef, LoRA
+from invokeai_gen.core.request_values import asset_kind
+from invokeai_gen.core.values import BoardRef, ImageRef, LoRA, ModelRef, VideoRef
 from invokeai_gen.js_json import UNSET
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.runtime.workflow import RunnableWorkflow
 from invokeai_gen.schema import Schema
+from tests.plans import form_field
 from tests.unit.workflow_builder import Builder
 
 
@@ -113,3 +116,51 @@ def test_what_nobody_touched_is_sent_as_the_file_has_it(schema: Schema) -> None:
     assert nodes(request)["load"]["model"] == model
     stored = request["batch"]["workflow"]["nodes"][1]["data"]["inputs"]["board"]
     assert (defaults["board"], "value" in stored) == ("auto", False)
+
+
+@pytest.mark.parametrize(
+    ("auto_board", "board"), [(None, None), ("auto", None), ("none", None), ("Cats", "<board Cats>")]
+)
+def test_only_a_board_that_has_to_be_looked_up_gets_a_placeholder(
+    schema: Schema, auto_board: str | None, board: str | None
+) -> None:
+    """`auto` and `none` are choices of the GUI, not names."""
+    builder = (
+        Builder(schema).node("save", "save_image", board="auto", image={"image_name": "a.png"}).field("save.image")
+    )
+    wf, params = workflow(builder)
+    sent = nodes(wf.request(params(image=ImageRef("a.png")), auto_board=auto_board))["save"].get("board")
+    assert sent == (None if board is None else {"board_id": board})
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        (ImageRef("a.png"), "image"),
+        (VideoRef("a.mp4"), "video"),
+        (BoardRef("b"), "board"),
+        (ModelRef(name="dreamshaper"), "model"),
+        ("a.png", None),
+        (7, None),
+    ],
+)
+def test_what_a_value_refers_to_is_known_by_its_type_where_a_field_takes_anything(
+    value: object, kind: str | None
+) -> None:
+    anything = form_field(0, "Anything", "n", "custom_node", "value", "AnyField", None)
+    assert asset_kind(anything, value) == kind
+
+
+@pytest.mark.parametrize(
+    ("description", "shown"),
+    [
+        ("Strength from 0 to 1", "Strength from 0 to 1. In the form under Look."),
+        ("The seed (random)", "The seed (random). In the form under Look."),
+        ("Is it on?", "Is it on? In the form under Look."),
+        ("It ends.", "It ends. In the form under Look."),
+        ("", "In the form under Look."),
+    ],
+)
+def test_a_description_is_a_sentence_before_the_headings(description: str, shown: str) -> None:
+    field = form_field(0, "A", "n", "noise", "seed", "IntegerField", 0, description=description, sections=("Look",))
+    assert _description(field) == shown

@@ -230,3 +230,17 @@ def test_a_canceled_run_does_not_wait_for_ever_for_an_upload(monkeypatch: pytest
 
     (note,) = background.run(main())
     assert "broken off" in note
+
+
+@pytest.mark.parametrize(
+    ("wanted", "shown"),
+    [
+        (ModelRef(name="dreem", hash="h9", key="k9"), "'dreem'"),
+        (ModelRef(hash="h9", key="k9"), "'h9'"),
+        (ModelRef(hash="h9"), "'h9'"),
+        (ModelRef(key="k9"), "'k9'"),
+    ],
+)
+def test_a_missing_model_is_called_by_what_people_know_best(wanted: ModelRef, shown: str) -> None:
+    with pytest.raises(ModelResolutionError, match=f"no model {shown}"):
+        find_model("Model", wanted, SDXL_MAIN, MODELS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import selectors
 from collections.abc import Callable, Coroutine
@@ -96,7 +97,7 @@ def test_an_event_connection_that_is_lost_is_tried_less_and_less_often(on_the_cl
         watch.expect((1,))
         await asyncio.sleep(3600)
         await follower.close()
-        pauses = [after - before for before, after in zip(follower.attempts, follower.attempts[1:], strict=False)]
+        pauses = [after - before for before, after in itertools.pairwise(follower.attempts)]
         assert pauses[0] == pytest.approx(constants.FIRST_RECONNECT)
         assert pauses[-1] == pytest.approx(constants.MAX_RECONNECT)
         assert pauses == sorted(pauses)
@@ -121,7 +122,7 @@ def test_a_job_is_asked_about_seldom_while_events_arrive_and_often_without(on_th
         await follower.close()
         often, seldom = 600 / (2 * constants.MAX_POLL), 2 * 600 / constants.SAFETY_POLL
         assert len(asked) < seldom if connects else len(asked) > often
-        assert max(after - before for before, after in zip(asked, asked[1:], strict=False)) < 2 * (
+        assert max(after - before for before, after in itertools.pairwise(asked)) < 2 * (
             constants.SAFETY_POLL if connects else constants.MAX_POLL
         )
 
@@ -140,7 +141,7 @@ def test_waiting_for_an_idle_queue_asks_now_and_then_and_ends_in_time(on_the_clo
         with pytest.raises(JobTimeoutError, match=f"still has 1 unfinished items after {timeout:g} s"):
             await AsyncQueue(transport(answer)).wait_until_idle(timeout)
         assert now() == pytest.approx(timeout)
-        pauses = [after - before for before, after in zip(asked, asked[1:], strict=False)][:-1]
+        pauses = [after - before for before, after in itertools.pairwise(asked)][:-1]
         assert all(constants.FIRST_POLL <= pause <= constants.MAX_POLL + 1e-6 for pause in pauses)
         assert len(asked) <= timeout / constants.MAX_POLL + 10
 

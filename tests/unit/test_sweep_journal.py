@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from invokeai_gen.sweeps.batching import Group, Layout
 from invokeai_gen.sweeps.journal import Journal, SweepFileError, entries_of
 from invokeai_gen.sweeps.results import SweepCounts, Tally
+from invokeai_gen.sweeps.space import space_of
+from invokeai_gen.sweeps.sweep_file import DAMAGE, decode_layout, encode_layout
+from tests import plans
 
 
 def test_what_was_noted_is_there_again(tmp_path: Path) -> None:
@@ -107,3 +112,29 @@ def test_what_is_sent_after_all_has_not_ended() -> None:
 
 def test_a_status_that_is_not_known_counts_as_other() -> None:
     assert SweepCounts.of(["unsent", "dreaming"]) == SweepCounts(total=2, unsent=1, other=1)
+
+
+COLUMN = {"node_path": "n", "field_name": "width", "items": [1, 2]}
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        [[]],
+        [[{**COLUMN, "items": []}]],
+        [[COLUMN, {**COLUMN, "field_name": "height", "items": [1]}]],
+        [[{**COLUMN, "node_path": 7}]],
+    ],
+)
+def test_batch_data_of_a_damaged_file_is_refused_before_anything_is_sent(own: list[Any]) -> None:
+    space = space_of(plans.PictureParams, None, product={"width": [8, 16]})
+
+    def decoded(data: list[Any]) -> Layout:
+        layout = Layout([Group(((0, 1),), data)], frozenset({"width"}), 1, prepend=False)
+        stored = json.loads(json.dumps(encode_layout(layout, ())))
+        return decode_layout(space, stored, {})
+
+    both = [[COLUMN, {**COLUMN, "field_name": "height"}]]
+    assert decoded(both).groups == [Group(((0, 1),), both)]
+    with pytest.raises(DAMAGE):  # resuming says that the file is damaged
+        decoded(own)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 import logging
 import threading
@@ -97,9 +98,9 @@ class Dask:
             return future
         item, plan = args
         if self._is_elsewhere:  # where no engine has the key of the sweep
-            item = server_item.replace(item, key=f"elsewhere {item.key}")
-        (address,) = workers or ()
-        url = self.workers[address]
+            item = dataclasses.replace(item, key=f"elsewhere {item.key}")
+        assert workers is not None
+        url = self.workers[workers[0]]
 
         def work() -> None:
             try:

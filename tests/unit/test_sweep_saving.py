@@ -1,0 +1,70 @@
+"""What a sweep leaves in a folder: files, their manifest and a gallery, also when its queue items are gone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from invokeai_gen.sweeps.files.manifest import read_manifest
+from invokeai_gen.testing import FakeInvokeAI
+from tests import plans
+
+
+@pytest.fixture
+def invokeai() -> Iterator[FakeInvokeAI]:
+    with FakeInvokeAI() as fake:
+        fake.returns(picture=(8, 8))
+        yield fake
+
+
+@pytest.mark.parametrize("manifest", ["csv", "jsonl"])
+def test_files_that_were_saved_stand_for_items_that_are_no_longer_in_the_queue(
+    invokeai: FakeInvokeAI, tmp_path: Path, manifest: str
+) -> None:
+    file, folder = tmp_path / "it.sweep", tmp_path / "images"
+    sweep = plans.picture().sweep(product={"width": [8, 16, 24]}, file=file)
+    saved = sweep.download(folder, manifest=manifest)  # type: ignore[arg-type]
+    rows = read_manifest(folder / f"manifest.{manifest}")
+    assert [(row["file"], row["width"]) for row in rows] == [
+        (path.name, width) for path, width in zip(saved, [8, 16, 24], strict=True)
+    ]
+    sweep.cleanup_queue_items()
+    again = plans.picture().resume_sweep(file, errors="collect")
+    assert again.download(folder, manifest=manifest) == saved  # type: ignore[arg-type]
+    assert read_manifest(folder / f"manifest.{manifest}") == rows
+    assert again.failures() == []
+
+
+def test_a_file_that_was_deleted_since_does_not_stand_for_its_item(invokeai: FakeInvokeAI, tmp_path: Path) -> None:
+    file, folder = tmp_path / "it.sweep", tmp_path / "images"
+    sweep = plans.picture().sweep(product={"width": [8, 16, 24]}, file=file)
+    saved = sweep.download(folder)
+    sweep.cleanup_queue_items()
+    saved[1].unlink()
+    again = plans.picture().resume_sweep(file, errors="collect")
+    assert again.download(folder) == [saved[0], saved[2]]
+    assert [failure.index for failure in again.failures()] == [1]
+    rows = read_manifest(folder / "manifest.csv")
+    assert [row["index"] for row in rows if row["error"]] == [1]
+
+
+def test_no_manifest_is_written_if_none_is_wanted(invokeai: FakeInvokeAI, tmp_path: Path) -> None:
+    saved = plans.picture().sweep(product={"width": [8, 16]}).download(tmp_path, manifest=None)
+    assert sorted(tmp_path.iterdir()) == saved
+
+
+def test_a_gallery_links_the_files_beside_it_and_no_other(invokeai: FakeInvokeAI, tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    sweep = plans.picture().sweep(product={"width": [8, 16]})
+    saved = sweep.download(folder, manifest="jsonl")
+    assert all(f"./{path.name}" in sweep.gallery(folder / "gallery.html").read_text(encoding="utf-8") for path in saved)
+    first, second = read_manifest(folder / "manifest.jsonl")
+    (tmp_path / "elsewhere.png").write_bytes(saved[0].read_bytes())
+    moved = [{**first, "file": "../elsewhere.png"}, {**second, "file": "missing.png"}]
+    (folder / "manifest.jsonl").write_text("".join(json.dumps(row) + "\n" for row in moved), encoding="utf-8")
+    page = sweep.gallery(folder / "gallery.html").read_text(encoding="utf-8")
+    assert "elsewhere" not in page
+    assert "missing.png" not in page
