@@ -44,6 +44,13 @@ def test_an_event_is_a_mapping_of_its_attributes_and_of_what_the_server_sent() -
     assert event.raw["started_at"] == STATUS["started_at"]
 
 
+def test_an_event_is_shown_without_all_that_the_server_sent() -> None:
+    event = parse_event("queue_item_status_changed", {**STATUS, "session": {"graph": "large"}}, {})
+    assert event["session"] == {"graph": "large"}
+    assert "failed" in repr(event)
+    assert "large" not in repr(event)
+
+
 def test_progress_has_its_parts_together() -> None:
     event = parse_event("invocation_progress", PROGRESS, {"n1": "Denoise"})
     assert isinstance(event, InvocationProgress)

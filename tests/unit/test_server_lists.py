@@ -163,13 +163,6 @@ def test_a_late_listener_learns_the_end_of_what_has_ended(status: str, has_ended
     assert len(events) == (5 if has_ended else 3)
 
 
-def test_an_event_is_shown_without_all_that_the_server_sent() -> None:
-    status = {"item_id": 1, "batch_id": "b", "status": "completed", "user_email": "a@b", "session": {"graph": 1}}
-    (event,) = events_so_far(QueueItem.of(status), {})
-    assert "completed" in repr(event)
-    assert "a@b" not in repr(event)
-
-
 def test_an_iterator_that_is_left_early_is_closed() -> None:
     closed = threading.Event()
 
