@@ -46,6 +46,7 @@ def test_an_event_is_a_mapping_of_its_attributes_and_of_what_the_server_sent() -
 
 def test_an_event_is_shown_without_all_that_the_server_sent() -> None:
     event = parse_event("queue_item_status_changed", {**STATUS, "session": {"graph": "large"}}, {})
+    assert isinstance(event, StatusChanged)
     assert event["session"] == {"graph": "large"}
     assert "failed" in repr(event)
     assert "large" not in repr(event)
