@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from invokeai_gen.texts import printable_lines
@@ -24,11 +23,14 @@ class InvokeAIGenError(Exception):
         super().add_note(printable_lines(note))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Without calling `__init__`, whose parameters differ from class to class.
-        return _rebuilt, (type(self), self.args, _pickleable(self.__dict__))
+        from invokeai_gen.error_copies import pickleable, rebuilt
+
+        return rebuilt, (type(self), self.args, pickleable(self.__dict__))
 
     def __copy__(self) -> InvokeAIGenError:
-        return _rebuilt(type(self), self.args, self.__dict__)
+        from invokeai_gen.error_copies import rebuilt
+
+        return rebuilt(type(self), self.args, self.__dict__)
 
 
 class MissingExtraError(InvokeAIGenError, ImportError):
@@ -36,26 +38,3 @@ class MissingExtraError(InvokeAIGenError, ImportError):
 
     def __init__(self, purpose: str, package: str, extra: str) -> None:
         super().__init__(f"{purpose} {package}: pip install 'invokeai-gen[{extra}]'")
-
-
-def _rebuilt(kind: type[InvokeAIGenError], args: tuple[Any, ...], attributes: Mapping[str, Any]) -> InvokeAIGenError:
-    error = kind.__new__(kind)
-    error.args = args
-    error.__dict__.update(attributes)
-    if "__notes__" in error.__dict__:
-        error.__notes__ = list(error.__notes__)
-    return error
-
-
-def _pickleable(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the attributes with a `repr` for each that cannot be pickled: an unpicklable error would hang a pool."""
-    import pickle  # only a process that sends errors to another one needs it
-
-    kept = {}
-    for name, value in attributes.items():
-        try:
-            pickle.dumps(value)
-            kept[name] = value
-        except Exception:  # noqa: BLE001 - pickling calls code of any class
-            kept[name] = repr(value)
-    return kept

@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[2]
 LEAVES = {
     "error_tree",
     "atomic_files",
+    "error_copies",
     "errors",
     "generator_settings",
     "js_json",

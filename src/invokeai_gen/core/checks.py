@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields
-from types import GenericAlias, NoneType, UnionType
+from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, Union, cast, get_args, get_origin
 
 from pydantic_core import CoreConfig, CoreSchema, SchemaValidator, core_schema
@@ -71,18 +71,9 @@ class Limits:
                 yield name, value
 
     def __iter__(self) -> Iterator[object]:
-        import annotated_types
+        from invokeai_gen.core.pydantic_checks import annotated_limit
 
-        kinds: dict[str, Any] = {
-            "ge": annotated_types.Ge,
-            "gt": annotated_types.Gt,
-            "le": annotated_types.Le,
-            "lt": annotated_types.Lt,
-            "multiple_of": annotated_types.MultipleOf,
-            "min_length": annotated_types.MinLen,
-            "max_length": annotated_types.MaxLen,
-        }
-        return (kinds[name](value) for name, value in self.items())
+        return (annotated_limit(name, value) for name, value in self.items())
 
 
 _LIMITS_OF: Final[Mapping[object, frozenset[str]]] = {
@@ -176,15 +167,6 @@ def _union(members: tuple[Any, ...]) -> CoreSchema:
 
 
 def _by_pydantic(hint: Any) -> CoreSchema:
-    """Return the check that pydantic itself builds for any other hint, with the same strictness."""
-    from pydantic import ConfigDict, TypeAdapter
+    from invokeai_gen.core.pydantic_checks import schema_by_pydantic
 
-    # As an item of a list, because an adapter of a class that could have a configuration of its own takes none.
-    config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
-    several: Any = GenericAlias(list, (hint,))
-    schema: Any = TypeAdapter(several, config=config).core_schema
-    if schema["type"] == "definitions":
-        # Two fields may define the same, which the core refuses within one check: each has one of its own.
-        whole = core_schema.definitions_schema(schema["schema"]["items_schema"], schema["definitions"])
-        return core_schema.no_info_plain_validator_function(SchemaValidator(whole, STRICT).validate_python)
-    return cast("CoreSchema", schema["items_schema"])
+    return schema_by_pydantic(hint, STRICT)

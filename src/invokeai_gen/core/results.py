@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
-
-_MEDIA_KEYS: Final = ("image_name", "video_name")
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,25 +98,6 @@ def _parents_first(nodes: Mapping[str, Any], parents: Mapping[str, list[str]]) -
                     yield current
             else:
                 stack += waiting
-
-
-def media_names(value: Any) -> Iterator[tuple[str, str]]:
-    """Yield `("image_name" | "video_name", name)` of every image and video anywhere in a result."""
-    for key in _MEDIA_KEYS:
-        for item in objects_with(key, value):
-            yield key, item[key]
-
-
-def objects_with(key: str, value: Any) -> Iterator[Mapping[str, Any]]:
-    """Yield every object anywhere in a result that has a text under `key`, in order."""
-    if isinstance(value, Mapping):
-        if isinstance(value.get(key), str):
-            yield value
-        for item in value.values():
-            yield from objects_with(key, item)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from objects_with(key, item)
 
 
 def image_sizes(results: Iterable[NodeResult]) -> dict[str, Mapping[str, int]]:

@@ -68,21 +68,16 @@ class _Hints(dict[str, Any]):
         return iter(self._evaluated())
 
     def keys(self) -> Any:
-        """Return the names of the parameters, and `return`."""
         return self._evaluated().keys()
 
     def values(self) -> Any:
-        """Return the types."""
         return self._evaluated().values()
 
     def items(self) -> Any:
-        """Return the names with their types."""
         return self._evaluated().items()
 
     def get(self, name: str, default: Any = None) -> Any:
-        """Return the type of a parameter."""
         return self._evaluated().get(name, default)
 
     def copy(self) -> dict[str, Any]:
-        """Return the names with their types as a dict of their own."""
         return dict(self._evaluated())

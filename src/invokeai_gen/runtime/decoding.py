@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from invokeai_gen.core.output_values import ConditioningOutput, LatentsOutput, MaskOutput
-from invokeai_gen.core.results import NodeResult, image_sizes, objects_with, results_by_node
+from invokeai_gen.core.results import NodeResult, image_sizes, results_by_node
 from invokeai_gen.core.values import BoundingBox, Color
 from invokeai_gen.runtime.media import ImageOutput, VideoOutput
 from invokeai_gen.server.errors import DecodeError
@@ -118,6 +118,8 @@ class ItemResults:
 
     def every(self, kind: type[H]) -> list[H]:
         """Return every image, video, latents or conditioning that any node returned, each once."""
+        from invokeai_gen.core.result_search import objects_with
+
         found: dict[str, Any] = {}
         key = _NAME_KEYS[kind]
         for result in itertools.chain(*self.by_node.values()):

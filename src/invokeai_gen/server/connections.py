@@ -97,14 +97,7 @@ def _close_all() -> None:
     left = [each for each in _open if each.are_open]
     if left:
         import asyncio
-        import contextlib
+        import concurrent.futures
 
-        closing = asyncio.run_coroutine_threadsafe(_close_each(left), background.loop())
-        with contextlib.suppress(TimeoutError):
-            closing.result(EXIT_TIMEOUT)
-
-
-async def _close_each(connections: list[Connections]) -> None:
-    import asyncio
-
-    await asyncio.gather(*(each.close() for each in connections), return_exceptions=True)
+        closing = [asyncio.run_coroutine_threadsafe(each.close(), background.loop()) for each in left]
+        concurrent.futures.wait(closing, EXIT_TIMEOUT)
