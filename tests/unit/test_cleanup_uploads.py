@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from invokeai_gen.core.results import media_names
+from invokeai_gen.core.result_search import media_names
 from invokeai_gen.runtime.cleanup import Preparations
 from invokeai_gen.server.removal import Removal
 from invokeai_gen.server.uploads import MediaKind, Uploads
