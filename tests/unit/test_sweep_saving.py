@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -68,3 +70,12 @@ def test_a_gallery_links_the_files_beside_it_and_no_other(invokeai: FakeInvokeAI
     page = sweep.gallery(folder / "gallery.html").read_text(encoding="utf-8")
     assert "elsewhere" not in page
     assert "missing.png" not in page
+
+
+def test_a_gallery_sorts_numbers_by_their_size_and_the_rest_as_text(invokeai: FakeInvokeAI, tmp_path: Path) -> None:
+    sweep = plans.picture().sweep(product={"width": [8, 16], "color": ["#ff0000"]})
+    page = sweep.gallery(tmp_path / "gallery.html").read_text(encoding="utf-8")
+    keys = [json.loads(html.unescape(found)) for found in re.findall(r'data-keys="(.*?)"', page)]
+    assert [[key for key in each if key in (8, 16)] for each in keys] == [[8], [16]]
+    assert all(isinstance(each[keys[0].index(8)], int) for each in keys)
+    assert all(any(isinstance(key, str) for key in each) for each in keys)
