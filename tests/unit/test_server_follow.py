@@ -285,3 +285,26 @@ def test_a_sweep_that_begins_after_a_polled_one_has_its_events(other_left: bool)
         await follower.close()
 
     begin()
+
+
+@pytest.mark.parametrize(("is_over", "level"), [(True, "DEBUG"), (False, "WARNING")])
+def test_a_lost_connection_is_worth_a_warning_only_if_something_is_waited_for(
+    is_over: bool, level: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A program that ends right after a run breaks off the connection that is being made."""
+    caplog.set_level("DEBUG", logger="invokeai_gen")
+
+    @on_a_loop
+    async def lose() -> None:
+        follower = unreachable()
+        watch = follower.watch_status("b")
+        if is_over:
+            watch.expect(())
+        follower._needed.set()
+        async with asyncio.timeout(60):
+            while "no event connection" not in caplog.text:
+                await asyncio.sleep(0)
+        await follower.close()
+
+    lose()
+    assert [record.levelname for record in caplog.records if "no event connection" in record.message] == [level]

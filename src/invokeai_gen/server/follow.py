@@ -155,14 +155,15 @@ class Follower:
                 self._has_left = False
                 self.ask_soon()
                 continue
+            is_waited_for = any(not watch.done.done() for watch in self._all())
             log.log(
-                DEBUG if self._is_loss_reported else WARNING,  # a warning the first time only
+                WARNING if is_waited_for and not self._is_loss_reported else DEBUG,  # a warning the first time only
                 "no event connection to %s (%s): jobs are followed by polling until it is back; their nodes are reported "
                 "when they have ended, and progress is missing",
                 self._transport.url,
                 reason,
             )
-            self._is_loss_reported = True
+            self._is_loss_reported |= is_waited_for
             self.ask_soon()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause * random.uniform(0.8, 1.2)):
