@@ -64,6 +64,8 @@ sys.addaudithook(watch)
         "wf.run(wf.Params(), timeout=120)",
         "asyncio.run(wf.arun(wf.Params(), timeout=120))",
         "wf.submit(wf.Params(), runs=2).all_outputs()",
+        "wf.sweep(product={'seed': [1, 2]}).wait()",
+        "async def swept(): await (await wf.asweep(product={'seed': [1, 2]})).wait()\nasyncio.run(swept())",
     ],
 )
 def test_nothing_is_read_or_imported_on_an_event_loop(program: str, server_url: str) -> None:
