@@ -45,7 +45,6 @@ def test_every_result_comes_once_and_in_order_and_few_requests_are_sent(proxy: P
     with InvokeAIClient(proxy.url) as client:
         sweep = begun(client, 80)
         results = [*sweep]
-        assert not follower_of(client).is_connected
         assert [result.index for result in results] == [*range(80)]
         assert [result.outputs.picture.width for result in results] == [*range(8, 88)]
         assert sweep.counts.completed == 80
