@@ -165,6 +165,14 @@ MODULE_WORDS = [
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def _zsh(code: str, words: list[str], environment: dict[str, str]) -> list[str]:
+    """Run a script and return what it prints; its errors are shown if the test fails."""
+    command = ["zsh", "-f", "-c", code, "zsh", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    print(done.stderr)
+    return done.stdout.splitlines()
+
+
 @pytest.mark.parametrize(("words", "replies"), [*MODULE_WORDS, (["-m", "pi"], ["pip"]), (["x.p"], ["theirs"])])
 def test_bash_completes_modules_and_leaves_the_rest_to_others(cli: Cli, words: list[str], replies: list[str]) -> None:
     environment = _prepared(cli, "bash", generate=True)
@@ -189,10 +197,7 @@ def test_zsh_completes_modules_and_leaves_the_rest_to_others(cli: Cli, words: li
         "compdef() { [[ $2 == python ]] && name=$1 }; compset() { }; compadd() { print -rl -- ${(P)@[-1]} }; "
         "_describe() { print -rl -- ${${(P)3}%%:*} }; . ./script; words=(python $@); CURRENT=$#words; $name"
     )
-    done = subprocess.run(
-        ["zsh", "-f", "-c", code, "zsh", *words], capture_output=True, text=True, check=False, env=environment
-    )
-    assert done.stdout.splitlines() == replies, done.stderr
+    assert _zsh(code, words, environment) == replies
 
 
 @pytest.mark.parametrize(("words", "replies"), MODULE_WORDS)
@@ -214,10 +219,7 @@ def test_zsh_takes_what_is_completed(cli: Cli, words: list[str], replies: list[s
         "compadd() { print -rl -- ${(P)@[-1]} }; _describe() { print -rl -- ${${(P)3}%%:*} }; "
         ". ./script; words=(invokeai-gen $@); CURRENT=$#words; $name"
     )
-    done = subprocess.run(
-        ["zsh", "-f", "-c", code, "zsh", *words], capture_output=True, text=True, check=False, env=environment
-    )
-    assert done.stdout.splitlines() == replies, done.stderr
+    assert _zsh(code, words, environment) == replies
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,7 @@
-"""What inputs accept by its attributes alone, for type checkers; at run time the checks of `values` look for them."""
+"""Objects that are known by their attributes alone, for type checkers: what inputs accept, and what a server reports.
+
+At run time nothing of this is loaded; the checks of `values` look for the attributes.
+"""
 
 from __future__ import annotations
 
@@ -76,7 +79,7 @@ class ModelRecord(Protocol):
 
     @property
     def hash(self) -> str:
-        """Format of the files of the model."""
+        """Hash of its files, the same on all servers."""
         ...
 
     @property
@@ -92,4 +95,32 @@ class ModelRecord(Protocol):
     @property
     def type(self) -> str:
         """`main`, `vae`, `lora` …"""
+        ...
+
+
+class KnownBoard(BoardRecord, Protocol):
+    """A board as a server reports it."""
+
+    @property
+    def board_name(self) -> str:
+        """Name; not unique."""
+        ...
+
+    @property
+    def image_count(self) -> int:
+        """Number of images on the board."""
+        ...
+
+
+class KnownModel(ModelRecord, Protocol):
+    """A model as a server reports it."""
+
+    @property
+    def variant(self) -> str | None:
+        """Variant, such as `inpaint`."""
+        ...
+
+    @property
+    def format(self) -> str | None:
+        """Format of its files, such as `diffusers`."""
         ...

@@ -20,7 +20,7 @@ from invokeai_gen.limits import KEYWORDS
 from invokeai_gen.texts import MAX_PLAIN, plain
 
 if TYPE_CHECKING:
-    from invokeai_gen.core.matching import KnownBoard, KnownModel
+    from invokeai_gen.core.duck_types import KnownBoard, KnownModel
     from invokeai_gen.core.plan import PlannedInput, WorkflowPlan
 
 JsonSchema = dict[str, Any]

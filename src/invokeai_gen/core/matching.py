@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from invokeai_gen.core.plan import ModelLimits
 from invokeai_gen.core.values import BoardRef, ModelRef
+
+if TYPE_CHECKING:
+    from invokeai_gen.core.duck_types import KnownBoard, KnownModel
 
 
 class NoMatchError(Exception):
@@ -18,66 +21,8 @@ class NoMatchError(Exception):
         super().__init__(problem)
 
 
-class KnownBoard(Protocol):
-    """A board as a server reports it."""
-
-    @property
-    def board_id(self) -> str:
-        """Id on this server."""
-        ...
-
-    @property
-    def board_name(self) -> str:
-        """Name; not unique."""
-        ...
-
-    @property
-    def image_count(self) -> int:
-        """Number of images on the board."""
-        ...
-
-
-class KnownModel(Protocol):
-    """A model as a server reports it."""
-
-    @property
-    def key(self) -> str:
-        """Key on this server."""
-        ...
-
-    @property
-    def hash(self) -> str:
-        """Hash of its files, the same on all servers."""
-        ...
-
-    @property
-    def name(self) -> str:
-        """Name; not unique."""
-        ...
-
-    @property
-    def base(self) -> str:
-        """Base, such as `sdxl`."""
-        ...
-
-    @property
-    def type(self) -> str:
-        """Type, such as `main`."""
-        ...
-
-    @property
-    def variant(self) -> str | None:
-        """Variant, such as `inpaint`."""
-        ...
-
-    @property
-    def format(self) -> str | None:
-        """Format of its files, such as `diffusers`."""
-        ...
-
-
-B = TypeVar("B", bound=KnownBoard)
-M = TypeVar("M", bound=KnownModel)
+B = TypeVar("B", bound="KnownBoard")
+M = TypeVar("M", bound="KnownModel")
 
 
 def match_board(wanted: BoardRef | str, boards: Sequence[B], *, may_lack: bool = False) -> B | None:

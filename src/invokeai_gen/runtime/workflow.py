@@ -80,8 +80,8 @@ class RunnableWorkflow(Generic[P, O]):
         """Run the workflow once, wait for it, and return its outputs.
 
         Without a `client`, the one that the whole process shares is used (`INVOKEAI_URL`, else
-        http://localhost:9090). `timeout` is in seconds, for uploads, queue, execution and clean-up together; by
-        default there is no limit.
+        http://localhost:9090). `timeout` limits uploads, queue, execution and clean-up together, in seconds;
+        the default is no limit.
 
         Raises `ValueResolutionError` for models, images and boards that the server does not have, `EnqueueError`,
         `JobFailedError`, `JobCanceledError`, `JobTimeoutError` and `ConnectionFailedError`. Raises `SeveralItemsError`

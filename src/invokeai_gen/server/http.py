@@ -229,9 +229,9 @@ class Transport:
             failed = error
         failures = await load("invokeai_gen.server.failures")
         secrets = self._token, self.proxy, *self.headers.values()
-        told: ServerError = failures.failure_of(failed, self.url, method, path, secrets)
+        failure: ServerError = failures.failure_of(failed, self.url, method, path, secrets)
         del failed  # a report of the crash with the variables of this frame would show it
-        raise told
+        raise failure
 
     async def _exchange(
         self,
