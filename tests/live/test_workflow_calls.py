@@ -13,8 +13,9 @@ from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.handle import WorkflowDefinition, WorkflowHandle
 from invokeai_gen.runtime import JobError, Sweep, WorkflowOutputs
 from invokeai_gen.schema import Schema
+from invokeai_gen.sweeps.dynamic_workflow import workflow_of
 from invokeai_gen.sweeps.options import SweepOptions
-from invokeai_gen.sweeps.workflow import Workflow, workflow_of
+from invokeai_gen.sweeps.workflow import Workflow
 from tests.unit.workflow_builder import Builder
 
 N = "saved_workflow_input::n::value"

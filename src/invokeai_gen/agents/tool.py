@@ -19,7 +19,8 @@ from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.plan import JsonValue, PlannedInput, WorkflowPlan
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.server.inventory import Board, Model
-from invokeai_gen.sweeps.workflow import Workflow, workflow_of
+from invokeai_gen.sweeps.dynamic_workflow import workflow_of
+from invokeai_gen.sweeps.workflow import Workflow
 from invokeai_gen.texts import plain
 
 _HINTS: Final = types.ToolAnnotations(read_only_hint=False, destructive_hint=False)

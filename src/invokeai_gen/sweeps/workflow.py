@@ -5,17 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Unpack
 
-from invokeai_gen.core.params import WorkflowParams
-from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.runtime.workflow import O, P, RunnableWorkflow
 from invokeai_gen.server import background
 from invokeai_gen.server.background import in_thread, load
 
 if TYPE_CHECKING:
-    from invokeai_gen.core.plan import WorkflowPlan
     from invokeai_gen.server.blocking import ServerClient
     from invokeai_gen.server.client import AsyncInvokeAIClient
     from invokeai_gen.sweeps.async_sweep import AsyncSweep
@@ -146,19 +142,3 @@ class Workflow(RunnableWorkflow[P, O]):
             self.plan, self.params_type, self.outputs_type
         )
         return starter
-
-
-def workflow_of(
-    plan: WorkflowPlan, values: Mapping[str, Any] = MappingProxyType({})
-) -> Workflow[WorkflowParams, WorkflowOutputs]:
-    """Return the workflow of a plan whose inputs have names, as its generated module would define it.
-
-    `values` take the place of the defaults in the workflow file, by Python name.
-    """
-    from invokeai_gen.core.dynamic_params import params_type
-    from invokeai_gen.core.field_values import default_of
-    from invokeai_gen.js_json import UNSET
-
-    defaults = {planned.name: default_of(planned) for planned in plan.inputs if planned.fed_by is None}
-    known = {name: value for name, value in {**defaults, **values}.items() if value is not UNSET}
-    return Workflow(plan, params=params_type(plan, known), outputs=WorkflowOutputs)

@@ -20,7 +20,7 @@ from invokeai_gen.cli.servers import open_client, server_address, server_token
 from invokeai_gen.cli.settings import find_settings
 from invokeai_gen.cli.terminal import echo, echo_json, lines_of, one_line, print_messages
 from invokeai_gen.errors import InvokeAIGenError
-from invokeai_gen.sweeps.workflow import workflow_of
+from invokeai_gen.sweeps.dynamic_workflow import workflow_of
 
 if TYPE_CHECKING:
     from invokeai_gen.cli.named_workflow import NamedWorkflow

@@ -24,8 +24,9 @@ from invokeai_gen.core.problems import ParamsError, Problem, title
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.server.resolution_errors import ValueResolutionError
 from invokeai_gen.server.run_errors import JobFailedError
+from invokeai_gen.sweeps.dynamic_workflow import workflow_of
 from invokeai_gen.sweeps.space import Space, space_of
-from invokeai_gen.sweeps.workflow import Workflow, workflow_of
+from invokeai_gen.sweeps.workflow import Workflow
 from invokeai_gen.texts import shown
 
 if TYPE_CHECKING:

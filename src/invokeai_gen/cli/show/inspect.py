@@ -97,7 +97,7 @@ def json_of(plan: WorkflowPlan) -> dict[str, Any]:
 
 def schema_of(plan: WorkflowPlan) -> dict[str, Any]:
     """Return the JSON Schema of the inputs."""
-    from invokeai_gen.sweeps.workflow import workflow_of
+    from invokeai_gen.sweeps.dynamic_workflow import workflow_of
 
     return workflow_of(plan).params_type.json_schema()
 

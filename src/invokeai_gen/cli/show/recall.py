@@ -102,7 +102,7 @@ def _values(found: NamedWorkflow, path: Path, assignments: tuple[str, ...]) -> d
     """Return the values by Python name, with those of the command line; exit if any of those is wrong."""
     from invokeai_gen.cli.assignments import read_assignments
     from invokeai_gen.core.image_values import recall
-    from invokeai_gen.sweeps.workflow import workflow_of
+    from invokeai_gen.sweeps.dynamic_workflow import workflow_of
 
     recalled = recall(workflow_of(found.plan).params_type, path)
     print_messages("warning", (f"not in the image: {problem}" for problem in recalled.unmatched))
