@@ -1,4 +1,4 @@
-"""An extension of griffe: `wait = facade(AsyncJob.wait)` is a method, with the text and the parameters of the other."""
+"""An extension of griffe: `wait = facade(AsyncJob.wait)` is a method with the docstring and parameters of the other."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ from typing import Any
 import griffe
 
 
+MAKERS = ("facade", "blocking", "iterating")
+"""The functions that return a blocking twin of an asynchronous method."""
+
+
 class BlockingMethods(griffe.Extension):
-    """Makes methods of what `facade` and `blocking` return."""
+    """Show what `MAKERS` return as methods."""
 
     def on_package(self, *, pkg: griffe.Module, loader: griffe.GriffeLoader, **_: Any) -> None:
         """Replace such attributes in every class of the package."""
@@ -28,7 +32,7 @@ def _modules(module: griffe.Module) -> list[griffe.Module]:
 def _awaited(attribute: griffe.Attribute, modules: griffe.ModulesCollection) -> griffe.Function | None:
     """Return the method that an attribute is made of."""
     call = attribute.value
-    if not isinstance(call, griffe.ExprCall) or str(call.function) not in ("facade", "blocking"):
+    if not isinstance(call, griffe.ExprCall) or str(call.function) not in MAKERS:
         return None
     found = modules[_path(call.arguments[0])]
     if isinstance(found, griffe.Alias):  # the other class inherits it
@@ -46,7 +50,7 @@ def _blocking(attribute: griffe.Attribute, method: griffe.Function) -> griffe.Fu
     made = griffe.Function(
         attribute.name,
         parameters=method.parameters,
-        returns=method.returns,
+        returns=_iterator(method.returns),
         lineno=attribute.lineno,
         endlineno=attribute.endlineno,
         parent=attribute.parent,
@@ -54,3 +58,11 @@ def _blocking(attribute: griffe.Attribute, method: griffe.Function) -> griffe.Fu
     if method.docstring is not None:
         made.docstring = griffe.Docstring(method.docstring.value, parent=made)
     return made
+
+
+def _iterator(returns: str | griffe.Expr | None) -> str | griffe.Expr | None:
+    """Return `Iterator[T]` for `AsyncGenerator[T, None]`, and any other annotation as it is."""
+    if isinstance(returns, griffe.ExprSubscript) and str(returns.left) == "AsyncGenerator":
+        assert isinstance(returns.slice, griffe.ExprTuple)
+        return griffe.ExprSubscript("Iterator", returns.slice.elements[0])
+    return returns
