@@ -34,7 +34,10 @@ class InvokeAIGenError(Exception):
 
 
 class MissingExtraError(InvokeAIGenError, ImportError):
-    """An optional package is not installed; the message has the command that installs it."""
+    """An optional package is not installed; the message has the command that installs it.
+
+    pip adds the extra to an invokeai-gen that is installed already, wherever that came from.
+    """
 
     def __init__(self, purpose: str, package: str, extra: str) -> None:
         super().__init__(f"{purpose} {package}: pip install 'invokeai-gen[{extra}]'")

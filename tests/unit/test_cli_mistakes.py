@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import socket
@@ -345,10 +344,16 @@ def test_ranges_are_in_words(cli: Cli) -> None:
 
 
 def test_a_package_that_is_not_installed_is_named_with_the_command_that_installs_it(
-    monkeypatch: pytest.MonkeyPatch,
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "distributed" else found(name))
+    for package in ("distributed", "mcp", "PIL"):
+        monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(MissingExtraError, match=r"need dask: pip install 'invokeai-gen\[servers\]'"):
         plans.picture().sweep(product={"width": [8]}, servers=["http://127.0.0.1:1"])
+    assert cli("mcp", "adder.json").errors == [
+        "error: `invokeai-gen mcp` needs mcp and Pillow: pip install 'invokeai-gen[mcp]'"
+    ]
+    assert cli("run", "adder.json", "--contact-sheet", "sheet.png").errors == [
+        "error: --contact-sheet needs Pillow: pip install 'invokeai-gen[images]'"
+    ]
     assert issubclass(MissingExtraError, InvokeAIGenError), "which the command prints on one line"

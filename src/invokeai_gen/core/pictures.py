@@ -6,6 +6,8 @@ import binascii
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
+from invokeai_gen.errors import MissingExtraError
+
 if TYPE_CHECKING:
     from invokeai_gen.core.duck_types import PillowImage
 
@@ -117,5 +119,5 @@ def _picture(array: Any) -> Any:
     try:
         import PIL.Image
     except ImportError:
-        raise ValueError("Input should be an image; arrays need Pillow: pip install 'invokeai-gen[images]'") from None
+        raise ValueError(str(MissingExtraError("Input should be an image; arrays need", "Pillow", "images"))) from None
     return PIL.Image.fromarray(array[:, :, 0] if len(shape) == 3 and shape[2] == 1 else array)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from invokeai_gen.cli.terminal import fail
+from invokeai_gen.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from invokeai_gen.cli.named_workflow import NamedWorkflow
@@ -68,7 +69,7 @@ def check_for_many(plan: WorkflowPlan, folder: Path, line: CommandLine, space: S
         if path.exists() and not line.overwrite:
             fail("exists already; --overwrite replaces it", source=str(path))
     if line.contact_sheet is not None and find_spec("PIL") is None:
-        fail("--contact-sheet needs Pillow: pip install 'invokeai-gen[images]'")
+        raise MissingExtraError("--contact-sheet needs", "Pillow", "images")
     remove_leftovers_of_killed_runs(folder)
 
 

@@ -15,7 +15,7 @@ import click
 from invokeai_gen.cli.options import server_option
 from invokeai_gen.cli.settings import Settings, find_settings
 from invokeai_gen.cli.terminal import echo, print_messages
-from invokeai_gen.errors import InvokeAIGenError
+from invokeai_gen.errors import InvokeAIGenError, MissingExtraError
 
 if TYPE_CHECKING:
     from invokeai_gen.core.plan import WorkflowPlan
@@ -67,7 +67,7 @@ def command(
     if not workflows:
         raise click.UsageError("name at least one workflow: a file, a module, a folder, or a name in the library")
     if find_spec("mcp") is None or find_spec("PIL") is None:
-        raise InvokeAIGenError("this needs the extra `mcp`: pip install 'invokeai-gen[mcp]'")
+        raise MissingExtraError("`invokeai-gen mcp` needs", "mcp and Pillow", "mcp")
     import asyncio
     import gc
     import os
