@@ -8,7 +8,8 @@ from typing import Any, Final
 import click
 
 PLACE: Final = "{{ help of the command }}"
-WIDTH: Final = 90
+WIDTH: Final = 86
+"""What a block of text shows beside both columns of a window of 1280 pixels."""
 
 
 def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:

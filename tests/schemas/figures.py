@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -190,36 +191,13 @@ def shipped_workflows(release: str, unpacked: Path) -> dict[str, Any]:
     return {"shipped": len(files), "shipped_compiled": len(files) - len(refused), "shipped_refused": refused}
 
 
-_PAGE: Final = """# Releases of InvokeAI
-
-`invokeai-gen` works with every release of InvokeAI 6. The types of a module come from what the schema of *its* server says; before
-6.8 that is a `ui_type` for each kind of model field. A workflow whose nodes the server does not have yet is refused in one line, such
-as `needs InvokeAI 6.14 or newer (the server has 6.8.1): wan_denoise, wan_l2v`.
-
-How each release is tested:
-
-* **schema**: its node types are read, and the workflows that it comes with compile or are refused for reasons of that release
-  (nodes that it no longer has, or whose version the file predates).
-* **types**: every input that can stand on a form has exactly the type, limits, choices and requirement of the schema.
-* **live**: a module generated from the schema of a running server of that release makes an image on it.
-
-| release | tested | node types | inputs | right types | right limits | right choices | required | models with base or type | workflows it ships |
-| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
-{rows}
-
-`python -m tests.schemas.figures --write` makes this page and `data/releases.json`.
-"""
-
-
-def page(table: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return the page of the docs that shows the table."""
-    rows = [
-        f"| {release} | {', '.join(row['tested'])} | {row['node_types']} | {row['inputs']} | {row['types']} "
-        f"| {row['ranges']} of {row['ranged']} | {row['choices']} of {row['chosen']} | {row['required']} | {row['models']} "
-        f"| {row['shipped_compiled']} of {row['shipped']} |"
+def rows(table: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the lines of the table in `PAGE`, one for each release."""
+    return "".join(
+        f"| {release} | {', '.join(row['tested'])} | {row['node_types']} | {row['inputs']} | {row['ranged']} "
+        f"| {row['chosen']} | {row['required']} | {row['models']} | {row['shipped_compiled']} of {row['shipped']} |\n"
         for release, row in table.items()
-    ]
-    return _PAGE.format(rows="\n".join(rows))
+    )
 
 
 def main() -> None:
@@ -236,7 +214,8 @@ def main() -> None:
         print(release, figures, *wrong[:20], sep="\n  ")
     if "--write" in sys.argv:
         TABLE.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
-        PAGE.write_text(page(table), encoding="utf-8")
+        text = PAGE.read_text(encoding="utf-8")
+        PAGE.write_text(re.sub(r"(?m)(^\| 6\..*\n)+", rows(table), text), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,6 +50,15 @@ def test_no_text_can_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> N
     said = capsys.readouterr()
     assert not {"\x1b", "\x07", "\u202e", "\x9b"} & set(said.out + said.err)
     assert r"\x1b]0;owned\x07\u202e\x9b31m" in said.out
+
+
+@pytest.mark.parametrize(("encoding", "label"), [("cp1252", r"Größe \u5bbd\u5ea6"), ("cp932", r"Gr\xf6\xdfe \u5bbd度")])
+def test_what_the_encoding_of_a_console_lacks_is_shown_escaped(tmp_path: Path, encoding: str, label: str) -> None:
+    path = save(tmp_path / "adder.json", adder(label="Größe 宽度"))
+    environment = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+    command = [sys.executable, "-m", "invokeai_gen", "inspect", str(path)]
+    shown = subprocess.run(command, env=environment, capture_output=True, check=True).stdout.decode(encoding)
+    assert label in shown
 
 
 @pytest.mark.parametrize(

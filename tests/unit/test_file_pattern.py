@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import unicodedata
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import pytest
@@ -31,6 +31,7 @@ def assert_safe(name: str) -> None:
     assert not re.search(r'[\x00-\x1f\x7f<>:"/\\|?*]', name)
     assert name == name.strip(". ")
     assert not DEVICE.match(name)
+    assert PureWindowsPath(name).parts == (name,)
     assert unicodedata.is_normalized("NFC", name)
     assert not any(unicodedata.category(char) == "Cf" for char in name)
 
