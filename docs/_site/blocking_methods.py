@@ -6,7 +6,6 @@ from typing import Any
 
 import griffe
 
-
 MAKERS = ("facade", "blocking", "iterating")
 """The functions that return a blocking twin of an asynchronous method."""
 
