@@ -9,6 +9,10 @@ from invokeai_gen.js_json import MAX_SAFE_INTEGER, in_key_order, number
 
 MAX_DEPTH: Final = 200
 """Deeper than any real workflow or schema; beyond it Python's own recursion would be at risk."""
+_TOO_DEEP: Final = f"nested deeper than {MAX_DEPTH} levels"
+_SAFE_DIGITS: Final = len(str(MAX_SAFE_INTEGER))
+"""Integers with fewer characters are exact in JavaScript."""
+_CONTAINERS: Final = (dict, list)
 _WHITESPACE: Final = (
     "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
     "\u2028\u2029\u202f\u205f\u3000\ufeff"
@@ -23,17 +27,10 @@ def loads(text: str | bytes) -> Any:
     data nested deeper than `MAX_DEPTH`.
     """
     try:
-        data = json.loads(
-            text,
-            parse_int=lambda digits: number(int(digits)) if len(digits) < 400 else _infinite(digits),
-            parse_float=lambda digits: number(float(digits)),
-            parse_constant=_infinite,
-            object_pairs_hook=in_key_order,
-        )
+        data = json.loads(text, parse_int=_integer, parse_float=_float, parse_constant=_infinite)
     except RecursionError:
-        raise ValueError(f"nested deeper than {MAX_DEPTH} levels") from None
-    if _is_deeper_than(data, MAX_DEPTH):
-        raise ValueError(f"nested deeper than {MAX_DEPTH} levels")
+        raise ValueError(_TOO_DEEP) from None
+    _put_in_order(data)
     return data
 
 
@@ -52,21 +49,41 @@ def is_integer(value: Any) -> bool:
     return isinstance(value, int) and is_number(value) and abs(value) <= MAX_SAFE_INTEGER
 
 
+def _integer(digits: str) -> int | float:
+    if len(digits) < _SAFE_DIGITS:
+        return int(digits)
+    return number(int(digits)) if len(digits) < 400 else _infinite(digits)
+
+
+def _float(digits: str) -> int | float:
+    return number(float(digits))
+
+
 def _infinite(text: str) -> float:
     raise ValueError(f"{text[:20]} is not a number that JSON can carry")
 
 
-def _is_deeper_than(data: Any, depth: int) -> bool:
-    """Return whether data is nested deeper than `depth`; breadth first, so that the check itself cannot overflow."""
+def _put_in_order(data: Any) -> None:
+    """Put the keys of all objects in JavaScript's order. Raise `ValueError` for data nested deeper than `MAX_DEPTH`.
+
+    Breadth first, so that deep data cannot overflow the stack.
+    """
     level = [data]
-    for _ in range(depth):
-        level = [
-            child
-            for item in level
-            if isinstance(item, (dict, list))
-            for child in (item.values() if isinstance(item, dict) else item)
-            if isinstance(child, (dict, list))
-        ]
-        if not level:
-            return False
-    return True
+    for _ in range(MAX_DEPTH):
+        following: list[Any] = []
+        for item in level:
+            members = item
+            if item.__class__ is dict:
+                # Few objects have a key that begins with a digit; ":" is the character after 9.
+                if item and min(item) < ":" and any("0" <= key < ":" for key in item):
+                    ordered = in_key_order(item.items())
+                    item.clear()
+                    item.update(ordered)
+                members = item.values()
+            elif item.__class__ is not list:
+                continue
+            following += [member for member in members if member.__class__ in _CONTAINERS]
+        if not following:
+            return
+        level = following
+    raise ValueError(_TOO_DEEP)

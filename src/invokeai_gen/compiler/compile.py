@@ -35,7 +35,6 @@ from invokeai_gen.workflow.document import (
     Node,
 )
 from invokeai_gen.workflow.edge_index import EdgeIndex
-from invokeai_gen.workflow.nodes import input_template
 from invokeai_gen.workflow.values import ModelVocabulary, parse_value
 
 
@@ -59,7 +58,7 @@ def compile_workflow(file: WorkflowFile, schema: Schema, *, validate: bool = Tru
     Raises `WorkflowError` for a file that the GUI would not open.
     """
     workflow, warnings = load_workflow(file.data, schema)
-    warnings += (LoadWarning(str(reason)) for reason in refused_choices(workflow, schema))
+    warnings += (LoadWarning(str(reason)) for reason in refused_choices(workflow))
     plan = plan_of(workflow, schema, file)
     if validate:
         on_form = {item.binding for item in plan.inputs}
@@ -76,18 +75,18 @@ def compile_workflow(file: WorkflowFile, schema: Schema, *, validate: bool = Tru
 def plan_of(workflow: LoadedWorkflow, schema: Schema, file: WorkflowFile) -> WorkflowPlan:
     """Return the plan of a loaded workflow, even if the GUI would not invoke it."""
     index = EdgeIndex.of(workflow.node_by_id(), workflow.edges)
-    nodes = [node for node in workflow.invocations() if schema.template(node.type) is not None]
+    nodes = [node for node in workflow.invocations() if node.template is not None]
     edges = tuple(_edges(workflow, index))
     connected = {(edge.target_node_id, edge.target_field) for edge in edges}
-    inputs = tuple(planned_inputs(workflow, schema, index))
+    inputs = tuple(planned_inputs(workflow, index))
     return WorkflowPlan(
         info=_info(workflow, schema, file),
-        nodes=tuple(_node(node, schema, connected) for node in nodes),
+        nodes=tuple(_node(node, connected) for node in nodes),
         edges=edges,
-        batches=tuple(_batch(node, index, schema) for node in nodes if node.is_batch),
+        batches=tuple(_batch(node, index) for node in nodes if node.is_batch),
         workflow=_stored(workflow, schema) if workflow.form.is_sound else None,
         inputs=inputs,
-        outputs=tuple(planned_outputs(workflow, schema, edges, inputs)),
+        outputs=tuple(planned_outputs(workflow, edges, inputs)),
         node_types=summaries(schema, (node.type for node in nodes)),
     )
 
@@ -125,25 +124,23 @@ def _info(workflow: LoadedWorkflow, schema: Schema, file: WorkflowFile) -> Workf
     )
 
 
-def _node(node: InvocationNode, schema: Schema, connected: set[tuple[str, str]]) -> PlanNode:
-    template = schema.template(node.type)
-    assert template is not None
+def _node(node: InvocationNode, connected: set[tuple[str, str]]) -> PlanNode:
     return PlanNode(
         id=node.id,
         type=node.type,
-        label=node.label or template.title,
-        fields=tuple(_fields(node, schema, connected)),
+        label=node.title,
+        fields=tuple(_fields(node, connected)),
         use_cache=node.use_cache,
         is_intermediate=node.is_intermediate,
         is_executable=node.is_executable,
     )
 
 
-def _fields(node: InvocationNode, schema: Schema, connected: set[tuple[str, str]]) -> Iterator[PlanField]:
+def _fields(node: InvocationNode, connected: set[tuple[str, str]]) -> Iterator[PlanField]:
     for name, instance in node.inputs.items():
-        template = input_template(node, name, schema)
+        template = node.input_template(name)
         is_called_input = node.type == "call_saved_workflow" and name.startswith(SAVED_WORKFLOW_INPUT)
-        if template is None and node.type not in NODES_WITH_EXTRA_INPUTS and not is_called_input:
+        if template is None and not node.takes_extra_inputs and not is_called_input:
             continue
         is_connected = (node.id, name) in connected
         asset = None if is_connected else _asset(node, template)
@@ -167,7 +164,7 @@ def _asset(node: InvocationNode, template: InputTemplate | None) -> AssetKind | 
 
     The entries of `core_metadata` do not count, because the server only stores them.
     """
-    if template is None or node.type in NODES_WITH_EXTRA_INPUTS:
+    if template is None or node.takes_extra_inputs:
         return None
     return _REFERENCES.get(template.type.name)
 
@@ -188,7 +185,7 @@ def _edges(workflow: LoadedWorkflow, index: EdgeIndex) -> Iterator[PlanEdge]:
             yield flat
 
 
-def _batch(node: InvocationNode, index: EdgeIndex, schema: Schema) -> PlanBatch:
+def _batch(node: InvocationNode, index: EdgeIndex) -> PlanBatch:
     field_name = BATCH_FIELDS[node.type]
     handle = "image" if node.type == "image_batch" else "value"
     targets = [
@@ -199,13 +196,13 @@ def _batch(node: InvocationNode, index: EdgeIndex, schema: Schema) -> PlanBatch:
     feeding = next(index.into(node.id, field_name), None)
     origin = index.origin(feeding) if feeding is not None else None
     generator = origin[0].id if origin is not None else None
-    limits = tuple(_target_limits(index.nodes.get(target), name, schema) for target, name in targets)
+    limits = tuple(_target_limits(index.nodes.get(target), name) for target, name in targets)
     return PlanBatch(node.id, field_name, tuple(targets), generator, limits)
 
 
-def _target_limits(node: Node | None, name: str, schema: Schema) -> FieldLimits:
+def _target_limits(node: Node | None, name: str) -> FieldLimits:
     """Return what the server accepts in a field that a batch feeds."""
-    template = input_template(node, name, schema) if isinstance(node, InvocationNode) else None
+    template = node.input_template(name) if isinstance(node, InvocationNode) else None
     if template is None or template.type.is_collection:
         return FieldLimits()
     return FieldLimits(

@@ -11,14 +11,13 @@ from invokeai_gen.compiler.readiness import choice_problem, value_problems
 from invokeai_gen.core.plan import Constraints, JsonValue, ModelLimits, PlannedInput
 from invokeai_gen.js_json import UNSET, Unset
 from invokeai_gen.limits import NUMBER_LIMITS
-from invokeai_gen.schema import InputTemplate, Schema
+from invokeai_gen.schema import InputTemplate
 from invokeai_gen.schema.templates import BATCH_FIELDS
 from invokeai_gen.workflow.document import FormElement, InvocationNode, LoadedWorkflow
 from invokeai_gen.workflow.edge_index import EdgeIndex
-from invokeai_gen.workflow.nodes import input_template
 
 
-def planned_inputs(workflow: LoadedWorkflow, schema: Schema, edges: EdgeIndex) -> Iterator[PlannedInput]:
+def planned_inputs(workflow: LoadedWorkflow, edges: EdgeIndex) -> Iterator[PlannedInput]:
     """Yield every field of the form that the server knows, once, with the values it accepts.
 
     A value that the server would not accept is left out, so that one must be chosen when the workflow is run.
@@ -30,11 +29,11 @@ def planned_inputs(workflow: LoadedWorkflow, schema: Schema, edges: EdgeIndex) -
         binding = (element.node_id, element.field_name)
         if not isinstance(node, InvocationNode) or binding in seen:
             continue
-        template = input_template(node, element.field_name, schema)
+        template = node.input_template(element.field_name)
         if template is None:
             continue
         seen.add(binding)
-        yield _planned_input(len(seen) - 1, node, template, element, sections, schema, edges)
+        yield _planned_input(len(seen) - 1, node, template, element, sections, edges)
 
 
 def _planned_input(
@@ -43,17 +42,15 @@ def _planned_input(
     template: InputTemplate,
     element: FormElement,
     sections: tuple[str, ...],
-    schema: Schema,
     edges: EdgeIndex,
 ) -> PlannedInput:
     instance = node.inputs[element.field_name]
-    fed_by = _fed_by(node, element.field_name, schema, edges)
+    fed_by = _fed_by(node, element.field_name, edges)
     # A node that takes any input keeps an explicit null, which a form shows as an empty field.
     own = UNSET if instance.value is None else instance.value
     problems = [*value_problems(own, template), choice_problem(own, template)]
     is_refused = fed_by is None and (any(problems) or _is_unfilled(node, element.field_name, own))
     value: JsonValue | Unset = UNSET if is_refused or _is_misread(own, template) else own
-    node_template = schema.template(node.type)
     options = _options(element, template, value)
     return PlannedInput(
         index=index,
@@ -61,7 +58,7 @@ def _planned_input(
         node_id=node.id,
         node_type=node.type,
         node_label=node.label,
-        node_title=node_template.title if node_template is not None else node.type,
+        node_title=node.template.title if node.template is not None else node.type,
         field_name=element.field_name,
         field_type=template.type.name,
         cardinality=template.type.cardinality,
@@ -95,14 +92,10 @@ def _is_misread(value: JsonValue | Unset, template: InputTemplate) -> bool:
     return str(kind).startswith("float_generator_") and template.type.name != "FloatGeneratorField"
 
 
-def _fed_by(node: InvocationNode, field_name: str, schema: Schema, edges: EdgeIndex) -> str | None:
+def _fed_by(node: InvocationNode, field_name: str, edges: EdgeIndex) -> str | None:
     edge = next(edges.into(node.id, field_name), None)
     origin = edges.origin(edge) if edge is not None else None
-    if origin is None:
-        return None
-    source, _ = origin
-    template = schema.template(source.type)
-    return source.label or (template.title if template is not None else source.type)
+    return origin[0].title if origin is not None else None
 
 
 def _constraints(element: FormElement, template: InputTemplate, value: JsonValue | Unset) -> Constraints:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from invokeai_gen.core.plan import OutputRole, PlanEdge, PlannedInput, PlannedOutput
-from invokeai_gen.schema import FieldType, NodeTemplate, Schema
+from invokeai_gen.schema import FieldType, NodeTemplate
 from invokeai_gen.workflow.document import InvocationNode, LoadedWorkflow
 
 
 def planned_outputs(
-    workflow: LoadedWorkflow, schema: Schema, edges: Sequence[PlanEdge], inputs: Sequence[PlannedInput]
+    workflow: LoadedWorkflow, edges: Sequence[PlanEdge], inputs: Sequence[PlannedInput]
 ) -> Iterator[PlannedOutput]:
     """Return the nodes with a board on the form, the nodes that are not intermediate, the ends of chains, and other images.
 
@@ -23,7 +23,7 @@ def planned_outputs(
     outputs = []
     # If two nodes have the same id, they are one node with one result.
     for node in {node.id: node for node in workflow.invocations()}.values():
-        template = schema.template(node.type)
+        template = node.template
         if template is None or not node.is_executable or not template.outputs:
             continue
         role = _role(node, template, node.id in boards, node.id not in sources)

@@ -13,17 +13,11 @@ from invokeai_gen.core.problems import range_text
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.js_json import UNSET, Unset
 from invokeai_gen.js_reading import is_integer, is_number
-from invokeai_gen.schema import InputTemplate, NodeTemplate, Schema
+from invokeai_gen.schema import InputTemplate, Schema
 from invokeai_gen.schema.releases import newest, release_of
 from invokeai_gen.schema.templates import BATCH_FIELDS
 from invokeai_gen.texts import shown
-from invokeai_gen.workflow.document import (
-    NODES_WITH_EXTRA_INPUTS,
-    ConnectorNode,
-    InvocationNode,
-    LoadedWorkflow,
-)
-from invokeai_gen.workflow.nodes import input_template
+from invokeai_gen.workflow.document import ConnectorNode, InvocationNode, LoadedWorkflow
 
 _IS_ITEM: Mapping[str, Callable[[JsonValue], bool]] = {
     "StringField": lambda item: isinstance(item, str),
@@ -91,7 +85,7 @@ def reasons_of(
         *_newer_server_reason(workflow, schema),
         *_batch_reasons(workflow, plan, values, items),
         *(
-            _reason(node, None, f"the id in its data, {shown(node.data_id)}, is not the id of any such node")
+            _reason(node, f"the id in its data, {shown(node.data_id)}, is not the id of any such node")
             for node, other in by_data_id
             if not isinstance(other, InvocationNode)
         ),
@@ -99,37 +93,34 @@ def reasons_of(
             reason
             for _, node in by_data_id
             if isinstance(node, InvocationNode)
-            for reason in _node_reasons(node, schema, values, connected)
+            for reason in _node_reasons(node, values, connected)
         ),
     ]
 
 
 def _newer_server_reason(workflow: LoadedWorkflow, schema: Schema) -> Iterator[Reason]:
     """Yield one reason that names all node types of a newer InvokeAI."""
-    types = dict.fromkeys(node.type for node in workflow.invocations() if schema.template(node.type) is None)
+    types = dict.fromkeys(node.type for node in workflow.invocations() if node.template is None)
     releases = {node_type: release for node_type in types if (release := release_of(node_type)) is not None}
     if releases:
         server = f" (the server has {schema.version})" if schema.version else ""
         yield Reason(problem=f"needs InvokeAI {newest(releases.values())} or newer{server}: {', '.join(releases)}")
 
 
-def _node_reasons(
-    node: InvocationNode, schema: Schema, values: Values, connected: set[tuple[str, str | None]]
-) -> Iterator[Reason]:
-    template = schema.template(node.type)
+def _node_reasons(node: InvocationNode, values: Values, connected: set[tuple[str, str | None]]) -> Iterator[Reason]:
+    template = node.template
     if template is None:
         if release_of(node.type) is None:
             yield _reason(
-                node, None, "this node type does not exist on the server (install its node pack, or delete the node)"
+                node, "this node type does not exist on the server (install its node pack, or delete the node)"
             )
         return
     for name, instance in node.inputs.items():
-        field_template = input_template(node, name, schema)
+        field_template = node.input_template(name)
         if field_template is None:
-            if node.type not in NODES_WITH_EXTRA_INPUTS:
+            if not node.takes_extra_inputs:
                 yield _reason(
                     node,
-                    template,
                     f"the server's version {template.version} of this node has no such field (the file has version "
                     f"{node.version}); delete the node in the GUI and add it again",
                     name,
@@ -139,21 +130,21 @@ def _node_reasons(
             value = values.get((node.id, name), instance.value)
             for problem in value_problems(value, field_template):
                 label = instance.label or field_template.title
-                yield _reason(node, template, problem, name, label, [(node.id, name)])
+                yield _reason(node, problem, name, label, [(node.id, name)])
 
 
-def refused_choices(workflow: LoadedWorkflow, schema: Schema) -> Iterator[Reason]:
+def refused_choices(workflow: LoadedWorkflow) -> Iterator[Reason]:
     """Yield what the GUI does not check but the server will refuse: values that are not among the choices."""
     connected = {(edge.target, edge.target_handle) for edge in workflow.edges}
     for node in workflow.invocations():
         for name, instance in node.inputs.items():
-            field_template = input_template(node, name, schema)
+            field_template = node.input_template(name)
             if field_template is None or (node.id, name) in connected:
                 continue
             problem = choice_problem(instance.value, field_template)
             if problem is not None:
                 label = instance.label or field_template.title
-                yield _reason(node, schema.template(node.type), f"{problem}, so the server will refuse it", name, label)
+                yield _reason(node, f"{problem}, so the server will refuse it", name, label)
 
 
 def value_problems(value: JsonValue | Unset, template: InputTemplate) -> Iterator[str]:
@@ -275,23 +266,21 @@ def _is_list_of(value: JsonValue, type_name: str) -> bool:
 
 
 def _batch_reason(node: InvocationNode, problem: str, values: Iterable[Binding] = ()) -> Reason:
-    return _reason(node, None, problem, BATCH_FIELDS[node.type], BATCH_FIELDS[node.type].title(), values)
+    return _reason(node, problem, BATCH_FIELDS[node.type], BATCH_FIELDS[node.type].title(), values)
 
 
 def _reason(
     node: InvocationNode,
-    template: NodeTemplate | None,
     problem: str,
     field_name: str = "",
     field_label: str = "",
     values: Iterable[Binding] = (),
 ) -> Reason:
-    label = node.label or (template.title if template is not None else node.type)
     return Reason(
         problem=problem,
         node_id=node.id,
         node_type=node.type,
-        node_label=label,
+        node_label=node.title,
         field_name=field_name,
         field_label=field_label,
         values=frozenset(values),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from invokeai_gen.js_json import UNSET, Unset
-from invokeai_gen.schema.templates import BATCH_FIELDS, GENERATOR_OUTPUTS
+from invokeai_gen.schema import FieldType, InputTemplate, NodeTemplate
+from invokeai_gen.schema.templates import BATCH_FIELDS, GENERATOR_OUTPUTS, limits_in
 
 CALL_SAVED_WORKFLOW = "call_saved_workflow"
 SAVED_WORKFLOW_INPUT = "saved_workflow_input::"
@@ -50,6 +51,18 @@ class InvocationNode:
     is_intermediate: bool
     use_cache: bool
     position: dict[str, float]
+    template: NodeTemplate | None
+    """What the server says about its type; `None` if the server does not have it."""
+
+    @property
+    def title(self) -> str:
+        """What the GUI shows on the node: its label, else the title of its type."""
+        return self.label or (self.template.title if self.template is not None else self.type)
+
+    @property
+    def takes_extra_inputs(self) -> bool:
+        """Whether it also takes inputs that its type does not declare."""
+        return self.type in NODES_WITH_EXTRA_INPUTS
 
     @property
     def is_batch(self) -> bool:
@@ -60,6 +73,12 @@ class InvocationNode:
     def is_executable(self) -> bool:
         """Whether it is part of the graph; batch and generator nodes are not."""
         return not self.is_batch and self.type not in GENERATOR_OUTPUTS
+
+    def input_template(self, name: str) -> InputTemplate | None:
+        """Return the template of an input, which the node itself has for the inputs of a workflow that it calls."""
+        if name in self.dynamic_input_templates:
+            return _called_input(name, self.dynamic_input_templates[name])
+        return self.template.inputs.get(name) if self.template is not None else None
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON data, in the order in which the GUI writes it."""
@@ -81,6 +100,28 @@ class InvocationNode:
             },
             "position": self.position,
         }
+
+
+def _called_input(name: str, data: Mapping[str, Any]) -> InputTemplate:
+    kind = data["type"]
+    limits = limits_in(data)
+    return InputTemplate(
+        name=name,
+        title=str(data.get("title") or name.removeprefix(SAVED_WORKFLOW_INPUT)),
+        type=FieldType(kind["name"], kind["cardinality"], bool(kind.get("batch"))),
+        required=bool(data.get("required")),
+        connection="any",
+        description=str(data.get("description") or ""),
+        default=data.get("default", UNSET),
+        limits=limits,
+        exact_limits=limits,
+        choices=tuple(data.get("options") or ()),
+        choice_labels={str(key): str(value) for key, value in (data.get("ui_choice_labels") or {}).items()},
+        model_base=tuple(data.get("ui_model_base") or ()),
+        model_type=tuple(data.get("ui_model_type") or ()),
+        model_variant=tuple(data.get("ui_model_variant") or ()),
+        model_format=tuple(data.get("ui_model_format") or ()),
+    )
 
 
 @dataclass(slots=True)

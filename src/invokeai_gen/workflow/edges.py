@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
-from invokeai_gen.schema import FieldType, InputTemplate, Schema
+from invokeai_gen.schema import FieldType, InputTemplate
 from invokeai_gen.workflow.connections import are_compatible, are_equal, can_connect
 from invokeai_gen.workflow.document import ConnectorNode, Edge, InvocationNode, LoadedWorkflow, Node, NotesNode
 from invokeai_gen.workflow.edge_index import CONNECTOR_IN, CONNECTOR_OUT, EdgeIndex
 from invokeai_gen.workflow.errors import LoadWarning
-from invokeai_gen.workflow.nodes import input_template
 
 _IF_INPUTS: Final = ("true_input", "false_input")
 
@@ -19,25 +18,24 @@ class DroppedEdgeError(Exception):
     """Raised for an edge that the GUI drops; the message is the reason."""
 
 
-def validated_edges(workflow: LoadedWorkflow, schema: Schema, warnings: list[LoadWarning]) -> list[Edge]:
+def validated_edges(workflow: LoadedWorkflow, warnings: list[LoadWarning]) -> list[Edge]:
     """Return the edges that the GUI keeps, and add a warning for each that it deletes."""
     nodes = workflow.node_by_id()
     index = EdgeIndex(nodes)
-    kept: list[Edge] = []
+    check = _Check(index)
     for edge in workflow.edges:
         try:
-            _check_ends(edge, nodes, schema)
+            _check_ends(edge, nodes)
             if edge.is_default:
-                _Check(index, schema).check(edge)
+                check.check(edge)
         except DroppedEdgeError as problem:
             warnings.append(LoadWarning(f"deleted invalid edge {_described(edge)}: {problem}"))
             source = nodes.get(edge.source)
-            if isinstance(source, InvocationNode) and schema.template(source.type) is None:
+            if isinstance(source, InvocationNode) and source.template is None:
                 workflow.fed_by_unknown.add((edge.target, edge.target_handle or ""))
         else:
             index.add(edge)
-            kept.append(edge)
-    return kept
+    return index.edges
 
 
 def _described(edge: Edge) -> str:
@@ -46,7 +44,7 @@ def _described(edge: Edge) -> str:
     return f"{edge.source}.{edge.source_handle} -> {edge.target}.{edge.target_handle}"
 
 
-def _check_ends(edge: Edge, nodes: dict[str, Node], schema: Schema) -> None:
+def _check_ends(edge: Edge, nodes: dict[str, Node]) -> None:
     """Raise `DroppedEdgeError` unless both ends name a node and field that exist."""
     source, target = nodes.get(edge.source), nodes.get(edge.target)
     if source is None:
@@ -54,15 +52,13 @@ def _check_ends(edge: Edge, nodes: dict[str, Node], schema: Schema) -> None:
     if target is None:
         raise DroppedEdgeError(f"target node {edge.target} does not exist")
     for node in (source, target):
-        if isinstance(node, InvocationNode) and schema.template(node.type) is None:
+        if isinstance(node, InvocationNode) and node.template is None:
             raise DroppedEdgeError(f"node {node.id} is of unknown type {node.type}")
     if not edge.is_default:
         return
-    if isinstance(source, InvocationNode):
-        template = schema.template(source.type)
-        if template is not None and edge.source_handle not in template.outputs:
-            raise DroppedEdgeError(f"source node {edge.source} has no output {edge.source_handle}")
-    if isinstance(target, InvocationNode) and input_template(target, edge.target_handle or "", schema) is None:
+    if isinstance(source, InvocationNode) and _output_type(source, edge.source_handle) is None:
+        raise DroppedEdgeError(f"source node {edge.source} has no output {edge.source_handle}")
+    if isinstance(target, InvocationNode) and target.input_template(edge.target_handle or "") is None:
         raise DroppedEdgeError(f"target node {edge.target} has no input {edge.target_handle}")
 
 
@@ -71,7 +67,6 @@ class _Check:
     """Checks an edge against those already kept."""
 
     index: EdgeIndex
-    schema: Schema
 
     def check(self, edge: Edge) -> None:
         """Raise `DroppedEdgeError` if the GUI would drop the edge."""
@@ -88,7 +83,7 @@ class _Check:
         if isinstance(target, ConnectorNode):
             self._check_connector(edge, target, source is not None)
             return
-        template = input_template(target, target_handle, self.schema)
+        template = target.input_template(target_handle)
         if template is None:
             raise DroppedEdgeError(f"target node {edge.target} has no input {target_handle}")
         if template.connection == "direct":
@@ -110,8 +105,7 @@ class _Check:
             return self._source(*real) if real is not None else None
         if not isinstance(node, InvocationNode):
             raise DroppedEdgeError("a note cannot be connected")
-        template = self.schema.template(node.type)
-        kind = template.outputs.get(handle) if template is not None else None
+        kind = _output_type(node, handle)
         if kind is None:
             raise DroppedEdgeError(f"source node {node_id} has no output {handle}")
         return node, handle, kind
@@ -128,7 +122,7 @@ class _Check:
         if not ends:
             return
         others = (item for item in self.index.edges if item not in within)
-        rest = _Check(EdgeIndex.of(self.index.nodes, others), self.schema)
+        rest = _Check(EdgeIndex.of(self.index.nodes, others))
         for end in ends:
             rest.check(replace(edge, target=end.target, target_handle=end.target_handle))
 
@@ -158,9 +152,7 @@ class _Check:
             if (end.target, end.target_handle) == (edge.target, edge.target_handle):
                 continue
             node = self.index.nodes.get(end.target)
-            other = (
-                input_template(node, end.target_handle or "", self.schema) if isinstance(node, InvocationNode) else None
-            )
+            other = node.input_template(end.target_handle or "") if isinstance(node, InvocationNode) else None
             if other is None or not are_compatible(other.type, template.type):
                 raise DroppedEdgeError("the targets of a connector must be of one type")
 
@@ -186,8 +178,7 @@ class _Check:
                 return None
             ends = (edge.target_handle, source.type, edge.source_handle)
             if ends != ("collection", "collect", "collection"):
-                template = self.schema.template(source.type)
-                kind = template.outputs.get(edge.source_handle or "") if template is not None else None
+                kind = _output_type(source, edge.source_handle)
                 return _item_type(kind) if kind is not None else None
             node = source
         return None
@@ -219,3 +210,7 @@ def _item_type(collected: FieldType) -> FieldType | None:
     if collected.name == "CollectionField":
         return None
     return collected if collected.is_single else replace(collected, cardinality="SINGLE")
+
+
+def _output_type(node: InvocationNode, handle: str | None) -> FieldType | None:
+    return node.template.outputs.get(handle or "") if node.template is not None else None

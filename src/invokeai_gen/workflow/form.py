@@ -7,11 +7,11 @@ from collections.abc import Container
 from typing import Any
 
 from invokeai_gen.js_reading import is_number
-from invokeai_gen.schema import FieldType, Schema
+from invokeai_gen.schema import FieldType
 from invokeai_gen.workflow.document import Form, FormElement, InvocationNode, LoadedWorkflow
 from invokeai_gen.workflow.errors import LoadWarning, WorkflowError
 from invokeai_gen.workflow.json_object import JsonObject, wrong
-from invokeai_gen.workflow.nodes import input_template, updated_field_name
+from invokeai_gen.workflow.nodes import updated_field_name
 
 _NUMBER_COMPONENTS = ("number-input", "slider", "number-input-and-slider")
 
@@ -47,12 +47,12 @@ def rename_fields(workflow: LoadedWorkflow) -> None:
             element.field_name = updated_field_name(node, element.field_name)
 
 
-def form_of(workflow: LoadedWorkflow, schema: Schema, warnings: list[LoadWarning]) -> Form:
+def form_of(workflow: LoadedWorkflow, warnings: list[LoadWarning]) -> Form:
     """Return the form that the GUI shows: from `exposedFields` if there is no other, without fields that do not exist."""
     nodes = workflow.node_by_id()
     form = workflow.form
     if workflow.exposed_fields and form.is_empty:
-        form = _from_exposed_fields(workflow, schema)
+        form = _from_exposed_fields(workflow)
     for element in list(form.elements.values()):
         node = nodes.get(element.node_id)
         if element.type != "node-field":
@@ -66,13 +66,13 @@ def form_of(workflow: LoadedWorkflow, schema: Schema, warnings: list[LoadWarning
     return form
 
 
-def _from_exposed_fields(workflow: LoadedWorkflow, schema: Schema) -> Form:
+def _from_exposed_fields(workflow: LoadedWorkflow) -> Form:
     nodes = workflow.node_by_id()
     form = Form.empty()
     root = form.elements[form.root_id]
     for node_id, name in reversed(workflow.exposed_fields):
         node = nodes.get(node_id)
-        template = input_template(node, name, schema) if isinstance(node, InvocationNode) else None
+        template = node.input_template(name) if isinstance(node, InvocationNode) else None
         if template is None:
             continue
         element_id = _invented_id(node_id, name, form.elements)

@@ -88,13 +88,12 @@ def load_workflow(data: Any, schema: Schema) -> tuple[LoadedWorkflow, list[LoadW
     `data` is not changed. Raises `WorkflowError` for anything that the GUI refuses to open.
     """
     check_is_workflow(data)
-    record = migrate(JsonObject(data), lambda node_type: _node_pack(node_type, schema))
-    workflow = _parse(record, ModelVocabulary.of(schema))
+    workflow = _parse(migrate(JsonObject(data), schema), schema)
     warnings: list[LoadWarning] = []
-    workflow.edges = validated_edges(workflow, schema, warnings)
-    update_nodes(workflow, schema, warnings)
+    workflow.edges = validated_edges(workflow, warnings)
+    update_nodes(workflow, warnings)
     rename_fields(workflow)
-    workflow.form = form_of(workflow, schema, warnings)
+    workflow.form = form_of(workflow, warnings)
     drop_uncalled_inputs(workflow)
     # On the GUI's canvas a node whose id is taken already turns into a copy of the first.
     first = workflow.node_by_id()
@@ -117,12 +116,8 @@ def check_is_workflow(data: Any) -> None:
     raise WorkflowError(f"not a workflow: {lack} (export it from the InvokeAI workflow editor)")
 
 
-def _node_pack(node_type: str, schema: Schema) -> str:
-    template = schema.template(node_type)
-    return template.node_pack if template is not None else "unknown"
-
-
-def _parse(data: JsonObject, models: ModelVocabulary) -> LoadedWorkflow:
+def _parse(data: JsonObject, schema: Schema) -> LoadedWorkflow:
+    models = ModelVocabulary.of(schema)
     meta = data.record("meta")
     category = meta.text("category", "user")
     if category not in ("user", "default"):
@@ -138,7 +133,7 @@ def _parse(data: JsonObject, models: ModelVocabulary) -> LoadedWorkflow:
         tags=data.text("tags"),
         notes=data.text("notes"),
         category=category,
-        nodes=[_parse_node(node, models) for node in data.records("nodes")],
+        nodes=[_parse_node(node, schema, models) for node in data.records("nodes")],
         edges=[_parse_edge(edge) for edge in data.records("edges")],
         exposed_fields=[(item.name("nodeId"), item.name("fieldName")) for item in data.records("exposedFields")],
         form=parse_form(data.data.get("form")),
@@ -148,13 +143,13 @@ def _parse(data: JsonObject, models: ModelVocabulary) -> LoadedWorkflow:
     return workflow
 
 
-def _parse_node(node: JsonObject, models: ModelVocabulary) -> Node:
+def _parse_node(node: JsonObject, schema: Schema, models: ModelVocabulary) -> Node:
     node_id, data = node.name("id"), node.record("data")
     data.name("id")
     position = _parse_position(node)
     match node.data.get("type"):
         case "invocation":
-            return _parse_invocation(node_id, data, position, models)
+            return _parse_invocation(node_id, data, position, schema, models)
         case "notes":
             return NotesNode(node_id, data.text("label"), data.text("notes"), data.flag("isOpen"), position)
         case "connector":
@@ -164,7 +159,7 @@ def _parse_node(node: JsonObject, models: ModelVocabulary) -> Node:
 
 
 def _parse_invocation(
-    node_id: str, data: JsonObject, position: dict[str, float], models: ModelVocabulary
+    node_id: str, data: JsonObject, position: dict[str, float], schema: Schema, models: ModelVocabulary
 ) -> InvocationNode:
     node_type = data.name("type")
     pack = data.text("nodePack", "invokeai")
@@ -187,6 +182,7 @@ def _parse_invocation(
         is_intermediate=data.flag("isIntermediate"),
         use_cache=data.flag("useCache"),
         position=position,
+        template=schema.template(node_type),
     )
 
 

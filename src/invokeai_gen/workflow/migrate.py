@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from invokeai_gen.js_json import UNSET, Unset
 from invokeai_gen.js_reading import is_integer, is_number
+from invokeai_gen.schema import Schema
 from invokeai_gen.workflow.errors import WorkflowError
 from invokeai_gen.workflow.json_object import JsonObject, wrong
 from invokeai_gen.workflow.values import parse_color, parse_named
@@ -53,11 +54,11 @@ _SCHEDULERS_V2: Final = frozenset((
 ))  # fmt: skip
 
 
-def migrate(data: JsonObject, node_pack: Callable[[str], str]) -> JsonObject:
+def migrate(data: JsonObject, schema: Schema) -> JsonObject:
     """Return a file of any supported version as a file of version 4.0.0. The input is not changed."""
     version = data.record("meta").version("version")
     if version == "1.0.0":
-        data = _from_v1(data, node_pack)
+        data = _from_v1(data, schema)
         version = "2.0.0"
     if version == "2.0.0":
         data = _from_v2(data)
@@ -67,18 +68,18 @@ def migrate(data: JsonObject, node_pack: Callable[[str], str]) -> JsonObject:
     return JsonObject({**data.data, "meta": {**data.record("meta").data, "version": CURRENT_VERSION}})
 
 
-def _from_v1(data: JsonObject, node_pack: Callable[[str], str]) -> JsonObject:
+def _from_v1(data: JsonObject, schema: Schema) -> JsonObject:
     nodes = []
     for node in data.records("nodes", optional=True):
         if node.data.get("type") == "invocation":
             body = node.record("data")
             body.flag("embedWorkflow")
-            body_type = body.name("type")
+            template = schema.template(body.name("type"))
             node_data = {
                 **body.data,
                 "useCache": body.flag("useCache", True),
                 "version": body.data.get("version") or "1.0.0",
-                "nodePack": node_pack(body_type),
+                "nodePack": template.node_pack if template is not None else "unknown",
                 "inputs": {name: _field_from_v1(item) for name, item in body.members("inputs")},
                 "outputs": {name: _field_from_v1(item) for name, item in body.members("outputs")},
             }

@@ -7,11 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from invokeai_gen.js_json import UNSET
-from invokeai_gen.schema import FieldType, InputTemplate, NodeTemplate, Schema
-from invokeai_gen.schema.templates import limits_in
+from invokeai_gen.schema import NodeTemplate
 from invokeai_gen.workflow.document import (
     CALL_SAVED_WORKFLOW,
-    NODES_WITH_EXTRA_INPUTS,
     SAVED_WORKFLOW_INPUT,
     FieldInstance,
     InvocationNode,
@@ -20,44 +18,13 @@ from invokeai_gen.workflow.document import (
 from invokeai_gen.workflow.errors import LoadWarning
 
 
-def input_template(node: InvocationNode, name: str, schema: Schema) -> InputTemplate | None:
-    """Return the template of an input; a called workflow has its inputs described in the node itself."""
-    dynamic = node.dynamic_input_templates.get(name)
-    if isinstance(dynamic, dict):
-        return _dynamic_template(name, dynamic)
-    template = schema.template(node.type)
-    return template.inputs.get(name) if template is not None else None
-
-
-def _dynamic_template(name: str, data: dict[str, Any]) -> InputTemplate:
-    kind = data["type"]
-    limits = limits_in(data)
-    return InputTemplate(
-        name=name,
-        title=str(data.get("title") or name.removeprefix(SAVED_WORKFLOW_INPUT)),
-        type=FieldType(kind["name"], kind["cardinality"], bool(kind.get("batch"))),
-        required=bool(data.get("required")),
-        connection="any",
-        description=str(data.get("description") or ""),
-        default=data.get("default", UNSET),
-        limits=limits,
-        exact_limits=limits,
-        choices=tuple(data.get("options") or ()),
-        choice_labels={str(key): str(value) for key, value in (data.get("ui_choice_labels") or {}).items()},
-        model_base=tuple(data.get("ui_model_base") or ()),
-        model_type=tuple(data.get("ui_model_type") or ()),
-        model_variant=tuple(data.get("ui_model_variant") or ()),
-        model_format=tuple(data.get("ui_model_format") or ()),
-    )
-
-
-def update_nodes(workflow: LoadedWorkflow, schema: Schema, warnings: list[LoadWarning]) -> None:
+def update_nodes(workflow: LoadedWorkflow, warnings: list[LoadWarning]) -> None:
     """Update every node whose version differs from its template's, if the major version is the same."""
     connected: dict[str, set[str]] = {}
     for edge in workflow.edges:
         connected.setdefault(edge.target, set()).add(edge.target_handle or "")
     for node in workflow.invocations():
-        template = schema.template(node.type)
+        template = node.template
         if template is None:
             warnings.append(LoadWarning(f"node {node.id} is of unknown type {node.type} (is a node pack missing?)"))
             continue
@@ -71,8 +38,8 @@ def update_nodes(workflow: LoadedWorkflow, schema: Schema, warnings: list[LoadWa
                 )
                 continue
             _update(node, template, connected.get(node.id, set()))
-        if node.type not in NODES_WITH_EXTRA_INPUTS:
-            unknown = [name for name in node.inputs if input_template(node, name, schema) is None]
+        if not node.takes_extra_inputs:
+            unknown = [name for name in node.inputs if node.input_template(name) is None]
             warnings += [LoadWarning(f"node {node.id} of type {node.type} has no input {name}") for name in unknown]
 
 
@@ -112,7 +79,7 @@ def _update(node: InvocationNode, template: NodeTemplate, connected: set[str]) -
         name: node.inputs.get(name) or FieldInstance(name, value=copy.deepcopy(item.default))
         for name, item in template.inputs.items()
     }
-    if node.type in NODES_WITH_EXTRA_INPUTS:
+    if node.takes_extra_inputs:
         inputs |= {name: instance for name, instance in node.inputs.items() if name not in inputs}
     node.inputs = inputs
     if node.type == "image_collection" and _release(old_version) < (1, 0, 2):
