@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import os
 import re
-import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -53,6 +52,8 @@ def locked(target: Path, *, wait: bool = True) -> Iterator[None]:
     Raise `BlockingIOError` instead of waiting unless `wait`. The lock ends with the process, even if that crashes. Its
     file is in the folder for temporary files, so that nothing of it is left beside `target`.
     """
+    import tempfile
+
     from filelock import FileLock, Timeout
 
     user = getattr(os, "getuid", lambda: "")()  # the folder for temporary files is often shared by all users

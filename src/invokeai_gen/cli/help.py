@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import os
 from collections.abc import Iterable, Mapping
@@ -125,6 +124,8 @@ def _be_quiet(ctx: click.Context, param: click.Parameter, is_quiet: bool) -> Non
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return `; did you mean 'seed'?`, or an empty text if nothing comes close."""
+    import difflib
+
     by_lower = {item.strip("-").casefold(): item for item in known}
     close = difflib.get_close_matches(name.strip("-").casefold(), list(by_lower), n=1, cutoff=0.65)
     return f"; did you mean {by_lower[close[0]]!r}?" if close else ""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from invokeai_gen.cli.completion import complete_assignment
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -53,9 +54,15 @@ def named_option(name: str, variable: str, metavar: str, text: str) -> Callable[
         metavar=metavar,
         multiple=True,
         callback=named_values,
-        shell_complete=complete_assignment,
+        shell_complete=_complete,
         help=text,
     )
+
+
+def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    from invokeai_gen.cli.completion import complete_assignment
+
+    return complete_assignment(ctx, param, incomplete)
 
 
 def named_values(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:

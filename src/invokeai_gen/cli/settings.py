@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
 import os
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,6 +72,8 @@ def find_settings(start: Path | None = None) -> Settings:
 
 def read_table(path: Path) -> Mapping[str, Any] | None:
     """Return our table in a pyproject.toml; `None` if it has none. Raise `SettingsError`."""
+    import tomllib
+
     source = _shown(path)
     try:
         document = tomllib.loads(path.read_bytes().decode())
@@ -97,6 +97,8 @@ def settings_of(table: Mapping[str, Any], path: Path) -> Settings:
     problems = []
     for key, value in table.items():
         if key not in _KINDS:
+            import difflib
+
             close = difflib.get_close_matches(key, _KINDS, n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"the keys are {', '.join(_KINDS)}"
             problems.append(f"unknown key {key!r}; {hint}")

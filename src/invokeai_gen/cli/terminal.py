@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json
 import os
 import re
-import shutil
 import sys
-import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NoReturn
@@ -75,11 +72,15 @@ def echo_json(data: Any, *, compact: bool = False) -> None:
 
 def json_text(data: Any, *, compact: bool = False) -> str:
     """Return JSON in which every character that a terminal would not show is written `\\u…`."""
+    import json
+
     text = json.dumps(data, ensure_ascii=False, indent=None if compact else 2)
     return re.sub(r"[^ -~\n]", _json_escaped, text)
 
 
 def _json_escaped(found: re.Match[str]) -> str:
+    import json
+
     character = found[0]
     return character if printable(character) == character else json.dumps(character)[1:-1]
 
@@ -140,6 +141,8 @@ def in_words(text: str) -> str:
 
 def print_crash(error: BaseException) -> None:
     """Print the traceback of a bug of ours. Even its texts may come from a workflow or a server."""
+    import traceback
+
     echo("".join(traceback.format_exception(error)).rstrip("\n"), err=True)
     print_messages("error", ["this is a bug in invokeai-gen; please report it with the lines above"])
 
@@ -151,6 +154,8 @@ def wants_color() -> bool | None:
 
 def columns() -> int:
     """Return the width to print for: `COLUMNS`, else that of the terminal, else 80."""
+    import shutil
+
     return max(40, shutil.get_terminal_size().columns)
 
 

@@ -8,6 +8,8 @@ from functools import cache
 from typing import Any, Final
 
 _JSON: Final = json.JSONEncoder(ensure_ascii=False).encode
+_PLAIN: Final = (str, bool, int, float, dict)
+"""What JSON writes as it is."""
 
 
 def text(value: Any, levels: int) -> str:
@@ -28,10 +30,16 @@ def encode(item: Any) -> dict[str, Any]:
     encoded: dict[str, Any] = {}
     for name, default in _defaults_of(item.__class__):
         value = getattr(item, name)
-        if value is default or (type(value) is type(default) and value == default):
+        if value is default or (value.__class__ is default.__class__ and value == default):
             continue
-        encoded[name] = _encode_value(value)
+        encoded[name] = value if value.__class__ in _PLAIN else _encode_value(value)
     return encoded
+
+
+def _encode_value(value: Any) -> Any:
+    if hasattr(value, "__dataclass_fields__"):
+        return encode(value)
+    return [_encode_value(item) for item in value] if isinstance(value, tuple) else value
 
 
 @cache
@@ -40,11 +48,3 @@ def _defaults_of(cls: type) -> tuple[tuple[str, Any], ...]:
     return tuple(
         (spec.name, spec.default_factory() if callable(spec.default_factory) else spec.default) for spec in fields(cls)
     )
-
-
-def _encode_value(value: Any) -> Any:
-    if hasattr(value, "__dataclass_fields__"):
-        return encode(value)
-    if isinstance(value, tuple):
-        return [_encode_value(item) for item in value]
-    return value
