@@ -17,6 +17,7 @@ from sybil import Document, Example, Region, Sybil
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipParser
 from sybil.parsers.markdown.lexers import RawFencedCodeBlockLexer
 
+import invokeai_gen.handle
 from invokeai_gen.public_names import HOME_OF
 
 ROOT = Path(__file__).parents[2]
@@ -131,8 +132,8 @@ _SYBIL = Sybil(
 
 def test_the_reference_has_every_public_name() -> None:
     text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
-    shown = re.findall(r"(?m)^::: invokeai_gen\.(\w+)$|^ *\* `(\w+)`", text)
-    assert set(HOME_OF) - {"__version__"} <= {name for pair in shown for name in pair}
+    shown = re.findall(r"(?m)^::: invokeai_gen(?:\.handle)?\.(\w+)$|^ *\* `(\w+)`", text)
+    assert {*HOME_OF, *invokeai_gen.handle.__all__} - {"__version__"} <= {name for pair in shown for name in pair}
 
 
 @pytest.mark.usefixtures("folder")
