@@ -17,7 +17,7 @@
 | optional input | `null` leaves the field empty | `null` |
 | anything else | the JSON that the server takes | the same |
 
-A text is read by `text_values` first, which turns it into one of these forms.
+`text_values` turns text of the command line and of tables into one of these forms first.
 """
 
 from __future__ import annotations
