@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from invokeai_gen.cli.explain import is_required
 from invokeai_gen.cli.server.schema_changes import changes_since
 from invokeai_gen.cli.terminal import few
 from invokeai_gen.compiler.readiness import choice_problem, value_problems
-from invokeai_gen.core.assets import Asset, assets_of, reference_of
+from invokeai_gen.core.assets import assets_of
 from invokeai_gen.core.field_values import model_limits
 from invokeai_gen.core.json_writing import model_from_json
 from invokeai_gen.core.matching import fits
-from invokeai_gen.core.plan import AssetKind, JsonValue, PlanField, PlanNode, WorkflowPlan
+from invokeai_gen.core.plan import PlanNode, WorkflowPlan
 from invokeai_gen.core.values import BoardRef
 from invokeai_gen.js_json import UNSET
 from invokeai_gen.runtime.matching import find_board, find_model
-from invokeai_gen.schema.summary import summaries
 from invokeai_gen.server import constants
 from invokeai_gen.server.errors import NotFoundError, RequestTimeoutError
 from invokeai_gen.server.inventory import Board, Model
@@ -62,7 +61,7 @@ def inventory_of(client: InvokeAIClient, plans: Iterable[WorkflowPlan]) -> Inven
     Raise `RequestTimeoutError` if it takes more than `COMMAND_TIMEOUT` seconds for the images and videos together,
     because there may be any number of them.
     """
-    assets = (asset for plan in plans for asset in _assets(plan) if asset.kind in ("image", "video"))
+    assets = (asset for plan in plans for asset in assets_of(plan, {}) if asset.kind in ("image", "video"))
     named = {(asset.kind, str(asset.value[f"{asset.kind}_name"])) for asset in assets}
     missing = set()
     end = time.monotonic() + constants.COMMAND_TIMEOUT
@@ -80,15 +79,14 @@ def inventory_of(client: InvokeAIClient, plans: Iterable[WorkflowPlan]) -> Inven
     return Inventory(client.models.list(), client.boards.list(include_archived=True), frozenset(missing))
 
 
-def diagnose(plan: WorkflowPlan, schema: Schema, known: Schema, inventory: Inventory) -> list[Finding]:
+def diagnose(plan: WorkflowPlan, schema: Schema, inventory: Inventory) -> list[Finding]:
     """Return everything that a server with this schema and inventory lacks, refuses or ignores of a plan.
 
-    Errors are decided by what a run without arguments would send. `known` are the node types that the plan was probably
-    made from: with them other changes of a schema are warned of, too.
+    Errors are decided by what a run without arguments would send; other changes of the node types are warnings.
     """
     return [
         *_version_findings(plan, schema),
-        *_node_findings(plan, schema, known),
+        *_node_findings(plan, schema),
         *_value_findings(plan, inventory),
         *_missing_inputs(plan, inventory.models),
     ]
@@ -100,42 +98,35 @@ def _version_findings(plan: WorkflowPlan, schema: Schema) -> Iterator[Finding]:
         yield Finding("warning", "InvokeAI", f"generated for version {then}, the server has {now}")
 
 
-def _node_findings(plan: WorkflowPlan, schema: Schema, known: Schema) -> Iterator[Finding]:
+def _node_findings(plan: WorkflowPlan, schema: Schema) -> Iterator[Finding]:
     types = {node.type for node in plan.nodes}
     if schema.fingerprint(types) == plan.info.schema_fingerprint:
         return
-    is_known = known.fingerprint(types) == plan.info.schema_fingerprint
-    recorded = plan.node_types or (summaries(known, types) if is_known else {})
-    versions = _versions(plan)
-    is_explained = bool(recorded)
+    if not plan.node_types:
+        problem = "its node types changed since an older invokeai-gen generated it: generate again"
+        yield Finding("warning", "module", problem)
     for node_type in sorted(types):
         nodes = [node for node in plan.nodes if node.type == node_type]
-        where = _named_nodes(nodes)
+        where = f"node {few([*dict.fromkeys(repr(node.label) for node in nodes)], 2)}"
         template = schema.template(node_type)
         if template is None:
-            is_explained = True
             yield Finding("error", where, f"the server has no node type {node_type!r} (is a node pack missing?)")
             continue
         found = [*_field_findings(nodes, plan, template), *_edge_findings(nodes, plan, template)]
         yield from found
-        then, now = versions.get(node_type, ""), template.version
-        changed = [*changes_since(recorded[node_type], template)] if node_type in recorded else []
+        recorded = plan.node_types.get(node_type)
+        if recorded is None:
+            continue
         reported = {item.field for item in found}
-        rest = "".join(f"; {name}: {how}" for name, how in changed if name not in reported)
-        if then and then != now:
+        changes = changes_since(recorded, template)
+        rest = "".join(f"; {name}: {how}" for name, how in changes if name not in reported)
+        then, now = recorded["version"], template.version
+        if then != now:
             # The server does not look at versions: what it would refuse is among the errors above.
-            yield Finding(
-                "warning", where, f"{node_type} was version {then}, the server has {now}: generate again{rest}"
-            )
+            problem = f"{node_type} was version {then}, the server has {now}: generate again{rest}"
+            yield Finding("warning", where, problem)
         elif rest:
             yield Finding("warning", where, f"the schema of {node_type} changed{rest}")
-        is_explained = is_explained or bool(found) or then != now
-    if not is_explained:
-        problem = (
-            "the schema of some node type changed; which one is unknown, because the module was generated by an older "
-            "invokeai-gen: name the openapi.json that it was generated from with --openapi FILE, or generate again"
-        )
-        yield Finding("warning", _named_nodes(list(plan.nodes)), problem)
 
 
 def _field_findings(nodes: list[PlanNode], plan: WorkflowPlan, template: NodeTemplate) -> Iterator[Finding]:
@@ -201,7 +192,7 @@ def _missing_inputs(plan: WorkflowPlan, models: list[Model]) -> Iterator[Finding
 
 
 def _value_findings(plan: WorkflowPlan, inventory: Inventory) -> Iterator[Finding]:
-    for asset in _assets(plan):
+    for asset in assets_of(plan, {}):
         where = f"{asset.label} ({asset.planned.name})" if asset.planned is not None else asset.label
         match asset.kind:
             case "board":
@@ -211,73 +202,13 @@ def _value_findings(plan: WorkflowPlan, inventory: Inventory) -> Iterator[Findin
                 except BoardResolutionError:
                     yield Finding("error", where, f"the server has no board with id {name!r}")
             case "model":
-                yield from _model_findings(where, asset, inventory.models, _is_looked_up(plan, asset))
+                ref = model_from_json(asset.value)
+                try:
+                    find_model(where, ref, asset.models, inventory.models)
+                except ModelResolutionError:
+                    problem = f"the server has no model {ref.name} ({ref.base} {ref.type}) with this hash or name"
+                    yield Finding("error", where, problem)
             case kind:
                 name = str(asset.value[f"{kind}_name"])
                 if (kind, name) in inventory.missing_media:
                     yield Finding("error", where, f"{kind} {name!r} is not on the server")
-
-
-def _model_findings(where: str, asset: Asset, models: list[Model], is_looked_up: bool) -> Iterator[Finding]:
-    ref = model_from_json(asset.value)
-    shown = f"{ref.name} ({ref.base} {ref.type})"
-    try:
-        found = find_model(where, ref, asset.models, models)
-    except ModelResolutionError:
-        yield Finding("error", where, f"the server has no model {shown} with this hash or name")
-        return
-    if found.key != ref.key and not is_looked_up:
-        problem = f"model {shown} has another key on this server, and this module cannot look it up: generate it again"
-        yield Finding("error", where, problem)
-
-
-def _is_looked_up(plan: WorkflowPlan, asset: Asset) -> bool:
-    """Whether a run finds the asset by hash or name; older modules do so only for inputs on the form."""
-    node_id, name = asset.binding
-    fields = {field.name: field for field in plan.node(node_id).fields}
-    return asset.planned is not None or fields[name].asset is not None
-
-
-def _assets(plan: WorkflowPlan) -> Iterator[Asset]:
-    """Yield everything on the server that a run without arguments refers to, also for plans that do not record it."""
-    yield from assets_of(plan, {})
-    yield from assets_of(_with_guessed_assets(plan), {})
-
-
-def _with_guessed_assets(plan: WorkflowPlan) -> WorkflowPlan:
-    """Return the plan of an older module with the asset kinds of its fields, guessed from their values; no others."""
-    inputs = {planned.binding: planned for planned in plan.inputs}
-
-    def guessed(node: PlanNode, field: PlanField) -> PlanField:
-        planned = inputs.get((node.id, field.name))
-        value = field.value if planned is None else planned.value
-        is_known = field.asset is not None or field.is_connected or node.type in NODES_WITH_EXTRA_INPUTS
-        return replace(field, asset=None if is_known else _kind_of(value))
-
-    nodes = (replace(node, fields=tuple(guessed(node, field) for field in node.fields)) for node in plan.nodes)
-    return replace(plan, nodes=tuple(nodes))
-
-
-def _kind_of(value: JsonValue) -> AssetKind | None:
-    """Return what kind of asset a value refers to, judging by its keys."""
-    kinds: tuple[AssetKind, ...] = ("image", "video", "board", "model")
-    return next((kind for kind in kinds if any(reference_of(kind, item) for item in _items(value))), None)
-
-
-def _items(value: JsonValue) -> list[JsonValue]:
-    return value if isinstance(value, list) else [value]
-
-
-def _versions(plan: WorkflowPlan) -> dict[str, str]:
-    """Return the version of each node type in the workflow of the plan."""
-    found = {}
-    nodes = plan.workflow.get("nodes", ()) if isinstance(plan.workflow, Mapping) else ()
-    for node in nodes:
-        data = node.get("data", {})
-        if node.get("type") == "invocation" and isinstance(data.get("version"), str):
-            found[str(data.get("type"))] = data["version"]
-    return found
-
-
-def _named_nodes(nodes: list[PlanNode]) -> str:
-    return f"node {few([*dict.fromkeys(repr(node.label) for node in nodes)], 2)}"

@@ -21,14 +21,8 @@ if TYPE_CHECKING:
 @click.command("doctor", short_help="Check whether a server can run workflows or modules.")
 @click.argument("workflows", nargs=-1, shell_complete=complete_workflows)
 @server_option
-@click.option(
-    "--openapi",
-    metavar="FILE",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Node types that modules of an older invokeai-gen were generated from. Default: as for `generate`.",
-)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
-def command(workflows: tuple[str, ...], server: str | None, openapi: Path | None, as_json: bool) -> None:
+def command(workflows: tuple[str, ...], server: str | None, as_json: bool) -> None:
     """Check whether a server can run WORKFLOWS. Nothing is submitted.
 
     WORKFLOWS are generated modules (NAME or NAME.py) or folders of them, exported workflows (portrait.json), images
@@ -51,7 +45,7 @@ def command(workflows: tuple[str, ...], server: str | None, openapi: Path | None
     from dataclasses import asdict
 
     from invokeai_gen.cli.modules import find_modules
-    from invokeai_gen.cli.servers import fetch_openapi, open_client, open_schema
+    from invokeai_gen.cli.servers import fetch_openapi, open_client
     from invokeai_gen.cli.settings import find_settings
     from invokeai_gen.schema import Schema
 
@@ -59,7 +53,6 @@ def command(workflows: tuple[str, ...], server: str | None, openapi: Path | None
     others = [name for name in workflows if not _is_module(name, settings)]
     modules = tuple(name for name in workflows if name not in others)
     plans = find_modules(modules, settings) if modules or not others else []
-    known = open_schema(openapi, None, settings)
     with open_client(server, settings) as client:
         schema = Schema(fetch_openapi(client), source=client.url)
         compiled = {name: _compiled(name, client.url, settings) for name in others}
@@ -67,7 +60,7 @@ def command(workflows: tuple[str, ...], server: str | None, openapi: Path | None
         inventory = inventory_of(client, [plan for _, plan in plans])
         url = client.url
     found = {name: plan for name, plan in compiled.items() if isinstance(plan, list)}
-    found |= {name: diagnose(plan, schema, schema if name in others else known, inventory) for name, plan in plans}
+    found |= {name: diagnose(plan, schema, inventory) for name, plan in plans}
     is_able = not any(item.kind == "error" for items in found.values() for item in items)
     if as_json:
         report = {name: [asdict(item) for item in items] for name, items in found.items()}
