@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from invokeai_gen.cli.settings import Settings
     from invokeai_gen.core.plan import WorkflowPlan
 
-
-IMAGE_SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".webp")
+_SUFFIXES: Final = (".py", ".json", ".png", ".jpg", ".jpeg", ".webp")
+"""What a name that ends so can only be: the name of a file."""
 
 
 class ModuleError(InvokeAIGenError):
@@ -33,7 +33,7 @@ def locate(name: str, settings: Settings) -> Path | None:
         raise ModuleError(f"{name}: this is a folder; name a workflow file or a module in it")
     if path.is_file():
         return path
-    if _looks_like_a_file(path):
+    if path.suffix.lower() in _SUFFIXES or len(path.parts) > 1:
         raise ModuleError(f"{name}: no such file")
     parts = name.split(".")
     for folder in _module_folders(name, settings) if all(part.isidentifier() for part in parts) else ():
@@ -41,10 +41,6 @@ def locate(name: str, settings: Settings) -> Path | None:
         if found.is_file():
             return found
     return None
-
-
-def _looks_like_a_file(path: Path) -> bool:
-    return path.suffix.lower() in (".py", ".json", *IMAGE_SUFFIXES) or len(path.parts) > 1
 
 
 def _module_folders(name: str, settings: Settings) -> Iterator[Path]:
@@ -57,31 +53,33 @@ def _module_folders(name: str, settings: Settings) -> Iterator[Path]:
             yield Path(entry)
 
 
-def find_modules(names: tuple[str, ...], settings: Settings) -> list[tuple[str, WorkflowPlan]]:
-    """Return the named modules, and all of the named folders, each with its plan. Raise `ModuleError` if one is missing."""
-    found: dict[str, WorkflowPlan] = {}
-    for name in names or (str(settings.output_path),):
-        folder = Path(name)
-        if folder.is_dir():
-            paths = [path for path in sorted(folder.glob("*.json")) if path.with_suffix(".py").is_file()]
-            if not paths:
-                raise ModuleError(f"{folder}: no generated modules there")
-        elif not names:
-            raise ModuleError(f"{folder}: no such folder; name WORKFLOWS")
-        else:
-            paths = [path for path in (locate(name, settings),) if path is not None]
-        for path in (path.with_suffix(".json") if path.suffix == ".py" else path for path in paths):
-            plan = read_plan(path)
-            if plan is None:
-                raise ModuleError(f"{path}: not the plan of a generated module")
-            found[str(path.with_suffix(".py"))] = plan
-    return list(found.items())
+def find_modules(name: str, settings: Settings) -> list[tuple[str, WorkflowPlan]]:
+    """Return the modules in a folder, or the module of that name, with their plans; an empty list for anything else.
+
+    Raise `InvokeAIGenError` for a folder without modules, and for a plan that is missing or damaged.
+    """
+    folder = Path(name)
+    if folder.is_dir():
+        paths = [path for path in sorted(folder.glob("*.json")) if path.with_suffix(".py").is_file()]
+        if not paths:
+            raise ModuleError(f"{folder}: no generated modules there")
+    else:
+        path = locate(name, settings)
+        paths = [] if path is None else [path]
+    plans = ((str(path.with_suffix(".py")), plan_of_module(path)) for path in paths)
+    return [(module, plan) for module, plan in plans if plan is not None]
 
 
-def read_plan(path: Path) -> WorkflowPlan | None:
-    """Return the plan in a file; `None` for a file of another kind. Raise `ModuleError`, which names the file."""
+def plan_of_module(path: Path) -> WorkflowPlan | None:
+    """Return the plan of a module, given by either of its two files; `None` for a file of another kind.
+
+    Raise `InvokeAIGenError`, which names the file, for a plan that is missing or damaged.
+    """
     from invokeai_gen.core.plan import NotAPlanError, PlanFormatError, WorkflowPlan
+    from invokeai_gen.runtime.workflow import read_plan
 
+    if path.suffix == ".py":
+        return read_plan(path.with_suffix(".json"))
     try:
         return WorkflowPlan.from_json(read_bytes(path))
     except NotAPlanError:

@@ -15,7 +15,7 @@ from invokeai_gen.cli.settings import Settings
 from invokeai_gen.errors import InvokeAIGenError
 
 if TYPE_CHECKING:
-    from invokeai_gen.core.plan import WorkflowPlan
+    from invokeai_gen.compiler import Compilation
     from invokeai_gen.schema import Schema
 
 
@@ -43,18 +43,17 @@ def find_sources(workflows: tuple[Path, ...], settings: Settings) -> list[Workfl
     return [WorkflowSource(PurePath(os.path.relpath(path.absolute(), settings.root)), path) for path in found]
 
 
-def compile_file(path: Path, schema: Schema) -> tuple[WorkflowPlan, list[str]]:
-    """Return the plan of a workflow file, and what the GUI would warn of. Raise `WorkflowError` and `NotReadyError`."""
+def compile_file(path: Path, schema: Schema, *, validate: bool = True) -> Compilation:
+    """Compile a workflow file. Raise `WorkflowError`, which says if it is something else, and `NotReadyError`."""
     from invokeai_gen.cli.file_kinds import kind_of_file
     from invokeai_gen.compiler import compile_workflow
     from invokeai_gen.workflow import WorkflowError, read_workflow_file
 
     try:
-        compiled = compile_workflow(read_workflow_file(path), schema)
+        return compile_workflow(read_workflow_file(path), schema, validate=validate)
     except WorkflowError as error:
         kind = kind_of_file(path)
         raise (WorkflowError(kind) if kind else error) from error
-    return compiled.plan, [str(warning) for warning in compiled.warnings]
 
 
 def _matches(settings: Settings) -> list[str]:

@@ -52,10 +52,10 @@ def _compiled(source: WorkflowSource, schema: Schema) -> tuple[WorkflowPlan | No
     from invokeai_gen.workflow import WorkflowError
 
     try:
-        plan, warnings = compile_file(source.path, schema)
+        compiled = compile_file(source.path, schema)
     except (WorkflowError, NotReadyError) as error:
         return None, tuple(lines_of(error)), ()
-    return plan, (), tuple(warnings)
+    return compiled.plan, (), tuple(map(str, compiled.warnings))
 
 
 def print_problems(reports: Iterable[Report]) -> None:

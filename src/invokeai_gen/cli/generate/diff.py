@@ -74,17 +74,16 @@ def _has_names(plan: WorkflowPlan) -> bool:
 
 def _plan(name: str, settings: Settings, schema: Schema) -> WorkflowPlan:
     """Return the plan of a module, or of a workflow file compiled now, whose inputs then have no names yet."""
-    from invokeai_gen.cli.modules import ModuleError, locate, read_plan
+    from invokeai_gen.cli.modules import ModuleError, locate, plan_of_module
     from invokeai_gen.cli.sources import compile_file
     from invokeai_gen.errors import InvokeAIGenError
 
     path = locate(name, settings)
     if path is None:
         raise ModuleError(f"{name}: no such file, and no module of that name in {settings.output_path}")
-    plan = read_plan(path.with_suffix(".json") if path.suffix == ".py" else path)
-    if plan is not None:
+    if (plan := plan_of_module(path)) is not None:
         return plan
     try:
-        return compile_file(Path(name), schema)[0]
+        return compile_file(path, schema).plan
     except InvokeAIGenError as error:
         raise InvokeAIGenError("\n".join(f"{name}: {line}" for line in str(error).splitlines())) from error

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -44,15 +44,17 @@ def command(workflows: tuple[str, ...], server: str | None, as_json: bool) -> No
     """
     from dataclasses import asdict
 
-    from invokeai_gen.cli.modules import find_modules
+    from invokeai_gen.cli.modules import ModuleError, find_modules
     from invokeai_gen.cli.servers import fetch_openapi, open_client
     from invokeai_gen.cli.settings import find_settings
     from invokeai_gen.schema import Schema
 
     settings = find_settings()
-    others = [name for name in workflows if not _is_module(name, settings)]
-    modules = tuple(name for name in workflows if name not in others)
-    plans = find_modules(modules, settings) if modules or not others else []
+    if not workflows and not settings.output_path.is_dir():
+        raise ModuleError(f"{settings.output_path}: no such folder; name WORKFLOWS")
+    modules = {name: find_modules(name, settings) for name in workflows or [str(settings.output_path)]}
+    plans = list(itertools.chain.from_iterable(modules.values()))
+    others = [name for name, found in modules.items() if not found]
     with open_client(server, settings) as client:
         schema = Schema(fetch_openapi(client), source=client.url)
         compiled = {name: _compiled(name, client.url, settings) for name in others}
@@ -70,19 +72,6 @@ def command(workflows: tuple[str, ...], server: str | None, as_json: bool) -> No
         for name, items in found.items():
             _print(name, items)
     sys.exit(0 if is_able else 1)
-
-
-def _is_module(name: str, settings: Settings) -> bool:
-    """Whether a name is that of a generated module or of a folder of them."""
-    from invokeai_gen.cli.file_kinds import kind_of_file
-    from invokeai_gen.cli.modules import locate, read_plan
-
-    if Path(name).is_dir():
-        return True
-    path = locate(name, settings)
-    if path is None or path.suffix == ".py":
-        return path is not None
-    return path.suffix == ".json" and not kind_of_file(path) and read_plan(path) is not None
 
 
 def _compiled(name: str, server: str, settings: Settings) -> WorkflowPlan | list[Finding]:

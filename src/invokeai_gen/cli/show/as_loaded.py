@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from invokeai_gen.core.batch import Values
-    from invokeai_gen.core.plan import WorkflowPlan
+    from invokeai_gen.core.plan import JsonValue, WorkflowPlan
     from invokeai_gen.server.client import AsyncInvokeAIClient
 
 
-def as_loaded(plan: WorkflowPlan, values: Values, server: str) -> tuple[WorkflowPlan, Values, list[str]]:
+async def as_loaded(
+    plan: WorkflowPlan, values: Values, client: AsyncInvokeAIClient
+) -> tuple[WorkflowPlan, Values, list[str]]:
     """Return the plan and the values as the GUI has them after loading on this server, and its warnings.
 
     Models are found by key, then hash, then name, base and type. What is missing becomes empty, as in the GUI; if the
     field is required, that is a reason not to invoke the workflow. `values` themselves have been looked up already.
     Raise `ValueResolutionError` for a called workflow that does not exist.
     """
-    from invokeai_gen.server import constants
-    from invokeai_gen.server.client import AsyncInvokeAIClient
-
-    async def ask() -> tuple[WorkflowPlan, Values, list[str]]:
-        async with AsyncInvokeAIClient(server, request_timeout=constants.COMMAND_TIMEOUT) as client:
-            return await _as_loaded(plan, values, client)
-
-    return asyncio.run(ask())
-
-
-async def _as_loaded(
-    plan: WorkflowPlan, values: Values, client: AsyncInvokeAIClient
-) -> tuple[WorkflowPlan, Values, list[str]]:
     from invokeai_gen.core.assets import assets_of, with_assets
     from invokeai_gen.core.batch import GENERATOR_FIELD, value_of
     from invokeai_gen.js_json import UNSET
@@ -52,13 +40,9 @@ async def _as_loaded(
         if answer is not None and not isinstance(answer, ValueResolutionError)
     }
     changed = dict(with_assets(plan, values, found))
-    for asset, _ in missing:
-        if asset.place is None:
-            changed[asset.binding] = UNSET
-    for binding in {asset.binding for asset, _ in missing if asset.place is not None}:
+    for binding in {asset.binding for asset, _ in missing}:
         gone = {asset.place for asset, _ in missing if asset.binding == binding}
-        items = value_of(plan, changed, *binding)
-        if isinstance(items, list):
-            changed[binding] = [item for place, item in enumerate(items) if place not in gone]
+        items: JsonValue = value_of(plan, changed, *binding)
+        changed[binding] = UNSET if None in gone else [item for place, item in enumerate(items) if place not in gone]
     warnings = [f"{error} It is left empty, as in the GUI." for _, error in missing]
     return await renewed(plan, changed, client), changed, warnings

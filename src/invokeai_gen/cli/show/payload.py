@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +19,11 @@ from invokeai_gen.cli.terminal import echo, fail, print_messages
 
 if TYPE_CHECKING:
     from invokeai_gen.cli.assignments import Assignment
+    from invokeai_gen.client import InvokeAIClient
     from invokeai_gen.compiler import Reason
     from invokeai_gen.core.batch import Binding, Values
-    from invokeai_gen.core.generators import ServerQuery
     from invokeai_gen.core.plan import AssetKind, JsonValue, WorkflowPlan
+    from invokeai_gen.js_json import Unset
 
 
 @click.command("payload", short_help="Print the request that would submit a workflow.")
@@ -53,39 +56,39 @@ def command(
       invokeai-gen payload portrait.json --server http://localhost:9090 --set model=dreamshaper > request.json
     """
     from invokeai_gen.cli.assignments import read_assignments
-    from invokeai_gen.cli.modules import locate
-    from invokeai_gen.cli.named_workflow import open_workflow
-    from invokeai_gen.cli.servers import schema_path
+    from invokeai_gen.cli.named_workflow import find_workflow
+    from invokeai_gen.cli.servers import open_client, schema_path
     from invokeai_gen.cli.settings import find_settings
-    from invokeai_gen.codegen.writer import named_as_in
-    from invokeai_gen.compiler import NotReadyError, compile_workflow, reasons_of
+    from invokeai_gen.compiler import reasons_of
     from invokeai_gen.core.batch import batch_items
     from invokeai_gen.core.problems import ParamsError
     from invokeai_gen.core.request import build_request
-    from invokeai_gen.workflow import WorkflowError
 
     settings = find_settings()
     schema_path(openapi, server, settings)
-    path = locate(workflow, settings)
-    opened = open_workflow(path, workflow, openapi, server, settings)
-    try:
-        compiled = compile_workflow(opened.file, opened.schema, validate=False)
-    except (WorkflowError, NotReadyError) as error:
-        fail(opened.kind or error, source=opened.shown)
-    plan = named_as_in(settings.output_path, path or Path(f"{opened.stem}.json"), compiled.plan)
-    print_messages("warning", map(str, compiled.warnings), source=opened.shown)
+    found = find_workflow(workflow, openapi, server, settings, validate=False)
+    if found.compiled is None or found.schema is None:
+        fail(
+            "this is a generated module: name the workflow, or print its request with `run --dry-run`",
+            source=found.shown,
+        )
+    plan = found.plan
+    print_messages("warning", found.warnings, source=found.shown)
     assigned, unassigned = read_assignments(plan, assignments, params)
-    values, refused = _json_values(plan, assigned, server)
-    if server is not None:
-        from invokeai_gen.cli.show.as_loaded import as_loaded
-        from invokeai_gen.server.resolution_errors import ValueResolutionError
+    with contextlib.nullcontext() if server is None else open_client(server, settings) as client:
+        values, refused = _json_values(plan, assigned, client)
+        if client is not None:
+            from invokeai_gen.cli.show.as_loaded import as_loaded
+            from invokeai_gen.server import background
+            from invokeai_gen.server.client import core_of
+            from invokeai_gen.server.resolution_errors import ValueResolutionError
 
-        try:
-            plan, values, gone = as_loaded(plan, values, server)
-        except (ValueResolutionError, ParamsError) as error:
-            fail(error, source=opened.shown)
-        print_messages("warning", gone, source=opened.shown)
-    answers, unanswered = _answers(plan, values, server)
+            try:
+                plan, values, gone = background.run(as_loaded(plan, values, core_of(client)))
+            except (ValueResolutionError, ParamsError) as error:
+                fail(error, source=found.shown)
+            print_messages("warning", gone, source=found.shown)
+        answers, unanswered = _answers(plan, values, client)
     # Without these there is no request; what the GUI would refuse comes after them.
     problems = [(item.source, item.problem) for item in unassigned] + [(None, str(reason)) for reason in unanswered]
     items = None
@@ -98,12 +101,12 @@ def command(
         problems += [(item.source, str(reason)) for item, reason in refused]
         reported = {item.planned.binding for item, _ in refused}
         sources = {item.planned.binding: item.source for item in assigned}
-        for reason in reasons_of(compiled.workflow, plan, opened.schema, values, items):
+        for reason in reasons_of(found.compiled.workflow, plan, found.schema, values, items):
             binding = (reason.node_id, reason.field_name)
             if binding not in reported:
                 problems.append((sources.get(binding), str(reason)))
     for source, problem in problems:
-        print_messages("error", [problem], source=str(source or opened.shown))
+        print_messages("error", [problem], source=str(source or found.shown))
     if problems:
         sys.exit(1)
     request = build_request(plan, values, runs=runs, auto_board_id=auto_board, items=items)
@@ -111,26 +114,36 @@ def command(
 
 
 def _json_values(
-    plan: WorkflowPlan, assigned: Iterable[Assignment], server: str | None
+    plan: WorkflowPlan, assigned: Iterable[Assignment], client: InvokeAIClient | None
 ) -> tuple[Values, list[tuple[Assignment, Reason]]]:
-    """Return the values as the request carries them, and what is wrong with the others."""
-    problems = {item.planned.binding: [problem] for item in assigned if (problem := _unusable(item, server))}
-    resolved: Values = {}
-    if server is not None:
-        resolved, unresolved = _resolved(
-            plan, [item for item in assigned if item.planned.binding not in problems], server
-        )
-        problems |= unresolved
-    values = {item.planned.binding: _as_json(item) for item in assigned if item.planned.binding not in resolved}
-    refused = [
-        (item, _reason(at.binding, at.node_type, at.node_label or at.node_title, at.label, problem))
-        for item, at in ((item, item.planned) for item in assigned)
-        for problem in problems.get(at.binding, ())
-    ]
-    return {**values, **resolved}, refused
+    """Return the values as the request carries them, and what is wrong with the others.
+
+    Models, boards and images are looked up if there is a server to ask.
+    """
+    from invokeai_gen.runtime.resolve import resolve
+    from invokeai_gen.server import background
+    from invokeai_gen.server.client import core_of
+    from invokeai_gen.server.resolution_errors import ValueResolutionError
+
+    form = replace(plan, nodes=())  # what hidden fields refer to is looked up with the rest of the workflow
+    values: dict[Binding, JsonValue | Unset] = {}
+    refused = []
+    for item in assigned:
+        binding = item.planned.binding
+        problems = [problem] if (problem := _unusable(item, has_server=client is not None)) else []
+        if client is not None and not problems:
+            try:
+                values |= background.run(resolve(form, {binding: item.value}, core_of(client)))[0]
+            except ValueResolutionError as error:
+                found = (error, *error.others)
+                problems = [each.own_message.removeprefix(f"{each.label!r}: ") for each in found]
+        if binding not in values:
+            values[binding] = _as_json(item)
+        refused += [(item, _reason(plan, *binding, problem)) for problem in problems]
+    return values, refused
 
 
-def _unusable(item: Assignment, server: str | None) -> str:
+def _unusable(item: Assignment, *, has_server: bool) -> str:
     """Return why a value cannot be part of a request that is only printed, though its field may accept it."""
     if item.problem:
         return item.problem
@@ -139,12 +152,12 @@ def _unusable(item: Assignment, server: str | None) -> str:
         is_file = isinstance(value, Path) or (isinstance(value, str) and os.path.isfile(value))
         if item.planned.field_type in {"ImageField", "VideoField"} and is_file:
             return f"{label} is the file {str(value)!r}, and payload uploads nothing: use the name of one on the server"
-        if item.planned.field_type == "ModelIdentifierField" and isinstance(value, str) and server is None:
+        if item.planned.field_type == "ModelIdentifierField" and isinstance(value, str) and not has_server:
             return f"{label} is the name {value!r}: add --server URL to look it up, or give the model as JSON"
     return ""
 
 
-def _as_json(item: Assignment) -> JsonValue:
+def _as_json(item: Assignment) -> JsonValue | Unset:
     """Return a value as JSON. Names of images and boards are not looked up, and values that do not fit stay as they are."""
     from invokeai_gen.core.json_writing import to_json
     from invokeai_gen.core.request_values import request_value
@@ -160,91 +173,40 @@ def _as_json(item: Assignment) -> JsonValue:
     return request_value(item.planned, item.value, named)
 
 
-def _resolved(
-    plan: WorkflowPlan, items: list[Assignment], server: str
-) -> tuple[dict[Binding, Any], dict[Binding, list[str]]]:
-    """Return values with every model, board and image looked up on the server, and what is wrong with the others."""
-    import asyncio
-    from dataclasses import replace
-
-    from invokeai_gen.runtime.resolve import resolve
-    from invokeai_gen.server import constants
-    from invokeai_gen.server.client import AsyncInvokeAIClient
-    from invokeai_gen.server.resolution_errors import ValueResolutionError
-
-    values: dict[Binding, Any] = {}
-    problems: dict[Binding, list[str]] = {}
-    form = replace(plan, nodes=())  # what hidden fields refer to is looked up with the rest of the workflow
-
-    async def ask() -> None:
-        async with AsyncInvokeAIClient(server, request_timeout=constants.COMMAND_TIMEOUT) as client:
-            for item in items:
-                binding = item.planned.binding
-                found = []
-                for value in item.value if isinstance(item.value, list) else [item.value]:
-                    try:
-                        found.append((await resolve(form, {binding: value}, client))[0][binding])
-                    except ValueResolutionError as error:
-                        problem = str(error).removeprefix(f"{error.label!r}: ")
-                        problems.setdefault(binding, []).append(problem)
-                if binding not in problems:
-                    values[binding] = found if isinstance(item.value, list) else found[0]
-
-    if items:
-        asyncio.run(ask())
-    return values, problems
-
-
-def _answers(plan: WorkflowPlan, values: Values, server: str | None) -> tuple[dict[str, list[JsonValue]], list[Reason]]:
-    """Return the server's answers to the questions of generators, and the questions that have no answer."""
-    from invokeai_gen.core.batch import server_queries
-
-    queries = server_queries(plan, values)
-    if not queries:
-        return {}, []
-    if server is None:
-        return {}, [
-            _query_reason(plan, query, f"a generator needs a server ({query.purpose}): name one with --server URL")
-            for query in queries
-        ]
-    from invokeai_gen.client import InvokeAIClient
-    from invokeai_gen.core.batch import GENERATOR_FIELD, value_of
-    from invokeai_gen.server import constants
+def _answers(
+    plan: WorkflowPlan, values: Values, client: InvokeAIClient | None
+) -> tuple[dict[str, list[JsonValue]], list[Reason]]:
+    """Return the server's answers to the questions of generators, and why the others have no answer."""
+    from invokeai_gen.core.batch import GENERATOR_FIELD, server_queries, value_of
     from invokeai_gen.server.errors import NotFoundError
 
-    answers, unanswered = {}, []
-    with InvokeAIClient(server, request_timeout=constants.COMMAND_TIMEOUT) as client:
-        for query in queries:
-            try:
-                answer = client.ask(query.method, query.path, params=dict(query.params) or None, json=query.json)
-            except NotFoundError:
-                settings: JsonValue = value_of(plan, values, query.node_id, GENERATOR_FIELD)
-                if "board_id" not in settings:
-                    raise
-                problem = f"the server has no board with id {settings['board_id']!r}"
-                unanswered.append(_query_reason(plan, query, problem))
-            else:
-                answers[query.node_id] = query.items(answer)
-    return answers, unanswered
+    answers, problems = {}, {}
+    for query in server_queries(plan, values):
+        if client is None:
+            problems[query.node_id] = f"a generator needs a server ({query.purpose}): name one with --server URL"
+            continue
+        try:
+            answer = client.ask(query.method, query.path, params=dict(query.params) or None, json=query.json)
+            answers[query.node_id] = query.items(answer)
+        except NotFoundError:
+            settings: JsonValue = value_of(plan, values, query.node_id, GENERATOR_FIELD)
+            if "board_id" not in settings:
+                raise
+            problems[query.node_id] = f"the server has no board with id {settings['board_id']!r}"
+    return answers, [_reason(plan, node_id, GENERATOR_FIELD, problem) for node_id, problem in problems.items()]
 
 
-def _query_reason(plan: WorkflowPlan, query: ServerQuery, problem: str) -> Reason:
-    from invokeai_gen.core.batch import GENERATOR_FIELD
-
-    node = plan.node(query.node_id)
-    binding = (node.id, GENERATOR_FIELD)
-    label = next((item.label for item in plan.inputs if item.binding == binding), GENERATOR_FIELD)
-    return _reason(binding, node.type, node.label, label, problem)
-
-
-def _reason(binding: Binding, node_type: str, node_label: str, label: str, problem: str) -> Reason:
+def _reason(plan: WorkflowPlan, node_id: str, field_name: str, problem: str) -> Reason:
+    """Return the reason that a value of a node cannot be sent."""
     from invokeai_gen.compiler import Reason
 
+    node = plan.node(node_id)
+    label = next((item.label for item in plan.inputs if item.binding == (node_id, field_name)), field_name)
     return Reason(
         problem=problem,
-        node_id=binding[0],
-        node_type=node_type,
-        node_label=node_label,
-        field_name=binding[1],
+        node_id=node.id,
+        node_type=node.type,
+        node_label=node.label,
+        field_name=field_name,
         field_label=label,
     )
