@@ -42,52 +42,33 @@ As Python modules:
 
 _SECTIONS: Final = {
     "Use a workflow": {
-        "run": "Run a workflow, once or many times, and save the results.",
-        "mcp": "Serve workflows as tools of an LLM agent (MCP).",
-        "inspect": "Show the inputs and outputs of a workflow, or its graph.",
-        "recall": "Show the values that an image was made with, or run them again.",
-        "payload": "Print the request that would submit a workflow.",
+        "run": ("run.run", "Run a workflow, once or many times, and save the results."),
+        "mcp": ("server.mcp", "Serve workflows as tools of an LLM agent (MCP)."),
+        "inspect": ("show.inspect", "Show the inputs and outputs of a workflow, or its graph."),
+        "recall": ("show.recall", "Show the values that an image was made with, or run them again."),
+        "payload": ("show.payload", "Print the request that would submit a workflow."),
     },
     "Generate Python modules": {
-        "init": "Write [tool.invokeai-gen] into pyproject.toml.",
-        "generate": "Write one typed Python module for each workflow.",
-        "check": "Check that generated modules are up to date.",
-        "diff": "Show what callers would notice between two workflows.",
-        "watch": "Generate whenever a workflow changes.",
+        "init": ("generate.init", "Write [tool.invokeai-gen] into pyproject.toml."),
+        "generate": ("generate.generate", "Write one typed Python module for each workflow."),
+        "check": ("generate.check", "Check that generated modules are up to date."),
+        "diff": ("generate.diff", "Show what callers would notice between two workflows."),
+        "watch": ("generate.watch", "Generate whenever a workflow changes."),
     },
     "Work with a server": {
-        "doctor": "Check whether a server can run workflows or modules.",
-        "workflows": "List, pull, push and delete workflows of the server's library.",
-        "models": "Write the server's models and boards as Python constants.",
-        "pull": "Save the node types of a running server.",
+        "doctor": ("server.doctor", "Check whether a server can run workflows or modules."),
+        "workflows": ("server.workflows", "List, pull, push and delete workflows of the server's library."),
+        "models": ("server.models", "Write the server's models and boards as Python constants."),
+        "pull": ("server.pull", "Save the node types of a running server."),
     },
-    "Set up the shell": {"completion": "Print or install the completion script of a shell."},
+    "Set up the shell": {"completion": ("completion", "Print or install the completion script of a shell.")},
 }
-
-_MODULES: Final = {
-    "init": "generate.init",
-    "generate": "generate.generate",
-    "check": "generate.check",
-    "diff": "generate.diff",
-    "watch": "generate.watch",
-    "run": "run.run",
-    "inspect": "show.inspect",
-    "recall": "show.recall",
-    "payload": "show.payload",
-    "mcp": "server.mcp",
-    "pull": "server.pull",
-    "doctor": "server.doctor",
-    "workflows": "server.workflows",
-    "models": "server.models",
-    "completion": "completion",
-}
-"""The module of each command, below this package."""
+"""The commands of each section of the help: the module of each, below this package, and what it does."""
 
 
 @click.group(
     cls=LazyGroup,
     sections=_SECTIONS,
-    modules={name: f"{__name__}.{module}" for name, module in _MODULES.items()},
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog=f"{EXAMPLES}\n{EXIT_CODES}",
 )
@@ -111,11 +92,8 @@ def main(args: Sequence[str] | None = None) -> Any:
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(error.exit_code)
-    except click.NoSuchOption as error:
-        terminal.print_usage_error(with_suggestion(error))
-        sys.exit(error.exit_code)
     except click.ClickException as error:
-        terminal.print_usage_error(error)
+        terminal.print_usage_error(with_suggestion(error) if isinstance(error, click.NoSuchOption) else error)
         sys.exit(error.exit_code)
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)

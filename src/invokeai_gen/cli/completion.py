@@ -23,6 +23,7 @@ from click.shell_completion import (
 from invokeai_gen.cli.help import SuggestingChoice
 from invokeai_gen.cli.terminal import echo
 from invokeai_gen.errors import InvokeAIGenError
+from invokeai_gen.shipped_files import templates_folder
 from invokeai_gen.texts import printable
 
 if TYPE_CHECKING:
@@ -35,156 +36,16 @@ VARIABLE: Final = "_INVOKEAI_GEN_COMPLETE"
 _PATIENCE: Final = 2.0
 """Seconds that a shell waits for a server while it completes."""
 
-_BASH: Final = """\
-%(complete_func)s() {
-    local line kind value
-    local -a ask=("$1")
-    [[ $1 == *python* ]] && ask=("$1" -m invokeai_gen)
-    COMPREPLY=()
-    while IFS= read -r line; do
-        kind="${line%%%%,*}"
-        value="${line#*,}"
-        case "$kind" in
-            dir) compopt -o dirnames ;;
-            file) compopt -o default ;;
-            plain)
-                [[ $value == *= ]] && compopt -o nospace
-                case "${COMP_WORDS[COMP_CWORD]}" in
-                    [\\"\\']*) COMPREPLY+=("$value") ;;
-                    *) COMPREPLY+=("$(printf %%q "$value")") ;;
-                esac ;;
-        esac
-    done < <(COMP_LINE="${COMP_LINE:0:COMP_POINT}" %(complete_var)s=bash_complete "${ask[@]}" 2>/dev/null)
-}
-
-%(complete_func)s_python() {
-    local file module="${COMP_WORDS[2]//.//}"
-    if [[ ${COMP_WORDS[1]} == -m && $COMP_CWORD -gt 2 && -f $module.py && -f $module.json ]]; then
-        %(complete_func)s "$1"
-        return
-    fi
-    COMPREPLY=()
-    [[ -n $_invokeai_gen_python ]] && "$_invokeai_gen_python" "$@"
-    if [[ ${COMP_WORDS[1]} == -m && $COMP_CWORD -eq 2 ]]; then
-        for file in "$module"*.json "$module"*/*.json; do
-            file="${file%%.json}"
-            [[ -f $file.py ]] && COMPREPLY+=("${file//\\//.}")
-        done
-    fi
-}
-
-{ _comp_load python || __load_completion python; } >/dev/null 2>&1
-if [[ "$(complete -p python 2>/dev/null)" =~ -F\\ ([^ ]+) && ${BASH_REMATCH[1]} != %(complete_func)s_python ]]; then
-    _invokeai_gen_python="${BASH_REMATCH[1]}"
-fi
-complete -o default -F %(complete_func)s_python python python3
-complete -o nosort -F %(complete_func)s %(prog_name)s
-"""
-
-_ZSH: Final = """\
-#compdef %(prog_name)s
-
-%(complete_func)s() {
-    local line type value
-    local -a plain open described ask=(%(prog_name)s)
-    [[ $words[1] == *python* ]] && ask=($words[1] -m invokeai_gen)
-    (( $+commands[$ask[1]] )) || [[ -x $ask[1] ]] || return 1
-    while IFS= read -r line; do
-        type="${line%%%%,*}"
-        value="${line#*,}"
-        case "$type" in
-            dir) compset -P '--*='; _path_files -/ ;;
-            file) compset -P '--*='; _path_files -f ;;
-            plain)
-                if [[ "$value" == *$'\\t'* ]]; then
-                    described+=("${${value%%%%$'\\t'*}//:/\\\\:}:${value#*$'\\t'}")
-                elif [[ "$value" == *= ]]; then
-                    open+=("$value")
-                else
-                    plain+=("$value")
-                fi ;;
-        esac
-    done < <(COMP_WORDS="${words[*]}" COMP_CWORD=$((CURRENT-1)) %(complete_var)s=zsh_complete $ask 2>/dev/null)
-    (( $#described )) && _describe -V unsorted described -U
-    (( $#open )) && compadd -U -S '' -V unsorted -a open
-    (( $#plain )) && compadd -U -V unsorted -a plain
-}
-
-%(complete_func)s_python() {
-    local file module=${words[3]//.//}
-    local -a found
-    if [[ $words[2] == -m && $CURRENT -gt 3 && -f $module.py && -f $module.json ]]; then
-        %(complete_func)s
-        return
-    fi
-    if [[ $words[2] == -m && $CURRENT -eq 3 ]]; then
-        for file in $module*.json(N) $module*/*.json(N); do
-            [[ -f ${file:r}.py ]] && found+=(${${file:r}//\\//.})
-        done
-        (( $#found )) && compadd -U -a found && return
-    fi
-    $_invokeai_gen_python
-}
-
-if [[ $zsh_eval_context[-1] == loadautofunc ]]; then
-    %(complete_func)s "$@"
-else
-    [[ $_comps[python] == %(complete_func)s_python ]] || _invokeai_gen_python=${_comps[python]:-_default}
-    compdef %(complete_func)s_python python python3
-    compdef %(complete_func)s %(prog_name)s
-fi
-"""
-
-_FISH: Final = """\
-function %(complete_func)s
-    set -l prefix (string match -r '^--[^=]*=' -- (commandline -t))
-    set -l words (commandline -opc)
-    set -l ask %(prog_name)s
-    string match -q '*python*' -- $words[1]; and set ask $words[1] -m invokeai_gen
-    for line in (COMP_WORDS=(commandline -cp) COMP_CWORD=(commandline -t) %(complete_var)s=fish_complete $ask 2>/dev/null)
-        set -l found (string split -m 1 , -- $line)
-        switch $found[1]
-            case dir
-                for path in (__fish_complete_directories $found[2])
-                    echo $prefix$path
-                end
-            case file
-                for path in (__fish_complete_path $found[2])
-                    echo $prefix$path
-                end
-            case plain
-                echo $found[2]
-        end
-    end
-end
-
-function %(complete_func)s_is_module
-    set -l words (commandline -opc)
-    set -l module (string replace -a . / -- $words[3])
-    test (count $words) -gt 2 -a "$words[2]" = -m -a -f "$module.py" -a -f "$module.json"
-end
-
-function %(complete_func)s_modules
-    set -l module (string replace -a . / -- (commandline -t))
-    for file in $module*.json $module*/*.json
-        set -l stem (string replace -r '\\.json$' '' -- $file)
-        test -f $stem.py; and string replace -a / . -- $stem
-    end
-end
-
-for python in python python3
-    complete --no-files --command $python --condition %(complete_func)s_is_module --arguments "(%(complete_func)s)"
-    complete --command $python --short-option m --require-parameter --arguments "(%(complete_func)s_modules)"
-end
-complete --no-files --command %(prog_name)s --arguments "(%(complete_func)s)"
-"""
-
 _SOURCED: Final = {"bash": ".bashrc", "zsh": ".zshrc"}
 _COMPINIT: Final = "(( $+functions[compdef] )) || { autoload -Uz compinit && compinit }; "
 
 
 class _Complete(ShellComplete):
     """What our scripts for all shells expect: whole words, a line for each."""
+
+    def source(self) -> str:
+        """Return the script of the shell."""
+        return templates_folder().joinpath(f"completion.{self.name}").read_text(encoding="utf-8")
 
     def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem]:
         """Return what the last word can become; a value after `--option=` comes with the option."""
@@ -206,21 +67,15 @@ class _Complete(ShellComplete):
 
 
 class _Zsh(_Complete, ZshComplete):
-    source_template = _ZSH
+    pass
 
 
 class _Fish(_Complete, FishComplete):
-    source_template = _FISH
+    pass
 
 
 class _Bash(_Complete, BashComplete):
     """Completion in bash that keeps values with spaces whole, and completes after a `=`."""
-
-    source_template = _BASH
-
-    @staticmethod
-    def _check_version() -> None:
-        """Do nothing: the script works in every bash that is still in use."""
 
     def get_completion_args(self) -> tuple[list[str], str]:
         """Return the words before the one to complete, and that word."""
@@ -245,7 +100,7 @@ add_completion_class(_Zsh, "zsh")
 add_completion_class(_Fish, "fish")
 
 
-@click.command("completion", short_help="Print or install the completion script of a shell.")
+@click.command("completion")
 @click.argument("shell", type=SuggestingChoice(["bash", "zsh", "fish"]), required=False, metavar="[bash|zsh|fish]")
 @click.option("--install", is_flag=True, help="Install the script for this user, instead of printing it.")
 @click.pass_context
@@ -264,13 +119,12 @@ def command(ctx: click.Context, shell: str | None, install: bool) -> None:
     kind = get_completion_class(name)
     if kind is None:
         raise click.UsageError("name the SHELL: bash, zsh or fish", ctx)
-    completion = kind(ctx.find_root().command, {}, "invokeai-gen", VARIABLE)
-    script = completion.source_template % completion.source_vars()
+    script = kind(ctx.find_root().command, {}, "invokeai-gen", VARIABLE).source()
     if install:
         for line in _install(name, script):
             echo(line)
     else:
-        echo(script)
+        echo(script, nl=False)
 
 
 def _install(shell: str, script: str) -> list[str]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import click
+from click.shell_completion import CompletionItem
 
 from invokeai_gen.cli.terminal import QUIET, in_words
 
@@ -75,31 +76,34 @@ class CommandGroup(click.Group):
 class LazyGroup(CommandGroup):
     """A group that knows its commands by name and imports a command only to run it."""
 
-    def __init__(
-        self, *args: Any, sections: Mapping[str, Mapping[str, str]], modules: Mapping[str, str], **kwargs: Any
-    ):
+    def __init__(self, *args: Any, sections: Mapping[str, Mapping[str, tuple[str, str]]], **kwargs: Any):
         super().__init__(*args, **kwargs)
         self._sections = sections
-        """Title of each section of the help, with its commands and what they do."""
-        self._modules = modules
-        """The module of each command; it has the command as `command`."""
+        """The commands in each section of the help: a module of `cli` with it as `command`, and what it does."""
+        self._modules = {name: module for commands in sections.values() for name, (module, _) in commands.items()}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all commands, in the order of the help."""
-        return [name for commands in self._sections.values() for name in commands]
+        return list(self._modules)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command by its name, imported now."""
         if cmd_name not in self._modules:
             return None
-        command: click.Command = importlib.import_module(self._modules[cmd_name]).command
+        command: click.Command = importlib.import_module(f"invokeai_gen.cli.{self._modules[cmd_name]}").command
         return with_our_ways(command)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return the options and commands that start with a text, without importing a command."""
+        commands = {name: text for commands in self._sections.values() for name, (_, text) in commands.items()}
+        found = [CompletionItem(name, help=text) for name, text in commands.items() if name.startswith(incomplete)]
+        return found + click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands, section by section."""
         for title, commands in self._sections.items():
             with formatter.section(title):
-                formatter.write_dl(list(commands.items()))
+                formatter.write_dl([(name, text) for name, (_, text) in commands.items()])
 
 
 def with_our_ways(command: click.Command) -> click.Command:

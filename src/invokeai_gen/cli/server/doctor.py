@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from invokeai_gen.core.plan import WorkflowPlan
 
 
-@click.command("doctor", short_help="Check whether a server can run workflows or modules.")
+@click.command("doctor")
 @click.argument("workflows", nargs=-1, shell_complete=complete_workflows)
 @server_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")

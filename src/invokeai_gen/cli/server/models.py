@@ -22,7 +22,7 @@ _TAKEN: Final = frozenset({"BoardRef", "Boards", "Final", "ModelRef", "None", "T
 """Names that a class for a type of models cannot have."""
 
 
-@click.command("models", short_help="Write the server's models and boards as Python constants.")
+@click.command("models")
 @click.option(
     "-o",
     "--output",

@@ -11,7 +11,7 @@ from invokeai_gen.cli.terminal import echo_done
 from invokeai_gen.errors import InvokeAIGenError
 
 
-@click.command("pull", short_help="Save the node types of a running server.")
+@click.command("pull")
 @server_option
 @click.option(
     "-o",

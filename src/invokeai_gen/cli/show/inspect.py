@@ -21,7 +21,7 @@ _MAX_CHOICES: Final = 8
 """Choices of an input that are listed unless `--wide` asks for all."""
 
 
-@click.command("inspect", short_help="Show the inputs and outputs of a workflow, or its graph.")
+@click.command("inspect")
 @click.argument("workflow", shell_complete=complete_workflows)
 @click.option("-w", "--wide", is_flag=True, help="Show everything: descriptions, nodes, long defaults, all choices.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs instead.")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from invokeai_gen.js_json import Unset
 
 
-@click.command("payload", short_help="Print the request that would submit a workflow.")
+@click.command("payload")
 @click.argument("workflow", shell_complete=complete_workflows)
 @value_options
 @click.option("--runs", type=click.IntRange(min=1), default=1, show_default=True, help="Number of runs.")

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 @click.command(
     "recall",
-    short_help="Show the values that an image was made with, or run them again.",
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
 )
 @click.argument("image")
