@@ -675,8 +675,7 @@ def test_the_line_to_go_on_repeats_what_still_matters(cli: Cli) -> None:
         "--server", "http://b", "--openapi", str(ROOT / "data/openapi.json"), "--file", "x.sweep", "--product", "first=1,2",
     ]  # fmt: skip
     context = command.make_context("run", ["adder.json", *line])
-    given = {name: value for name, value in context.params.items() if name != "workflow" and "input_" not in name}
-    parsed = CommandLine(**given)
+    parsed = CommandLine.of(context)
     assert parsed.how_to_resume("adder.json", Path("x.sweep"), Path("out"), parsed.servers) == (
         "invokeai-gen run adder.json --resume x.sweep -o out --pattern '{index}.png' --manifest jsonl "
         f"--gallery all.html --timeout 9 --errors raise --openapi {ROOT / 'data/openapi.json'} "

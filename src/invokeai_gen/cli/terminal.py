@@ -7,7 +7,7 @@ import itertools
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NoReturn
 
@@ -71,10 +71,13 @@ def echo_json(data: Any, *, compact: bool = False) -> None:
 
 
 def json_text(data: Any, *, compact: bool = False) -> str:
-    """Return JSON in which every character that a terminal would not show is written `\\u…`."""
+    """Return JSON in which every character that a terminal would not show is written `\\u…`; other objects as texts."""
     import json
 
-    text = json.dumps(data, ensure_ascii=False, indent=None if compact else 2)
+    def plain(value: object) -> object:
+        return dict(value) if isinstance(value, Mapping) else str(value)
+
+    text = json.dumps(data, ensure_ascii=False, indent=None if compact else 2, default=plain)
     return re.sub(r"[^ -~\n]", _json_escaped, text)
 
 

@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, Self
 
 import click
+from click.core import ParameterSource
 
-_SAVING: Final = {
-    "output": "--output",
-    "pattern": "--pattern",
-    "manifest": "--manifest",
-    "contact_sheet": "--contact-sheet",
-    "gallery": "--gallery",
-    "intermediate": "--intermediate",
-    "metadata": "--metadata",
-}
+_SAVING: Final = ("output", "pattern", "manifest", "contact_sheet", "gallery", "intermediate", "metadata")
 """Options that need saved results."""
+_VARYING: Final = frozenset({"csv", "jsonl", "each", "product", "zipped", "replaced", "dynamic"})
+"""Options that give a list of values."""
+_OF_MANY: Final = _VARYING | {"sweep_file", "pattern", "manifest", "contact_sheet", "gallery"}
+"""Options that only many runs have, even if their number is 1."""
+_RECORDED: Final = _VARYING | {
+    "runs", "retries", "assignments", "params", "sweep_file", "auto_board", "create_boards", "dry_run", "interactive",
+}  # fmt: skip
+"""Options that `--resume` excludes, because its file has their values."""
+_RESUMED: Final = (
+    "pattern", "manifest", "contact_sheet", "gallery", "timeout", "errors", "openapi", "cleanup", "intermediate",
+    "metadata", "overwrite", "as_json", "quiet", "verbose",
+)  # fmt: skip
+"""Options that the command with `--resume` repeats."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandLine:
     """The options of one call of `run`, inputs excepted."""
 
+    given: Mapping[str, str]
+    """The attributes below that the user gave an option for, with the option: `{"zipped": "--zip"}`."""
     assignments: tuple[str, ...]
     params: Path | None
     interactive: bool
@@ -63,12 +71,22 @@ class CommandLine:
     quiet: bool
     verbose: bool
 
+    @classmethod
+    def of(cls, context: click.Context) -> Self:
+        """Return the options that click has parsed."""
+        options = {str(option.name): option.opts[-1] for option in context.command.params}
+        given = {
+            name: option
+            for name, option in options.items()
+            if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        }
+        names = {field.name for field in fields(cls)}
+        return cls(given=given, **{name: value for name, value in context.params.items() if name in names})
+
     @property
     def is_sweep(self) -> bool:
         """Whether anything was asked for that only many runs have."""
-        varies = self.csv or self.jsonl or self.each or self.product or self.zipped or self.replaced or self.dynamic
-        is_kept = self.sweep_file or self.pattern or self.manifest or self.contact_sheet or self.gallery
-        return bool(varies or is_kept or self.runs > 1 or self.retries or len(self.servers) > 1)
+        return bool(_OF_MANY & self.given.keys() or self.runs > 1 or self.retries or len(self.servers) > 1)
 
     @property
     def server(self) -> str | None:
@@ -77,20 +95,19 @@ class CommandLine:
 
     def check(self, context: click.Context, inputs: Sequence[str]) -> None:
         """Raise `UsageError` for options that exclude each other; `inputs` are the options of inputs that were given."""
+        problem = ""
         if self.csv and self.jsonl:
-            raise click.UsageError("--csv and --jsonl exclude each other", context)
-        if self.ignore_extra_columns and not (self.csv or self.jsonl):
-            raise click.UsageError("--ignore-extra-columns needs --csv or --jsonl", context)
-        if self.no_save:
-            for name, option in _SAVING.items():
-                if getattr(self, name):
-                    raise click.UsageError(f"--no-save and {option} exclude each other", context)
-            if "outputs" in self.cleanup:
-                raise click.UsageError(
-                    "--no-save and --cleanup outputs exclude each other: nothing would be left", context
-                )
-        if self.resume is not None and (given := [*self._fixed_by_resume(), *inputs]):
-            raise click.UsageError(f"--resume continues as its file says: leave out {', '.join(given)}", context)
+            problem = "--csv and --jsonl exclude each other"
+        elif self.ignore_extra_columns and not (self.csv or self.jsonl):
+            problem = "--ignore-extra-columns needs --csv or --jsonl"
+        elif self.no_save and (saving := [self.given[name] for name in _SAVING if name in self.given]):
+            problem = f"--no-save and {saving[0]} exclude each other"
+        elif self.no_save and "outputs" in self.cleanup:
+            problem = "--no-save and --cleanup outputs exclude each other: nothing would be left"
+        elif self.resume and (fixed := [*(self.given[name] for name in self.given if name in _RECORDED), *inputs]):
+            problem = f"--resume continues as its file says: leave out {', '.join(fixed)}"
+        if problem:
+            raise click.UsageError(problem, context)
 
     def how_to_resume(self, name: str, file: Path, folder: Path, servers: Iterable[str]) -> str:
         """Return the command that continues the sweep of `file`, with every option of this call that still matters."""
@@ -98,30 +115,10 @@ class CommandLine:
 
         words = ["invokeai-gen", "run", name, "--resume", str(file)]
         words += ["--no-save"] if self.no_save else ["-o", str(folder)]
-        for option, value in (
-            ("--pattern", self.pattern),
-            ("--manifest", self.manifest),
-            ("--contact-sheet", self.contact_sheet),
-            ("--gallery", self.gallery),
-            ("--timeout", None if self.timeout is None else f"{self.timeout:g}"),
-            ("--errors", "raise" if self.errors == "raise" else None),
-            ("--openapi", self.openapi),
-        ):
-            words += [option, str(value)] if value else []
-        words += [word for target in self.cleanup for word in ("--cleanup", target)]
-        flags = {
-            "--intermediate": self.intermediate, "--metadata": self.metadata, "--overwrite": self.overwrite, "--json": self.as_json, "--quiet": self.quiet, "--verbose": self.verbose,
-        }  # fmt: skip
-        words += [flag for flag, is_set in flags.items() if is_set]
+        for option, value in ((self.given[name], getattr(self, name)) for name in _RESUMED if name in self.given):
+            if value is True:
+                words.append(option)
+            else:
+                for item in value if isinstance(value, tuple) else [value]:
+                    words += [option, f"{item:g}" if isinstance(item, float) else str(item)]
         return shlex.join([*words, *(word for server in servers for word in ("--server", server))])
-
-    def _fixed_by_resume(self) -> list[str]:
-        """Return the options that --resume does not go with, because its file has their values."""
-        fixed = {
-            "--csv": self.csv, "--jsonl": self.jsonl, "--each": self.each, "--product": self.product,
-            "--zip": self.zipped, "--replace": self.replaced, "--dynamic": self.dynamic, "--runs": self.runs > 1,
-            "--retries": self.retries, "--set": self.assignments, "--params": self.params,
-            "--file": self.sweep_file, "--auto-board": self.auto_board, "--create-boards": self.create_boards,
-            "--dry-run": self.dry_run, "--interactive": self.interactive,
-        }  # fmt: skip
-        return [option for option, value in fixed.items() if value]

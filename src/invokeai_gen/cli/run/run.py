@@ -276,7 +276,7 @@ def command(ctx: click.Context, /, workflow: str, **given: Any) -> None:
 
     found: _Found = ctx.meta[_FOUND]
     inputs = {option.planned.name: (option.opts[0], text) for option, text in found.inputs.given(given)}
-    line = CommandLine(**{name: value for name, value in given.items() if not name.startswith("input_")})
+    line = CommandLine.of(ctx)
     line.check(ctx, [option for option, _ in inputs.values()])
     print_messages("warning", found.workflow.warnings, source=found.workflow.shown)
     many = ManyRuns(found.workflow, line, found.inputs)

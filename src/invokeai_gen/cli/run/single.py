@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import sys
-from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -61,25 +62,9 @@ def _event_printers() -> dict[str, Any]:
     """Return callbacks that print each event on a line."""
     kinds = ("status", "invocation_started", "invocation_progress", "invocation_complete", "invocation_error")
 
-    def printer(kind: str) -> Any:
-        return lambda event: echo_json({"event": kind, **_plain(event)}, compact=True)
+    def print_event(kind: str, event: Any) -> None:
+        # Previews are large pictures.
+        names = [item.name for item in fields(event) if item.name not in ("raw", "preview")]
+        echo_json({"event": kind, **{name: getattr(event, name) for name in names}}, compact=True)
 
-    return {f"on_{kind}": printer(kind) for kind in kinds}
-
-
-def _plain(event: Any) -> dict[str, Any]:
-    """Return the attributes of an event without previews, whose pictures are large, as JSON data."""
-    from dataclasses import fields
-
-    skipped = {"raw", "preview"}
-    return {item.name: _json_of(getattr(event, item.name)) for item in fields(event) if item.name not in skipped}
-
-
-def _json_of(value: Any) -> Any:
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    if isinstance(value, Mapping):
-        return {str(key): _json_of(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_json_of(item) for item in value]
-    return str(value)
+    return {f"on_{kind}": functools.partial(print_event, kind) for kind in kinds}
