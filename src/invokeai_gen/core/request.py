@@ -38,35 +38,38 @@ def build_request(
     are the lists of the batch nodes (`batch_items`), computed here unless given. `batch_id` is chosen by the server
     unless given. `data` is the batch data, made of `items` unless given.
     """
-    values = touched(plan, values)
+    # What is in the plan was read as a browser reads it; values from elsewhere are put into that form here.
+    values = {
+        binding: value if value is UNSET else normalized(value) for binding, value in touched(plan, values).items()
+    }
     if data is None:
         from invokeai_gen.core.batch import batch_data, batch_items
 
         data = batch_data(plan, values, batch_items(plan, values, {}) if items is None else items)
+    graph = {
+        "id": str(uuid.uuid4()),
+        "nodes": in_key_order(
+            (node.id, _node(node, values, auto_board_id)) for node in plan.nodes if node.is_executable
+        ),
+        "edges": [
+            {
+                "source": {"node_id": edge.source_node_id, "field": edge.source_field},
+                "destination": {"node_id": edge.target_node_id, "field": edge.target_field},
+            }
+            for edge in plan.edges
+        ],
+    }
     batch: dict[str, JsonValue] = {
-        "graph": {
-            "id": str(uuid.uuid4()),
-            "nodes": in_key_order(
-                (node.id, _node(node, values, auto_board_id)) for node in plan.nodes if node.is_executable
-            ),
-            "edges": [
-                {
-                    "source": {"node_id": edge.source_node_id, "field": edge.source_field},
-                    "destination": {"node_id": edge.target_node_id, "field": edge.target_field},
-                }
-                for edge in plan.edges
-            ],
-        },
+        "graph": graph,
         "workflow": with_values(plan.workflow, values),
         "runs": runs,
         "origin": "workflows",
         "destination": "gallery",
-        "data": data,
+        "data": normalized(data),
     }
     if batch_id is not None:
         batch["batch_id"] = batch_id
-    request: dict[str, JsonValue] = normalized({"prepend": prepend, "batch": batch})
-    return request
+    return {"prepend": prepend, "batch": batch}
 
 
 def touched(plan: WorkflowPlan, values: Values) -> Values:

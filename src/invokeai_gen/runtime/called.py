@@ -7,7 +7,7 @@ from collections.abc import Container, Mapping
 from invokeai_gen.core.batch import Binding
 from invokeai_gen.core.called_workflows import calls_of, with_called
 from invokeai_gen.core.plan import JsonValue, WorkflowPlan
-from invokeai_gen.js_json import Unset
+from invokeai_gen.js_json import Unset, normalized
 from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.server.errors import NotFoundError
 from invokeai_gen.server.resolution_errors import ValueResolutionError
@@ -40,7 +40,7 @@ async def fetch_called(
         if call.workflow_id in called or call.workflow_id in known:
             continue
         try:
-            called[call.workflow_id] = (await client.workflows.get(call.workflow_id)).workflow or {}
+            called[call.workflow_id] = normalized((await client.workflows.get(call.workflow_id)).workflow or {})
         except NotFoundError:
             missing.append(
                 ValueResolutionError(call.label, f"the server has no workflow with id {call.workflow_id!r}.")

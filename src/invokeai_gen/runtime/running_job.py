@@ -122,7 +122,7 @@ class RunningJob(Generic[O_co]):
     async def _item(self, item_id: int) -> QueueItem:
         """Return an item as it is now. One that has ended is fetched once."""
         if item_id not in self._items:
-            item = await self.client.run_queue.get(item_id)
+            item = self._watch.ended.pop(item_id, None) or await self.client.run_queue.get(item_id)
             if not is_final(item.status):
                 return item
             self._items[item_id] = item

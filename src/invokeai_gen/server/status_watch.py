@@ -30,6 +30,9 @@ class StatusWatch:
         """Set for a batch that can do without events while they cost the server too much."""
         self.item_ids: tuple[int, ...] | None = None
         """Known once the enqueue is answered; events may come earlier."""
+        self.since = asyncio.get_running_loop().time()
+        self.ended: dict[int, QueueItem] = {}
+        """Items that were fetched to learn how they ended."""
         self._ids: frozenset[int] = frozenset()
         self.statuses: dict[int, str] = {}
         """The latest known status of each item."""
@@ -60,6 +63,8 @@ class StatusWatch:
 
     def catch_up(self, item: QueueItem) -> None:
         """Take in what an item says."""
+        if is_final(item.status):
+            self.ended[item.item_id] = item
         self.take_status(item.raw)
 
     def fail(self, error: Exception) -> None:
