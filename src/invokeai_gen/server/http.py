@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json as json_codec
 import os
 import time
@@ -268,8 +269,9 @@ class Transport:
                 raise NotInvokeAIError(
                     f"{self.url} redirects {method} {path} to {elsewhere}. Use that address instead."
                 )
-            if not _is_foreign(answer.request, self.url):
-                self._renew_token(answer.headers.get("X-Refreshed-Token"))
+            token = answer.headers.get("X-Refreshed-Token")
+            if token and not _is_foreign(answer.request, self.url):
+                self._renew_token(token)
             return await take(response)
         finally:
             await answer.aclose()
@@ -322,9 +324,7 @@ class Transport:
             request.headers.update(self.headers)
         return request
 
-    def _renew_token(self, token: str | None) -> None:
-        import contextlib
-
+    def _renew_token(self, token: str) -> None:
         with contextlib.suppress(InvalidTokenError):
             self._token = checked_token(token) or self._token
 
