@@ -25,6 +25,7 @@ LEAVES = {
     "js_json",
     "js_reading",
     "limits",
+    "loading",
     "png_texts",
     "public_names",
     "shipped_files",

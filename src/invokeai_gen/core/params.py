@@ -11,27 +11,34 @@ which is a keyword-only dataclass, checked by pydantic's core, whose errors spea
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import wraps
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast, dataclass_transform, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast, dataclass_transform, get_type_hints
 
 from pydantic_core import ArgsKwargs, CoreSchema, SchemaValidator, ValidationError
 
 from invokeai_gen.core import checks
 from invokeai_gen.core.inputs import Input
 from invokeai_gen.core.signatures import ClassSignature
+from invokeai_gen.loading import later
 
 if TYPE_CHECKING:
-    from invokeai_gen.core.image_values import ReadsImages
-    from invokeai_gen.core.plan import JsonValue
+    from invokeai_gen.core.params_json import ParamsJson
     from invokeai_gen.core.problems import ParamsError
+else:
+    ParamsJson = object
 
 P = TypeVar("P", bound="WorkflowParams")
 
 
-class WorkflowParams:
+@later(
+    "invokeai_gen.core.params_json",
+    "ParamsJson",
+    *("to_dict", "from_dict", "from_json", "from_image", "json_schema", "_checked", "_repr_html_"),
+    *("__get_pydantic_core_schema__", "__get_pydantic_json_schema__"),
+)
+class WorkflowParams(ParamsJson):
     """Base of every generated `Params`. Inputs are attributes by name, and items by their index in the form: `params[2]`."""
 
     __inputs__: ClassVar[Mapping[str, Input]] = {}
@@ -40,18 +47,6 @@ class WorkflowParams:
 
     __plan__: ClassVar[Any] = None
     """A function that returns the `WorkflowPlan`, which has the descriptions of the fields; `None` without a plan."""
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> CoreSchema:
-        from invokeai_gen.core.params_json import pydantic_schema
-
-        return pydantic_schema(cls)
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: Any) -> dict[str, JsonValue]:
-        from invokeai_gen.core.params_json import described
-
-        return described(cls)
 
     @classmethod
     def inputs(cls) -> tuple[Input, ...]:
@@ -65,86 +60,6 @@ class WorkflowParams:
         """
         checked = replace(cast(Any, self))
         return {item.binding: getattr(checked, item.name) for item in self.inputs() if item.fed_by is None}
-
-    def _repr_html_(self) -> str:
-        """Return the values by label, for a notebook."""
-        from invokeai_gen.core import notebook
-
-        values = {item.name: getattr(self, item.name) for item in self.inputs() if item.fed_by is None}
-        find = type(self).__plan__
-        plan = find() if find is not None else None
-        return notebook.card(
-            plan.info.name if plan is not None else type(self).__name__, notebook.rows_of(plan, values)
-        )
-
-    def to_dict(self, *, embed: bool = False) -> dict[str, JsonValue]:
-        """Return the values as JSON data, by Python name.
-
-        A path becomes `{"path": …}`, which is read again on the same machine only. `embed` makes data URLs of bytes
-        and Pillow images; without it they raise `ParamsError`.
-        """
-        from invokeai_gen.core.params_json import to_data
-
-        return to_data(self, embed=embed)
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, JsonValue], *, allow_files: bool = True) -> Self:
-        """Return the values in JSON data, by Python name; names that are absent get their default.
-
-        Values may be written as `to_dict` does or in short: `"model": "dreamshaper"`, `"color": "#ff8000"`,
-        `"image": {"path": "photo.png"}`. `invokeai_gen.core.json_values` lists them all. Pass `allow_files=False` for
-        values that come from strangers: no file of this machine is read then, and texts name images on the server.
-
-        Raises `ParamsError` with everything that is wrong.
-        """
-        from invokeai_gen.core.params_json import from_data
-
-        return from_data(cls, data, allow_files=allow_files)
-
-    @classmethod
-    def from_json(cls, text: str | bytes) -> Self:
-        """Return the values in a JSON text: an object as `from_dict` takes it. Raises `ParamsError`."""
-        from invokeai_gen.core.params_json import from_text
-
-        return from_text(cls, text)
-
-    @classmethod
-    def from_image(cls, image: Any, *, client: ReadsImages | None = None) -> Self:
-        """Return the values that an image was made with.
-
-        `image` is a path, the bytes of a PNG file, an open file, a Pillow image, an `ImageOutput`, or, with `client`,
-        the name of an image on the server; in async code pass `await image.abytes()`. Images made in the GUI work as well. Values are those that ran, also if a
-        batch or a sweep varied them, and are matched by node and field.
-
-        Warns with a `RecallWarning` for each input that the image has no usable value for, which keeps its default, and
-        for what the image cannot say. Raises `ImageValuesError` if the image does not say how it was made or was made
-        by another workflow, and `ParamsError` if an input without a default has no value.
-        """
-        from invokeai_gen.core.image_values import RecallWarning, recall
-
-        found = recall(cls, image, client)
-        for message in (*(f"not in the image: {problem}" for problem in found.unmatched), *found.notes):
-            warnings.warn(message, RecallWarning, stacklevel=2)
-        return cls(**found.values)
-
-    @classmethod
-    def json_schema(cls, *, allow_files: bool = True) -> dict[str, JsonValue]:
-        """Return the JSON Schema (draft 2020-12) of what `from_dict` accepts.
-
-        Titles are the labels in the GUI; ranges, steps, choices, defaults and descriptions come from the workflow.
-        Raises `PlanFileError` if the plan beside a generated module is missing.
-        """
-        from invokeai_gen.core.params_json import DIALECT, described
-
-        return {"$schema": DIALECT, **described(cls, allow_files=allow_files)}
-
-    @classmethod
-    def _checked(cls, name: str, value: Any) -> Any:
-        """Return a value as the input holds it. Raises `ParamsError`."""
-        probe = object.__new__(cls)  # an assignment looks at its own value alone, but all must have one
-        vars(probe).update(dict.fromkeys(spec.name for spec in fields(cast(Any, cls))))
-        setattr(probe, name, value)
-        return getattr(probe, name)
 
     def __iter__(self) -> Iterator[Any]:
         """Yield the values of the inputs that can be set, in the order of the form."""

@@ -6,9 +6,10 @@ instance, or an object in the forms of `json_values`.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, ValidationError, core_schema
 
@@ -21,48 +22,140 @@ from invokeai_gen.core.problems import ParamsError, Problem
 from invokeai_gen.texts import escape_surrogates, shown
 
 if TYPE_CHECKING:
-    from invokeai_gen.core.plan import JsonValue
+    from invokeai_gen.core.image_values import ReadsImages
+    from invokeai_gen.core.plan import JsonValue, WorkflowPlan
 
-P = TypeVar("P", bound=HasInputs)
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 
-def from_text(params: type[P], text: str | bytes) -> P:
-    """Return the values in a JSON text. Raises `ParamsError`."""
-    try:
-        data = js_reading.loads(text)
-    except ValueError as error:
-        raise ParamsError([Problem("", f"the values are not JSON: {error}")]) from None
-    return from_data(params, data)
+class ParamsJson(HasInputs):
+    """What `WorkflowParams` can do besides holding values: JSON in and out, images in, pydantic and notebooks."""
 
+    def to_dict(self, *, embed: bool = False) -> dict[str, JsonValue]:
+        """Return the values as JSON data, by Python name.
 
-def from_data(params: type[P], data: JsonValue, *, allow_files: bool = True) -> P:
-    """Return the values in an object by Python name; names that are absent get their default.
+        A path becomes `{"path": …}`, which is read again on the same machine only. `embed` makes data URLs of bytes
+        and Pillow images; without it they raise `ParamsError`.
+        """
+        encoded, wrong = {}, []
+        for name in _names(type(self)):
+            try:
+                encoded[name] = to_json(getattr(self, name), embed=embed)
+            except TypeError as error:
+                item = self.__inputs__[name]
+                wrong.append(Problem(name, f"{problems.title(item)}: {error}", item.label))
+        if wrong:
+            raise ParamsError(wrong)
+        return encoded
 
-    `allow_files=False` is for values that come from strangers (`json_values.read_value`).
+    @classmethod
+    def from_dict(cls, data: Mapping[str, JsonValue], *, allow_files: bool = True) -> Self:
+        """Return the values in JSON data, by Python name; names that are absent get their default.
 
-    Raises `ParamsError` with all problems, in the order of the form.
-    """
-    if not isinstance(data, Mapping):
-        raise ParamsError([Problem("", f"the values are {shown(data)}, but should be an object by name")])
-    values, wrong = {}, {}
-    for name, item in data.items():
+        Values may be written as `to_dict` does or in short: `"model": "dreamshaper"`, `"color": "#ff8000"`,
+        `"image": {"path": "photo.png"}`. `invokeai_gen.core.json_values` lists them all. Pass `allow_files=False` for
+        values that come from strangers: no file of this machine is read then, and texts name images on the server.
+
+        Raises `ParamsError` with everything that is wrong, in the order of the form.
+        """
+        if not isinstance(data, Mapping):
+            raise ParamsError([Problem("", f"the values are {shown(data)}, but should be an object by name")])
+        values, wrong = {}, {}
+        for name, item in data.items():
+            try:
+                values[str(name)] = read_input(cls, str(name), item, allow_files=allow_files)
+            except ParamsError as error:
+                wrong[str(name)] = error.problems[0]
+        make = cast("Callable[..., Self]", cls)
+        if not wrong:
+            return make(**values)
         try:
-            values[str(name)] = read_input(params, str(name), item, allow_files=allow_files)
+            make(**values)
         except ParamsError as error:
-            wrong[str(name)] = error.problems[0]
-    make = cast("Callable[..., P]", params)
-    if not wrong:
-        return make(**values)
-    try:
-        make(**values)
-    except ParamsError as error:
-        wrong |= {problem.name: problem for problem in error.problems if problem.name not in wrong}
-    order = {item.name: item.index for item in params.__inputs__.values()}
-    raise ParamsError(sorted(wrong.values(), key=lambda problem: order.get(problem.name, len(order))))
+            wrong |= {problem.name: problem for problem in error.problems if problem.name not in wrong}
+        order = {item.name: item.index for item in cls.__inputs__.values()}
+        raise ParamsError(sorted(wrong.values(), key=lambda problem: order.get(problem.name, len(order))))
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """Return the values in a JSON text: an object as `from_dict` takes it. Raises `ParamsError`."""
+        try:
+            data = js_reading.loads(text)
+        except ValueError as error:
+            raise ParamsError([Problem("", f"the values are not JSON: {error}")]) from None
+        return cls.from_dict(data)
+
+    @classmethod
+    def from_image(cls, image: Any, *, client: ReadsImages | None = None) -> Self:
+        """Return the values that an image was made with, also if it was made in the GUI.
+
+        `image` is a path, the bytes of a PNG file, an open file, a Pillow image, an `ImageOutput`, or, with `client`,
+        the name of an image on the server; in async code pass `await image.abytes()`. Values are those that ran, also
+        if a batch or a sweep varied them, and are matched by node and field.
+
+        Warns with a `RecallWarning` for each input that the image has no usable value for, which keeps its default, and
+        for what the image cannot say. Raises `ImageValuesError` if the image does not say how it was made or was made
+        by another workflow, and `ParamsError` if an input without a default has no value.
+        """
+        from invokeai_gen.core.image_values import RecallWarning, recall
+
+        found = recall(cls, image, client)
+        for message in (*(f"not in the image: {problem}" for problem in found.unmatched), *found.notes):
+            warnings.warn(message, RecallWarning, stacklevel=2)
+        return cast("Callable[..., Self]", cls)(**found.values)
+
+    @classmethod
+    def json_schema(cls, *, allow_files: bool = True) -> dict[str, JsonValue]:
+        """Return the JSON Schema (draft 2020-12) of what `from_dict` accepts.
+
+        Titles are the labels in the GUI; ranges, steps, choices, defaults and descriptions come from the workflow.
+        Raises `PlanFileError` if the plan beside a generated module is missing.
+        """
+        from invokeai_gen.core.json_schema import params_schema
+
+        return {"$schema": DIALECT, **params_schema(cls, _plan(cls), allow_files=allow_files)}
+
+    @classmethod
+    def _checked(cls, name: str, value: Any) -> Any:
+        """Return a value as the input holds it. Raises `ParamsError`."""
+        probe = object.__new__(cls)  # an assignment looks at its own value alone, but all must have one
+        vars(probe).update(dict.fromkeys(_names(cls)))
+        setattr(probe, name, value)
+        return getattr(probe, name)
+
+    def _repr_html_(self) -> str:
+        """Return the values by label, for a notebook."""
+        from invokeai_gen.core import notebook
+
+        plan = _plan(type(self))
+        title = plan.info.name if plan is not None else type(self).__name__
+        return notebook.card(title, notebook.rows_of(plan, {name: getattr(self, name) for name in _names(type(self))}))
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> CoreSchema:
+        return pydantic_schema(cls)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: Any) -> dict[str, JsonValue]:
+        return _without_dialect(cls.json_schema())
 
 
-def read_input(params: type[HasInputs], name: str, data: JsonValue, *, allow_files: bool = True) -> Any:
+def _names(params: type[ParamsJson]) -> list[str]:
+    """Return the names of the inputs that can be set, in the order of the form."""
+    return [spec.name for spec in fields(cast("Any", params))]
+
+
+def _plan(params: type[ParamsJson]) -> WorkflowPlan | None:
+    found: WorkflowPlan | None = params.__plan__() if params.__plan__ is not None else None
+    return found
+
+
+def _without_dialect(schema: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    """Return a JSON Schema as it stands inside another one."""
+    return {key: value for key, value in schema.items() if key != "$schema"}
+
+
+def read_input(params: type[ParamsJson], name: str, data: JsonValue, *, allow_files: bool = True) -> Any:
     """Return the value of one input in JSON data; not yet checked. Raises `ParamsError`."""
     item = params.__inputs__.get(name)
     if item is None or item.fed_by is not None:
@@ -73,46 +166,21 @@ def read_input(params: type[HasInputs], name: str, data: JsonValue, *, allow_fil
         raise ParamsError([problems.unusable(item, data, str(error))]) from None
 
 
-def to_data(params: HasInputs, *, embed: bool = False) -> dict[str, JsonValue]:
-    """Return the values as JSON data, by Python name.
-
-    `embed` makes data URLs of bytes and images in memory; without it they raise `ParamsError`.
-    """
-    encoded, wrong = {}, []
-    for spec in fields(cast("Any", params)):
-        try:
-            encoded[spec.name] = to_json(getattr(params, spec.name), embed=embed)
-        except TypeError as error:
-            item = params.__inputs__[spec.name]
-            wrong.append(Problem(spec.name, f"{problems.title(item)}: {error}", item.label))
-    if wrong:
-        raise ParamsError(wrong)
-    return encoded
-
-
-def described(params: type[HasInputs], *, allow_files: bool = True) -> dict[str, JsonValue]:
-    """Return the JSON Schema of `params`, without the line that names its dialect."""
-    from invokeai_gen.core.json_schema import params_schema
-
-    plan = params.__plan__() if params.__plan__ is not None else None
-    return params_schema(params, plan, allow_files=allow_files)
-
-
-def pydantic_schema(params: type[HasInputs], *, allow_files: bool = True) -> CoreSchema:
+def pydantic_schema(params: type[ParamsJson], *, allow_files: bool = True) -> CoreSchema:
     """Return what pydantic needs to validate and to dump values; the JSON Schema is asked of `params` itself."""
 
-    def validate(value: Any) -> HasInputs:
+    def validate(value: Any) -> ParamsJson:
         if isinstance(value, params):
             return value
         try:
-            return from_data(params, value, allow_files=allow_files)
+            return params.from_dict(value, allow_files=allow_files)
         except ParamsError as error:
             raise _validation_error(params.__name__, error, value) from None
 
-    def dump(value: HasInputs, info: core_schema.SerializationInfo) -> dict[str, Any]:
+    def dump(value: ParamsJson, info: core_schema.SerializationInfo) -> dict[str, Any]:
         if info.mode == "json":
-            return to_data(value, embed=True)
-        return {spec.name: getattr(value, spec.name) for spec in fields(cast("Any", value))}
+            return value.to_dict(embed=True)
+        return {name: getattr(value, name) for name in _names(params)}
 
     return core_schema.no_info_plain_validator_function(
         validate,
@@ -143,10 +211,10 @@ class NoLocalFiles:
     """
 
     @classmethod
-    def __get_pydantic_core_schema__(cls, source: type[HasInputs], handler: Any) -> CoreSchema:
+    def __get_pydantic_core_schema__(cls, source: type[ParamsJson], handler: Any) -> CoreSchema:
         return pydantic_schema(source, allow_files=False)
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: Any) -> dict[str, JsonValue]:
-        params: type[HasInputs] = cast("Any", schema)["metadata"]["params"]
-        return described(params, allow_files=False)
+        params: type[ParamsJson] = cast("Any", schema)["metadata"]["params"]
+        return _without_dialect(params.json_schema(allow_files=False))

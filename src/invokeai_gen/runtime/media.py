@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 from invokeai_gen.core.image_formats import DEFAULT_QUALITY, ImageFormat
 from invokeai_gen.core.results import flat
 from invokeai_gen.core.values import ImageRef, VideoRef
-from invokeai_gen.server.background import blocking, load
+from invokeai_gen.loading import load
+from invokeai_gen.server.background import blocking
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage

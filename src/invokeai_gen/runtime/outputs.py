@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from invokeai_gen.loading import load
 from invokeai_gen.server import background
-from invokeai_gen.server.background import blocking, load
+from invokeai_gen.server.background import blocking
 from invokeai_gen.server.errors import MissingOutputError
 
 if TYPE_CHECKING:

@@ -17,10 +17,11 @@ from invokeai_gen.core.request import CALL_SAVED_WORKFLOW, build_request
 from invokeai_gen.core.request_values import needs_server, plain_values
 from invokeai_gen.core.terminal import wants_progress
 from invokeai_gen.js_json import Unset
+from invokeai_gen.loading import load
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.runtime.running_job import RunningJob, expect
 from invokeai_gen.server import constants
-from invokeai_gen.server.background import bridge, in_thread, load
+from invokeai_gen.server.background import bridge, in_thread
 from invokeai_gen.server.client import AsyncInvokeAIClient, ClientFacade, core_of
 from invokeai_gen.server.deadline import Deadline
 from invokeai_gen.server.errors import RejectedError, ServerError

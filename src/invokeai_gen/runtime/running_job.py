@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
+from invokeai_gen.loading import load
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.server import constants
-from invokeai_gen.server.background import bridge, load
+from invokeai_gen.server.background import bridge
 from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.server.deadline import Deadline
 from invokeai_gen.server.errors import JobDeletedError, JobTimeoutError, NotFoundError, ServerError

@@ -8,8 +8,6 @@ asyncio is loaded with the first call, so that importing a client costs little.
 
 from __future__ import annotations
 
-import contextlib
-import importlib
 import os
 import sys
 import threading
@@ -188,11 +186,3 @@ async def in_thread(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) 
             raise RuntimeError(f"{getattr(call, '__name__', 'a function')} raised StopIteration") from error
 
     return await asyncio.to_thread(guarded)
-
-
-async def load(name: str) -> Any:
-    """Return a module, imported in a thread unless it is loaded already, so that no event loop waits for its file."""
-    if name not in sys.modules:
-        with contextlib.suppress(RuntimeError):  # Python shuts down, and starts no thread any more
-            await in_thread(importlib.import_module, name)
-    return importlib.import_module(name)

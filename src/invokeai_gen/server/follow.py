@@ -13,8 +13,8 @@ from logging import DEBUG, WARNING
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
 
+from invokeai_gen.loading import load
 from invokeai_gen.server import constants
-from invokeai_gen.server.background import load
 from invokeai_gen.server.errors import (
     ConnectionFailedError,
     ForbiddenError,

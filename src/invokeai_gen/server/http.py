@@ -10,10 +10,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeVar
 
+from invokeai_gen.loading import load
 from invokeai_gen.server import constants
 from invokeai_gen.server.address import basic_authorization, clean_url, public_url, segment
 from invokeai_gen.server.answers import Reader
-from invokeai_gen.server.background import bridge, load
+from invokeai_gen.server.background import bridge
 from invokeai_gen.server.credentials import Payload, Secret, checked_headers, checked_token, environment_token
 from invokeai_gen.server.errors import InvalidTokenError, NotInvokeAIError, RequestTimeoutError, ServerError
 from invokeai_gen.server.options import Backend, TransportOptions

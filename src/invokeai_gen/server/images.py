@@ -8,8 +8,8 @@ import os
 from collections.abc import AsyncGenerator, Iterable
 from typing import Any, Literal
 
+from invokeai_gen.loading import load
 from invokeai_gen.server.answers import at, ignored, integer, list_of, mapping, optional, text
-from invokeai_gen.server.background import load
 from invokeai_gen.server.facades import facade, iterating
 from invokeai_gen.server.inventory import Image
 from invokeai_gen.server.media import (

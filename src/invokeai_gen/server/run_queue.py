@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from invokeai_gen.loading import load
 from invokeai_gen.server import constants
 from invokeai_gen.server.answers import at, integer, list_of
-from invokeai_gen.server.background import load
 from invokeai_gen.server.errors import ConnectionFailedError, ServerFaultError
 from invokeai_gen.server.http import Transport, segment
 from invokeai_gen.server.records import Enqueued, QueueCounts, QueueItem

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
+from invokeai_gen.loading import load
 from invokeai_gen.runtime.workflow import O, P, RunnableWorkflow
 from invokeai_gen.server import background
-from invokeai_gen.server.background import in_thread, load
+from invokeai_gen.server.background import in_thread
 
 if TYPE_CHECKING:
     from invokeai_gen.server.blocking import ServerClient

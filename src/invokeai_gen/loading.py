@@ -1,0 +1,58 @@
+"""Modules that are loaded when something in them is first used, so that a run loads little that it does not need."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+async def load(name: str) -> Any:
+    """Return a module, imported in a thread unless it is loaded already, so that no event loop waits for its file."""
+    if name not in sys.modules:
+        import asyncio
+
+        with contextlib.suppress(RuntimeError):  # Python shuts down, and starts no thread any more
+            await asyncio.to_thread(importlib.import_module, name)
+    return importlib.import_module(name)
+
+
+def later(module: str, owner: str, *names: str) -> Callable[[type[T]], type[T]]:
+    """Return a class decorator that adds attributes of the class `owner` of a module, which is loaded when one is used.
+
+    Type checkers and editors see `owner` as a base of the decorated class instead. A method `ago` beside `go` is taken
+    for its async version, and loads the module in a thread.
+    """
+
+    def add(cls: type[T]) -> type[T]:
+        for name in names:
+            setattr(cls, name, _Later(module, owner, name, is_async=name[:1] == "a" and name[1:] in names))
+        return cls
+
+    return add
+
+
+class _Later:
+    """One attribute of a class, which lives in a class of a module that may not be loaded yet."""
+
+    def __init__(self, module: str, owner: str, name: str, *, is_async: bool) -> None:
+        self._module = module
+        self._owner = owner
+        self._name = name
+        self._is_async = is_async
+
+    def __get__(self, instance: object, cls: type) -> Any:
+        if self._is_async and self._module not in sys.modules:
+            return partial(self._call, instance, cls)
+        return self._of(importlib.import_module(self._module), instance, cls)
+
+    async def _call(self, instance: object, cls: type, /, *args: Any, **kwargs: Any) -> Any:
+        return await self._of(await load(self._module), instance, cls)(*args, **kwargs)
+
+    def _of(self, module: Any, instance: object, cls: type) -> Any:
+        return vars(getattr(module, self._owner))[self._name].__get__(instance, cls)
