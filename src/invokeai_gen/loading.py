@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import inspect
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -22,16 +23,17 @@ async def load(name: str) -> Any:
     return importlib.import_module(name)
 
 
-def later(module: str, owner: str, *names: str) -> Callable[[type[T]], type[T]]:
+def later(module: str, owner: str, names: str) -> Callable[[type[T]], type[T]]:
     """Return a class decorator that adds attributes of the class `owner` of a module, which is loaded when one is used.
 
-    Type checkers and editors see `owner` as a base of the decorated class instead. A method `ago` beside `go` is taken
-    for its async version, and loads the module in a thread.
+    Type checkers and editors see `owner` as a base of the decorated class instead. `names` has the attributes, separated
+    by spaces. A method `ago` beside `go` is taken for its async version, and loads the module in a thread.
     """
+    known = names.split()
 
     def add(cls: type[T]) -> type[T]:
-        for name in names:
-            setattr(cls, name, _Later(module, owner, name, is_async=name[:1] == "a" and name[1:] in names))
+        for name in known:
+            setattr(cls, name, _Later(module, owner, name, is_async=name[:1] == "a" and name[1:] in known))
         return cls
 
     return add
@@ -55,4 +57,4 @@ class _Later:
         return await self._of(await load(self._module), instance, cls)(*args, **kwargs)
 
     def _of(self, module: Any, instance: object, cls: type) -> Any:
-        return vars(getattr(module, self._owner))[self._name].__get__(instance, cls)
+        return inspect.getattr_static(getattr(module, self._owner), self._name).__get__(instance, cls)

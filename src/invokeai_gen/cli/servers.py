@@ -31,15 +31,27 @@ def server_token(server: str | None, settings: Settings) -> str | None:
     pyproject.toml names not.
     """
     from invokeai_gen.cli.terminal import print_messages
-    from invokeai_gen.server.address import is_loopback, public_url
+    from invokeai_gen.server.address import public_url
 
-    if server or os.environ.get("INVOKEAI_URL") or not settings.server or is_loopback(settings.server):
+    if server or os.environ.get("INVOKEAI_URL") or not settings.server or _is_loopback(settings.server):
         return None
     if os.environ.get("INVOKEAI_TOKEN"):
         shown = public_url(settings.server)
         hint = "INVOKEAI_TOKEN is not sent to {0}, which only pyproject.toml names; to send it, set INVOKEAI_URL={0}"
         print_messages("warning", [hint.format(shown)])
     return ""
+
+
+def _is_loopback(url: str) -> bool:
+    """Return whether a valid address is on this machine."""
+    import ipaddress
+    from urllib.parse import urlsplit
+
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 @contextlib.contextmanager

@@ -35,8 +35,8 @@ P = TypeVar("P", bound="WorkflowParams")
 @later(
     "invokeai_gen.core.params_json",
     "ParamsJson",
-    *("to_dict", "from_dict", "from_json", "from_image", "json_schema", "_checked", "_repr_html_"),
-    *("__get_pydantic_core_schema__", "__get_pydantic_json_schema__"),
+    "to_dict from_dict from_json from_image json_schema _checked _repr_html_"
+    " __get_pydantic_core_schema__ __get_pydantic_json_schema__",
 )
 class WorkflowParams(ParamsJson):
     """Base of every generated `Params`. Inputs are attributes by name, and items by their index in the form: `params[2]`."""

@@ -8,7 +8,7 @@ everything else. `typing.get_type_hints`, `inspect.signature(…, eval_str=True)
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from inspect import Signature
 from typing import Any
 
@@ -44,6 +44,11 @@ class _Names(dict[str, Any]):
         return known[name]
 
 
+def _evaluating(name: str) -> Any:
+    """Return the method of `dict` with that name, for `_Hints`."""
+    return lambda self, *args: getattr(self._evaluated(), name)(*args)
+
+
 class _Hints(dict[str, Any]):
     """Annotations of one function, evaluated when they are first read."""
 
@@ -61,23 +66,10 @@ class _Hints(dict[str, Any]):
         function.__annotations__ = plain
         return plain
 
-    def __getitem__(self, name: str) -> Any:
-        return self._evaluated()[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._evaluated())
-
-    def keys(self) -> Any:
-        return self._evaluated().keys()
-
-    def values(self) -> Any:
-        return self._evaluated().values()
-
-    def items(self) -> Any:
-        return self._evaluated().items()
-
-    def get(self, name: str, default: Any = None) -> Any:
-        return self._evaluated().get(name, default)
-
-    def copy(self) -> dict[str, Any]:
-        return dict(self._evaluated())
+    __getitem__ = _evaluating("__getitem__")
+    __iter__ = _evaluating("__iter__")
+    keys = _evaluating("keys")
+    values = _evaluating("values")
+    items = _evaluating("items")
+    get = _evaluating("get")
+    copy = _evaluating("copy")

@@ -13,15 +13,14 @@ from weakref import WeakKeyDictionary
 from invokeai_gen.core.assets import Asset, assets_of, with_assets
 from invokeai_gen.core.batch import Values
 from invokeai_gen.core.json_writing import model_from_json
-from invokeai_gen.core.plan import JsonValue, ModelLimits, WorkflowPlan
-from invokeai_gen.core.values import BoardRef, ModelRef
+from invokeai_gen.core.plan import JsonValue, WorkflowPlan
+from invokeai_gen.core.values import BoardRef
 from invokeai_gen.js_json import UNSET
 from invokeai_gen.runtime.cleanup import QUESTIONS_AT_ONCE
-from invokeai_gen.runtime.matching import find_board, find_model
+from invokeai_gen.runtime.matching import check_media, find_board, model_on
 from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.server.concurrency import gather_limited
-from invokeai_gen.server.errors import ForbiddenError, NotFoundError
-from invokeai_gen.server.resolution_errors import MediaResolutionError, ModelResolutionError, ValueResolutionError
+from invokeai_gen.server.resolution_errors import ValueResolutionError
 
 MEMORY: Final = 30.0
 """Seconds for which an answer counts."""
@@ -72,7 +71,10 @@ async def look_up(
         if asset.kind == "board":
             find_board(asset.label, BoardRef(asset.value["board_id"]), boards)
         else:
-            await _check_media(asset, client)
+            name = asset.value[f"{asset.kind}_name"]
+            await check_media(
+                client, asset.label, asset.kind, name, f"the {asset.kind} {name!r} is not on this server."
+            )
         return None
 
     answers = await gather_limited(one, assets, at_once=QUESTIONS_AT_ONCE)
@@ -86,26 +88,3 @@ async def _model(asset: Asset, client: AsyncInvokeAIClient) -> JsonValue | None:
     wanted = model_from_json(asset.value)
     found = await model_on(client, asset.label, wanted, asset.models)
     return None if found["key"] == wanted.key else found
-
-
-async def model_on(
-    client: AsyncInvokeAIClient, label: str, wanted: ModelRef | str, limits: ModelLimits
-) -> dict[str, JsonValue]:
-    """Return a model as this server knows it. Raises `ModelResolutionError`; see `find_model`."""
-    try:
-        found = find_model(label, wanted, limits, await client.models.known())
-    except ModelResolutionError:
-        found = find_model(label, wanted, limits, await client.models.sync())
-    submodel = wanted.submodel_type if isinstance(wanted, ModelRef) else None
-    model = {"key": found.key, "hash": found.hash, "name": found.name, "base": found.base, "type": found.type}
-    return model if submodel is None else {**model, "submodel_type": submodel}
-
-
-async def _check_media(asset: Asset, client: AsyncInvokeAIClient) -> None:
-    name = asset.value[f"{asset.kind}_name"]
-    try:
-        await (client.images if asset.kind == "image" else client.videos).get(name)
-    except NotFoundError:
-        raise MediaResolutionError(asset.label, f"the {asset.kind} {name!r} is not on this server.") from None
-    except ForbiddenError:
-        raise MediaResolutionError(asset.label, f"this account may not use the {asset.kind} {name!r}.") from None

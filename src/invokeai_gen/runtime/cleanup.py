@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from invokeai_gen.core.result_search import media_names
@@ -125,7 +124,8 @@ async def referring_items(
     for start in range(0, len(newest_first), constants.PAGE):
         page = newest_first[start : start + constants.PAGE]
         briefs = await client.queue.items(page, with_sessions=False)
-        later = [brief.item_id for brief in briefs if _may_refer(brief, began)]
+        ends = {brief.item_id: brief.timings.completed for brief in briefs}
+        later = [item_id for item_id, ended in ends.items() if ended is None or began is None or ended >= began]
         for item in await client.queue.items(later) if later else ():
             for _, name in media_names(item.session.get("results") if is_final(item.status) else item.session):
                 if name in names:
@@ -133,12 +133,6 @@ async def referring_items(
         if not later and page[-1] < min(own):
             break
     return found
-
-
-def _may_refer(item: QueueItem, began: datetime | None) -> bool:
-    """Return whether an item can have got a result of a run that began then."""
-    ended = item.timings.completed
-    return ended is None or began is None or ended >= began
 
 
 async def remove_boards(client: AsyncInvokeAIClient, preparations: Preparations, items: Iterable[QueueItem]) -> Removal:

@@ -1,4 +1,4 @@
-"""Models and boards of a server by name, key, hash or id, for an input with a label."""
+"""Models, boards, images and videos of a server, for an input with a label."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import Literal, overload
 
 from invokeai_gen.core.matching import NoMatchError, match_board, match_model
-from invokeai_gen.core.plan import ModelLimits
+from invokeai_gen.core.plan import AssetKind, JsonValue, ModelLimits
 from invokeai_gen.core.values import BoardRef, ModelRef
+from invokeai_gen.server.client import AsyncInvokeAIClient
+from invokeai_gen.server.errors import ForbiddenError, NotFoundError
 from invokeai_gen.server.inventory import Board, Model
-from invokeai_gen.server.resolution_errors import BoardResolutionError, ModelResolutionError
+from invokeai_gen.server.resolution_errors import BoardResolutionError, MediaResolutionError, ModelResolutionError
 
 
 @overload
@@ -32,3 +34,26 @@ def find_model(label: str, wanted: ModelRef | str, limits: ModelLimits, models: 
         return match_model(wanted, limits, models)
     except NoMatchError as error:
         raise ModelResolutionError(label, error.problem, error.candidates) from None
+
+
+async def model_on(
+    client: AsyncInvokeAIClient, label: str, wanted: ModelRef | str, limits: ModelLimits
+) -> dict[str, JsonValue]:
+    """Return a model as this server knows it. Raises `ModelResolutionError`; see `find_model`."""
+    try:
+        found = find_model(label, wanted, limits, await client.models.known())
+    except ModelResolutionError:
+        found = find_model(label, wanted, limits, await client.models.sync())
+    submodel = wanted.submodel_type if isinstance(wanted, ModelRef) else None
+    model = {"key": found.key, "hash": found.hash, "name": found.name, "base": found.base, "type": found.type}
+    return model if submodel is None else {**model, "submodel_type": submodel}
+
+
+async def check_media(client: AsyncInvokeAIClient, label: str, kind: AssetKind, name: str, missing: str) -> None:
+    """Raise `MediaResolutionError` if an image or video is not on the server, with that text, or not for this account."""
+    try:
+        await (client.images if kind == "image" else client.videos).get(name)
+    except NotFoundError:
+        raise MediaResolutionError(label, missing) from None
+    except ForbiddenError:
+        raise MediaResolutionError(label, f"this account may not use the {kind} {name!r}.") from None

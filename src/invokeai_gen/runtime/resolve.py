@@ -18,14 +18,14 @@ from invokeai_gen.core.plan import AssetKind, JsonValue, PlannedInput, WorkflowP
 from invokeai_gen.core.request_values import answered, is_sendable, look_ups
 from invokeai_gen.core.values import BoardRef, ImageRef, ModelRef, VideoRef
 from invokeai_gen.js_json import Unset
-from invokeai_gen.runtime.assets import hidden_values, model_on
+from invokeai_gen.runtime.assets import hidden_values
 from invokeai_gen.runtime.cleanup import Preparations
 from invokeai_gen.runtime.input_files import files_among, read_file
-from invokeai_gen.runtime.matching import find_board
+from invokeai_gen.runtime.matching import check_media, find_board, model_on
 from invokeai_gen.runtime.options import ResolveModels, UploadPolicy
 from invokeai_gen.server import constants
 from invokeai_gen.server.client import AsyncInvokeAIClient
-from invokeai_gen.server.errors import ConnectionFailedError, ForbiddenError, NotFoundError, UnsupportedMediaError
+from invokeai_gen.server.errors import ConnectionFailedError, UnsupportedMediaError
 from invokeai_gen.server.idempotency import send_once
 from invokeai_gen.server.inventory import Board
 from invokeai_gen.server.resolution_errors import MediaResolutionError, ModelResolutionError, ValueResolutionError
@@ -33,6 +33,7 @@ from invokeai_gen.server.uploads import MediaKind, upload_once
 
 T = TypeVar("T")
 UPLOADS_AT_ONCE: Final = 4
+_A_KIND: Final[Mapping[MediaKind, str]] = {"image": "an image", "video": "a video"}
 
 
 async def resolve(
@@ -180,18 +181,10 @@ class Resolver:
             return await model_on(self._client, planned.label, value, model_limits(planned))
 
     async def _check_media(self, label: str, kind: MediaKind, name: str) -> None:
-        a_kind = "an image" if kind == "image" else "a video"
-        missing = MediaResolutionError(
-            label, f"{name!r} is neither a file here nor the name of {a_kind} on the server."
-        )
+        missing = f"{name!r} is neither a file here nor the name of {_A_KIND[kind]} on the server."
         if "/" in name or "\\" in name or name in (".", ".."):  # the server would be asked for something else
-            raise missing
-        try:
-            await (self._client.images if kind == "image" else self._client.videos).get(name)
-        except NotFoundError:
-            raise missing from None
-        except ForbiddenError:
-            raise MediaResolutionError(label, f"this account may not use the {kind} {name!r}.") from None
+            raise MediaResolutionError(label, missing)
+        await check_media(self._client, label, kind, name, missing)
 
     # -- making --------------------------------------------------------------------------------------------------------
 
@@ -216,8 +209,8 @@ class Resolver:
         try:
             return await upload_once(self._client, self.preparations.uploads, file.kind, digest, send, self._policy)
         except UnsupportedMediaError:
-            a_kind = "an image" if file.kind == "image" else "a video"
-            raise MediaResolutionError(file.label, f"the server cannot read {file_name!r} as {a_kind}.") from None
+            problem = f"the server cannot read {file_name!r} as {_A_KIND[file.kind]}."
+            raise MediaResolutionError(file.label, problem) from None
 
     async def _new_board(self, board: _ToCreate) -> str:
         async def find() -> Board | None:

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from invokeai_gen.runtime.options import CleanupTarget, RunOptions, SubmitOptions
     from invokeai_gen.server.callbacks import Callbacks
     from invokeai_gen.server.records import Enqueued
-    from invokeai_gen.server.removal import Removal
 
 P = TypeVar("P", bound=WorkflowParams)
 O = TypeVar("O", bound=WorkflowOutputs)
@@ -75,48 +74,40 @@ class Runner(Generic[P, O]):
             job = await self.start(params, client, submit, only_one=only_one, cancel=cancel, keeps_events=is_watched)
         try:
             if is_watched:
-                jobs = await load("invokeai_gen.runtime.async_job")
-                job = jobs.AsyncJob.of(job)
+                job = await _full(job)
             await self._wait(job, deadline, callbacks, options)
             late = f"queue item {job.item_ids[0]} has ended, but its outputs could not be read"
             async with deadline.within(late, job.item_ids[0]):
                 outputs = await job.read_outputs()
         except BaseException as error:
             if cleanup:
-                removal = await self._clean_up(job, cleanup, constants.CLEANUP_TIMEOUT)
+                removal = await (await _full(job)).clean_up(cleanup, timeout=constants.CLEANUP_TIMEOUT)
                 importlib.import_module("invokeai_gen.runtime.cleanup").note_what_is_left(error, removal)
             raise
         finally:
             await job.close()
         if cleanup:
             left = deadline.left
-            removal = await self._clean_up(job, cleanup, None if left is None else max(left, constants.CLEANUP_TIMEOUT))
+            limit = None if left is None else max(left, constants.CLEANUP_TIMEOUT)
+            removal = await (await _full(job)).clean_up(cleanup, timeout=limit)
             for output in outputs:
                 output.cleanup = removal
         return outputs
-
-    async def _clean_up(self, job: RunningJob[O], targets: Collection[CleanupTarget], timeout: float | None) -> Removal:
-        jobs = await load("invokeai_gen.runtime.async_job")
-        removal: Removal = await jobs.AsyncJob.of(job).clean_up(targets, timeout=timeout)
-        return removal
 
     async def _wait(self, job: RunningJob[O], deadline: Deadline, callbacks: Callbacks, options: RunOptions) -> None:
         """Wait for a job with the callbacks of a run, and its progress display if it has one."""
         on_timeout, on_interrupt = options.get("cancel_on_timeout", True), options.get("cancel_on_interrupt", True)
         wait = partial(job.wait_until, deadline, cancel_on_timeout=on_timeout, cancel_on_interrupt=on_interrupt)
-        if not wants_progress(options.get("progress")):
+        if wants_progress(options.get("progress")):
+            progress = await load("invokeai_gen.runtime.progress")
+            with await in_thread(progress.display, self.plan.info.name, len(job.item_ids)) as display:  # loads rich
+                await wait(display.wrapped({**callbacks}))
+        else:
             await wait(callbacks)
-            return
-        progress = await load("invokeai_gen.runtime.progress")
-        display = await in_thread(progress.display, self.plan.info.name, len(job.item_ids))  # loads rich
-        with display:
-            await wait(display.wrapped({**callbacks}))
 
     async def submit(self, params: P, client: AnyClient | None, options: SubmitOptions) -> AsyncJob[O]:
         """Put the workflow into the queue, and return its job."""
-        jobs = await load("invokeai_gen.runtime.async_job")
-        job: AsyncJob[O] = jobs.AsyncJob.of(await self.start(params, client, options))
-        return job
+        return await _full(await self.start(params, client, options))
 
     async def start(
         self,
@@ -217,6 +208,12 @@ class Runner(Generic[P, O]):
             batch_id=str(uuid.uuid4()),
             prepend=options.get("prepend", False),
         )
+
+
+async def _full(job: RunningJob[O]) -> AsyncJob[O]:
+    """Return the same job with everything that a job can do."""
+    full: AsyncJob[O] = (await load("invokeai_gen.runtime.async_job")).AsyncJob.of(job)
+    return full
 
 
 async def enqueue(

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from invokeai_gen.loading import load
+from invokeai_gen.runtime import decoding as decoding  # for the outputs: an event loop must not wait for its import
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.server import constants
 from invokeai_gen.server.background import bridge

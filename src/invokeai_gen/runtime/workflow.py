@@ -156,14 +156,10 @@ class RunnableWorkflow(Generic[P, O]):
     def load(self) -> Runner[P, O]:
         """Read the plan file and import everything that a run needs. Takes time only on the first call."""
         if self._runner is None:
-            import importlib
-
             from invokeai_gen.runtime.runner import Runner
             from invokeai_gen.server.client import preload
 
             preload()
-            # What a run needs later, on an event loop, which an import would block.
-            importlib.import_module("invokeai_gen.runtime.decoding")
             self._runner = Runner(self.plan, self.params_type, self.outputs_type)
         return self._runner
 

@@ -53,17 +53,6 @@ def basic_authorization(url: str) -> Secret | None:
     return Secret(f"Basic {b64encode(pair.encode()).decode()}")
 
 
-def is_loopback(url: str) -> bool:
-    """Return whether a valid address is on this machine."""
-    import ipaddress
-
-    host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
-
-
 def segment(name: str) -> str:
     """Return a name as one segment of a URL path, with any special characters quoted."""
     return quote(name, safe="", errors="replace") if name.strip(".") else name.replace(".", "%2E")

@@ -8,8 +8,9 @@ import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 
+from invokeai_gen.loading import later
 from invokeai_gen.server.address import clean_url
 from invokeai_gen.server.answers import anything, mapping
 from invokeai_gen.server.background import bridge
@@ -20,17 +21,12 @@ from invokeai_gen.server.http import Transport
 from invokeai_gen.server.options import TransportOptions
 
 if TYPE_CHECKING:
-    from invokeai_gen.server.accounts import AsyncAccounts
-    from invokeai_gen.server.app import AsyncApp
-    from invokeai_gen.server.boards import AsyncBoards
-    from invokeai_gen.server.images import AsyncImages
-    from invokeai_gen.server.models import AsyncModels
-    from invokeai_gen.server.queue import AsyncQueue
+    from invokeai_gen.server.client_parts import ClientParts
     from invokeai_gen.server.run_queue import RunQueue
     from invokeai_gen.server.status_watch import StatusWatch
-    from invokeai_gen.server.videos import AsyncVideos
     from invokeai_gen.server.watch import Watch
-    from invokeai_gen.server.workflows import AsyncWorkflows
+else:
+    ClientParts = object
 
 _shared: dict[str, AsyncInvokeAIClient] = {}
 _sharing = threading.Lock()
@@ -66,7 +62,11 @@ class ClientFacade(_Portable):
     _core: AsyncInvokeAIClient
 
 
-class AsyncInvokeAIClient(_Portable):
+_PARTS: Final = "boards images videos models queue workflows accounts app"
+
+
+@later("invokeai_gen.server.client_parts", "ClientParts", _PARTS)
+class AsyncInvokeAIClient(_Portable, ClientParts):
     """One InvokeAI server. Its methods may be awaited on any event loop, also on several one after another.
 
     `url` defaults to the environment variable `INVOKEAI_URL`, else to `http://localhost:9090`. `token` defaults to
@@ -96,70 +96,12 @@ class AsyncInvokeAIClient(_Portable):
         """Address of the server, without any credentials."""
         return self._transport.url
 
-    # Each is loaded when it is first asked for: importing all of them takes longer than everything else here.
-
-    @cached_property
-    def boards(self) -> AsyncBoards:
-        """The boards of the gallery."""
-        from invokeai_gen.server.boards import AsyncBoards
-
-        return AsyncBoards(self._transport)
-
-    @cached_property
-    def images(self) -> AsyncImages:
-        """The images on the server."""
-        from invokeai_gen.server.images import AsyncImages
-
-        return AsyncImages(self._transport)
-
-    @cached_property
-    def videos(self) -> AsyncVideos:
-        """The videos on the server."""
-        from invokeai_gen.server.videos import AsyncVideos
-
-        return AsyncVideos(self._transport)
-
-    @cached_property
-    def models(self) -> AsyncModels:
-        """The models that are installed."""
-        from invokeai_gen.server.models import AsyncModels
-
-        return AsyncModels(self._transport)
-
-    @cached_property
-    def queue(self) -> AsyncQueue:
-        """The queue: what waits, runs and has run."""
-        from invokeai_gen.server.queue import AsyncQueue
-
-        return AsyncQueue(self._transport, self._queue_id)
-
     @cached_property
     def run_queue(self) -> RunQueue:
         """The part of `queue` that every run needs."""
         from invokeai_gen.server.run_queue import RunQueue
 
         return RunQueue(self._transport, self._queue_id)
-
-    @cached_property
-    def workflows(self) -> AsyncWorkflows:
-        """The workflow library."""
-        from invokeai_gen.server.workflows import AsyncWorkflows
-
-        return AsyncWorkflows(self._transport)
-
-    @cached_property
-    def accounts(self) -> AsyncAccounts:
-        """The accounts, on a server that has them."""
-        from invokeai_gen.server.accounts import AsyncAccounts
-
-        return AsyncAccounts(self._transport)
-
-    @cached_property
-    def app(self) -> AsyncApp:
-        """The server itself: version, settings, cache of node results."""
-        from invokeai_gen.server.app import AsyncApp
-
-        return AsyncApp(self._transport)
 
     async def version(self) -> str:
         """Return the version of InvokeAI that the server runs, such as `6.14.2`."""

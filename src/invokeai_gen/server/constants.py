@@ -57,8 +57,6 @@ MODELS_MAX_AGE: Final = 30.0
 
 FIRST_POLL: Final = 0.1
 MAX_POLL: Final = 1.0
-EVENTS_AFTER: Final = 2.0
-"""How long a run whose events nobody wants is only asked for, before its end is waited for by events."""
 SAFETY_POLL: Final = 10.0
 """Time between polls while events arrive, in case one got lost."""
 POLL_COST: Final = 0.02

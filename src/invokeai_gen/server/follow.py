@@ -48,8 +48,8 @@ class Follower:
         self._was_connected = False
         self._is_loss_reported = False
         self._needed = asyncio.Event()
-        """Set once events are worth their connection, which takes longer to load than all else: not for runs that only
-        have to end, and do so within `EVENTS_AFTER`."""
+        """Set once events are worth their connection, which takes longer to load than all else: not for a single run that
+        has ended at the first look."""
         self._wanted = asyncio.Event()
         """Cleared while events would cost the server more than they are worth; see `pacing`."""
         self._wanted.set()
@@ -82,6 +82,8 @@ class Follower:
     def watch_status(self, batch_id: str) -> StatusWatch:
         """Begin to follow a batch to its end, which does not wait until events arrive."""
         watch = StatusWatch(batch_id)
+        if self._tasks:
+            self._needed.set()
         self._add(watch, needs_events=True)
         self._wake.set()
         return watch
@@ -248,13 +250,13 @@ class Follower:
                     continue
                 self._ask_now = False
             except TimeoutError:
-                pause = min(pause * 1.25, constants.MAX_POLL)
+                pause = min(pause * 1.5, constants.MAX_POLL)
             if self._connected:
                 await asyncio.sleep(constants.EVENT_TIMEOUT)
             for watch in self._all():
                 if not watch.done.done() and watch.item_ids is not None:
                     await self._ask(watch)
-                    if not watch.done.done() and clock() - watch.since > constants.EVENTS_AFTER:
+                    if not watch.done.done():
                         self._needed.set()
                 del watch
             asked_at = clock()

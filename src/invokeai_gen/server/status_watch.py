@@ -30,7 +30,6 @@ class StatusWatch:
         """Set for a batch that can do without events while they cost the server too much."""
         self.item_ids: tuple[int, ...] | None = None
         """Known once the enqueue is answered; events may come earlier."""
-        self.since = asyncio.get_running_loop().time()
         self.ended: dict[int, QueueItem] = {}
         """Items that were fetched to learn how they ended."""
         self._ids: frozenset[int] = frozenset()

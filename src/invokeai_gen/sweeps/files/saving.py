@@ -14,8 +14,8 @@ from invokeai_gen.core.plan import WorkflowPlan
 from invokeai_gen.core.results import flat
 from invokeai_gen.core.short_texts import short_text
 from invokeai_gen.runtime.media import ImageOutput, VideoOutput
-from invokeai_gen.runtime.media_files import media_suffix
-from invokeai_gen.runtime.outputs import DOWNLOADS_AT_ONCE
+from invokeai_gen.runtime.media_methods import media_suffix
+from invokeai_gen.runtime.output_methods import DOWNLOADS_AT_ONCE
 from invokeai_gen.server.background import in_thread
 from invokeai_gen.server.concurrency import gather_limited
 from invokeai_gen.server.errors import ServerError
