@@ -37,9 +37,9 @@ def test_undoing_a_branch_leaves_and_still_knows_what_was_made_before() -> None:
     noted: list[list[str]] = []
     made, server = Preparations(), Server()
     made.uploads.on_remove = noted.append
-    made.uploads.add("image", "1", "first.png")
+    made.uploads.keep("image", "1", "first.png")
     more = made.branch()
-    more.uploads.add("image", "2", "second.png")
+    more.uploads.keep("image", "2", "second.png")
     asyncio.run(more.uploads.remove(cast(Any, server)))
     assert (server.images.names, noted) == (["second.png"], [["second.png"]])
     assert more.uploads.known == made.uploads.known == {("image", "1"): "first.png"}
@@ -48,7 +48,7 @@ def test_undoing_a_branch_leaves_and_still_knows_what_was_made_before() -> None:
 def test_what_a_branch_has_made_is_taken_in() -> None:
     made = Preparations()
     more = made.branch()
-    more.uploads.add("video", "3", "third.mp4")
+    more.uploads.keep("video", "3", "third.mp4")
     assert made.uploads.videos == []
     made.add(more)
     assert (made.uploads.videos, made.uploads.known) == (["third.mp4"], {("video", "3"): "third.mp4"})
@@ -60,7 +60,7 @@ def test_an_upload_that_could_not_be_deleted_is_deleted_by_the_next_clean_up(kin
     uploads, server = Uploads(on_remove=noted.append), Server()
     bin = server.images if kind == "image" else server.videos
     for name in ("first", "second"):
-        uploads.add(kind, f"digest of {name}", name)
+        uploads.keep(kind, f"digest of {name}", name)
     bin.refuses = {"first"}
     assert asyncio.run(uploads.remove(cast(Any, server))) == Removal(deleted=("second",), failed={"first": "in use"})
     assert [*uploads.images, *uploads.videos] == ["first"]

@@ -11,7 +11,7 @@ from invokeai_gen.core.generators import generate
 from invokeai_gen.core.plan import WorkflowPlan
 from invokeai_gen.core.run_values import params_of_item, values_of_item
 from invokeai_gen.runtime import ImageRef
-from invokeai_gen.sweeps.batching import Cell, Group, own_item, own_places
+from invokeai_gen.sweeps.batching import Cell, Group
 from tests import plans
 
 
@@ -21,7 +21,7 @@ def group(node: str, field: str, items: list[Any]) -> Group:
 
 def of_run(plan: WorkflowPlan, params: Any, own: Group, place: int) -> tuple[Any, dict[str, Any]]:
     cell = Cell(0, 0, place)
-    item, places = own_item(own, cell), own_places(own, cell)
+    item, places = own.own_item(cell), own.own_places(cell)
     return params_of_item(plan, params, item, places), values_of_item(plan, params, item, places)
 
 

@@ -7,6 +7,7 @@ import contextlib
 import functools
 import itertools
 import json
+import threading
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from pathlib import Path
@@ -29,7 +30,8 @@ from invokeai_gen.server.status_watch import StatusWatch
 from invokeai_gen.server.watch import Watch
 from invokeai_gen.sweeps import dispatch, server_item
 from invokeai_gen.sweeps.async_sweep import AsyncSweep
-from invokeai_gen.sweeps.batching import Group
+from invokeai_gen.sweeps.batching import Group, Layout
+from invokeai_gen.sweeps.coordinator import coordinate
 from invokeai_gen.sweeps.journal import Journal, SweepFileError
 from invokeai_gen.sweeps.multi_server import MultiServer
 from invokeai_gen.sweeps.results import SweepCounts
@@ -513,13 +515,14 @@ async def test_a_slip_of_the_pen_is_refused(_file: Path) -> None:
 
 def multi_server(*clients: FakeClient) -> MultiServer:
     space = space_of(plans.PictureParams, None, product={"width": [8, 16]})
-    return MultiServer(plans.picture().plan, clients, space, [Group(((0, 1),), [])], {})
+    layout = Layout(plans.picture().plan, space, [Group(((0, 1),), [])])
+    return MultiServer(layout, clients, {}, None, coordinate)
 
 
 def run_on(shared: MultiServer, client: FakeClient, index: int) -> asyncio.Task[server_item.Outcome]:
     """What the worker of a server does for an item."""
     item = shared.running[client.url] = shared.item(index, client.url)
-    return asyncio.create_task(server_item.run(item, shared.plan, client.url))
+    return asyncio.create_task(server_item.run(item, shared.layout.plan, client.url))
 
 
 @scenario
@@ -595,6 +598,58 @@ async def test_an_item_that_fails_is_sent_again_as_often_as_is_wanted(file: Path
     assert [*client.fake.status] == [1, 2, 3, 4, 5]
     again = await plans.picture().aresume_sweep(file, client=client)
     assert again.counts == SweepCounts(total=3, completed=2, failed=1)
+
+
+@scenario
+async def test_a_file_is_never_written_on_the_event_loop(file: Path) -> None:
+    images = [file.with_name(name) for name in ("one.png", "two.png")]
+    for image in images:
+        image.write_bytes(image.name.encode())
+    on_the_loop: dict[str, bool] = {}
+    note = Journal.note
+
+    def noted(journal: Journal, **entry: Any) -> None:
+        kind = next(iter(entry))
+        on_the_loop[kind] = background.is_here() or on_the_loop.get(kind, False)
+        note(journal, **entry)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Journal, "note", noted)
+        client = FakeClient(limit=1)
+        sweep = await plans.resize().asweep(product={"picture": images}, client=client, file=file, errors="collect")
+        client.finish(status="failed")
+        await sweep.retry()
+        await sweep.cancel()
+        await sweep.cleanup_inputs()
+    kinds = ("layout", "uploaded", "sending", "split", "sent", "block", "withdrawn", "removed")
+    assert on_the_loop == dict.fromkeys(kinds, False)
+
+
+@scenario
+async def test_what_is_canceled_while_its_retry_is_noted_is_not_sent_by_whoever_goes_on(file: Path) -> None:
+    client = FakeClient()
+    noting, goes_on = threading.Event(), threading.Event()
+    note = Journal.note
+
+    def noted(journal: Journal, **entry: Any) -> None:
+        if "block" in entry:
+            noting.set()
+            assert goes_on.wait(GUARD)
+        note(journal, **entry)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Journal, "note", noted)
+        sweep = await start(client, file=file, retries=1)
+        client.finish(status="failed")
+        assert await to_thread(noting.wait, GUARD)
+        canceling = asyncio.create_task(sweep.cancel())
+        for _ in range(100):
+            await asyncio.sleep(0)
+        goes_on.set()
+        assert await canceling == SweepCounts(total=2, canceled=2)
+    again = await plans.picture().aresume_sweep(file, client=client, errors="collect")
+    assert again.counts == SweepCounts(total=2, failed=2)
+    assert client.fake.asked["enqueue"] == 1
 
 
 @pytest.mark.parametrize("retries", [-1, 1.5, "2", True])

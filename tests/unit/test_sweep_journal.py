@@ -129,12 +129,15 @@ COLUMN = {"node_path": "n", "field_name": "width", "items": [1, 2]}
 def test_batch_data_of_a_damaged_file_is_refused_before_anything_is_sent(own: list[Any]) -> None:
     space = space_of(plans.PictureParams, None, product={"width": [8, 16]})
 
-    def decoded(data: list[Any]) -> Layout:
-        layout = Layout([Group(((0, 1),), data)], frozenset({"width"}), 1, prepend=False)
-        stored = json.loads(json.dumps(encode_layout(layout, ())))
-        return decode_layout(space, stored, {})
-
     both = [[COLUMN, {**COLUMN, "field_name": "height"}]]
+    plan = plans.picture().plan
+    layout = Layout(plan, space, [Group(((0, 1),), both)], frozenset({"width"}))
+
+    def decoded(data: list[Any]) -> Layout:
+        stored = json.loads(json.dumps(encode_layout(layout, ())))
+        stored["groups"][0]["own"] = data
+        return decode_layout(plan, space, stored, {})
+
     assert decoded(both).groups == [Group(((0, 1),), both)]
     with pytest.raises(DAMAGE):  # resuming says that the file is damaged
         decoded(own)

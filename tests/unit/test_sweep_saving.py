@@ -51,6 +51,7 @@ def test_a_file_that_was_deleted_since_does_not_stand_for_its_item(invokeai: Fak
     assert [failure.index for failure in again.failures()] == [1]
     rows = read_manifest(folder / "manifest.csv")
     assert [row["index"] for row in rows if row["error"]] == [1]
+    assert sorted(str(row["file"]) for row in rows) == ["", saved[0].name, saved[2].name]
 
 
 def test_no_manifest_is_written_if_none_is_wanted(invokeai: FakeInvokeAI, tmp_path: Path) -> None:

@@ -14,12 +14,9 @@ from invokeai_gen.sweeps.batching import (
     Cell,
     Data,
     Group,
-    Numbering,
-    batch_of,
-    blocks_of,
+    Layout,
     graph_values,
     is_batchable,
-    own_items,
     selections,
 )
 from invokeai_gen.sweeps.space import Space, space_of
@@ -135,17 +132,13 @@ def test_a_list_of_a_batch_node_is_no_batch_data() -> None:
     assert not is_batchable(plan, plan.inputs[0], [[1], [2]])
 
 
-def items_of(
-    made: Space[PictureParams], groups: list[Group], blocks: list[Block], batchable: frozenset[str]
-) -> list[tuple[int, dict[tuple[str, str], Any]]]:
+def items_of(layout: Layout, blocks: list[Block]) -> list[tuple[int, dict[tuple[str, str], Any]]]:
     """What a server makes of these blocks: for each item its cell's number, and all values in its graph."""
-    columns = columns_of(made)
-    numbering = Numbering(made, groups, 1 + max(cell.run for block in blocks for cell in block.cells))
+    columns = columns_of(layout.space)
     found = []
     for block in blocks:
-        group = groups[block.group]
-        data, runs = batch_of(PLAN, made, group, block, columns, batchable)
-        values = graph_values(PLAN, made, group, {}, columns)
+        data, runs = layout.batch(block, columns)
+        values = graph_values(layout.space, layout.groups[block.group].selection, {}, columns)
         items = [
             values
             | {
@@ -157,7 +150,7 @@ def items_of(
             for places in itertools.product(*(range(len(entry[0]["items"])) for entry in data))
         ]
         assert len(items) == len(block.cells)
-        found += [(numbering.index(cell), item) for cell, item in zip(block.cells, items, strict=True)]
+        found += [(layout.index(cell), item) for cell, item in zip(block.cells, items, strict=True)]
     return found
 
 
@@ -180,14 +173,14 @@ def test_every_point_becomes_one_item_with_its_own_values(
     columns = columns_of(made)
     batchable = frozenset({"width"} & columns.keys())
     groups = [Group(selection, own) for selection in selections(made, columns, batchable)]
-    blocks = blocks_of(made, groups, runs, limit)
+    layout = Layout(PLAN, made, groups, batchable, runs)
+    blocks = layout.blocks(limit)
     assert all(len(block.cells) <= limit for block in blocks)
-    items = items_of(made, groups, blocks, batchable)
-    numbering = Numbering(made, groups, runs)
-    assert sorted(index for index, _ in items) == list(range(len(numbering.cells)))
+    items = items_of(layout, blocks)
+    assert sorted(index for index, _ in items) == list(range(len(layout)))
     bindings = {planned.name: planned.binding for planned in PLAN.inputs}
     for index, values in items:
-        cell = numbering.cells[index]
+        cell = layout.cells[index]
         expected = {bindings[name]: value for name, value in made.changes(cell.point).items()}
         if own:
             expected["x", "n"] = OWN[0][0]["items"][cell.combination]
@@ -197,18 +190,20 @@ def test_every_point_becomes_one_item_with_its_own_values(
 def test_as_few_enqueues_as_there_are_graphs() -> None:
     made = space(product={"width": range(100), "color": ["#000001", "#000002", "#000001"]})
     columns = columns_of(made)
-    groups = [Group(selection, []) for selection in selections(made, columns, frozenset({"width"}))]
-    blocks = blocks_of(made, groups, 1, 10_000)
+    batchable = frozenset({"width"})
+    groups = [Group(selection, []) for selection in selections(made, columns, batchable)]
+    layout = Layout(PLAN, made, groups, batchable)
+    blocks = layout.blocks(10_000)
     assert [len(block.cells) for block in blocks] == [200, 100]
-    data, runs = batch_of(PLAN, made, groups[0], blocks[0], columns, frozenset({"width"}))
+    data, runs = layout.batch(blocks[0], columns)
     assert (len(data), len(data[0][0]["items"]), runs) == (1, 100, 1)
 
 
 def test_an_item_alone_has_its_own_place_in_each_batch() -> None:
     own: Data = [*OWN, [{"node_path": "y", "field_name": "m", "items": ["a", "b"]}]]
-    (together,) = own_items(Group((), own), Cell(0, 0, 3))
+    together = Group((), own).own_data([Cell(0, 0, 3)])
     assert [(column["node_path"], column["items"]) for column in together] == [("x", [8]), ("y", ["b"])]
-    assert own_items(Group((), []), Cell(0, 0)) == []
+    assert Group((), []).own_data([Cell(0, 0)]) == []
 
 
 def test_a_split_leaves_every_cell_in_order() -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 from weakref import WeakKeyDictionary, WeakSet
 
-from invokeai_gen.server.background import bridge
+from invokeai_gen.server.background import bridge, in_thread
 from invokeai_gen.server.errors import NotFoundError
 from invokeai_gen.server.removal import Removal
 
@@ -28,20 +28,24 @@ class Uploads:
     known: dict[tuple[MediaKind, str], str] = field(default_factory=dict)
     """Names of files that need not be uploaded again, by the SHA-256 of their content."""
     on_add: Callable[[MediaKind, str, str], None] | None = None
-    """Called with kind, SHA-256 and name of each upload."""
+    """Called with kind, SHA-256 and name of each upload, in a thread."""
     on_remove: Callable[[list[str]], None] | None = None
-    """Called with the names of those that were deleted again."""
+    """Called with the names of those that were deleted again, in a thread."""
     merged: list[Uploads] = field(default_factory=list)
     """Uploads of branches, whose files this run uses too."""
     owner: object = None
     """Equal for the uploads of one sweep, however often its file is opened."""
 
-    def add(self, kind: MediaKind, digest: str, name: str) -> None:
-        """Record an upload."""
+    def keep(self, kind: MediaKind, digest: str, name: str) -> None:
+        """Record an upload of an earlier process."""
         (self.images if kind == "image" else self.videos).append(name)
         self.known[kind, digest] = name
+
+    async def add(self, kind: MediaKind, digest: str, name: str) -> None:
+        """Record an upload."""
+        self.keep(kind, digest, name)
         if self.on_add is not None:
-            self.on_add(kind, digest, name)
+            await in_thread(self.on_add, kind, digest, name)
 
     async def remove(self, client: AsyncInvokeAIClient) -> Removal:
         """Delete the files that no other run of this client uses; the rest is named in `kept`."""
@@ -55,7 +59,7 @@ class Uploads:
         gone = ours.difference(self.images, self.videos)
         self.known = {key: name for key, name in self.known.items() if name not in gone}
         if gone and self.on_remove is not None:
-            self.on_remove(sorted(gone))
+            await in_thread(self.on_remove, sorted(gone))
         return removal + Removal(kept=dict.fromkeys(sorted(used), STILL_USED))
 
 
@@ -93,7 +97,7 @@ async def upload_once(
     if (known := uploads.known.get((kind, digest))) is not None:
         return known
     name = await bridge(_uploaded(client, uploads, (kind, digest), send, policy))
-    uploads.add(kind, digest, name)
+    await uploads.add(kind, digest, name)
     return name
 
 

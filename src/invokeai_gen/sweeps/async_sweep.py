@@ -18,19 +18,17 @@ from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.server import constants
 from invokeai_gen.server.background import bridge, in_thread
 from invokeai_gen.server.blocking import ServerClient
-from invokeai_gen.server.client import AsyncInvokeAIClient, core_of, shared_client
+from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.server.errors import JobCanceledError, JobDeletedError, JobTimeoutError
 from invokeai_gen.server.records import QueueItem
 from invokeai_gen.server.removal import Removal
 from invokeai_gen.sweeps.files.saving import ManifestFormat, Saver, save_image, saved_indexes, sheet_of
 from invokeai_gen.sweeps.results import SweepCounts, SweepResult
-from invokeai_gen.sweeps.space import Space
-from invokeai_gen.sweeps.state import SweepState
+from invokeai_gen.sweeps.state import SweepState, named_client
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
 
-    from invokeai_gen.sweeps.multi_server import MultiServer
     from invokeai_gen.sweeps.options import CollectOptions
 
 P = TypeVar("P", bound=WorkflowParams)
@@ -45,9 +43,9 @@ class AsyncSweep(Generic[P, O]):
     """Many runs of one workflow that have been submitted: `async for result in sweep` yields each as it ends."""
 
     def __init__(self, state: SweepState, outputs: type[O], options: CollectOptions) -> None:
-        self.plan = state.plan
+        self.plan = state.layout.plan
         self._state = state
-        self._space: Space[P] = state.space
+        self._layout = state.layout
         self._tally = state.tally
         self._outputs = outputs
         self._collects_errors = options.get("errors", "raise") == "collect"
@@ -84,7 +82,7 @@ class AsyncSweep(Generic[P, O]):
     @property
     def total(self) -> int:
         """The number of queue items."""
-        return len(self._tally.statuses)
+        return len(self._layout)
 
     @property
     def counts(self) -> SweepCounts:
@@ -99,11 +97,11 @@ class AsyncSweep(Generic[P, O]):
     @property
     def varying(self) -> tuple[str, ...]:
         """The inputs whose values change, by Python name."""
-        return self._space.names
+        return self._layout.space.names
 
     def params(self, index: int) -> P:
         """Return the values of an item; a batch of the workflow holds only the item's own value."""
-        params: P = self._state.params(index)
+        params: P = self._layout.params(index)
         return params
 
     async def wait(self, timeout: float | None = None) -> SweepCounts:
@@ -114,22 +112,20 @@ class AsyncSweep(Generic[P, O]):
         """
         with self._shown():
             await bridge(self._all_ended(timeout))
-        counts = self.counts
-        if not self._tally.all_ended:
-            raise JobTimeoutError(
-                f"{counts.total - counts.finished} of {counts.total} items did not end within {timeout:g} s"
-            )
-        return counts
+        return self.counts
 
     async def results(self) -> list[SweepResult[P, O]]:
         """Wait for all items, and return their results in the order of their numbers.
 
         With `errors="raise"`, raise the error of the first item that was not completed.
         """
-        await self.wait()
-        found = await bridge(self._collect(range(self.total)))
+        found = await self._all_results()
         self._raise_first(found)
         return found
+
+    async def _all_results(self) -> list[SweepResult[P, O]]:
+        await self.wait()
+        return await bridge(self._collect(range(self.total)))
 
     async def failures(self) -> list[SweepResult[P, O]]:
         """Return the items that have ended so far without being completed, each with its error, in order."""
@@ -179,8 +175,7 @@ class AsyncSweep(Generic[P, O]):
         with `errors="raise"`, at the end also the error of the first item that did not complete.
         """
         saver = Saver(
-            self.plan,
-            self._space,
+            self._layout,
             Path(folder),
             pattern,
             manifest,
@@ -188,7 +183,7 @@ class AsyncSweep(Generic[P, O]):
             include_metadata=include_metadata,
             include_debug=include_debug,
         )
-        await saver.begin(self._state.numbering.cells, self._state.values)
+        await saver.begin()
         failed: dict[int, SweepResult[P, O]] = {}
         try:
             async for page in self._pages():
@@ -220,16 +215,8 @@ class AsyncSweep(Generic[P, O]):
         `columns` defaults to one for each row of the last axis. `font` is a font file for text that Pillow's own font
         lacks. Failed items show the reason. With `path` the sheet is saved too. Raise `ContactSheetError`.
         """
-        await self.wait()
-        results = await bridge(self._collect(range(self.total)))
         sheet = await sheet_of(
-            self.plan,
-            self._space,
-            results,
-            output=output,
-            columns=columns,
-            size=size,
-            font=None if font is None else os.fspath(font),
+            self._layout, await self._all_results(), output=output, columns=columns, size=size, font=font
         )
         if path is not None:
             await in_thread(save_image, sheet, Path(path))
@@ -244,13 +231,7 @@ class AsyncSweep(Generic[P, O]):
         """
         from invokeai_gen.sweeps.files.gallery import write_gallery
 
-        await self.wait()
-        target = Path(path)
-        if await in_thread(target.is_dir):
-            target /= "gallery.html"
-        await in_thread(target.parent.mkdir, parents=True, exist_ok=True)
-        await bridge(write_gallery(self.plan, self._space, await bridge(self._collect(range(self.total))), target))
-        return target
+        return await bridge(write_gallery(self._layout, await self._all_results(), Path(path)))
 
     async def cancel(self) -> SweepCounts:
         """Send nothing more, cancel what has not ended, and return how many items have each status."""
@@ -265,26 +246,19 @@ class AsyncSweep(Generic[P, O]):
         """
         saved: frozenset[int] = frozenset()
         if unless_saved_in is not None:
-            saved = await in_thread(
-                saved_indexes, Path(unless_saved_in), self._tally.lost(deleted=True), self._state.values
-            )
-        lost = self._tally.lost
-        return await bridge(self._state.again(lambda: [index for index in lost(deleted=deleted) if index not in saved]))
+            lost = self._tally.lost(deleted=True)
+            saved = await in_thread(saved_indexes, Path(unless_saved_in), lost, self._layout.values)
+        return await bridge(
+            self._state.again(lambda: [each for each in self._tally.lost(deleted=deleted) if each not in saved])
+        )
 
     async def add_server(self, server: str | AsyncInvokeAIClient | ServerClient) -> None:
         """Let another server take items of a sweep over several servers (`servers=`). Raise `TypeError` for others."""
-        self._several().add_server(shared_client(server) if isinstance(server, str) else core_of(server))
+        self._state.add_server(named_client(server))
 
     async def remove_server(self, server: str | AsyncInvokeAIClient | ServerClient) -> None:
         """Give a server of a sweep over several servers no more items; it finishes the one that it runs."""
-        self._several().remove_server((shared_client(server) if isinstance(server, str) else core_of(server)).url)
-
-    def _several(self) -> MultiServer:
-        from invokeai_gen.sweeps.multi_server import MultiServer
-
-        if not isinstance(self._state, MultiServer):
-            raise TypeError("only a sweep over several servers (servers=) takes other servers")
-        return self._state
+        self._state.remove_server(named_client(server).url)
 
     async def cleanup_inputs(self) -> Removal:
         """Delete the images and videos that were uploaded for the sweep. Items that have not ended will fail."""
@@ -346,24 +320,24 @@ class AsyncSweep(Generic[P, O]):
 
     async def _cancel(self) -> None:
         await self._state.cancel()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(
-                constants.CANCEL_TIMEOUT
-            ):  # until the servers have confirmed it; a node may take longer
+        with contextlib.suppress(TimeoutError):  # the servers confirm it; a node may take longer
+            async with asyncio.timeout(constants.CANCEL_TIMEOUT):
                 while not self._tally.all_ended:
                     await self._state.wait_for_change()
 
     async def _all_ended(self, timeout: float | None) -> None:
-        """Wait until all items have ended, or the timeout has passed."""
-        clock = asyncio.get_running_loop().time
-        end = None if timeout is None else clock() + timeout
-        async with self._canceling():
-            while not self._tally.all_ended:
-                self._state.raise_failure()
-                left = None if end is None else end - clock()
-                if left is not None and left <= 0:
-                    return
-                await self._state.wait_for_change(left)
+        """Wait until all items have ended. Raise `JobTimeoutError`."""
+        limit = asyncio.timeout(timeout)
+        try:
+            async with self._canceling(), limit:
+                while not self._tally.all_ended:
+                    self._state.raise_failure()
+                    await self._state.wait_for_change()
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            left = f"{self.total - self.counts.finished} of {self.total} items"
+            raise JobTimeoutError(f"{left} did not end within {timeout:g} s") from None
 
     async def _next_page(self, cursor: int, debounce: float) -> tuple[int, list[SweepResult[P, O]]] | None:
         """Return the results since `cursor`, a hundred at most; `None` if there will be no more."""
@@ -390,30 +364,25 @@ class AsyncSweep(Generic[P, O]):
         return [self._result(index, items.get(index)) for index in indexes]
 
     def _result(self, index: int, item: QueueItem | None) -> SweepResult[P, O]:
-        state, cell = self._state, self._state.cell(index)
-        client = state.client_of(index)
+        cell, client = self._layout.cells[index], self._state.client_of(index)
         item_id = self._tally.item_ids[index] if item is None else item.item_id
-        error = state.error(index)
         outputs = None
-        if error is not None:
-            pass
-        elif item_id is None:
-            error = JobCanceledError(f"item {index} of the sweep was canceled before it was sent")
-        elif item is None:
-            error = JobDeletedError(f"queue item {item_id} is no longer in the queue", item_id=item_id)
-        else:
-            error = error_of(item, self.plan)
-            if error is None:
-                outputs = self._outputs(self.plan, item, client, state.preparations[client.url].uploads)
+        if (error := self._state.error(index)) is None:
+            if item_id is None:
+                error = JobCanceledError(f"item {index} of the sweep was canceled before it was sent")
+            elif item is None:
+                error = JobDeletedError(f"queue item {item_id} is no longer in the queue", item_id=item_id)
+            elif (error := error_of(item, self.plan)) is None:
+                outputs = self._outputs(self.plan, item, client, self._state.preparations[client.url].uploads)
         return SweepResult(
             index,
             cell.run,
-            state.params(index),
+            self.params(index),
             item_id,
             error,
             outputs,
             point=cell.point,
-            values=state.values(index),
+            values=self._layout.values(index),
             seconds=None if item is None else item.timings.execution_seconds,
         )
 

@@ -63,7 +63,7 @@ class _Coordinator:
         self._sweep = sweep
         self._dask = dask
         self._add = add
-        self._plan = dask.submit(server_item.hold, sweep.plan, pure=False)
+        self._plan = dask.submit(server_item.hold, sweep.layout.plan, pure=False)
         """Sent once; dask recreates it if the worker that holds it goes away."""
         self._added: set[str] = set()
         """Servers that have a worker of the cluster inside this process."""
@@ -169,5 +169,5 @@ class _Coordinator:
         """Return whether a server cannot run any item: it is away, or lacks a value that all items have."""
         if outcome.is_gone or (missing := outcome.unfit_labels) is None:
             return True
-        labels = {planned.name: planned.label for planned in self._sweep.plan.inputs}
-        return not missing <= {labels[name] for name in self._sweep.space.names}
+        labels = {planned.name: planned.label for planned in self._sweep.layout.plan.inputs}
+        return not missing <= {labels[name] for name in self._sweep.layout.space.names}

@@ -11,24 +11,25 @@ import atexit
 import contextlib
 import logging
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from weakref import WeakSet
 
 from typing_extensions import override
 
-from invokeai_gen.core.plan import WorkflowPlan
 from invokeai_gen.runtime.cleanup import Preparations
 from invokeai_gen.runtime.runner import enqueue
 from invokeai_gen.server import background
+from invokeai_gen.server.background import in_thread
 from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.server.errors import RejectedError
 from invokeai_gen.server.records import QueueItem
-from invokeai_gen.sweeps.batching import Block, Cell, Layout, ResolvedValues, field_values, request_of
+from invokeai_gen.sweeps.batching import Block, Cell, Layout, ResolvedValues
 from invokeai_gen.sweeps.journal import Journal
+from invokeai_gen.sweeps.layout import resolve_values
+from invokeai_gen.sweeps.options import SweepOptions
 from invokeai_gen.sweeps.sent_batches import SentBatches
-from invokeai_gen.sweeps.space import Space
 from invokeai_gen.sweeps.state import SweepState
 from invokeai_gen.sweeps.sweep_file import ReplayedState, encode_block
 
@@ -40,6 +41,7 @@ ROOM_POLL: Final = 2.0
 ENQUEUE_OVERHEAD: Final = 0.002
 """Seconds that a server may take to put one item into its queue."""
 
+T = TypeVar("T")
 log = logging.getLogger("invokeai_gen")
 _dispatchers: WeakSet[Dispatcher] = WeakSet()
 
@@ -49,29 +51,26 @@ class Dispatcher(SweepState):
 
     def __init__(
         self,
-        plan: WorkflowPlan,
-        client: AsyncInvokeAIClient,
-        space: Space[Any],
         layout: Layout,
-        resolve: Callable[[], Awaitable[ResolvedValues]],
+        client: AsyncInvokeAIClient,
+        options: SweepOptions,
         preparations: Preparations,
         journal: Journal | None,
-        retries: int = 0,
+        resolved: ResolvedValues | None = None,
     ) -> None:
-        super().__init__(plan, space, layout.groups, layout.runs, retries, journal)
+        super().__init__(layout, options, journal)
         self.clients[client.url] = client
         self.preparations[client.url] = preparations
         self._client = client
-        self._layout = layout
-        self._resolve = resolve
-        self._resolved: ResolvedValues | None = None
+        self._resolved = resolved
         self._waiting: deque[Block] = deque()
         self._to_retry: list[int] = []
         """Items that failed and are to be sent again with the next block."""
         self._doubtful: set[str] = set()
         """Batches that may have been sent."""
-        self._sent = SentBatches(plan, client, self.tally, self._take_status, self._take_failure)
+        self._sent = SentBatches(layout.plan, client, self.tally, self._take_status, self._take_failure)
         self._feeder: asyncio.Task[None] | None = None
+        self._renewing = asyncio.Lock()
         self._room: int | None = None
         """How many items the queue takes, as far as is known; `None` for enough."""
         self._is_canceled = False
@@ -90,10 +89,7 @@ class Dispatcher(SweepState):
         item_id = self.tally.item_ids[index]
         if self._resolved is None or item_id is None or (item := self._sent.event_results.take(item_id)) is None:
             return None
-        cell, layout = self.cell(index), self._layout
-        columns = self._resolved.columns
-        values = field_values(self.plan, self.space, self._group(cell), cell, columns, layout.batchable)
-        return replace(item, field_values=values)
+        return replace(item, field_values=self.layout.field_values(index, self._resolved.columns))
 
     @property
     def is_sending(self) -> bool:
@@ -112,10 +108,10 @@ class Dispatcher(SweepState):
 
     # -- sending ---------------------------------------------------------------------------------------------------
 
-    async def send(self, blocks: Iterable[Block]) -> None:
-        """Send blocks; return when the first is in the queue, or the queue is full. The others follow.
+    async def send(self, blocks: Iterable[Block] = ()) -> None:
+        """Send these blocks and those that wait; return when the first is in the queue, or the queue is full.
 
-        Raise what the enqueue raises.
+        The others follow. Raise what the enqueue raises.
         """
         self._waiting.extend(blocks)
         left = len(self._waiting)
@@ -139,8 +135,7 @@ class Dispatcher(SweepState):
             while self._waiting or self._to_retry:
                 self.raise_failure()
                 if not self._waiting:
-                    retried, self._to_retry = self._to_retry, []
-                    self._waiting.extend(self._new_blocks(retried))
+                    await _unbroken(self._renew([*self._to_retry]))
                 await self._send_next(self._waiting[0])
         except Exception as error:  # noqa: BLE001 - raised where the sweep is waited for
             self.failure = error
@@ -156,20 +151,27 @@ class Dispatcher(SweepState):
             self._doubtful.discard(block.batch_id)
         room = await self._wait_for_room(len(block.cells))
         if room < len(block.cells):
-            await self._split(block, room)
+            await _unbroken(self._split(block, room))
             return
-        if self._resolved is None:
-            self._resolved = await self._resolve()
-        request = request_of(self.plan, self.space, self._layout, self._resolved, block)
+        request = self.layout.request(block, await self._values())
         watch = await self._sent.watch(block.batch_id)
         await self._noted(sending=block.batch_id)
         self._doubtful.add(block.batch_id)
         try:
-            enqueued = await enqueue(self.plan, request, self._client, watch, cancel=True, may_clip=True)
+            enqueued = await enqueue(self.layout.plan, request, self._client, watch, cancel=True, may_clip=True)
         except RejectedError:
             self._doubtful.discard(block.batch_id)
             raise
         await self._take_sent(block, enqueued.item_ids, watch)
+
+    async def _values(self) -> ResolvedValues:
+        if self._resolved is None:
+            made = self.preparations[self._client.url]
+            more = made.branch()  # undoing these must not delete what was made before
+            plan, space = self.layout.plan, self.layout.space
+            self._resolved = await resolve_values(plan, space, self._client, self._options, more)
+            made.add(more)
+        return self._resolved
 
     async def _take_sent(self, block: Block, item_ids: Sequence[int], watch: Watch) -> None:
         """Note the queue items of a block; send later what the queue did not accept."""
@@ -182,7 +184,7 @@ class Dispatcher(SweepState):
                 await self._client.forget(watch)
                 await asyncio.sleep(ROOM_POLL)  # the queue may take less than it says
                 return
-            block = await self._split(block, len(item_ids))
+            block = await _unbroken(self._split(block, len(item_ids)))
         await self._noted(sent=block.batch_id, items=list(item_ids))
         self._waiting.popleft()
         self._doubtful.discard(block.batch_id)
@@ -263,29 +265,32 @@ class Dispatcher(SweepState):
         except BaseException:
             self.failure = failure
             raise
-        lost = choose()
-        if self._journal is not None and (lost or self._waiting):
-            self._journal.take()
-        blocks = self._new_blocks(lost)
-        for block in blocks:
-            self._reset(block)
-        count = sum(len(block.cells) for block in [*self._waiting, *blocks]) + len(self._to_retry)
-        await self.send(blocks)
+        async with self._renewing:  # so that two retries at once send each item once
+            lost = choose()
+            if self._journal is not None and (lost or self._waiting):
+                await in_thread(self._journal.take)
+            await _unbroken(self._renew(lost))
+            count = sum(len(block.cells) for block in self._waiting) + len(self._to_retry)
+        await self.send()
         return count
 
-    def _new_blocks(self, indexes: Iterable[int]) -> list[Block]:
-        """Return blocks that send these items once more, after noting them."""
+    async def _renew(self, indexes: Sequence[int]) -> None:
+        """Let these items wait to be sent once more, after noting it."""
         cells: dict[int, list[Cell]] = {}
         for index in indexes:
-            cell = self.cell(index)
-            cells.setdefault(self.numbering.group_of[cell.point], []).append(cell)
+            cell = self.layout.cells[index]
+            cells.setdefault(self.layout.group_of(cell), []).append(cell)
         blocks = [Block(group, tuple(members)) for group, members in cells.items()]
         for block in blocks:
-            self._note(block=encode_block(block))
-        return blocks
+            await self._noted(block=encode_block(block))
+        for block in blocks:
+            self._reset(block)
+        renewed = {*indexes}
+        self._to_retry = [index for index in self._to_retry if index not in renewed]
+        self._waiting.extend(blocks)
 
     def _indexes(self, block: Block) -> list[int]:
-        return [self.numbering.index(cell) for cell in block.cells]
+        return [self.layout.index(cell) for cell in block.cells]
 
     def _reset(self, block: Block) -> None:
         for index in self._indexes(block):
@@ -315,6 +320,16 @@ class Dispatcher(SweepState):
         if self._feeder is not None:
             self._feeder.cancel()
             await asyncio.gather(self._feeder, return_exceptions=True)
+
+
+async def _unbroken(step: Coroutine[Any, Any, T]) -> T:
+    """Await a step after which file and memory agree again; if the caller is cancelled, it is completed first."""
+    task = asyncio.ensure_future(step)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.gather(task, return_exceptions=True)
+        raise
 
 
 @atexit.register

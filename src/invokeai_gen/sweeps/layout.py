@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from pydantic_core import ValidationError
@@ -15,79 +16,80 @@ from invokeai_gen.core.plan import FieldLimits, JsonValue, PlannedInput, Workflo
 from invokeai_gen.core.problems import ParamsError
 from invokeai_gen.core.request import CALL_SAVED_WORKFLOW
 from invokeai_gen.js_json import Unset
+from invokeai_gen.runtime.assets import hidden_values
 from invokeai_gen.runtime.called import fetch_called
 from invokeai_gen.runtime.cleanup import Preparations
-from invokeai_gen.runtime.resolve import resolve_board
+from invokeai_gen.runtime.options import SubmitOptions
+from invokeai_gen.runtime.resolve import Resolver, resolve_board
 from invokeai_gen.server.client import AsyncInvokeAIClient
-from invokeai_gen.sweeps.batching import (
-    Columns,
-    Group,
-    Layout,
-    ResolvedValues,
-    check_size,
-    graph_values,
-    is_batchable,
-    selections,
-)
-from invokeai_gen.sweeps.columns import resolve_columns
-from invokeai_gen.sweeps.options import SweepOptions
+from invokeai_gen.sweeps.batching import Group, Layout, ResolvedValues, graph_values, is_batchable, selections
 from invokeai_gen.sweeps.space import Space
+
+
+async def resolve_columns(
+    plan: WorkflowPlan,
+    columns: Mapping[Binding, Sequence[Any]],
+    client: AsyncInvokeAIClient,
+    options: SubmitOptions,
+    preparations: Preparations,
+    *,
+    with_hidden: bool = True,
+) -> dict[Binding, list[JsonValue | Unset]]:
+    """Return any number of values for each input as JSON; see `runtime.resolve.resolve`.
+
+    What `preparations` contains is not uploaded again, and what is made is added to it. Models, images and boards of
+    hidden fields are looked up too, and returned if they have another key here, unless `with_hidden` is off.
+    """
+    models = options.get("resolve_models", "auto")
+    resolver = Resolver(
+        client, models, options.get("create_boards", False), options.get("upload", "once"), preparations
+    )
+    inputs = {planned.binding: planned for planned in plan.inputs}
+    keyed = {binding: [_key(value, place) for place, value in enumerate(each)] for binding, each in columns.items()}
+    distinct = {
+        (binding, key): (inputs[binding], value)
+        for binding, each in columns.items()
+        for key, value in zip(keyed[binding], each, strict=True)
+    }
+    hidden = (lambda: hidden_values(plan, client)) if with_hidden and models == "auto" else None
+    answers, more = await resolver.resolve(list(distinct.values()), hidden)
+    found = dict(zip(distinct, answers, strict=True))
+    given = {binding: [found[binding, key] for key in keys] for binding, keys in keyed.items()}
+    return {binding: [value] for binding, value in more.items()} | given
+
+
+def _key(value: Any, place: int) -> object:
+    """Return a key that is equal for values that need to be looked up only once: a sweep can have many."""
+    return (type(value), value) if isinstance(value, (str, int, float, Path)) else place
 
 
 async def resolve_values(
     plan: WorkflowPlan,
     space: Space[Any],
     client: AsyncInvokeAIClient,
-    options: SweepOptions,
+    options: SubmitOptions,
     preparations: Preparations,
 ) -> ResolvedValues:
     """Upload files and look up models and boards, each once; return all values as the server takes them."""
-    bindings = {planned.name: planned.binding for planned in plan.inputs}
-    varying = {bindings[name]: name for name in space.names}
-    columns: dict[Binding, list[Any]] = {
-        binding: [value] for binding, value in space.params(0).values().items() if binding not in varying
-    }
-    for name, values in space.columns().items():
-        columns[bindings[name]] = values
-    order = {planned.binding: planned.index for planned in plan.inputs}
-    found = await resolve_columns(
-        plan,
-        {binding: columns[binding] for binding in sorted(columns, key=lambda binding: order[binding])},
-        client,
-        preparations,
-        resolve_models=options.get("resolve_models", "auto"),
-        create_boards=options.get("create_boards", False),
-        upload=options.get("upload", "once"),
-    )
-    base = {binding: values[0] for binding, values in found.items() if binding not in varying}
-    columns_by_name = {name: found[binding] for binding, name in varying.items()}
-    return ResolvedValues(
-        base=base,
-        columns=columns_by_name,
+    given = {binding: [value] for binding, value in space.params(0).values().items()}
+    given |= {space.bindings[name]: values for name, values in space.columns().items()}
+    base = await resolve_columns(plan, given, client, options, preparations)
+    columns = {name: base.pop(binding) for name, binding in space.bindings.items()}
+    resolved = ResolvedValues(
+        base={binding: values[0] for binding, values in base.items()},
+        columns=columns,
         auto_board_id=await resolve_board(client, options.get("auto_board")),
-        called=await _called(plan, space, client, base, columns_by_name),
     )
-
-
-async def _called(
-    plan: WorkflowPlan,
-    space: Space[Any],
-    client: AsyncInvokeAIClient,
-    base: Mapping[Binding, JsonValue | Unset],
-    columns: Columns,
-) -> dict[str, JsonValue]:
-    """Return the workflows that any of the points calls, by id."""
-    called: dict[str, JsonValue] = {}
     if any(node.type == CALL_SAVED_WORKFLOW for node in plan.nodes):
         others = frozenset(planned.name for planned in plan.inputs if planned.field_name != WORKFLOW_ID)
         for selection in selections(space, columns, others):
-            values = graph_values(plan, space, Group(selection, []), base, columns)
-            called |= await fetch_called(plan, values, client, called)
-    return called
+            values = graph_values(space, selection, resolved.base, columns)
+            resolved.called.update(await fetch_called(plan, values, client, resolved.called))
+    return resolved
 
 
 async def lay_out(
-    plan: WorkflowPlan, space: Space[Any], client: AsyncInvokeAIClient, options: SweepOptions, resolved: ResolvedValues
+    plan: WorkflowPlan, space: Space[Any], client: AsyncInvokeAIClient, options: SubmitOptions, resolved: ResolvedValues
 ) -> Layout:
     """Return how the points become enqueues. The server is asked only for what generators of the workflow need of it.
 
@@ -102,27 +104,29 @@ async def lay_out(
     names = frozenset(planned.name for planned in batchable)
     groups: list[Group] = []
     for selection in selections(space, columns, names):
-        values = graph_values(plan, space, Group(selection, []), resolved.base, columns)
+        values = graph_values(space, selection, resolved.base, columns)
         with_called(plan, values, resolved.called)
         groups.append(Group(selection, await own_batches(plan, values, client.ask)))
-    check_size(groups, options.get("runs", 1))
-    return Layout(groups, names, options.get("runs", 1), options.get("prepend", False))
+    return Layout(plan, space, groups, names, options.get("runs", 1), prepend=options.get("prepend", False))
 
 
-async def own_groups(plan: WorkflowPlan, space: Space[Any], client: AsyncInvokeAIClient) -> list[Group]:
-    """Return the points by the values of the workflow's own batch nodes, with the data of these, for single items."""
+async def lay_out_singly(
+    plan: WorkflowPlan, space: Space[Any], client: AsyncInvokeAIClient, options: SubmitOptions
+) -> Layout:
+    """Return the layout of items that are sent one by one: grouped by the values of the workflow's own batch nodes.
+
+    Raise `ParamsError` for too many items.
+    """
     executable = {node.id for node in plan.nodes if node.is_executable}
-    inputs = {planned.name: planned for planned in plan.inputs}
-    columns = space.columns()
-    apart = frozenset(name for name in columns if inputs[name].node_id in executable)
+    apart = frozenset(name for name, (node_id, _) in space.bindings.items() if node_id in executable)
     groups: list[Group] = []
-    for selection in selections(space, columns, apart):
+    for selection in selections(space, space.columns(), apart):
         values = space.params(space.point_of(rows[0] for rows in selection)).values()
         own = {binding: [value] for binding, value in values.items() if binding[0] not in executable}
-        found = await resolve_columns(plan, own, client, Preparations(), with_hidden=False)
+        found = await resolve_columns(plan, own, client, {}, Preparations(), with_hidden=False)
         batches = {binding: value for binding, (value,) in found.items()}
         groups.append(Group(selection, await own_batches(plan, batches, client.ask)))
-    return groups
+    return Layout(plan, space, groups, runs=options.get("runs", 1))
 
 
 def _check_items(planned: PlannedInput, values: Sequence[JsonValue | Unset]) -> None:

@@ -12,28 +12,25 @@ import contextlib
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 from typing_extensions import override
 
-from invokeai_gen.core.plan import WorkflowPlan
 from invokeai_gen.runtime.cleanup import Preparations
+from invokeai_gen.runtime.options import SubmitOptions
 from invokeai_gen.server import background
 from invokeai_gen.server.background import in_thread
 from invokeai_gen.server.client import AsyncInvokeAIClient, shared_client
 from invokeai_gen.server.errors import ConnectionFailedError, JobDeletedError, JobError, ServerError
 from invokeai_gen.server.records import QueueItem
 from invokeai_gen.sweeps import server_item
-from invokeai_gen.sweeps.batching import Group, own_items
+from invokeai_gen.sweeps.batching import Layout
 from invokeai_gen.sweeps.journal import Journal
+from invokeai_gen.sweeps.options import SweepOptions
 from invokeai_gen.sweeps.results import UNSENT, NoServerError
 from invokeai_gen.sweeps.server_item import Outcome, ServerItem
-from invokeai_gen.sweeps.space import Space
 from invokeai_gen.sweeps.state import SweepState
 from invokeai_gen.sweeps.sweep_file import ServerAttempt
-
-if TYPE_CHECKING:
-    from invokeai_gen.sweeps.options import SweepOptions
 
 Coordinate: TypeAlias = Callable[["MultiServer", Any], None]
 """Runs items of a sweep to their end, blocking; `coordinator.coordinate`. The second argument is the caller's cluster."""
@@ -44,28 +41,26 @@ class MultiServer(SweepState):
 
     def __init__(
         self,
-        plan: WorkflowPlan,
+        layout: Layout,
         clients: Sequence[AsyncInvokeAIClient],
-        space: Space[Any],
-        groups: Sequence[Group],
         options: SweepOptions,
-        journal: Journal | None = None,
-        dask: Any = None,
+        journal: Journal | None,
+        coordinate: Coordinate,
         *,
+        dask: Any = None,
         prepare: Callable[[str], Preparations] = lambda _url: Preparations(),
-        coordinate: Coordinate | None = None,
     ) -> None:
-        super().__init__(plan, space, groups, options.get("runs", 1), options.get("retries", 0), journal)
+        """`prepare` returns what an earlier process has uploaded to a server; `dask` is a cluster of the caller's."""
+        super().__init__(layout, options, journal)
         self._prepare = prepare
-        """Returns what an earlier process has uploaded to a server."""
         self._coordinate = coordinate
         self._taking_part: set[str] = set()
         self.joining: set[str] = set()
         """Servers that the cluster does not know yet."""
         self.leaving: set[str] = set()
-        self._options = options
+        submit = {name: value for name, value in options.items() if name in SubmitOptions.__annotations__}
+        self._submit_options = cast("SubmitOptions", submit)
         self._dask = dask
-        """The caller's own cluster, if any."""
         self._key = str(uuid.uuid4())
         self._url_of: dict[int, str] = {}
         self._items: dict[int, QueueItem] = {}
@@ -181,15 +176,15 @@ class MultiServer(SweepState):
         if client.url not in self.preparations:
             self.preparations[client.url] = self._prepare(client.url)
 
+    @override
     def add_server(self, client: AsyncInvokeAIClient) -> None:
-        """Let a server take items."""
         self._know(client)
         self.leaving.discard(client.url)
         self._taking_part.add(client.url)
         self.joining.add(client.url)
 
+    @override
     def remove_server(self, url: str) -> None:
-        """Give a server no more items; it finishes the one that it runs."""
         self._taking_part.discard(url)
         self.joining.discard(url)
         self.leaving.add(url)
@@ -255,7 +250,6 @@ class MultiServer(SweepState):
     # -- in the thread of the cluster -----------------------------------------------------------------------------------
 
     def _run_all(self) -> None:
-        assert self._coordinate is not None
         failure = None
         try:
             self._coordinate(self, self._dask)
@@ -269,25 +263,23 @@ class MultiServer(SweepState):
 
     def item(self, index: int, url: str) -> ServerItem:
         """Return an item for a server, after noting that it is sent there."""
-        cell = self.cell(index)
+        cell = self.layout.cells[index]
         earlier = self.earlier.get(index)
         may_be_sent = earlier is not None and earlier.server == url
+        own = self.layout.groups[self.layout.group_of(cell)].own_data([cell])
         item = ServerItem(
             key=self._key,
             index=index,
             batch_id=earlier.batch_id if earlier is not None and may_be_sent else str(uuid.uuid4()),
-            values=self.space.params(cell.point).values(),
-            data=own_items(self._group(cell), cell),
-            options=self._item_options(),
+            values=self.layout.space.params(cell.point).values(),
+            data=[own] if own else [],
+            options=self._submit_options,
             may_be_sent=may_be_sent,
             uploads={} if self._dask is None else {**self.preparations[url].uploads.known},
         )
-        self._note(sending=item.batch_id, index=index, server=url)
+        if self._journal is not None:
+            self._journal.note(sending=item.batch_id, index=index, server=url)
         return item
-
-    def _item_options(self) -> SweepOptions:
-        names = ("auto_board", "create_boards", "resolve_models", "upload", "prepend")
-        return cast("SweepOptions", {name: value for name, value in self._options.items() if name in names})
 
     async def take(self, item: ServerItem, url: str, outcome: Outcome) -> bool:
         """Handle the outcome of an item on a server; return whether to run it again, on this server or another."""
@@ -295,7 +287,7 @@ class MultiServer(SweepState):
         index = item.index
         self.known_url(url)
         for (kind, digest), name in outcome.uploads.items():
-            self.preparations[url].uploads.add(kind, digest, name)
+            await self.preparations[url].uploads.add(kind, digest, name)
         self.preparations[url].boards += outcome.boards
         if outcome.error is not None and not self.is_stopped:
             if outcome.is_gone:

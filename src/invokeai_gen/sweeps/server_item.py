@@ -15,6 +15,7 @@ from invokeai_gen.core.problems import ParamsError
 from invokeai_gen.core.request import build_request
 from invokeai_gen.runtime.called import renewed
 from invokeai_gen.runtime.cleanup import Preparations
+from invokeai_gen.runtime.options import SubmitOptions
 from invokeai_gen.runtime.resolve import resolve_board
 from invokeai_gen.runtime.runner import enqueue
 from invokeai_gen.runtime.running_job import expect
@@ -25,8 +26,7 @@ from invokeai_gen.server.resolution_errors import ValueResolutionError
 from invokeai_gen.server.run_errors import EnqueueUncertainError
 from invokeai_gen.server.uploads import MediaKind, Uploads
 from invokeai_gen.sweeps.batching import Data
-from invokeai_gen.sweeps.columns import resolve_columns
-from invokeai_gen.sweeps.options import SweepOptions
+from invokeai_gen.sweeps.layout import resolve_columns
 from invokeai_gen.sweeps.results import DELETED, slim
 
 GONE: Final = (ConnectionFailedError, EnqueueUncertainError)
@@ -44,7 +44,7 @@ class ServerItem:
     values: Mapping[Binding, Any]
     data: Data
     """The item's values of the workflow's own batch nodes."""
-    options: SweepOptions
+    options: SubmitOptions
     may_be_sent: bool = False
     """Whether an earlier process may have sent it to this server."""
     uploads: Mapping[tuple[MediaKind, str], str] = field(default_factory=dict)
@@ -188,15 +188,8 @@ async def _request(
     """Return the request of one item with the names of files, models and boards that this server has."""
     more = made.branch()
     options = item.options
-    found = await resolve_columns(
-        plan,
-        {binding: [value] for binding, value in item.values.items()},
-        client,
-        more,
-        resolve_models=options.get("resolve_models", "auto"),
-        create_boards=options.get("create_boards", False),
-        upload=options.get("upload", "once"),
-    )
+    given = {binding: [value] for binding, value in item.values.items()}
+    found = await resolve_columns(plan, given, client, options, more)
     made.add(more)
     values = {binding: value for binding, (value,) in found.items()}
     return build_request(

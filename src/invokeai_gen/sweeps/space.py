@@ -7,10 +7,13 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from itertools import islice
 from typing import Any, Final, Generic, TypeVar, cast
 
 from invokeai_gen.core import problems
+from invokeai_gen.core.batch import Binding
+from invokeai_gen.core.inputs import Input
 from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.problems import ParamsError, Problem
 from invokeai_gen.texts import shown
@@ -36,6 +39,15 @@ class Axis:
     """The values of these inputs, in the same order."""
 
 
+def digits_of(number: int, sizes: Sequence[int]) -> tuple[int, ...]:
+    """Return which combination of lists a number is: a place in each, the last one changing fastest."""
+    digits: list[int] = []
+    for size in reversed(sizes):
+        number, digit = divmod(number, size)
+        digits.append(digit)
+    return tuple(reversed(digits))
+
+
 class Space(Generic[P]):
     """Every combination of the rows of some axes, the last axis changing fastest."""
 
@@ -54,17 +66,18 @@ class Space(Generic[P]):
         """The inputs that change."""
         return tuple(name for axis in self.axes for name in axis.names)
 
+    @cached_property
+    def bindings(self) -> dict[str, Binding]:
+        """The node and field of each input that changes, by Python name."""
+        return {name: self.params_type.__inputs__[name].binding for name in self.names}
+
     def columns(self) -> dict[str, list[Any]]:
         """Return the values of each input that changes, in the order of the rows of its axis."""
         return {name: [row[place] for row in axis.rows] for axis in self.axes for place, name in enumerate(axis.names)}
 
     def rows_of(self, point: int) -> tuple[int, ...]:
         """Return which row of each axis a point has."""
-        rows: list[int] = []
-        for axis in reversed(self.axes):
-            point, row = divmod(point, len(axis.rows))
-            rows.append(row)
-        return tuple(reversed(rows))
+        return digits_of(point, [len(axis.rows) for axis in self.axes])
 
     def point_of(self, rows: Iterable[int]) -> int:
         """Return the point that has these rows."""
@@ -102,25 +115,22 @@ def space_of(
         base, axis = _from_rows(params_type, base, rows)
         axes += [axis] if axis.names else []
     columns = _columns(params_type, zipped, "zip")
+    if len({len(values) for values in columns.values()}) > 1:
+        lengths = ", ".join(f"{name} has {len(values)}" for name, values in columns.items())
+        raise ParamsError([Problem("zip", f"the lists of zip differ in length: {lengths}")])
     if columns:
-        _check_equal_lengths(columns)
         axes.append(Axis(tuple(columns), tuple(zip(*columns.values(), strict=True))))
-    replaced = _replaced(params_type, base, replacements or {})
+    replaced = {name: _replaced(params_type, base, name, words) for name, words in (replacements or {}).items()}
     for columns in _columns(params_type, product, "product"), _columns(params_type, replaced, "replace"):
         axes += [Axis((name,), tuple((value,) for value in values)) for name, values in columns.items()]
     space = Space(params_type, base, axes)
-    _check_once(space)
+    if twice := sorted({name for name in space.names if space.names.count(name) > 1}):
+        raise ParamsError([Problem(name, f"{name} changes in two ways: name it in one place only") for name in twice])
     if len(space) > MAX_ITEMS:
         lengths = " × ".join(f"{len(axis.rows)} ({', '.join(axis.names)})" for axis in axes)
         raise ParamsError([Problem("", f"the sweep has {len(space)} points: {lengths}; the limit is {MAX_ITEMS}")])
     space.params(0)
     return space
-
-
-def check_total(once: int, runs: int) -> None:
-    """Raise `ParamsError` if there are more than `MAX_ITEMS` items."""
-    if once * runs > MAX_ITEMS:
-        raise ParamsError([Problem("runs", f"the sweep has {once} × {runs} items; the limit is {MAX_ITEMS}")])
 
 
 def _columns(
@@ -132,26 +142,47 @@ def _columns(
     found: dict[str, list[Any]] = {}
     wrong: list[Problem] = []
     for name, values in (given or {}).items():
-        if not isinstance(name, str):
-            message = f"{argument} takes Python names of inputs, not {shown(name)}"
-            wrong.append(Problem(str(name), message))
-            continue
-        item = params_type.__inputs__.get(name)
-        if item is None or item.fed_by is not None:
-            wrong.append(problems.unsettable(name, params_type.__inputs__))
-            continue
-        if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
-            message = f"{problems.title(item)}: {argument} takes a list of values for it, not {shown(values)}"
-            wrong.append(Problem(name, message, item.label))
-            continue
-        listed = _listed(values, f"{problems.title(item)}: {argument}", name)
-        found[name], unfit = _checked(params_type, name, listed)
-        wrong += unfit
-        if not listed:
-            wrong.append(Problem(name, f"{problems.title(item)}: {argument} has no value for it", item.label))
-    if wrong:
-        raise ParamsError(_first(wrong))
+        try:
+            found[name] = _checked(params_type, name, values, argument)
+        except ParamsError as error:
+            wrong += error.problems
+    _refuse(wrong)
     return found
+
+
+def _checked(params_type: type[WorkflowParams], name: str, values: object, argument: str) -> list[Any]:
+    """Return the values converted to the input's type. Raise `ParamsError` with all that do not fit."""
+    item = _input(params_type, name, argument)
+    if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
+        raise _unusable(item, f"{argument} takes a list of values for it, not {shown(values)}")
+    listed = _listed(values, f"{problems.title(item)}: {argument}", name)
+    if not listed:
+        raise _unusable(item, f"{argument} has no value for it")
+    found: list[Any] = []
+    wrong: list[Problem] = []
+    for place, value in enumerate(listed):
+        try:
+            found.append(params_type._checked(name, value))
+        except ParamsError as error:
+            where = f" (value {place + 1} of the list)"
+            wrong += [replace(problem, message=problem.message + where) for problem in error.problems]
+    if wrong:
+        raise ParamsError(wrong)
+    return found
+
+
+def _input(params_type: type[WorkflowParams], name: object, argument: str) -> Input:
+    """Return the input of this name. Raise `ParamsError` if it cannot be set."""
+    if not isinstance(name, str):
+        raise ParamsError([Problem(str(name), f"{argument} takes Python names of inputs, not {shown(name)}")])
+    item = params_type.__inputs__.get(name)
+    if item is None or item.fed_by is not None:
+        raise ParamsError([problems.unsettable(name, params_type.__inputs__)])
+    return item
+
+
+def _unusable(item: Input, message: str) -> ParamsError:
+    return ParamsError([Problem(item.name, f"{problems.title(item)}: {message}", item.label)])
 
 
 def _listed(values: Iterable[T], what: str, name: str = "") -> list[T]:
@@ -163,45 +194,21 @@ def _listed(values: Iterable[T], what: str, name: str = "") -> list[T]:
     return listed
 
 
-def _checked(params_type: type[WorkflowParams], name: str, values: Iterable[Any]) -> tuple[list[Any], list[Problem]]:
-    """Return the values converted to the input's type, and the problems of those that do not fit."""
-    found: list[Any] = []
-    wrong: list[Problem] = []
-    for place, value in enumerate(values):
-        try:
-            found.append(params_type._checked(name, value))
-        except ParamsError as error:
-            wrong += [
-                Problem(problem.name, f"{problem.message} (value {place + 1} of the list)", problem.label)
-                for problem in error.problems
-            ]
-    return found, wrong
+def _replaced(params_type: type[P], base: P | None, name: str, words: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return the texts that search and replace makes of a text of the base: `{"fox": ["owl", "cat"]}`.
 
-
-def _replaced(
-    params_type: type[P], base: P | None, replacements: Mapping[str, Mapping[str, Sequence[str]]]
-) -> dict[str, object]:
-    """Return the values that search and replace makes of texts of the base: `{"prompt": {"fox": ["owl", "cat"]}}`.
-
-    Several words of one text multiply, the last one changing fastest. Raise `ParamsError` for a word that is not there.
+    Several words multiply, the last one changing fastest. Raise `ParamsError` for a word that is not there.
     """
-    found: dict[str, object] = {}
-    for name, words in replacements.items():
-        item = params_type.__inputs__.get(name)
-        if item is None or item.fed_by is not None:
-            raise ParamsError([problems.unsettable(name, params_type.__inputs__)])
-        text = getattr(params_type() if base is None else base, name)
-        if not isinstance(words, Mapping) or not all(isinstance(new, (list, tuple)) for new in words.values()):
-            message = f"replace takes {{word: [other words]}}, not {shown(words)}"
-            raise ParamsError([Problem(name, f"{problems.title(item)}: {message}", item.label)])
-        missing = [word for word in words if not isinstance(text, str) or not word or word not in text]
-        if missing or not isinstance(text, str):
-            message = f"replace cannot find {', '.join(map(shown, missing))} in {shown(text)}"
-            raise ParamsError([Problem(name, f"{problems.title(item)}: {message}", item.label)])
-        pattern = re.compile("|".join(map(re.escape, sorted(words, key=len, reverse=True))))
-        choices = (dict(zip(words, chosen, strict=True)) for chosen in itertools.product(*words.values()))
-        found[name] = [pattern.sub(lambda match, new=new: str(new[match[0]]), text) for new in choices]  # type: ignore[misc]
-    return found
+    item = _input(params_type, name, "replace")
+    text = getattr(params_type() if base is None else base, name)
+    if not isinstance(words, Mapping) or not all(isinstance(new, (list, tuple)) for new in words.values()):
+        raise _unusable(item, f"replace takes {{word: [other words]}}, not {shown(words)}")
+    missing = [word for word in words if not isinstance(text, str) or not word or word not in text]
+    if missing or not isinstance(text, str):
+        raise _unusable(item, f"replace cannot find {', '.join(map(shown, missing))} in {shown(text)}")
+    pattern = re.compile("|".join(map(re.escape, sorted(words, key=len, reverse=True))))
+    choices = (dict(zip(words, chosen, strict=True)) for chosen in itertools.product(*words.values()))
+    return [pattern.sub(lambda match, new=new: str(new[match[0]]), text) for new in choices]  # type: ignore[misc]
 
 
 def _from_rows(params_type: type[P], base: P | None, rows: Iterable[P]) -> tuple[P, Axis]:
@@ -216,8 +223,7 @@ def _from_rows(params_type: type[P], base: P | None, rows: Iterable[P]) -> tuple
         for place, row in enumerate(given)
         if not isinstance(row, params_type)
     ]
-    if wrong:
-        raise ParamsError(_first(wrong))
+    _refuse(wrong)
     changing = [
         spec.name
         for spec in fields(cast(Any, params_type))
@@ -235,19 +241,8 @@ def _same(one: Any, other: Any) -> bool:
     return type(one) is type(other) and not hasattr(one, "save") and bool(one == other)
 
 
-def _check_equal_lengths(columns: Mapping[str, Sequence[Any]]) -> None:
-    if len({len(values) for values in columns.values()}) > 1:
-        lengths = ", ".join(f"{name} has {len(values)}" for name, values in columns.items())
-        raise ParamsError([Problem("zip", f"the lists of zip differ in length: {lengths}")])
-
-
-def _check_once(space: Space[Any]) -> None:
-    twice = sorted({name for name in space.names if space.names.count(name) > 1})
-    if twice:
-        raise ParamsError([Problem(name, f"{name} changes in two ways: name it in one place only") for name in twice])
-
-
-def _first(wrong: Sequence[Problem]) -> list[Problem]:
-    """Return the first problems, and how many more there are."""
+def _refuse(wrong: Sequence[Problem]) -> None:
+    """Raise `ParamsError` with the first problems, and how many more there are."""
     rest = len(wrong) - _MAX_PROBLEMS
-    return [*wrong[:_MAX_PROBLEMS], *([Problem("", f"and {rest} more")] if rest > 0 else [])]
+    if wrong:
+        raise ParamsError([*wrong[:_MAX_PROBLEMS], *([Problem("", f"and {rest} more")] if rest > 0 else [])])

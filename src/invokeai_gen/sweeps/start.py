@@ -1,7 +1,8 @@
 """Starting a sweep from its arguments, or from its file.
 
-The walk: `SweepStarter.start` → `_OneServer.start` → values resolved and laid out (`layout`) → noted in the sweep file → `Dispatcher.send` (`dispatch`).
-Over several servers: `start` → `MultiServer.begin` (`multi_server`).
+The walk of a sweep to its POST: `SweepStarter.sweep` → `start` → `_start_on_one` → values resolved and laid out
+(`layout`) → noted in the sweep file → `Dispatcher.send` (`dispatch`). Over several servers: `start` →
+`_start_on_several` → `MultiServer.begin` (`multi_server`).
 """
 
 from __future__ import annotations
@@ -26,20 +27,28 @@ from invokeai_gen.server.client import AsyncInvokeAIClient, core_of, shared_clie
 from invokeai_gen.server.constants import DEFAULT_CAPACITY
 from invokeai_gen.sweeps import sweep_file
 from invokeai_gen.sweeps.async_sweep import AsyncSweep
-from invokeai_gen.sweeps.batching import Layout, ResolvedValues, blocks_of, check_size
+from invokeai_gen.sweeps.batching import Layout
 from invokeai_gen.sweeps.coordinator import coordinate
 from invokeai_gen.sweeps.dispatch import Dispatcher
 from invokeai_gen.sweeps.dynamic_prompts import expand
-from invokeai_gen.sweeps.journal import Journal, SweepFileError
-from invokeai_gen.sweeps.layout import lay_out, own_groups, resolve_values
+from invokeai_gen.sweeps.journal import Journal
+from invokeai_gen.sweeps.layout import lay_out, lay_out_singly, resolve_values
 from invokeai_gen.sweeps.multi_server import MultiServer
 from invokeai_gen.sweeps.options import CollectOptions, SweepOptions
 from invokeai_gen.sweeps.space import Space, space_of
-from invokeai_gen.sweeps.sweep_file import ReplayedState
-from invokeai_gen.texts import shortened, shown
+from invokeai_gen.sweeps.state import named_client
+from invokeai_gen.texts import shown
 
 P = TypeVar("P", bound=WorkflowParams)
 O = TypeVar("O", bound=WorkflowOutputs)
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """The servers of a sweep over several: their clients, or a dask cluster whose workers have one each."""
+
+    clients: Sequence[AsyncInvokeAIClient]
+    dask: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +91,7 @@ class SweepStarter(Generic[P, O]):
             journal = await in_thread(Journal.create, Path(file), header)
         if servers is not None:
             return await bridge(self._start_on_several(space, servers, options, journal))
-        return await bridge(_OneServer(self, space, client, options, journal, _preparations(journal)).start())
+        return await bridge(self._start_on_one(space, client, options, journal))
 
     async def resume(self, file: Path, client: AnyClient | None, given: CollectOptions) -> AsyncSweep[P, O]:
         """Resume the sweep of a file: nothing that was sent or uploaded is sent or uploaded again.
@@ -92,35 +101,85 @@ class SweepStarter(Generic[P, O]):
         client = core_of(client)
         check_options(given, CollectOptions.__annotations__)
         journal, entries = await in_thread(Journal.open, file)
-        layout, past = None, None
+        header, layout, past = entries[0], None, None
         try:
-            space, kept = sweep_file.read_header(file, entries[0], self.plan, self.params_type)
+            space, kept = sweep_file.read_header(file, header, self.plan, self.params_type)
             options = cast("SweepOptions", {**given, **kept})
             check_options(options, SweepOptions.__annotations__)
-            several = _servers(given.get("servers") or entries[0].get("servers"))
-            preparations = Preparations()
-            if several is not None and "server" in entries[0] and len(several.clients) == 1:
+            several = _servers(given.get("servers") or header.get("servers"))
+            if several is not None and "server" in header and len(several.clients) == 1:
                 (client,), several = several.clients, None
-            if several is None or "server" in entries[0]:
-                preparations = _preparations(journal, entries)
-                sweep_file.check_server(file, entries[0], None if several else client.url)
-                if (stored := sweep_file.layout_in(entries)) is not None:
-                    layout = sweep_file.decode_layout(space, stored, options)
-                    past = sweep_file.replay(space, layout, stored, entries)
-        except (ParamsError, SweepFileError):
+            if several is None or "server" in header:
+                sweep_file.check_server(file, header, None if several else client.url)
+            if (stored := sweep_file.layout_in(entries)) is not None:
+                layout = sweep_file.decode_layout(self.plan, space, stored, options)
+                past = None if several else sweep_file.replay(layout, stored, entries)
+            preparations = _preparations(journal, () if several else entries)
+        except BaseException as error:
             journal.close()
+            sweep_file.raise_for_damage(file, error)
             raise
-        except sweep_file.DAMAGE as error:
-            journal.close()
-            raise SweepFileError(
-                f"{file} is damaged, or is not a sweep file of this workflow: {shortened(repr(error))}"
-            ) from error
         if several is not None:
-            return await bridge(self._start_on_several(space, several, options, journal, entries))
-        one = _OneServer(self, space, client, options, journal, preparations)
+            return await bridge(self._start_on_several(space, several, options, journal, layout, entries))
         if layout is None or past is None:  # the process died before anything was sent
-            return await bridge(one.start(is_resumed=True))
-        return await bridge(one.go_on(layout, past))
+            return await bridge(self._start_on_one(space, client, options, journal, preparations))
+        return await bridge(self._resume_on_one(layout, client, options, journal, preparations, past))
+
+    async def _start_on_one(
+        self,
+        space: Space[P],
+        client: AsyncInvokeAIClient,
+        options: SweepOptions,
+        journal: Journal | None,
+        earlier: Preparations | None = None,
+    ) -> AsyncSweep[P, O]:
+        """Send the first items; if that fails, undo everything unless something may have been sent.
+
+        `earlier` is what a process has uploaded that died before it sent anything.
+        """
+        preparations = earlier or _preparations(journal)
+        dispatcher, is_sent = None, False
+        try:
+            resolved = await resolve_values(self.plan, space, client, options, preparations)
+            layout = await lay_out(self.plan, space, client, options, resolved)
+            limit = DEFAULT_CAPACITY if len(layout) <= DEFAULT_CAPACITY else await client.queue.capacity()
+            blocks = layout.blocks(limit)
+            if journal is not None:
+                await in_thread(journal.note, layout=sweep_file.encode_layout(layout, blocks))
+            dispatcher = Dispatcher(layout, client, options, preparations, journal, resolved)
+            await dispatcher.send(blocks)
+        except BaseException as error:
+            if dispatcher is not None:
+                is_sent = dispatcher.may_have_sent
+                if journal is None or isinstance(error, asyncio.CancelledError):
+                    await dispatcher.cancel_quietly()
+                await dispatcher.close()
+            if journal is None or not (is_sent or earlier):
+                await preparations.undo(client, error)
+            if journal is not None:
+                journal.close() if is_sent or earlier else journal.discard()
+                if is_sent:
+                    error.add_note(f"the sweep can be resumed from {journal.path}, which has what was sent")
+            raise
+        return AsyncSweep(dispatcher, self.outputs, options)
+
+    async def _resume_on_one(
+        self,
+        layout: Layout,
+        client: AsyncInvokeAIClient,
+        options: SweepOptions,
+        journal: Journal,
+        preparations: Preparations,
+        past: sweep_file.ReplayedState,
+    ) -> AsyncSweep[P, O]:
+        """Continue what another process has sent."""
+        dispatcher = Dispatcher(layout, client, options, preparations, journal)
+        try:
+            await dispatcher.resume(past)
+        except BaseException:
+            await dispatcher.close()
+            raise
+        return AsyncSweep(dispatcher, self.outputs, options)
 
     async def _start_on_several(
         self,
@@ -128,118 +187,34 @@ class SweepStarter(Generic[P, O]):
         servers: Servers,
         options: SweepOptions,
         journal: Journal | None,
+        layout: Layout | None = None,
         entries: Sequence[Mapping[str, Any]] = (),
     ) -> AsyncSweep[P, O]:
         try:
             if importlib.util.find_spec("distributed") is None:
                 raise MissingExtraError("several servers need", "dask", "servers")
-            stored = sweep_file.layout_in(entries)
-            if stored is None:
-                groups = await own_groups(self.plan, space, (servers.clients or [shared_client()])[0])
-                check_size(groups, options.get("runs", 1))
+            if layout is None:
+                asked = (servers.clients or [shared_client()])[0]
+                layout = await lay_out_singly(self.plan, space, asked, options)
                 if journal is not None:
-                    layout = Layout(groups, frozenset(), options.get("runs", 1), prepend=False)
-                    journal.note(layout=sweep_file.encode_layout(layout, ()))
-            else:
-                groups = [*sweep_file.decode_layout(space, stored, options).groups]
+                    await in_thread(journal.note, layout=sweep_file.encode_layout(layout, ()))
             sweep = MultiServer(
-                self.plan,
+                layout,
                 servers.clients,
-                space,
-                groups,
                 options,
                 journal,
-                servers.dask,
+                coordinate,
+                dask=servers.dask,
                 prepare=lambda url: _preparations(journal, entries, url),
-                coordinate=coordinate,
             )
-            await sweep.resume(sweep_file.replay_attempts(len(sweep.tally.statuses), entries))
+            await sweep.resume(sweep_file.replay_attempts(len(layout), entries))
         except BaseException as error:
             if journal is not None:
                 journal.close() if entries else journal.discard()
-            if entries and isinstance(error, sweep_file.DAMAGE) and not isinstance(error, ParamsError):
-                raise SweepFileError(f"{journal and journal.path} is damaged: {error!r}") from error
+                if entries:
+                    sweep_file.raise_for_damage(journal.path, error)
             raise
         return AsyncSweep(sweep, self.outputs, options)
-
-
-@dataclass(frozen=True, slots=True)
-class _OneServer(Generic[P, O]):
-    """A sweep on one server, before it is started on the background loop."""
-
-    starter: SweepStarter[P, O]
-    space: Space[P]
-    client: AsyncInvokeAIClient
-    options: SweepOptions
-    journal: Journal | None
-    preparations: Preparations
-
-    async def start(self, *, is_resumed: bool = False) -> AsyncSweep[P, O]:
-        """Send the first items; if that fails, undo everything unless something may have been sent."""
-        journal, client, space = self.journal, self.client, self.space
-        is_sent = False
-        try:
-            resolved = await self._resolve(self.preparations)
-            layout = await lay_out(self.starter.plan, space, client, self.options, resolved)
-            dispatcher = self._dispatcher(layout, resolved)
-            total = len(dispatcher.numbering.cells)
-            limit = DEFAULT_CAPACITY if total <= DEFAULT_CAPACITY else await client.queue.capacity()
-            blocks = blocks_of(space, layout.groups, layout.runs, limit)
-            if journal is not None:
-                journal.note(layout=sweep_file.encode_layout(layout, blocks))
-            try:
-                await dispatcher.send(blocks)
-            except BaseException as error:
-                is_sent = dispatcher.may_have_sent
-                if journal is None or isinstance(error, asyncio.CancelledError):
-                    await dispatcher.cancel_quietly()
-                await dispatcher.close()
-                raise
-        except BaseException as error:
-            if journal is not None and (is_sent or is_resumed):
-                journal.close()
-                if is_sent:
-                    error.add_note(f"the sweep can be resumed from {journal.path}, which has what was sent")
-                raise
-            await self.preparations.undo(client, error)
-            if journal is not None:
-                journal.discard()
-            raise
-        return AsyncSweep(dispatcher, self.starter.outputs, self.options)
-
-    async def go_on(self, layout: Layout, past: ReplayedState) -> AsyncSweep[P, O]:
-        """Continue what another process has sent."""
-        dispatcher = self._dispatcher(layout)
-        try:
-            await dispatcher.resume(past)
-        except BaseException:
-            await dispatcher.close()
-            raise
-        return AsyncSweep(dispatcher, self.starter.outputs, self.options)
-
-    async def _resolve(self, preparations: Preparations) -> ResolvedValues:
-        return await resolve_values(self.starter.plan, self.space, self.client, self.options, preparations)
-
-    def _dispatcher(self, layout: Layout, resolved: ResolvedValues | None = None) -> Dispatcher:
-        async def resolve() -> ResolvedValues:
-            if resolved is not None:
-                return resolved
-            more = self.preparations.branch()  # undoing these must not delete what was made before
-            found = await self._resolve(more)
-            self.preparations.add(more)
-            return found
-
-        retries = self.options.get("retries", 0)
-        plan, preparations = self.starter.plan, self.preparations
-        return Dispatcher(plan, self.client, self.space, layout, resolve, preparations, self.journal, retries)
-
-
-@dataclass(frozen=True, slots=True)
-class Servers:
-    """The servers of a sweep: their clients, or a dask cluster whose workers have one each."""
-
-    clients: Sequence[AsyncInvokeAIClient]
-    dask: Any = None
 
 
 def _servers(given: Any) -> Servers | None:
@@ -251,8 +226,7 @@ def _servers(given: Any) -> Servers | None:
     if isinstance(given, str) or not isinstance(given, Iterable) or not given:
         wanted = "a list of addresses, or a dask.distributed Client"
         raise ParamsError([Problem("servers", f"servers is {shown(given)}, but should be {wanted}")])
-    clients = [shared_client(one) if isinstance(one, str) else core_of(one) for one in given]
-    return Servers([*{client.url: client for client in clients}.values()])
+    return Servers([*{client.url: client for client in map(named_client, given)}.values()])
 
 
 def _preparations(
@@ -263,8 +237,8 @@ def _preparations(
     `server` is the one of several that it was uploaded to.
     """
     made = Preparations()
-    for kind, digest, name in sweep_file.uploads_in(entries, server):
-        made.uploads.add(kind, digest, name)
+    for upload in sweep_file.uploads_in(entries, server):
+        made.uploads.keep(*upload)
     if journal is not None:
         place = {} if server is None else {"server": server}
         made.uploads.owner = journal.path

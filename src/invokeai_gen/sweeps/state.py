@@ -5,21 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
-from invokeai_gen.core.plan import JsonValue, WorkflowPlan
-from invokeai_gen.core.run_values import params_of_item, values_of_item
+from invokeai_gen.core.plan import JsonValue
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.runtime.cleanup import Preparations
 from invokeai_gen.server import constants
 from invokeai_gen.server.background import in_thread
-from invokeai_gen.server.client import AsyncInvokeAIClient
+from invokeai_gen.server.client import AsyncInvokeAIClient, ClientFacade, core_of, shared_client
 from invokeai_gen.server.errors import JobError, ServerError
 from invokeai_gen.server.records import QueueItem
-from invokeai_gen.sweeps.batching import Cell, Group, Numbering, own_item, own_places
+from invokeai_gen.sweeps.batching import Layout
 from invokeai_gen.sweeps.journal import Journal
+from invokeai_gen.sweeps.options import SweepOptions
 from invokeai_gen.sweeps.results import Tally, slim
-from invokeai_gen.sweeps.space import Space
 
 INTERRUPTION_RETRIES: Final = 1
 """How often an item is sent again that was canceled while its server could not be reached, as by a restart."""
@@ -29,65 +28,38 @@ class SweepClosedError(InvokeAIGenError):
     """The sweep was closed before all its items had ended."""
 
 
+def named_client(server: str | AsyncInvokeAIClient | ClientFacade) -> AsyncInvokeAIClient:
+    """Return the client of a server that is given by address or client."""
+    return shared_client(server) if isinstance(server, str) else core_of(server)
+
+
 class SweepState:
     """The items of a sweep with their numbers, values and statuses, on the background loop."""
 
-    def __init__(
-        self,
-        plan: WorkflowPlan,
-        space: Space[Any],
-        groups: Sequence[Group],
-        runs: int,
-        retries: int = 0,
-        journal: Journal | None = None,
-    ) -> None:
-        self.plan: Final = plan
-        self.space: Final = space
-        self.groups: Final = groups
-        self.numbering = Numbering(space, groups, runs)
-        self.tally = Tally(len(self.numbering.cells))
+    def __init__(self, layout: Layout, options: SweepOptions, journal: Journal | None) -> None:
+        self.layout: Final = layout
+        self.tally: Final = Tally(len(layout))
         self.clients: dict[str, AsyncInvokeAIClient] = {}
         """The client of each server that takes part, by its address."""
         self.preparations: dict[str, Preparations] = {}
         """What was uploaded to each server for the sweep."""
         self.failure: Exception | None = None
         """Why sending or following has stopped before all items have ended."""
+        self._options = options
         self._journal = journal
-        self._retries = retries
         self._attempts: dict[int, int] = {}
         """How often items were retried automatically."""
         self._changed = asyncio.Event()
 
-    async def wait_for_change(self, timeout: float | None = None) -> None:
-        """Wait until something has changed, or for `timeout` seconds."""
+    async def wait_for_change(self) -> None:
+        """Wait until something has changed."""
         self._changed.clear()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
-                await self._changed.wait()
+        await self._changed.wait()
 
     def raise_failure(self) -> None:
         """Raise what has stopped the sweep, if anything has."""
         if self.failure is not None:
             raise self.failure
-
-    def cell(self, index: int) -> Cell:
-        """Return run, point and combination of an item."""
-        return self.numbering.cells[index]
-
-    def params(self, index: int) -> Any:
-        """Return the `Params` of an item; a batch of the workflow holds only the item's own value."""
-        cell = self.cell(index)
-        group = self._group(cell)
-        return params_of_item(self.plan, self.space.params(cell.point), own_item(group, cell), own_places(group, cell))
-
-    def values(self, index: int) -> dict[str, Any]:
-        """Return the values of an item by name, for file names, tables and captions."""
-        cell = self.cell(index)
-        group = self._group(cell)
-        return values_of_item(self.plan, self.space.params(cell.point), own_item(group, cell), own_places(group, cell))
-
-    def _group(self, cell: Cell) -> Group:
-        return self.groups[self.numbering.group_of[cell.point]]
 
     def error(self, index: int) -> JobError | None:
         """Return why an item could not be sent to any server; `None` if it was, or still can be."""
@@ -152,13 +124,21 @@ class SweepState:
                 while not self.tally.all_ended and self.failure is None:
                     await self.wait_for_change()
 
+    def add_server(self, client: AsyncInvokeAIClient) -> None:
+        """Let a server take items. Raise `TypeError` unless the sweep is one over several servers."""
+        raise TypeError("only a sweep over several servers (servers=) takes other servers")
+
+    def remove_server(self, url: str) -> None:
+        """Give a server no more items; it finishes the one that it runs. Raise `TypeError` as `add_server` does."""
+        raise TypeError("only a sweep over several servers (servers=) takes other servers")
+
     async def close(self) -> None:
         """Stop sending and following; the servers run what they have."""
         raise NotImplementedError
 
     def _should_retry(self, index: int, status: str, was_interrupted: bool) -> bool:
         """Return whether to send an item again that ended with this status, and count the attempt."""
-        allowed = self._retries if status == "failed" else 0
+        allowed = self._options.get("retries", 0) if status == "failed" else 0
         if status == "canceled" and was_interrupted:  # InvokeAI cancels what was in progress when it starts again
             allowed = INTERRUPTION_RETRIES
         attempts = self._attempts.get(index, 0)
@@ -166,14 +146,10 @@ class SweepState:
             self._attempts[index] = attempts + 1
         return attempts < allowed
 
-    def _note(self, **entry: JsonValue) -> None:
-        if self._journal is not None:
-            self._journal.note(**entry)
-
     async def _noted(self, **entry: JsonValue) -> None:
-        """Do the same as `_note`, off the event loop."""
+        """Append an entry to the sweep file, if there is one, off the event loop."""
         if self._journal is not None:
-            await in_thread(self._note, **entry)
+            await in_thread(self._journal.note, **entry)
 
     def _settle(self) -> None:
         """Wake all waiters, and release the sweep file at the end."""

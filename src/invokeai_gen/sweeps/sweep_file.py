@@ -19,12 +19,13 @@ from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.params_json import read_input
 from invokeai_gen.core.plan import JsonValue, WorkflowPlan
 from invokeai_gen.core.problems import ParamsError, Problem
+from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.server.uploads import MediaKind
-from invokeai_gen.sweeps.batching import Block, Cell, Group, Layout, check_size, group_cells
+from invokeai_gen.sweeps.batching import Block, Cell, Group, Layout
 from invokeai_gen.sweeps.journal import SweepFileError, entries_of
 from invokeai_gen.sweeps.options import SweepOptions
 from invokeai_gen.sweeps.space import Axis, Space
-from invokeai_gen.texts import shown
+from invokeai_gen.texts import shortened, shown
 
 P = TypeVar("P", bound=WorkflowParams)
 
@@ -110,6 +111,13 @@ def read_header(
     return space, options
 
 
+def raise_for_damage(path: object, error: BaseException) -> None:
+    """Raise `SweepFileError` if an error is one that reading a damaged file raises."""
+    if isinstance(error, DAMAGE) and not isinstance(error, InvokeAIGenError):
+        what = "is damaged, or is not a sweep file of this workflow"
+        raise SweepFileError(f"{path} {what}: {shortened(repr(error))}") from error
+
+
 def check_server(path: object, header: Mapping[str, Any], url: str | None) -> None:
     """Raise `SweepFileError` for a sweep on another server; `url` is `None` for several."""
     if url is None or not same_server(header["server"], url):
@@ -153,7 +161,9 @@ def encode_block(block: Block) -> dict[str, JsonValue]:
     return {"id": block.batch_id, "group": block.group, "cells": cells}
 
 
-def decode_layout(space: Space[Any], stored: Mapping[str, Any], options: Mapping[str, Any]) -> Layout:
+def decode_layout(
+    plan: WorkflowPlan, space: Space[Any], stored: Mapping[str, Any], options: Mapping[str, Any]
+) -> Layout:
     """Return the layout in a file. Raise `DAMAGE` if it does not cover each point of the space once."""
     runs = _integer(options.get("runs", 1), 1)
     groups = [Group(tuple(map(tuple, group["rows"])), _own_data(group["own"])) for group in stored["groups"]]
@@ -165,8 +175,8 @@ def decode_layout(space: Space[Any], stored: Mapping[str, Any], options: Mapping
         raise ValueError("its groups are not the points of its axes")
     if not {*stored["batchable"]} <= {*space.names}:
         raise ValueError("it sends values that do not vary")
-    check_size(groups, runs)
-    return Layout(groups, frozenset(stored["batchable"]), runs, bool(options.get("prepend", False)))
+    batchable, prepend = frozenset(stored["batchable"]), bool(options.get("prepend", False))
+    return Layout(plan, space, groups, batchable, runs, prepend=prepend)
 
 
 def _own_data(data: Any) -> Any:
@@ -180,16 +190,14 @@ def _own_data(data: Any) -> Any:
     return data
 
 
-def replay(
-    space: Space[Any], layout: Layout, stored: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]
-) -> ReplayedState:
+def replay(layout: Layout, stored: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> ReplayedState:
     """Return the progress that the entries of a file describe. Raise `DAMAGE` for impossible entries."""
-    whole = [{*group_cells(space, group, layout.runs)} for group in layout.groups]
+    whole = [{*layout.group_cells(group)} for group in layout.groups]
 
     def block(entry: Mapping[str, Any]) -> Block:
         group, cells, batch_id = _integer(entry["group"]), entry["cells"], _text(entry["id"])
         if cells is None:
-            ordered = tuple(group_cells(space, layout.groups[group], layout.runs))
+            ordered = tuple(layout.group_cells(layout.groups[group]))
             return Block(group, ordered, is_whole=True, batch_id=batch_id)
         found = tuple(Cell(*map(_integer, cell)) for cell in cells)
         if not found or not whole[group].issuperset(found):
@@ -197,9 +205,7 @@ def replay(
         return Block(group, found, batch_id=batch_id)
 
     first = [block(entry) for entry in stored["blocks"]]
-    if sum(len(one.cells) for one in first) != sum(map(len, whole)) or {c for b in first for c in b.cells} != set.union(
-        *whole
-    ):
+    if sorted(cell for one in first for cell in one.cells) != sorted(layout.cells):
         raise ValueError("its blocks are not the items of the sweep")
     blocks = {one.batch_id: one for one in first}
     sent: dict[str, list[int]] = {}

@@ -47,16 +47,14 @@ def check_for_many(plan: WorkflowPlan, folder: Path, line: CommandLine, space: S
     """Exit, or raise `InvokeAIGenError`, if it is already known that results cannot be saved."""
     from importlib.util import find_spec
 
-    from invokeai_gen.core.run_values import values_of
-    from invokeai_gen.sweeps.batching import Cell
+    from invokeai_gen.sweeps.batching import Group, Layout
     from invokeai_gen.sweeps.files.saving import Saver
-    from invokeai_gen.sweeps.space import check_total
 
-    check_total(len(space), line.runs)
-    saver = Saver(plan, space, folder, line.pattern, None, include_debug=line.intermediate)
+    whole = Group(tuple(tuple(range(len(axis.rows))) for axis in space.axes), [])
+    layout = Layout(plan, space, [whole], runs=line.runs)
+    saver = Saver(layout, folder, line.pattern, None, include_debug=line.intermediate)
     if not plan.batches:
-        cells = [Cell(run, point) for run in range(line.runs) for point in range(len(space))]
-        saver.check(cells, lambda index: values_of(space.params(cells[index].point)))
+        saver.check()
     _check_folder(folder)
     manifest = folder / f"manifest.{line.manifest or 'csv'}"
     if manifest.exists() and not line.overwrite:
@@ -77,8 +75,7 @@ def check_batch_names(folder: Path, line: CommandLine, run: DryRun) -> None:
     """Raise `FileClashError` if items of the workflow's own batches would be saved under one name."""
     from invokeai_gen.sweeps.files.saving import Saver
 
-    saver = Saver(run.state.plan, run.state.space, folder, line.pattern, None, include_debug=line.intermediate)
-    saver.check(run.state.numbering.cells, run.state.values)
+    Saver(run.layout, folder, line.pattern, None, include_debug=line.intermediate).check()
 
 
 def remove_leftovers_of_killed_runs(folder: Path) -> None:

@@ -98,7 +98,7 @@ class ManyRuns:
         with self._explained_errors():
             space = values.space()
             planned_run = self._dry_run(values, space)
-        counts = f"{_counted(planned_run.total, 'item')} in {_counted(planned_run.enqueues, 'enqueue')}"
+        counts = f"{_counted(len(planned_run.layout), 'item')} in {_counted(planned_run.enqueues, 'enqueue')}"
         echo(f"{one_line(self._title)}: {counts}; nothing was sent", err=True)
         labels = {planned.name: planned.label for planned in self._plan.inputs}
         for axis in space.axes:
@@ -122,16 +122,14 @@ class ManyRuns:
         from invokeai_gen.server import background, constants
         from invokeai_gen.server.client import AsyncInvokeAIClient
         from invokeai_gen.sweeps.dry_run import dry_run
-        from invokeai_gen.sweeps.start import SweepStarter
 
-        starter = SweepStarter(self._plan, values.workflow.params_type, values.workflow.outputs_type)
         server = self._line.server
         client = AsyncInvokeAIClient(
             server_address(server, self._settings),
             token=server_token(server, self._settings),
             request_timeout=constants.COMMAND_TIMEOUT,
         )
-        return background.run(dry_run(starter, space, client, self._sweep_options(values.runs)))
+        return background.run(dry_run(self._plan, space, client, self._sweep_options(values.runs)))
 
     def _explained_errors(self, given: Collection[str] = ()) -> AbstractContextManager[None]:
         return explained_errors(self._plan, self._inputs, given, verbose=self._line.verbose)

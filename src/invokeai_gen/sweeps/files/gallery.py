@@ -14,13 +14,14 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from invokeai_gen.atomic_files import replacing
-from invokeai_gen.core.plan import WorkflowPlan
 from invokeai_gen.core.results import flat
 from invokeai_gen.core.short_texts import short_text
 from invokeai_gen.runtime.media import ImageOutput, VideoOutput
+from invokeai_gen.server.background import in_thread
 from invokeai_gen.server.concurrency import gather_limited
 from invokeai_gen.server.errors import ServerError
 from invokeai_gen.shipped_files import templates_folder
+from invokeai_gen.sweeps.batching import Layout
 from invokeai_gen.sweeps.files.manifest import ManifestError, read_manifest
 from invokeai_gen.sweeps.results import SweepResult
 from invokeai_gen.sweeps.space import Space
@@ -87,11 +88,11 @@ class Gallery:
     pages: Sequence[Page]
 
 
-async def write_gallery(
-    plan: WorkflowPlan, space: Space[Any], results: Sequence[SweepResult[Any, Any]], path: Path
-) -> None:
-    """Write the gallery of these results; the folder of `path` exists."""
-    files = _files_beside(path.parent)
+async def write_gallery(layout: Layout, results: Sequence[SweepResult[Any, Any]], path: Path) -> Path:
+    """Write the gallery of these results, and return its path; `path` is a file, or a folder that exists."""
+    plan, space = layout.plan, layout.space
+    path = await in_thread(_target, path)
+    files = await in_thread(_files_beside, path.parent)
     is_embedded = sum(1 for result in results for _ in _media_of(result)) <= MAX_EMBEDDED
 
     async def load(result: SweepResult[Any, Any]) -> list[Medium]:
@@ -111,6 +112,17 @@ async def write_gallery(
         keys=["number", *(labels[name] for name in space.names), "seconds", "failed"],
         pages=pages_of(cards, _axis_labels(space, labels)),
     )
+    await in_thread(_write, path, gallery)
+    return path
+
+
+def _target(path: Path) -> Path:
+    target = path / "gallery.html" if path.is_dir() else path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return target
+
+
+def _write(path: Path, gallery: Gallery) -> None:
     with replacing(path) as file:
         file.write(render(gallery).encode("utf-8", "replace"))
 

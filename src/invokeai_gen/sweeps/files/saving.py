@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -20,10 +21,9 @@ from invokeai_gen.server.background import in_thread
 from invokeai_gen.server.concurrency import gather_limited
 from invokeai_gen.server.errors import ServerError
 from invokeai_gen.server.run_errors import DownloadError
-from invokeai_gen.sweeps.batching import Cell
+from invokeai_gen.sweeps.batching import Layout
 from invokeai_gen.sweeps.files.manifest import read_manifest, write_manifest
 from invokeai_gen.sweeps.results import DELETED, SweepResult
-from invokeai_gen.sweeps.space import Space
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
@@ -49,8 +49,7 @@ class Saver:
 
     def __init__(
         self,
-        plan: WorkflowPlan,
-        space: Space[Any],
+        layout: Layout,
         folder: Path,
         pattern: str | None,
         manifest: ManifestFormat | None,
@@ -59,9 +58,10 @@ class Saver:
         include_metadata: bool = False,
         include_debug: bool = False,
     ) -> None:
+        plan = layout.plan
         outputs = [one for one in plan.outputs if one.item_type.is_media and (include_debug or one.role != "debug")]
         self._pattern, self._suffix = _pattern_of(plan, pattern or DEFAULT_PATTERN, has_several=len(outputs) > 1)
-        self._space = space
+        self._layout = layout
         self._folder = folder
         self._overwrite = overwrite
         self._include_metadata, self._include_debug = include_metadata, include_debug
@@ -77,28 +77,30 @@ class Saver:
         self.kept: set[int] = set()
         """Items that are no longer in the queue, but whose files exist."""
 
-    async def begin(self, cells: Sequence[Cell], values: Values) -> None:
+    async def begin(self) -> None:
         """Create the folder, and read the manifest of an earlier call. Raise `FileClashError` for equal names."""
-        self.check(cells, values)
-        await in_thread(self._folder.mkdir, parents=True, exist_ok=True)
-        await in_thread(remove_leftovers, self._folder)
-        if self._manifest is not None and await in_thread(self._manifest.exists):
-            rows = await in_thread(read_manifest, self._manifest)
-            self._others = {str(row["file"]): row for row in rows if row.get("file")}
+        self.check()
+        await in_thread(self._open_folder)
 
-    def check(self, cells: Sequence[Cell], values: Values) -> None:
-        """Raise `FileClashError` if two of these items would be saved under one name. `values` returns the values of an item."""
+    def check(self) -> None:
+        """Raise `FileClashError` if two items would be saved under one name."""
         if "item_id" not in self._pattern.fields:
+            cells, values = self._layout.cells, self._layout.values
             unique(self._format(index, cell.run, values(index)) for index, cell in enumerate(cells))
+
+    def _open_folder(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(self._folder)
+        if self._manifest is not None and self._manifest.exists():
+            self._others = {str(row["file"]): row for row in read_manifest(self._manifest) if row.get("file")}
 
     async def save(self, results: Sequence[SweepResult[Any, Any]]) -> None:
         """Save the outputs of these items; `end` reports what could not be saved."""
         wanted: list[tuple[SweepResult[Any, Any], str, int, PurePosixPath, Media]] = []
         for result in results:
             if result.error is not None:
-                if result.status == DELETED and (
-                    rows := _saved_rows(self._folder, self._earlier(result.index), result.values)
-                ):
+                earlier = (row for row in self._others.values() if row.get("index") == result.index)
+                if result.status == DELETED and (rows := _saved_rows(self._folder, earlier, result.values)):
                     self.kept.add(result.index)
                     for number, row in enumerate(rows):
                         key = result.index, str(row.get("output")), number
@@ -129,11 +131,13 @@ class Saver:
     async def write_manifest(self) -> None:
         """Write the manifest of what has been saved so far, in the order of the items."""
         if self._manifest is not None:
-            rows = [self._rows[key] for key in sorted(self._rows)]
-            self._written = len(rows)
-            ours = {row["file"] for row in rows}
-            rows = [row for file, row in self._others.items() if file not in ours] + rows
-            await in_thread(write_manifest, self._manifest, rows)
+            self._written = len(self._rows)
+            await in_thread(self._write_rows, self._manifest, [self._rows[key] for key in sorted(self._rows)])
+
+    def _write_rows(self, manifest: Path, rows: list[dict[str, Any]]) -> None:
+        ours = {row["file"] for row in rows}
+        others = (row for file, row in self._others.items() if file not in ours and (self._folder / file).is_file())
+        write_manifest(manifest, [*others, *rows])
 
     def end(self) -> list[Path]:
         """Return the files in the order of the items. Raise `DownloadError` if some could not be saved."""
@@ -150,9 +154,6 @@ class Saver:
         listed = f"-{number:03d}" if is_listed and "number" not in self._pattern.fields else ""
         suffix = self._suffix if self._suffix and isinstance(handle, ImageOutput) else media_suffix(handle)
         return path.with_name(f"{path.name}{listed}{suffix}")
-
-    def _earlier(self, index: int) -> list[dict[str, Any]]:
-        return [row for row in self._others.values() if row.get("index") == index]
 
     def _format(self, index: int, run: int, values: Mapping[str, Any], **own: object) -> PurePosixPath:
         rest = {"output": "", "number": 0, "item_id": 0}
@@ -236,18 +237,18 @@ def _manifest_value(value: Any) -> Any:
 
 
 async def sheet_of(
-    plan: WorkflowPlan,
-    space: Space[Any],
+    layout: Layout,
     results: Sequence[SweepResult[Any, Any]],
     *,
     output: str | None,
     columns: int | None,
     size: int,
-    font: str | None,
+    font: str | os.PathLike[str] | None,
 ) -> PILImage:
     """Return a contact sheet of these results, by default with the rows of the last axis side by side."""
     from invokeai_gen.sweeps.files import contact_sheet as sheets
 
+    plan, space = layout.plan, layout.space
     known = [one.name for one in plan.outputs if one.role != "debug" and one.item_type.name == "ImageOutput"]
     if output is not None and output not in known:
         raise sheets.ContactSheetError(f"unknown output {output!r}; the image outputs are: {', '.join(known)}")
