@@ -568,7 +568,7 @@ async def test_a_server_that_answers_404_to_an_enqueue_is_named(_file: Path) -> 
     shared = multi_server(client)
     outcome = await run_on(shared, client, 0)
     assert isinstance(outcome.error, NotFoundError)
-    assert outcome.unfit_labels is None
+    assert outcome.is_unfit({"Width"})
 
 
 @scenario

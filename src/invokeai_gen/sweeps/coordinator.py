@@ -8,6 +8,7 @@ import importlib
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, Final
 
 from invokeai_gen.server import background
@@ -26,11 +27,8 @@ log = logging.getLogger("invokeai_gen")
 
 def coordinate(sweep: MultiServer, dask: Any) -> None:
     """Run the items of a sweep to their end, on the caller's dask cluster or else on one inside this process."""
-    if dask is not None:
-        _Coordinator(sweep, dask, None).run()
-        return
-    with _own_cluster() as (own, add):
-        _Coordinator(sweep, own, add).run()
+    with _own_cluster() if dask is None else contextlib.nullcontext((dask, None)) as (cluster, add):
+        _Coordinator(sweep, cluster, add).run()
 
 
 @contextlib.contextmanager
@@ -56,17 +54,19 @@ def _own_cluster() -> Iterator[tuple[Any, Callable[[str], None]]]:
             cluster.sync(stop)
 
 
+@dataclass(eq=False)
 class _Coordinator:
     """Gives each server its next item; runs in the thread of the cluster."""
 
-    def __init__(self, sweep: MultiServer, dask: Any, add: Callable[[str], None] | None) -> None:
-        self._sweep = sweep
-        self._dask = dask
-        self._add = add
-        self._plan = dask.submit(server_item.hold, sweep.layout.plan, pure=False)
-        """Sent once; dask recreates it if the worker that holds it goes away."""
+    sweep: MultiServer
+    dask: Any
+    add: Callable[[str], None] | None
+    """Adds a worker for a server to the cluster inside this process; `None` for the caller's own cluster."""
+
+    def __post_init__(self) -> None:
+        # Sent once; dask recreates it if the worker that holds it goes away.
+        self._plan = self.dask.submit(server_item.hold, self.sweep.layout.plan, pure=False)
         self._added: set[str] = set()
-        """Servers that have a worker of the cluster inside this process."""
         self._addresses: dict[str, str] = {}
         """The dask worker of each server."""
         self._out: dict[str, Exception] = {}
@@ -77,10 +77,10 @@ class _Coordinator:
 
     def run(self) -> None:
         """Run until every item has ended, or no server is left."""
-        while self._sweep.goes_on(bool(self._futures)):
+        while self.sweep.goes_on(bool(self._futures)):
             self._find_servers()
             self._assign()
-            if self._sweep.left and self._out and not self._futures and not self._addresses:
+            if self.sweep.left and self._out and not self._futures and not self._addresses:
                 raise next(reversed(self._out.values()))
             self._news.wait(WORKER_POLL)
             self._news.clear()
@@ -88,21 +88,21 @@ class _Coordinator:
 
     def _find_servers(self) -> None:
         """Add servers that have joined, and forget workers that are gone."""
-        sweep = self._sweep
+        sweep = self.sweep
         while sweep.joining:
             url = sweep.joining.pop()
             self._out.pop(url, None)
-            if self._add is not None and url not in self._added:
+            if self.add is not None and url not in self._added:
                 self._added.add(url)
-                self._add(url)
-        workers = self._dask.scheduler_info(-1)["workers"]
-        if self._add is not None:
+                self.add(url)
+        workers = self.dask.scheduler_info(-1)["workers"]
+        if self.add is not None:
             present = {str(worker["id"]): address for address, worker in workers.items()}
         else:
             new = [address for address in workers if address not in self._addresses.values()]
             present = {url: address for url, address in self._addresses.items() if address in workers}
             if new:
-                urls = self._dask.run(server_item.server_of_worker, workers=new)
+                urls = self.dask.run(server_item.server_of_worker, workers=new)
                 present |= {url: address for address, url in urls.items()}
                 for url in present:
                     sweep.known_url(url)
@@ -116,7 +116,7 @@ class _Coordinator:
                 self._done(item, url, Outcome(error=ConnectionFailedError(f"the dask worker of {url} is gone")))
 
     def _assign(self) -> None:
-        sweep = self._sweep
+        sweep = self.sweep
         for url, address in self._addresses.items():
             if url in sweep.running or sweep.is_stopped:
                 continue
@@ -125,7 +125,7 @@ class _Coordinator:
                 continue
             sweep.left.remove(index)
             item = sweep.running[url] = sweep.item(index, url)
-            future = self._dask.submit(
+            future = self.dask.submit(
                 server_item.run_on_worker, item, self._plan, workers=[address], pure=False, retries=0
             )
             self._futures[future] = item, url
@@ -133,14 +133,14 @@ class _Coordinator:
 
     def _may_run(self, index: int, url: str) -> bool:
         """Return whether a server may run an item. One that a server may have run already goes back to that server."""
-        if url in self._sweep.refused.get(index, ()):
+        if url in self.sweep.refused.get(index, ()):
             return False
-        earlier = self._sweep.earlier.get(index)
+        earlier = self.sweep.earlier.get(index)
         return (
             earlier is None
             or earlier.server == url
             or earlier.server in self._out
-            or (self._add is not None and earlier.server not in self._addresses)
+            or (self.add is not None and earlier.server not in self._addresses)
         )
 
     def _collect(self) -> None:
@@ -153,21 +153,16 @@ class _Coordinator:
             self._done(item, url, outcome)
 
     def _done(self, item: ServerItem, url: str, outcome: Outcome) -> None:
-        if outcome.error is not None and not self._sweep.is_stopped and self._is_unfit(outcome):
+        layout = self.sweep.layout
+        varying = {planned.label for planned in layout.plan.inputs if planned.name in layout.space.names}
+        if outcome.error is not None and not self.sweep.is_stopped and outcome.is_unfit(varying):
             self._out[url] = outcome.error
             self._addresses.pop(url, None)
             what = "is gone; the sweep continues without it" if outcome.is_gone else "is left out of the sweep"
             log.warning("%s %s: %s", url, what, outcome.error)
-        if not background.run(self._sweep.take(item, url, outcome)):
+        if not background.run(self.sweep.take(item, url, outcome)):
             return
         if self._addresses and not any(self._may_run(item.index, one) for one in self._addresses):
-            background.run(self._sweep.fail(item.index))
+            background.run(self.sweep.fail(item.index))
         else:
-            self._sweep.left.insert(0, item.index)
-
-    def _is_unfit(self, outcome: Outcome) -> bool:
-        """Return whether a server cannot run any item: it is away, or lacks a value that all items have."""
-        if outcome.is_gone or (missing := outcome.unfit_labels) is None:
-            return True
-        labels = {planned.name: planned.label for planned in self._sweep.layout.plan.inputs}
-        return not missing <= {labels[name] for name in self._sweep.layout.space.names}
+            self.sweep.left.insert(0, item.index)

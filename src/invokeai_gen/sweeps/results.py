@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Final, Generic, TypeVar
 
 from invokeai_gen.core.params import WorkflowParams
@@ -103,16 +103,14 @@ class SweepCounts:
     def of(cls, statuses: Iterable[str]) -> SweepCounts:
         """Return the counts of these statuses."""
         counted = Counter(statuses)
-        known = {name: counted.pop(name, 0) for name in _COUNTED}
-        return cls(total=sum(known.values()) + counted.total(), other=counted.total(), **known)
+        total = counted.total()
+        known = {each.name: counted.pop(each.name, 0) for each in fields(cls) if each.name not in ("total", "other")}
+        return cls(total=total, other=counted.total(), **known)
 
     @property
     def finished(self) -> int:
         """Items that have ended: completed, failed, canceled or deleted."""
         return self.completed + self.failed + self.canceled + self.other
-
-
-_COUNTED: Final = ("unsent", "pending", "in_progress", "completed", "failed", "canceled")
 
 
 class Tally:

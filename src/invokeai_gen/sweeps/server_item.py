@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from weakref import WeakValueDictionary
@@ -74,17 +74,16 @@ class Outcome:
         """Return whether the server went away."""
         return isinstance(self.error, GONE)
 
-    @property
-    def unfit_labels(self) -> frozenset[str] | None:
-        """Return the labels of the inputs whose values the server lacks; empty if it rejected the whole request.
+    def is_unfit(self, varying: Collection[str]) -> bool:
+        """Return whether the server cannot run any item: it is away, or lacks a value that all items have.
 
-        Return `None` if the server cannot run any item.
+        `varying` are the labels of the inputs that change. A request that is rejected as a whole says nothing of others.
         """
         if isinstance(self.error, ValueResolutionError):
-            return frozenset(error.label for error in (self.error, *self.error.others))
+            return not {error.label for error in (self.error, *self.error.others)} <= {*varying}
         if isinstance(self.error, ParamsError):  # an input that a called workflow does not have on this server
-            return frozenset(problem.label for problem in self.error.problems)
-        return frozenset() if isinstance(self.error, RejectedError) else None
+            return not {problem.label for problem in self.error.problems} <= {*varying}
+        return self.is_gone or not isinstance(self.error, RejectedError)
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,10 +143,11 @@ async def run(item: ServerItem, plan: WorkflowPlan, url: str) -> Outcome:
     """Run an item on a server: prepare it, enqueue it, and follow it to its end."""
     if item.key in _stopped:
         return Outcome()
-    if (engine := engines.get(item.key)) is not None:
-        return await _run(item, plan, engine.clients[url], engine.preparations[url], engine)
+    engine, client = engines.get(item.key), _client(item.key, url)
+    if engine is not None:
+        return await _run(item, plan, client, engine.preparations[url], engine)
     made = Preparations(Uploads(known={**item.uploads}))
-    outcome = await _run(item, plan, _client(item.key, url), made, None)
+    outcome = await _run(item, plan, client, made, None)
     new = {key: name for key, name in made.uploads.known.items() if key not in item.uploads}
     return replace(outcome, uploads=new, boards=tuple(made.boards))
 

@@ -121,9 +121,7 @@ class SweepStarter(Generic[P, O]):
             raise
         if several is not None:
             return await bridge(self._start_on_several(space, several, options, journal, layout, entries))
-        if layout is None or past is None:  # the process died before anything was sent
-            return await bridge(self._start_on_one(space, client, options, journal, preparations))
-        return await bridge(self._resume_on_one(layout, client, options, journal, preparations, past))
+        return await bridge(self._start_on_one(space, client, options, journal, preparations, layout, past))
 
     async def _start_on_one(
         self,
@@ -132,26 +130,33 @@ class SweepStarter(Generic[P, O]):
         options: SweepOptions,
         journal: Journal | None,
         earlier: Preparations | None = None,
+        layout: Layout | None = None,
+        past: sweep_file.ReplayedState | None = None,
     ) -> AsyncSweep[P, O]:
-        """Send the first items; if that fails, undo everything unless something may have been sent.
+        """Send the first items, or continue what another process has sent.
 
-        `earlier` is what a process has uploaded that died before it sent anything.
+        `earlier` is what that process has uploaded; it may have died before it sent anything, so that there is no `past`.
+        If the first items cannot be sent, undo everything unless something may be in the queue.
         """
-        preparations = earlier or _preparations(journal)
+        preparations = _preparations(journal) if earlier is None else earlier
         dispatcher, is_sent = None, False
         try:
-            resolved = await resolve_values(self.plan, space, client, options, preparations)
-            layout = await lay_out(self.plan, space, client, options, resolved)
-            limit = DEFAULT_CAPACITY if len(layout) <= DEFAULT_CAPACITY else await client.queue.capacity()
-            blocks = layout.blocks(limit)
-            if journal is not None:
-                await in_thread(journal.note, layout=sweep_file.encode_layout(layout, blocks))
-            dispatcher = Dispatcher(layout, client, options, preparations, journal, resolved)
-            await dispatcher.send(blocks)
+            if layout is None or past is None:
+                resolved = await resolve_values(self.plan, space, client, options, preparations)
+                layout = await lay_out(self.plan, space, client, options, resolved)
+                limit = DEFAULT_CAPACITY if len(layout) <= DEFAULT_CAPACITY else await client.queue.capacity()
+                blocks = layout.blocks(limit)
+                if journal is not None:
+                    await in_thread(journal.note, layout=sweep_file.encode_layout(layout, blocks))
+                dispatcher = Dispatcher(layout, client, options, preparations, journal, resolved)
+                await dispatcher.send(blocks)
+            else:
+                dispatcher = Dispatcher(layout, client, options, preparations, journal)
+                await dispatcher.resume(past)
         except BaseException as error:
             if dispatcher is not None:
                 is_sent = dispatcher.may_have_sent
-                if journal is None or isinstance(error, asyncio.CancelledError):
+                if journal is None or (isinstance(error, asyncio.CancelledError) and past is None):
                     await dispatcher.cancel_quietly()
                 await dispatcher.close()
             if journal is None or not (is_sent or earlier):
@@ -160,24 +165,6 @@ class SweepStarter(Generic[P, O]):
                 journal.close() if is_sent or earlier else journal.discard()
                 if is_sent:
                     error.add_note(f"the sweep can be resumed from {journal.path}, which has what was sent")
-            raise
-        return AsyncSweep(dispatcher, self.outputs, options)
-
-    async def _resume_on_one(
-        self,
-        layout: Layout,
-        client: AsyncInvokeAIClient,
-        options: SweepOptions,
-        journal: Journal,
-        preparations: Preparations,
-        past: sweep_file.ReplayedState,
-    ) -> AsyncSweep[P, O]:
-        """Continue what another process has sent."""
-        dispatcher = Dispatcher(layout, client, options, preparations, journal)
-        try:
-            await dispatcher.resume(past)
-        except BaseException:
-            await dispatcher.close()
             raise
         return AsyncSweep(dispatcher, self.outputs, options)
 

@@ -7,14 +7,13 @@ import hashlib
 import itertools
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 from urllib.parse import quote
 
 from invokeai_gen.atomic_files import replacing
-from invokeai_gen.core.results import flat
 from invokeai_gen.core.short_texts import short_text
 from invokeai_gen.runtime.media import ImageOutput, VideoOutput
 from invokeai_gen.server.background import in_thread
@@ -23,6 +22,7 @@ from invokeai_gen.server.errors import ServerError
 from invokeai_gen.shipped_files import templates_folder
 from invokeai_gen.sweeps.batching import Layout
 from invokeai_gen.sweeps.files.manifest import ManifestError, read_manifest
+from invokeai_gen.sweeps.files.saving import Media, media_of
 from invokeai_gen.sweeps.results import SweepResult
 from invokeai_gen.sweeps.space import Space
 
@@ -93,10 +93,11 @@ async def write_gallery(layout: Layout, results: Sequence[SweepResult[Any, Any]]
     plan, space = layout.plan, layout.space
     path = await in_thread(_target, path)
     files = await in_thread(_files_beside, path.parent)
-    is_embedded = sum(1 for result in results for _ in _media_of(result)) <= MAX_EMBEDDED
+    is_embedded = sum(1 for result in results for _ in media_of(result)) <= MAX_EMBEDDED
 
     async def load(result: SweepResult[Any, Any]) -> list[Medium]:
-        return [await _medium(name, handle, files, is_embedded=is_embedded) for name, handle in _media_of(result)]
+        media = [(name, handle, files.get(handle.name, "")) for name, _, handle, _ in media_of(result)]
+        return [await _medium(*one, is_embedded=is_embedded) for one in media]
 
     media = await gather_limited(load, results, at_once=THUMBNAILS_AT_ONCE)
     labels = {planned.name: planned.label or planned.name for planned in plan.inputs}
@@ -105,12 +106,19 @@ async def write_gallery(layout: Layout, results: Sequence[SweepResult[Any, Any]]
         if isinstance(found, BaseException):
             raise found
         cards.append(_card(result, found, space, labels))
+    axes = [
+        [
+            ", ".join(f"{labels[name]}: {_text(value)}" for name, value in zip(axis.names, row, strict=True))
+            for row in axis.rows
+        ]
+        for axis in space.axes
+    ]
     failed = sum(bool(card.problem) for card in cards)
     gallery = Gallery(
         title=plan.info.name or "Sweep",
         summary=f"{len(cards)} runs" + (f", {failed} without outputs" if failed else ""),
         keys=["number", *(labels[name] for name in space.names), "seconds", "failed"],
-        pages=pages_of(cards, _axis_labels(space, labels)),
+        pages=pages_of(cards, axes),
     )
     await in_thread(_write, path, gallery)
     return path
@@ -165,16 +173,6 @@ def pages_of(cards: Sequence[Card], axes: Sequence[Sequence[str]]) -> list[Page]
     return pages
 
 
-def _axis_labels(space: Space[Any], labels: Mapping[str, str]) -> list[list[str]]:
-    return [
-        [
-            ", ".join(f"{labels[name]}: {_text(value)}" for name, value in zip(axis.names, row, strict=True))
-            for row in axis.rows
-        ]
-        for axis in space.axes
-    ]
-
-
 def _card(result: SweepResult[Any, Any], media: Sequence[Medium], space: Space[Any], labels: Mapping[str, str]) -> Card:
     values, seconds = result.values, result.seconds
     return Card(
@@ -203,32 +201,30 @@ def _key(value: Any) -> Key:
     return value if isinstance(value, (int, float)) and not isinstance(value, bool) else _text(value)
 
 
-def _media_of(result: SweepResult[Any, Any]) -> Iterator[tuple[str, ImageOutput | VideoOutput]]:
-    for name, value in result.outputs.user_outputs.items() if result.error is None else ():
-        for item in flat(value):
-            if isinstance(item, (ImageOutput, VideoOutput)):
-                yield name, item
-
-
-async def _medium(
-    name: str, handle: ImageOutput | VideoOutput, files: Mapping[str, str], *, is_embedded: bool
-) -> Medium:
-    link = files.get(handle.name, "")
+async def _medium(name: str, handle: Media, link: str, *, is_embedded: bool) -> Medium:
+    """Return an image with its thumbnail, or else the saved file `link`, or else why neither can be shown."""
     if isinstance(handle, VideoOutput):
-        problem = "" if link else f"video {handle.name} is not saved beside this gallery"
-        return Medium(name, link, link, problem, is_video=True)
-    if link and not is_embedded:
-        return Medium(name, link, link)
-    if handle.client is None:
-        return Medium(name, link, link, "" if link else f"image {handle.name} is on no known server")
-    try:
-        data = await handle.client.images.thumbnail(handle.name)
-    except ServerError as error:  # its server may be away, and the image deleted, but its file may be here
-        return Medium(name, link, link, "" if link else str(error))
+        return Medium(
+            name, link, link, "" if link else f"video {handle.name} is not saved beside this gallery", is_video=True
+        )
+    problem = ""
+    if is_embedded or not link:
+        try:
+            return Medium(name, await _thumbnail(handle), link)
+        except (ServerError, ValueError) as error:  # its server may be away, and the image deleted
+            problem = str(error)
+    return Medium(name, link, link, "" if link else problem)
+
+
+async def _thumbnail(image: ImageOutput) -> str:
+    """Return the thumbnail of an image as a `data:` URL. Raise `ValueError` if it has none."""
+    if image.client is None:
+        raise ValueError(f"image {image.name} is on no known server")
+    data = await image.client.images.thumbnail(image.name)
     kind = next((kind for start, kind in _SIGNATURES.items() if data.startswith(start)), None)
     if kind is None:
-        return Medium(name, link, link, "" if link else f"the thumbnail of {handle.name} is not an image")
-    return Medium(name, f"data:image/{kind};base64,{base64.b64encode(data).decode()}", link)
+        raise ValueError(f"the thumbnail of {image.name} is not an image")
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
 def _files_beside(folder: Path) -> dict[str, str]:

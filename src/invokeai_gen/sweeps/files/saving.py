@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
@@ -44,28 +45,23 @@ _THUMBNAIL: Final = 256
 _THUMBNAILS_AT_ONCE: Final = 8
 
 
+@dataclass(eq=False)
 class Saver:
-    """Saves results of a sweep in a folder, in any order, and writes the manifest."""
+    """Saves results of a sweep in a folder, in any order, and writes the manifest. For its options see `Sweep.download`."""
 
-    def __init__(
-        self,
-        layout: Layout,
-        folder: Path,
-        pattern: str | None,
-        manifest: ManifestFormat | None,
-        *,
-        overwrite: bool = False,
-        include_metadata: bool = False,
-        include_debug: bool = False,
-    ) -> None:
-        plan = layout.plan
-        outputs = [one for one in plan.outputs if one.item_type.is_media and (include_debug or one.role != "debug")]
-        self._pattern, self._suffix = _pattern_of(plan, pattern or DEFAULT_PATTERN, has_several=len(outputs) > 1)
-        self._layout = layout
-        self._folder = folder
-        self._overwrite = overwrite
-        self._include_metadata, self._include_debug = include_metadata, include_debug
-        self._manifest = None if manifest is None else folder / f"manifest.{manifest}"
+    layout: Layout
+    folder: Path
+    pattern: str | None
+    manifest: ManifestFormat | None
+    overwrite: bool = False
+    include_metadata: bool = False
+    include_debug: bool = False
+    kept: set[int] = field(default_factory=set, init=False)
+    """Items that are no longer in the queue, but whose files exist."""
+
+    def __post_init__(self) -> None:
+        self._pattern, self._suffix = _pattern_of(self.layout.plan, self.pattern, include_debug=self.include_debug)
+        self._manifest = None if self.manifest is None else self.folder / f"manifest.{self.manifest}"
         self._others: dict[str, dict[str, Any]] = {}
         """The rows of earlier calls, by file."""
         self._rows: dict[tuple[int, str, int], dict[str, Any]] = {}
@@ -74,8 +70,6 @@ class Saver:
         self._saved: dict[tuple[int, str, int], Path] = {}
         self._failed: dict[str, str] = {}
         self._taken: set[str] = set()
-        self.kept: set[int] = set()
-        """Items that are no longer in the queue, but whose files exist."""
 
     async def begin(self) -> None:
         """Create the folder, and read the manifest of an earlier call. Raise `FileClashError` for equal names."""
@@ -85,48 +79,59 @@ class Saver:
     def check(self) -> None:
         """Raise `FileClashError` if two items would be saved under one name."""
         if "item_id" not in self._pattern.fields:
-            cells, values = self._layout.cells, self._layout.values
+            cells, values = self.layout.cells, self.layout.values
             unique(self._format(index, cell.run, values(index)) for index, cell in enumerate(cells))
 
     def _open_folder(self) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(self._folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(self.folder)
         if self._manifest is not None and self._manifest.exists():
             self._others = {str(row["file"]): row for row in read_manifest(self._manifest) if row.get("file")}
 
     async def save(self, results: Sequence[SweepResult[Any, Any]]) -> None:
         """Save the outputs of these items; `end` reports what could not be saved."""
-        wanted: list[tuple[SweepResult[Any, Any], str, int, PurePosixPath, Media]] = []
-        for result in results:
-            if result.error is not None:
-                earlier = (row for row in self._others.values() if row.get("index") == result.index)
-                if result.status == DELETED and (rows := _saved_rows(self._folder, earlier, result.values)):
-                    self.kept.add(result.index)
-                    for number, row in enumerate(rows):
-                        key = result.index, str(row.get("output")), number
-                        self._rows[key], self._saved[key] = row, self._folder / str(row["file"])
-                else:
-                    self._rows[result.index, "", 0] = _row(result, str(result.error))
-                continue
-            self._rows.pop((result.index, "", 0), None)  # its failure, before it was sent again
-            named = result.outputs.user_outputs | (result.outputs.debug_outputs if self._include_debug else {})
-            for output, value in named.items():
-                handles = [item for item in flat(value) if isinstance(item, (ImageOutput, VideoOutput))]
-                for number, handle in enumerate(handles):
-                    path = self._path(result, output, number, handle, is_listed=isinstance(value, list))
-                    wanted.append((result, output, number, path, handle))
-        outcomes = await gather_limited(lambda one: self._fetch(one[3], one[4]), wanted, at_once=DOWNLOADS_AT_ONCE)
-        for (result, output, number, path, handle), outcome in zip(wanted, outcomes, strict=True):
-            key = result.index, output, number
-            if outcome is None:
-                self._saved[key] = self._folder / path
-            elif isinstance(outcome, (ServerError, OSError)):
-                self._failed[str(path)] = str(outcome)
-            else:
+        found = [
+            (result, *medium)
+            for result in results
+            if not self._note_failure(result)
+            for medium in media_of(result, include_debug=self.include_debug)
+        ]
+        for outcome in await gather_limited(lambda one: self._save(*one), found, at_once=DOWNLOADS_AT_ONCE):
+            if outcome is not None:
                 raise outcome
-            self._rows[key] = _row(result, self._failed.get(str(path), ""), output, path, handle)
         if len(self._rows) - self._written >= max(_MANIFEST_EVERY, self._written // 10):
             await self.write_manifest()
+
+    def _note_failure(self, result: SweepResult[Any, Any]) -> bool:
+        """Return whether an item has no outputs, after noting that, or the files that an earlier call has saved."""
+        self._rows.pop((result.index, "", 0), None)  # its failure, before it was sent again
+        if result.error is None:
+            return False
+        earlier = (row for row in self._others.values() if row.get("index") == result.index)
+        if result.status == DELETED and (rows := _saved_rows(self.folder, earlier, result.values)):
+            self.kept.add(result.index)
+            for number, row in enumerate(rows):
+                key = result.index, str(row.get("output")), number
+                self._rows[key], self._saved[key] = row, self.folder / str(row["file"])
+        else:
+            self._rows[result.index, "", 0] = _row(result, str(result.error))
+        return True
+
+    async def _save(
+        self, result: SweepResult[Any, Any], output: str, number: int, handle: Media, is_listed: bool
+    ) -> None:
+        own = {"item_id": result.item_id, "output": output, "number": number}
+        path = self._format(result.index, result.run, result.values, **own)
+        listed = f"-{number:03d}" if is_listed and "number" not in self._pattern.fields else ""
+        suffix = self._suffix if self._suffix and isinstance(handle, ImageOutput) else media_suffix(handle)
+        path = path.with_name(f"{path.name}{listed}{suffix}")
+        key, problem = (result.index, output, number), ""
+        try:
+            await self._fetch(path, handle)
+            self._saved[key] = self.folder / path
+        except (ServerError, OSError) as error:
+            problem = self._failed[str(path)] = str(error)
+        self._rows[key] = _row(result, problem, output, path, handle)
 
     async def write_manifest(self) -> None:
         """Write the manifest of what has been saved so far, in the order of the items."""
@@ -136,7 +141,7 @@ class Saver:
 
     def _write_rows(self, manifest: Path, rows: list[dict[str, Any]]) -> None:
         ours = {row["file"] for row in rows}
-        others = (row for file, row in self._others.items() if file not in ours and (self._folder / file).is_file())
+        others = (row for file, row in self._others.items() if file not in ours and (self.folder / file).is_file())
         write_manifest(manifest, [*others, *rows])
 
     def end(self) -> list[Path]:
@@ -145,15 +150,6 @@ class Saver:
         if self._failed:
             raise DownloadError(saved, self._failed)
         return saved
-
-    def _path(
-        self, result: SweepResult[Any, Any], output: str, number: int, handle: Media, *, is_listed: bool
-    ) -> PurePosixPath:
-        own = {"item_id": result.item_id, "output": output, "number": number}
-        path = self._format(result.index, result.run, result.values, **own)
-        listed = f"-{number:03d}" if is_listed and "number" not in self._pattern.fields else ""
-        suffix = self._suffix if self._suffix and isinstance(handle, ImageOutput) else media_suffix(handle)
-        return path.with_name(f"{path.name}{listed}{suffix}")
 
     def _format(self, index: int, run: int, values: Mapping[str, Any], **own: object) -> PurePosixPath:
         rest = {"output": "", "number": 0, "item_id": 0}
@@ -164,21 +160,32 @@ class Saver:
         if key in self._taken:
             raise FileExistsError(f"{path}: another result has the same name; add {{index}} to the pattern")
         self._taken.add(key)
-        target = self._folder / path
+        target = self.folder / path
         is_known = self._others.get(str(path), {}).get("name") == handle.name
-        if self._overwrite or not is_known or not await in_thread(target.exists):
-            await handle.asave(target, overwrite=self._overwrite)
-        if self._include_metadata:
-            await handle.asave_metadata(target.with_suffix(".json"), overwrite=self._overwrite)
+        if self.overwrite or not is_known or not await in_thread(target.exists):
+            await handle.asave(target, overwrite=self.overwrite)
+        if self.include_metadata:
+            await handle.asave_metadata(target.with_suffix(".json"), overwrite=self.overwrite)
 
 
-def _pattern_of(plan: WorkflowPlan, pattern: str, *, has_several: bool) -> tuple[FilePattern, str]:
+def media_of(result: SweepResult[Any, Any], *, include_debug: bool = False) -> Iterator[tuple[str, int, Media, bool]]:
+    """Yield the images and videos of an item: name of the output, place in it, handle, and whether it is a list."""
+    if result.error is None:
+        named = result.outputs.user_outputs | (result.outputs.debug_outputs if include_debug else {})
+        for output, value in named.items():
+            handles = (item for item in flat(value) if isinstance(item, (ImageOutput, VideoOutput)))
+            yield from ((output, number, handle, isinstance(value, list)) for number, handle in enumerate(handles))
+
+
+def _pattern_of(plan: WorkflowPlan, pattern: str | None, *, include_debug: bool) -> tuple[FilePattern, str]:
     """Return the pattern without its image suffix, and that suffix. With several outputs, it has their names in it."""
+    pattern = pattern or DEFAULT_PATTERN
     suffix = next((known for known in _CONVERTED if pattern.lower().endswith(known)), "")
     stem = pattern[: len(pattern) - len(suffix)]
     names = {*OWN_NAMES, *(planned.name for planned in plan.inputs if planned.fed_by is None)}
     made = FilePattern(stem, names)
-    if has_several and "output" not in made.fields:
+    outputs = [one for one in plan.outputs if one.item_type.is_media and (include_debug or one.role != "debug")]
+    if len(outputs) > 1 and "output" not in made.fields:
         made = FilePattern(stem + "_{output}", names)
     return made, suffix
 
@@ -252,14 +259,15 @@ async def sheet_of(
     known = [one.name for one in plan.outputs if one.role != "debug" and one.item_type.name == "ImageOutput"]
     if output is not None and output not in known:
         raise sheets.ContactSheetError(f"unknown output {output!r}; the image outputs are: {', '.join(known)}")
-    images = [_image_of(result, output) for result in results]
 
-    async def load(image: ImageOutput | None) -> bytes | None:
+    async def load(result: SweepResult[Any, Any]) -> bytes | None:
+        media = (handle for name, _, handle, _ in media_of(result) if output in (None, name))
+        image = next((handle for handle in media if isinstance(handle, ImageOutput)), None)
         if image is None or image.client is None:
             return None
         return await (image.client.images.thumbnail(image.name) if size <= _THUMBNAIL else image.abytes())
 
-    loaded = await gather_limited(load, images, at_once=_THUMBNAILS_AT_ONCE)
+    loaded = await gather_limited(load, results, at_once=_THUMBNAILS_AT_ONCE)
     labels = {planned.name: planned.label or planned.name for planned in plan.inputs}
     cells = []
     for result, data in zip(results, loaded, strict=True):
@@ -271,15 +279,6 @@ async def sheet_of(
     if columns is None and len(space.axes) > 1 and len(results) == len(space):
         columns = len(space.axes[-1].rows)
     return await in_thread(sheets.contact_sheet, cells, columns=columns, size=size, title=plan.info.name, font=font)
-
-
-def _image_of(result: SweepResult[Any, Any], output: str | None) -> ImageOutput | None:
-    """Return the first image of the named output, or of any output."""
-    if result.error is not None:
-        return None
-    named = result.outputs.user_outputs
-    values = list(named.values()) if output is None else [named.get(output)]
-    return next((item for value in values for item in flat(value) if isinstance(item, ImageOutput)), None)
 
 
 def save_image(image: PILImage, target: Path) -> None:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["TableError", "TableProblem", "image_files", "read_csv", "read_jsonl", "read_prompts"]
 
 P = TypeVar("P", bound="WorkflowParams")
+T = TypeVar("T")
 
 _DELIMITERS: Final = ",;\t"
 _MEDIA: Final = frozenset({"ImageField", "VideoField"})
@@ -70,17 +71,23 @@ def read_csv(
     text = read_text(path)
     if not text.strip():
         raise TableError.of_file(path, "is empty: its first row should name inputs, the others their values")
-    rows = _Rows(path, "row", "column", params_type, base)
     delimiter = _delimiter(text, plan)
-    rows.has_decimal_commas = delimiter != ","
+    rows = _Rows(os.fspath(path), plan, params_type, base, ignore_extra, delimiter)
     records = _records(text, delimiter, rows)
     number, header = next(records, (1, []))
-    if header and header[0].startswith("# "):
+    header = [name.strip() for name in header]
+    if header and header[0].startswith("# "):  # as numpy writes its header
         header[0] = header[0].removeprefix("# ")
+    named = {place: name for place, name in enumerate(header) if name}
     if _has_index_column(text, delimiter):
-        header, records = header[1:], ((number, cells[1:]) for number, cells in records)
-    columns = _columns(rows, plan, number, [name.strip() for name in header], ignore_extra=ignore_extra)
-    named = {place for place, name in enumerate(header) if name.strip()}
+        named.pop(0, None)
+        records = ((number, ["", *cells[1:]]) for number, cells in records)
+    columns, is_complete = rows.entries(
+        number,
+        ((name, place) for place, name in named.items()),
+        if_none="the first row should name inputs, by label, Python name or index in the form, but names none",
+    )
+    rows.require(number, [column.planned.name for column, _ in columns], is_complete=is_complete)
     width = max(named, default=-1) + 1
     for number, cells in records:
         if len(cells) < width:
@@ -92,9 +99,7 @@ def read_csv(
             hint = "" if len(cells) <= len(header) else ": a text that has the delimiter in it needs quotes around it"
             rows.note(number, f"{shown(stray)} is in a column that the first row does not name{hint}")
             continue
-        rows.add(
-            number, [(column, cell) for column, cell in zip(columns, cells, strict=False) if column and cell.strip()]
-        )
+        rows.add(number, [(column, cells[place]) for column, place in columns if cells[place].strip()])
     return rows.finish()
 
 
@@ -115,29 +120,11 @@ def read_jsonl(
     Raise `TableError` with everything that is wrong with the file, and `ParamsError` if `base` itself is no longer
     valid.
     """
-    rows = _Rows(path, "line", "key", params_type, base)
-    columns: dict[str, _Column | Problem] = {}
+    rows = _Rows(os.fspath(path), plan, params_type, base, ignore_extra)
     for number, line in enumerate(lines_of(read_text(path)), start=1):
-        if not line.strip():
-            continue
-        data = _object(rows, number, line)
-        if data is None:
-            continue
-        entries: dict[str, tuple[_Column, Any]] = {}
-        is_known = True
-        for key, value in data.items():
-            if key not in columns:
-                columns[key] = _find_column(rows, plan, key, is_text=False)
-            column = columns[key]
-            if isinstance(column, Problem):
-                if not ignore_extra:
-                    rows.note(number, column.message, key, column)
-                    is_known = False
-            elif column.planned.name in entries:
-                rows.note(number, _twice(entries[column.planned.name][0], column), column)
-            else:
-                entries[column.planned.name] = (column, value)
-        rows.add(number, [*entries.values()], is_complete=is_known)
+        if line.strip() and (data := _object(rows, number, line)) is not None:
+            entries, is_complete = rows.entries(number, data.items())
+            rows.add(number, entries, is_complete=is_complete)
     return rows.finish()
 
 
@@ -160,30 +147,81 @@ _DECIMAL_COMMA: Final = re.compile(r"[+-]?[0-9]+,(?![0-9]{3}$)[0-9]+")
 """A comma before three digits may separate thousands instead."""
 
 
+@dataclass(eq=False)
 class _Rows(Generic[P]):
     """Builds a `Params` of each row, and collects what is wrong with all of them."""
 
-    def __init__(
-        self, path: str | os.PathLike[str], unit: str, part: str, params_type: type[P], base: P | None
-    ) -> None:
-        self.neighbourhood = Neighbourhood(path)
-        self.has_decimal_commas = False
-        """Whether `0,5` is one half: cells are separated by something else, as in many European tables."""
-        self._path = os.fspath(path)
-        self._unit, self._part = unit, part
-        self._shown: Callable[[Any], str] = repr if part == "column" else _json
-        self._params_type = params_type
-        self._base = base
+    path: str
+    plan: WorkflowPlan
+    params_type: type[P]
+    base: P | None
+    ignore_extra: bool
+    delimiter: str | None = None
+    """Of a CSV file: values are texts in the columns of rows, not JSON under the keys of lines."""
+
+    def __post_init__(self) -> None:
+        self._unit, self._part = ("line", "key") if self.delimiter is None else ("row", "column")
+        self._neighbourhood = Neighbourhood(self.path)
+        self._columns: dict[str, _Column | Problem] = {}
         self._made: list[P] = []
         self._problems: list[TableProblem] = []
         self._lacking: frozenset[str] = frozenset()
-        if base is not None:
-            base.values()
+        if self.base is not None:
+            self.base.values()
+
+    def entries(
+        self, row: int, given: Iterable[tuple[str, T]], *, if_none: str = ""
+    ) -> tuple[list[tuple[_Column, T]], bool]:
+        """Return what a row gives for each input, and whether every name is one of an input; note what is wrong.
+
+        `if_none` is noted too if no name is one of an input.
+        """
+        found: dict[str, tuple[_Column, T]] = {}
+        unknown: list[tuple[str, Problem]] = []
+        for name, value in given:
+            if name not in self._columns:
+                self._columns[name] = self._column(name)
+            column = self._columns[name]
+            if isinstance(column, Problem):
+                unknown += [] if self.ignore_extra else [(name, column)]
+            elif column.planned.name in found:
+                self.note(row, _twice(found[column.planned.name][0], column), column)
+            else:
+                found[column.planned.name] = column, value
+        if unknown and not found and if_none:
+            self.note(row, if_none)
+        for name, problem in unknown:
+            self.note(row, problem.message, name, problem)
+        return [*found.values()], not unknown
+
+    def _column(self, name: str) -> _Column | Problem:
+        """Return the input that a file calls so, or why there is none."""
+        try:
+            planned = find_input(self.plan, name)
+        except ParamsError as error:
+            return error.problems[0]
+        from_text = None if self.delimiter is None else text_reader(planned)
+        # `0,5` is one half if something else separates cells, as in many European tables.
+        has_decimal_commas = self.delimiter in (";", "\t") and planned.field_type == "FloatField"
+
+        def read(given: Any) -> Any:
+            if has_decimal_commas and _DECIMAL_COMMA.fullmatch(given.strip()):
+                given = given.replace(",", ".")
+            value = value_of_json(planned, given if from_text is None else from_text(given))
+            if planned.field_type not in _MEDIA:
+                return value
+            try:
+                return self._neighbourhood.located(value)
+            except ValueError as error:
+                message = f"{problems.title(planned)}: {shown(value)} {error}"
+                raise ParamsError([Problem(planned.name, message, planned.label, str(error))]) from None
+
+        return _Column(name, planned, read)
 
     def note(self, row: int, message: str, column: _Column | str | None = None, problem: Problem | None = None) -> None:
         """Note a problem of a row, or of a part of it; a column given as text names no input."""
         called, about = "", problem or Problem("", "")
-        place = f"{self._path}, {self._unit} {row}"
+        place = f"{self.path}, {self._unit} {row}"
         if isinstance(column, _Column):
             called = column.called
             about = problem or Problem(column.planned.name, "", column.planned.label)
@@ -199,15 +237,15 @@ class _Rows(Generic[P]):
 
         Skipped while an unrecognised column might be the missing one.
         """
-        if self._base is not None:
+        if self.base is not None:
             return
         needed = {
             item.name
-            for item in fields(cast("Any", self._params_type))
+            for item in fields(cast("Any", self.params_type))
             if item.default is MISSING and item.default_factory is MISSING
         }
         self._lacking = frozenset(needed.difference(given))
-        for item in self._params_type.inputs():
+        for item in self.params_type.inputs():
             if is_complete and item.name in self._lacking:
                 why = "which needs one: the workflow has no usable value for it"
                 problem = Problem(item.name, "", item.label)
@@ -223,7 +261,7 @@ class _Rows(Generic[P]):
             except ParamsError as error:
                 found += error.problems
         try:
-            made = self._params_type(**values) if self._base is None else replace(cast("Any", self._base), **values)
+            made = self.params_type(**values) if self.base is None else replace(cast("Any", self.base), **values)
         except ParamsError as error:
             known = self._lacking.union(problem.name for problem in found)
             others = (problem for problem in error.problems if problem.name not in known)
@@ -239,7 +277,7 @@ class _Rows(Generic[P]):
         for column, given in entries:
             for problem in [problem for problem in left if problem.name == column.planned.name]:
                 left.remove(problem)
-                value = shortened(self._shown(given))
+                value = shortened(_json(given) if self.delimiter is None else repr(given))
                 space = ": " if problem.reason.startswith("item ") else " "
                 message = f"{value}{space}{problem.reason}" if problem.reason else problem.message
                 self.note(row, message, column, problem)
@@ -251,7 +289,7 @@ class _Rows(Generic[P]):
         if self._problems:
             raise TableError(self._problems)
         if not self._made:
-            raise TableError.of_file(self._path, f"has no {self._unit}s of values")
+            raise TableError.of_file(self.path, f"has no {self._unit}s of values")
         return self._made
 
 
@@ -285,54 +323,6 @@ def _delimiter(text: str, plan: WorkflowPlan) -> str:
         return sum(name.strip() in names for name in header), len(header)
 
     return max(_DELIMITERS, key=fit)
-
-
-def _columns(
-    rows: _Rows[Any], plan: WorkflowPlan, row: int, header: Sequence[str], *, ignore_extra: bool
-) -> list[_Column | None]:
-    """Return the input of each column; `None` for a column that names no input."""
-    found: list[_Column | None] = []
-    known: dict[str, _Column] = {}
-    unknown: list[tuple[str, Problem]] = []
-    for name in header:
-        column = _find_column(rows, plan, name, is_text=True) if name else None
-        if isinstance(column, Problem):
-            if not ignore_extra:
-                unknown.append((name, column))
-        elif column is not None and column.planned.name in known:
-            rows.note(row, _twice(known[column.planned.name], column), column)
-        elif column is not None:
-            known[column.planned.name] = column
-        found.append(column if isinstance(column, _Column) else None)
-    if unknown and not known:
-        rows.note(row, "the first row should name inputs, by label, Python name or index in the form, but names none")
-    for name, problem in unknown:
-        rows.note(row, problem.message, name, problem)
-    rows.require(row, known, is_complete=not unknown)
-    return found
-
-
-def _find_column(rows: _Rows[Any], plan: WorkflowPlan, name: str, *, is_text: bool) -> _Column | Problem:
-    try:
-        planned = find_input(plan, name)
-    except ParamsError as error:
-        return error.problems[0]
-    from_text = text_reader(planned) if is_text else None
-    locate = rows.neighbourhood.located if planned.field_type in _MEDIA else None
-
-    def read(given: Any) -> Any:
-        if rows.has_decimal_commas and planned.field_type == "FloatField" and _DECIMAL_COMMA.fullmatch(given.strip()):
-            given = given.replace(",", ".")
-        value = value_of_json(planned, given if from_text is None else from_text(given))
-        if locate is None:
-            return value
-        try:
-            return locate(value)
-        except ValueError as error:
-            message = f"{problems.title(planned)}: {shown(value)} {error}"
-            raise ParamsError([Problem(planned.name, message, planned.label, str(error))]) from None
-
-    return _Column(name, planned, read)
 
 
 def _twice(first: _Column, second: _Column) -> str:
