@@ -77,11 +77,15 @@ class Dask:
         self.workers = {f"tcp://{number}": client.url for number, client in enumerate(clients)}
         self._is_elsewhere = is_elsewhere
         self.fault: Exception | None = None
+        self.asked = 0
 
     def scheduler_info(self, _workers: int) -> dict[str, Any]:
         if self.fault is not None:
             raise self.fault
-        return {"workers": {address: {"id": url} for address, url in self.workers.items()}}
+        self.asked += 1
+        is_refreshed = self.asked % 2  # by dask itself, which leaves out the workers, while the answer is on its way
+        workers = {} if is_refreshed else {address: {"id": url} for address, url in self.workers.items()}
+        return {"workers": workers, "n_workers": len(self.workers)}
 
     def run(self, call: Callable[..., Any], *args: Any, workers: list[str] | None = None) -> dict[str, Any]:
         if call is server_item.server_of_worker:

@@ -95,7 +95,11 @@ class _Coordinator:
             if self.add is not None and url not in self._added:
                 self._added.add(url)
                 self.add(url)
-        workers = self.dask.scheduler_info(-1)["workers"]
+        info = self.dask.scheduler_info(-1)
+        while len(info["workers"]) < info.get("n_workers", 0):
+            # dask refreshes its totals now and then, and may return those, which list no workers.
+            info = self.dask.scheduler_info(-1)
+        workers = info["workers"]
         if self.add is not None:
             present = {str(worker["id"]): address for address, worker in workers.items()}
         else:

@@ -68,17 +68,17 @@ class Journal:
 
     def note(self, **entry: JsonValue) -> None:
         """Append an entry. Raise `SweepFileError` if that fails: the step it announces must not be taken then."""
-        if self._lock is None:
+        with self._writing:
+            is_open = self._lock is not None
             self.take()
             try:
-                self.note(**entry)
+                with _explained(self.path, "written"), self.path.open("ab") as file:
+                    file.write(_line(entry))
+                    file.flush()
+                    os.fsync(file.fileno())
             finally:
-                self.close()
-            return
-        with _explained(self.path, "written"), self._writing, self.path.open("ab") as file:
-            file.write(_line(entry))
-            file.flush()
-            os.fsync(file.fileno())
+                if not is_open:
+                    self.close()
 
     def discard(self) -> None:
         """Delete the file of a sweep that did not start."""
