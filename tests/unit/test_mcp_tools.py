@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from invokeai_gen.agents.tool import WorkflowTool, link_of, name_in
+from invokeai_gen.agents.tool import CallSettings, WorkflowTool, link_of, name_in
 from invokeai_gen.codegen.names import assign_names
 from invokeai_gen.compiler import NotReadyError, compile_workflow
 from invokeai_gen.core.plan import WorkflowPlan
@@ -48,7 +49,7 @@ def tool_of(path: Path) -> WorkflowTool:
     plan = plan_of(path)
     if plan is None:
         pytest.skip("the GUI refuses it, too")
-    return WorkflowTool.of(path.stem, plan, ())
+    return WorkflowTool.of(path.stem, plan, CallSettings())
 
 
 def shipped(name: str) -> WorkflowTool:
@@ -59,7 +60,7 @@ def shipped(name: str) -> WorkflowTool:
 def blur() -> WorkflowTool:
     builder = Builder(shipped_schema()).node("b", "img_blur", radius=1).node("s", "save_image")
     plan = builder.edge("b.image", "s.image").field("b.image").field("b.radius").compile().plan
-    return WorkflowTool.of("blur", assign_names(plan), ())
+    return WorkflowTool.of("blur", assign_names(plan), CallSettings())
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
@@ -107,11 +108,11 @@ def test_a_model_that_the_server_does_not_have_is_no_default() -> None:
 def test_two_workflows_of_one_name_are_two_tools() -> None:
     plan = plan_of(SHIPPED[0])
     assert plan is not None
-    first = WorkflowTool.of("a b", plan, ())
-    second = WorkflowTool.of("a b", plan, {first.name})
+    first = WorkflowTool.of("a b", plan, CallSettings())
+    second = WorkflowTool.of("a b", plan, CallSettings(), {first.name})
     assert first.name == "a_b"
     assert second.name.startswith("a_b_")
-    assert WorkflowTool.of("画像", plan, ()).name.startswith("workflow_")
+    assert WorkflowTool.of("画像", plan, CallSettings()).name.startswith("workflow_")
 
 
 @pytest.mark.parametrize("name", ["a.png", "a b.png", "画像.png", "100%.png"])
@@ -127,8 +128,9 @@ def test_images_are_names_links_or_files_below_an_allowed_folder(blur: WorkflowT
     (tmp_path / "secret.png").write_bytes(b"secret")
     (allowed / "link.png").symlink_to(tmp_path / "secret.png")
 
-    def image(value: Any) -> Any:
-        return vars(blur.params({"image": value}, [tmp_path / "nothing", allowed]))["image"]
+    def image(value: Any, *folders: Path) -> Any:
+        tool = replace(blur, settings=CallSettings(folders=folders or (tmp_path / "nothing", allowed)))
+        return vars(tool.params({"image": value}))["image"]
 
     assert image("a.png") == image(link_of("a.png")) == image({"image_name": "a.png"}) == ImageRef("a.png")
     assert image({"path": "red.png"}) == image({"path": str(allowed / "red.png")}) == allowed / "red.png"
@@ -136,16 +138,16 @@ def test_images_are_names_links_or_files_below_an_allowed_folder(blur: WorkflowT
     assert image("file:///etc/hostname") == ImageRef("file:///etc/hostname")
     for path in ("../secret.png", "link.png", str(tmp_path / "secret.png"), "photos/../../secret.png", ""):
         with pytest.raises(ParamsError, match="Image"):
-            blur.params({"image": {"path": path}}, [allowed])
+            image({"path": path}, allowed)
     with pytest.raises(ParamsError, match="Image"):
-        blur.params({"image": {"path": str(allowed / "red.png")}}, [])
+        blur.params({"image": {"path": str(allowed / "red.png")}})
 
 
 def test_values_come_back_as_arguments_without_the_images_of_the_call(blur: WorkflowTool, tmp_path: Path) -> None:
     given = {"image": "data:image/png;base64,iVBORw0KGgo=", "radius": 3}
-    assert blur.arguments(blur.params(given, ())) == {"radius": 3}
+    assert blur.arguments(blur.params(given)) == {"radius": 3}
     named = {"image": link_of("a.png"), "radius": 3}
-    assert blur.arguments(blur.params(named, ())) == {"image": {"image_name": "a.png"}, "radius": 3}
+    assert blur.arguments(blur.params(named)) == {"image": {"image_name": "a.png"}, "radius": 3}
 
 
 def test_serving_modules_loads_no_generator_and_nothing_that_only_a_run_needs() -> None:
@@ -153,7 +155,7 @@ def test_serving_modules_loads_no_generator_and_nothing_that_only_a_run_needs() 
     program = (
         "import sys, invokeai_gen.cli.server.mcp as verb, invokeai_gen.agents.server\n"
         "from invokeai_gen.cli.settings import find_settings\n"
-        "plans = [*verb._plans(['generated'], None, None, find_settings())]\n"
+        "plans = [*verb._plans(['generated'], None, find_settings())]\n"
         "assert len(plans) > 5\n"
         f"print(*[name for name in {heavy!r}.split() if name in sys.modules])"
     )

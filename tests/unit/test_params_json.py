@@ -268,6 +268,29 @@ def test_a_stranger_cannot_name_files_of_this_machine() -> None:
     assert not jsonschema.Draft202012Validator(adapter.json_schema()).is_valid({"model": "m", "image": {"path": "/x"}})
 
 
+def test_files_only_below_folders(tmp_path: Path) -> None:
+    allowed = tmp_path / "photos"
+    allowed.mkdir()
+    (allowed / "red.png").write_bytes(b"red")
+    (tmp_path / "secret.png").write_bytes(b"secret")
+    (allowed / "link.png").symlink_to(tmp_path / "secret.png")
+
+    def image(value: Any, *folders: Path) -> Any:
+        return Params.from_dict({"model": "m", "image": value}, allow_files=folders).image
+
+    assert image({"path": "red.png"}, tmp_path / "nothing", allowed) == allowed / "red.png"
+    assert image({"path": str(allowed / "red.png")}, allowed) == allowed / "red.png"
+    assert image("red.png", allowed) == ImageRef("red.png"), "a text is a name on the server"
+    for path in ("../secret.png", "link.png", str(tmp_path / "secret.png"), "photos/../../secret.png", ".", "\0"):
+        with pytest.raises(ParamsError, match="Start Image"):
+            image({"path": path}, allowed)
+    with pytest.raises(ParamsError, match="not accepted here"):
+        image({"path": str(allowed / "red.png")})
+    for folders, is_valid in (((), False), ((allowed,), True)):
+        schema = jsonschema.Draft202012Validator(Params.json_schema(allow_files=folders))
+        assert schema.is_valid({"model": "m", "image": {"path": "red.png"}}) == is_valid
+
+
 def test_json_texts_that_are_no_objects() -> None:
     assert Params.from_json(b'{"model": "m"}') == Params(model="m")
     for text, message in (("[1]", "should be an object by name"), ("{", "not JSON"), ('{"cfg": NaN}', "not a number")):

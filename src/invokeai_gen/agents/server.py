@@ -6,10 +6,11 @@ import asyncio
 import base64
 import contextlib
 import hmac
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
+import anyio
 import mcp_types as types
 from mcp.server.auth.provider import AccessToken
 from mcp.server.auth.settings import AuthSettings
@@ -20,11 +21,11 @@ from mcp.server.stdio import stdio_server
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ResourceUpdated, ToolsListChanged
 from mcp.server.transport_security import TransportSecuritySettings
 from mcp.shared.exceptions import MCPError
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import AnyHttpUrl
 
-from invokeai_gen.agents.calls import CANCEL_TIMEOUT, CallSettings, call_workflow, failure
 from invokeai_gen.agents.lookups import LookupTools
-from invokeai_gen.agents.tool import LINK, WorkflowTool, name_in
+from invokeai_gen.agents.tool import CANCEL_TIMEOUT, LINK, CallSettings, WorkflowTool, failure, name_in
 from invokeai_gen.core.plan import WorkflowPlan
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.server.client import AsyncInvokeAIClient
@@ -54,9 +55,9 @@ class AgentServer:
     ) -> None:
         self.tools: dict[str, WorkflowTool] = {}
         for stem, plan in workflows:
-            tool = WorkflowTool.of(stem, plan, self.tools)
+            tool = WorkflowTool.of(stem, plan, settings, self.tools)
             self.tools[tool.name] = tool
-        self._client, self._settings, self._lookups = client, settings, LookupTools(self.tools, client)
+        self._client, self._lookups = client, LookupTools(self.tools, client)
         self._assets: tuple[Sequence[Model], Sequence[Board]] = ((), ())
         self._is_asked = asyncio.Event()
         self._calls: set[asyncio.Task[Any]] = set()
@@ -119,7 +120,8 @@ class AgentServer:
             await asyncio.sleep(WATCH_INTERVAL)
 
     async def _list_tools(self, ctx: Context, _page: Page) -> types.ListToolsResult:
-        self._sessions[id(ctx.session.client_params)] = ctx.session
+        if ctx.protocol_version not in MODERN_PROTOCOL_VERSIONS:
+            self._sessions[id(ctx.session.client_params)] = ctx.session
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FIRST_TIMEOUT):
                 await self._is_asked.wait()
@@ -127,15 +129,23 @@ class AgentServer:
         return types.ListToolsResult(tools=[*tools, *self._lookups.listed()])
 
     async def _call_tool(self, ctx: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
-        name, arguments = params.name, params.arguments or {}
+        result = failure(ConnectionError("the client disconnected"))
         if (task := asyncio.current_task()) is not None:
             self._calls.add(task)
             task.add_done_callback(self._calls.discard)
+        async with anyio.create_task_group() as group:
+            if ctx.request is not None:
+                group.start_soon(_cancel_if_gone, ctx.request.receive, group.cancel_scope)
+            result = await self._result(ctx, params.name, params.arguments or {})
+            group.cancel_scope.cancel()
+        return result
+
+    async def _result(self, ctx: Context, name: str, arguments: dict[str, Any]) -> types.CallToolResult:
         try:
             if name not in self.tools:
                 return await self._lookups.call(name, arguments)
             report, show = ctx.session.report_progress, partial(self._show, PREVIEWS + name)
-            return await call_workflow(self.tools[name], arguments, self._client, self._settings, report, show)
+            return await self.tools[name].call(arguments, self._client, report, show)
         except (InvokeAIGenError, ValueError) as error:
             return failure(error)
 
@@ -160,6 +170,16 @@ class AgentServer:
         mime_type = "image/jpeg" if data.startswith(b"\xff\xd8") else "image/png"
         blob = types.BlobResourceContents(uri=params.uri, mime_type=mime_type, blob=base64.b64encode(data).decode())
         return types.ReadResourceResult(contents=[blob])
+
+
+async def _cancel_if_gone(receive: Callable[[], Awaitable[Mapping[str, Any]]], call: anyio.CancelScope) -> None:
+    """Cancel a call when its HTTP client disconnects; the SDK does that only for the protocol of 2026-07-28.
+
+    Clients of older protocols may come back for what they missed, but this server keeps nothing for them.
+    """
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    call.cancel()
 
 
 class _OneToken:

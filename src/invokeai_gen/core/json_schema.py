@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Union, cast, g
 from invokeai_gen.core.checks import Limits
 from invokeai_gen.core.css_colors import CSS_COLORS
 from invokeai_gen.core.inputs import HasInputs, Input
-from invokeai_gen.core.json_values import IDENTITY_KEYS
+from invokeai_gen.core.json_values import IDENTITY_KEYS, AllowedFiles
 from invokeai_gen.core.json_writing import to_json
 from invokeai_gen.core.values import MODEL_KEYS, Accepted, BoundingBox, LoRA
 from invokeai_gen.limits import KEYWORDS
@@ -44,7 +44,9 @@ _TYPES: Final[Mapping[Any, JsonSchema]] = {
 }
 
 
-def params_schema(params: type[HasInputs], plan: WorkflowPlan | None, *, allow_files: bool = True) -> JsonSchema:
+def params_schema(
+    params: type[HasInputs], plan: WorkflowPlan | None, *, allow_files: AllowedFiles = True
+) -> JsonSchema:
     """Return the schema of an object with the values of all inputs by Python name.
 
     `plan` adds the name of the workflow and the descriptions of its fields. For `allow_files` see `read_value`.
@@ -107,7 +109,7 @@ def _choices(planned: PlannedInput, models: Sequence[KnownModel], boards: Sequen
     return []
 
 
-def value_schema(hint: Any, item: Input | None = None, *, allow_files: bool = True) -> JsonSchema:
+def value_schema(hint: Any, item: Input | None = None, *, allow_files: AllowedFiles = True) -> JsonSchema:
     """Return the schema of one value of an input with this type hint; `item` limits which models it takes."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Annotated:
@@ -127,7 +129,7 @@ def value_schema(hint: Any, item: Input | None = None, *, allow_files: bool = Tr
     return {"type": "object"} if origin is dict else _structure(hint)
 
 
-def _annotated(inner: Any, metadata: tuple[Any, ...], item: Input | None, allow_files: bool) -> JsonSchema:
+def _annotated(inner: Any, metadata: tuple[Any, ...], item: Input | None, allow_files: AllowedFiles) -> JsonSchema:
     """Return the schema of a type with limits, or of what an `Accepted` takes, which overrides the type before it."""
     item = next((one for one in metadata if isinstance(one, Input)), item)
     accepted = next((one for one in metadata if isinstance(one, Accepted)), None)
@@ -158,11 +160,13 @@ def _object(properties: Mapping[str, JsonSchema], required: list[str]) -> JsonSc
     return {"type": "object", "properties": {**properties}, "required": required, "additionalProperties": False}
 
 
-def _media(kind: str, allow_files: bool) -> JsonSchema:
+def _media(kind: str, allow_files: AllowedFiles) -> JsonSchema:
     name = {**_TEXT, "pattern": r"^(?!data:)[\s\S]*\S"}
     url = {"type": "string", "pattern": rf"^data:{kind}/[A-Za-z0-9.+-]+;base64,{_BASE64}$"}
     path = [_object({"path": _TEXT}, ["path"])] if allow_files else []
-    what = "The path of a file, the name of one on the server" if allow_files else "The name of one on the server"
+    what = (
+        "The path of a file, the name of one on the server" if allow_files is True else "The name of one on the server"
+    )
     return {
         "description": f"{what}, or a data URL.",
         "anyOf": [name, url, *path, _object({f"{kind}_name": _TEXT}, [f"{kind}_name"])],

@@ -24,11 +24,11 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias, Union, get_args, get_origin
 
 from pydantic_core import SchemaValidator, ValidationError
 
@@ -49,6 +49,8 @@ from invokeai_gen.core.values import (
 if TYPE_CHECKING:
     from invokeai_gen.core.plan import JsonValue
 
+AllowedFiles: TypeAlias = bool | Sequence[Path]
+"""Whether values may name files of this machine; or the folders below which they may."""
 IDENTITY_KEYS: Final = ("name", "key", "hash")
 """At least one of them identifies the model."""
 DATA_URL: Final = re.compile(
@@ -58,12 +60,13 @@ DATA_URL: Final = re.compile(
 _BOX: Final = frozenset({"x_min", "x_max", "y_min", "y_max"})
 
 
-def read_value(hint: Any, data: JsonValue, *, allow_files: bool = True) -> Any:
+def read_value(hint: Any, data: JsonValue, *, allow_files: AllowedFiles = True) -> Any:
     """Return JSON data as the Python value of an input with this type hint.
 
     Data in none of the forms above comes back unchanged, for the check of the input to refuse. So do values that are
-    Python objects already. `allow_files=False` refuses the path of a file on this machine, and takes a text for the
-    name of an image on the server only: for values that come from strangers.
+    Python objects already. `allow_files=False` is for values that come from strangers: it refuses the path of a file on
+    this machine, and takes a text for the name of an image on the server only. With folders instead, `{"path": …}` may
+    name a file below one of them.
 
     Raises `ValueError` for an object with parts that cannot be used, such as a colour channel of 300.
     """
@@ -97,7 +100,7 @@ def guess_value(data: JsonValue) -> Any:
     return data
 
 
-def _union(members: tuple[Any, ...], data: JsonValue, allow_files: bool) -> Any:
+def _union(members: tuple[Any, ...], data: JsonValue, allow_files: AllowedFiles) -> Any:
     """Return the value that the first member makes of the data and accepts."""
     if data is None and NoneType in members:
         return None
@@ -116,24 +119,33 @@ def _validator(hint: Any) -> SchemaValidator:
     return checks.validator(hint)
 
 
-def _media(kind: str, data: JsonValue, allow_files: bool) -> Any:
+def _media(kind: str, data: JsonValue, allow_files: AllowedFiles) -> Any:
     if isinstance(data, str):
         url = DATA_URL.fullmatch(data)
         if url and url[1] == kind:
             return base64.b64decode(url[2])
         if data.startswith("data:"):
             raise ValueError(f"a data URL should be data:{kind}/TYPE;base64,DATA")
-        return data if allow_files or not data.strip() else _made(kind, data)
+        return data if allow_files is True or not data.strip() else _made(kind, data)
     if isinstance(data, dict) and len(data) == 1:
         ((key, name),) = data.items()
         if isinstance(name, str) and name.strip():
-            if key == "path" and not allow_files:
-                raise ValueError("paths of files are not accepted here: send a data URL or a name on the server")
             if key == "path":
-                return Path(name)
+                return Path(name) if allow_files is True else _file_below(name, allow_files or ())
             if key == f"{kind}_name":
                 return _made(kind, name)
     return data
+
+
+def _file_below(name: str, folders: Sequence[Path]) -> Path:
+    """Return a file that is below one of the folders, also after links are followed. Raises `ValueError`."""
+    if not folders:
+        raise ValueError("paths of files are not accepted here: send a data URL or a name on the server")
+    for folder in folders:
+        root = folder.resolve()
+        if (path := (root / name).resolve()).is_relative_to(root) and path.is_file():
+            return path
+    raise ValueError("no such file in a folder that is allowed here")
 
 
 def _made(kind: str, name: str) -> ImageRef | VideoRef:

@@ -16,7 +16,7 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, Val
 from invokeai_gen import js_reading
 from invokeai_gen.core import problems
 from invokeai_gen.core.inputs import HasInputs
-from invokeai_gen.core.json_values import read_value
+from invokeai_gen.core.json_values import AllowedFiles, read_value
 from invokeai_gen.core.json_writing import to_json
 from invokeai_gen.core.problems import ParamsError, Problem
 from invokeai_gen.texts import escape_surrogates, shown
@@ -49,12 +49,13 @@ class ParamsJson(HasInputs):
         return encoded
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, JsonValue], *, allow_files: bool = True) -> Self:
+    def from_dict(cls, data: Mapping[str, JsonValue], *, allow_files: AllowedFiles = True) -> Self:
         """Return the values in JSON data, by Python name; names that are absent get their default.
 
         Values may be written as `to_dict` does or in short: `"model": "dreamshaper"`, `"color": "#ff8000"`,
         `"image": {"path": "photo.png"}`. `invokeai_gen.core.json_values` lists them all. Pass `allow_files=False` for
-        values that come from strangers: no file of this machine is read then, and texts name images on the server.
+        values that come from strangers: no file of this machine is read then, and texts name images on the server. With
+        a list of folders, `{"path": …}` may name a file below one of them.
 
         Raises `ParamsError` with everything that is wrong, in the order of the form.
         """
@@ -105,7 +106,7 @@ class ParamsJson(HasInputs):
         return cast("Callable[..., Self]", cls)(**found.values)
 
     @classmethod
-    def json_schema(cls, *, allow_files: bool = True) -> dict[str, JsonValue]:
+    def json_schema(cls, *, allow_files: AllowedFiles = True) -> dict[str, JsonValue]:
         """Return the JSON Schema (draft 2020-12) of what `from_dict` accepts.
 
         Titles are the labels in the GUI; ranges, steps, choices, defaults and descriptions come from the workflow.
@@ -155,7 +156,7 @@ def _without_dialect(schema: dict[str, JsonValue]) -> dict[str, JsonValue]:
     return {key: value for key, value in schema.items() if key != "$schema"}
 
 
-def read_input(params: type[ParamsJson], name: str, data: JsonValue, *, allow_files: bool = True) -> Any:
+def read_input(params: type[ParamsJson], name: str, data: JsonValue, *, allow_files: AllowedFiles = True) -> Any:
     """Return the value of one input in JSON data; not yet checked. Raises `ParamsError`."""
     item = params.__inputs__.get(name)
     if item is None or item.fed_by is not None:

@@ -30,7 +30,6 @@ _FORMATS: Any = click.Choice(["png", "jpeg", "webp"])
 @click.command("mcp", short_help="Serve workflows as tools of an LLM agent (MCP).")
 @click.argument("workflows", nargs=-1, metavar="WORKFLOWS...")
 @server_option
-@click.option("--openapi", type=click.Path(path_type=Path), help="Node types to compile with, instead of the server's.")
 @click.option("--http", "port", type=click.IntRange(1, 65535), help="Serve streamable HTTP on this port, not stdio.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on with --http.")
 @click.option("--token", envvar="INVOKEAI_GEN_MCP_TOKEN", help="Bearer token that HTTP clients have to send.")
@@ -43,7 +42,6 @@ _FORMATS: Any = click.Choice(["png", "jpeg", "webp"])
 def command(
     workflows: tuple[str, ...],
     server: str | None,
-    openapi: Path | None,
     port: int | None,
     host: str,
     token: str | None,
@@ -69,28 +67,26 @@ def command(
     if find_spec("mcp") is None or find_spec("PIL") is None:
         raise MissingExtraError("`invokeai-gen mcp` needs", "mcp and Pillow", "mcp")
     import asyncio
-    import gc
     import os
     import secrets
     import signal
 
+    from invokeai_gen.agents import quick_import
     from invokeai_gen.cli.servers import server_address, server_token
-
-    gc.disable()  # agents wait for the SDK, whose import takes a fifth longer with it
-    from invokeai_gen.agents.calls import CallSettings
-    from invokeai_gen.agents.server import AgentServer
     from invokeai_gen.server.client import AsyncInvokeAIClient
 
+    with quick_import():
+        from invokeai_gen.agents.server import AgentServer
+        from invokeai_gen.agents.tool import CallSettings
+
     settings = find_settings()
-    plans = [*_plans(workflows, server, openapi, settings)]
+    plans = [*_plans(workflows, server, settings)]
+    address, account = server_address(server, settings), server_token(server, settings)
 
     async def serve() -> None:
-        address = server_address(server, settings)
-        async with AsyncInvokeAIClient(address, token=server_token(server, settings)) as client:
+        async with AsyncInvokeAIClient(address, token=account) as client:
             agents = AgentServer(plans, client, CallSettings(**call_settings))
             watching = asyncio.create_task(agents.watch())
-            gc.freeze()
-            gc.enable()
             for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
                 if number := getattr(signal, name, None):
                     signal.signal(number, signal.getsignal(signal.SIGINT))
@@ -113,58 +109,41 @@ def command(
     asyncio.run(serve())
 
 
-def _plans(
-    names: Sequence[str], server: str | None, openapi: Path | None, settings: Settings
-) -> Iterator[tuple[str, WorkflowPlan]]:
+def _plans(names: Sequence[str], server: str | None, settings: Settings) -> Iterator[tuple[str, WorkflowPlan]]:
     """Yield name and plan of every workflow; report those that cannot be used, and raise if none can."""
     from invokeai_gen.cli.named_workflow import find_workflow
+    from invokeai_gen.cli.servers import open_schema, server_address
+    from invokeai_gen.server.constants import DEFAULT_URL
+    from invokeai_gen.server.errors import ConnectionFailedError
 
     @cache
     def schema() -> Schema:
-        from invokeai_gen.cli.servers import open_schema, schema_path, server_address
-        from invokeai_gen.schema import shipped_schema
-        from invokeai_gen.server.constants import DEFAULT_URL
-        from invokeai_gen.server.errors import ConnectionFailedError
-
-        is_file = schema_path(openapi, None, settings) is not None
         try:
-            return open_schema(openapi, None if is_file else server_address(server, settings) or DEFAULT_URL, settings)
+            return open_schema(None, server_address(server, settings) or DEFAULT_URL, settings)
         except ConnectionFailedError as error:
-            print_messages("warning", [f"{error}; the node types are those that ship with invokeai-gen"])
-            return shipped_schema()
+            print_messages("warning", [f"{error}; the node types are those of pyproject.toml or the included ones"])
+            return open_schema(None, None, settings)
 
     count = 0
-    for name in (file for given in names for file in _files_of(given)):
+    folders = {name: sorted(map(str, Path(name).glob("*.json"))) for name in names if Path(name).is_dir()}
+    for name in (file for given in names for file in folders.get(given, [given])):
         try:
-            found = find_workflow(name, openapi, server, settings, schema=schema)
+            found = find_workflow(name, None, server, settings, schema=schema)
         except InvokeAIGenError as error:
             print_messages("warning", [f"left out: {line}" for line in str(error).splitlines()])
-            continue
-        count += 1
-        yield found.stem, found.plan
+        else:
+            count += 1
+            yield found.stem, found.plan
     if not count:
         raise InvokeAIGenError("no workflow can be served; see the reasons above")
 
 
-def _files_of(name: str) -> list[str]:
-    """Return the workflows in a folder: its generated modules, and the JSON files without one. Any other name is itself."""
-    if not Path(name).is_dir():
-        return [name]
-    pairs = ((path, path.with_suffix(".py")) for path in sorted(Path(name).glob("*.json")))
-    return [str(module if module.is_file() else path) for path, module in pairs]
-
-
 def _client_config(client: str, arguments: Sequence[str]) -> dict[str, Any]:
     """Return the settings that make an MCP client start this very command, without `--print-config`."""
-    before = ["", *arguments]
-    kept = [
-        item
-        for last, item in zip(before, arguments, strict=False)
-        if last != "--print-config" and not item.startswith("--print-config")
-    ]
+    place = next(place for place, item in enumerate(arguments) if item.startswith("--print-config"))
+    kept = [*arguments[:place], *arguments[place + (1 if "=" in arguments[place] else 2) :]]
     # Clients start commands in a folder of their own.
-    paths = [str(Path(item).absolute()) if Path(item).exists() else item for item in kept]
-    entry = {"command": "invokeai-gen", "args": paths}
+    entry = {"command": "invokeai-gen", "args": [str(Path(it).absolute()) if Path(it).exists() else it for it in kept]}
     if client == "vscode":
         return {"servers": {"invokeai": {"type": "stdio", **entry}}}
     return {"mcpServers": {"invokeai": entry}}
