@@ -14,13 +14,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import first_result, generate, large, running
+from benchmarks import agents, first_result, generate, large, running
 from benchmarks.contest import HEAD, ROOT, Contest, Row, Setup
 
 BENCHMARKS: dict[str, Callable[[Setup], Iterator[Contest]]] = {
     "generate": generate.contests,
     "large": large.contests,
     "first_result": first_result.contests,
+    "agents": agents.contests,
     "submits": running.submits,
     "transfers": running.transfers,
     "latency": running.latency,

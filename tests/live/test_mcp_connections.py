@@ -160,7 +160,8 @@ def test_a_signal_ends_the_process_and_leaves_nothing_in_the_queue(server: Serve
     run(work())
 
 
-def test_an_http_client_that_dies_leaves_nothing_in_the_queue(server: Server) -> None:
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+def test_an_http_client_that_dies_leaves_nothing_in_the_queue(server: Server, mode: str) -> None:
     program = """
 import asyncio, sys
 from tests.live.test_mcp_connections import http_agent
@@ -169,7 +170,7 @@ async def report(*progress):
     print("started", flush=True)
 
 async def call():
-    async with http_agent(sys.argv[1]) as agent:
+    async with http_agent(*sys.argv[1:]) as agent:
         await agent.call_tool("color_study_batch", {}, progress_callback=report)
 
 asyncio.run(call())
@@ -177,7 +178,8 @@ asyncio.run(call())
 
     async def work() -> None:
         async with over_http(server.url) as (_process, address):
-            client = await asyncio.create_subprocess_exec(sys.executable, "-c", program, address, stdout=PIPE, cwd=ROOT)
+            arguments = ["-c", program, address, mode]
+            client = await asyncio.create_subprocess_exec(sys.executable, *arguments, stdout=PIPE, cwd=ROOT)
             assert client.stdout is not None
             assert await client.stdout.readline() == b"started\n"
             client.kill()
@@ -200,6 +202,8 @@ def test_two_clients_over_http_with_a_token(server_url: str, mode: Any) -> None:
 
             async def call(width: int) -> None:
                 async with http_agent(address, mode) as agent:
+                    assert agent.server_capabilities.tools is not None
+                    assert agent.server_capabilities.tools.list_changed
                     result = await agent.call_tool("sunset_poster", {"width": width, "height": 256})
                     assert image_of(result).size == (width, 256), text_of(result)
                     assert "let-me-in" not in str(result)

@@ -144,6 +144,18 @@ def test_a_generated_module_loads_only_what_checks_values_until_it_runs() -> Non
     assert not ours & {"core.plan", "runtime.job", "runtime.resolve", "server.records", "server.events"}
 
 
+def test_a_request_loads_httpx_without_its_command() -> None:
+    loaded = _loaded_by(
+        "from contextlib import suppress\n"
+        "from invokeai_gen import ConnectionFailedError, InvokeAIClient\n"
+        "with suppress(ConnectionFailedError):\n"
+        "    InvokeAIClient('http://127.0.0.1:9', max_retries=0).version()\n"
+        "import httpx"
+    )
+    assert {"httpx", "httpcore"} <= loaded
+    assert not loaded & {"httpx._main", "rich", "pygments", "click"}
+
+
 def test_a_client_that_was_never_used_leaves_nothing_to_close() -> None:
     assert not {"asyncio", "httpx"} & _loaded_by(
         "import atexit, sys\n"

@@ -16,6 +16,7 @@ from mcp.server.auth.provider import AccessToken
 from mcp.server.auth.settings import AuthSettings
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel.server import NotificationOptions, Server
+from mcp.server.models import InitializationOptions
 from mcp.server.session import ServerSession
 from mcp.server.stdio import stdio_server
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ResourceUpdated, ToolsListChanged
@@ -65,7 +66,7 @@ class AgentServer:
         self._bus = InMemorySubscriptionBus()
         self._sessions: dict[int, ServerSession] = {}
         """The connections of clients older than the `subscriptions/listen` of the protocol."""
-        self._server: Server[None] = Server(
+        self._server = _Server(
             "invokeai-gen",
             version=__version__,
             title="InvokeAI workflows",
@@ -80,9 +81,8 @@ class AgentServer:
 
     async def run_stdio(self) -> None:
         """Serve one client over standard input and output, until it closes them."""
-        options = self._server.create_initialization_options(NotificationOptions(tools_changed=True))
         async with stdio_server() as (read, write):
-            await self._server.run(read, write, options)
+            await self._server.run(read, write, self._server.create_initialization_options())
 
     async def run_http(self, host: str, port: int, token: str) -> None:
         """Serve any number of clients over streamable HTTP at `/mcp`, until interrupted. Each has to send the token."""
@@ -180,6 +180,13 @@ async def _cancel_if_gone(receive: Callable[[], Awaitable[Mapping[str, Any]]], c
     while (await receive())["type"] != "http.disconnect":
         pass
     call.cancel()
+
+
+class _Server(Server[Any]):
+    """A server that announces `tools/list_changed`, over HTTP as well."""
+
+    def create_initialization_options(self, *_args: Any, **_options: Any) -> InitializationOptions:
+        return super().create_initialization_options(NotificationOptions(tools_changed=True))
 
 
 class _OneToken:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json as json_codec
 import os
+import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
@@ -170,6 +172,7 @@ class Transport:
         """Return the connections, and who may use them: httpx searches all waiting requests whenever one of them ends."""
         import asyncio
 
+        _import_httpx_alone()
         import httpx
 
         if self._client is None or self._slots is None:
@@ -328,6 +331,20 @@ class Transport:
     def _renew_token(self, token: str) -> None:
         with contextlib.suppress(InvalidTokenError):
             self._token = checked_token(token) or self._token
+
+
+def _import_httpx_alone() -> None:
+    """Import httpx without its own command, for which it would load rich and pygments: four fifths of its import.
+
+    It does the same itself if rich is not installed; only `httpx.main` misses the command then.
+    """
+    if "httpx" not in sys.modules:
+        command: Any = None  # Python's way to say that a module cannot be imported
+        sys.modules["httpx._main"] = command
+        try:
+            importlib.import_module("httpx")
+        finally:
+            del sys.modules["httpx._main"]
 
 
 def _origin(request: httpx.Request) -> tuple[str, str, int | None]:
