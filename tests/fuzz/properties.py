@@ -41,8 +41,6 @@ from tests.fuzz.attacks import CANARY, ROOT
 
 PACKAGE: Final = "zq_package"
 NAME: Final = PythonIdentifier("zq_module")
-MAX_ERROR: Final = 20_000
-"""No message is longer, however long the text that it complains of."""
 
 _VALUES: Final = frozenset({"BoardRef", "BoundingBox", "Color", "ImageRef", "LoRA", "ModelRef", "VideoRef"})
 _CALLS: Final = _VALUES | {"Input", "Limits", "field"}

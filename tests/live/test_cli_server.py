@@ -16,18 +16,13 @@ from PIL import Image
 
 from invokeai_gen import InvokeAIClient
 from invokeai_gen.cli import cli as group
-from invokeai_gen.schema import Schema, load_schema, shipped_schema
+from invokeai_gen.schema import Schema, load_schema
 from invokeai_gen.server import constants
 from invokeai_gen.server.inventory import Board
 from tests.cli import Cli, adder, save
 from tests.live import proxy as faults
 from tests.live.proxy import Proxy
 from tests.unit.workflow_builder import Builder
-
-
-@pytest.fixture(scope="module")
-def schema() -> Schema:
-    return shipped_schema()
 
 
 @pytest.fixture

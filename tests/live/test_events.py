@@ -7,7 +7,6 @@ import shutil
 import ssl
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,12 +29,6 @@ from tests.live.proxy import Proxy
 from tests.live.test_runtime_repositories import png
 
 TIME = 120.0
-
-
-@pytest.fixture
-def proxy(server_url: str) -> Iterator[Proxy]:
-    with Proxy(server_url) as made:
-        yield made
 
 
 def run(client: InvokeAIClient, width: int = 24) -> list[JobEvent]:

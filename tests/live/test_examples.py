@@ -7,7 +7,6 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from invokeai_gen.core.json_writing import to_json
 from invokeai_gen.core.plan import WorkflowPlan
 from invokeai_gen.core.values import as_color
 from invokeai_gen.js_json import UNSET
-from invokeai_gen.schema import Schema, shipped_schema
+from invokeai_gen.schema import Schema
 from invokeai_gen.server.resolution_errors import ValueResolutionError
 from invokeai_gen.server.run_errors import EnqueueError
 from invokeai_gen.workflow import read_workflow_file
@@ -34,17 +33,6 @@ MODULES = sorted(path.stem for path in (ROOT / "generated").glob("*.py") if not 
 
 SMALL: dict[str, Any] = {"width": 64, "height": 64, "output_width": 64, "output_height": 64, "steps": 2}
 """What keeps the runs short, for the modules that have such inputs."""
-
-
-@pytest.fixture(scope="module")
-def client(server_url: str) -> Iterator[InvokeAIClient]:
-    with InvokeAIClient(server_url) as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def schema() -> Schema:
-    return shipped_schema()
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +21,6 @@ from invokeai_gen.server.run_errors import JobFailedError, SeveralItemsError
 WORKFLOWS = Path(__file__).parents[2] / "data" / "workflows"
 TIME = 120.0
 """Seconds that anything may take here; the server may be busy with other tests."""
-
-
-@pytest.fixture(scope="module")
-def client(server_url: str) -> Iterator[InvokeAIClient]:
-    with InvokeAIClient.from_url(server_url) as made:
-        yield made
 
 
 def opened(client: InvokeAIClient, name: str, **values: Any) -> WorkflowHandle:

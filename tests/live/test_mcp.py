@@ -21,7 +21,7 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import BlobResourceContents
 from PIL import Image
 
-from invokeai_gen.schema import Schema, shipped_schema
+from invokeai_gen.schema import Schema
 from tests.cli import save
 from tests.server import Server
 from tests.unit.workflow_builder import Builder
@@ -29,11 +29,6 @@ from tests.unit.workflow_builder import Builder
 ROOT = Path(__file__).parents[2]
 PATIENCE = 300.0
 """Seconds until a test gives up on the server or the client."""
-
-
-@pytest.fixture(scope="module")
-def schema() -> Schema:
-    return shipped_schema()
 
 
 @pytest.fixture

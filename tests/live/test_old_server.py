@@ -98,12 +98,6 @@ def server_url(server: Server) -> str:
     return server.url
 
 
-@pytest.fixture(scope="module")
-def client(server_url: str) -> Iterator[InvokeAIClient]:
-    with InvokeAIClient(server_url) as made:
-        yield made
-
-
 def test_it_is_the_older_one(client: InvokeAIClient) -> None:
     assert client.version() == VERSION
 

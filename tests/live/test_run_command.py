@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from invokeai_gen import InvokeAIClient
-from invokeai_gen.schema import Schema, shipped_schema
+from invokeai_gen.schema import Schema
 from invokeai_gen.server.errors import NotFoundError
 from invokeai_gen.sweeps.files.manifest import read_manifest
 from tests.cli import Cli, adder, save
@@ -27,11 +27,6 @@ POSTER = ROOT / "data/workflows/sunset_poster.json"
 SMALL = ("--width", "256", "--height", "256")
 PATIENCE = 120.0
 """Seconds until a test gives up waiting for another process."""
-
-
-@pytest.fixture(scope="module")
-def schema() -> Schema:
-    return shipped_schema()
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """What is deleted after a run, what is not, and what is said about it."""
 
 import random
-from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 
@@ -15,12 +14,6 @@ from invokeai_gen.server.run_errors import CleanupError, JobFailedError
 from tests import plans
 
 TIME = 120.0
-
-
-@pytest.fixture(scope="module")
-def client(server_url: str) -> Iterator[InvokeAIClient]:
-    with InvokeAIClient(server_url) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,6 @@ from invokeai_gen.server.run_errors import DownloadError
 from tests import plans
 
 TIME = 120.0
-
-
-@pytest.fixture(scope="module")
-def client(server_url: str) -> Iterator[InvokeAIClient]:
-    with InvokeAIClient(server_url) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -31,12 +30,6 @@ from tests.live.proxy import FOR_GOOD, Proxy, silent
 
 TIME = 120.0
 FOREVER = 900
-
-
-@pytest.fixture(scope="module")
-def client(server_url: str) -> Iterator[InvokeAIClient]:
-    with InvokeAIClient(server_url) as made:
-        yield made
 
 
 def status_of(client: InvokeAIClient, item_id: int) -> str:

@@ -20,12 +20,6 @@ def png(color: str = "blue") -> bytes:
     return buffer.getvalue()
 
 
-@pytest.fixture(scope="module")
-def client(server_url: str) -> Iterator[InvokeAIClient]:
-    with InvokeAIClient(server_url) as made:
-        yield made
-
-
 @pytest.fixture
 def board(client: InvokeAIClient) -> Iterator[Board]:
     made = client.boards.create("runtime tests")

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,12 +33,6 @@ TIME = 120.0
 """Seconds that anything may take here; the server may be busy with other tests."""
 FOREVER = 900
 """Denoising steps of a run that is only there to be interrupted."""
-
-
-@pytest.fixture(scope="module")
-def client(server_url: str) -> Iterator[InvokeAIClient]:
-    with InvokeAIClient(server_url) as made:
-        yield made
 
 
 def test_run_returns_the_outputs_of_the_values_given(client: InvokeAIClient) -> None:

@@ -17,12 +17,6 @@ TIME = 120.0
 
 
 @pytest.fixture
-def proxy(server_url: str) -> Iterator[Proxy]:
-    with Proxy(server_url) as running:
-        yield running
-
-
-@pytest.fixture
 def client(proxy: Proxy) -> Iterator[InvokeAIClient]:
     with InvokeAIClient(proxy.url) as made:
         yield made

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 
@@ -29,12 +28,6 @@ from tests.live.proxy import Proxy
 TIME = 120.0
 MP4 = Path(__file__).with_name("media") / "tiny.mp4"
 """64x48, eight frames in one second."""
-
-
-@pytest.fixture(scope="module")
-def client(server_url: str) -> Iterator[InvokeAIClient]:
-    with InvokeAIClient(server_url) as made:
-        yield made
 
 
 def png(width: int) -> bytes:

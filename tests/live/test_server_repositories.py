@@ -32,12 +32,6 @@ TIME = 120.0
 MP4 = Path(__file__).with_name("media") / "tiny.mp4"
 
 
-@pytest.fixture(scope="module")
-def client(server_url: str) -> Iterator[InvokeAIClient]:
-    with InvokeAIClient(server_url) as made:
-        yield made
-
-
 @pytest.fixture
 def board(client: InvokeAIClient) -> Iterator[Board]:
     with client.boards.temporary("repository tests", images="delete") as made:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 
 import pytest
 
@@ -25,12 +24,6 @@ def any_pace_is_fast(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("FAST", 1e9), ("SLOW", 1e9), ("FAR", 0.0), ("NEAR", 0.0)):
         monkeypatch.setattr(pacing, name, value)
     monkeypatch.setattr(constants, "BATCH_POLL", 0.2)
-
-
-@pytest.fixture
-def proxy(server_url: str) -> Iterator[Proxy]:
-    with Proxy(server_url) as made:
-        yield made
 
 
 def begun(client: InvokeAIClient, count: int) -> PictureSweep:

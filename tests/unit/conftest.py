@@ -1,13 +1,16 @@
-"""What unit tests share: the schema that ships with the package, and an environment that says nothing."""
+"""What unit tests share: an environment that says nothing, the command, the shipped schema, retries without pauses."""
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Final
 
 import pytest
 
 from invokeai_gen.schema import Schema, shipped_schema
+from invokeai_gen.server import constants
+from tests.cli import Cli
 
 READ_BY_US: Final = ("INVOKEAI_URL", "INVOKEAI_TOKEN", "_INVOKEAI_GEN_COMPLETE", "CI", "COMP_LINE", "SHELL", "XDG_")
 READ_BY_LIBRARIES: Final = ("NO_COLOR", "FORCE_COLOR", "CLICOLOR", "COLUMNS", "LINES", "TERM", "TTY_", "SSL_CERT_")
@@ -25,3 +28,17 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def schema() -> Schema:
     """Node types of the InvokeAI version that the package was made for."""
     return shipped_schema()
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """The command in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return Cli(capsys)
+
+
+@pytest.fixture
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retry, and look for what was sent, without waiting in between."""
+    monkeypatch.setattr(constants, "FIRST_RETRY_WAIT", 0.0)
+    monkeypatch.setattr(constants, "LOST_ANSWER_WAITS", (0.0, 0.0))

@@ -18,18 +18,15 @@ from tests.unit.workflow_builder import Builder
 
 
 @pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, schema: Schema) -> Cli:
-    monkeypatch.chdir(tmp_path)
+def cli(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, schema: Schema) -> Cli:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
     monkeypatch.setenv("INVOKEAI_URL", "http://127.0.0.1:1")
-    for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME"):
-        monkeypatch.delenv(name, raising=False)
     Path("home").mkdir()
     save(Path("adder.json"), adder())
     blur = Builder(schema).node("b", "img_blur").field("b.image").field("b.radius").field("b.blur_type")
     save(Path("blur.json"), blur.data())
-    return Cli(capsys)
+    return cli
 
 
 def _completed(*words: str) -> list[str]:

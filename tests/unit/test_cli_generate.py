@@ -24,13 +24,11 @@ UNCHANGED = "1 module in out, 0 written, 1 unchanged"
 
 
 @pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("INVOKEAI_URL", raising=False)
+def cli(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Cli:
     monkeypatch.setattr(build_cache, "_generator_files", lambda: ["generator.py"])
     Path("generator.py").write_text("1", encoding="utf-8")
     save(Path("flows/adder.json"), adder())
-    return Cli(capsys)
+    return cli
 
 
 @pytest.fixture

@@ -21,9 +21,7 @@ from tests.cli import Cli, adder, save
 
 
 @pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("INVOKEAI_URL", raising=False)
+def cli(cli: Cli) -> Cli:
     save(Path("adder.json"), adder())
     Path("broken.json").write_text('{"nodes": [', encoding="utf-8")
     save(Path("list.json"), [1])
@@ -31,7 +29,7 @@ def cli(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.
     data = adder()
     data["meta"]["version"] = "99.0.0"
     save(Path("future.json"), data)
-    return Cli(capsys)
+    return cli
 
 
 @pytest.fixture

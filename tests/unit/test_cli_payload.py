@@ -21,11 +21,10 @@ REFUSED = (
 
 
 @pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, schema: Schema) -> Cli:
-    monkeypatch.chdir(tmp_path)
+def cli(cli: Cli, schema: Schema) -> Cli:
     save(Path("adder.json"), adder())
     save(Path("sky.json"), Builder(schema).node("c", "color", label="Sky").field("c.color").data())
-    return Cli(capsys)
+    return cli
 
 
 def _nodes(text: str) -> Any:

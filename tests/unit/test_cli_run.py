@@ -40,9 +40,8 @@ def _labelled(builder: Builder, **labels: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, schema: Schema) -> Cli:
+def cli(cli: Cli, monkeypatch: pytest.MonkeyPatch, schema: Schema) -> Cli:
     """The command in a folder with some workflows; nothing answers at the address of its server."""
-    monkeypatch.chdir(tmp_path)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         monkeypatch.setenv("INVOKEAI_URL", f"http://127.0.0.1:{free.getsockname()[1]}")
@@ -57,7 +56,7 @@ def cli(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.
         Path("text.json"),
         _labelled(text, t__value="Prompt", n__value="Größe", c__color="Tint", y__value="Loud", i__collection="Sizes"),
     )
-    return Cli(capsys)
+    return cli
 
 
 def _request(answer: Answer) -> dict[str, Any]:

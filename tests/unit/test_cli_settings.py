@@ -15,13 +15,6 @@ TABLE = {"workflows": ["flows/*.json"], "output": "out"}
 OTHERS = '# the project\n[project]\nname = "x"  # a name\n\n[tool.ruff]\nline-length = 100\n'
 
 
-@pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("INVOKEAI_URL", raising=False)
-    return Cli(capsys)
-
-
 def _written(text: str) -> Path:
     path = Path("pyproject.toml")
     path.write_text(text, encoding="utf-8")

@@ -18,11 +18,10 @@ EVIL = '"]; click n0 "javascript:alert(1)" <script>alert(1)</script> `x` --> \x1
 
 
 @pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
-    monkeypatch.chdir(tmp_path)
+def cli(cli: Cli) -> Cli:
     save(Path("old.json"), adder())
     save(Path("new.json"), adder(label="Number", value=9))
-    return Cli(capsys)
+    return cli
 
 
 def test_equal_workflows_have_no_difference(cli: Cli) -> None:

@@ -21,12 +21,11 @@ EVIL = "\x1b]0;owned\x07\u202e\x9b31m"
 
 
 @pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
-    monkeypatch.chdir(tmp_path)
+def cli(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Cli:
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("INVOKEAI_URL", "http://127.0.0.1:1")
     save(Path("adder.json"), adder())
-    return Cli(capsys)
+    return cli
 
 
 def test_only_one_module_of_the_command_writes_to_the_terminal() -> None:

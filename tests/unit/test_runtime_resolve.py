@@ -167,13 +167,7 @@ class Server:
 PICTURES = {("batch", "images"): [b"one", b"two"]}
 
 
-@pytest.fixture
-def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(constants, "FIRST_RETRY_WAIT", 0.0)
-    monkeypatch.setattr(constants, "LOST_ANSWER_WAITS", (0.0, 0.0))
-
-
-@pytest.mark.usefixtures("_no_pauses")
+@pytest.mark.usefixtures("no_pauses")
 def test_what_cannot_be_deleted_after_a_mistake_is_noted_on_it() -> None:
     server = Server()
     server.deletes = False
@@ -184,7 +178,7 @@ def test_what_cannot_be_deleted_after_a_mistake_is_noted_on_it() -> None:
     assert caught.value.__notes__ == [f"clean-up: 0.png is still there: {reason}"]
 
 
-@pytest.mark.usefixtures("_no_pauses")
+@pytest.mark.usefixtures("no_pauses")
 def test_a_board_whose_answer_was_lost_is_found_and_made_once() -> None:
     server = Server()
     server.loses_answers = True

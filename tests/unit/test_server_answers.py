@@ -108,10 +108,7 @@ CALLS: dict[str, Callable[[InvokeAIClient], Any]] = {
 REQUEST = "(GET|POST|PUT|PATCH|DELETE) /"
 
 
-@pytest.fixture(autouse=True)
-def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(constants, "FIRST_RETRY_WAIT", 0.0)
-    monkeypatch.setattr(constants, "LOST_ANSWER_WAITS", (0.0,))
+pytestmark = pytest.mark.usefixtures("no_pauses")
 
 
 def client_of(content: bytes, status: int = 200) -> InvokeAIClient:

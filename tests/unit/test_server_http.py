@@ -32,10 +32,7 @@ from invokeai_gen.server.errors import (
 Handler = Callable[[httpx.Request], httpx.Response]
 
 
-@pytest.fixture(autouse=True)
-def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(constants, "FIRST_RETRY_WAIT", 0.0)
-    monkeypatch.setattr(constants, "LOST_ANSWER_WAITS", (0.0,))
+pytestmark = pytest.mark.usefixtures("no_pauses")
 
 
 def client_for(handler: Handler, token: str | None = None) -> InvokeAIClient:

@@ -16,10 +16,7 @@ from invokeai_gen.server.run_errors import UploadUncertainError
 Trouble = httpx.Response | Exception
 
 
-@pytest.fixture(autouse=True)
-def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(constants, "FIRST_RETRY_WAIT", 0.0)
-    monkeypatch.setattr(constants, "LOST_ANSWER_WAITS", (0.0, 0.0))
+pytestmark = pytest.mark.usefixtures("no_pauses")
 
 
 class Server:

@@ -22,9 +22,7 @@ from invokeai_gen.server.replay import events_so_far
 MISSING = httpx.Response(404, json={"detail": "Not Found"})
 
 
-@pytest.fixture(autouse=True)
-def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(constants, "FIRST_RETRY_WAIT", 0.0)
+pytestmark = pytest.mark.usefixtures("no_pauses")
 
 
 class Server:

@@ -11,16 +11,13 @@ import httpx
 import pytest
 
 from invokeai_gen import InvokeAIClient
-from invokeai_gen.server import constants
 from invokeai_gen.server.errors import ConnectionFailedError, ServerFaultError
 from invokeai_gen.server.http import Transport
 
 VERSION = httpx.Response(200, json={"version": "6.14.2"})
 
 
-@pytest.fixture(autouse=True)
-def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(constants, "FIRST_RETRY_WAIT", 0.0)
+pytestmark = pytest.mark.usefixtures("no_pauses")
 
 
 @pytest.mark.parametrize("retries", [0, 1, 6])

@@ -7,7 +7,6 @@ import httpx
 import pytest
 
 from invokeai_gen import InvokeAIClient
-from invokeai_gen.server import constants
 from invokeai_gen.server.queue import queue_position
 from invokeai_gen.server.records import QueueItem
 from invokeai_gen.server.run_errors import EnqueueClippedError, EnqueueUncertainError
@@ -16,10 +15,7 @@ REQUEST: dict[str, Any] = {"prepend": False, "batch": {"batch_id": "b1", "graph"
 ENQUEUED = httpx.Response(200, json={"enqueued": 2, "requested": 2, "item_ids": [8, 7]})
 
 
-@pytest.fixture(autouse=True)
-def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(constants, "FIRST_RETRY_WAIT", 0.0)
-    monkeypatch.setattr(constants, "LOST_ANSWER_WAITS", (0.0, 0.0))
+pytestmark = pytest.mark.usefixtures("no_pauses")
 
 
 class Server:
