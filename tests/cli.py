@@ -70,3 +70,32 @@ def save(path: Path, data: Any) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(data), encoding="utf-8")
     return path
+
+
+def labelled(builder: Builder, **labels: str) -> dict[str, Any]:
+    """Return the workflow with labels by `node__field`, its results not intermediate."""
+    data = builder.data()
+    for place, label in labels.items():
+        node_id, name = place.split("__")
+        (node,) = (node for node in data["nodes"] if node["id"] == node_id)
+        node["data"]["inputs"][name]["label"] = label
+    for node in data["nodes"]:
+        node["data"]["isIntermediate"] = False
+    return data
+
+
+def sent_batch(answer: Answer) -> dict[str, Any]:
+    """Return the batch that a dry run shows."""
+    assert answer.code == 0, answer.err
+    batch: dict[str, Any] = json.loads(answer.out)["batch"]
+    return batch
+
+
+def sent_nodes(answer: Answer) -> Any:
+    """Return the nodes of the graph that a dry run shows."""
+    return sent_batch(answer)["graph"]["nodes"]
+
+
+def sent_items(answer: Answer) -> list[list[list[Any]]]:
+    """Return the lists of the batch data that a dry run shows."""
+    return [[column["items"] for column in entry] for entry in sent_batch(answer)["data"]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 from typing import Final
 
@@ -10,7 +11,8 @@ import pytest
 
 from invokeai_gen.schema import Schema, shipped_schema
 from invokeai_gen.server import constants
-from tests.cli import Cli
+from tests.cli import Cli, adder, labelled, save
+from tests.unit.workflow_builder import Builder
 
 READ_BY_US: Final = ("INVOKEAI_URL", "INVOKEAI_TOKEN", "_INVOKEAI_GEN_COMPLETE", "CI", "COMP_LINE", "SHELL", "XDG_")
 READ_BY_LIBRARIES: Final = ("NO_COLOR", "FORCE_COLOR", "CLICOLOR", "COLUMNS", "LINES", "TERM", "TTY_", "SSL_CERT_")
@@ -35,6 +37,25 @@ def cli(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.
     """The command in an empty folder."""
     monkeypatch.chdir(tmp_path)
     return Cli(capsys)
+
+
+@pytest.fixture
+def examples(cli: Cli, monkeypatch: pytest.MonkeyPatch, schema: Schema) -> None:
+    """Some workflows in the folder of `cli`; nothing answers at the address of its server."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("INVOKEAI_URL", f"http://127.0.0.1:{free.getsockname()[1]}")
+    save(Path("adder.json"), adder())
+    blur = Builder(schema).node("b", "img_blur").node("s", "save_image", label="Result").edge("b.image", "s.image")
+    blur.field("b.image").field("b.radius").field("b.blur_type").field("s.board")
+    save(Path("blur.json"), labelled(blur, b__radius="Radius", s__board="Output"))
+    text = Builder(schema).node("t", "string", value="a fox").node("n", "integer", value=3).node("c", "color")
+    text.node("y", "boolean").node("i", "integer_collection", collection=[1])
+    text.field("t.value").field("n.value").field("c.color").field("y.value").field("i.collection")
+    save(
+        Path("text.json"),
+        labelled(text, t__value="Prompt", n__value="Größe", c__color="Tint", y__value="Loud", i__collection="Sizes"),
+    )
 
 
 @pytest.fixture
