@@ -199,9 +199,9 @@ async def test_events_of_an_unknown_shape_are_a_reason_to_ask_and_no_more() -> N
     odd: list[Any] = [None, [], "text", {"batch_id": "b"}, {"batch_id": "b", "invocation": 7}, {"batch_id": ["b"]}]
     for name in ("queue_item_status_changed", "invocation_complete", "invocation_progress"):
         for data in odd:
-            follower._ask_now = False
+            follower._due = None
             follower._receive(name, data)
-            assert follower._ask_now
+            assert follower._due is not None
     follower._receive(*status(1, "in_progress"))
     assert watch.statuses == {1: "in_progress"}
 
@@ -226,7 +226,7 @@ def test_closing_at_the_moment_of_a_wake_up_ends(ticks: int) -> None:
         watch = await follower.watch("b", {})
         for _ in range(20):
             await asyncio.sleep(0)
-        follower._wake.set()
+        follower._due_changed.set()
         for _ in range(ticks):
             await asyncio.sleep(0)
         closing = asyncio.create_task(follower.close())
@@ -276,12 +276,12 @@ def test_a_sweep_that_begins_after_a_polled_one_has_its_events(other_left: bool)
         follower = unreachable()
         other = await follower.watch("b", {}, keeps_events=False)
         other.expect((1,))
-        follower._was_connected = True
-        follower._wanted.clear()  # as the pace of `other` asked for
+        assert follower._link is not None
+        follower._link.close()  # as the pace of `other` asks for
         if not other_left:
             other.handle(*status(1, "completed"))
         await follower.watch("next", {}, keeps_events=False)
-        assert follower._wanted.is_set() is not other_left
+        assert (follower._link.state == "off") is other_left
         await follower.close()
 
     begin()
@@ -300,7 +300,7 @@ def test_a_lost_connection_is_worth_a_warning_only_if_something_is_waited_for(
         watch = follower.watch_status("b")
         if is_over:
             watch.expect(())
-        follower._needed.set()
+        await follower._open_link()
         async with asyncio.timeout(60):
             while "no event connection" not in caplog.text:
                 await asyncio.sleep(0)

@@ -13,8 +13,9 @@ import httpx
 import pytest
 
 from invokeai_gen import AsyncInvokeAIClient
-from invokeai_gen.server import background, constants
+from invokeai_gen.server import background, constants, event_link
 from invokeai_gen.server.errors import JobTimeoutError, RequestTimeoutError
+from invokeai_gen.server.event_link import EventLink
 from invokeai_gen.server.follow import Follower
 from invokeai_gen.server.http import Transport
 from invokeai_gen.server.queue import AsyncQueue
@@ -74,30 +75,39 @@ def busy(_request: httpx.Request) -> httpx.Response:
     return httpx.Response(200, json={"total": 1, "pending": 1, "queue": {"pending": 1}})
 
 
-class Following(Follower):
-    """A follower that notes when it tries to connect; it succeeds if `connects`, for ever."""
+class Link(EventLink):
+    """An event connection that notes when it is tried; that succeeds if `connects`, for ever."""
 
-    def __init__(self, handler: Handler, *, connects: bool = False) -> None:
-        super().__init__(transport(handler), AsyncQueue(transport(handler)))
-        self.attempts: list[float] = []
-        self._connects = connects
+    connects = False
 
     async def _connection(self) -> None:
-        self.attempts.append(now())
-        if not self._connects:
+        attempts.append(now())
+        if not self.connects:
             raise OSError("refused")
         self._note_connection()
         await asyncio.Event().wait()
 
 
-def test_an_event_connection_that_is_lost_is_tried_less_and_less_often(on_the_clock: Clock) -> None:
+attempts: list[float] = []
+
+
+def following(handler: Handler, monkeypatch: pytest.MonkeyPatch, *, connects: bool = False) -> Follower:
+    attempts.clear()
+    monkeypatch.setattr(Link, "connects", connects)
+    monkeypatch.setattr(event_link, "EventLink", Link)
+    return Follower(transport(handler), AsyncQueue(transport(handler)))
+
+
+def test_an_event_connection_that_is_lost_is_tried_less_and_less_often(
+    on_the_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def follow() -> None:
-        follower = Following(busy)
+        follower = following(busy, monkeypatch)
         watch = await follower.watch("b", {})
         watch.expect((1,))
         await asyncio.sleep(3600)
         await follower.close()
-        pauses = [after - before for before, after in itertools.pairwise(follower.attempts)]
+        pauses = [after - before for before, after in itertools.pairwise(attempts)]
         assert pauses[0] == pytest.approx(constants.FIRST_RECONNECT)
         assert pauses[-1] == pytest.approx(constants.MAX_RECONNECT)
         assert pauses == sorted(pauses)
@@ -107,7 +117,9 @@ def test_an_event_connection_that_is_lost_is_tried_less_and_less_often(on_the_cl
 
 
 @pytest.mark.parametrize("connects", [True, False])
-def test_a_job_is_asked_about_seldom_while_events_arrive_and_often_without(on_the_clock: Clock, connects: bool) -> None:
+def test_a_job_is_asked_about_seldom_while_events_arrive_and_often_without(
+    on_the_clock: Clock, monkeypatch: pytest.MonkeyPatch, connects: bool
+) -> None:
     asked: list[float] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -115,7 +127,7 @@ def test_a_job_is_asked_about_seldom_while_events_arrive_and_often_without(on_th
         return busy(request)
 
     async def follow() -> None:
-        follower = Following(answer, connects=connects)
+        follower = following(answer, monkeypatch, connects=connects)
         watch = await follower.watch("b", {})
         watch.expect((1,))
         await asyncio.sleep(600)

@@ -21,6 +21,7 @@ from invokeai_gen.server import client as clients
 from invokeai_gen.server.blocking import ServerClient
 from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.server.connections import Connections
+from invokeai_gen.server.event_link import EventLink
 from invokeai_gen.server.follow import Follower
 from invokeai_gen.server.queue import AsyncQueue
 from invokeai_gen.sweeps.space import Space
@@ -45,8 +46,8 @@ class _Backend(httpx.AsyncBaseTransport):
         return httpx.Response(status, json=content)
 
 
-class _Follower(Follower):
-    """Receives the events of the fake server instead of opening a connection."""
+class _Link(EventLink):
+    """Passes on the events of the fake server instead of opening a connection."""
 
     server: FakeServer
 
@@ -64,8 +65,9 @@ class _Connections(Connections):
 
     def follower(self) -> Follower:
         if self._follower is None:
-            follower = _Follower(self.transport, AsyncQueue(self.transport))
-            follower.server, self._follower = self.server, follower
+            self._follower = follower = Follower(self.transport, AsyncQueue(self.transport))
+            follower._link = link = _Link(self.transport, "default", follower._receive, follower._note_link)
+            link.server = self.server
         return self._follower
 
 
