@@ -7,8 +7,8 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeAlias
 
-from invokeai_gen.server import constants
 from invokeai_gen.loading import load
+from invokeai_gen.server import constants
 from invokeai_gen.server.http import Transport
 from invokeai_gen.server.status_watch import StatusWatch
 

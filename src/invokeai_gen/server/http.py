@@ -67,7 +67,8 @@ class Transport:
         self._own_headers = checked_headers(headers)
         self._for_proxy = basic_authorization(clean_url(url))
         self._token = checked_token(token)
-        self._client: httpx.AsyncClient | None = None
+        self._clients: dict[bool, httpx.AsyncClient] = {}
+        """By whether they are for files."""
         self._slots: asyncio.Semaphore | None = None
 
     def __repr__(self) -> str:
@@ -115,7 +116,7 @@ class Transport:
     @property
     def is_open(self) -> bool:
         """Whether there are connections to close."""
-        return self._client is not None
+        return bool(self._clients)
 
     async def get(self, path: str, params: Mapping[str, Any] | None = None, *, read: Reader[T]) -> T:
         """Return what `read` makes of the JSON that a GET returns."""
@@ -160,28 +161,38 @@ class Transport:
 
     def abandon(self) -> object:
         """Forget all connections without closing them, because they belong to the parent process; return them."""
-        client, self._client = self._client, None
-        return client
+        clients, self._clients = self._clients, {}
+        return clients
 
     async def _close(self) -> None:
-        client, self._client = self._client, None
-        if client is not None:
+        clients, self._clients = self._clients, {}
+        for client in clients.values():
             await client.aclose()
 
-    def _open(self) -> tuple[httpx.AsyncClient, asyncio.Semaphore]:
-        """Return the connections, and who may use them: httpx searches all waiting requests whenever one of them ends."""
+    def _open(self, for_files: bool) -> tuple[httpx.AsyncClient, asyncio.Semaphore]:
+        """Return the connections, and who may use them: httpx searches all waiting requests whenever one of them ends.
+
+        Files go another way unless there is a proxy.
+        """
         import asyncio
 
         _import_httpx_alone()
         import httpx
 
-        if self._client is None or self._slots is None:
+        if self._slots is None:
+            self._slots = asyncio.Semaphore(constants.MAX_CONNECTIONS)
+        if for_files not in self._clients:
             from invokeai_gen.server.bodies import ACCEPTED_ENCODING
             from invokeai_gen.server.logs import keep_tokens_out_of_logs
 
             keep_tokens_out_of_logs()
-            self._client = httpx.AsyncClient(
-                transport=self.backend,
+            backend = self.backend
+            if for_files and backend is None and self.proxy is None:
+                from invokeai_gen.server.file_transport import FileTransport
+
+                backend = FileTransport(self.tls())
+            self._clients[for_files] = httpx.AsyncClient(
+                transport=backend,
                 verify=self.tls(),
                 proxy=self.proxy,
                 headers={"Accept-Encoding": ACCEPTED_ENCODING},
@@ -190,8 +201,7 @@ class Transport:
                     max_connections=constants.MAX_CONNECTIONS, max_keepalive_connections=constants.MAX_CONNECTIONS
                 ),
             )
-            self._slots = asyncio.Semaphore(constants.MAX_CONNECTIONS)
-        return self._client, self._slots
+        return self._clients[for_files], self._slots
 
     async def ask(
         self, method: str, path: str, take: Callable[[Response], Awaitable[T]], is_repeatable: bool, **content: Any
@@ -217,14 +227,22 @@ class Transport:
             f"{self.url} did not finish its answer to {method} {path} within {self.request_timeout:g} s"
         )
 
-    async def once(self, method: str, path: str, take: Callable[[Response], Awaitable[T]], **content: Any) -> T:
+    async def once(
+        self,
+        method: str,
+        path: str,
+        take: Callable[[Response], Awaitable[T]],
+        *,
+        is_for_file: bool = False,
+        **content: Any,
+    ) -> T:
         """Send one request and take its answer; what fails below leaves here as an error of ours.
 
         That error has no cause and no context: what the libraries raise may repeat headers and addresses.
         """
         failed: Exception
         try:
-            client, slots = self._open()
+            client, slots = self._open(is_for_file)
             async with slots:
                 return await self._exchange(client, method, path, take, **content)
         except Exception as error:

@@ -58,4 +58,8 @@ class Response:
         # An answer that a backend made of bytes is consumed and decoded already.
         if self.raw.is_stream_consumed:
             return self.raw.aiter_bytes(constants.CHUNK)
-        return decoded(steady(self.raw.aiter_raw(), self.silence), self.raw.headers.get("content-encoding", ""))
+        return self.decoded(self.raw.aiter_raw())
+
+    def decoded(self, raw: AsyncIterable[bytes]) -> AsyncIterable[bytes]:
+        """Return the pieces of the body, decompressed, from those that arrive."""
+        return decoded(steady(raw, self.silence), self.raw.headers.get("content-encoding", ""))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Final, TypeVar
 
 from invokeai_gen.atomic_files import replacing
+from invokeai_gen.loading import load
 from invokeai_gen.server.answers import Reader
 from invokeai_gen.server.background import bridge
 from invokeai_gen.server.bodies import BodyError, collected
@@ -19,6 +21,7 @@ from invokeai_gen.server.response import Response
 from invokeai_gen.texts import shortened
 
 T = TypeVar("T")
+_FILES: Final = "invokeai_gen.server.file_transport"
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 _PNG_END: Final = b"\x00\x00\x00\x00IEND\xaeB`\x82"
 
@@ -37,8 +40,11 @@ async def upload(
 
     `field` is the name of the form's field.
     """
+    await load(_FILES)
     take = partial(Response.json, read=read)
-    return await bridge(transport.ask(method, path, take, method == "PUT", params=params, files={field: file}))
+    return await bridge(
+        transport.ask(method, path, take, method == "PUT", params=params, files={field: file}, is_for_file=True)
+    )
 
 
 async def read_file(transport: Transport, path: str) -> bytes:
@@ -51,12 +57,13 @@ async def download(transport: Transport, path: str, target: Path) -> int:
 
     The file appears under its name only when it is complete: until then it has a temporary name in the same folder.
     """
+    await load(_FILES)
     return await bridge(_download(transport, path, target))
 
 
 async def _download(transport: Transport, path: str, target: Path) -> int:
     with replacing(target) as file:
-        return await transport.ask("GET", path, partial(_save, file=file), True)
+        return await transport.ask("GET", path, partial(_save, file=file), True, is_for_file=True)
 
 
 async def _content(response: Response) -> bytes:
@@ -71,10 +78,28 @@ async def _save(response: Response, file: BinaryIO) -> int:
     _refuse_page(response)
     file.seek(0)
     file.truncate()
-    size = 0
-    async for chunk in response.chunks():
-        size += file.write(chunk)
+    body = response.raw.extensions.get("invokeai_gen.body")
+    if body is None:
+        size = await _written(file, response.chunks())
+    else:
+        # On a loop of its own, in the thread that reads the connection: nothing there waits for anything else.
+        size = await body.read_by(
+            lambda chunks: asyncio.run(_written(file, response.decoded(_each(chunks))), debug=False)
+        )
     _check_complete(file, size)
+    return size
+
+
+async def _each(chunks: Iterable[bytes]) -> AsyncGenerator[bytes, None]:
+    for chunk in chunks:
+        yield chunk
+
+
+async def _written(file: BinaryIO, chunks: AsyncIterable[bytes]) -> int:
+    """Write the pieces of a body to a file, and return its size."""
+    size = 0
+    async for chunk in chunks:
+        size += file.write(chunk)
     return size
 
 
