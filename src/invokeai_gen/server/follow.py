@@ -114,10 +114,12 @@ class Follower:
 
     async def _open_link(self) -> EventLink:
         links = await load("invokeai_gen.server.event_link")
-        if self._link is None:
-            self._link = links.EventLink(self._transport, self._queue.queue_id, self._receive, self._note_link)
-        self._link.open()
-        return self._link
+        link: EventLink = self._link or links.EventLink(
+            self._transport, self._queue.queue_id, self._receive, self._note_link
+        )
+        self._link = link
+        link.open()
+        return link
 
     def _note_link(self, trouble: str | None) -> None:
         """Ask for what happened while there was no connection or, from now on, in place of it."""
