@@ -26,12 +26,43 @@ def loads(text: str | bytes) -> Any:
     indices come first, in numeric order. Raises `ValueError` for text that is not JSON, for NaN and Infinity, and for
     data nested deeper than `MAX_DEPTH`.
     """
+    data = loads_unordered(text)
+    put_in_order(data)
+    return data
+
+
+def loads_unordered(text: str | bytes) -> Any:
+    """Parse JSON as `loads` does, but leave the order of keys and the depth to `put_in_order`."""
     try:
-        data = json.loads(text, parse_int=_integer, parse_float=_float, parse_constant=_infinite)
+        return json.loads(text, parse_int=_integer, parse_float=_float, parse_constant=_infinite)
     except RecursionError:
         raise ValueError(_TOO_DEEP) from None
-    _put_in_order(data)
-    return data
+
+
+def put_in_order(data: Any) -> None:
+    """Put the keys of all objects in JavaScript's order. Raise `ValueError` for data nested deeper than `MAX_DEPTH`.
+
+    Breadth first, so that deep data cannot overflow the stack.
+    """
+    level = [data]
+    for _ in range(MAX_DEPTH):
+        following: list[Any] = []
+        for item in level:
+            members = item
+            if item.__class__ is dict:
+                # Few objects have a key that begins with a digit; ":" is the character after 9.
+                if item and min(item) < ":" and any("0" <= key < ":" for key in item):
+                    ordered = in_key_order(item.items())
+                    item.clear()
+                    item.update(ordered)
+                members = item.values()
+            elif item.__class__ is not list:
+                continue
+            following += [member for member in members if member.__class__ in _CONTAINERS]
+        if not following:
+            return
+        level = following
+    raise ValueError(_TOO_DEEP)
 
 
 def trim(text: str) -> str:
@@ -61,29 +92,3 @@ def _float(digits: str) -> int | float:
 
 def _infinite(text: str) -> float:
     raise ValueError(f"{text[:20]} is not a number that JSON can carry")
-
-
-def _put_in_order(data: Any) -> None:
-    """Put the keys of all objects in JavaScript's order. Raise `ValueError` for data nested deeper than `MAX_DEPTH`.
-
-    Breadth first, so that deep data cannot overflow the stack.
-    """
-    level = [data]
-    for _ in range(MAX_DEPTH):
-        following: list[Any] = []
-        for item in level:
-            members = item
-            if item.__class__ is dict:
-                # Few objects have a key that begins with a digit; ":" is the character after 9.
-                if item and min(item) < ":" and any("0" <= key < ":" for key in item):
-                    ordered = in_key_order(item.items())
-                    item.clear()
-                    item.update(ordered)
-                members = item.values()
-            elif item.__class__ is not list:
-                continue
-            following += [member for member in members if member.__class__ in _CONTAINERS]
-        if not following:
-            return
-        level = following
-    raise ValueError(_TOO_DEEP)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
-_SHIPPED: Final = Path(str(files("invokeai_gen").joinpath("_shipped", "templates")))
+_PACKAGE: Final = Path(__file__).resolve().parent
+_SHIPPED: Final = _PACKAGE / "_shipped"
 
 
 def templates_folder() -> Path:
-    """Return the folder of the templates: inside an installed package, or in the checkout."""
-    return _SHIPPED if is_installed() else Path(__file__).resolve().parents[2] / "templates"
+    """Return the folder of the templates."""
+    return _first(_SHIPPED / "templates", _PACKAGE.parents[1] / "templates")
 
 
-def is_installed() -> bool:
-    """Return whether the package is an installed release; a checkout may differ from another of the same version."""
-    return _SHIPPED.is_dir()
+def openapi_path() -> Path:
+    """Return the snapshot of a server's openapi.json."""
+    return _first(_SHIPPED / "openapi.json", _PACKAGE.parents[1] / "data" / "openapi.json")
+
+
+def _first(shipped: Path, in_checkout: Path) -> Path:
+    return shipped if shipped.exists() else in_checkout

@@ -6,10 +6,8 @@ import ast
 import json
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from invokeai_gen.codegen.literals import printable_source
@@ -70,6 +68,8 @@ def rendering(schemas: str) -> Callable[[], str]:
     """
     if (os.cpu_count() or 1) < 2:
         return lambda: render(schemas)
+    from concurrent.futures import ThreadPoolExecutor
+
     pool = ThreadPoolExecutor(1)
     started = pool.submit(_render_elsewhere, schemas)
     pool.shutdown(wait=False)
@@ -83,6 +83,8 @@ def main() -> None:
 
 def _render_elsewhere(schemas: str) -> str:
     """Return the text that another Python renders; empty after any error, which this process then raises itself."""
+    import subprocess
+
     code = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import main; main()"
     try:
         done = subprocess.run([sys.executable, "-c", code], input=schemas.encode(), capture_output=True, check=True)

@@ -83,7 +83,8 @@ def formatted(text: str) -> str:
 
 def types_source(declarations: str) -> str:
     """Return the text of `_types.py`."""
-    return formatted('"""Value types that the workflows of this package share."""\n\n' + declarations)
+    head = '"""Value types that the workflows of this package share."""\n'
+    return formatted(f"{head}\n{declarations}") if declarations else head
 
 
 def init_source(names: Sequence[PythonIdentifier]) -> str:

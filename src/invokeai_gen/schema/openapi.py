@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
-from functools import cached_property
-from importlib.resources import files
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from threading import Lock
 from typing import Any, Final
 
 from invokeai_gen import js_json, js_reading
 from invokeai_gen.errors import InvokeAIGenError
+from invokeai_gen.js_json import in_key_order
 from invokeai_gen.schema.templates import DENIED_NODE_TYPES, NodeTemplate, build_template
+from invokeai_gen.shipped_files import openapi_path
 
 VERSION_KEY: Final = "x-invokeai-version"
 """Where `invokeai-gen pull` notes the server's real version; `info.version` of InvokeAI is always 1.0.0."""
 
 MAX_SCHEMA_BYTES: Final = 64 * 1024 * 1024
+_ORDERING: Final = Lock()
+"""Held while a schema is put in order, which changes it."""
 
 
 class SchemaError(InvokeAIGenError):
@@ -37,22 +40,13 @@ class Schema:
             raise SchemaError(f"{source}: not an openapi.json: it has no components.schemas")
         self.source = source
         self.document = document
-        self.schemas: Mapping[str, Any] = schemas
+        self.schemas: Mapping[str, Any] = _Schemas(schemas, source)
         version = _member(_member(document, "info"), VERSION_KEY)
         self.version = version if isinstance(version, str) else ""
         self._templates: dict[str, NodeTemplate | None] = {}
+        self._schema_names = dict(_node_types(schemas))
         if not self._schema_names:
             raise SchemaError(f'{source}: has no InvokeAI node types (schemas with "class": "invocation")')
-
-    @cached_property
-    def _schema_names(self) -> dict[str, str]:
-        names = {}
-        for name, schema in self.schemas.items():
-            if isinstance(schema, dict) and schema.get("class") == "invocation":
-                node_type = _member(_member(_member(schema, "properties"), "type"), "default")
-                if isinstance(node_type, str) and node_type not in DENIED_NODE_TYPES:
-                    names[node_type] = name
-        return names
 
     @property
     def node_types(self) -> Iterable[str]:
@@ -85,6 +79,41 @@ class Schema:
         return digest.hexdigest()
 
 
+class _Schemas(Mapping[str, Any]):
+    """The schemas of a document, each put in JavaScript's order when it is first used: most never are."""
+
+    def __init__(self, schemas: dict[str, Any], source: str) -> None:
+        self._schemas = in_key_order(schemas.items())
+        self._source = source
+        self._ordered: set[str] = set()
+
+    def __getitem__(self, name: str) -> Any:
+        schema = self._schemas[name]
+        if name not in self._ordered:
+            with _ORDERING:
+                try:
+                    js_reading.put_in_order(schema)
+                except ValueError as error:
+                    raise SchemaError(f"{self._source}: the schema {name!r} is {error}") from error
+                self._ordered.add(name)
+        return schema
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._schemas)
+
+    def __len__(self) -> int:
+        return len(self._schemas)
+
+
+def _node_types(schemas: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the node types that the GUI offers, each with the name of its schema."""
+    for name, schema in schemas.items():
+        if isinstance(schema, dict) and schema.get("class") == "invocation":
+            node_type = _member(_member(_member(schema, "properties"), "type"), "default")
+            if isinstance(node_type, str) and node_type not in DENIED_NODE_TYPES:
+                yield node_type, name
+
+
 def _member(value: Any, key: str) -> Any:
     """Return the value under a key of a JSON object; `None` if it is missing or `value` is not an object."""
     return value.get(key) if isinstance(value, dict) else None
@@ -115,15 +144,12 @@ def load_schema(path: Path) -> Schema:
 def parse_schema(text: bytes | str, *, source: str) -> Schema:
     """Read an openapi.json from text; `source` is its name in messages. Raises `SchemaError`."""
     try:
-        document = js_reading.loads(text)
+        document = js_reading.loads_unordered(text)
     except ValueError as error:
         raise SchemaError(f"{source}: not JSON: {error}") from error
     return Schema(document, source=source)
 
 
 def shipped_schema() -> Schema:
-    """Return the snapshot that comes with the package (in a checkout, `data/openapi.json`)."""
-    shipped = files("invokeai_gen").joinpath("_shipped", "openapi.json")
-    if shipped.is_file():
-        return parse_schema(shipped.read_bytes(), source="the schema that ships with invokeai-gen")
-    return load_schema(Path(__file__).resolve().parents[3] / "data" / "openapi.json")
+    """Return the snapshot that comes with the package."""
+    return parse_schema(openapi_path().read_bytes(), source="the schema that ships with invokeai-gen")
