@@ -28,6 +28,7 @@ LEAVES = {
     "loading",
     "png_texts",
     "public_names",
+    "records",
     "shipped_files",
     "texts",
     "version",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
@@ -13,13 +12,14 @@ import click
 
 from invokeai_gen.cli.settings import Settings
 from invokeai_gen.errors import InvokeAIGenError
+from invokeai_gen.records import record
 
 if TYPE_CHECKING:
     from invokeai_gen.compiler import Compilation
     from invokeai_gen.schema import Schema
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class WorkflowSource:
     """A workflow file: its name for the user, and its path."""
 

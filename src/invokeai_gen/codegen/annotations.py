@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final
 
 from invokeai_gen.codegen.literals import Source, call, literal
@@ -14,13 +14,14 @@ from invokeai_gen.core.plan import PlannedInput
 from invokeai_gen.core.values import BoardRef, BoundingBox, Color, ImageRef, LoRA, ModelRef, VideoRef
 from invokeai_gen.js_json import UNSET
 from invokeai_gen.js_reading import is_number
+from invokeai_gen.records import record
 
 _FROM_RUNTIME: Final = frozenset(
     {"BoardInput", "BoundingBox", "ColorInput", "ImageInput", "LoRA", "ModelInput", "VideoInput"}
 )
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class Imports:
     """The names that a module's annotations and defaults need."""
 
@@ -32,7 +33,7 @@ class Imports:
     types: set[str] = field(default_factory=set)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Names:
     """What `_types.py` calls the value types that the workflows share."""
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from typing import Any, Final, Literal, Self, TypeAlias
 
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.js_json import UNSET, Unset
+from invokeai_gen.records import record
 
 JsonValue: TypeAlias = Any
 """A value as `json.loads` gives it. (A recursive alias would be truer, but forces a cast at every use.)"""
@@ -45,7 +46,7 @@ class NotAPlanError(PlanFormatError):
     """A file that is not a plan."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class PlanField:
     """One input field of a node, in the order in which the GUI writes it into the request."""
 
@@ -62,7 +63,7 @@ class PlanField:
     """What the GUI calls the field; only set for one that refers to an asset."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class PlanNode:
     """One invocation node. Batch and generator nodes are here too, but do not enter the graph."""
 
@@ -76,7 +77,7 @@ class PlanNode:
     is_executable: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class PlanEdge:
     """One edge of the graph, connectors already resolved to their real source."""
 
@@ -86,7 +87,7 @@ class PlanEdge:
     target_field: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Constraints:
     """The limits of a value: those of the schema, narrowed by the form. `None` means no limit.
 
@@ -106,13 +107,16 @@ class Constraints:
 
     def items(self) -> Iterator[tuple[str, float]]:
         """Yield the limits that are set, in declaration order."""
-        for item in fields(self):
-            value = getattr(self, item.name)
+        for name in _LIMITS:
+            value = getattr(self, name)
             if value is not None:
-                yield item.name, value
+                yield name, value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+_LIMITS: Final = tuple(item.name for item in fields(Constraints))
+
+
+@record(frozen=True, slots=True, kw_only=True)
 class FieldLimits:
     """What the server accepts in a field of a node, according to the schema."""
 
@@ -122,7 +126,7 @@ class FieldLimits:
     choices: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class PlanBatch:
     """A batch node. Its list is not a value of the graph: it makes one queue item of each of its items."""
 
@@ -137,7 +141,7 @@ class PlanBatch:
     """What the fields in `targets` accept, in the same order; empty in older plans."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class ModelLimits:
     """Which models a model field accepts. An empty tuple means any."""
 
@@ -147,7 +151,7 @@ class ModelLimits:
     format: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class PlannedInput:
     """One field of the workflow's form, as the GUI would show it."""
 
@@ -187,7 +191,7 @@ class PlannedInput:
         return self.node_id, self.field_name
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class OutputType:
     """The Python type of what a node returns; as text, its annotation (`int`, `list[ImageOutput]`)."""
 
@@ -216,7 +220,7 @@ def _field_type(text: str) -> tuple[str, bool]:
     return inner.removesuffix("]"), inner != text
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class PlannedOutput:
     """A node with a result that gets a name."""
 
@@ -267,7 +271,7 @@ class PlannedOutput:
         return f"list[{self.item_type}]" if self.is_iterated else str(self.item_type)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class RetiredName:
     """A name that an earlier version of the workflow had, kept in case its node comes back."""
 
@@ -278,7 +282,7 @@ class RetiredName:
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class WorkflowInfo:
     """Metadata of the file, and the server that it was compiled for."""
 
@@ -299,7 +303,7 @@ class WorkflowInfo:
     """Hash of the node templates that this workflow uses."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class WorkflowPlan:
     """A workflow, ready to be filled with values and submitted."""
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, TypeAlias
 
 from invokeai_gen.js_json import UNSET, Unset
+from invokeai_gen.records import record
 from invokeai_gen.schema import FieldType, InputTemplate, NodeTemplate
 from invokeai_gen.schema.templates import BATCH_FIELDS, GENERATOR_OUTPUTS, limits_in
 
@@ -18,7 +19,7 @@ NODES_WITH_EXTRA_INPUTS = frozenset({"core_metadata"})
 """Node types that also take inputs that their schema does not declare."""
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class FieldInstance:
     """The value of one input of one node, with the user's label and description."""
 
@@ -33,7 +34,7 @@ class FieldInstance:
         return data if self.value is UNSET else {**data, "value": self.value}
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class InvocationNode:
     """A node that runs on the server, or a batch or generator node, which multiplies the runs."""
 
@@ -124,7 +125,7 @@ def _called_input(name: str, data: Mapping[str, Any]) -> InputTemplate:
     )
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class NotesNode:
     """A note on the canvas. It never runs."""
 
@@ -140,7 +141,7 @@ class NotesNode:
         return {"id": self.id, "type": "notes", "data": data, "position": self.position}
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class ConnectorNode:
     """A bend in an edge: what enters at `in` leaves at `out`."""
 
@@ -158,7 +159,7 @@ class ConnectorNode:
 Node: TypeAlias = InvocationNode | NotesNode | ConnectorNode
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Edge:
     """A connection between two fields. A collapsed edge represents several, without field names."""
 
@@ -183,7 +184,7 @@ class Edge:
         return data if self.hidden is None else {**data, "hidden": self.hidden}
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class LoadedWorkflow:
     """A workflow file after loading."""
 
@@ -228,7 +229,7 @@ class LoadedWorkflow:
         }
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class FormElement:
     """An element of the form: `container`, `node-field`, `heading`, `text` or `divider`."""
 
@@ -265,7 +266,7 @@ class FormElement:
         return {**data, "type": self.type}
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class Form:
     """The form of a workflow: the fields that people see when they run it."""
 

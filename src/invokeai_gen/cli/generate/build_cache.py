@@ -13,7 +13,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +22,7 @@ from invokeai_gen.atomic_files import replacing
 from invokeai_gen.cli.generate.generation import Generation
 from invokeai_gen.cli.sources import WorkflowSource
 from invokeai_gen.codegen.report import Report
+from invokeai_gen.records import record
 from invokeai_gen.version import __version__
 
 _FORMAT: Final = 3
@@ -32,7 +33,7 @@ _PACKAGE: Final = Path(__file__).resolve().parents[2]
 _CHECKOUT: Final = _PACKAGE.parents[1]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Compiled:
     """What became of a workflow file with the same bytes."""
 
@@ -44,7 +45,7 @@ class _Compiled:
     warnings: tuple[str, ...]
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class BuildCache:
     """What the last generation left behind."""
 
