@@ -6,7 +6,7 @@ import asyncio
 import base64
 import contextlib
 import hmac
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -59,8 +59,9 @@ class AgentServer:
             tool = WorkflowTool.of(stem, plan, settings, self.tools)
             self.tools[tool.name] = tool
         self._client, self._lookups = client, LookupTools(self.tools, client)
-        self._assets: tuple[Sequence[Model], Sequence[Board]] = ((), ())
-        self._is_asked = asyncio.Event()
+        self._listed: list[types.Tool] = []
+        """The definitions of the workflows, with the models and boards that the server had when it was last asked."""
+        self._is_listed = asyncio.Event()
         self._calls: set[asyncio.Task[Any]] = set()
         self._previews: dict[str, Preview] = {}
         self._bus = InMemorySubscriptionBus()
@@ -104,16 +105,14 @@ class AgentServer:
             await asyncio.wait(self._calls)
 
     async def watch(self) -> None:
-        """Look at the server's models and boards until cancelled, and notify clients when their names change."""
-        names: list[tuple[str, str]] = []
+        """Look at the server's models and boards until cancelled, and notify clients when that changes their tools."""
+        models, boards = list[Model](), list[Board]()
         while True:
             with contextlib.suppress(InvokeAIGenError):  # the server is away
-                self._assets = await self._client.models.list(), await self._client.boards.list()
-            self._is_asked.set()
-            models, boards = self._assets
-            before, names = names, [(one.name, one.key) for one in models]
-            names += [(one.board_name, one.board_id) for one in boards]
-            if names != before:
+                models, boards = await self._client.models.list(), await self._client.boards.list()
+            before, self._listed = self._listed, [tool.listed(models, boards) for tool in self.tools.values()]
+            self._is_listed.set()
+            if self._listed != before:
                 await self._bus.publish(ToolsListChanged())
                 for session in [*self._sessions.values()]:
                     await session.send_tool_list_changed()
@@ -124,8 +123,8 @@ class AgentServer:
             self._sessions[id(ctx.session.client_params)] = ctx.session
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FIRST_TIMEOUT):
-                await self._is_asked.wait()
-        tools = [tool.listed(*self._assets) for tool in self.tools.values()]
+                await self._is_listed.wait()
+        tools = self._listed or [tool.listed((), ()) for tool in self.tools.values()]
         return types.ListToolsResult(tools=[*tools, *self._lookups.listed()])
 
     async def _call_tool(self, ctx: Context, params: types.CallToolRequestParams) -> types.CallToolResult:

@@ -219,10 +219,10 @@ def _without_links(value: JsonValue) -> JsonValue:
 
 def failure(error: Exception) -> types.CallToolResult:
     """Return what went wrong; for values every problem by label, so that the agent can correct its call."""
-    problems, lines = [{"problem": plain(error, 4000)}], [plain(error, 4000)]
+    text, problems = plain(error, 4000), [{"problem": plain(error, 4000)}]
     if isinstance(error, ParamsError):
-        named = [(item.name, plain(item.label), plain(item.message)) for item in error.problems]
-        problems = [{"input": name, "label": label, "problem": problem} for name, label, problem in named]
-        lines = ["Nothing was run. Correct these values and call again:", *(problem for _, _, problem in named)]
-    content: list[types.ContentBlock] = [types.TextContent(text="\n- ".join(lines))]
+        found = [(one.name, plain(one.label), plain(one.message)) for one in error.problems]
+        problems = [{"input": name, "label": label, "problem": problem} for name, label, problem in found]
+        text = "\n- ".join(["Nothing was run. Correct these values and call again:", *(one[2] for one in found)])
+    content: list[types.ContentBlock] = [types.TextContent(text=text)]
     return types.CallToolResult(content=content, structured_content={"problems": problems}, is_error=True)

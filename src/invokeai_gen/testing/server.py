@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from graphlib import TopologicalSorter
 from typing import Any, Final
 
 from invokeai_gen.core.params import WorkflowParams
@@ -61,7 +62,7 @@ class FakeServer:
         self.calls: list[str] = []
         """Method and path of each request, such as `POST /api/v1/queue/default/enqueue_batch`."""
         self.outcomes: deque[ScriptedRun] = deque()
-        """Those still to come; the last one is used again for every further item."""
+        """How the next items end; the last one is repeated."""
         self.default = ScriptedRun()
         self.images: dict[str, tuple[bytes, dict[str, JsonValue]]] = {}
         self.boards: dict[str, str] = {}
@@ -292,22 +293,20 @@ class FakeServer:
 
 def _combinations(batch: Mapping[str, JsonValue]) -> Iterator[list[dict[str, JsonValue]]]:
     """Yield the batch data of each item, in the order in which InvokeAI runs them."""
-    entries = [
-        [
-            [{"node_path": each["node_path"], "field_name": each["field_name"], "value": each["items"][place]} for each in zipped]
-            for place in range(len(zipped[0]["items"]))
+    axes: list[list[tuple[dict[str, JsonValue], ...]]] = []
+    for zipped in batch.get("data") or ():
+        columns = [
+            [{"node_path": one["node_path"], "field_name": one["field_name"], "value": value} for value in one["items"]]
+            for one in zipped
         ]
-        for zipped in batch.get("data") or ()
-    ]  # fmt: skip
+        axes.append([*zip(*columns, strict=True)])
     for _ in range(batch.get("runs", 1)):
-        for combination in itertools.product(*entries):
-            yield [value for values in combination for value in values]
+        for combination in itertools.product(*axes):
+            yield [*itertools.chain(*combination)]
 
 
 def _in_order(graph: Mapping[str, JsonValue]) -> list[str]:
     """Return the nodes, each after those that feed it."""
-    from graphlib import TopologicalSorter
-
     before: dict[str, set[str]] = {node_id: set() for node_id in graph["nodes"]}
     for edge in graph["edges"]:
         before[edge["destination"]["node_id"]].add(edge["source"]["node_id"])
@@ -315,14 +314,9 @@ def _in_order(graph: Mapping[str, JsonValue]) -> list[str]:
 
 
 def _node_event(item: Mapping[str, JsonValue], node_id: str, prepared: str, node_type: str) -> dict[str, JsonValue]:
-    return {
-        "queue_id": "default",
-        "item_id": item["item_id"],
-        "batch_id": item["batch_id"],
-        "session_id": item["session_id"],
-        "invocation": {"id": prepared, "type": node_type},
-        "invocation_source_id": node_id,
-    }
+    ids = {key: item[key] for key in ("item_id", "batch_id", "session_id")}
+    node = {"invocation": {"id": prepared, "type": node_type}, "invocation_source_id": node_id}
+    return {"queue_id": "default", **ids, **node}
 
 
 def _now() -> str:
