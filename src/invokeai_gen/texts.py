@@ -23,8 +23,10 @@ def shown(value: object, limit: int = MAX_SHOWN) -> str:
 
 def plain(text: object, limit: int = MAX_PLAIN) -> str:
     """Return at most `limit` characters of a text on one line, without control and formatting characters."""
-    words = "".join(char if char.isprintable() else " " for char in str(text)).split()
-    return shortened(" ".join(words), limit, tail=0)
+    line = str(text)
+    if not line.isprintable():
+        line = "".join(char if char.isprintable() else " " for char in line)
+    return shortened(collapsed(line), limit, tail=0)
 
 
 def collapsed(text: str) -> str:

@@ -307,7 +307,7 @@ def plain_schema(schema: dict[str, Any]) -> dict[str, Any]:
 
 def _is_plain(value: Any, limit: int) -> bool:
     if isinstance(value, str):
-        return len(value) <= limit and all(char.isprintable() or char in "\n\t" for char in value)
+        return len(value) <= limit and value.replace("\n", "").replace("\t", "").isprintable()
     if isinstance(value, dict):
         return all(_is_plain(part, limit) for pair in value.items() for part in pair)
     return not isinstance(value, list) or all(_is_plain(item, limit) for item in value)
