@@ -367,7 +367,7 @@ class AsyncSweep(Generic[P, O]):
         cell, client = self._layout.cells[index], self._state.client_of(index)
         item_id = self._tally.item_ids[index] if item is None else item.item_id
         outputs = None
-        if (error := self._state.error(index)) is None:
+        if (error := self._state.errors.get(index)) is None:
             if item_id is None:
                 error = JobCanceledError(f"item {index} of the sweep was canceled before it was sent")
             elif item is None:

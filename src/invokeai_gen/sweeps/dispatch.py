@@ -77,10 +77,6 @@ class Dispatcher(SweepState):
         _dispatchers.add(self)
 
     @override
-    def client_of(self, index: int) -> AsyncInvokeAIClient:
-        return self._client
-
-    @override
     def is_cached(self, index: int) -> bool:
         return self.tally.item_ids[index] in self._sent.event_results
 

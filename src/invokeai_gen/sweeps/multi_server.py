@@ -21,7 +21,7 @@ from invokeai_gen.runtime.options import SubmitOptions
 from invokeai_gen.server import background
 from invokeai_gen.server.background import in_thread
 from invokeai_gen.server.client import AsyncInvokeAIClient, shared_client
-from invokeai_gen.server.errors import ConnectionFailedError, JobDeletedError, JobError, ServerError
+from invokeai_gen.server.errors import ConnectionFailedError, JobDeletedError, ServerError
 from invokeai_gen.server.records import QueueItem
 from invokeai_gen.sweeps import server_item
 from invokeai_gen.sweeps.batching import Layout
@@ -62,10 +62,8 @@ class MultiServer(SweepState):
         self._submit_options = cast("SubmitOptions", submit)
         self._dask = dask
         self._key = str(uuid.uuid4())
-        self._url_of: dict[int, str] = {}
         self._items: dict[int, QueueItem] = {}
         """Items that have ended, fetched at once: their server may be gone later."""
-        self._errors: dict[int, JobError] = {}
         self.refused: dict[int, dict[str, Exception]] = {}
         """Why servers cannot run an item."""
         self.earlier: dict[int, ServerAttempt] = {}
@@ -103,20 +101,12 @@ class MultiServer(SweepState):
         except ConnectionFailedError as error:  # it may never come back, and its files may have been saved
             for item_id, index in numbers.items():
                 message = f"queue item {item_id} is on {client.url}, which cannot be reached: {error}"
-                self._errors[index] = JobDeletedError(message, item_id=item_id)
+                self.errors[index] = JobDeletedError(message, item_id=item_id)
                 self.tally.delete(index, item_id)
             return {}
         for index in found:
-            self._errors.pop(index, None)
+            self.errors.pop(index, None)
         return found
-
-    @override
-    def error(self, index: int) -> JobError | None:
-        return self._errors.get(index)
-
-    @override
-    def client_of(self, index: int) -> AsyncInvokeAIClient:
-        return self.clients.get(self._url_of.get(index, "")) or next(iter(self.clients.values()), shared_client())
 
     def _take_sent(self, index: int, url: str, item_id: int) -> None:
         """Note that an item is in the queue of a server."""
@@ -197,7 +187,7 @@ class MultiServer(SweepState):
         lost = [*choose()]
         for index in lost:
             self.tally.reset(index)
-            self._errors.pop(index, None)
+            self.errors.pop(index, None)
         self.refused.clear()
         if self._journal is not None and self._not_ended():
             self._journal.take()
@@ -318,6 +308,6 @@ class MultiServer(SweepState):
     async def fail(self, index: int) -> None:
         """Note that no server can run an item."""
         reasons = "; ".join(f"{url}: {error}" for url, error in self.refused.get(index, {}).items())
-        self._errors[index] = NoServerError(f"no server can run item {index} of the sweep: {reasons}")
+        self.errors[index] = NoServerError(f"no server can run item {index} of the sweep: {reasons}")
         self.tally.fail(index)
         self._settle()

@@ -43,9 +43,13 @@ class SweepState:
         """The client of each server that takes part, by its address."""
         self.preparations: dict[str, Preparations] = {}
         """What was uploaded to each server for the sweep."""
+        self.errors: dict[int, JobError] = {}
+        """Why items could not be sent to any server, or are lost with their server."""
         self.failure: Exception | None = None
         """Why sending or following has stopped before all items have ended."""
         self._options = options
+        self._url_of: dict[int, str] = {}
+        """The server of each item, if there are several."""
         self._journal = journal
         self._attempts: dict[int, int] = {}
         """How often items were retried automatically."""
@@ -61,13 +65,9 @@ class SweepState:
         if self.failure is not None:
             raise self.failure
 
-    def error(self, index: int) -> JobError | None:
-        """Return why an item could not be sent to any server; `None` if it was, or still can be."""
-        return None
-
     def client_of(self, index: int) -> AsyncInvokeAIClient:
-        """Return the client of the server that has the item."""
-        raise NotImplementedError
+        """Return the client of the server that has the item; one of them for an item that none has."""
+        return self.clients.get(self._url_of.get(index, "")) or next(iter(self.clients.values()), shared_client())
 
     async def items(self, indexes: Iterable[int]) -> dict[int, QueueItem]:
         """Return the queue items of these items that still exist, without their graphs (see `slim`)."""

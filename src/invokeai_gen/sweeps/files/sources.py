@@ -6,6 +6,7 @@ One `TableError` reports everything that is wrong with such a file, before anyth
 from __future__ import annotations
 
 import codecs
+import functools
 import glob
 import os
 import re
@@ -144,7 +145,7 @@ class Neighbourhood:
 
     def __init__(self, file: str | os.PathLike[str]) -> None:
         self._folder = Path(file).parent
-        self._known: dict[str | Path, str | Path] = {}
+        self._found = functools.cache(self._find)
 
     def located(self, value: Any) -> Any:
         """Return the value of an image or video input with paths relative to the working directory.
@@ -154,12 +155,7 @@ class Neighbourhood:
         """
         if isinstance(value, list):
             return [self.located(item) for item in value]
-        if not isinstance(value, (str, Path)) or not str(value).strip():
-            return value
-        found = self._known.get(value)
-        if found is None:
-            found = self._known[value] = self._find(value)
-        return found
+        return self._found(value) if isinstance(value, (str, Path)) and str(value).strip() else value
 
     def _find(self, value: str | Path) -> str | Path:
         places = [self._folder / value, Path(value)]
