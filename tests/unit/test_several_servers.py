@@ -21,9 +21,9 @@ from invokeai_gen.server.errors import ConnectionFailedError, RejectedError
 from invokeai_gen.server.events import StatusChanged
 from invokeai_gen.server.records import Enqueued
 from invokeai_gen.server.watch import Watch
-from invokeai_gen.sweeps import coordinator, server_item
+from invokeai_gen.sweeps import cluster, server_item
 from invokeai_gen.sweeps.async_sweep import AsyncSweep
-from invokeai_gen.sweeps.journal import SweepFileError
+from invokeai_gen.sweeps.journal import Journal, SweepFileError
 from invokeai_gen.sweeps.results import SweepCounts
 from tests import plans
 from tests.unit.test_sweep_dispatch import GUARD, FakeClient, FakeQueue
@@ -128,13 +128,13 @@ def servers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
             monkeypatch.setitem(_shared, client.url, client)
         if request.param != "own cluster":
             return Dask(clients)
-        dask = Dask((), is_elsewhere=False)
+        dask = make.dask = Dask((), is_elsewhere=False)  # type: ignore[attr-defined]
 
         @contextlib.contextmanager
-        def cluster() -> Iterator[tuple[Any, Callable[[str], None]]]:
+        def own_cluster() -> Iterator[tuple[Any, Callable[[str], None]]]:
             yield dask, lambda url: dask.workers.update({f"tcp://{len(dask.workers)}": url})
 
-        monkeypatch.setattr(coordinator, "_own_cluster", cluster)
+        monkeypatch.setattr(cluster, "_own_cluster", own_cluster)
         return [*clients]
 
     return make
@@ -278,6 +278,65 @@ def test_what_one_server_has_already_is_not_sent_to_another_when_it_is_resumed(
         assert first.fake.asked["find"] == 2
         assert sorted([result.values["width"] async for result in again]) == [8, 9, 10]
         await again.close()
+
+    on_the_loop(run())
+
+
+def test_an_item_runs_elsewhere_if_the_machine_of_its_worker_is_gone(
+    servers: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def run() -> None:
+        gone, here = QuickClient("gone"), QuickClient("here")
+        gone.quick.holds = True
+        here.quick.holds = True
+        chosen = servers(gone, here)
+        sweep = await start(chosen, 3)
+        await gone.quick.is_used.wait()
+        await here.quick.is_used.wait()
+        dask = chosen if isinstance(chosen, Dask) else servers.dask  # type: ignore[attr-defined]
+        dask.workers = {address: url for address, url in dask.workers.items() if url == here.url}
+        here.quick.holds = False
+        here.finish()
+        assert await sweep.wait() == SweepCounts(total=3, completed=3)
+        assert sorted(here.quick.widths) == [8, 9, 10]
+        assert len(gone.quick.widths) == 1
+        await sweep.close()
+        assert {*gone.fake.status.values()} == {"canceled"}, "it must not run when its server is back"
+
+    with caplog.at_level(logging.WARNING, "invokeai_gen"):
+        on_the_loop(run())
+    assert [record.getMessage() for record in caplog.records] == [
+        "http://gone.invalid is gone; the sweep continues without it: the dask worker of http://gone.invalid is gone"
+    ]
+
+
+def test_what_may_be_in_a_queue_when_a_sweep_breaks_off_is_not_sent_again(
+    servers: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note = Journal.note
+    is_full = True
+
+    def noted(journal: Journal, **entry: Any) -> None:
+        if is_full and "ended" in entry:
+            raise SweepFileError("the disk is full")
+        note(journal, **entry)
+
+    monkeypatch.setattr(Journal, "note", noted)
+
+    async def run() -> None:
+        nonlocal is_full
+        one, two = QuickClient("one"), QuickClient("two")
+        two.quick.holds = True
+        sweep = await start(servers(one, two), 2, file=tmp_path / "it.sweep")
+        await two.quick.is_used.wait()
+        with pytest.raises(SweepFileError, match="full"):
+            await sweep.wait()
+        is_full = False
+        two.finish()
+        await sweep.retry()
+        assert await sweep.wait() == SweepCounts(total=2, completed=2)
+        assert sorted(one.quick.widths + two.quick.widths) == [8, 9]
+        await sweep.close()
 
     on_the_loop(run())
 

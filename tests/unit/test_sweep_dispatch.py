@@ -31,7 +31,6 @@ from invokeai_gen.server.watch import Watch
 from invokeai_gen.sweeps import dispatch, server_item
 from invokeai_gen.sweeps.async_sweep import AsyncSweep
 from invokeai_gen.sweeps.batching import Group, Layout
-from invokeai_gen.sweeps.coordinator import coordinate
 from invokeai_gen.sweeps.journal import Journal, SweepFileError
 from invokeai_gen.sweeps.multi_server import MultiServer
 from invokeai_gen.sweeps.results import SweepCounts
@@ -516,7 +515,7 @@ async def test_a_slip_of_the_pen_is_refused(_file: Path) -> None:
 def multi_server(*clients: FakeClient) -> MultiServer:
     space = space_of(plans.PictureParams, None, product={"width": [8, 16]})
     layout = Layout(plans.picture().plan, space, [Group(((0, 1),), [])])
-    return MultiServer(layout, clients, {}, None, coordinate)
+    return MultiServer(layout, clients, {}, None)
 
 
 def run_on(shared: MultiServer, client: FakeClient, index: int) -> asyncio.Task[server_item.Outcome]:

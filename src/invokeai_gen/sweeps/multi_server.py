@@ -9,22 +9,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
+import logging
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeAlias, cast
+from typing import Any, Final, cast
 
 from typing_extensions import override
 
 from invokeai_gen.runtime.cleanup import Preparations
 from invokeai_gen.runtime.options import SubmitOptions
-from invokeai_gen.server import background
 from invokeai_gen.server.background import in_thread
 from invokeai_gen.server.client import AsyncInvokeAIClient, shared_client
 from invokeai_gen.server.errors import ConnectionFailedError, JobDeletedError, ServerError
 from invokeai_gen.server.records import QueueItem
 from invokeai_gen.sweeps import server_item
 from invokeai_gen.sweeps.batching import Layout
+from invokeai_gen.sweeps.cluster import Cluster
 from invokeai_gen.sweeps.journal import Journal
 from invokeai_gen.sweeps.options import SweepOptions
 from invokeai_gen.sweeps.results import UNSENT, NoServerError
@@ -32,8 +32,10 @@ from invokeai_gen.sweeps.server_item import Outcome, ServerItem
 from invokeai_gen.sweeps.state import SweepState
 from invokeai_gen.sweeps.sweep_file import ServerAttempt
 
-Coordinate: TypeAlias = Callable[["MultiServer", Any], None]
-"""Runs items of a sweep to their end, blocking; `coordinator.coordinate`. The second argument is the caller's cluster."""
+WORKER_POLL: Final = 1.0
+"""Seconds between checks for servers that have joined or left."""
+
+log = logging.getLogger("invokeai_gen")
 
 
 class MultiServer(SweepState):
@@ -45,7 +47,6 @@ class MultiServer(SweepState):
         clients: Sequence[AsyncInvokeAIClient],
         options: SweepOptions,
         journal: Journal | None,
-        coordinate: Coordinate,
         *,
         dask: Any = None,
         prepare: Callable[[str], Preparations] = lambda _url: Preparations(),
@@ -53,32 +54,33 @@ class MultiServer(SweepState):
         """`prepare` returns what an earlier process has uploaded to a server; `dask` is a cluster of the caller's."""
         super().__init__(layout, options, journal)
         self._prepare = prepare
-        self._coordinate = coordinate
         self._taking_part: set[str] = set()
-        self.joining: set[str] = set()
+        self._joining: set[str] = set()
         """Servers that the cluster does not know yet."""
-        self.leaving: set[str] = set()
+        self._leaving: set[str] = set()
+        self._out: dict[str, Exception] = {}
+        """Servers that take no further part, and why."""
+        self._serving: set[str] = set()
+        """Servers that take items now."""
         submit = {name: value for name, value in options.items() if name in SubmitOptions.__annotations__}
         self._submit_options = cast("SubmitOptions", submit)
         self._dask = dask
         self._key = str(uuid.uuid4())
         self._items: dict[int, QueueItem] = {}
         """Items that have ended, fetched at once: their server may be gone later."""
-        self.refused: dict[int, dict[str, Exception]] = {}
+        self._refused: dict[int, dict[str, Exception]] = {}
         """Why servers cannot run an item."""
-        self.earlier: dict[int, ServerAttempt] = {}
-        """Where an earlier process may have sent an item."""
+        self._earlier: dict[int, ServerAttempt] = {}
+        """Where an item may have been sent, by this process or an earlier one."""
         self.running: dict[str, ServerItem] = {}
         """What each server runs."""
         self._abandoned: dict[str, list[str]] = {}
         """Batches on servers that went away, which must not run when these come back."""
-        self.left: list[int] = []
+        self._left: list[int] = []
         """Items that no server has yet."""
-        self.is_stopped = False
-        self._is_running = False
-        """Whether the cluster takes items."""
-        self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._is_stopped = False
+        self._task: asyncio.Task[None] | None = None
+        """Runs the items."""
         self._engine = server_item.Engine(self.clients, self.preparations, self._take_sent)
         server_item.engines[self._key] = self._engine
         for client in clients:
@@ -116,30 +118,24 @@ class MultiServer(SweepState):
 
     # -- starting, resuming and stopping -------------------------------------------------------------------------------
 
-    def begin(self, indexes: Iterable[int]) -> None:
-        """Run these items too; start the cluster if it is not running. It stops when all have ended."""
-        with self._lock:
-            self.left += indexes
-            if self._is_running or not self.left:
-                return
-            self._is_running = True
-        self.failure, self.is_stopped = None, False
-        server_item.resume(self._key)
-        self._thread = threading.Thread(target=self._run_all, name="invokeai-gen sweep", daemon=True)
-        self._thread.start()
+    @property
+    def _is_running(self) -> bool:
+        return self._task is not None and not self._task.done()
 
-    def goes_on(self, is_busy: bool) -> bool:
-        """Return whether the cluster has items to run or to wait for; it stops otherwise."""
-        with self._lock:
-            self._is_running = is_busy or bool(self.left and not self.is_stopped)
-            return self._is_running
+    def _begin(self, indexes: Iterable[int]) -> None:
+        """Run these items too."""
+        self._left += indexes
+        if self._left and not self._is_running:
+            self.failure, self._is_stopped = None, False
+            server_item.resume(self._key)
+            self._task = asyncio.create_task(self._run())
 
     async def resume(self, attempts: Mapping[int, ServerAttempt]) -> None:
         """Continue what an earlier process has noted of each item."""
         completed: dict[AsyncInvokeAIClient, dict[int, int]] = {}
         for index, attempt in attempts.items():
             if not attempt.status:
-                self.earlier[index] = attempt
+                self._earlier[index] = attempt
             elif attempt.item_id is None:
                 self.tally.withdraw(index)
             else:
@@ -150,7 +146,7 @@ class MultiServer(SweepState):
                     completed.setdefault(self.client_of(index), {})[attempt.item_id] = index
         for client, numbers in completed.items():
             await self._fetch(client, numbers, with_sessions=False)
-        self.begin(self._not_ended())
+        self._begin(self._not_ended())
 
     def _not_ended(self) -> list[int]:
         return [index for index in range(len(self.tally.statuses)) if not self.tally.has_ended(index)]
@@ -169,39 +165,39 @@ class MultiServer(SweepState):
     @override
     def add_server(self, client: AsyncInvokeAIClient) -> None:
         self._know(client)
-        self.leaving.discard(client.url)
+        self._leaving.discard(client.url)
         self._taking_part.add(client.url)
-        self.joining.add(client.url)
+        self._joining.add(client.url)
 
     @override
     def remove_server(self, url: str) -> None:
         self._taking_part.discard(url)
-        self.joining.discard(url)
-        self.leaving.add(url)
+        self._joining.discard(url)
+        self._leaving.add(url)
 
     @override
     async def again(self, choose: Callable[[], Sequence[int]]) -> int:
-        if self.is_stopped or not self._is_running:
+        if self._is_stopped or not self._is_running:
             await self._join()
-            self.left.clear()
+            self._left.clear()
         lost = [*choose()]
         for index in lost:
             self.tally.reset(index)
             self.errors.pop(index, None)
-        self.refused.clear()
+        self._refused.clear()
         if self._journal is not None and self._not_ended():
             self._journal.take()
-        self.joining |= self._taking_part
-        self.begin(lost if self._is_running else self._not_ended())
+        self._joining |= self._taking_part
+        self._begin(lost if self._is_running else self._not_ended())
         return self.tally.statuses.count(UNSENT)
 
     @override
     async def cancel(self) -> None:
-        self.is_stopped = True
+        self._is_stopped = True
         batches: dict[str, list[str]] = {}
         for url, batch_id in [
             *((url, item.batch_id) for url, item in self.running.items()),
-            *((one.server, one.batch_id) for index, one in self.earlier.items() if not self.tally.has_ended(index)),
+            *((one.server, one.batch_id) for index, one in self._earlier.items() if not self.tally.has_ended(index)),
         ]:
             batches.setdefault(self.known_url(url), []).append(batch_id)
         running = {item.index for item in self.running.values()}
@@ -209,7 +205,7 @@ class MultiServer(SweepState):
         for index in withdrawn:
             self.tally.withdraw(index)
         # What may be in a queue is looked up there by the next process.
-        await self._noted(withdrawn=[index for index in withdrawn if index not in self.earlier])
+        await self._noted(withdrawn=[index for index in withdrawn if index not in self._earlier])
         canceling = [
             server_item.stop(self._key, batches.get(url, []), self.clients[url]) for url in batches or self.clients
         ]
@@ -225,39 +221,93 @@ class MultiServer(SweepState):
 
     @override
     async def close(self) -> None:
-        self.is_stopped = True
+        self._is_stopped = True
         await self._join()
         self._end()
 
     async def _join(self) -> None:
         """Wait for the cluster to stop, and cancel what is left on servers that have come back since."""
-        while self._thread is not None and self._thread.is_alive():
-            await in_thread(self._thread.join)
+        if self._task is not None:
+            await asyncio.wait([self._task])
         for url, batch_ids in self._abandoned.items():
             with contextlib.suppress(ServerError):
                 await self.clients[url].queue.cancel_batches(batch_ids)
 
-    # -- in the thread of the cluster -----------------------------------------------------------------------------------
+    # -- running items -------------------------------------------------------------------------------------------------
 
-    def _run_all(self) -> None:
-        failure = None
+    async def _run(self) -> None:
         try:
-            self._coordinate(self, self._dask)
+            while self._left and not self._is_stopped:  # also what is added while the cluster stops
+                cluster = await in_thread(Cluster, self.layout.plan, self._dask)
+                try:
+                    await self._share_out(cluster)
+                finally:
+                    await in_thread(cluster.close)
         except Exception as error:  # noqa: BLE001 - raised where the sweep is waited for
-            failure = error
+            self.failure = error
         finally:
-            with self._lock:
-                if failure is not None:
-                    self.failure, self._is_running = failure, False
-            background.loop().call_soon_threadsafe(self._changed.set)
+            self._changed.set()
+
+    async def _share_out(self, cluster: Cluster) -> None:
+        """Give each server its next item, one at a time, until every item has ended, or no server is left."""
+        self._out.clear()
+        tasks: dict[str, asyncio.Task[None]] = {}
+        try:
+            while tasks or (self._left and not self._is_stopped):
+                joining, self._joining = self._joining, set()
+                for url in joining:
+                    self._out.pop(url, None)
+                present = await cluster.servers(joining)
+                for url in present:
+                    self.known_url(url)
+                self._serving = {url for url in present if url not in self._out and url not in self._leaving}
+                for url in self._serving - tasks.keys():
+                    fit = next((index for index in self._left if self._may_run(index, url)), None)
+                    if fit is not None and not self._is_stopped:
+                        self._left.remove(fit)
+                        tasks[url] = asyncio.create_task(self._run_item(cluster, fit, url))
+                if self._left and self._out and not tasks and not self._serving:
+                    raise next(reversed(self._out.values()))
+                pause = asyncio.create_task(asyncio.sleep(WORKER_POLL))
+                await asyncio.wait({pause, *tasks.values()}, return_when=asyncio.FIRST_COMPLETED)
+                pause.cancel()
+                for url, task in [*tasks.items()]:
+                    if task.done():
+                        del tasks[url]
+                        task.result()
+        finally:
+            for task in tasks.values():
+                task.cancel()
+            await asyncio.gather(*tasks.values(), return_exceptions=True)
+            self.running.clear()
+
+    def _may_run(self, index: int, url: str) -> bool:
+        """Return whether a server may run an item. One that a server may have run already goes back to that server."""
+        if url in self._refused.get(index, ()):
+            return False
+        earlier = self._earlier.get(index)
+        return (
+            earlier is None
+            or earlier.server == url
+            or earlier.server in self._out
+            or (self._dask is None and earlier.server not in self._serving)
+        )
+
+    async def _run_item(self, cluster: Cluster, index: int, url: str) -> None:
+        item = self.running[url] = self.item(index, url)
+        self._earlier[index] = ServerAttempt(item.batch_id, url)
+        await self._noted(sending=item.batch_id, index=index, server=url)
+        outcome = await cluster.run(item, url)
+        del self.running[url]
+        await self._take(item, url, outcome)
 
     def item(self, index: int, url: str) -> ServerItem:
-        """Return an item for a server, after noting that it is sent there."""
+        """Return an item for a server."""
         cell = self.layout.cells[index]
-        earlier = self.earlier.get(index)
+        earlier = self._earlier.get(index)
         may_be_sent = earlier is not None and earlier.server == url
         own = self.layout.groups[self.layout.group_of(cell)].own_data([cell])
-        item = ServerItem(
+        return ServerItem(
             key=self._key,
             index=index,
             batch_id=earlier.batch_id if earlier is not None and may_be_sent else str(uuid.uuid4()),
@@ -267,47 +317,49 @@ class MultiServer(SweepState):
             may_be_sent=may_be_sent,
             uploads={} if self._dask is None else {**self.preparations[url].uploads.known},
         )
-        if self._journal is not None:
-            self._journal.note(sending=item.batch_id, index=index, server=url)
-        return item
 
-    async def take(self, item: ServerItem, url: str, outcome: Outcome) -> bool:
-        """Handle the outcome of an item on a server; return whether to run it again, on this server or another."""
-        self.running.pop(url, None)
+    async def _take(self, item: ServerItem, url: str, outcome: Outcome) -> None:
+        """Handle the outcome of an item on a server; it may be run again, on this server or another."""
         index = item.index
-        self.known_url(url)
         for (kind, digest), name in outcome.uploads.items():
             await self.preparations[url].uploads.add(kind, digest, name)
         self.preparations[url].boards += outcome.boards
-        if outcome.error is not None and not self.is_stopped:
-            if outcome.is_gone:
-                self._abandoned.setdefault(url, []).append(item.batch_id)
-            else:
-                self.refused.setdefault(index, {})[url] = outcome.error
-            self.earlier.pop(index, None)
-            self.tally.reset(index)
-            self._changed.set()
-            return True
-        if outcome.item_id is None:
+        if outcome.error is not None and not self._is_stopped:
+            self._note_error(item, url, outcome, outcome.error)
+        elif outcome.item_id is None:
             self.tally.withdraw(index)
-            return False
-        if not self.is_stopped and self._should_retry(index, outcome.status, outcome.was_interrupted):
+            return
+        elif not self._is_stopped and self._should_retry(index, outcome.status, outcome.was_interrupted):
             await self._noted(ended=item.batch_id, status=outcome.status)
-            self.earlier.pop(index, None)
-            self.tally.reset(index)
-            return True
-        await self._noted(ended=item.batch_id, status=outcome.status, item=outcome.item_id)
-        if self.tally.item_ids[index] != outcome.item_id:
-            self._take_sent(index, url, outcome.item_id)
-        if outcome.item is not None:
-            self._items[index] = QueueItem.of(outcome.item)
-        self.tally.update(index, outcome.item_id, outcome.status)
+        else:
+            await self._noted(ended=item.batch_id, status=outcome.status, item=outcome.item_id)
+            self._earlier.pop(index, None)
+            if self.tally.item_ids[index] != outcome.item_id:
+                self._take_sent(index, url, outcome.item_id)
+            if outcome.item is not None:
+                self._items[index] = QueueItem.of(outcome.item)
+            self.tally.update(index, outcome.item_id, outcome.status)
+            self._settle()
+            return
+        self._earlier.pop(index, None)
+        self.tally.reset(index)
+        if not self._serving or any(self._may_run(index, one) for one in self._serving):
+            self._left.insert(0, index)
+        else:
+            reasons = "; ".join(f"{one}: {error}" for one, error in self._refused.get(index, {}).items())
+            self.errors[index] = NoServerError(f"no server can run item {index} of the sweep: {reasons}")
+            self.tally.fail(index)
         self._settle()
-        return False
 
-    async def fail(self, index: int) -> None:
-        """Note that no server can run an item."""
-        reasons = "; ".join(f"{url}: {error}" for url, error in self.refused.get(index, {}).items())
-        self.errors[index] = NoServerError(f"no server can run item {index} of the sweep: {reasons}")
-        self.tally.fail(index)
-        self._settle()
+    def _note_error(self, item: ServerItem, url: str, outcome: Outcome, error: Exception) -> None:
+        """Note that a server has not run an item, and whether it takes further part."""
+        varying = {planned.label for planned in self.layout.plan.inputs if planned.name in self.layout.space.names}
+        if outcome.is_unfit(varying):
+            self._out[url] = error
+            self._serving.discard(url)
+            what = "is gone; the sweep continues without it" if outcome.is_gone else "is left out of the sweep"
+            log.warning("%s %s: %s", url, what, error)
+        if outcome.is_gone:
+            self._abandoned.setdefault(url, []).append(item.batch_id)
+        else:
+            self._refused.setdefault(item.index, {})[url] = error

@@ -28,7 +28,6 @@ from invokeai_gen.server.constants import DEFAULT_CAPACITY
 from invokeai_gen.sweeps import sweep_file
 from invokeai_gen.sweeps.async_sweep import AsyncSweep
 from invokeai_gen.sweeps.batching import Layout
-from invokeai_gen.sweeps.coordinator import coordinate
 from invokeai_gen.sweeps.dispatch import Dispatcher
 from invokeai_gen.sweeps.dynamic_prompts import expand
 from invokeai_gen.sweeps.journal import Journal
@@ -190,7 +189,6 @@ class SweepStarter(Generic[P, O]):
                 servers.clients,
                 options,
                 journal,
-                coordinate,
                 dask=servers.dask,
                 prepare=lambda url: _preparations(journal, entries, url),
             )
