@@ -254,11 +254,11 @@ class AsyncSweep(Generic[P, O]):
 
     async def add_server(self, server: str | AsyncInvokeAIClient | ServerClient) -> None:
         """Let another server take items of a sweep over several servers (`servers=`). Raise `TypeError` for others."""
-        self._state.add_server(named_client(server))
+        await bridge(self._state.add_server(named_client(server)))
 
     async def remove_server(self, server: str | AsyncInvokeAIClient | ServerClient) -> None:
         """Give a server of a sweep over several servers no more items; it finishes the one that it runs."""
-        self._state.remove_server(named_client(server).url)
+        await bridge(self._state.remove_server(named_client(server).url))
 
     async def cleanup_inputs(self) -> Removal:
         """Delete the images and videos that were uploaded for the sweep. Items that have not ended will fail."""

@@ -84,7 +84,7 @@ class MultiServer(SweepState):
         self._engine = server_item.Engine(self.clients, self.preparations, self._take_sent)
         server_item.engines[self._key] = self._engine
         for client in clients:
-            self.add_server(client)
+            self._add(client)
 
     @override
     def is_cached(self, index: int) -> bool:
@@ -163,14 +163,17 @@ class MultiServer(SweepState):
             self.preparations[client.url] = self._prepare(client.url)
 
     @override
-    def add_server(self, client: AsyncInvokeAIClient) -> None:
+    async def add_server(self, client: AsyncInvokeAIClient) -> None:
+        self._add(client)
+
+    def _add(self, client: AsyncInvokeAIClient) -> None:
         self._know(client)
         self._leaving.discard(client.url)
         self._taking_part.add(client.url)
         self._joining.add(client.url)
 
     @override
-    def remove_server(self, url: str) -> None:
+    async def remove_server(self, url: str) -> None:
         self._taking_part.discard(url)
         self._joining.discard(url)
         self._leaving.add(url)
@@ -265,7 +268,9 @@ class MultiServer(SweepState):
                     fit = next((index for index in self._left if self._may_run(index, url)), None)
                     if fit is not None and not self._is_stopped:
                         self._left.remove(fit)
-                        tasks[url] = asyncio.create_task(self._run_item(cluster, fit, url))
+                        item = self.running[url] = self.item(fit, url)
+                        self._earlier[fit] = ServerAttempt(item.batch_id, url)
+                        tasks[url] = asyncio.create_task(self._run_item(cluster, item, url))
                 if self._left and self._out and not tasks and not self._serving:
                     raise next(reversed(self._out.values()))
                 pause = asyncio.create_task(asyncio.sleep(WORKER_POLL))
@@ -293,10 +298,8 @@ class MultiServer(SweepState):
             or (self._dask is None and earlier.server not in self._serving)
         )
 
-    async def _run_item(self, cluster: Cluster, index: int, url: str) -> None:
-        item = self.running[url] = self.item(index, url)
-        self._earlier[index] = ServerAttempt(item.batch_id, url)
-        await self._noted(sending=item.batch_id, index=index, server=url)
+    async def _run_item(self, cluster: Cluster, item: ServerItem, url: str) -> None:
+        await self._noted(sending=item.batch_id, index=item.index, server=url)
         outcome = await cluster.run(item, url)
         del self.running[url]
         await self._take(item, url, outcome)

@@ -124,11 +124,11 @@ class SweepState:
                 while not self.tally.all_ended and self.failure is None:
                     await self.wait_for_change()
 
-    def add_server(self, client: AsyncInvokeAIClient) -> None:
+    async def add_server(self, client: AsyncInvokeAIClient) -> None:
         """Let a server take items. Raise `TypeError` unless the sweep is one over several servers."""
         raise TypeError("only a sweep over several servers (servers=) takes other servers")
 
-    def remove_server(self, url: str) -> None:
+    async def remove_server(self, url: str) -> None:
         """Give a server no more items; it finishes the one that it runs. Raise `TypeError` as `add_server` does."""
         raise TypeError("only a sweep over several servers (servers=) takes other servers")
 
