@@ -326,9 +326,11 @@ def test_what_may_be_in_a_queue_when_a_sweep_breaks_off_is_not_sent_again(
     async def run() -> None:
         nonlocal is_full
         one, two = QuickClient("one"), QuickClient("two")
-        two.quick.holds = True
+        one.quick.holds = two.quick.holds = True
         sweep = await start(servers(one, two), 2, file=tmp_path / "it.sweep")
+        await one.quick.is_used.wait()
         await two.quick.is_used.wait()
+        one.finish()
         with pytest.raises(SweepFileError, match="full"):
             await sweep.wait()
         is_full = False
