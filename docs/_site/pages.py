@@ -23,7 +23,7 @@ def _sections() -> Iterator[str]:
     from invokeai_gen.cli import cli
 
     width = {"terminal_width": WIDTH, "max_content_width": WIDTH}
-    root = click.Context(cli, info_name="invokeai-gen", **{**cli.context_settings, **width})
+    root = cli.context_class(cli, info_name="invokeai-gen", **{**cli.context_settings, **width})
     for context in _contexts(root):
         text = click.unstyle(context.command.get_help(context))
         yield f"## {context.command_path}\n\n````text\n{text}\n````\n"
@@ -37,7 +37,7 @@ def _contexts(context: click.Context) -> Iterator[click.Context]:
         for name in _listed(group, context):
             command = group.get_command(context, name)
             assert command is not None
-            yield from _contexts(click.Context(command, parent=context, info_name=name))
+            yield from _contexts(command.context_class(command, parent=context, info_name=name))
 
 
 def _listed(group: click.Group, context: click.Context) -> list[str]:

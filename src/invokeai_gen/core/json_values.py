@@ -1,4 +1,4 @@
-"""Values as JSON: one table of forms for JSON and JSON Lines, CSV cells, `--set` texts, web services and agents.
+"""Values as JSON, in the same forms everywhere: `from_dict`, `--params`, JSON Lines, tables, web services and agents.
 
 | input | JSON that it takes | written as |
 | --- | --- | --- |
