@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 from invokeai_gen.errors import InvokeAIGenError
@@ -79,17 +79,9 @@ def read_index_map(path: str | os.PathLike[str]) -> tuple[MappedInput, ...]:
         entries = json.loads(Path(path).read_text(encoding="utf-8"))["inputs"]
         if not isinstance(entries, list):
             raise TypeError("inputs are not a list")
-        return tuple(
-            MappedInput(
-                int(entry["index"]),
-                str(entry["label"]),
-                str(entry["node_id"]),
-                str(entry["field_name"]),
-                str(entry.get("jsonpath", "")),
-            )
-            for entry in entries
-        )
-    except (ValueError, KeyError, TypeError, AttributeError):
+        names = [item.name for item in fields(MappedInput)]
+        return tuple(MappedInput(**{name: entry[name] for name in names if name in entry}) for entry in entries)
+    except (ValueError, KeyError, TypeError):
         raise IndexMapError(f"{os.fspath(path)} is not an index map as export_input_index_map writes them") from None
 
 

@@ -198,13 +198,14 @@ class WorkflowRuns(ABC):
             job.wait(timeout, cancel_on_timeout=cancel_on_timeout), background.loop()
         )
         try:
-            if progress_callback is not None:
-                progress_callback(item := background.run(self.get_queue_item_async()))
-                while not is_final(item.status):
-                    concurrent.futures.wait([waiting], timeout=poll_interval)
-                    if waiting.done():
-                        waiting.result()
-                    progress_callback(item := background.run(self.get_queue_item_async()))
+            while progress_callback is not None:
+                item = background.run(self.get_queue_item_async())
+                progress_callback(item)
+                if is_final(item.status):
+                    break
+                concurrent.futures.wait([waiting], timeout=poll_interval)
+                if waiting.done():
+                    waiting.result()
             waiting.result()
         finally:
             waiting.cancel()
@@ -321,20 +322,18 @@ class WorkflowRuns(ABC):
 
     def cleanup_inputs(self) -> Removal:
         """Delete the images and videos that the last submission uploaded."""
-        return background.run(self._submitted().cleanup_inputs())
+        return self.job.cleanup_inputs()
 
     def cleanup_outputs(self, *, delete_images: bool = True, delete_from_board: bool = False) -> Removal:
         """Delete the images that the last submission made; see `WorkflowOutputs.cleanup_outputs` for what is kept.
 
         `delete_images=False, delete_from_board=True` only takes them off their boards.
         """
-        return background.run(
-            self._submitted().cleanup_outputs(delete_images=delete_images, delete_from_board=delete_from_board)
-        )
+        return self.job.cleanup_outputs(delete_images=delete_images, delete_from_board=delete_from_board)
 
     def cleanup_queue_items(self) -> Removal:
         """Remove the items of the last submission from the queue, canceling those that have not ended."""
-        return background.run(self._submitted().cleanup_queue_items())
+        return self.job.cleanup_queue_items()
 
     def _submitted(self) -> AsyncJob[HandleOutputs]:
         if self._job is None:
