@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from invokeai_gen import js_reading
+from invokeai_gen.cli.files import read_bytes
 from invokeai_gen.core.field_values import check_value
 from invokeai_gen.core.input_lookup import find_input
 from invokeai_gen.core.problems import ParamsError
@@ -35,26 +36,20 @@ class Assignment:
     """The value was drawn, because the command line said `random`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Unassigned:
-    """A name of no input, or of one that cannot be set."""
-
-    problem: str
-    source: Path | None
-    """The file of `--params` that has it; `None` for the command line."""
-
-
 def read_assignments(
     plan: WorkflowPlan, assignments: Iterable[str], params: Path | None
-) -> tuple[list[Assignment], list[Unassigned]]:
-    """Return the last value of each input that has one, and the names of no input; `--set` wins over `--params`."""
+) -> tuple[list[Assignment], list[tuple[Path | None, str]]]:
+    """Return the last value of each input that has one, and what is wrong with other names, each with its file.
+
+    `--set` wins over `--params`.
+    """
     found: dict[tuple[str, str], Assignment] = {}
-    unknown: list[Unassigned] = []
+    unknown: list[tuple[Path | None, str]] = []
     for name, value, source in [*_from_file(params), *_from_options(assignments)]:
         try:
             planned = find_input(plan, name)
         except ParamsError as error:
-            unknown += [Unassigned(problem.message, source) for problem in error.problems]
+            unknown += [(source, problem.message) for problem in error.problems]
         else:
             found[planned.binding] = _checked(planned, value, source)
     return list(found.values()), unknown
@@ -101,9 +96,7 @@ def _from_file(path: Path | None) -> Iterator[tuple[str, JsonValue, Path]]:
     if path is None:
         return
     try:
-        data = js_reading.loads(path.read_bytes())
-    except OSError as error:
-        raise InvokeAIGenError(f"{path}: {error.strerror or error}") from error
+        data = js_reading.loads(read_bytes(path))
     except ValueError as error:
         raise InvokeAIGenError(f"{path}: not JSON: {error}") from error
     if not isinstance(data, Mapping):

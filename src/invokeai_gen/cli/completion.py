@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -163,7 +164,7 @@ def complete_workflows(ctx: click.Context, param: click.Parameter, incomplete: s
     if found:
         return found
     folder, start = os.path.split(incomplete)
-    if not incomplete or any(name.startswith(start) for name in _entries(folder)):
+    if not incomplete or any(Path(folder).glob(f"{glob.escape(start)}*")):
         return [CompletionItem(incomplete, type="file")]
     return complete_library(ctx, param, incomplete)
 
@@ -257,10 +258,3 @@ def _plan_of(ctx: click.Context) -> WorkflowPlan | None:
 
 def _starting(incomplete: str, names: Iterable[str]) -> list[CompletionItem]:
     return [CompletionItem(name) for name in names if name.casefold().startswith(incomplete.casefold())]
-
-
-def _entries(folder: str) -> Sequence[str]:
-    try:
-        return os.listdir(folder or ".")
-    except OSError:
-        return ()

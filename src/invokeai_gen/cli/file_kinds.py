@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from invokeai_gen.png_texts import PNG_SIGNATURE, WORKFLOW_KEY
 
+OPENAPI: Final = "the openapi.json of a server, not a workflow: give it with --openapi"
 _MAX_BYTES: Final = 16 * 2**20
 _EXPORT: Final = "in InvokeAI's workflow editor, choose Download Workflow"
 _IMAGES: Final = (PNG_SIGNATURE, b"\xff\xd8\xff", b"RIFF", b"GIF8")
@@ -46,7 +47,7 @@ def kind_of(content: bytes) -> str:
 def _kind_of_object(data: Mapping[str, Any]) -> str:
     nodes = data.get("nodes")
     if "openapi" in data and "paths" in data:
-        return "the openapi.json of a server, not a workflow: give it with --openapi"
+        return OPENAPI
     if isinstance(nodes, list) and ("links" in data or "last_node_id" in data):
         return f"a ComfyUI workflow, not one of InvokeAI: build it anew, and {_EXPORT}"
     if data and all(isinstance(value, Mapping) and "class_type" in value for value in data.values()):

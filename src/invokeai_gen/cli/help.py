@@ -114,16 +114,11 @@ def with_our_ways(command: click.Command) -> click.Command:
             ["-q", QUIET],
             is_flag=True,
             expose_value=False,
-            callback=_be_quiet,
+            callback=lambda ctx, param, is_quiet: ctx.meta.update({QUIET: is_quiet}),
             help="Only print what was asked for, and errors.",
         )
         command.params.append(option)
     return command
-
-
-def _be_quiet(ctx: click.Context, param: click.Parameter, is_quiet: bool) -> None:
-    if is_quiet:
-        ctx.meta[QUIET] = True
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -51,11 +51,7 @@ class Settings:
 
     def path(self, text: str | Path) -> Path:
         """Return a path of the table relative to the current folder, if both are on one drive."""
-        absolute = self.root / text
-        try:
-            return Path(os.path.relpath(absolute))
-        except ValueError:  # another drive
-            return absolute
+        return Path(_shown(self.root / text))
 
 
 def find_settings(start: Path | None = None) -> Settings:
@@ -134,5 +130,5 @@ _KINDS: Final[Mapping[str, tuple[str, Callable[[Any], bool]]]] = {
 def _shown(path: Path) -> str:
     try:
         return os.path.relpath(path)
-    except ValueError:
+    except ValueError:  # another drive
         return str(path)

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, NoReturn
 import click
 
 from invokeai_gen.records import record
-from invokeai_gen.texts import printable
+from invokeai_gen.texts import printable, printable_lines, shortened
 
 _MAX_LINE: Final = 500
 """Characters of an error or warning before it is cut."""
@@ -31,13 +31,13 @@ class Colored:
 
 
 def echo(*parts: str | Colored, err: bool = False, nl: bool = True) -> None:
-    """Print a text, with control characters and bidi controls escaped; only line feeds stay as they are.
+    """Print a text, with control characters and bidi controls escaped; only line feeds and tabs stay as they are.
 
     This is the only place of the command that writes to stdout and stderr, `rich` and the help texts apart, which use
     `printable` on every text that is not ours.
     """
     text = "".join(
-        click.style(_kept_lines(part.text), fg=part.color) if isinstance(part, Colored) else _kept_lines(part)
+        click.style(printable_lines(part.text), fg=part.color) if isinstance(part, Colored) else printable_lines(part)
         for part in parts
     )
     click.echo(text, err=err, nl=nl, color=wants_color())
@@ -55,14 +55,9 @@ def is_quiet() -> bool:
     return context is not None and bool(context.meta.get(QUIET))
 
 
-def _kept_lines(text: str) -> str:
-    return "\n".join(printable(line) for line in text.split("\n"))
-
-
 def one_line(text: str) -> str:
     """Return the text as `printable` does, cut before it fills the screen."""
-    line = printable(text)
-    return line if len(line) <= _MAX_LINE else line[: _MAX_LINE - 3] + "..."
+    return shortened(printable(text), _MAX_LINE, tail=0)
 
 
 def echo_json(data: Any, *, compact: bool = False) -> None:

@@ -22,6 +22,7 @@ from invokeai_gen.core.text_values import text_reader, value_of_json
 from invokeai_gen.texts import shown
 
 if TYPE_CHECKING:
+    from invokeai_gen.cli.run.command_line import CommandLine
     from invokeai_gen.core.plan import PlannedInput, WorkflowPlan
     from invokeai_gen.sweeps.dynamic_prompts import DynamicPrompts
 
@@ -50,17 +51,7 @@ class Axes:
     """Inputs whose values are options in the lines of a prompt file; other lines have the value of the command line."""
 
 
-def read_axes(
-    plan: WorkflowPlan,
-    base: Mapping[str, Any],
-    *,
-    each: Iterable[str],
-    product: Iterable[str],
-    zipped: Iterable[str],
-    replaced: Iterable[str] = (),
-    dynamic: Iterable[str] = (),
-    max_prompts: int = 100,
-) -> Axes:
+def read_axes(plan: WorkflowPlan, base: Mapping[str, Any], line: CommandLine) -> Axes:
     """Return the lists of all options; `--each` and `--dynamic` make axes of the product, as `--product` does.
 
     If the lines of a prompt file have options, its lists advance together; `base` has the values of other lines.
@@ -68,11 +59,11 @@ def read_axes(
     axes = Axes({}, {}, {}, [])
     seen: dict[str, str] = {}
     options: list[tuple[str, Iterable[str], Callable[[PlannedInput, str], Any], dict[str, Any]]] = [
-        ("--each", each, values_of_files, axes.product),
-        ("--product", product, values_of_text, axes.product),
-        ("--dynamic", dynamic, functools.partial(prompts_of_text, max_prompts), axes.product),
-        ("--zip", zipped, values_of_text, axes.zipped),
-        ("--replace", replaced, words_of_text, axes.replaced),
+        ("--each", line.each, values_of_files, axes.product),
+        ("--product", line.product, values_of_text, axes.product),
+        ("--dynamic", line.dynamic, functools.partial(prompts_of_text, line.max_prompts), axes.product),
+        ("--zip", line.zipped, values_of_text, axes.zipped),
+        ("--replace", line.replaced, words_of_text, axes.replaced),
     ]
     for option, given, read, found in options:
         for text in given:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -28,11 +28,11 @@ def folder_of(workflow: NamedWorkflow, line: CommandLine) -> Path:
     """Return the folder of the command line, else one that does not exist yet or is empty."""
     if line.output is not None:
         return line.output
-    for number in range(1, sys.maxsize):
-        folder = Path(f"{workflow.stem}-out" if number == 1 else f"{workflow.stem}-out-{number}")
-        if not os.path.lexists(folder) or (folder.is_dir() and not any(folder.iterdir())):
-            return folder
-    raise AssertionError
+    folder = Path(f"{workflow.stem}-out")
+    others = (Path(f"{folder}-{number}") for number in itertools.count(2))
+    while os.path.lexists(folder) and not (folder.is_dir() and not any(folder.iterdir())):
+        folder = next(others)
+    return folder
 
 
 def check_for_one(plan: WorkflowPlan, folder: Path, line: CommandLine) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from invokeai_gen.cli.assignments import read_assignments
+from invokeai_gen.cli.assignments import random_value, read_assignments
 from invokeai_gen.cli.run.axes import Axes, read_axes
 from invokeai_gen.cli.run.report import print_tracebacks
 from invokeai_gen.cli.run.rows import read_rows
@@ -116,16 +116,7 @@ class ValueReader:
         """Return the values; if some are wrong, print all mistakes and exit. Ask for missing ones in a terminal."""
         line = self._line
         values, drawn = self._assigned()
-        axes = read_axes(
-            self._plan,
-            values,
-            each=line.each,
-            product=line.product,
-            zipped=line.zipped,
-            replaced=line.replaced,
-            dynamic=line.dynamic,
-            max_prompts=line.max_prompts,
-        )
+        axes = read_axes(self._plan, values, line)
         self._mistakes += axes.mistakes
         self._mistakes += _axes_without_files(self._plan, axes)
         self._refuse_doubles(values, axes)
@@ -155,7 +146,7 @@ class ValueReader:
         """Return the values of options and files by Python name, and the inputs whose value was drawn at random."""
         own = [f"{name}={text}" for name, (_, text) in self._inputs.items()]
         assigned, unassigned = read_assignments(self._plan, [*self._line.assignments, *own], self._line.params)
-        self._mistakes += [(str(item.source or "--set"), Problem("", item.problem)) for item in unassigned]
+        self._mistakes += [(str(source or "--set"), Problem("", problem)) for source, problem in unassigned]
         for item in assigned:
             problem = item.problem or _without_file(item.planned, item.value)
             if problem:
@@ -176,8 +167,6 @@ class ValueReader:
 
     def _vary(self, drawn: Sequence[PlannedInput], axes: Axes) -> tuple[int, dict[str, list[Any]]]:
         """Return how often to run everything, and the lists that advance together: `random` draws anew for each run."""
-        from invokeai_gen.cli.assignments import random_value
-
         runs = self._line.runs
         varied = [planned for planned in drawn if planned.name not in axes.product]
         if not varied or runs == 1:

@@ -32,6 +32,7 @@ def command(server: str | None, output: Path | None, force: bool) -> None:
     """
     import json
 
+    from invokeai_gen.cli.file_kinds import OPENAPI, kind_of_file
     from invokeai_gen.cli.files import save_text
     from invokeai_gen.cli.servers import fetch_openapi, open_client
     from invokeai_gen.cli.settings import find_settings
@@ -39,24 +40,10 @@ def command(server: str | None, output: Path | None, force: bool) -> None:
 
     settings = find_settings()
     output = output or settings.openapi_path or Path("openapi.json")
-    if not force and output.exists() and not _is_openapi(output):
+    if not force and output.exists() and kind_of_file(output) != OPENAPI:
         raise InvokeAIGenError(f"{output}: not an openapi.json; --force overwrites it")
     with open_client(server, settings) as client:
         document = fetch_openapi(client)
         schema = Schema(document, source=client.url)
     save_text(output, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
     echo_done(f"{output}: InvokeAI {schema.version}, {len(list(schema.node_types))} node types")
-
-
-def _is_openapi(path: Path) -> bool:
-    """Whether the file is an openapi.json."""
-    import json
-
-    from invokeai_gen.cli.files import read_bytes
-
-    try:
-        document = json.loads(read_bytes(path))
-    except (ValueError, RecursionError):
-        return False
-    components = document.get("components") if isinstance(document, dict) else None
-    return isinstance(components, dict) and "schemas" in components and "openapi" in document

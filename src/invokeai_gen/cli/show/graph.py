@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from invokeai_gen.texts import plain
+
 if TYPE_CHECKING:
     from invokeai_gen.core.plan import WorkflowPlan
 
@@ -54,9 +56,4 @@ def _lines(plan: WorkflowPlan) -> dict[tuple[str, str], list[str]]:
 
 def _mermaid_text(text: str) -> str:
     """Return a text with all but plain letters as entities, which Mermaid never reads as syntax or markup."""
-    return "".join(char if char in _PLAIN else f"#{ord(char)};" for char in _short(text))
-
-
-def _short(text: str, limit: int = _MAX_LABEL) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= limit else line[: limit - 1] + "…"
+    return "".join(char if char in _PLAIN else f"#{ord(char)};" for char in plain(text, _MAX_LABEL))

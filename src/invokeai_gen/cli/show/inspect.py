@@ -12,7 +12,7 @@ import click
 from invokeai_gen.cli.completion import complete_workflows
 from invokeai_gen.cli.options import schema_options
 from invokeai_gen.cli.terminal import columns, echo, echo_json, print_messages
-from invokeai_gen.texts import printable
+from invokeai_gen.texts import printable, shortened
 
 if TYPE_CHECKING:
     from invokeai_gen.core.plan import PlannedInput, PlannedOutput, WorkflowPlan
@@ -54,7 +54,8 @@ def command(
     from invokeai_gen.cli.servers import schema_path
     from invokeai_gen.cli.settings import find_settings
 
-    chosen = [option for option, given in _formats(as_json, json_schema, graph) if given]
+    formats = {"--json": as_json, "--json-schema": json_schema, "--graph": graph}
+    chosen = [option for option, is_given in formats.items() if is_given]
     if len(chosen) > 1:
         raise click.UsageError(f"{' and '.join(chosen)} exclude each other")
     settings = find_settings()
@@ -68,16 +69,12 @@ def command(
     elif as_json:
         echo_json(json_of(found.plan))
     elif json_schema:
-        echo_json(schema_of(found.plan))
+        from invokeai_gen.sweeps.dynamic_workflow import workflow_of
+
+        echo_json(workflow_of(found.plan).params_type.json_schema())
     else:
         for line in lines_of(found.plan, width=columns(), wide=wide):
             echo(line)
-
-
-def _formats(as_json: bool, json_schema: bool, graph: str | None) -> Iterator[tuple[str, bool]]:
-    yield "--json", as_json
-    yield "--json-schema", json_schema
-    yield "--graph", graph is not None
 
 
 def json_of(plan: WorkflowPlan) -> dict[str, Any]:
@@ -95,19 +92,11 @@ def json_of(plan: WorkflowPlan) -> dict[str, Any]:
     return {"workflow": data["info"], "inputs": data["inputs"], "outputs": data["outputs"]}
 
 
-def schema_of(plan: WorkflowPlan) -> dict[str, Any]:
-    """Return the JSON Schema of the inputs."""
-    from invokeai_gen.sweeps.dynamic_workflow import workflow_of
-
-    return workflow_of(plan).params_type.json_schema()
-
-
 def lines_of(plan: WorkflowPlan, *, width: int, wide: bool) -> Iterator[str]:
     """Yield what can be set and what comes out, for people; no line is longer than `width` unless `wide`."""
 
     def cut(text: str) -> str:
-        text = printable(text)
-        return text if wide or len(text) <= width else text[: width - 1] + "…"
+        return printable(text) if wide else shortened(printable(text), width, tail=0)
 
     yield cut(plan.info.name or plan.info.source)
     for paragraph in plan.info.description.splitlines():

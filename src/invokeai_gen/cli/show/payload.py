@@ -90,7 +90,7 @@ def command(
             print_messages("warning", gone, source=found.shown)
         answers, unanswered = _answers(plan, values, client)
     # Without these there is no request; what the GUI would refuse comes after them.
-    problems = [(item.source, item.problem) for item in unassigned] + [(None, str(reason)) for reason in unanswered]
+    problems = [*unassigned, *((None, str(reason)) for reason in unanswered)]
     items = None
     if not unanswered:
         try:

@@ -107,7 +107,7 @@ def _values(found: NamedWorkflow, path: Path, assignments: tuple[str, ...]) -> d
     print_messages("warning", (f"not in the image: {problem}" for problem in recalled.unmatched))
     print_messages("warning", recalled.notes)
     assigned, unassigned = read_assignments(found.plan, assignments, None)
-    mistakes = [item.problem for item in unassigned] + [item.problem for item in assigned if item.problem]
+    mistakes = [problem for _, problem in unassigned] + [item.problem for item in assigned if item.problem]
     if mistakes:
         print_messages("error", mistakes, source="--set")
         sys.exit(1)
