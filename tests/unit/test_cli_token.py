@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import httpx
 import pytest
+from click.shell_completion import ShellComplete
 
+from invokeai_gen.cli import cli as group
 from invokeai_gen.cli.servers import server_token
 from invokeai_gen.cli.settings import Settings
 
@@ -39,3 +42,21 @@ def test_a_server_that_the_user_names_gets_it(monkeypatch: pytest.MonkeyPatch) -
     assert server_token(REMOTE, project("http://other.example")) is None
     monkeypatch.setenv("INVOKEAI_URL", REMOTE)
     assert server_token(None, project("http://other.example")) is None
+
+
+def test_completion_keeps_to_the_same_rule(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "pyproject.toml").write_text(f'[tool.invokeai-gen]\nserver = "{REMOTE}"\n', encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    asked = []
+
+    async def answer(self: object, request: httpx.Request) -> httpx.Response:
+        asked.append((request.url.host, request.headers.get("Authorization")))
+        return httpx.Response(404)
+
+    monkeypatch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", answer)
+    completion = ShellComplete(group, {}, "invokeai-gen", "_X")
+    assert completion.get_completions(["workflows", "pull"], "x") == []
+    assert asked and set(asked) == {("gpu.example", None)}
+    assert "INVOKEAI_TOKEN is not sent" in capsys.readouterr().err

@@ -227,13 +227,10 @@ def _board_names(ctx: click.Context) -> list[str]:
 
 def _server(ctx: click.Context) -> InvokeAIClient:
     """Return a client for the server of the command line so far that gives up early."""
-    from invokeai_gen.cli.servers import server_address
+    from invokeai_gen.cli.servers import make_client
     from invokeai_gen.cli.settings import find_settings
-    from invokeai_gen.client import InvokeAIClient
 
-    return InvokeAIClient(
-        server_address(_given_server(ctx), find_settings()), timeout=_PATIENCE, request_timeout=_PATIENCE
-    )
+    return make_client(_given_server(ctx), find_settings(), _PATIENCE)
 
 
 def _given_server(ctx: click.Context) -> str | None:

@@ -54,17 +54,28 @@ def _is_loopback(url: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
-@contextlib.contextmanager
-def open_client(server: str | None, settings: Settings, *, is_run: bool = False) -> Iterator[InvokeAIClient]:
-    """Open a client for the server that `server_address` returns, after asking whether InvokeAI answers there.
+def make_client(
+    server: str | None, settings: Settings, seconds: float | None = constants.COMMAND_TIMEOUT
+) -> InvokeAIClient:
+    """Return a client for the server that `server_address` returns. Nothing is sent yet.
 
-    Each request may take `COMMAND_TIMEOUT`, so that a server that never finishes its answer does not hold the command;
-    `is_run` sets no limit, since transfers and large batches take as long as they take. Raise `NotInvokeAIError` if something else does, and `ConnectionFailedError` if nothing does.
+    `seconds` limits each request, so that a server that never finishes its answer does not hold the command.
     """
     from invokeai_gen.client import InvokeAIClient
 
-    address, token = server_address(server, settings), server_token(server, settings)
-    with InvokeAIClient(address, token=token, request_timeout=None if is_run else constants.COMMAND_TIMEOUT) as client:
+    return InvokeAIClient(
+        server_address(server, settings), token=server_token(server, settings), request_timeout=seconds
+    )
+
+
+@contextlib.contextmanager
+def open_client(server: str | None, settings: Settings, *, is_run: bool = False) -> Iterator[InvokeAIClient]:
+    """Open a client after asking whether InvokeAI answers at its address.
+
+    `is_run` sets no time limit, since transfers and large batches take as long as they take. Raise `NotInvokeAIError` if
+    something else answers, and `ConnectionFailedError` if nothing does.
+    """
+    with make_client(server, settings, None if is_run else constants.COMMAND_TIMEOUT) as client:
         client.version()
         yield client
 

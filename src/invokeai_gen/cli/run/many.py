@@ -6,7 +6,7 @@ import contextlib
 import sys
 import threading
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -16,10 +16,12 @@ from invokeai_gen.cli.run.folder import check_batch_names, check_for_many, folde
 from invokeai_gen.cli.run.report import SweepReport, clean_up, exit_interrupted, print_tracebacks
 from invokeai_gen.cli.run.single import shows_progress
 from invokeai_gen.cli.run.values import explained_errors
-from invokeai_gen.cli.servers import open_client, server_address, server_token
+from invokeai_gen.cli.servers import make_client, open_client
 from invokeai_gen.cli.settings import find_settings
 from invokeai_gen.cli.terminal import echo, echo_json, lines_of, one_line, print_messages
 from invokeai_gen.errors import InvokeAIGenError
+from invokeai_gen.server import background
+from invokeai_gen.server.client import core_of
 from invokeai_gen.sweeps.dynamic_workflow import workflow_of
 
 if TYPE_CHECKING:
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
     from invokeai_gen.runtime.outputs import WorkflowOutputs
     from invokeai_gen.sweeps.dry_run import DryRun
     from invokeai_gen.sweeps.options import CollectOptions, SweepOptions
-    from invokeai_gen.sweeps.results import SweepResult
     from invokeai_gen.sweeps.space import Space
     from invokeai_gen.sweeps.sweep import Sweep
 
@@ -65,32 +66,31 @@ class ManyRuns:
             space = values.space()
         if not self._line.no_save:
             check_for_many(self._plan, self._folder, self._line, space)
-        with (
-            open_client(self._line.server, self._settings, is_run=True) as client,
-            self._explained_errors(values.given),
-        ):
+
+        def start(client: InvokeAIClient) -> Sweep[WorkflowParams, WorkflowOutputs]:
             if self._plan.batches and not self._line.no_save:
                 check_batch_names(self._folder, self._line, self._dry_run(values, space))
-            with self._interrupted_at_the_start(client):
-                sweep = values.workflow.sweep(
-                    values.base, product=values.product, zip=values.zipped, rows=values.rows, client=client, **options
-                )
-            self._follow(sweep, client)
+            return values.workflow.sweep(
+                values.base, product=values.product, zip=values.zipped, rows=values.rows, client=client, **options
+            )
+
+        self._follow(start, values.given)
 
     def resume(self, file: Path) -> None:
         """Continue the runs that a sweep file records."""
-        workflow = workflow_of(self._plan)
-        with open_client(self._line.server, self._settings, is_run=True) as client, self._explained_errors():
-            with self._interrupted_at_the_start(client):
-                options: CollectOptions = {"errors": "collect", "progress": shows_progress(self._line)}
-                if self._line.servers:
-                    options["servers"] = self._line.servers
-                sweep = workflow.resume_sweep(file, client=client, **options)
-                if self._line.no_save:
-                    sweep.retry()
-                else:  # what was pruned from the queue is run again, unless its files are there
-                    sweep.retry(deleted=True, unless_saved_in=self._folder)
-            self._follow(sweep, client)
+        options: CollectOptions = {"errors": "collect", "progress": shows_progress(self._line)}
+        if self._line.servers:
+            options["servers"] = self._line.servers
+
+        def start(client: InvokeAIClient) -> Sweep[WorkflowParams, WorkflowOutputs]:
+            sweep = workflow_of(self._plan).resume_sweep(file, client=client, **options)
+            if self._line.no_save:
+                sweep.retry()
+            else:  # what was pruned from the queue is run again, unless its files are there
+                sweep.retry(deleted=True, unless_saved_in=self._folder)
+            return sweep
+
+        self._follow(start)
 
     def dry_run(self, values: RunValues) -> None:
         """Print how many runs there would be, and the first request."""
@@ -110,8 +110,6 @@ class ManyRuns:
         """Return the values with the prompts that the server makes of `--dynamic`."""
         if not self._line.dynamic:
             return values
-        from invokeai_gen.server import background
-        from invokeai_gen.server.client import core_of
         from invokeai_gen.sweeps.dynamic_prompts import expand
 
         with open_client(self._line.server, self._settings) as client, self._explained_errors():
@@ -119,17 +117,10 @@ class ManyRuns:
         return replace(values, product=product or {})
 
     def _dry_run(self, values: RunValues, space: Space[Any]) -> DryRun:
-        from invokeai_gen.server import background, constants
-        from invokeai_gen.server.client import AsyncInvokeAIClient
         from invokeai_gen.sweeps.dry_run import dry_run
 
-        server = self._line.server
-        client = AsyncInvokeAIClient(
-            server_address(server, self._settings),
-            token=server_token(server, self._settings),
-            request_timeout=constants.COMMAND_TIMEOUT,
-        )
-        return background.run(dry_run(self._plan, space, client, self._sweep_options(values.runs)))
+        with make_client(self._line.server, self._settings) as client:
+            return background.run(dry_run(self._plan, space, core_of(client), self._sweep_options(values.runs)))
 
     def _explained_errors(self, given: Collection[str] = ()) -> AbstractContextManager[None]:
         return explained_errors(self._plan, self._inputs, given, verbose=self._line.verbose)
@@ -144,41 +135,50 @@ class ManyRuns:
             "progress": shows_progress(self._line),
         }
 
-    @contextlib.contextmanager
-    def _interrupted_at_the_start(self, client: InvokeAIClient) -> Iterator[None]:
-        """Report what an interrupt has left of a sweep that was being sent, and exit."""
-        try:
-            yield
-        except KeyboardInterrupt:
-            is_recorded = self._sweep_file is not None and self._sweep_file.exists()
-            lines = ["interrupted while it was being sent; what was queued is canceled"]
-            exit_interrupted([*lines, self._how_to_go_on(client)] if is_recorded else lines)
-
-    def _follow(self, sweep: Sweep[WorkflowParams, WorkflowOutputs], client: InvokeAIClient) -> None:
-        """Wait for all runs, save their results as they come, and report."""
+    def _follow(
+        self,
+        start: Callable[[InvokeAIClient], Sweep[WorkflowParams, WorkflowOutputs]],
+        given: Collection[str] = (),
+    ) -> None:
+        """Start a sweep, save its results as they come, and report; exit with 1 unless all runs were completed."""
         line = self._line
-        report = SweepReport(sweep, None if line.no_save else self._folder)
-        with sweep:
+        with open_client(line.server, self._settings, is_run=True) as client, self._explained_errors(given):
             try:
-                with canceling(sweep, line.timeout, line.errors == "raise") as is_late:
-                    if line.no_save:
-                        sweep.wait()
-                    else:
-                        self._save(sweep, report)
+                sweep = start(client)
             except KeyboardInterrupt:
-                self._save_what_is_done(sweep, report)
-                exit_interrupted([f"interrupted: {report.so_far()}", self._how_to_go_on(client)])
-            except InvokeAIGenError as error:
-                print_messages("error", [*lines_of(error), report.so_far(), self._how_to_go_on(client)])
+                is_recorded = self._sweep_file is not None and self._sweep_file.exists()
+                lines = ["interrupted while it was being sent; what was queued is canceled"]
+                exit_interrupted([*lines, self._how_to_go_on(client)] if is_recorded else lines)
+            report = SweepReport(sweep, None if line.no_save else self._folder)
+            with sweep:
+                try:
+                    with canceling(sweep, line.timeout, line.errors == "raise") as is_late:
+                        if line.no_save:
+                            sweep.wait()
+                        else:
+                            self._save(sweep, report)
+                except KeyboardInterrupt:
+                    with contextlib.suppress(InvokeAIGenError, OSError, KeyboardInterrupt):
+                        sweep.cancel()
+                        if sweep.is_done and not line.no_save:  # what was completed
+                            self._save(sweep, report)
+                    exit_interrupted([f"interrupted: {report.so_far()}", self._how_to_go_on(client)])
+                except InvokeAIGenError as error:
+                    print_messages("error", [*lines_of(error), report.so_far(), self._how_to_go_on(client)])
+                    sys.exit(1)
+                failures = report.failures()
+                if line.cleanup and not (failures and self._sweep_file is not None):
+                    clean_up(sweep, line.cleanup)
+            report.print(failures, as_json=line.as_json)
+            print_messages("error", report.lines_of(failures))
+            print_tracebacks([failure.error for failure in failures], verbose=line.verbose)
+            if is_late.is_set():
+                print_messages("error", [f"timed out after {line.timeout:g} s"])
+            if failures:
+                print_messages("error", [report.summary(), self._how_to_go_on(client)])
                 sys.exit(1)
-            failures = report.failures()
-            if line.cleanup and not (failures and self._sweep_file is not None):
-                clean_up(sweep, line.cleanup)
-        if line.as_json:
-            report.print_json(failures)
-        else:
-            report.print_files()
-        self._conclude(report, failures, client, is_late=is_late.is_set())
+            if not line.quiet:
+                echo(report.summary(), err=True)
 
     def _save(self, sweep: Sweep[WorkflowParams, WorkflowOutputs], report: SweepReport) -> None:
         line = self._line
@@ -198,32 +198,6 @@ class ManyRuns:
             report.files.append(line.contact_sheet)
         if line.gallery is not None:
             report.files.append(sweep.gallery(line.gallery))
-
-    def _save_what_is_done(self, sweep: Sweep[WorkflowParams, WorkflowOutputs], report: SweepReport) -> None:
-        """After an interrupt, cancel the rest and save what was completed."""
-        with contextlib.suppress(InvokeAIGenError, OSError, KeyboardInterrupt):
-            sweep.cancel()
-            if sweep.is_done and not self._line.no_save:
-                self._save(sweep, report)
-
-    def _conclude(
-        self,
-        report: SweepReport,
-        failures: Sequence[SweepResult[WorkflowParams, WorkflowOutputs]],
-        client: InvokeAIClient,
-        *,
-        is_late: bool,
-    ) -> None:
-        """Print a summary, and exit with 1 unless all runs were completed."""
-        print_messages("error", report.lines_of(failures))
-        print_tracebacks([failure.error for failure in failures], verbose=self._line.verbose)
-        if is_late:
-            print_messages("error", [f"timed out after {self._line.timeout:g} s"])
-        if failures:
-            print_messages("error", [report.summary(), self._how_to_go_on(client)])
-            sys.exit(1)
-        if not self._line.quiet:
-            echo(report.summary(), err=True)
 
     def _how_to_go_on(self, client: InvokeAIClient) -> str:
         """Return a line with the command that continues after a failure or an interrupt."""

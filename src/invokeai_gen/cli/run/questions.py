@@ -30,17 +30,14 @@ class FittingModels:
     problem: str = ""
     """Why the server could not be asked; empty if it was."""
 
-    def described(self, planned: PlannedInput) -> list[str]:
+    def described(self, planned: PlannedInput) -> str:
         """Return the models for one input as a line of text."""
         if self.problem:
-            return [f"the models that fit are not known: {self.problem}"]
-        names = self.names.get(planned.name, ())
-        if not names:
-            wanted = "; ".join(allowed_values(planned)) or "any model"
-            return [
-                f"{self.server} has no model that fits ({lower_first(wanted)}): install one in InvokeAI's model manager"
-            ]
-        return [f"{self.server} has {few([*map(repr, names)], _MAX_SHOWN)}"]
+            return f"the models that fit are not known: {self.problem}"
+        if names := self.names.get(planned.name):
+            return f"{self.server} has {few([*map(repr, names)], _MAX_SHOWN)}"
+        wanted = lower_first("; ".join(allowed_values(planned)) or "any model")
+        return f"{self.server} has no model that fits ({wanted}): install one in InvokeAI's model manager"
 
 
 def fitting_models(inputs: Iterable[PlannedInput], server: str | None) -> FittingModels:
@@ -98,7 +95,7 @@ def _answer(planned: PlannedInput, choices: Sequence[str], models: FittingModels
     for number, choice in enumerate(choices, start=1):
         echo(one_line(f"  {number:>2}  {choice}"), err=True)
     if models is not None and not choices:
-        echo(*(one_line(f"  {text}") for text in models.described(planned)), err=True)
+        echo(one_line(f"  {models.described(planned)}"), err=True)
     default = "required" if is_required(planned) else default_of_input(planned).lower().replace("default ", "", 1)
     echo(one_line(f"[{default}] "), err=True, nl=False)
     text = sys.stdin.readline()

@@ -149,13 +149,12 @@ class SweepReport:
         unconfirmed = f"{left} may still run: the server did not confirm that they are canceled"
         return f"{self._counted({'failed': counts.failed})}{where}; {unconfirmed if left else 'the rest is canceled'}"
 
-    def print_files(self) -> None:
-        """Print the paths of the saved files, one on a line."""
-        for path in self.files:
-            echo(str(path))
-
-    def print_json(self, failures: Iterable[SweepResult[WorkflowParams, WorkflowOutputs]]) -> None:
-        """Print everything as JSON."""
+    def print(self, failures: Iterable[SweepResult[WorkflowParams, WorkflowOutputs]], *, as_json: bool) -> None:
+        """Print the paths of the saved files, one on a line, or everything as JSON."""
+        if not as_json:
+            for path in self.files:
+                echo(str(path))
+            return
         from dataclasses import asdict
 
         from invokeai_gen.core.json_writing import to_json

@@ -131,7 +131,8 @@ class ValueReader:
             if line.csv is not None or line.jsonl is not None:
                 rows = read_rows(workflow, csv=line.csv, jsonl=line.jsonl, ignore_extra=line.ignore_extra_columns)
             else:
-                self._require(workflow, {*values, *(problem.name for _, problem in self._mistakes)})
+                missing = self._missing(workflow, {*values, *(problem.name for _, problem in self._mistakes)})
+                self._mistakes += [(self._options.spelling_of(problem.name), problem) for problem in missing]
         except ParamsError as error:
             self._mistakes += [("", problem) for problem in error.problems]
         if self._mistakes:
@@ -196,11 +197,6 @@ class ValueReader:
             return [problem for problem in error.problems if problem.name not in known]
         return []
 
-    def _require(self, workflow: Workflow[WorkflowParams, Any], known: set[str]) -> None:
-        """Note the required inputs that have no value, each with the option that sets it."""
-        for problem in self._missing(workflow, known):
-            self._mistakes.append((self._options.spelling_of(problem.name), problem))
-
     def _print_fitting_models(self, values: Mapping[str, Any]) -> None:
         """Print, for each model that is required and missing, what the server has."""
         from invokeai_gen.cli.run.questions import fitting_models
@@ -215,8 +211,7 @@ class ValueReader:
             return
         found = fitting_models(missing, self._line.server)
         for planned in missing:
-            option = self._options.spelling_of(planned.name)
-            print_messages("hint", [f"{option}: {text}" for text in found.described(planned)])
+            print_messages("hint", [found.described(planned)], source=self._options.spelling_of(planned.name))
 
     def _hint_at_seeds(self, varying: set[str], *, has_rows: bool) -> None:
         """Say that runs with one seed give one result, unless rows may have seeds."""
