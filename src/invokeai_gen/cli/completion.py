@@ -24,7 +24,6 @@ from click.shell_completion import (
 from invokeai_gen.cli.help import SuggestingChoice
 from invokeai_gen.cli.terminal import echo
 from invokeai_gen.errors import InvokeAIGenError
-from invokeai_gen.shipped_files import templates_folder
 from invokeai_gen.texts import printable
 
 if TYPE_CHECKING:
@@ -46,6 +45,8 @@ class _Complete(ShellComplete):
 
     def source(self) -> str:
         """Return the script of the shell."""
+        from invokeai_gen.shipped_files import templates_folder
+
         return templates_folder().joinpath(f"completion.{self.name}").read_text(encoding="utf-8")
 
     def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem]:

@@ -76,13 +76,16 @@ def plan_of_module(path: Path) -> WorkflowPlan | None:
     Raise `InvokeAIGenError`, which names the file, for a plan that is missing or damaged.
     """
     from invokeai_gen.core.plan import NotAPlanError, PlanFormatError, WorkflowPlan
-    from invokeai_gen.runtime.workflow import read_plan
 
-    if path.suffix == ".py":
-        return read_plan(path.with_suffix(".json"))
+    is_module = path.suffix == ".py"
+    file = path.with_suffix(".json") if is_module else path
     try:
-        return WorkflowPlan.from_json(read_bytes(path))
-    except NotAPlanError:
-        return None
-    except PlanFormatError as error:
+        return WorkflowPlan.from_json(read_bytes(file))
+    except (InvokeAIGenError, PlanFormatError) as error:
+        if is_module:
+            from invokeai_gen.runtime.workflow import read_plan
+
+            return read_plan(file)  # raises an error that says what to do
+        if isinstance(error, NotAPlanError):
+            return None
         raise ModuleError(f"{path}: {error}") from error

@@ -63,7 +63,7 @@ def find_workflow(
         return NamedWorkflow(shown, shown, path.stem, plan)
     from invokeai_gen.cli.servers import open_schema
     from invokeai_gen.cli.sources import compile_file
-    from invokeai_gen.codegen.writer import named_as_in
+    from invokeai_gen.codegen.names import assign_names
     from invokeai_gen.compiler import NotReadyError, compile_workflow
     from invokeai_gen.workflow import WorkflowError
 
@@ -79,7 +79,12 @@ def find_workflow(
             compiled = compile_file(path, known, validate=validate)
     except (WorkflowError, NotReadyError) as error:
         raise InvokeAIGenError("\n".join(f"{shown}: {line.strip()}" for line in str(error).splitlines())) from error
-    plan = named_as_in(settings.output_path, source, compiled.plan)
+    if any(settings.output_path.glob("*.py")):
+        from invokeai_gen.codegen.writer import named_as_in
+
+        plan = named_as_in(settings.output_path, source, compiled.plan)
+    else:  # the rest of the generator is not needed
+        plan = assign_names(compiled.plan)
     return NamedWorkflow(shown, name if path is None else shown, source.stem, plan, compiled, known)
 
 
