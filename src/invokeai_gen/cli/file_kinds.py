@@ -46,7 +46,7 @@ def kind_of(content: bytes) -> str:
 
 def _kind_of_object(data: Mapping[str, Any]) -> str:
     nodes = data.get("nodes")
-    if "openapi" in data and "paths" in data:
+    if "openapi" in data and ("paths" in data or isinstance(data.get("components"), dict)):
         return OPENAPI
     if isinstance(nodes, list) and ("links" in data or "last_node_id" in data):
         return f"a ComfyUI workflow, not one of InvokeAI: build it anew, and {_EXPORT}"
