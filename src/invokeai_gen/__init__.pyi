@@ -9,12 +9,11 @@ from invokeai_gen.core.file_pattern import FileClashError, FilePatternError
 from invokeai_gen.core.generators import GeneratorError
 from invokeai_gen.core.image_values import ImageValuesError, RecallWarning
 from invokeai_gen.core.inputs import Input
-from invokeai_gen.core.output_values import ConditioningOutput, LatentsOutput, MaskOutput
 from invokeai_gen.core.params import WorkflowParams, params
 from invokeai_gen.core.params_json import NoLocalFiles
 from invokeai_gen.core.plan import NotAPlanError, PlanFormatError
 from invokeai_gen.core.problems import ParamsError
-from invokeai_gen.core.results import NodeResult
+from invokeai_gen.core.results import ConditioningOutput, LatentsOutput, MaskOutput, NodeResult
 from invokeai_gen.core.signatures import lazy_hints
 from invokeai_gen.core.values import (
     BoardInput,

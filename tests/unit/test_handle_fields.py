@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from invokeai_gen.core.output_values import LatentsOutput
 from invokeai_gen.core.plan import Constraints
 from invokeai_gen.core.problems import ParamsError
+from invokeai_gen.core.results import LatentsOutput
 from invokeai_gen.core.values import BoardRef, BoundingBox, Color, ImageRef, LoRA, ModelRef
 from invokeai_gen.handle import (
     FIELD_CLASSES,

@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from invokeai_gen.core.output_values import ConditioningOutput, LatentsOutput
+from invokeai_gen.core.results import ConditioningOutput, LatentsOutput
 from invokeai_gen.handle import HandleOutputs, NamedOutputs
 from invokeai_gen.runtime.job import Job
 from invokeai_gen.runtime.media import ImageOutput

@@ -17,7 +17,7 @@ from pydantic_core import CoreConfig, SchemaValidator, ValidationError
 from invokeai_gen.core import checks, problems
 from invokeai_gen.core.checks import Limits
 from invokeai_gen.core.file_values import file_value, may_be_none
-from invokeai_gen.core.model_check import ModelCheck
+from invokeai_gen.core.inputs import Input
 from invokeai_gen.core.plan import FieldLimits, ModelLimits, PlannedInput
 from invokeai_gen.core.problems import ParamsError
 from invokeai_gen.core.values import BoardInput, BoundingBox, ColorInput, ImageInput, LoRA, ModelInput, VideoInput
@@ -156,7 +156,7 @@ def runtime_type(shape: Shape) -> Any:
 def validator_for(planned: PlannedInput) -> SchemaValidator:
     """Return a check of values for the input; it raises pydantic's `ValidationError`."""
     limits = model_limits(planned)
-    return _validator(shape_of(planned), ModelCheck(limits.base, limits.type))
+    return _validator(shape_of(planned), Input(0, "", "", "", base=limits.base, type=limits.type))
 
 
 @cache
@@ -170,7 +170,7 @@ def batch_item_validator(limits: FieldLimits) -> SchemaValidator | None:
 
 
 @cache
-def _validator(shape: Shape, models: ModelCheck) -> SchemaValidator:
+def _validator(shape: Shape, models: Input) -> SchemaValidator:
     kind: Any = runtime_type(shape)
     return checks.validator(Annotated[kind, models])
 

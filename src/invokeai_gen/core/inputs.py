@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
-from pydantic_core import CoreSchema
+from pydantic_core import CoreSchema, core_schema
 
 from invokeai_gen.core.checks import Check
-from invokeai_gen.core.model_check import ModelCheck
+from invokeai_gen.core.values import ModelRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +41,20 @@ class Input(Check):
         return self.node, self.field
 
     def core_schema(self, inner: Callable[[], CoreSchema]) -> CoreSchema:
-        """Return the check of the type itself, and for a model the one of its base and type after it."""
-        return ModelCheck(self.base, self.type).core_schema(inner)
+        """Return the check of the type itself; for a model, its base and type are checked after that, if they are known.
+
+        A model that is given by name alone is looked up when the workflow is submitted.
+        """
+        if self.base or self.type:
+            return core_schema.no_info_after_validator_function(self._check_model, inner())
+        return inner()
+
+    def _check_model(self, value: Any) -> Any:
+        if isinstance(value, ModelRef):
+            for given, allowed, noun in ((value.base, self.base, "base"), (value.type, self.type, "type")):
+                if given not in ("", "any") and allowed and given not in allowed:
+                    raise ValueError(f"Input should be a model of {noun} {' or '.join(allowed)}, not {given}")
+        return value
 
 
 class HasInputs(Protocol):

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast, dataclass_transform, get_type_hints
 
 from pydantic_core import ArgsKwargs, CoreSchema, SchemaValidator, ValidationError
@@ -95,11 +94,10 @@ def params(cls: type[P]) -> type[P]:
     cls.__inputs__ = inputs = _inputs_of(cls, hints)
     settable = {name for name, item in inputs.items() if item.fed_by is None}
     cls.__annotations__ = {name: hints[name] for name in cls.__annotations__}  # types, where the module has texts
-    made: Any = dataclass(kw_only=True)(cls)
+    made: Any = dataclass(kw_only=True, init=False)(cls)
     made.__core_schema__ = checks.dataclass_schema(made, hints)
     validator = SchemaValidator(made.__core_schema__)
 
-    @wraps(made.__init__)
     def __init__(self: P, /, *args: Any, **values: Any) -> None:
         if args:
             from invokeai_gen.core.problems import ParamsError, Problem

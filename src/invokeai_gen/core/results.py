@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -28,6 +28,41 @@ class NodeResult:
     def get(self, name: str, default: Any = None) -> Any:
         """Return the field with that name, or `default`."""
         return self.fields.get(name, default)
+
+
+@dataclass(frozen=True, slots=True)
+class LatentsOutput:
+    """Latents that a node returned. They stay on the server, for its own nodes: there is nothing to download."""
+
+    name: str
+    width: int
+    """Pixels of the image that they represent."""
+    height: int
+    """Pixels of the image that they represent."""
+    seed: int | None = None
+    node_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MaskOutput:
+    """A mask that a node returned. It stays on the server, for its own nodes: there is nothing to download."""
+
+    name: str
+    width: int
+    """Pixels."""
+    height: int
+    """Pixels."""
+    node_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ConditioningOutput:
+    """Conditioning that a node returned. It stays on the server, for its own nodes: there is nothing to download."""
+
+    name: str
+    node_id: str = ""
+    fields: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """Everything the node returned, as JSON."""
 
 
 def results_by_node(session: Mapping[str, Any]) -> dict[str, tuple[NodeResult, ...]]:

@@ -117,7 +117,7 @@ class LoRA(Instance):
 
 
 MODEL_KEYS: Final = ("key", "hash", "name", "base", "type")
-HEX_COLOR: Final = re.compile(r"#(?:[0-9a-fA-F]{3,4}|[0-9a-fA-F]{6}|[0-9a-fA-F]{8})")
+_HEX_COLOR: Final = r"#(?:[0-9a-fA-F]{3,4}|[0-9a-fA-F]{6}|[0-9a-fA-F]{8})"
 
 
 def as_color(value: object) -> Color:
@@ -131,7 +131,7 @@ def as_color(value: object) -> Color:
     if isinstance(value, (tuple, list)) and len(value) in (3, 4):
         return Color(*value)
     if isinstance(value, str):
-        digits = value[1:] if HEX_COLOR.fullmatch(value) else _css_color(value)
+        digits = value[1:] if re.fullmatch(_HEX_COLOR, value) else _css_color(value)
         if digits:
             return Color(*bytes.fromhex(digits if len(digits) > 4 else "".join(digit * 2 for digit in digits)))
     raise ValueError('Input should be a colour: "#ff8000", a CSS name, (255, 128, 0), (255, 128, 0, 255) or a Color')
@@ -192,13 +192,13 @@ def _is_number(value: object, kind: type | tuple[type, ...]) -> bool:
     return isinstance(value, kind) and not isinstance(value, bool)
 
 
-@dataclass(frozen=True, slots=True)
 class Accepted(Check):
     """A function that returns the value or raises `ValueError`. The type before it in `Annotated` is for editors only."""
 
-    kind: Literal["image", "video", "board", "model", "color"]
-    """Which row of the table in `json_values` applies."""
-    by: Callable[[Any], Any]
+    def __init__(self, kind: Literal["image", "video", "board", "model", "color"], by: Callable[[Any], Any]) -> None:
+        self.kind: Final = kind
+        """Which row of the table in `json_values` applies."""
+        self.by: Final = by
 
     def core_schema(self, inner: Callable[[], CoreSchema]) -> CoreSchema:
         """Return the function as the whole check."""

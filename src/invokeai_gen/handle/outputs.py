@@ -6,9 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, overload
 
-from invokeai_gen.core.output_values import ConditioningOutput, LatentsOutput
 from invokeai_gen.core.plan import OutputRole
-from invokeai_gen.core.results import flat
+from invokeai_gen.core.results import ConditioningOutput, LatentsOutput, flat
 from invokeai_gen.runtime.media import ImageOutput
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 

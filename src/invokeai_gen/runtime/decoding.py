@@ -6,8 +6,14 @@ import itertools
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
-from invokeai_gen.core.output_values import ConditioningOutput, LatentsOutput, MaskOutput
-from invokeai_gen.core.results import NodeResult, image_sizes, results_by_node
+from invokeai_gen.core.results import (
+    ConditioningOutput,
+    LatentsOutput,
+    MaskOutput,
+    NodeResult,
+    image_sizes,
+    results_by_node,
+)
 from invokeai_gen.core.values import BoundingBox, Color
 from invokeai_gen.runtime.media import ImageOutput, VideoOutput
 from invokeai_gen.server.errors import DecodeError

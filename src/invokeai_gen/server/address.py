@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from urllib.parse import SplitResult, quote, unquote, urlsplit, urlunsplit
 
 from invokeai_gen.server.constants import DEFAULT_URL
@@ -49,6 +48,8 @@ def basic_authorization(url: str) -> Secret | None:
     parts = urlsplit(url)
     if not parts.username:
         return None
+    from base64 import b64encode
+
     pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
     return Secret(f"Basic {b64encode(pair.encode()).decode()}")
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
+from _thread import allocate_lock  # `threading` takes long to load, and is needed with the first call
 from collections.abc import Callable, Coroutine
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
@@ -25,7 +25,7 @@ S = TypeVar("S")
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_lock = threading.Lock()
+_lock = allocate_lock()
 _loop: asyncio.AbstractEventLoop | None = None
 _inherited: list[object] = []
 """What belongs to the parent of a forked process, kept so that nothing in it is closed here."""
@@ -34,6 +34,7 @@ _inherited: list[object] = []
 def loop() -> asyncio.AbstractEventLoop:
     """Return the loop, started on first use."""
     import asyncio
+    import threading
 
     global _loop
     with _lock:
@@ -51,7 +52,7 @@ def disown(inherited: object) -> None:
 def _after_fork() -> None:
     """Forget the parent's loop: its thread does not exist in the child, and another thread may have held the lock."""
     global _loop, _lock
-    _lock = threading.Lock()
+    _lock = allocate_lock()
     disown(_loop)
     _loop = None
 

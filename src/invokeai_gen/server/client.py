@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -29,7 +28,6 @@ else:
     ClientParts = object
 
 _shared: dict[str, AsyncInvokeAIClient] = {}
-_sharing = threading.Lock()
 
 
 class ClientOptions(TransportOptions, total=False):
@@ -172,20 +170,8 @@ def shared_client(url: str | None = None) -> AsyncInvokeAIClient:
     The address is `url`, else `INVOKEAI_URL`, else `http://localhost:9090`. It is closed when the process ends.
     """
     address = clean_url(url or os.environ.get("INVOKEAI_URL") or DEFAULT_URL)
-    with _sharing:
-        if address not in _shared:
-            _shared[address] = AsyncInvokeAIClient(address)
-        return _shared[address]
-
-
-def _after_fork() -> None:
-    """Another thread of the parent may have held the lock."""
-    global _sharing
-    _sharing = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    # If two threads come here at once, both get the client of the first.
+    return _shared.get(address) or _shared.setdefault(address, AsyncInvokeAIClient(address))
 
 
 def core_of(client: ClientFacade | AsyncInvokeAIClient | None) -> AsyncInvokeAIClient:

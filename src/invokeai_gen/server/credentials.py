@@ -9,7 +9,7 @@ from typing import Any, Final, SupportsIndex
 
 from invokeai_gen.server.errors import InvalidHeaderError, InvalidTokenError
 
-_HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_NAME: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 
 
 class Secret(str):
@@ -62,7 +62,7 @@ def checked_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
     """Return headers with values that do not show in reprs. Raises `InvalidHeaderError` without showing values."""
     found: dict[str, str] = {}
     for name, value in (headers or {}).items():
-        if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
+        if not isinstance(name, str) or not re.fullmatch(_HEADER_NAME, name):
             raise InvalidHeaderError("a name of the given headers cannot be sent: use ASCII letters, digits and '-'")
         if not isinstance(value, str) or not _is_sendable(value.strip()):
             raise InvalidHeaderError(f"the value of the header {name!r} cannot be sent: it should be printable ASCII")

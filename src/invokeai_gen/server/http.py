@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import json as json_codec
 import os
 import sys
 import time
@@ -141,7 +140,9 @@ class Transport:
         is_repeatable = method in _REPEATABLE if repeatable is None else repeatable
         body = None
         if json is not None:
-            body = Payload(json_codec.dumps(json, allow_nan=False, separators=(",", ":")).encode())
+            from json import dumps
+
+            body = Payload(dumps(json, allow_nan=False, separators=(",", ":")).encode())
 
         return await bridge(
             self.ask(
