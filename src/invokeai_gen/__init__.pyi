@@ -43,7 +43,6 @@ from invokeai_gen.runtime.workflow import PlanFileError
 from invokeai_gen.schema.openapi import SchemaError
 from invokeai_gen.server.client import AsyncInvokeAIClient, ClientOptions
 from invokeai_gen.server.errors import (
-    BadRequestError,
     ConnectionFailedError,
     DecodeError,
     ForbiddenError,
@@ -62,12 +61,9 @@ from invokeai_gen.server.errors import (
     ServerError,
     ServerFaultError,
     StatusError,
-    TooManyRequestsError,
     UnauthorizedError,
     UnexpectedAnswerError,
     UnreachableError,
-    UnsupportedByServerError,
-    UnsupportedMediaError,
 )
 from invokeai_gen.server.events import (
     Event,
@@ -99,6 +95,12 @@ from invokeai_gen.server.run_errors import (
     SeveralItemsError,
     UnknownStatusError,
     UploadUncertainError,
+)
+from invokeai_gen.server.status_errors import (
+    BadRequestError,
+    TooManyRequestsError,
+    UnsupportedByServerError,
+    UnsupportedMediaError,
 )
 from invokeai_gen.sweeps.async_sweep import AsyncSweep
 from invokeai_gen.sweeps.dynamic_prompts import DynamicPrompts

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from invokeai_gen import InvokeAIClient
-from invokeai_gen.server.errors import UnsupportedByServerError
+from invokeai_gen.server.status_errors import UnsupportedByServerError
 from tests.live.test_examples import picture, test_doctor_decides_as_the_server_does
 from tests.live.test_runtime_cleanup import (
     out,

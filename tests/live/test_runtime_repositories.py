@@ -9,8 +9,9 @@ import PIL.Image
 import pytest
 
 from invokeai_gen import AsyncInvokeAIClient, InvokeAIClient
-from invokeai_gen.server.errors import NotFoundError, RejectedError, UnsupportedMediaError
+from invokeai_gen.server.errors import NotFoundError, RejectedError
 from invokeai_gen.server.inventory import Board
+from invokeai_gen.server.status_errors import UnsupportedMediaError
 from tests import plans
 
 

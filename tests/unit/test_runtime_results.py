@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from invokeai_gen import ImageOutput, WorkflowOutputs
+from invokeai_gen.core.older_results import iteration_paths
 from invokeai_gen.core.plan import PlannedOutput
 from invokeai_gen.core.rejections import failing_node
-from invokeai_gen.core.results import iteration_paths, results_by_node
+from invokeai_gen.core.results import results_by_node
 from invokeai_gen.runtime.output_files import file_names
 from invokeai_gen.server.errors import DecodeError, MissingOutputError
 from invokeai_gen.server.records import QueueItem
@@ -83,9 +84,9 @@ def test_without_paths_they_are_read_off_the_execution_graph() -> None:
 
 
 def test_paths_that_the_server_tells_are_believed() -> None:
-    assert iteration_paths({"prepared_iteration_paths": {"a": [2, 1]}, "execution_graph": nested_graph()}) == {
-        "a": (2, 1)
-    }
+    known = {"x00": [2, 1]}
+    made = session({"x00": image("a")}, {}, [], prepared_iteration_paths=known, execution_graph=nested_graph())
+    assert [result.iteration for result in results_by_node(made)["x00"]] == [(2, 1)]
 
 
 def test_outputs_have_the_names_of_the_plan() -> None:

@@ -24,10 +24,9 @@ from invokeai_gen.server.errors import (
     RejectedError,
     RequestTimeoutError,
     ServerFaultError,
-    TooManyRequestsError,
     UnauthorizedError,
-    UnsupportedByServerError,
 )
+from invokeai_gen.server.status_errors import TooManyRequestsError, UnsupportedByServerError
 
 Handler = Callable[[httpx.Request], httpx.Response]
 

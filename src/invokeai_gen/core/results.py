@@ -72,11 +72,15 @@ def results_by_node(session: Mapping[str, Any]) -> dict[str, tuple[NodeResult, .
     """
     sources: dict[str, str] = session.get("prepared_source_mapping") or {}
     results: Mapping[str, Mapping[str, Any]] = session.get("results") or {}
-    paths = iteration_paths(session)
+    paths: Mapping[str, Sequence[int]] = session.get("prepared_iteration_paths") or {}
+    if results and not paths:
+        from invokeai_gen.core.older_results import iteration_paths
+
+        paths = iteration_paths(session)
     found: dict[str, list[NodeResult]] = {}
     for prepared, result in results.items():
         node_id: str = sources.get(prepared, prepared)
-        found.setdefault(node_id, []).append(node_result(node_id, prepared, result, paths.get(prepared, ())))
+        found.setdefault(node_id, []).append(node_result(node_id, prepared, result, tuple(paths.get(prepared, ()))))
     # `executed` is a set on the server and comes in any order; the history is a list of the workflow's node ids.
     order: dict[str, int] = {node_id: place for place, node_id in enumerate(session.get("executed_history") or ())}
     nodes = sorted(found, key=lambda node_id: order.get(node_id, len(order)))
@@ -89,50 +93,6 @@ def node_result(
     """Return one entry of a session's `results`, or the `result` of an event, as a `NodeResult`."""
     fields = {name: value for name, value in result.items() if name not in ("type", "output_meta")}
     return NodeResult(node_id, prepared_id, result.get("type", ""), fields, iteration)
-
-
-def iteration_paths(session: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    """Return the iteration of each execution, by its id.
-
-    InvokeAI reports it since 6.14. For older servers it is read from the execution graph, where each `iterate` node
-    has the `index` of its item: the indices of all `iterate` nodes before an execution, outermost first.
-    """
-    paths: Mapping[str, Sequence[int]] = session.get("prepared_iteration_paths") or {}
-    if paths:
-        return {prepared: tuple(path) for prepared, path in paths.items()}
-    graph = session.get("execution_graph") or {}
-    nodes: Mapping[str, Mapping[str, Any]] = graph.get("nodes") or {}
-    parents: dict[str, list[str]] = {}
-    for edge in graph.get("edges") or ():
-        parents.setdefault(edge["destination"]["node_id"], []).append(edge["source"]["node_id"])
-    iterates: dict[str, frozenset[str]] = {}
-    for prepared in _parents_first(nodes, parents):
-        known = [iterates[parent] for parent in parents.get(prepared, ()) if parent in iterates]
-        join = frozenset.intersection if nodes[prepared]["type"] == "collect" else frozenset.union
-        before: frozenset[str] = join(*known) if known else frozenset()
-        iterates[prepared] = before | {prepared} if nodes[prepared]["type"] == "iterate" else before
-    return {
-        prepared: tuple(nodes[one]["index"] for one in sorted(before, key=lambda one: (len(iterates[one]), one)))
-        for prepared, before in iterates.items()
-        if before
-    }
-
-
-def _parents_first(nodes: Mapping[str, Any], parents: Mapping[str, list[str]]) -> Iterator[str]:
-    """Yield the nodes so that each comes after all nodes that feed it."""
-    seen: set[str] = set()
-    for start in nodes:
-        stack = [start]
-        while stack:
-            current = stack[-1]
-            waiting = [parent for parent in parents.get(current, ()) if parent in nodes and parent not in seen]
-            if current in seen or not waiting:
-                stack.pop()
-                if current not in seen:
-                    seen.add(current)
-                    yield current
-            else:
-                stack += waiting
 
 
 def image_sizes(results: Iterable[NodeResult]) -> dict[str, Mapping[str, int]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from invokeai_gen.core.results import (
     ConditioningOutput,
@@ -19,7 +19,7 @@ from invokeai_gen.runtime.media import ImageOutput, VideoOutput
 from invokeai_gen.server.errors import DecodeError
 
 if TYPE_CHECKING:
-    from invokeai_gen.core.plan import JsonValue, OutputType, PlannedOutput
+    from invokeai_gen.core.plan import OutputType, PlannedOutput
     from invokeai_gen.server.client import AsyncInvokeAIClient
 
 OutputItem: TypeAlias = (
@@ -37,15 +37,8 @@ OutputItem: TypeAlias = (
     | bool
     | list[Any]
 )
-H = TypeVar("H", ImageOutput, VideoOutput, LatentsOutput, ConditioningOutput)
 Sizes: TypeAlias = Mapping[str, Mapping[str, int]]
 _NO_SIZES: Final[Sizes] = {}
-_NAME_KEYS: Final[Mapping[type, str]] = {
-    ImageOutput: "image_name",
-    VideoOutput: "video_name",
-    LatentsOutput: "latents_name",
-    ConditioningOutput: "conditioning_name",
-}
 _VALUES: Final[Mapping[str, Callable[..., Color | BoundingBox]]] = {"Color": Color, "BoundingBox": BoundingBox}
 
 
@@ -83,23 +76,24 @@ def _decoded(
         return MaskOutput(fields["mask"]["tensor_name"], fields["width"], fields["height"], result.node_id)
     if kind.is_list:
         (values,) = result.fields.values()
-        return [_handle(kind.name, item, sizes.get(item.get("image_name"), {}), result, client) for item in values]
+        return [handle(kind.name, item, sizes.get(item.get("image_name"), {}), result, client) for item in values]
     if kind.name == "ConditioningOutput":
         conditioning: Any = next(iter(result.fields.values()))
         first = conditioning[0] if isinstance(conditioning, list) else conditioning
-        return _handle(kind.name, first, {}, result, client)
+        return handle(kind.name, first, {}, result, client)
     field_type = {"ImageOutput": "ImageField", "VideoOutput": "VideoField", "LatentsOutput": "LatentsField"}[kind.name]
     name = next(name for name, field in output.output_fields.items() if field == field_type)
-    return _handle(kind.name, result.fields[name], result.fields, result, client)
+    return handle(kind.name, result.fields[name], result.fields, result, client)
 
 
-def _handle(
+def handle(
     kind: str,
     value: Mapping[str, Any],
     sizes: Mapping[str, Any],
     result: NodeResult,
     client: AsyncInvokeAIClient | None,
 ) -> ImageOutput | VideoOutput | LatentsOutput | ConditioningOutput:
+    """Return the handle for an image, video, latents or conditioning in a result."""
     width, height = sizes.get("width") or 0, sizes.get("height") or 0
     if kind == "ImageOutput":
         return ImageOutput(value["image_name"], width, height, result.node_id, client)
@@ -115,32 +109,9 @@ class ItemResults:
 
     def __init__(self, session: Mapping[str, Any], client: AsyncInvokeAIClient | None) -> None:
         self.by_node = results_by_node(session)
-        self._sizes = image_sizes(itertools.chain(*self.by_node.values()))
+        self.sizes = image_sizes(itertools.chain(*self.by_node.values()))
         self._client = client
 
     def decoded(self, output: PlannedOutput) -> list[OutputItem]:
         """Return each result of the node of an output, in the order of execution. Raises `DecodeError`."""
-        return [decode(output, result, self._client, self._sizes) for result in self.by_node.get(output.node_id, ())]
-
-    def every(self, kind: type[H]) -> list[H]:
-        """Return every image, video, latents or conditioning that any node returned, each once."""
-        from invokeai_gen.core.result_search import objects_with
-
-        found: dict[str, Any] = {}
-        key = _NAME_KEYS[kind]
-        for result in itertools.chain(*self.by_node.values()):
-            for value in objects_with(key, result.fields):
-                sizes = result.fields if value in result.fields.values() else self._sizes.get(value[key], {})
-                found.setdefault(value[key], _handle(kind.__name__, value, sizes, result, self._client))
-        return list(found.values())
-
-
-def to_json(value: OutputItem) -> JsonValue:
-    """Return an output as JSON data; see `WorkflowOutputs.to_dict`."""
-    if isinstance(value, list):
-        return [to_json(item) for item in value]
-    if isinstance(value, NodeResult):
-        return dict(value.fields)
-    if isinstance(value, (ImageOutput, VideoOutput, LatentsOutput, ConditioningOutput)):
-        return {_NAME_KEYS[type(value)]: value.name}
-    return value
+        return [decode(output, result, self._client, self.sizes) for result in self.by_node.get(output.node_id, ())]

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from invokeai_gen.core.result_search import objects_with
+from invokeai_gen.core.results import ConditioningOutput, LatentsOutput, NodeResult
 from invokeai_gen.loading import load
+from invokeai_gen.runtime.decoding import handle
+from invokeai_gen.runtime.media import ImageOutput, VideoOutput, media
 from invokeai_gen.server import background
 from invokeai_gen.server.background import blocking
 from invokeai_gen.server.errors import MissingOutputError
@@ -15,15 +20,20 @@ from invokeai_gen.server.errors import MissingOutputError
 if TYPE_CHECKING:
     from invokeai_gen.core.params import WorkflowParams
     from invokeai_gen.core.plan import JsonValue, WorkflowPlan
-    from invokeai_gen.core.results import NodeResult
-    from invokeai_gen.runtime.decoding import H, ItemResults
-    from invokeai_gen.runtime.media import ImageOutput
+    from invokeai_gen.runtime.decoding import ItemResults
     from invokeai_gen.server.client import AsyncInvokeAIClient
     from invokeai_gen.server.records import QueueItem, Timings
     from invokeai_gen.server.removal import Removal
     from invokeai_gen.server.uploads import Uploads
 
 DOWNLOADS_AT_ONCE: Final = 4
+H = TypeVar("H", ImageOutput, VideoOutput, LatentsOutput, ConditioningOutput)
+_NAME_KEYS: Final[Mapping[type, str]] = {
+    ImageOutput: "image_name",
+    VideoOutput: "video_name",
+    LatentsOutput: "latents_name",
+    ConditioningOutput: "conditioning_name",
+}
 
 
 class OutputMethods:
@@ -103,8 +113,6 @@ class OutputMethods:
     @property
     def images(self) -> list[ImageOutput]:
         """The images among the user outputs, in the plan's order; without a plan, every image that a node returned."""
-        from invokeai_gen.runtime.media import ImageOutput, media
-
         if self._plan is None:
             return self.every(ImageOutput)
         return [item for item in media([*self.user_outputs.values()]) if isinstance(item, ImageOutput)]
@@ -119,7 +127,13 @@ class OutputMethods:
 
         `kind` is `ImageOutput`, `VideoOutput`, `LatentsOutput` or `ConditioningOutput`.
         """
-        return self._results.every(kind)
+        found: dict[str, Any] = {}
+        key = _NAME_KEYS[kind]
+        for result in itertools.chain(*self.nodes.values()):
+            for value in objects_with(key, result.fields):
+                sizes = result.fields if value in result.fields.values() else self._results.sizes.get(value[key], {})
+                found.setdefault(value[key], handle(kind.__name__, value, sizes, result, self._client))
+        return list(found.values())
 
     def to_dict(self, *, include_debug: bool = False) -> dict[str, JsonValue]:
         """Return the user outputs as JSON data, by name; `include_debug` adds the intermediate images.
@@ -127,10 +141,8 @@ class OutputMethods:
         Images and videos become `{"image_name": …}` and `{"video_name": …}`, which image and video inputs take, latents
         and conditioning their names; a result of many fields becomes an object of them.
         """
-        from invokeai_gen.runtime.decoding import to_json
-
         named = self.user_outputs | (self.debug_outputs if include_debug else {})
-        return {name: to_json(value) for name, value in named.items()}
+        return {name: _to_json(value) for name, value in named.items()}
 
     def by_node(self, node_id: str) -> tuple[NodeResult, ...]:
         """Return everything that a node returned: several results behind an `iterate` node, none if it did not run."""
@@ -223,10 +235,18 @@ class OutputMethods:
         }
 
 
+def _to_json(value: Any) -> JsonValue:
+    if isinstance(value, list):
+        return [_to_json(item) for item in value]
+    if isinstance(value, NodeResult):
+        return dict(value.fields)
+    key = _NAME_KEYS.get(type(value))
+    return {key: value.name} if key is not None else value
+
+
 async def _card(title: str, outputs: OutputMethods) -> str:
     """Return the values and the pictures of a queue item as HTML."""
     from invokeai_gen.core import notebook
-    from invokeai_gen.runtime.media import ImageOutput, VideoOutput, media
     from invokeai_gen.server.concurrency import gather_limited
 
     async def picture(item: ImageOutput | VideoOutput) -> bytes | str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from invokeai_gen.errors import InvokeAIGenError
 
-# Finds the errors of `run_errors`, which were here once; a run that succeeds does not load them.
+# Finds the errors of `run_errors` and `status_errors`, which were here once; a run that succeeds does not load them.
 from invokeai_gen.public_names import find_public as __getattr__  # noqa: F401
 from invokeai_gen.server.constants import MAX_DETAIL, MAX_PROBLEMS
 from invokeai_gen.texts import shortened
@@ -50,7 +50,7 @@ class UnexpectedAnswerError(NotInvokeAIError):
 
 
 class StatusError(ServerError):
-    """The server answered with an error status. Every known status has a class of its own below."""
+    """The server answered with an error status. Every known status has a class of its own, below or in `status_errors`."""
 
     def __init__(self, method: str, path: str, status: int, detail: Any = None, hint: str = "") -> None:
         self.method = method
@@ -66,10 +66,6 @@ class StatusError(ServerError):
         super().__init__(f"{text}. {hint}" if hint else text)
 
 
-class BadRequestError(StatusError):
-    """400: the server does not accept the request."""
-
-
 class UnauthorizedError(StatusError):
     """401: the server requires an account, or the token is no longer valid."""
 
@@ -80,22 +76,6 @@ class ForbiddenError(StatusError):
 
 class NotFoundError(StatusError):
     """404: no such thing on this server."""
-
-
-class UnsupportedByServerError(StatusError):
-    """404 or 405 for a function that the server's version of InvokeAI does not have yet."""
-
-    def __init__(self, cause: StatusError, needed: str, server_version: str, url: str) -> None:
-        super().__init__(cause.method, cause.path, cause.status, cause.detail)
-        self.needed = needed
-        """First version of InvokeAI with this function, such as `6.13`."""
-        self.server_version = server_version
-        request = f"{cause.method} {cause.path}"
-        self.args = (f"{request} needs InvokeAI {needed} or newer; {url} has {shortened(server_version)}",)
-
-
-class UnsupportedMediaError(StatusError):
-    """415: an upload that the server cannot read as an image or a video."""
 
 
 class RejectedError(StatusError):
@@ -109,10 +89,6 @@ class RejectedError(StatusError):
         if len(self.problems) > MAX_PROBLEMS:
             lines.append(f"- … and {len(self.problems) - MAX_PROBLEMS} more")
         super().__init__(method, path, status, detail, "\n".join(lines))
-
-
-class TooManyRequestsError(StatusError):
-    """429: the server, or a proxy in front of it, does not take more requests for a while."""
 
 
 class ServerFaultError(StatusError):

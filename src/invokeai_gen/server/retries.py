@@ -17,14 +17,13 @@ from invokeai_gen.server.errors import (
     ServerError,
     ServerFaultError,
     StatusError,
-    TooManyRequestsError,
     UnreachableError,
-    UnsupportedByServerError,
 )
 from invokeai_gen.server.http import Transport
 from invokeai_gen.server.logs import log
 from invokeai_gen.server.response import Response
 from invokeai_gen.server.routes import needed_version
+from invokeai_gen.server.status_errors import TooManyRequestsError, UnsupportedByServerError
 
 T = TypeVar("T")
 _VERSION: Final = "/api/v1/app/version"

@@ -9,18 +9,40 @@ from typing import Any, Final
 from invokeai_gen.server.bodies import collected
 from invokeai_gen.server.constants import MAX_DETAIL, MAX_ERROR_ANSWER
 from invokeai_gen.server.errors import (
-    BadRequestError,
     ForbiddenError,
     NotFoundError,
     RejectedError,
     ServerFaultError,
     StatusError,
-    TooManyRequestsError,
     UnauthorizedError,
-    UnsupportedMediaError,
 )
 from invokeai_gen.server.response import Response
 from invokeai_gen.texts import shortened
+
+
+class BadRequestError(StatusError):
+    """400: the server does not accept the request."""
+
+
+class UnsupportedByServerError(StatusError):
+    """404 or 405 for a function that the server's version of InvokeAI does not have yet."""
+
+    def __init__(self, cause: StatusError, needed: str, server_version: str, url: str) -> None:
+        super().__init__(cause.method, cause.path, cause.status, cause.detail)
+        self.needed = needed
+        """First version of InvokeAI with this function, such as `6.13`."""
+        self.server_version = server_version
+        request = f"{cause.method} {cause.path}"
+        self.args = (f"{request} needs InvokeAI {needed} or newer; {url} has {shortened(server_version)}",)
+
+
+class UnsupportedMediaError(StatusError):
+    """415: an upload that the server cannot read as an image or a video."""
+
+
+class TooManyRequestsError(StatusError):
+    """429: the server, or a proxy in front of it, does not take more requests for a while."""
+
 
 _KIND_OF_STATUS: Final[Mapping[int, type[StatusError]]] = {
     400: BadRequestError,
