@@ -25,3 +25,12 @@ def objects_with(key: str, value: Any) -> Iterator[Mapping[str, Any]]:
     elif isinstance(value, (list, tuple)):
         for item in value:
             yield from objects_with(key, item)
+
+
+def flat(value: Any) -> Iterator[Any]:
+    """Yield the values in an output, which may be a list of lists."""
+    if isinstance(value, list):
+        for item in value:
+            yield from flat(item)
+    else:
+        yield value

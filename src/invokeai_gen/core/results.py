@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -102,12 +102,3 @@ def image_sizes(results: Iterable[NodeResult]) -> dict[str, Mapping[str, int]]:
         for result in results
         if isinstance(result.get("image"), Mapping) and result.get("width") and result.get("height")
     }
-
-
-def flat(value: Any) -> Iterator[Any]:
-    """Yield the values in an output, which may be a list of lists."""
-    if isinstance(value, list):
-        for item in value:
-            yield from flat(item)
-    else:
-        yield value

@@ -7,9 +7,8 @@ A handle has a name and a client; nothing is downloaded before it is used. What 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from invokeai_gen.core.results import flat
 from invokeai_gen.core.values import ImageRef, VideoRef
 from invokeai_gen.loading import later
 
@@ -52,8 +51,3 @@ class VideoOutput(VideoRef, VideoMethods):
     node_id: str = ""
     """Id of the node in the workflow that returned it."""
     client: AsyncInvokeAIClient | None = field(default=None, repr=False, compare=False)
-
-
-def media(value: Any) -> list[ImageOutput | VideoOutput]:
-    """Return the images and videos in an output, in order."""
-    return [item for item in flat(value) if isinstance(item, (ImageOutput, VideoOutput))]

@@ -9,8 +9,9 @@ from typing import Any
 
 from invokeai_gen.core.file_names import safe_name
 from invokeai_gen.core.file_pattern import FilePattern, unique
-from invokeai_gen.runtime.media import ImageOutput, VideoOutput, media
+from invokeai_gen.runtime.media import ImageOutput, VideoOutput
 from invokeai_gen.runtime.media_methods import media_suffix
+from invokeai_gen.runtime.output_methods import media
 from invokeai_gen.server.background import in_thread
 from invokeai_gen.server.concurrency import gather_limited
 from invokeai_gen.server.errors import ServerError

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from invokeai_gen.core.result_search import objects_with
+from invokeai_gen.core.result_search import flat, objects_with
 from invokeai_gen.core.results import ConditioningOutput, LatentsOutput, NodeResult
 from invokeai_gen.loading import load
 from invokeai_gen.runtime.decoding import handle
-from invokeai_gen.runtime.media import ImageOutput, VideoOutput, media
+from invokeai_gen.runtime.media import ImageOutput, VideoOutput
 from invokeai_gen.server import background
 from invokeai_gen.server.background import blocking
 from invokeai_gen.server.errors import MissingOutputError
@@ -115,7 +115,7 @@ class OutputMethods:
         """The images among the user outputs, in the plan's order; without a plan, every image that a node returned."""
         if self._plan is None:
             return self.every(ImageOutput)
-        return [item for item in media([*self.user_outputs.values()]) if isinstance(item, ImageOutput)]
+        return [item for item in flat([*self.user_outputs.values()]) if isinstance(item, ImageOutput)]
 
     @property
     def nodes(self) -> Mapping[str, tuple[NodeResult, ...]]:
@@ -233,6 +233,11 @@ class OutputMethods:
             for output in outputs
             if output.role in roles and output.node_id in self._named
         }
+
+
+def media(value: Any) -> list[ImageOutput | VideoOutput]:
+    """Return the images and videos in an output, in order."""
+    return [item for item in flat(value) if isinstance(item, (ImageOutput, VideoOutput))]
 
 
 def _to_json(value: Any) -> JsonValue:

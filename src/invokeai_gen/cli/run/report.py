@@ -33,8 +33,8 @@ def named_outputs(outputs: WorkflowOutputs, line: CommandLine) -> dict[str, Any]
 
 def save_outputs(outputs: WorkflowOutputs, folder: Path, line: CommandLine) -> dict[str, list[Path]]:
     """Save images and videos, with their metadata if wanted; return the files of the images by output."""
-    from invokeai_gen.runtime.media import media
     from invokeai_gen.runtime.output_files import file_names
+    from invokeai_gen.runtime.output_methods import media
 
     named = named_outputs(outputs, line)
     names = iter(file_names(named))
