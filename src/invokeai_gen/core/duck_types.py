@@ -5,8 +5,9 @@ At run time nothing of this is loaded; the checks of `values` look for the attri
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from io import BytesIO
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 
 class PillowImage(Protocol):
@@ -124,3 +125,11 @@ class KnownModel(ModelRecord, Protocol):
     def format(self) -> str | None:
         """Format of its files, such as `diffusers`."""
         ...
+
+
+class HasInputs(Protocol):
+    """A class of parameters, as far as `params_json` and `json_schema` need to know it: a `WorkflowParams`."""
+
+    __inputs__: ClassVar[Mapping[str, Any]]
+    """An `Input` for each name."""
+    __plan__: ClassVar[Any]

@@ -17,7 +17,8 @@ from pydantic_core import ValidationError
 
 from invokeai_gen import js_reading
 from invokeai_gen.core import checks, problems
-from invokeai_gen.core.inputs import HasInputs, Input
+from invokeai_gen.core.duck_types import HasInputs
+from invokeai_gen.core.inputs import Input
 from invokeai_gen.core.json_values import read_value
 from invokeai_gen.core.plan import JsonValue
 from invokeai_gen.core.problems import Problem

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any
 
 from pydantic_core import CoreSchema, core_schema
 
@@ -55,10 +55,3 @@ class Input(Check):
                 if given not in ("", "any") and allowed and given not in allowed:
                     raise ValueError(f"Input should be a model of {noun} {' or '.join(allowed)}, not {given}")
         return value
-
-
-class HasInputs(Protocol):
-    """A class of parameters, as far as `params_json` and `json_schema` need to know it: a `WorkflowParams`."""
-
-    __inputs__: ClassVar[Mapping[str, Input]]
-    __plan__: ClassVar[Any]

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Union, cast, g
 
 from invokeai_gen.core.checks import Limits
 from invokeai_gen.core.css_colors import CSS_COLORS
-from invokeai_gen.core.inputs import HasInputs, Input
+from invokeai_gen.core.duck_types import HasInputs
+from invokeai_gen.core.inputs import Input
 from invokeai_gen.core.json_values import IDENTITY_KEYS, AllowedFiles
 from invokeai_gen.core.json_writing import to_json
 from invokeai_gen.core.values import MODEL_KEYS, Accepted, BoundingBox, LoRA

@@ -34,7 +34,7 @@ P = TypeVar("P", bound="WorkflowParams")
 @later(
     "invokeai_gen.core.params_json",
     "ParamsJson",
-    "to_dict from_dict from_json from_image json_schema _checked _repr_html_"
+    "to_dict from_dict from_json from_image json_schema _checked _settable _repr_html_"
     " __get_pydantic_core_schema__ __get_pydantic_json_schema__",
 )
 class WorkflowParams(ParamsJson):
@@ -69,22 +69,6 @@ class WorkflowParams(ParamsJson):
 
     def __setitem__(self, index: int, value: Any) -> None:
         setattr(self, self._settable(index).name, value)
-
-    @classmethod
-    def _settable(cls, index: int) -> Input:
-        inputs = cls.inputs()
-        found = next((item for item in inputs if type(index) is int and item.index == index), None)
-        if found is not None and found.fed_by is None:
-            return found
-        from invokeai_gen.core import problems
-
-        raise problems.ParamsError(
-            [
-                problems.unknown_index(index, inputs)
-                if found is None
-                else problems.unsettable(found.name, cls.__inputs__)
-            ]
-        )
 
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(field,))

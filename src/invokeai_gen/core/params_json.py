@@ -9,13 +9,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, Final, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, cast
 
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, ValidationError, core_schema
 
 from invokeai_gen import js_reading
 from invokeai_gen.core import problems
-from invokeai_gen.core.inputs import HasInputs
+from invokeai_gen.core.duck_types import HasInputs
+from invokeai_gen.core.inputs import Input
 from invokeai_gen.core.json_values import AllowedFiles, read_value
 from invokeai_gen.core.json_writing import to_json
 from invokeai_gen.core.problems import ParamsError, Problem
@@ -30,6 +31,8 @@ DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 class ParamsJson(HasInputs):
     """What `WorkflowParams` can do besides holding values: JSON in and out, images in, pydantic and notebooks."""
+
+    __inputs__: ClassVar[Mapping[str, Input]]
 
     def to_dict(self, *, embed: bool = False) -> dict[str, JsonValue]:
         """Return the values as JSON data, by Python name.
@@ -123,6 +126,17 @@ class ParamsJson(HasInputs):
         vars(probe).update(dict.fromkeys(_names(cls)))
         setattr(probe, name, value)
         return getattr(probe, name)
+
+    @classmethod
+    def _settable(cls, index: int) -> Input:
+        """Return the input at a place of the form. Raises `ParamsError` if it cannot be set, or there is none."""
+        inputs = sorted(cls.__inputs__.values(), key=lambda item: item.index)
+        found = next((item for item in inputs if type(index) is int and item.index == index), None)
+        if found is None:
+            raise ParamsError([problems.unknown_index(index, inputs)])
+        if found.fed_by is not None:
+            raise ParamsError([problems.unsettable(found.name, cls.__inputs__)])
+        return found
 
     def _repr_html_(self) -> str:
         """Return the values by label, for a notebook."""

@@ -48,6 +48,10 @@ class OutputMethods:
         _results: ItemResults
         _named: dict[str, Any]
 
+    def __repr__(self) -> str:
+        named = ", ".join(f"{name}={value!r}" for name, value in self.user_outputs.items())
+        return f"{type(self).__name__}(item_id={self.item_id}{', ' if named else ''}{named})"
+
     def _repr_html_(self) -> str:
         """Return the values and the pictures of this item, for a notebook."""
         title = f"{self._plan.info.name if self._plan is not None else type(self).__name__}, queue item {self.item_id}"

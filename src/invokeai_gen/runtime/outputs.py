@@ -28,7 +28,7 @@ else:
     "OutputMethods",
     "item_id batch_id session_id timings batch_values input_values input_params user_outputs debug_outputs images nodes"
     " by_node every to_dict download_outputs cleanup_inputs cleanup_outputs cleanup_queue_item adownload_outputs"
-    " acleanup_inputs acleanup_outputs acleanup_queue_item _repr_html_ _online _with_roles",
+    " acleanup_inputs acleanup_outputs acleanup_queue_item __repr__ _repr_html_ _online _with_roles",
 )
 class WorkflowOutputs(OutputMethods):
     """Base of every generated `Outputs`. The attributes of a subclass are the outputs of the workflow by name."""
@@ -76,7 +76,3 @@ class WorkflowOutputs(OutputMethods):
                             f"{self.item_id}"
                         )
             raise MissingOutputError(f"{type(self).__name__!r} object has no attribute {name!r}")
-
-    def __repr__(self) -> str:
-        named = ", ".join(f"{name}={value!r}" for name, value in self.user_outputs.items())
-        return f"{type(self).__name__}(item_id={self.item_id}{', ' if named else ''}{named})"

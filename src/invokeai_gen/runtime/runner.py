@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import importlib
 import uuid
 from collections.abc import Collection, Mapping
@@ -24,7 +23,7 @@ from invokeai_gen.server import constants
 from invokeai_gen.server.background import bridge, in_thread
 from invokeai_gen.server.client import AsyncInvokeAIClient, ClientFacade, core_of
 from invokeai_gen.server.deadline import Deadline
-from invokeai_gen.server.errors import RejectedError, ServerError
+from invokeai_gen.server.errors import RejectedError
 from invokeai_gen.server.run_queue import batch_size
 from invokeai_gen.server.status_watch import StatusWatch
 
@@ -240,25 +239,9 @@ async def enqueue(
             raise failures.in_labels(error, plan) from None
         if isinstance(error, asyncio.CancelledError):
             if cancel:
-                await asyncio.wait(
-                    [asyncio.create_task(_take_back(sending, watch.batch_id, client))], timeout=constants.CANCEL_TIMEOUT
-                )
+                lost_enqueue = await load("invokeai_gen.server.lost_enqueue")
+                taking_back = asyncio.create_task(lost_enqueue.take_back(client.run_queue, sending, watch.batch_id))
+                await asyncio.wait([taking_back], timeout=constants.CANCEL_TIMEOUT)
             else:
                 sending.cancel()
         raise
-
-
-async def _take_back(sending: asyncio.Task[Enqueued], batch_id: str, client: AsyncInvokeAIClient) -> None:
-    """Cancel a batch that is being enqueued: the server completes a request whose client has gone.
-
-    The answer to the enqueue may never come, so the batch is looked for by its id as well.
-    """
-    try:
-        for pause in constants.LOST_ANSWER_WAITS:
-            await asyncio.wait([sending], timeout=pause)
-            with contextlib.suppress(ServerError):
-                if await client.run_queue.cancel_batches([batch_id]) or sending.done():
-                    return
-    finally:
-        sending.cancel()
-        await asyncio.gather(sending, return_exceptions=True)

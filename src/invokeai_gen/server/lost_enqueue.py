@@ -1,13 +1,18 @@
-"""What becomes of an enqueue whose answer was lost, or that had no room. Loaded when that happens."""
+"""What becomes of an enqueue whose answer was lost, that had no room, or that is cancelled. Loaded when that happens."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, NoReturn
 
+from invokeai_gen.server import constants
+from invokeai_gen.server.errors import ServerError
 from invokeai_gen.server.idempotency import send_once
 from invokeai_gen.server.queue import AsyncQueue
+from invokeai_gen.server.records import Enqueued
 from invokeai_gen.server.run_errors import EnqueueClippedError, EnqueueUncertainError
 from invokeai_gen.server.run_queue import RunQueue, batch_size
 
@@ -40,3 +45,19 @@ async def take_clipped_back(queue: RunQueue, request: Mapping[str, Any], enqueue
     if enqueued:
         await queue.cancel_batches([batch_id])
     raise EnqueueClippedError(enqueued, asked, batch_id)
+
+
+async def take_back(queue: RunQueue, sending: asyncio.Task[Enqueued], batch_id: str) -> None:
+    """Cancel a batch that is being enqueued: the server completes a request whose client has gone.
+
+    The answer to the enqueue may never come, so the batch is looked for by its id as well.
+    """
+    try:
+        for pause in constants.LOST_ANSWER_WAITS:
+            await asyncio.wait([sending], timeout=pause)
+            with contextlib.suppress(ServerError):
+                if await queue.cancel_batches([batch_id]) or sending.done():
+                    return
+    finally:
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
