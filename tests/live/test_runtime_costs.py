@@ -10,8 +10,8 @@ import pytest
 from tests.unit.test_architecture import MAX_LINES_OF_A_RUN
 
 ROOT = Path(__file__).parents[2]
-HELD = 5_130
-"""Lines that one run may load now. The goal is `MAX_LINES_OF_A_RUN`; this only goes down."""
+ONLY_A_LONG_RUN = {"invokeai_gen.server.event_link", "invokeai_gen.server.event_connection"}
+"""Loaded by a run that has not ended when the server was asked some times, which depends on how fast it is."""
 
 
 def output_of(code: str, server_url: str) -> list[str]:
@@ -37,12 +37,12 @@ for name, module in sorted(sys.modules.items()):
 
 
 def test_a_run_loads_little_of_ours(server_url: str) -> None:
-    # A run that the machine is too slow for loads more: what repeats a request, for example.
-    lines = min((output_of(LOADED, server_url) for _ in range(3)), key=len)
-    total = sum(int(line.split()[1]) for line in lines)
-    about = f"one run loads {total} lines of ours in {len(lines)} modules; the goal is {MAX_LINES_OF_A_RUN}"
-    print("\n".join(lines), about, sep="\n")
-    assert total <= HELD
+    # A request that is repeated loads more: the leanest of three runs counts.
+    runs = ([line.split() for line in output_of(LOADED, server_url)] for _ in range(3))
+    loaded = min(({name: int(lines) for name, lines in run if name not in ONLY_A_LONG_RUN} for run in runs), key=len)
+    total = sum(loaded.values())
+    print(*loaded.items(), f"one run loads {total} lines of ours in {len(loaded)} modules", sep="\n")
+    assert total <= MAX_LINES_OF_A_RUN
 
 
 WATCHED = """

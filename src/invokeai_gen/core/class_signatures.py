@@ -1,13 +1,16 @@
-"""The signature of a `Params`, as `inspect`, editors and notebooks show it."""
+"""The signature of a `Params` and the types of a function, as `inspect`, editors and notebooks show them."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, fields
 from inspect import Parameter, Signature
 from types import UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
 from invokeai_gen.core.values import ModelRef
+from invokeai_gen.public_names import HOME_OF
 from invokeai_gen.texts import shortened
 
 _MAX_CHOICES: Final = 5
@@ -65,3 +68,24 @@ def _short_value(value: Any) -> str:
     if isinstance(value, ModelRef):
         return f"ModelRef(name={value.name!r})"
     return shortened(repr(value), _MAX_DEFAULT, tail=1)
+
+
+def evaluated(function: Any, annotations: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the annotations of a function in a generated module, with types in place of texts."""
+    # The texts come from our own template, not from the workflow.
+    return {
+        name: eval(text, function.__globals__, _Names()) if isinstance(text, str) else text
+        for name, text in annotations.items()
+    }
+
+
+class _Names(dict[str, Any]):
+    """The names in annotations that a generated module imports for type checkers alone."""
+
+    def __missing__(self, name: str) -> Any:
+        import invokeai_gen
+
+        if name in HOME_OF:
+            return getattr(invokeai_gen, name)
+        known = {"Iterable": Iterable, "PathLike": os.PathLike, "Values": Mapping[str, Iterable[Any]]}
+        return known[name]

@@ -7,12 +7,9 @@ everything else. `typing.get_type_hints`, `inspect.signature(…, eval_str=True)
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from inspect import Signature
 from typing import Any
-
-from invokeai_gen.public_names import HOME_OF
 
 
 def lazy_hints(*functions: Callable[..., object]) -> None:
@@ -32,18 +29,6 @@ class ClassSignature:
         return signature_of(owner)
 
 
-class _Names(dict[str, Any]):
-    """The names in annotations that a generated module imports for type checkers alone."""
-
-    def __missing__(self, name: str) -> Any:
-        import invokeai_gen
-
-        if name in HOME_OF:
-            return getattr(invokeai_gen, name)
-        known = {"Iterable": Iterable, "PathLike": os.PathLike, "Values": Mapping[str, Iterable[Any]]}
-        return known[name]
-
-
 def _evaluating(name: str) -> Any:
     """Return the method of `dict` with that name, for `_Hints`."""
     return lambda self, *args: getattr(self._evaluated(), name)(*args)
@@ -57,14 +42,10 @@ class _Hints(dict[str, Any]):
         self._function = function
 
     def _evaluated(self) -> dict[str, Any]:
-        function: Any = self._function
-        for name, text in [*super().items()]:
-            if isinstance(text, str):
-                # The texts come from our own template, not from the workflow.
-                super().__setitem__(name, eval(text, function.__globals__, _Names()))
-        plain = dict(super().items())
-        function.__annotations__ = plain
-        return plain
+        from invokeai_gen.core.class_signatures import evaluated
+
+        self._function.__annotations__ = found = evaluated(self._function, dict(super().items()))
+        return found
 
     __getitem__ = _evaluating("__getitem__")
     __iter__ = _evaluating("__iter__")

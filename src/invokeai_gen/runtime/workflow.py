@@ -10,20 +10,24 @@ from typing import TYPE_CHECKING, Generic, Self, TypeVar, Unpack
 
 from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.errors import InvokeAIGenError
+from invokeai_gen.loading import later
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.server import background
 from invokeai_gen.server.background import in_thread
 
 if TYPE_CHECKING:
-    from invokeai_gen.core.plan import JsonValue, WorkflowPlan
+    from invokeai_gen.core.plan import WorkflowPlan
     from invokeai_gen.runtime.async_job import AsyncJob
     from invokeai_gen.runtime.job import Job
     from invokeai_gen.runtime.options import RunOptions, SubmitOptions
+    from invokeai_gen.runtime.preview import OtherCalls
     from invokeai_gen.runtime.runner import Runner
     from invokeai_gen.server.blocking import ServerClient
     from invokeai_gen.server.client import AsyncInvokeAIClient
 
     AnyClient = AsyncInvokeAIClient | ServerClient
+else:
+    OtherCalls = Generic
 P = TypeVar("P", bound=WorkflowParams)
 O = TypeVar("O", bound=WorkflowOutputs)
 
@@ -32,7 +36,8 @@ class PlanFileError(InvokeAIGenError):
     """The plan file of a generated module is missing, or this version cannot execute it."""
 
 
-class RunnableWorkflow(Generic[P, O]):
+@later("invokeai_gen.runtime.preview", "OtherCalls", "request resume aresume")
+class RunnableWorkflow(OtherCalls[P, O]):
     """One workflow with its plan, its class of parameters and its class of outputs: what a single run needs."""
 
     def __init__(self, plan: WorkflowPlan, *, params: type[P], outputs: type[O]) -> None:
@@ -123,35 +128,6 @@ class RunnableWorkflow(Generic[P, O]):
     ) -> AsyncJob[O]:
         """Async version of `submit`."""
         return await (await self.aload()).submit(params, client, options)
-
-    def request(
-        self, params: P, client: ServerClient | None = None, **options: Unpack[SubmitOptions]
-    ) -> dict[str, JsonValue]:
-        """Return the JSON body that `submit` would POST to `/api/v1/queue/{queue_id}/enqueue_batch`, without sending it.
-
-        Nothing is uploaded or created: a file stands in it as `<upload of in.png>`, and a board that `create_boards`
-        would create as `<board Cats>`. With a `client`, models and boards are looked up on that server, and it is asked
-        for the lists of generator nodes. Without one they have placeholders, too, such as `<model dreamshaper>`.
-
-        Raises `ParamsError` for values that cannot be sent; with a `client`, also `ValueResolutionError`.
-        """
-        from invokeai_gen.runtime.preview import preview
-
-        return background.run(preview(self.load(), params, client, options))
-
-    def resume(self, item_id: int, *, client: ServerClient | None = None) -> Job[O]:
-        """Return the job of a queue item of this workflow that was submitted before, perhaps by another process."""
-        from invokeai_gen.runtime.job import Job
-
-        self.load()
-        return Job.resume(client, item_id, plan=self.plan, outputs=self.outputs_type)
-
-    async def aresume(self, item_id: int, *, client: AnyClient | None = None) -> AsyncJob[O]:
-        """Async version of `resume`."""
-        from invokeai_gen.runtime.async_job import AsyncJob
-
-        await self.aload()
-        return await AsyncJob.resume(client, item_id, plan=self.plan, outputs=self.outputs_type)
 
     def load(self) -> Runner[P, O]:
         """Read the plan file and import everything that a run needs. Takes time only on the first call."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from invokeai_gen.server.events import (
@@ -13,7 +13,7 @@ from invokeai_gen.server.events import (
     StatusChanged,
     status_of,
 )
-from invokeai_gen.server.records import QueueItem, Timings
+from invokeai_gen.server.records import QueueItem
 
 
 def events_so_far(item: QueueItem, labels: Mapping[str, str]) -> Iterator[JobEvent]:
@@ -56,13 +56,3 @@ def _node(item: QueueItem, prepared_id: str, labels: Mapping[str, str]) -> dict[
         "node_type": node_type,
         "node_label": labels.get(node_id) or node_type,
     }
-
-
-def spanning(several: Sequence[Timings]) -> Timings:
-    """Return the first creation, the first start and the last end; the end is `None` until all have ended."""
-    completed = [each.completed for each in several if each.completed]
-    return Timings(
-        created=min((each.created for each in several if each.created), default=None),
-        started=min((each.started for each in several if each.started), default=None),
-        completed=max(completed, default=None) if len(completed) == len(several) else None,
-    )
