@@ -21,8 +21,8 @@ from invokeai_gen.server.http import Transport
 from invokeai_gen.server.queue import AsyncQueue
 from invokeai_gen.sweeps.async_sweep import MAX_DEBOUNCE
 from tests import plans
-from tests.unit import test_sweep_dispatch
-from tests.unit.test_sweep_dispatch import FakeClient, counted, settle
+from tests.unit import memory_queue
+from tests.unit.memory_queue import FakeClient, counted, settle
 
 Handler = Callable[[httpx.Request], httpx.Response]
 
@@ -33,7 +33,7 @@ class _Selector(selectors.DefaultSelector):
     waited = 0.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if timeout is None or test_sweep_dispatch.in_threads:
+        if timeout is None or memory_queue.in_threads:
             return super().select(timeout)
         found = super().select(0)
         if not found and timeout:

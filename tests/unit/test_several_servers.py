@@ -26,7 +26,7 @@ from invokeai_gen.sweeps.async_sweep import AsyncSweep
 from invokeai_gen.sweeps.journal import Journal, SweepFileError
 from invokeai_gen.sweeps.results import SweepCounts
 from tests import plans
-from tests.unit.test_sweep_dispatch import GUARD, FakeClient, FakeQueue
+from tests.unit.memory_queue import GUARD, FakeClient, FakeQueue
 
 Sweep = AsyncSweep[plans.PictureParams, plans.PictureOutputs]
 
