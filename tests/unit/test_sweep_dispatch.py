@@ -352,7 +352,7 @@ def multi_server(*clients: FakeClient) -> MultiServer:
 
 def run_on(shared: MultiServer, client: FakeClient, index: int) -> asyncio.Task[server_item.Outcome]:
     """What the worker of a server does for an item."""
-    item = shared.running[client.url] = shared.item(index, client.url)
+    item = shared.hand_out(index, client.url)
     return asyncio.create_task(server_item.run(item, shared.layout.plan, client.url))
 
 

@@ -72,8 +72,8 @@ class MultiServer(SweepState):
         """Why servers cannot run an item."""
         self._earlier: dict[int, ServerAttempt] = {}
         """Where an item may have been sent, by this process or an earlier one."""
-        self.running: dict[str, ServerItem] = {}
-        """What each server runs."""
+        self._running: dict[str, int] = {}
+        """The item that each server runs."""
         self._abandoned: dict[str, list[str]] = {}
         """Batches on servers that went away, which must not run when these come back."""
         self._left: list[int] = []
@@ -198,13 +198,10 @@ class MultiServer(SweepState):
     async def cancel(self) -> None:
         self._is_stopped = True
         batches: dict[str, list[str]] = {}
-        for url, batch_id in [
-            *((url, item.batch_id) for url, item in self.running.items()),
-            *((one.server, one.batch_id) for index, one in self._earlier.items() if not self.tally.has_ended(index)),
-        ]:
-            batches.setdefault(self.known_url(url), []).append(batch_id)
-        running = {item.index for item in self.running.values()}
-        withdrawn = [index for index in self._not_ended() if index not in running]
+        for index, attempt in self._earlier.items():
+            if not self.tally.has_ended(index):
+                batches.setdefault(self.known_url(attempt.server), []).append(attempt.batch_id)
+        withdrawn = [index for index in self._not_ended() if index not in self._running.values()]
         for index in withdrawn:
             self.tally.withdraw(index)
         # What may be in a queue is looked up there by the next process.
@@ -268,9 +265,7 @@ class MultiServer(SweepState):
                     fit = next((index for index in self._left if self._may_run(index, url)), None)
                     if fit is not None and not self._is_stopped:
                         self._left.remove(fit)
-                        item = self.running[url] = self.item(fit, url)
-                        self._earlier[fit] = ServerAttempt(item.batch_id, url)
-                        tasks[url] = asyncio.create_task(self._run_item(cluster, item, url))
+                        tasks[url] = asyncio.create_task(self._run_item(cluster, self.hand_out(fit, url), url))
                 if self._left and self._out and not tasks and not self._serving:
                     raise next(reversed(self._out.values()))
                 pause = asyncio.create_task(asyncio.sleep(WORKER_POLL))
@@ -284,7 +279,7 @@ class MultiServer(SweepState):
             for task in tasks.values():
                 task.cancel()
             await asyncio.gather(*tasks.values(), return_exceptions=True)
-            self.running.clear()
+            self._running.clear()
 
     def _may_run(self, index: int, url: str) -> bool:
         """Return whether a server may run an item. One that a server may have run already goes back to that server."""
@@ -301,19 +296,21 @@ class MultiServer(SweepState):
     async def _run_item(self, cluster: Cluster, item: ServerItem, url: str) -> None:
         await self._noted(sending=item.batch_id, index=item.index, server=url)
         outcome = await cluster.run(item, url)
-        del self.running[url]
+        del self._running[url]
         await self._take(item, url, outcome)
 
-    def item(self, index: int, url: str) -> ServerItem:
-        """Return an item for a server."""
+    def hand_out(self, index: int, url: str) -> ServerItem:
+        """Return an item that a server is to run now."""
         cell = self.layout.cells[index]
         earlier = self._earlier.get(index)
         may_be_sent = earlier is not None and earlier.server == url
         own = self.layout.groups[self.layout.group_of(cell)].own_data([cell])
+        batch_id = earlier.batch_id if earlier is not None and may_be_sent else str(uuid.uuid4())
+        self._running[url], self._earlier[index] = index, ServerAttempt(batch_id, url)
         return ServerItem(
             key=self._key,
             index=index,
-            batch_id=earlier.batch_id if earlier is not None and may_be_sent else str(uuid.uuid4()),
+            batch_id=batch_id,
             values=self.layout.space.params(cell.point).values(),
             data=[own] if own else [],
             options=self._submit_options,
