@@ -148,6 +148,20 @@ def test_files_only_below_allowed_folders(server_url: str, blur: Path, tmp_path:
     run(work())
 
 
+def test_a_folder_that_cannot_be_made_is_reported(server_url: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    async def work() -> None:
+        async with over_stdio(
+            server_url, "data/workflows/hue_mosaic.json", "--save", str(tmp_path / "file" / "x")
+        ) as agent:
+            failed = await agent.call_tool("hue_mosaic", {"width": 256, "height": 256})
+            assert failed.is_error
+            assert str(tmp_path / "file") in text_of(failed)
+
+    run(work())
+
+
 def test_each_run_of_a_batch_has_its_own_values(server_url: str) -> None:
     async def work() -> None:
         async with over_stdio(server_url, "data/workflows/color_study_batch.json") as agent:

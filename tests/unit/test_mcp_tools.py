@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 import subprocess
@@ -13,7 +14,9 @@ from typing import Any
 
 import jsonschema
 import pytest
+from pydantic import BaseModel
 
+from invokeai_gen.agents import quick_import
 from invokeai_gen.agents.tool import CallSettings, WorkflowTool, link_of, name_in
 from invokeai_gen.codegen.names import assign_names
 from invokeai_gen.compiler import NotReadyError, compile_workflow
@@ -151,7 +154,7 @@ def test_values_come_back_as_arguments_without_the_images_of_the_call(blur: Work
 
 
 def test_serving_modules_loads_no_generator_and_nothing_that_only_a_run_needs() -> None:
-    heavy = "jinja2 black libcst rich PIL socketio aiohttp invokeai_gen.compiler invokeai_gen.codegen datamodel_code_generator"
+    heavy = "jinja2 black libcst rich PIL socketio aiohttp invokeai_gen.compiler invokeai_gen.codegen invokeai_gen.server.events"
     program = (
         "import sys, invokeai_gen.cli.server.mcp as verb, invokeai_gen.agents.server\n"
         "from invokeai_gen.cli.settings import find_settings\n"
@@ -162,3 +165,19 @@ def test_serving_modules_loads_no_generator_and_nothing_that_only_a_run_needs() 
     root = Path(__file__).parents[2]
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=root)
     assert loaded.stdout.split() == []
+
+
+def test_models_imported_quickly_are_built_when_first_used() -> None:
+    try:
+        with quick_import():
+
+            class Deferred(BaseModel):
+                number: int
+
+    finally:
+        gc.unfreeze()
+    assert gc.isenabled()
+    assert not Deferred.__pydantic_complete__
+    assert Deferred(number=1).number == 1
+    assert Deferred.__pydantic_complete__
+    assert "defer_build" not in BaseModel.model_config, "others are built as ever"

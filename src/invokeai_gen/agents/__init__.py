@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def quick_import() -> Iterator[None]:
-    """Import the SDK in three quarters of the time; agents wait for it.
+    """Import the SDK in four fifths of its usual time, for which agents wait at every start.
 
-    It has 600 pydantic models, for two versions of the protocol. Those imported meanwhile are built when first used
-    (pydantic's `defer_build`), and no garbage is collected among what stays until the end.
+    Its hundreds of pydantic models are built when they are first used, not all at once (pydantic's `defer_build`), and
+    the garbage collector does not look for garbage among what stays until the end.
     """
     from pydantic import BaseModel
 

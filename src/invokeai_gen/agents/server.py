@@ -8,20 +8,16 @@ import contextlib
 import hmac
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 import mcp_types as types
+from mcp import MCPError, ServerSession, stdio_server
+from mcp.server import InitializationOptions, NotificationOptions, Server, ServerRequestContext
 from mcp.server.auth.provider import AccessToken
 from mcp.server.auth.settings import AuthSettings
-from mcp.server.context import ServerRequestContext
-from mcp.server.lowlevel.server import NotificationOptions, Server
-from mcp.server.models import InitializationOptions
-from mcp.server.session import ServerSession
-from mcp.server.stdio import stdio_server
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ResourceUpdated, ToolsListChanged
 from mcp.server.transport_security import TransportSecuritySettings
-from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import AnyHttpUrl
 
@@ -30,10 +26,12 @@ from invokeai_gen.agents.tool import CANCEL_TIMEOUT, LINK, CallSettings, Workflo
 from invokeai_gen.core.plan import WorkflowPlan
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.server.client import AsyncInvokeAIClient
-from invokeai_gen.server.events import Preview
 from invokeai_gen.server.inventory import Board, Model
 from invokeai_gen.texts import plain
 from invokeai_gen.version import __version__
+
+if TYPE_CHECKING:
+    from invokeai_gen.server.events import Preview
 
 WATCH_INTERVAL: Final = 20.0
 """Seconds between two looks at the server's models and boards."""
@@ -145,7 +143,7 @@ class AgentServer:
                 return await self._lookups.call(name, arguments)
             report, show = ctx.session.report_progress, partial(self._show, PREVIEWS + name)
             return await self.tools[name].call(arguments, self._client, report, show)
-        except (InvokeAIGenError, ValueError) as error:
+        except (InvokeAIGenError, OSError, ValueError) as error:  # OSError: a full disk
             return failure(error)
 
     async def _show(self, uri: str, preview: Preview) -> None:
