@@ -16,7 +16,7 @@ import pytest
 from invokeai_gen.cli.generate import build_cache
 from invokeai_gen.cli.generate.generation import Generation
 from invokeai_gen.cli.generate.watch import watch
-from invokeai_gen.codegen import module
+from invokeai_gen.codegen import module, writer
 from invokeai_gen.schema import Schema
 from tests.cli import Answer, Cli, adder, save
 
@@ -93,6 +93,21 @@ def test_other_options_are_another_run(cli: Cli, runs: list[str]) -> None:
     _generate(cli, "--keep-names")
     _generate(cli, "--prune")
     assert len(runs) == 3
+
+
+def test_a_file_that_changes_meanwhile_is_compiled_by_the_next_run(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = writer.generate
+
+    def changed_meanwhile(*given: Any, **options: Any) -> Any:
+        save(Path("flows/adder.json"), adder(value=5))
+        return write(*given, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(writer, "generate", changed_meanwhile)
+        _generate(cli)
+    assert _first_value(Path("out/adder.json").read_text(encoding="utf-8")) == 1
+    _generate(cli)
+    assert _first_value(Path("out/adder.json").read_text(encoding="utf-8")) == 5
 
 
 def test_another_schema_is_another_run(cli: Cli, runs: list[str], schema: Schema) -> None:

@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, field, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,7 +25,7 @@ from invokeai_gen.codegen.report import Report
 from invokeai_gen.records import record
 from invokeai_gen.version import __version__
 
-_FORMAT: Final = 3
+_FORMAT: Final = 4
 _TOOLS: Final = ("black", "datamodel_code_generator", "jinja2")
 """Tools that decide the bytes of the output."""
 
@@ -49,27 +49,23 @@ class _Compiled:
 class BuildCache:
     """What the last generation left behind."""
 
-    inputs: str | None
-    """Digest of everything that this generation depends on; `None` if it also depends on a server."""
     generator: str | None
     """Digest of the generator itself; `None` if it cannot be read."""
+    keys: Mapping[WorkflowSource, str]
+    """Digest of everything that the plan of a workflow file depends on; none if that is also a server."""
     reports: tuple[Report, ...] | None = None
     """The reports of the last generation, if this one would change nothing."""
     texts: dict[str, str] = field(default_factory=dict)
     """Digests of the sources and of the files that were generated from them."""
     compiled: dict[str, _Compiled] = field(default_factory=dict)
-    """What became of workflow files, by the digest of everything that a plan depends on."""
+    """What became of workflow files, by their key."""
 
     def compiled_before(self, source: WorkflowSource, generation: Generation) -> _Compiled | None:
         """Return the cached result for a workflow file; `None` if it has to be compiled, or its plan on disk has changed."""
-        key = _source_digest(source, generation, self.generator)
-        found = self.compiled.get(key) if key is not None else None
+        found = self.compiled.get(self.keys.get(source, ""))
         if found is None or not found.plan_file:
             return found
-        try:
-            return found if _content(generation.output / found.plan_file) == found.plan else None
-        except OSError:
-            return None
+        return found if _content(generation.output / found.plan_file) == found.plan else None
 
 
 def note_path(output: Path) -> Path:
@@ -80,23 +76,21 @@ def note_path(output: Path) -> Path:
 def load(generation: Generation) -> BuildCache:
     """Load the cache of the last generation; empty if it is missing or was written by another version."""
     generator = _generator_digest()
-    cache = BuildCache(_inputs_digest(generation, generator), generator)
-    if generator is None:
-        return cache
+    cache = BuildCache(generator, _keys(generation, generator))
     try:
         note = json.loads(note_path(generation.output).read_bytes())
-        if note["generator"] != generator:
+        if generator is None or note["generator"] != generator:
             return cache
         cache.texts = {str(key): str(value) for key, value in note["texts"].items()}
         cache.compiled = {
             str(key): _Compiled(item["plan_file"], item["plan"], tuple(item["errors"]), tuple(item["warnings"]))
             for key, item in note["compiled"].items()
         }
-        is_same = cache.inputs is not None and note["inputs"] == cache.inputs
-        if is_same and note["outputs"] == _outputs_digest(generation.output):
+        inputs = _inputs(generation, cache.keys)
+        if inputs and note["inputs"] == inputs and note["outputs"] == _outputs(generation.output):
             cache.reports = tuple(_report(item) for item in note["reports"])
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        return BuildCache(cache.inputs, generator)
+        return BuildCache(generator, cache.keys)
     return cache
 
 
@@ -104,16 +98,16 @@ def store(generation: Generation, cache: BuildCache, reports: Sequence[Report]) 
     """Leave a note for the next generation."""
     if cache.generator is None:
         return
-    inputs = cache.inputs
-    if inputs != _inputs_digest(generation, cache.generator):  # a file changed meanwhile, or a server was asked
-        inputs = None
+    now = _keys(generation, cache.generator)
+    # A file that was changed meanwhile may have been compiled before or after that.
+    keys = {source: key for source, key in cache.keys.items() if now.get(source) == key}
     note = {
         "generator": cache.generator,
-        "inputs": inputs,
-        "outputs": _outputs_digest(generation.output),
+        "inputs": _inputs(generation, keys),
+        "outputs": _outputs(generation.output),
         "reports": [asdict(_once_more(report)) for report in reports if report.source or report.status == "left"],
         "texts": cache.texts,
-        "compiled": {key: asdict(item) for key, item in _compiled(generation, cache, reports)},
+        "compiled": {key: asdict(item) for key, item in _compiled(generation, keys, reports)},
     }
     path = note_path(generation.output)
     # Without a note the next generation takes longer, that is all.
@@ -123,36 +117,39 @@ def store(generation: Generation, cache: BuildCache, reports: Sequence[Report]) 
             file.write(json.dumps(note).encode())
 
 
-def _compiled(generation: Generation, cache: BuildCache, reports: Sequence[Report]) -> Iterator[tuple[str, _Compiled]]:
+def _compiled(
+    generation: Generation, keys: Mapping[WorkflowSource, str], reports: Sequence[Report]
+) -> Iterator[tuple[str, _Compiled]]:
     """Yield the result for each workflow file, with its key in the cache."""
     problems = {report.source: report for report in reports if not report.file}
     modules = {report.source: report for report in reports if report.is_module}
-    for source in generation.sources:
-        key = _source_digest(source, generation, cache.generator)
+    for source, key in keys.items():
         problem, module = problems.get(str(source)), modules.get(str(source.name))
-        if key is None or (module is None and (problem is None or not problem.errors)):
-            continue
+        errors, warnings = (problem.errors, problem.warnings) if problem is not None else ((), ())
         plan_file = f"{module.name}.json" if module is not None else ""
-        yield (
-            key,
-            _Compiled(
-                plan_file,
-                _content(generation.output / plan_file) if plan_file else "",
-                problem.errors if problem is not None else (),
-                problem.warnings if problem is not None else (),
-            ),
-        )
+        plan = _content(generation.output / plan_file) if plan_file else ""
+        if errors or plan:
+            yield key, _Compiled(plan_file, plan or "", errors, warnings)
 
 
-def _source_digest(source: WorkflowSource, generation: Generation, generator: str | None) -> str | None:
-    """Return the digest of everything that the plan of a workflow file depends on, if no server is asked."""
-    if generation.server is not None or generator is None:
+def _keys(generation: Generation, generator: str | None) -> dict[WorkflowSource, str]:
+    """Return the key of each workflow file that can be read; none if a server is asked."""
+    schema = _content(generation.openapi) if generation.openapi is not None else ""
+    if generation.server is not None or generator is None or schema is None:
+        return {}
+    return {
+        source: _digest(generator, schema, str(source.name), str(source), content)
+        for source in generation.sources
+        if (content := _content(source.path)) is not None
+    }
+
+
+def _inputs(generation: Generation, keys: Mapping[WorkflowSource, str]) -> str | None:
+    """Return a digest of everything that a generation depends on; `None` if a part of it has no key."""
+    if len(keys) < len(set(generation.sources)):
         return None
-    try:
-        schema = _content(generation.openapi) if generation.openapi is not None else ""
-        return _digest(generator, schema, str(source.name), str(source), _content(source.path))
-    except OSError:
-        return None
+    options = (generation.keep_names, generation.rename, generation.prune, str(generation.openapi))
+    return _digest(*options, os.path.realpath(generation.output), [keys[source] for source in generation.sources])
 
 
 def _digest(*parts: object) -> str:
@@ -171,47 +168,29 @@ def _report(data: dict[str, Any]) -> Report:
     return Report(**values)
 
 
-def _inputs_digest(generation: Generation, generator: str | None) -> str | None:
-    if generation.server is not None or generator is None:
-        return None
-    digest = hashlib.sha256()
+def _outputs(output: Path) -> str:
+    """Return a digest of the files in the output folder."""
+    contents = ((name, _content(output / name)) for name in sorted(os.listdir(output)))
+    return _digest(*((name, content) for name, content in contents if content is not None))
 
-    def add(*parts: object) -> None:
-        digest.update(repr(parts).encode("utf-8", "surrogatepass"))
 
+def _content(path: Path) -> str | None:
+    """Return the digest of a file; `None` if it cannot be read, as a folder."""
     try:
-        add(generator, generation.keep_names, generation.rename, generation.prune)
-        add(os.path.realpath(generation.output))
-        for source in generation.sources:
-            add(str(source.name), str(source), _content(source.path))
-        if generation.openapi is not None:
-            add(str(generation.openapi), _content(generation.openapi))
+        return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError:
         return None
-    return digest.hexdigest()
-
-
-def _outputs_digest(output: Path) -> str:
-    digest = hashlib.sha256()
-    for entry in sorted(os.scandir(output), key=lambda entry: entry.name):
-        if entry.is_file():
-            digest.update(repr((entry.name, _content(Path(entry.path)))).encode("utf-8", "surrogatepass"))
-    return digest.hexdigest()
-
-
-def _content(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _generator_digest() -> str | None:
-    digest = hashlib.sha256(repr((_FORMAT, __version__, sys.version_info[:3])).encode())
+    """Return a digest of whatever decides the bytes of the output; `None` if a part of it cannot be read."""
     try:
-        digest.update(repr(_tool_releases()).encode())
-        for path in _generator_files():
-            digest.update(repr((path, _content(Path(path)))).encode("utf-8", "surrogatepass"))
+        contents = [(path, _content(Path(path))) for path in _generator_files()]
+        if any(content is None for _, content in contents):
+            return None
+        return _digest(_FORMAT, __version__, sys.version_info[:3], _tool_releases(), contents)
     except OSError:
         return None
-    return digest.hexdigest()
 
 
 def _generator_files() -> Iterator[str]:
