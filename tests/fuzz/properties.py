@@ -141,8 +141,8 @@ def assert_plain(text: str) -> None:
 @cache
 def _vocabulary() -> frozenset[str]:
     """Every name that our own code may print: the template's, the runtime's, and those of `typing` that we use."""
-    template = (ROOT / "templates" / "module.py.jinja").read_text(encoding="utf-8")
-    words = {*_WORDS.findall(template), *keyword.kwlist, *invokeai_gen.__all__}
+    templates = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "templates").glob("*.py.template"))
+    words = {*_WORDS.findall(templates), *keyword.kwlist, *invokeai_gen.__all__}
     words |= {"annotations", "dataclasses", "typing", "_types", "__future__", "invokeai_gen", "runtime", "__all__"}
     words |= {"abc", "collections", "os"}
     words |= {"Annotated", "Any", "ClassVar", "Final", "Literal", "TYPE_CHECKING", "Unpack", "field", "lambda"}

@@ -11,7 +11,7 @@ import textwrap
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import example, given, settings
@@ -42,7 +42,7 @@ HOSTILE = [
     "lone \ud800 surrogate \udfff",
     "bidi \u202e override \u2066 isolate \u2069",
     "line \u2028 and paragraph \u2029",
-    "{braces} {{ jinja }} {% raw %} {# comment #}",
+    "{braces} {{ jinja }} {% raw %} {# comment #} $name ${name} $$",
     "{__import__('os').system('touch canary')}",
     '"""\nimport pathlib; pathlib.Path("canary").touch()\n"""',
     "'); import pathlib; pathlib.Path('canary').touch(); ('",
@@ -192,8 +192,9 @@ def test_a_docstring_keeps_its_words() -> None:
 
 def test_a_template_cannot_print_what_is_not_source() -> None:
     with pytest.raises(TypeError, match="is not source"):
-        module._environment().from_string("{{ text }}").render(text="import os")
-    assert module._environment().from_string("{{ text }}").render(text=Source("x")) == "x"
+        module.filled("run_all.py.template", text=cast("Source", "import os"))
+    with pytest.raises(KeyError, match="docstring"):
+        module.filled("module.py.template", text=Source("x"))
 
 
 def sample_plan() -> WorkflowPlan:

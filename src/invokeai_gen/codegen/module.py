@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from string import Template
+from typing import Final
 
 from invokeai_gen.codegen import docs
 from invokeai_gen.codegen.annotations import Imports, Names, annotation, binding, default, plain_type
@@ -14,9 +15,6 @@ from invokeai_gen.codegen.names import PythonIdentifier
 from invokeai_gen.core.plan import PlannedInput, PlannedOutput, WorkflowPlan
 from invokeai_gen.shipped_files import templates_folder
 from invokeai_gen.version import __version__
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
 
 _MAX_FORMATTED: Final = 500_000
 
@@ -31,13 +29,6 @@ _EXPORTS: Final = frozenset(
 _BATCH_EXPORTS: Final = frozenset({"arun_all", "run_all"})
 
 
-class _Declaration(NamedTuple):
-    """An attribute of a class, and the docstring below it."""
-
-    source: Source
-    docstring: Source
-
-
 def render(plan: WorkflowPlan, names: Names, *, module: PythonIdentifier, package: str = "generated") -> str:
     """Return the module of a plan whose inputs and outputs have names. The same plan always gives the same text."""
     imports = Imports(
@@ -50,21 +41,38 @@ def render(plan: WorkflowPlan, names: Names, *, module: PythonIdentifier, packag
     if settable:
         imports.typing |= {"Any", "Literal", "overload"}
     about = docs.module_doc(plan, names, module=module, package=package, version=__version__)
-    pieces = {
-        "docstring": docstring(about),
-        "params_doc": docstring(docs.params_doc(plan), 4),
-        "outputs_doc": docstring(docs.outputs_doc(plan), 4),
-        "exports": laid_out(Source(f"__all__ = {literal(sorted(exports, key=_import_order))}")),
-        "functions": Source(", ".join(sorted(name for name in exports if name[0].islower()))),
-        "is_batch": bool(plan.batches),
-        "inputs": [_input(item, names, imports) for item in plan.inputs],
-        "values": [_values(item, names, imports) for item in settable],
-        "indexed": [_indexed(item, names, imports) for item in settable],
-        "outputs": [_output(item, plan, imports) for item in plan.outputs if item.role != "debug"],
-        "only_image": _only_image(plan),
-    }
-    pieces["imports"], pieces["editor_imports"] = _import_lines(imports)
-    return _environment().get_template("module.py.jinja").render(pieces)
+    inputs = [_input(item, names, imports) for item in plan.inputs]
+    values = [_values(item, names, imports) for item in settable]
+    indexed = [_indexed(item, names, imports) for item in settable]
+    outputs = [_output(item, plan, imports) for item in plan.outputs if item.role != "debug"]
+    import_lines, editor_imports = _import_lines(imports)
+    return filled(
+        "module.py.template",
+        docstring=docstring(about),
+        imports=Source("\n".join(import_lines)),
+        editor_imports=editor_imports,
+        values=Source("".join(f"{declaration}\n" for declaration in values)),
+        exports=laid_out(Source(f"__all__ = {literal(sorted(exports, key=_import_order))}")),
+        params_doc=docstring(docs.params_doc(plan), 4),
+        inputs=_attributes(inputs),
+        indexed=_overloads(indexed),
+        outputs_doc=docstring(docs.outputs_doc(plan), 4),
+        outputs=_attributes(outputs),
+        image=_image_property(plan),
+        run_all=Source(f"\n\n{filled('run_all.py.template')}") if plan.batches else Source(),
+        functions=Source(", ".join(sorted(name for name in exports if name[0].islower()))),
+    )
+
+
+def filled(template: str, **pieces: Source) -> Source:
+    """Return a template with a piece of source in place of each `$name`.
+
+    Raises `TypeError` for a piece that is not `Source`: untrusted text is never printed.
+    """
+    for name, piece in pieces.items():
+        if not isinstance(piece, Source):
+            raise TypeError(f"{name} is {type(piece).__name__} {piece!r}, which is not source")
+    return Source(_template(template).substitute(pieces))
 
 
 def formatted(text: str) -> str:
@@ -108,7 +116,7 @@ if not _TYPE_CHECKING:
 """
 
 
-def _input(planned: PlannedInput, names: Names, imports: Imports) -> _Declaration:
+def _input(planned: PlannedInput, names: Names, imports: Imports) -> Source:
     if planned.fed_by is not None:
         imports.typing.add("ClassVar")
         declaration = f"{planned.name}: ClassVar[Input] = {binding(planned, imports)}"
@@ -119,21 +127,22 @@ def _input(planned: PlannedInput, names: Names, imports: Imports) -> _Declaratio
     return _declaration(declaration, docs.input_doc(planned, names), 4)
 
 
-def _values(planned: PlannedInput, names: Names, imports: Imports) -> _Declaration:
+def _values(planned: PlannedInput, names: Names, imports: Imports) -> Source:
     """Return the list of values for an input in a sweep."""
     declaration = f"{planned.name}: Iterable[{plain_type(planned, names, imports)}]"
     return _declaration(declaration, docs.sweep_doc(planned, names), 8)
 
 
-def _output(output: PlannedOutput, plan: WorkflowPlan, imports: Imports) -> _Declaration:
+def _output(output: PlannedOutput, plan: WorkflowPlan, imports: Imports) -> Source:
     if not output.item_type.is_plain:
         imports.editors.add(output.item_type.name)
     return _declaration(f"{output.name}: {output.result_type}", docs.output_doc(output, plan.inputs), 4)
 
 
-def _declaration(text: str, doc: str, indent: int) -> _Declaration:
+def _declaration(text: str, doc: str, indent: int) -> Source:
+    """Return an attribute of a class, and the docstring below it."""
     PythonIdentifier(text.partition(":")[0])  # a name that is no identifier must not become source
-    return _Declaration(laid_out(Source(text), indent), docstring(doc, indent))
+    return Source(f"{laid_out(Source(text), indent)}\n{' ' * indent}{docstring(doc, indent)}")
 
 
 def _indexed(planned: PlannedInput, names: Names, imports: Imports) -> Source:
@@ -143,14 +152,33 @@ def _indexed(planned: PlannedInput, names: Names, imports: Imports) -> Source:
     return laid_out(Source(f"{head}{result}: ..."), 8)
 
 
-def _only_image(plan: WorkflowPlan) -> PythonIdentifier | None:
-    """Return the name of the one output that is an image, to be had as `image` too if nothing else has that name."""
+def _overloads(indexed: Sequence[Source]) -> Source:
+    """Return what type checkers see of `params[…]`, if there is something to index."""
+    if not indexed:
+        return Source()
+    overloads = "".join(f"        @overload\n{line}\n" for line in indexed)
+    return Source(f"\n    if TYPE_CHECKING:\n\n{overloads}        @overload\n{_ANY_INDEX}{_ANY_INDEX}")
+
+
+_ANY_INDEX: Final = "        def __getitem__(self, index: int) -> Any: ...\n"
+
+
+def _image_property(plan: WorkflowPlan) -> Source:
+    """Return a property `image` for the one output that is an image, if nothing else has that name."""
     results = [output for output in plan.outputs if output.role != "debug"]
     images = [output for output in results if output.item_type.name == "ImageOutput"]
     is_only = len(images) == 1 and images[0].result_type == "ImageOutput"
     if not is_only or any(output.name == "image" for output in plan.outputs):
-        return None
-    return PythonIdentifier(images[0].name)
+        return Source()
+    return Source(_IMAGE.format(name=PythonIdentifier(images[0].name)))
+
+
+_IMAGE: Final = '''
+    @property
+    def image(self) -> ImageOutput:
+        """The only image of the workflow, `{name}`."""
+        return self.{name}
+'''
 
 
 def _import_lines(imports: Imports) -> tuple[list[Source], Source]:
@@ -171,24 +199,11 @@ def _import_order(name: str) -> tuple[int, str]:
     return (0 if name.isupper() else 2 if name[0].islower() else 1), name
 
 
-def _printable(value: Any) -> str:
-    """Raise for anything but `Source`: templates never print untrusted text."""
-    if not isinstance(value, (Source, PythonIdentifier)):
-        raise TypeError(f"a template would print {type(value).__name__} {value!r}, which is not source")
-    return value
+def _attributes(declarations: Iterable[Source]) -> Source:
+    """Return the declarations of a class, each below an empty line."""
+    return Source("".join(f"\n{declaration}\n" for declaration in declarations))
 
 
 @cache
-def _environment() -> Environment:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    return Environment(
-        loader=FileSystemLoader(templates_folder(), encoding="utf-8"),
-        autoescape=False,  # this is Python, not HTML; `finalize` is what keeps foreign text out
-        undefined=StrictUndefined,
-        finalize=_printable,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        newline_sequence="\n",
-    )
+def _template(name: str) -> Template:
+    return Template((templates_folder() / name).read_text(encoding="utf-8"))

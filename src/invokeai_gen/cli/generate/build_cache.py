@@ -26,7 +26,7 @@ from invokeai_gen.records import record
 from invokeai_gen.version import __version__
 
 _FORMAT: Final = 4
-_TOOLS: Final = ("black", "datamodel_code_generator", "jinja2")
+_TOOLS: Final = ("black", "datamodel_code_generator")
 """Tools that decide the bytes of the output."""
 
 _PACKAGE: Final = Path(__file__).resolve().parents[2]
