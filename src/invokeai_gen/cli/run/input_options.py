@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -77,12 +77,10 @@ class InputOptions:
                 return option.opts[0]
         return f"--set {name}=" if any(planned.name == name for planned in self.shadowed) else ""
 
-    def given(self, values: Mapping[str, Any]) -> Iterator[tuple[InputOption, str]]:
-        """Yield the options that the command line has, with their texts."""
-        for option in self.options:
-            text = values.get(variable_of(option.planned))
-            if text is not None:
-                yield option, text
+    def given(self, values: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+        """Return the option that each input was given with and its text, by Python name."""
+        texts = ((option, values.get(variable_of(option.planned))) for option in self.options)
+        return {option.planned.name: (option.opts[0], text) for option, text in texts if text is not None}
 
 
 def variable_of(planned: PlannedInput) -> str:

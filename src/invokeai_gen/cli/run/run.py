@@ -26,18 +26,14 @@ if TYPE_CHECKING:
 _FOUND: Final = "invokeai_gen.run"
 """Where the context of a call keeps the workflow and its options."""
 
-_SECTIONS: Final[Mapping[str, Sequence[str]]] = {
-    "Values": ("assignments", "params", "interactive"),
-    "Many runs": (
-        "runs", "product", "zipped", "each", "replaced", "dynamic", "max_prompts", "csv", "jsonl", "ignore_extra_columns", "errors",
-        "retries", "sweep_file", "resume",
-    ),
-    "Results": (
-        "output", "pattern", "manifest", "contact_sheet", "gallery", "intermediate", "metadata", "overwrite", "no_save", "as_json", "events",
-    ),
-    "Server": ("servers", "openapi", "timeout", "auto_board", "create_boards", "cleanup"),
-}  # fmt: skip
-"""The options by purpose; all others come after them."""
+_SECTIONS: Final = {
+    "assignments": "Values",
+    "runs": "Many runs",
+    "output": "Results",
+    "servers": "Server",
+    "dry_run": "Others",
+}
+"""The first option of each section of the help; the others follow as they are declared."""
 
 _EPILOG: Final = """\b
 Examples:
@@ -111,12 +107,15 @@ class _RunCommand(click.Command):
         else:
             with formatter.section("Inputs"):
                 formatter.write_text("Name a workflow to list its inputs here.")
-        records = {str(param.name): param.get_help_record(ctx) for param in super().get_params(ctx)}
-        listed = {name for names in _SECTIONS.values() for name in names}
-        others = [name for name in records if name not in listed and name != "workflow"]
-        for title, names in {**_SECTIONS, "Others": others}.items():
+        sections: dict[str, list[tuple[str, str]]] = {}
+        title = ""
+        for param in super().get_params(ctx):
+            title = _SECTIONS.get(str(param.name), title)
+            if title and (record := param.get_help_record(ctx)) is not None:
+                sections.setdefault(title, []).append(record)
+        for title, records in sections.items():
             with formatter.section(title):
-                formatter.write_dl([record for name in names if (record := records[name]) is not None])
+                formatter.write_dl(records)
 
 
 def _find(name: str, given: Mapping[str, str], own: Sequence[click.Parameter]) -> _Found:
@@ -275,7 +274,7 @@ def command(ctx: click.Context, /, workflow: str, **given: Any) -> None:
     from invokeai_gen.cli.run.values import ValueReader
 
     found: _Found = ctx.meta[_FOUND]
-    inputs = {option.planned.name: (option.opts[0], text) for option, text in found.inputs.given(given)}
+    inputs = found.inputs.given(given)
     line = CommandLine.of(ctx)
     line.check(ctx, [option for option, _ in inputs.values()])
     print_messages("warning", found.workflow.warnings, source=found.workflow.shown)
