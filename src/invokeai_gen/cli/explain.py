@@ -73,7 +73,7 @@ def default_of_input(planned: PlannedInput, *, cut: bool = True) -> str:
 
 
 def is_required(planned: PlannedInput) -> bool:
-    """Whether the input can be set and has no default."""
+    """Return whether the input can be set and has no default."""
     from invokeai_gen.core.field_values import default_of
     from invokeai_gen.js_json import UNSET
 

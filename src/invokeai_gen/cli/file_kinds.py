@@ -1,4 +1,4 @@
-"""Files that people take for an InvokeAI workflow and that are something else."""
+"""Files that are often mistaken for an InvokeAI workflow."""
 
 from __future__ import annotations
 

@@ -54,8 +54,8 @@ def find_workflow(
 
     Look for a file, then for a module (by file or dotted name), and then, unless the name looks like that of a file, in
     the library of the server, whose node types are used for it. `schema` gives the node types for files, by default those
-    of `open_schema`. Without `validate` the GUI need not be willing to invoke it. Raise `InvokeAIGenError`, which has
-    the name.
+    of `open_schema`. `validate=False` also accepts a workflow that the GUI would not invoke. Raise `InvokeAIGenError`,
+    which has the name.
     """
     path = locate(name, settings)
     shown = repr(name) if path is None else _short(path)

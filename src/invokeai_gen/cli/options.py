@@ -24,7 +24,7 @@ def schema_options(function: F) -> F:
         metavar="FILE",
         type=click.Path(path_type=Path, dir_okay=False),
         callback=_refuse_address,
-        help="Use the node types of this openapi.json. Default: that of pyproject.toml, else the one included.",
+        help="Use the node types of this openapi.json. Default: the file in pyproject.toml, else the included snapshot.",
     )(function)
 
 
@@ -33,7 +33,7 @@ def server_option(function: F) -> F:
     return click.option(
         "--server",
         metavar="URL",
-        help="Default: INVOKEAI_URL, else that of pyproject.toml, else http://localhost:9090.",
+        help="Default: INVOKEAI_URL, else the server in pyproject.toml, else http://localhost:9090.",
     )(function)
 
 

@@ -30,7 +30,7 @@ class IvkCollectionField(IvkValueField[Any]):
 
     @classmethod
     def plain(cls, value: Any) -> Any:
-        """Return the values in place of fields; the items are converted in a handle, which knows their class."""
+        """Return the values of the fields in a list; a handle, which knows their class, converts the items."""
         if isinstance(value, list):
             return [unwrapped(item) for item in value]
         return unwrapped(value)

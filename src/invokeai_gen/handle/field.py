@@ -153,7 +153,7 @@ class _Nameless:
 
 
 def details_of(error: ValueError, value: Any, *place: int) -> list[InitErrorDetails]:
-    """Return what pydantic, or a check in a field, found wrong with a value, or with the item at a place in it."""
+    """Return the problems that pydantic or a check of a field found with a value, or with the item at a place in it."""
     found: list[Any] = [{"loc": (), "input": value, "msg": str(error)}]
     if isinstance(error, ValidationError):
         found = list(error.errors(include_url=False, include_context=False))

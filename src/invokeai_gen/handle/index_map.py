@@ -55,7 +55,7 @@ class IndexMapReport:
 
     @property
     def is_same(self) -> bool:
-        """Whether every index still means what it meant."""
+        """Whether every index still refers to the same input."""
         return not self.moved and not self.missing
 
 

@@ -53,7 +53,7 @@ OneOrMany: TypeAlias = Annotated[
     Annotated[T, Tag("one")] | Annotated[list[T], Tag("items")],
     Discriminator(_count),
 ]
-"""A value or a list of them; an error message speaks only of the one that was given."""
+"""A value or a list of them; an error message is only about the form that was given."""
 
 
 _LIMITS: Final = frozenset(item.name for item in fields(Constraints))

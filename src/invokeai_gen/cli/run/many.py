@@ -202,7 +202,7 @@ class ManyRuns:
     def _how_to_go_on(self, client: InvokeAIClient) -> str:
         """Return a line with the command that continues after a failure or an interrupt."""
         if self._sweep_file is None:
-            return "with --file FILE the rest could be run later"
+            return "with --file FILE, a later run could continue from here"
         servers = self._line.servers or (() if self._line.resume else (client.url,))
         return f"to go on: {self._line.how_to_resume(self._named.argument, self._sweep_file, self._folder, servers)}"
 

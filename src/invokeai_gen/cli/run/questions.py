@@ -59,14 +59,14 @@ def fitting_models(inputs: Iterable[PlannedInput], server: str | None) -> Fittin
 
 
 def can_ask(line: CommandLine) -> bool:
-    """Whether a person can be asked: --interactive was given, or stdin and stderr are a terminal."""
+    """Return whether a person can be asked: --interactive was given, or stdin and stderr are a terminal."""
     if line.interactive:
         return True
     return sys.stdin.isatty() and sys.stderr.isatty() and not (line.quiet or line.as_json or line.dry_run)
 
 
 def ask(inputs: Sequence[PlannedInput], server: str | None) -> dict[str, Any]:
-    """Ask for a value of each input, until it is one that the input accepts; return them by Python name.
+    """Ask for each input until the answer is valid; return the values by Python name.
 
     An empty answer keeps the default. Questions are printed on stderr.
     """

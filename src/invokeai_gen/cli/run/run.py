@@ -67,7 +67,7 @@ class _Found:
 
 
 class _RunCommand(click.Command):
-    """A command that has an option for each input, as soon as it is known which workflow is meant."""
+    """A command with an option for each input of the workflow that it is given."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the arguments, after a first look for the workflow."""
@@ -230,15 +230,15 @@ def _path(name: str, variable: str, text: str, *, dir_okay: bool = True) -> Call
     "servers",
     metavar="URL",
     multiple=True,
-    help="Default: INVOKEAI_URL, else that of pyproject.toml, else http://localhost:9090. Repeated: many runs are "
-    "shared by all of these servers.",
+    help="Default: INVOKEAI_URL, else the server in pyproject.toml, else http://localhost:9090. Repeat it to share many "
+    "runs between several servers.",
 )
 @click.option(
     "--openapi",
     metavar="FILE",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Node types for an exported workflow. Default: those of --server, else of pyproject.toml, else the ones "
-    "included. A module has its own.",
+    help="Node types for an exported workflow. Default: those of --server, else the file in pyproject.toml, else the "
+    "included snapshot. A module has its own.",
 )
 @click.option(
     "--timeout", metavar="SECONDS", type=click.FloatRange(min=0, min_open=True), help="Cancel after this time."

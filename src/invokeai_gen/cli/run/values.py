@@ -179,7 +179,7 @@ class ValueReader:
         from invokeai_gen.cli.run.questions import ask, can_ask
 
         line = self._line
-        if line.csv is not None or line.jsonl is not None or line.resume is not None or not can_ask(line):
+        if line.csv is not None or line.jsonl is not None or not can_ask(line):
             return {}
         required = {problem.name for problem in self._missing(workflow_of(self._plan, values), set(values))}
         wanted = [
@@ -198,7 +198,7 @@ class ValueReader:
         return []
 
     def _print_fitting_models(self, values: Mapping[str, Any]) -> None:
-        """Print, for each model that is required and missing, what the server has."""
+        """Print which of the server's models fit each missing model."""
         from invokeai_gen.cli.run.questions import fitting_models
 
         known = {problem.name for _, problem in self._mistakes}
@@ -214,7 +214,7 @@ class ValueReader:
             print_messages("hint", [found.described(planned)], source=self._options.spelling_of(planned.name))
 
     def _hint_at_seeds(self, varying: set[str], *, has_rows: bool) -> None:
-        """Say that runs with one seed give one result, unless rows may have seeds."""
+        """Print a hint if all runs have the same seed, so that they give the same image."""
         seeds = [
             planned
             for planned in self._plan.inputs

@@ -14,7 +14,7 @@ _PLAIN: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0
 
 
 def mermaid(plan: WorkflowPlan) -> str:
-    """Return nodes, batches and generators of a plan whose inputs have names, and what feeds what, as a flowchart.
+    """Return a flowchart of a plan: its nodes, batches and generators, and the connections between them.
 
     Markdown files and https://mermaid.live show it.
     """

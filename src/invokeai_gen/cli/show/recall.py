@@ -47,7 +47,7 @@ def command(
     """Show the values that an image was made with.
 
     IMAGE is a PNG file as InvokeAI saved it, or the name of an image on the server. Values are those that ran, also if
-    a batch varied them. What the image does not say is printed as a warning.
+    a batch varied them. Values that the image does not have are reported as warnings.
 
     \b
     Examples:
