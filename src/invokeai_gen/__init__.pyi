@@ -45,7 +45,6 @@ from invokeai_gen.server.client import AsyncInvokeAIClient, ClientOptions
 from invokeai_gen.server.errors import (
     ConnectionFailedError,
     DecodeError,
-    ForbiddenError,
     InvalidHeaderError,
     InvalidTokenError,
     InvalidUrlError,
@@ -56,12 +55,10 @@ from invokeai_gen.server.errors import (
     MissingOutputError,
     NotFoundError,
     NotInvokeAIError,
-    RejectedError,
     RequestTimeoutError,
     ServerError,
     ServerFaultError,
     StatusError,
-    UnauthorizedError,
     UnexpectedAnswerError,
     UnreachableError,
 )
@@ -98,7 +95,10 @@ from invokeai_gen.server.run_errors import (
 )
 from invokeai_gen.server.status_errors import (
     BadRequestError,
+    ForbiddenError,
+    RejectedError,
     TooManyRequestsError,
+    UnauthorizedError,
     UnsupportedByServerError,
     UnsupportedMediaError,
 )

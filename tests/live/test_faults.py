@@ -29,9 +29,9 @@ from invokeai_gen.server.errors import (
     JobTimeoutError,
     RequestTimeoutError,
     ServerFaultError,
-    UnauthorizedError,
 )
 from invokeai_gen.server.run_errors import DownloadError, EnqueueUncertainError, UploadUncertainError
+from invokeai_gen.server.status_errors import UnauthorizedError
 from tests import plans
 from tests.live import proxy as faults
 from tests.live.proxy import Fault, Proxy

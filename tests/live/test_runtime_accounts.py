@@ -12,15 +12,10 @@ from invokeai_gen.compiler.inputs import constraints_of
 from invokeai_gen.core.field_values import batch_item_validator
 from invokeai_gen.core.plan import FieldLimits
 from invokeai_gen.schema import shipped_schema
-from invokeai_gen.server.errors import (
-    ForbiddenError,
-    JobCanceledError,
-    NotFoundError,
-    ServerFaultError,
-    UnauthorizedError,
-)
+from invokeai_gen.server.errors import JobCanceledError, NotFoundError, ServerFaultError
 from invokeai_gen.server.events import StatusChanged
 from invokeai_gen.server.run_errors import EnqueueClippedError, RedactedJobError
+from invokeai_gen.server.status_errors import ForbiddenError, UnauthorizedError
 from tests import plans
 from tests.server import Account, Server, ServerError
 

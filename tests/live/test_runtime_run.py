@@ -16,7 +16,12 @@ import pytest
 
 from invokeai_gen import AsyncInvokeAIClient, ImageOutput, InvokeAIClient, Job, ModelRef
 from invokeai_gen.server.connections import _open
-from invokeai_gen.server.errors import JobCanceledError, JobDeletedError, JobTimeoutError, NotFoundError, RejectedError
+from invokeai_gen.server.errors import (
+    JobCanceledError,
+    JobDeletedError,
+    JobTimeoutError,
+    NotFoundError,
+)
 from invokeai_gen.server.events import (
     InvocationComplete,
     InvocationError,
@@ -26,6 +31,7 @@ from invokeai_gen.server.events import (
 )
 from invokeai_gen.server.resolution_errors import MediaResolutionError, ModelResolutionError
 from invokeai_gen.server.run_errors import JobFailedError, SeveralItemsError
+from invokeai_gen.server.status_errors import RejectedError
 from tests import plans
 from tests.live.proxy import Proxy, lost
 

@@ -19,10 +19,10 @@ from invokeai_gen.server.errors import (
     NotFoundError,
     ServerError,
     StatusError,
-    UnauthorizedError,
 )
 from invokeai_gen.server.inventory import Board, InstallJob
 from invokeai_gen.server.run_errors import InstallError
+from invokeai_gen.server.status_errors import UnauthorizedError
 from tests import plans
 from tests.live.proxy import Proxy
 from tests.live.test_runtime_repositories import png

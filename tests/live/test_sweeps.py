@@ -28,8 +28,9 @@ from invokeai_gen import AsyncInvokeAIClient, InvokeAIClient, Sweep, image_files
 from invokeai_gen.core.file_pattern import FileClashError
 from invokeai_gen.core.problems import ParamsError
 from invokeai_gen.server import pacing
-from invokeai_gen.server.errors import JobCanceledError, NotFoundError, RejectedError
+from invokeai_gen.server.errors import JobCanceledError, NotFoundError
 from invokeai_gen.server.run_errors import DownloadError, JobFailedError
+from invokeai_gen.server.status_errors import RejectedError
 from invokeai_gen.sweeps.dynamic_prompts import DynamicPrompts
 from invokeai_gen.sweeps.files.saving import Saver
 from invokeai_gen.sweeps.journal import SweepFileError

@@ -18,7 +18,7 @@ from invokeai_gen import InvokeAIClient
 from invokeai_gen.cli import cli
 from invokeai_gen.handle import WorkflowDefinition, WorkflowHandle
 from invokeai_gen.schema import Schema
-from invokeai_gen.server.errors import RejectedError
+from invokeai_gen.server.status_errors import RejectedError
 
 WORKFLOWS = Path(__file__).parents[2] / "data" / "workflows"
 CORPUS = os.environ.get("INVOKEAI_GEN_CORPUS", "")

@@ -143,7 +143,7 @@ def test_a_sweep_is_a_line_of_text_there_too(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_of_several_runs_at_a_time_one_is_shown() -> None:
-    first, second = progress.display("First"), progress.display("Second")
+    first, second = (progress.Display(progress.screen(title)) for title in ("First", "Second"))
     with first, second:
         assert (first._has_turn, second._has_turn) == (True, False)
     with second:

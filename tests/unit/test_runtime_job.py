@@ -12,9 +12,10 @@ from invokeai_gen.runtime.failures import error_of, in_labels
 from invokeai_gen.runtime.running_job import overall_status
 from invokeai_gen.runtime.workflow import PlanFileError
 from invokeai_gen.server import background
-from invokeai_gen.server.errors import JobCanceledError, JobTimeoutError, RejectedError
+from invokeai_gen.server.errors import JobCanceledError, JobTimeoutError
 from invokeai_gen.server.records import QueueItem
 from invokeai_gen.server.run_errors import JobFailedError, NotCompletedError, UnknownStatusError
+from invokeai_gen.server.status_errors import RejectedError
 from invokeai_gen.server.watch import Watch
 from tests import plans
 

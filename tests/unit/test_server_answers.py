@@ -24,7 +24,6 @@ from invokeai_gen.server.errors import (
     ConnectionFailedError,
     NotFoundError,
     NotInvokeAIError,
-    RejectedError,
     RequestTimeoutError,
     ServerError,
     ServerFaultError,
@@ -33,6 +32,7 @@ from invokeai_gen.server.errors import (
 )
 from invokeai_gen.server.inventory import Board, Image
 from invokeai_gen.server.records import QueueCounts, QueueItem
+from invokeai_gen.server.status_errors import RejectedError
 from tests import plans
 
 LIES: dict[str, Any] = {

@@ -17,16 +17,19 @@ from invokeai_gen.server.answers import ignored
 from invokeai_gen.server.background import run
 from invokeai_gen.server.errors import (
     ConnectionFailedError,
-    ForbiddenError,
     InvalidUrlError,
     NotFoundError,
     NotInvokeAIError,
-    RejectedError,
     RequestTimeoutError,
     ServerFaultError,
-    UnauthorizedError,
 )
-from invokeai_gen.server.status_errors import TooManyRequestsError, UnsupportedByServerError
+from invokeai_gen.server.status_errors import (
+    ForbiddenError,
+    RejectedError,
+    TooManyRequestsError,
+    UnauthorizedError,
+    UnsupportedByServerError,
+)
 
 Handler = Callable[[httpx.Request], httpx.Response]
 

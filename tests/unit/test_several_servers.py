@@ -17,9 +17,10 @@ import pytest
 
 from invokeai_gen.server import background
 from invokeai_gen.server.client import _shared
-from invokeai_gen.server.errors import ConnectionFailedError, RejectedError
+from invokeai_gen.server.errors import ConnectionFailedError
 from invokeai_gen.server.events import StatusChanged
 from invokeai_gen.server.records import Enqueued
+from invokeai_gen.server.status_errors import RejectedError
 from invokeai_gen.server.watch import Watch
 from invokeai_gen.sweeps import cluster, server_item
 from invokeai_gen.sweeps.async_sweep import AsyncSweep

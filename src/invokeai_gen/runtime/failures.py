@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from invokeai_gen.core.rejections import failing_node, labelled_rejections
-from invokeai_gen.server.errors import JobCanceledError, JobError, RejectedError
+from invokeai_gen.server.errors import JobCanceledError, JobError
 from invokeai_gen.server.run_errors import JobFailedError, NotCompletedError, RedactedJobError, UnknownStatusError
-from invokeai_gen.server.status_errors import reasons
+from invokeai_gen.server.status_errors import RejectedError, reasons
 from invokeai_gen.server.status_watch import is_final
 
 if TYPE_CHECKING:

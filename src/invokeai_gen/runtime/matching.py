@@ -9,9 +9,10 @@ from invokeai_gen.core.matching import NoMatchError, match_board, match_model
 from invokeai_gen.core.plan import AssetKind, JsonValue, ModelLimits
 from invokeai_gen.core.values import BoardRef, ModelRef
 from invokeai_gen.server.client import AsyncInvokeAIClient
-from invokeai_gen.server.errors import ForbiddenError, NotFoundError
+from invokeai_gen.server.errors import NotFoundError
 from invokeai_gen.server.inventory import Board, Model
 from invokeai_gen.server.resolution_errors import BoardResolutionError, MediaResolutionError, ModelResolutionError
+from invokeai_gen.server.status_errors import ForbiddenError
 
 
 @overload

@@ -1,7 +1,6 @@
 """Handles on what a run left on the server: images and videos.
 
-A handle has a name and a client; nothing is downloaded before it is used. What can be done with one is in
-`media_methods`, which is loaded then.
+A handle has a name and a client; nothing is downloaded before it is used. `media_methods` has what can be done then.
 """
 
 from __future__ import annotations

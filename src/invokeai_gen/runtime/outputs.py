@@ -1,7 +1,4 @@
-"""`WorkflowOutputs`: the results of one finished queue item, by the names that the plan gives to its nodes.
-
-What can be done with them is in `output_methods`, which is loaded then.
-"""
+"""`WorkflowOutputs`: the results of one finished queue item, by name. `output_methods` has what can be done with them."""
 
 from __future__ import annotations
 

@@ -19,11 +19,6 @@ _TURN: Final = threading.Lock()
 """Held by the display that is on the screen: of several runs at a time only one is shown."""
 
 
-def display(title: str, items: int = 1) -> Display:
-    """Return a display for a run with so many queue items."""
-    return Display(screen(title), items)
-
-
 def screen(title: str) -> Screen:
     """Return a bar, or a line of text if a notebook has no ipywidgets."""
     is_plain = is_notebook() and find_spec("ipywidgets") is None

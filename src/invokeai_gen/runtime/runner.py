@@ -23,7 +23,7 @@ from invokeai_gen.server import constants
 from invokeai_gen.server.background import bridge, in_thread
 from invokeai_gen.server.client import AsyncInvokeAIClient, ClientFacade, core_of
 from invokeai_gen.server.deadline import Deadline
-from invokeai_gen.server.errors import RejectedError
+from invokeai_gen.server.errors import StatusError
 from invokeai_gen.server.run_queue import batch_size
 from invokeai_gen.server.status_watch import StatusWatch
 
@@ -99,7 +99,8 @@ class Runner(Generic[P, O]):
         wait = partial(job.wait_until, deadline, cancel_on_timeout=on_timeout, cancel_on_interrupt=on_interrupt)
         if wants_progress(options.get("progress")):
             progress = await load("invokeai_gen.runtime.progress")
-            with await in_thread(progress.display, self.plan.info.name, len(job.item_ids)) as display:  # loads rich
+            screen = await in_thread(progress.screen, self.plan.info.name)  # loads rich
+            with progress.Display(screen, len(job.item_ids)) as display:
                 await wait(display.wrapped({**callbacks}))
         else:
             await wait(callbacks)
@@ -234,7 +235,7 @@ async def enqueue(
         return await asyncio.shield(sending)
     except BaseException as error:
         await client.forget(watch)
-        if isinstance(error, RejectedError):
+        if isinstance(error, StatusError) and error.status == 422:
             failures = await load("invokeai_gen.runtime.failures")
             raise failures.in_labels(error, plan) from None
         if isinstance(error, asyncio.CancelledError):

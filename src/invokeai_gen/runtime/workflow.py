@@ -17,10 +17,8 @@ from invokeai_gen.server.background import in_thread
 
 if TYPE_CHECKING:
     from invokeai_gen.core.plan import WorkflowPlan
-    from invokeai_gen.runtime.async_job import AsyncJob
-    from invokeai_gen.runtime.job import Job
-    from invokeai_gen.runtime.options import RunOptions, SubmitOptions
-    from invokeai_gen.runtime.preview import OtherCalls
+    from invokeai_gen.runtime.options import RunOptions
+    from invokeai_gen.runtime.other_calls import OtherCalls
     from invokeai_gen.runtime.runner import Runner
     from invokeai_gen.server.blocking import ServerClient
     from invokeai_gen.server.client import AsyncInvokeAIClient
@@ -36,7 +34,7 @@ class PlanFileError(InvokeAIGenError):
     """The plan file of a generated module is missing, or this version cannot execute it."""
 
 
-@later("invokeai_gen.runtime.preview", "OtherCalls", "request resume aresume")
+@later("invokeai_gen.runtime.other_calls", "OtherCalls", "run_all arun_all submit asubmit request resume aresume")
 class RunnableWorkflow(OtherCalls[P, O]):
     """One workflow with its plan, its class of parameters and its class of outputs: what a single run needs."""
 
@@ -99,35 +97,6 @@ class RunnableWorkflow(OtherCalls[P, O]):
     ) -> O:
         """Async version of `run`."""
         return await (await self.aload()).run(params, client, timeout, options)
-
-    def run_all(
-        self,
-        params: P,
-        *,
-        client: ServerClient | None = None,
-        timeout: float | None = None,
-        **options: Unpack[RunOptions],
-    ) -> list[O]:
-        """Like `run`, for batch nodes and several runs: return the outputs of every queue item, in order."""
-        return background.run(self.load().run_all(params, client, timeout, options))
-
-    async def arun_all(
-        self, params: P, *, client: AnyClient | None = None, timeout: float | None = None, **options: Unpack[RunOptions]
-    ) -> list[O]:
-        """Async version of `run_all`."""
-        return await (await self.aload()).run_all(params, client, timeout, options)
-
-    def submit(self, params: P, *, client: ServerClient | None = None, **options: Unpack[SubmitOptions]) -> Job[O]:
-        """Put the workflow into the queue and return a job without waiting. Raise what `run` raises before it waits."""
-        from invokeai_gen.runtime.job import Job
-
-        return Job(background.run(self.load().submit(params, client, options)))
-
-    async def asubmit(
-        self, params: P, *, client: AnyClient | None = None, **options: Unpack[SubmitOptions]
-    ) -> AsyncJob[O]:
-        """Async version of `submit`."""
-        return await (await self.aload()).submit(params, client, options)
 
     def load(self) -> Runner[P, O]:
         """Read the plan file and import everything that a run needs. Takes time only on the first call."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from invokeai_gen.errors import InvokeAIGenError
 
 # Finds the errors of `run_errors` and `status_errors`, which were here once; a run that succeeds does not load them.
 from invokeai_gen.public_names import find_public as __getattr__  # noqa: F401
-from invokeai_gen.server.constants import MAX_DETAIL, MAX_PROBLEMS
+from invokeai_gen.server.constants import MAX_DETAIL
 from invokeai_gen.texts import shortened
 
 
@@ -66,29 +65,8 @@ class StatusError(ServerError):
         super().__init__(f"{text}. {hint}" if hint else text)
 
 
-class UnauthorizedError(StatusError):
-    """401: the server requires an account, or the token is no longer valid."""
-
-
-class ForbiddenError(StatusError):
-    """403: this account may not do that."""
-
-
 class NotFoundError(StatusError):
     """404: no such thing on this server."""
-
-
-class RejectedError(StatusError):
-    """422: the request does not fit the server's schema. `problems` has one line for each reason."""
-
-    def __init__(
-        self, method: str, path: str, status: int, detail: Any = None, *, problems: Sequence[str] = ()
-    ) -> None:
-        self.problems = tuple(problems)
-        lines = [f"- {line}" for line in self.problems[:MAX_PROBLEMS]]
-        if len(self.problems) > MAX_PROBLEMS:
-            lines.append(f"- … and {len(self.problems) - MAX_PROBLEMS} more")
-        super().__init__(method, path, status, detail, "\n".join(lines))
 
 
 class ServerFaultError(StatusError):

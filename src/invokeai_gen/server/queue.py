@@ -11,12 +11,13 @@ from typing import Any
 from invokeai_gen.server import constants
 from invokeai_gen.server.answers import at, integer, list_of, mapping, optional
 from invokeai_gen.server.deletion import delete_thing
-from invokeai_gen.server.errors import ForbiddenError, JobTimeoutError, NotFoundError, StatusError, UnauthorizedError
+from invokeai_gen.server.errors import JobTimeoutError, NotFoundError, StatusError
 from invokeai_gen.server.facades import facade
 from invokeai_gen.server.inventory import ProcessorStatus
 from invokeai_gen.server.records import QueueCounts, QueueItem
 from invokeai_gen.server.removal import Removal
 from invokeai_gen.server.run_queue import RunQueue
+from invokeai_gen.server.status_errors import ForbiddenError, UnauthorizedError
 from invokeai_gen.server.status_watch import is_final
 
 

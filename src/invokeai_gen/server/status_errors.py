@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from invokeai_gen.server.bodies import collected
-from invokeai_gen.server.constants import MAX_DETAIL, MAX_ERROR_ANSWER
-from invokeai_gen.server.errors import (
-    ForbiddenError,
-    NotFoundError,
-    RejectedError,
-    ServerFaultError,
-    StatusError,
-    UnauthorizedError,
-)
+from invokeai_gen.server.constants import MAX_DETAIL, MAX_ERROR_ANSWER, MAX_PROBLEMS
+from invokeai_gen.server.errors import NotFoundError, ServerFaultError, StatusError
 from invokeai_gen.server.response import Response
 from invokeai_gen.texts import shortened
+
+
+class UnauthorizedError(StatusError):
+    """401: the server requires an account, or the token is no longer valid."""
+
+
+class ForbiddenError(StatusError):
+    """403: this account may not do that."""
+
+
+class RejectedError(StatusError):
+    """422: the request does not fit the server's schema. `problems` has one line for each reason."""
+
+    def __init__(
+        self, method: str, path: str, status: int, detail: Any = None, *, problems: Sequence[str] = ()
+    ) -> None:
+        self.problems = tuple(problems)
+        lines = [f"- {line}" for line in self.problems[:MAX_PROBLEMS]]
+        if len(self.problems) > MAX_PROBLEMS:
+            lines.append(f"- … and {len(self.problems) - MAX_PROBLEMS} more")
+        super().__init__(method, path, status, detail, "\n".join(lines))
 
 
 class BadRequestError(StatusError):

@@ -23,8 +23,8 @@ from invokeai_gen.runtime.runner import enqueue
 from invokeai_gen.server import background
 from invokeai_gen.server.background import in_thread
 from invokeai_gen.server.client import AsyncInvokeAIClient
-from invokeai_gen.server.errors import RejectedError
 from invokeai_gen.server.records import QueueItem
+from invokeai_gen.server.status_errors import RejectedError
 from invokeai_gen.sweeps.batching import Block, Cell, Layout, ResolvedValues
 from invokeai_gen.sweeps.journal import Journal
 from invokeai_gen.sweeps.layout import resolve_values

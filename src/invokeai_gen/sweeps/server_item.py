@@ -21,9 +21,15 @@ from invokeai_gen.runtime.runner import enqueue
 from invokeai_gen.runtime.running_job import expect
 from invokeai_gen.server import background
 from invokeai_gen.server.client import AsyncInvokeAIClient, core_of, shared_client
-from invokeai_gen.server.errors import ConnectionFailedError, JobDeletedError, NotFoundError, RejectedError, ServerError
+from invokeai_gen.server.errors import (
+    ConnectionFailedError,
+    JobDeletedError,
+    NotFoundError,
+    ServerError,
+)
 from invokeai_gen.server.resolution_errors import ValueResolutionError
 from invokeai_gen.server.run_errors import EnqueueUncertainError
+from invokeai_gen.server.status_errors import RejectedError
 from invokeai_gen.server.uploads import MediaKind, Uploads
 from invokeai_gen.sweeps.batching import Data
 from invokeai_gen.sweeps.layout import resolve_columns
