@@ -76,7 +76,7 @@ def test_a_server_can_be_the_schema(cli: Cli, server_url: str) -> None:
     assert cli("check", "adder.json", "--server", server_url).code == 0
 
 
-def test_what_is_no_invokeai_is_told(cli: Cli, server_url: str) -> None:
+def test_what_is_no_invokeai_is_reported(cli: Cli, server_url: str) -> None:
     answer = cli("pull", "--server", f"{server_url}/api")
     assert answer.code == 1
     assert len(answer.errors) == 1

@@ -71,7 +71,7 @@ def test_a_handle_runs_again_and_again_with_other_values(client: InvokeAIClient)
     assert sizes == [256, 512]
 
 
-def test_progress_is_told_in_the_callers_thread_up_to_the_end(client: InvokeAIClient) -> None:
+def test_progress_is_reported_in_the_callers_thread_up_to_the_end(client: InvokeAIClient) -> None:
     handle, seen = painting(client, steps=12), list[QueueItem]()
     handle.submit_sync()
     item = handle.wait_for_completion_sync(poll_interval=0.05, timeout=TIME, progress_callback=seen.append)
@@ -167,7 +167,7 @@ def test_submitting_and_monitoring_in_one_gives_every_event(client: InvokeAIClie
     assert {event.item_id for event in events} == {handle.job.item_id}
 
 
-def test_a_failure_is_told_in_the_labels_of_the_workflow(client: InvokeAIClient) -> None:
+def test_a_failure_is_reported_in_the_labels_of_the_workflow(client: InvokeAIClient) -> None:
     handle = painting(client, width=64, cfg_scale=[7.0, 5.0, 3.0])
     handle.submit_sync()
     with pytest.raises(JobFailedError, match="failed in 'Denoise'"):

@@ -148,7 +148,7 @@ def test_an_upload_can_be_deleted_at_the_end(cli: Cli, client: InvokeAIClient, b
     assert _size(Path("out/blurred.png")) == (16, 16)
 
 
-def test_a_board_that_is_not_there_is_told(cli: Cli) -> None:
+def test_a_board_that_is_not_there_is_reported(cli: Cli) -> None:
     answer = cli("run", POSTER, *SMALL, "--poster-board", "no such board")
     assert (answer.code, answer.out, len(answer.errors)) == (1, "", 1)
     assert answer.err.startswith("error: 'Poster Board': no board has the name or id 'no such board'")
@@ -174,7 +174,7 @@ def test_the_servers_traceback_is_printed_on_request(cli: Cli, ratio: Path) -> N
         assert "on the server:" in answer.err
 
 
-def test_a_run_that_fails_is_told_with_its_node(cli: Cli, ratio: Path) -> None:
+def test_a_run_that_fails_is_reported_with_its_node(cli: Cli, ratio: Path) -> None:
     answer = cli("run", "ratio.json", "--b", "0")
     assert (answer.code, answer.out) == (1, "")
     assert "Ratio" in answer.err and "ZeroDivisionError" in answer.err
@@ -330,7 +330,7 @@ def test_each_image_of_a_folder_is_a_run(cli: Cli, blur: Path) -> None:
             assert image.convert("RGB").getpixel((8, 8)) == pytest.approx((number, 0, 255 - number), abs=1)
 
 
-def test_a_file_that_is_no_image_is_told_before_anything_is_queued(cli: Cli, blur: Path) -> None:
+def test_a_file_that_is_no_image_is_reported_before_anything_is_queued(cli: Cli, blur: Path) -> None:
     folder = _photos(2)
     (folder / "1.png").write_bytes(b"no image")
     answer = cli("run", blur, "--each", f"image={folder}", "-o", "out")

@@ -173,7 +173,7 @@ def test_a_board_made_for_a_run_that_never_begins_is_not_left_behind(client: Inv
     assert client.boards.find(name) == []
 
 
-def test_what_could_not_be_deleted_is_told(client: InvokeAIClient, out: plans.PictureOutputs) -> None:
+def test_what_could_not_be_deleted_is_reported(client: InvokeAIClient, out: plans.PictureOutputs) -> None:
     done = plans.picture().run(plans.PictureParams(), client=client, timeout=TIME)
     client.images.delete([done.picture.name])
     removal = done.cleanup_outputs()

@@ -100,7 +100,7 @@ def test_an_image_may_come_from_anywhere(client: InvokeAIClient, out: plans.Pict
         result.cleanup_inputs()
 
 
-def test_an_input_that_is_no_image_is_told_by_its_label(client: InvokeAIClient, tmp_path: Path) -> None:
+def test_an_input_that_is_no_image_is_reported_by_its_label(client: InvokeAIClient, tmp_path: Path) -> None:
     path = tmp_path / "note.png"
     path.write_text("not an image")
     with pytest.raises(MediaResolutionError, match="'Picture': the server cannot read 'note.png' as an image"):

@@ -151,7 +151,7 @@ def hidden(workflow: Workflow[Any, Any], **assets: Any) -> Workflow[Any, Any]:
     return Workflow(plan, params=workflow.params_type, outputs=workflow.outputs_type)
 
 
-def test_everything_that_is_missing_is_told_at_once_before_anything_is_sent(server_url: str) -> None:
+def test_everything_that_is_missing_is_reported_at_once_before_anything_is_sent(server_url: str) -> None:
     workflow = hidden(plans.picture(), model=GONE, image={"image_name": "gone.png"}, board={"board_id": "gone"})
     with Proxy(server_url) as proxy, InvokeAIClient(proxy.url) as client:
         with pytest.raises(ValueResolutionError) as caught:

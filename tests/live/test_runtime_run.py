@@ -320,7 +320,7 @@ def test_a_job_is_taken_up_again_by_its_item_id(client: InvokeAIClient, server_u
         assert {image.name for image in nameless.images} >= {first.outputs().picture.name}
 
 
-def test_an_item_that_vanishes_is_told(client: InvokeAIClient) -> None:
+def test_an_item_that_vanishes_is_reported(client: InvokeAIClient) -> None:
     job = plans.text_to_image().submit(plans.TextToImageParams(steps=FOREVER), client=client)
     assert job.cleanup_queue_items().deleted == (str(job.item_id),)
     with pytest.raises(JobCanceledError):
@@ -341,7 +341,7 @@ def test_progress_is_shown_to_those_who_ask(client: InvokeAIClient, capsys: pyte
     assert "A picture" in capsys.readouterr().err
 
 
-def test_an_image_that_is_nowhere_is_told_by_its_label(client: InvokeAIClient) -> None:
+def test_an_image_that_is_nowhere_is_reported_by_its_label(client: InvokeAIClient) -> None:
     with pytest.raises(MediaResolutionError, match="'Picture': 'nowhere.png' is neither a file here nor the name"):
         plans.resize().run(plans.ResizeParams(picture="nowhere.png"), client=client)
 

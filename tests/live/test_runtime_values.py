@@ -98,7 +98,7 @@ def test_a_video_is_uploaded_cut_saved_and_deleted(client: InvokeAIClient, tmp_p
     assert set(job.clean_up(("inputs", "outputs")).raise_for_failures().deleted) == {uploaded, part.name}
 
 
-def test_a_file_that_is_no_video_is_told_by_its_label(client: InvokeAIClient) -> None:
+def test_a_file_that_is_no_video_is_reported_by_its_label(client: InvokeAIClient) -> None:
     with pytest.raises(MediaResolutionError, match="'Video': the server cannot read 'upload' as a video"):
         plans.cut().run(plans.CutParams(video=b"not a video"), client=client)
 

@@ -555,7 +555,7 @@ def test_a_grid_of_seeds_and_schedulers_becomes_a_contact_sheet(client: InvokeAI
         assert len(saved.getcolors(1_000_000) or ()) > 500
 
 
-def test_rows_of_a_file_are_run_and_a_bad_cell_is_told(server_url: str, tmp_path: Path) -> None:
+def test_rows_of_a_file_are_run_and_a_bad_cell_is_reported(server_url: str, tmp_path: Path) -> None:
     file = tmp_path / "rows.csv"
     file.write_text("Width,color\n8,#ff0000\n16,#0000ff\n", encoding="utf-8")
     with Proxy(server_url) as proxy, InvokeAIClient(proxy.url) as client:
@@ -571,6 +571,6 @@ def test_rows_of_a_file_are_run_and_a_bad_cell_is_told(server_url: str, tmp_path
         assert proxy.requests == []
 
 
-def test_a_schema_that_rejects_is_told_in_labels(client: InvokeAIClient) -> None:
+def test_a_schema_that_rejects_is_reported_in_labels(client: InvokeAIClient) -> None:
     with pytest.raises(RejectedError, match="Canvas"):
         plans.picture().sweep(product={"color": [{"r": "x"}]}, client=client)

@@ -56,7 +56,7 @@ def test_a_run_with_nothing_changed_says_so_without_doing_it_again(cli: Cli, run
     assert len(runs) == 1
 
 
-def test_a_run_with_nothing_changed_tells_the_same_errors(cli: Cli, runs: list[str]) -> None:
+def test_a_run_with_nothing_changed_prints_the_same_errors(cli: Cli, runs: list[str]) -> None:
     save(Path("flows/broken.json"), {"nodes": 3})
     first, second = _generate(cli), _generate(cli)
     assert first.code == second.code == 1
@@ -169,7 +169,7 @@ def test_a_broken_workflow_keeps_no_other_from_being_written(cli: Cli) -> None:
     assert Path("out/adder.py").exists()
 
 
-def test_where_nothing_can_be_written_that_is_told(cli: Cli) -> None:
+def test_where_nothing_can_be_written_that_is_reported(cli: Cli) -> None:
     save(Path("flows/adder.json"), {})
     answer = _generate(cli)
     assert answer.code == 1
@@ -237,7 +237,7 @@ def test_check_is_0_for_fresh_modules(cli: Cli) -> None:
     assert (answer.code, answer.lines, answer.err) == (0, ["1 module in out, all fresh"], "")
 
 
-def test_check_tells_why_a_module_is_stale(cli: Cli) -> None:
+def test_check_says_why_a_module_is_stale(cli: Cli) -> None:
     _generate(cli)
     module = Path("out/adder.py")
     text = module.read_text(encoding="utf-8")
@@ -356,7 +356,7 @@ def test_check_does_not_blame_another_version_for_this_one(cli: Cli, monkeypatch
     assert answer.lines == ["stale: out/adder.py: this invokeai-gen writes it differently"]
 
 
-def test_a_file_that_modules_share_is_told_with_its_reason(cli: Cli) -> None:
+def test_a_file_that_modules_share_is_reported_with_its_reason(cli: Cli) -> None:
     _generate(cli)
     path = Path("out/_types.py")
     path.unlink()

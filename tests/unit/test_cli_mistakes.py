@@ -76,7 +76,7 @@ def test_an_unknown_version_is_named(cli: Cli) -> None:
     assert cli("inspect", "future.json").errors == [line]
 
 
-def test_json_that_is_no_workflow_is_told(cli: Cli) -> None:
+def test_json_that_is_no_workflow_is_reported(cli: Cli) -> None:
     line = "error: other.json: not a workflow: it has no meta.version (export it from the InvokeAI workflow editor)"
     assert cli("inspect", "other.json").errors == [line]
 
@@ -147,13 +147,13 @@ def test_the_servers_address_comes_from_the_environment_before_the_pyproject(
     assert "http://127.0.0.1:1 cannot be reached" in cli("workflows", "list").err
 
 
-def test_what_is_no_address_is_told(cli: Cli) -> None:
+def test_what_is_no_address_is_reported(cli: Cli) -> None:
     answer = cli("pull", "--server", "localhost:9090")
     assert answer.code == 1
     assert answer.errors == ["error: 'localhost:9090' is not the address of a server, such as 'http://localhost:9090'"]
 
 
-def test_a_server_without_a_node_type_is_told(cli: Cli) -> None:
+def test_a_server_without_a_node_type_is_reported(cli: Cli) -> None:
     data = adder()
     data["nodes"][0]["data"]["type"] = "add_from_elsewhere"
     save(Path("adder.json"), data)
@@ -165,7 +165,7 @@ def test_a_server_without_a_node_type_is_told(cli: Cli) -> None:
     )
 
 
-def test_a_schema_that_is_none_is_told(cli: Cli) -> None:
+def test_a_schema_that_is_none_is_reported(cli: Cli) -> None:
     answer = cli("generate", "adder.json", "--openapi", "other.json")
     assert answer.code == 1
     assert answer.errors == ["error: other.json: not an openapi.json: it has no components.schemas"]
@@ -178,7 +178,7 @@ def test_two_schemas_are_wrong_usage(cli: Cli) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
-def test_an_unwritable_folder_is_told(cli: Cli) -> None:
+def test_an_unwritable_folder_is_reported(cli: Cli) -> None:
     Path("locked").mkdir(mode=0o555)
     answer = cli("generate", "adder.json", "-o", "locked/out")
     assert answer.code == 1
@@ -188,7 +188,7 @@ def test_an_unwritable_folder_is_told(cli: Cli) -> None:
 @pytest.mark.parametrize(
     "arguments", [("generate", "adder.json", "-o", "file/out"), ("generate", "adder.json", "-o", "file")]
 )
-def test_an_output_that_cannot_be_a_folder_is_told(cli: Cli, arguments: tuple[str, ...]) -> None:
+def test_an_output_that_cannot_be_a_folder_is_reported(cli: Cli, arguments: tuple[str, ...]) -> None:
     Path("file").write_text("x", encoding="utf-8")
     answer = cli(*arguments)
     assert answer.code in (1, 2)
@@ -204,7 +204,7 @@ def test_another_tools_folder_is_not_written_into(cli: Cli) -> None:
     assert answer.errors == ["error: out/adder.py was not made by invokeai-gen; choose another output folder"]
 
 
-def test_modules_that_are_none_are_told(cli: Cli) -> None:
+def test_modules_that_are_none_are_reported(cli: Cli) -> None:
     assert cli("doctor").errors == ["error: generated: no such folder; name WORKFLOWS"]
     (line,) = cli("doctor", "portrait", "--server", "http://127.0.0.1:1").errors
     assert line.startswith("error: http://127.0.0.1:1 cannot be reached")

@@ -32,7 +32,7 @@ def _nodes(text: str) -> Any:
 
 
 @pytest.mark.parametrize("text", ["reddish", "#12", "#12345"])
-def test_what_is_no_colour_is_told(cli: Cli, text: str) -> None:
+def test_what_is_no_colour_is_reported(cli: Cli, text: str) -> None:
     answer = cli("payload", "sky.json", "--set", f"Color={text}")
     assert (answer.code, answer.out, answer.errors) == (1, "", [REFUSED.format(repr(text))])
     save(Path("params.json"), {"color": text})
@@ -43,7 +43,7 @@ def test_what_is_no_colour_is_told(cli: Cli, text: str) -> None:
     assert _nodes(unchecked.out)["c"]["color"] == text
 
 
-def test_an_object_that_is_no_colour_is_told(cli: Cli) -> None:
+def test_an_object_that_is_no_colour_is_reported(cli: Cli) -> None:
     answer = cli("payload", "sky.json", "--set", 'Color={"r": 300, "g": 0, "b": 0}')
     assert (answer.code, answer.out, len(answer.errors)) == (1, "", 1)
     assert answer.errors[0].startswith(f"error: sky.json: {NODE}: Color (color) is {{'r': 300, 'g': 0, 'b': 0}}")
@@ -63,7 +63,7 @@ def test_set_without_a_value_is_wrong_usage(cli: Cli) -> None:
     assert "'foo' has no '='; write --set NAME=VALUE" in answer.err
 
 
-def test_names_and_values_are_told_at_once_with_their_file(cli: Cli) -> None:
+def test_names_and_values_are_reported_at_once_with_their_file(cli: Cli) -> None:
     save(Path("params.json"), {"secnd": 3, "b": "x"})
     answer = cli("payload", "adder.json", "--params", "params.json", "--set", "nix=1", "--set", "first=true")
     assert (answer.code, answer.out) == (1, "")
@@ -91,7 +91,7 @@ def test_choices_that_are_numbers_are_taken_as_such(cli: Cli, schema: Schema) ->
         assert answer.errors[0].endswith(f"First (first) is {shown}, but should be 1, 2 or 3")
 
 
-def test_a_generator_that_needs_a_server_is_told_with_the_rest(cli: Cli, schema: Schema) -> None:
+def test_a_generator_that_needs_a_server_is_reported_with_the_rest(cli: Cli, schema: Schema) -> None:
     settings = {"type": "image_generator_images_from_board", "board_id": "b1", "category": "images"}
     builder = Builder(schema).node("g", "image_generator", label="Gen", generator=settings).node("b", "image_batch")
     builder.node("s", "image").node("n", "noise").edge("g.images", "b.images").edge("b.image", "s.image")

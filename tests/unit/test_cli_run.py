@@ -43,7 +43,7 @@ def test_a_module_is_not_imported(cli: Cli) -> None:
     assert cli("run", "generated.adder", "--dry-run").code == 0
 
 
-def test_a_module_without_its_plan_is_told(cli: Cli) -> None:
+def test_a_module_without_its_plan_is_reported(cli: Cli) -> None:
     assert cli("generate", "adder.json", "-o", "generated").code == 0
     Path("generated/adder.json").unlink()
     answer = cli("run", "generated/adder.py", "--dry-run")
@@ -96,7 +96,7 @@ def test_the_first_look_finds_file_and_server_wherever_they_are() -> None:
 # -- help --------------------------------------------------------------------------------------------------------------
 
 
-def test_help_without_a_file_tells_how_to_see_inputs(cli: Cli) -> None:
+def test_help_without_a_file_says_how_to_see_inputs(cli: Cli) -> None:
     answer = cli("run", "--help")
     assert answer.code == 0
     assert "Name a workflow to list its inputs here." in answer.out
@@ -117,7 +117,7 @@ def test_help_explains_the_inputs_first_and_in_their_order(cli: Cli) -> None:
     assert "Default 'a fox'." in text
 
 
-def test_help_tells_ranges_choices_and_what_is_required(cli: Cli) -> None:
+def test_help_shows_ranges_choices_and_what_is_required(cli: Cli) -> None:
     text = " ".join(cli("run", "blur.json", "--help").out.split())
     assert "--image IMAGE" in text
     assert "Required." in text
@@ -186,7 +186,7 @@ def test_options_win_over_set_and_set_over_a_file(cli: Cli) -> None:
     assert (nodes["sum"]["a"], nodes["sum"]["b"]) == (12, 20)
 
 
-def test_all_mistakes_are_told_at_once(cli: Cli) -> None:
+def test_all_mistakes_are_reported_at_once(cli: Cli) -> None:
     save(Path("params.json"), {"b": "x", "nothing": 1})
     answer = cli(
         "run", "adder.json", "--first", "many", "--params", "params.json", "--set", "nix=1", "--product", "0=1,x,2,y",
@@ -205,14 +205,14 @@ def test_all_mistakes_are_told_at_once(cli: Cli) -> None:
     assert "should be a whole number" in answer.errors[3]
 
 
-def test_a_required_input_is_told_with_its_index(cli: Cli) -> None:
+def test_a_required_input_is_reported_with_its_index(cli: Cli) -> None:
     answer = cli("run", "blur.json", "--radius", "3")
     assert (answer.code, answer.out) == (1, "")
     told = "error: --image (input 0): Image (image) is required: the workflow has no usable value for it"
     assert answer.errors == [told]
 
 
-def test_a_path_that_leads_to_no_file_is_told_before_anything_is_sent(cli: Cli) -> None:
+def test_a_path_that_leads_to_no_file_is_reported_before_anything_is_sent(cli: Cli) -> None:
     answer = cli("run", "blur.json", "--image", "photos/in.png")
     told = "error: --image (input 0): Image (image) is 'photos/in.png', but this file does not exist"
     assert (answer.code, answer.errors) == (1, [told])

@@ -58,7 +58,7 @@ def test_lists_of_texts(cli: Cli, text: str, values: list[str]) -> None:
         ("", "has an empty list of values"),
     ],
 )
-def test_lists_that_cannot_be_are_told(cli: Cli, text: str, problem: str) -> None:
+def test_lists_that_cannot_be_are_reported(cli: Cli, text: str, problem: str) -> None:
     answer = cli("run", "adder.json", "--product", f"first={text}", "--dry-run")
     assert (answer.code, len(answer.errors)) == (1, 1)
     assert answer.err.startswith(f"error: --product (input 0): First (first) {problem}")
@@ -99,13 +99,13 @@ def test_dynamic_prompts_are_for_texts(cli: Cli) -> None:
     assert "First (first) takes no --dynamic, which is for texts: use --product" in answer.err
 
 
-def test_an_input_with_two_lists_is_told(cli: Cli) -> None:
+def test_an_input_with_two_lists_is_reported(cli: Cli) -> None:
     answer = cli("run", "adder.json", "--product", "first=1,2", "--zip", "0=3,4")
     told = "error: --zip (input 0): First (first) has several lists of values, --product and --zip: keep one"
     assert (answer.code, answer.errors) == (1, [told])
 
 
-def test_zipped_lists_of_unequal_length_are_told(cli: Cli) -> None:
+def test_zipped_lists_of_unequal_length_are_reported(cli: Cli) -> None:
     answer = cli("run", "adder.json", "--zip", "first=1,2", "--zip", "b=1,2,3")
     assert (answer.code, answer.errors) == (1, ["error: the lists of zip differ in length: first has 2, b has 3"])
 
@@ -180,7 +180,7 @@ def test_options_in_a_prompt_file_are_spelled_as_on_the_command_line(cli: Cli) -
     assert (nodes["y"]["value"], nodes["c"]["color"]) == (True, {"r": 255, "g": 0, "b": 0, "a": 255})
 
 
-def test_wrong_options_in_a_prompt_file_are_told_with_their_lines(cli: Cli) -> None:
+def test_wrong_options_in_a_prompt_file_are_reported_with_their_lines(cli: Cli) -> None:
     Path("prompts.txt").write_text("a fox --größe x\nan owl --größse 7\n", encoding="utf-8")
     answer = cli("run", "text.json", "--each", "prompt=prompts.txt", "--dry-run")
     assert (answer.code, len(answer.errors)) == (1, 2)
@@ -221,7 +221,7 @@ def test_a_required_input_may_come_from_rows_or_lists(cli: Cli) -> None:
     ]
 
 
-def test_cells_that_do_not_fit_are_told_with_row_and_column(cli: Cli) -> None:
+def test_cells_that_do_not_fit_are_reported_with_row_and_column(cli: Cli) -> None:
     Path("rows.csv").write_text("First,b\n1,x\n2,7\ny,1\n", encoding="utf-8")
     answer = cli("run", "adder.json", "--csv", "rows.csv")
     assert (answer.code, len(answer.errors)) == (1, 2)

@@ -57,7 +57,7 @@ def test_each_bad_key_is_named(cli: Cli, line: str, problem: str) -> None:
     assert len(answer.errors) == 1
 
 
-def test_all_bad_keys_are_told_at_once(cli: Cli) -> None:
+def test_all_bad_keys_are_reported_at_once(cli: Cli) -> None:
     _written("[tool.invokeai-gen]\noutput = 3\nworkflows = 4\n")
     assert len(cli("generate").errors) == 2
 
@@ -107,7 +107,7 @@ def test_globs_without_a_file_are_an_error(cli: Cli) -> None:
     assert answer.errors == ["error: workflows/*.json: no workflow files there (from pyproject.toml)"]
 
 
-def test_without_workflows_and_table_the_usage_is_told(cli: Cli) -> None:
+def test_without_workflows_and_table_the_usage_is_reported(cli: Cli) -> None:
     answer = cli("generate")
     assert answer.code == 2
     assert "missing WORKFLOWS: name files or folders, or run `invokeai-gen init` first" in answer.err

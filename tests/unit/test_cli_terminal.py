@@ -79,7 +79,7 @@ def test_wrong_usage_is_an_error_like_others_with_a_suggestion(cli: Cli, argumen
     assert answer.errors[1].startswith("hint: `invokeai-gen ")
 
 
-def test_a_bug_is_told_without_control_characters(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_is_reported_without_control_characters(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: object) -> None:
         raise RuntimeError(EVIL)
 

@@ -146,7 +146,7 @@ def test_a_decompression_bomb_is_a_reason_too() -> None:
     assert contact_sheet([Tile(bomb)], size=128).getpixel((130, 10)) == (253, 236, 234)
 
 
-def test_a_place_without_an_image_is_told_from_a_failure() -> None:
+def test_a_place_without_an_image_is_reported_from_a_failure() -> None:
     assert contact_sheet([Tile()], size=64).getpixel((60, 8)) == (236, 236, 236)
 
 
@@ -166,12 +166,12 @@ def test_text_is_written_in_the_font_that_is_given(tmp_path: Path) -> None:
         (2000, {"size": 512}, "a sheet of 2,000 images with size=512.* use a smaller size"),
     ],
 )
-def test_what_makes_no_sheet_is_told(count: int, options: dict[str, object], message: str) -> None:
+def test_what_makes_no_sheet_is_reported(count: int, options: dict[str, object], message: str) -> None:
     with pytest.raises(ContactSheetError, match=message):
         contact_sheet([Tile()] * count, **options)  # type: ignore[arg-type]
 
 
-def test_without_pillow_the_package_to_install_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_pillow_the_package_to_install_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(ImportError, match=r"pip install 'invokeai-gen\[images\]'"):
         contact_sheet([Tile()])

@@ -178,12 +178,12 @@ def test_a_pattern_that_cannot_be_used_is_refused_when_it_is_made(pattern: str, 
     assert isinstance(caught.value, ValueError)
 
 
-def test_a_format_that_does_not_fit_a_value_is_told_with_the_value() -> None:
+def test_a_format_that_does_not_fit_a_value_is_reported_with_the_value() -> None:
     with pytest.raises(FilePatternError, match=re.escape("{prompt:04d}: the value 'a fox' is written as a text")):
         formatted("{prompt:04d}.png", prompt="a fox")
 
 
-def test_a_value_that_an_item_lacks_is_told() -> None:
+def test_a_value_that_an_item_lacks_is_reported() -> None:
     with pytest.raises(FilePatternError, match="no value for {seed}; there are index"):
         FilePattern("{seed}.png", ["seed"]).format({"index": 1})
 
@@ -206,13 +206,13 @@ def test_paths_that_do_not_clash_come_back() -> None:
         (["a/b.png", "A"], (0, 1)),
     ],
 )
-def test_paths_that_are_one_file_on_some_system_are_told(names: list[str], pair: tuple[int, int]) -> None:
+def test_paths_that_are_one_file_on_some_system_are_reported(names: list[str], pair: tuple[int, int]) -> None:
     with pytest.raises(FileClashError, match=f"items {pair[0]} and {pair[1]} would both.*add {{index}}") as caught:
         unique([PurePosixPath(name) for name in names])
     assert (caught.value.first, caught.value.second) == pair
 
 
-def test_how_many_more_clash_is_told() -> None:
+def test_how_many_more_clash_is_reported() -> None:
     paths: list[Any] = [PurePosixPath("a")] * 4
     with pytest.raises(FileClashError, match=r"items 0 and 1 .*\(2 more clash as well\)"):
         unique(paths)

@@ -51,7 +51,7 @@ def test_the_schema_is_the_servers_own_and_asked_for_once(schema: Schema) -> Non
     assert there.asked == 2
 
 
-def test_while_the_server_is_away_the_schema_is_the_one_that_ships_and_that_is_told(schema: Schema) -> None:
+def test_while_the_server_is_away_the_schema_is_the_one_that_ships_and_that_is_reported(schema: Schema) -> None:
     there = Server(schema)
     there.is_away = True
     client = there.client()

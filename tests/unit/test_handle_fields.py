@@ -365,7 +365,7 @@ def test_an_empty_field_empties_another() -> None:
         a_field("ColorField", value={"r": 1, "g": 2, "b": 3, "a": 4}, required=True).value = None
 
 
-def test_what_only_the_server_can_turn_into_json_is_told() -> None:
+def test_what_only_the_server_can_turn_into_json_is_reported() -> None:
     with pytest.raises(TypeError, match="cannot be written as JSON"):
         IvkImageField(value=b"bytes").to_json_dict()
 

@@ -97,7 +97,7 @@ def test_a_definition_is_a_copy_that_nobody_can_change(schema: Schema) -> None:
     assert WorkflowHandle(definition, schema).get_input_value(0).value == 64
 
 
-def test_what_is_no_workflow_is_told_with_its_file(tmp_path: Path) -> None:
+def test_what_is_no_workflow_is_reported_with_its_file(tmp_path: Path) -> None:
     (tmp_path / "broken.json").write_text("{", encoding="utf-8")
     for name, problem in (("broken.json", "not JSON"), ("absent.json", "No such file")):
         with pytest.raises(WorkflowError, match=rf"{name}: {problem}"):
@@ -167,7 +167,7 @@ def test_an_input_is_found_by_index_system_name_and_label(schema: Schema) -> Non
             handle.get_input(wrong)
 
 
-def test_labels_that_several_inputs_share_are_told_with_their_nodes(schema: Schema) -> None:
+def test_labels_that_several_inputs_share_are_reported_with_their_nodes(schema: Schema) -> None:
     builder = small(schema).node("second", "integer", value=1).field("second.value")
     with pytest.raises(ValueError, match=r"2 inputs are labelled 'Value', .* 'Size' \(number, .* 'integer' \(second, "):
         of(builder).get_inputs_by_user_name()
@@ -215,7 +215,7 @@ def test_values_are_checked_together_even_if_a_list_was_changed_in_place(
     assert list(handle.validate_inputs()) == [hues.input_index]
 
 
-def test_a_model_of_the_wrong_base_is_told_before_anything_is_sent(opened: Callable[[str], WorkflowHandle]) -> None:
+def test_a_model_of_the_wrong_base_is_reported_before_anything_is_sent(opened: Callable[[str], WorkflowHandle]) -> None:
     handle = opened("sd15_text_to_image")
     item = handle.get_inputs_by_user_name()["Model"]
     assert isinstance(item.field, IvkModelIdentifierField)
@@ -273,7 +273,7 @@ def test_a_workflow_that_the_gui_would_not_invoke_can_be_looked_at(schema: Schem
     assert [row["label"] for row in fit.preview()] == [item.label for item in fit.list_inputs()]
 
 
-def test_an_unknown_option_is_told_with_all_that_there_are(schema: Schema) -> None:
+def test_an_unknown_option_is_reported_with_all_that_there_are(schema: Schema) -> None:
     handle = of(small(schema))
     options: Any = {"on_foo": print}
     with pytest.raises(

@@ -150,7 +150,7 @@ def test_rows_that_an_editor_left_empty_or_short_are_read(tmp_path: Path) -> Non
         ("m.json", b"{}", r"a manifest is a \.csv or a \.jsonl file, not 'm\.json'"),
     ],
 )
-def test_a_file_that_is_no_manifest_is_told_as_such(tmp_path: Path, name: str, data: bytes, message: str) -> None:
+def test_a_file_that_is_no_manifest_is_reported_as_such(tmp_path: Path, name: str, data: bytes, message: str) -> None:
     (tmp_path / name).write_bytes(data)
     with pytest.raises(ManifestError, match=message):
         read_manifest(tmp_path / name)

@@ -91,7 +91,7 @@ def test_the_form_index_reads_and_sets() -> None:
     assert "True" in refused(lambda: values[True])
 
 
-def test_all_problems_are_told_at_once_in_form_order() -> None:
+def test_all_problems_are_reported_at_once_in_form_order() -> None:
     wrong: dict[str, Any] = {"width": 63, "colour": 1, "mode": "CMYK", "seed": 4}
     assert refused(lambda: Params(**wrong)).splitlines() == [
         "5 problems:",

@@ -15,12 +15,12 @@ def _reasons(builder: Builder) -> tuple[Reason, ...]:
     return caught.value.reasons
 
 
-def test_a_value_out_of_range_is_told_with_node_field_value_and_limit(schema: Schema) -> None:
+def test_a_value_out_of_range_is_reported_with_node_field_value_and_limit(schema: Schema) -> None:
     (reason,) = _reasons(Builder(schema).node("r", "img_resize", label="Shrink", image={"image_name": "a"}, width=0))
     assert str(reason) == ("node 'Shrink' (img_resize, id r), field 'Width' (width): 0 should be more than 0")
 
 
-def test_every_reason_is_told(schema: Schema) -> None:
+def test_every_reason_is_reported(schema: Schema) -> None:
     builder = Builder(schema).node("r", "img_resize", width=-1, height=-2).node("x", "no_such_node")
     problems = [(reason.node_id, reason.field_name) for reason in _reasons(builder)]
     assert problems == [("r", "image"), ("r", "width"), ("r", "height"), ("x", "")]
@@ -39,7 +39,7 @@ def test_empty_and_wrong_values_on_the_form_are_left_to_the_caller(schema: Schem
     assert not width.value
 
 
-def test_a_node_of_another_major_version_is_told(schema: Schema) -> None:
+def test_a_node_of_another_major_version_is_reported(schema: Schema) -> None:
     builder = Builder(schema).node("b", "blank_image", version="0.9.0")
     builder.nodes[0]["data"]["inputs"]["gone"] = {"name": "gone", "label": "Old", "description": "", "value": 1}
     (reason,) = _reasons(builder)

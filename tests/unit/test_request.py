@@ -90,7 +90,7 @@ def test_batches_that_the_gui_would_not_invoke_are_refused_with_the_labels_of_th
 
 
 @pytest.mark.parametrize("settings", [{"foo": 1}, {"type": "integer_generator_arithmetic_sequence", "start": "x"}])
-def test_settings_of_no_generator_are_told_with_the_label(settings: dict[str, Any], schema: Schema) -> None:
+def test_settings_of_no_generator_are_reported_with_the_label(settings: dict[str, Any], schema: Schema) -> None:
     builder = Builder(schema).node("g", "integer_generator", label="Seeds").node("b", "integer_batch").node("a", "add")
     plan = builder.edge("g.integers", "b.integers").edge("b.value", "a.a").compile().plan
     with pytest.raises(ParamsError, match="Seeds: the settings fit no kind of generator"):

@@ -72,7 +72,7 @@ def test_every_other_status_has_its_error(status: str, error: type[Exception]) -
     assert type(error_of(item(status), None)) is error
 
 
-def test_a_refusal_is_told_in_labels() -> None:
+def test_a_refusal_is_reported_in_labels() -> None:
     loc = ["body", "batch", "graph", "nodes", "blank", "blank_image", "width"]
     detail = [
         {"type": "int_parsing", "loc": loc, "msg": "Input should be a valid integer", "input": "x"},

@@ -43,7 +43,7 @@ def test_a_model_is_meant_by_key_then_hash_then_name(wanted: ModelRef | str, fou
     assert find_model("Model", wanted, SDXL_MAIN, MODELS) == found
 
 
-def test_a_missing_model_is_told_with_those_that_would_go_in() -> None:
+def test_a_missing_model_is_reported_with_those_that_would_go_in() -> None:
     with pytest.raises(ModelResolutionError) as caught:
         find_model("SDXL Model", "dreem", SDXL_MAIN, MODELS)
     assert caught.value.label == "SDXL Model"
@@ -57,7 +57,7 @@ def test_a_model_of_another_base_is_refused_though_it_exists() -> None:
         find_model("Model", ModelRef(key="k1"), SDXL_MAIN, MODELS)
 
 
-def test_an_ambiguous_name_is_told_with_keys() -> None:
+def test_an_ambiguous_name_is_reported_with_keys() -> None:
     with pytest.raises(ModelResolutionError, match="several models match 'dream'") as caught:
         find_model("Model", "dream", ModelLimits(), MODELS)
     assert "dream (sdxl vae) with key 'k5'" in caught.value.candidates
@@ -77,13 +77,13 @@ def test_a_board_is_meant_by_id_then_by_name() -> None:
     assert find_board("Board", BoardRef("3"), BOARDS) == BOARDS[2]
 
 
-def test_a_name_that_two_boards_have_is_told_with_their_ids() -> None:
+def test_a_name_that_two_boards_have_is_reported_with_their_ids() -> None:
     with pytest.raises(BoardResolutionError, match="2 boards have the name 'Twice'") as caught:
         find_board("Output Board", "Twice", BOARDS)
     assert [text.split(")")[0] for text in caught.value.candidates] == ["BoardRef('2'", "BoardRef('3'"]
 
 
-def test_a_name_that_no_board_has_is_told_with_the_closest() -> None:
+def test_a_name_that_no_board_has_is_reported_with_the_closest() -> None:
     with pytest.raises(BoardResolutionError) as caught:
         find_board("Output Board", "Foxs", BOARDS)
     assert caught.value.candidates[0] == "Foxes"

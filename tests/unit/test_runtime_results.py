@@ -107,7 +107,7 @@ def test_outputs_become_json_by_name() -> None:
     assert out.to_dict(include_debug=True) == {"picture": {"image_name": "a"}, "blurred": {"image_name": "b"}}
 
 
-def test_a_node_that_did_not_run_is_told_by_its_label() -> None:
+def test_a_node_that_did_not_run_is_reported_by_its_label() -> None:
     out = plans.PictureOutputs(plans.picture().plan, item(session({"p1": image("a")}, {"p1": "save"}, ["p1"])))
     with pytest.raises(MissingOutputError, match="'blurred': the node 'img_blur' did not run in queue item 1"):
         out.blurred  # noqa: B018

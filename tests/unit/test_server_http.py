@@ -104,7 +104,7 @@ def test_what_is_no_json_is_not_sent() -> None:
     assert asked == []
 
 
-def test_silence_is_told_as_a_timeout() -> None:
+def test_silence_is_reported_as_a_timeout() -> None:
     handler, _ = answers(*[httpx.ReadTimeout("late")] * 9)
     with pytest.raises(RequestTimeoutError, match="did not finish its answer"):
         client_for(handler).version()
@@ -126,7 +126,7 @@ def test_each_status_has_its_error(status: int, error: type[Exception]) -> None:
         client_for(handler).images.get("x")
 
 
-def test_an_answer_that_is_no_json_is_told_as_another_server() -> None:
+def test_an_answer_that_is_no_json_is_reported_as_another_server() -> None:
     handler, _ = answers(httpx.Response(200, text="<html>hello</html>"))
     with pytest.raises(NotInvokeAIError, match="address of an InvokeAI server"):
         client_for(handler).version()
@@ -250,7 +250,7 @@ def test_a_server_that_asks_for_time_gets_it(asked: str, monkeypatch: pytest.Mon
     assert pauses == [{"1": 1.0, "99999999": constants.MAX_RETRY_AFTER}.get(asked, 0.0)]
 
 
-def test_a_server_that_never_has_time_is_told() -> None:
+def test_a_server_that_never_has_time_is_reported() -> None:
     handler, seen = answers(*[httpx.Response(429, headers={"Retry-After": "0"})] * 9)
     with pytest.raises(TooManyRequestsError):
         client_for(handler).boards.create("b")

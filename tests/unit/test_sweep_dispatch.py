@@ -197,7 +197,7 @@ async def test_two_retries_at_once_send_each_item_once(_file: Path) -> None:
 
 
 @scenario
-async def test_what_is_read_while_it_is_sent_again_is_told_as_it_was(_file: Path) -> None:
+async def test_what_is_read_while_it_is_sent_again_is_reported_as_it_was(_file: Path) -> None:
     client = FakeClient()
     sweep = await start(client, 1)
     client.finish(status="failed")

@@ -71,7 +71,7 @@ def test_any_other_file_is_refused(tmp_path: Path, text: str) -> None:
         Journal.open(path)
 
 
-def test_a_file_that_is_missing_or_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_missing_or_cannot_be_written_is_reported(tmp_path: Path) -> None:
     with pytest.raises(SweepFileError, match="cannot be read"):
         Journal.open(tmp_path / "none")
     with pytest.raises(SweepFileError, match="cannot be written"):

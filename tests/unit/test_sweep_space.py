@@ -81,12 +81,12 @@ def test_what_does_not_change_comes_from_the_base() -> None:
         ({"product": {"width": range(2000), "color": ["#000000"] * 600}}, r"1200000 points: 2000 \(width\) × 600"),
     ],
 )
-def test_a_mistake_is_told_before_anything_is_sent(arguments: dict[str, Any], message: str) -> None:
+def test_a_mistake_is_reported_before_anything_is_sent(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ParamsError, match=message):
         space(**arguments)
 
 
-def test_only_so_many_problems_are_told() -> None:
+def test_only_so_many_problems_are_reported() -> None:
     with pytest.raises(ParamsError) as caught:
         space(product={"width": ["x"] * 1000})
     assert len(caught.value.problems) == 21
@@ -253,7 +253,7 @@ def test_words_are_replaced_in_a_text_and_multiply() -> None:
         ({"promt": {"fox": ["owl"]}}, "promt"),
     ],
 )
-def test_what_cannot_be_replaced_is_told(replacements: dict[str, Any], message: str) -> None:
+def test_what_cannot_be_replaced_is_reported(replacements: dict[str, Any], message: str) -> None:
     with pytest.raises(ParamsError, match=message):
         prompts(**replacements)
 

@@ -95,7 +95,7 @@ def test_empty_rows_and_nameless_empty_columns_are_left_out() -> None:
     assert [(row.title, row.width) for row in rows] == [("a", 300), ("b", 301), ("c", 302)]
 
 
-def test_everything_wrong_is_told_at_once_by_row_and_column() -> None:
+def test_everything_wrong_is_reported_at_once_by_row_and_column() -> None:
     text = 'Title,Width,glow,12,Mood,Sky Color\na,abc,,,calm,\n"b\nc",7,,,Calm,\n\nd,7.5,"0,5",,loud,"(1, 2, 300)"\n'
     assert refused(lambda: posters(text)) == [
         "rows.csv, row 2, column 'Width' (width): 'abc' should be a whole number, 256 to 1536",
@@ -134,7 +134,7 @@ def test_a_column_that_names_no_input_gets_the_nearest_names() -> None:
     ]
 
 
-def test_a_file_without_a_header_is_told_so() -> None:
+def test_a_file_without_a_header_is_reported_so() -> None:
     assert refused(lambda: posters("a fox,x\na hare,y\n"))[0] == (
         "rows.csv, row 1: the first row should name inputs, by label, Python name or index in the form, but names none"
     )
@@ -205,7 +205,7 @@ def test_files_that_cannot_be_read() -> None:
     assert refused(lambda: read_jsonl(Path("folder"), POSTER, POSTERS))[0].startswith("folder cannot be read: ")
 
 
-def test_a_required_input_without_a_column_is_told_once() -> None:
+def test_a_required_input_without_a_column_is_reported_once() -> None:
     path = written("Width\n100\n101\n")
     assert refused(lambda: read_csv(path, IMAGE, IMAGES)) == [
         (
@@ -216,7 +216,7 @@ def test_a_required_input_without_a_column_is_told_once() -> None:
     assert [row.width for row in read_csv(path, IMAGE, IMAGES, IMAGES(source_image="x"))] == [100, 101]
 
 
-def test_a_required_input_with_an_empty_cell_is_told_by_its_row() -> None:
+def test_a_required_input_with_an_empty_cell_is_reported_by_its_row() -> None:
     assert refused(lambda: read_csv(written("Source Image,Width\na,100\n,101\n"), IMAGE, IMAGES)) == [
         "rows.csv, row 3: Source Image (source_image) is required: the workflow has no usable value for it"
     ]
@@ -231,7 +231,7 @@ def test_a_base_that_is_no_longer_valid_is_not_blamed_on_the_file() -> None:
     assert "Names (names)" in str(caught.value)
 
 
-def test_an_item_of_a_list_is_told_by_its_place() -> None:
+def test_an_item_of_a_list_is_reported_by_its_place() -> None:
     path = written('Hues\n"[1, ""x""]"\n')
     assert refused(lambda: read_csv(path, color_study_batch.WORKFLOW.plan, color_study_batch.Params)) == [
         "rows.csv, row 2, column 'Hues' (hues): '[1, \"x\"]': item 1: got 'x', should be a valid integer"
@@ -262,7 +262,7 @@ def test_an_absolute_path_of_an_image(tmp_path: Path) -> None:
     assert row.source_image == image
 
 
-def test_a_missing_image_is_told_with_the_places_it_was_looked_for(tmp_path: Path) -> None:
+def test_a_missing_image_is_reported_with_the_places_it_was_looked_for(tmp_path: Path) -> None:
     (tmp_path / "img").mkdir()
     path = written("Source Image,Width\nimg/a.png,1\n./img,100\n", "data/rows.csv")
     missing, width, folder = refused(lambda: read_csv(path, IMAGE, IMAGES))
@@ -300,7 +300,7 @@ def test_null_is_none() -> None:
     assert message == "rows.jsonl, line 2, key 'steps' (Steps): null should be a valid integer"
 
 
-def test_everything_wrong_with_lines_is_told_at_once() -> None:
+def test_everything_wrong_with_lines_is_reported_at_once() -> None:
     lines = [
         '{"Width": "768", "sky_color": {"r": 300, "g": 2, "b": 3}}',
         "",

@@ -191,7 +191,7 @@ def told(old: WorkflowPlan, new: WorkflowPlan) -> list[str]:
     return [str(change) for change in changes(old, assign_names(new, earlier=old))]
 
 
-def test_changes_are_told_as_a_person_would() -> None:
+def test_changes_are_reported_as_a_person_would() -> None:
     many = tuple(f"s{number}" for number in range(31))
     size = an_input("Width", value=64, constraints=Constraints(ge=64, le=1024))
     scheduler = an_input("Scheduler", index=1, field_type="SchedulerField", value="s0", choices=(*many, "tcd"))
