@@ -45,7 +45,7 @@ from tests.live.test_runtime_run import (
     test_a_refusal_speaks_of_labels,
     test_a_run_that_takes_too_long_is_canceled,
     test_a_running_item_can_be_canceled,
-    test_an_item_that_vanishes_is_told,
+    test_an_item_that_vanishes_is_reported,
     test_events_tell_everything_from_the_first_on,
     test_iterations_come_in_the_order_of_their_items,
     test_outputs_stream_as_their_nodes_finish,
