@@ -144,7 +144,7 @@ def _vocabulary() -> frozenset[str]:
     templates = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "templates").glob("*.py.template"))
     words = {*_WORDS.findall(templates), *keyword.kwlist, *invokeai_gen.__all__}
     words |= {"annotations", "dataclasses", "typing", "_types", "__future__", "invokeai_gen", "runtime", "__all__"}
-    words |= {"abc", "collections", "os"}
+    words |= {"abc", "collections", "os", "overload", "self", "__getitem__", "property", "image", "ImageOutput"}
     words |= {"Annotated", "Any", "ClassVar", "Final", "Literal", "TYPE_CHECKING", "Unpack", "field", "lambda"}
     words |= {"default_factory", "index", "node", "label", "base", "type", "variant", "format", "fed_by"}
     words |= {"ge", "gt", "le", "lt", "multiple_of", "min_length", "max_length", "bool", "dict", "float", "int", "list"}
