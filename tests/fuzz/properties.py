@@ -395,7 +395,8 @@ def _watch() -> None:
 def prepare() -> None:
     """Load all that a case may load, so that none of them needs a file."""
     importlib.import_module("pydantic.type_adapter")
-    module.types_source("")
+    module.types_source("Name: int\n")  # loads black
+    _vocabulary()
     for name in invokeai_gen.__all__:
         getattr(invokeai_gen, name)
     for seed in attacks.seeds()[:9]:
