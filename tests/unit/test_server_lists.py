@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from invokeai_gen import InvokeAIClient
+from invokeai_gen import AsyncInvokeAIClient, InvokeAIClient
 from invokeai_gen.server import constants
 from invokeai_gen.server.errors import NotFoundError
 from invokeai_gen.server.events import InvocationComplete, JobEvent, StatusChanged
@@ -175,3 +175,9 @@ def test_an_iterator_that_is_left_early_is_closed() -> None:
         assert number == 1
         break
     assert closed.wait(60)
+
+
+def test_a_board_handle_is_about_the_images_on_no_board_unless_an_id_is_given() -> None:
+    boards = AsyncInvokeAIClient("http://server").boards
+    assert boards.handle().is_uncategorized
+    assert not boards.handle("a").is_uncategorized

@@ -8,7 +8,7 @@ from typing import Any
 from invokeai_gen.server.answers import at, flag, ignored, list_of, text
 from invokeai_gen.server.credentials import Secret
 from invokeai_gen.server.deletion import delete_thing
-from invokeai_gen.server.facades import facade
+from invokeai_gen.server.facades import Facade, facade
 from invokeai_gen.server.http import Transport, segment
 from invokeai_gen.server.inventory import Account
 from invokeai_gen.server.status_errors import UnsupportedByServerError
@@ -92,11 +92,8 @@ class AsyncAccounts:
         await delete_thing(self._transport, _path(user_id))
 
 
-class Accounts:
+class Accounts(Facade[AsyncAccounts]):
     """The accounts of one server. On a server without accounts most methods raise `ForbiddenError`."""
-
-    def __init__(self, core: AsyncAccounts) -> None:
-        self._core = core
 
     are_enabled = facade(AsyncAccounts.are_enabled)
     login = facade(AsyncAccounts.login, hidden=("password",))

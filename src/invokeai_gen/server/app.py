@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from invokeai_gen.server.answers import at, ignored, mapping, text
-from invokeai_gen.server.facades import facade
+from invokeai_gen.server.facades import Facade, facade
 from invokeai_gen.server.http import Transport
 from invokeai_gen.server.inventory import CacheStatus
 
@@ -43,11 +43,8 @@ class AsyncApp:
         await self._transport.send("PUT", f"{_CACHE}/{'enable' if enabled else 'disable'}", read=ignored)
 
 
-class App:
+class App(Facade[AsyncApp]):
     """The InvokeAI application that runs on a server."""
-
-    def __init__(self, core: AsyncApp) -> None:
-        self._core = core
 
     version = facade(AsyncApp.version)
     config = facade(AsyncApp.config)

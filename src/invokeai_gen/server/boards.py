@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 from invokeai_gen.server.answers import at, list_of, text
 from invokeai_gen.server.deletion import delete_once
 from invokeai_gen.server.errors import NotFoundError
-from invokeai_gen.server.facades import facade, iterating
+from invokeai_gen.server.facades import Facade, facade, iterating
 from invokeai_gen.server.http import Transport, segment
 from invokeai_gen.server.images import AsyncImages
 from invokeai_gen.server.inventory import Board, Image
@@ -168,11 +168,8 @@ class AsyncBoardHandle:
         return await self._boards.delete(self.board_id, images=images)
 
 
-class Boards:
+class Boards(Facade[AsyncBoards]):
     """The boards of one server."""
-
-    def __init__(self, core: AsyncBoards) -> None:
-        self._core = core
 
     list = facade(AsyncBoards.list)
     get = facade(AsyncBoards.get)

@@ -6,10 +6,19 @@ import os
 import sys
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from functools import wraps
-from typing import Any, Concatenate
+from typing import Any, Concatenate, Generic, TypeVar
 
 from invokeai_gen.server import background
 from invokeai_gen.server.background import P, S, T, run
+
+C = TypeVar("C")
+
+
+class Facade(Generic[C]):
+    """Base of a class whose methods block: `_core` has the asynchronous ones."""
+
+    def __init__(self, core: C) -> None:
+        self._core = core
 
 
 def facade(

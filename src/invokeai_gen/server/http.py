@@ -177,7 +177,7 @@ class Transport:
         """
         import asyncio
 
-        _import_httpx_alone()
+        import_httpx_alone()
         import httpx
 
         if self._slots is None:
@@ -352,7 +352,7 @@ class Transport:
             self._token = checked_token(token) or self._token
 
 
-def _import_httpx_alone() -> None:
+def import_httpx_alone() -> None:
     """Import httpx without its own command, for which it would load rich and pygments: four fifths of its import.
 
     It does the same itself if rich is not installed; only `httpx.main` misses the command then.

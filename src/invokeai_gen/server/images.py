@@ -5,12 +5,13 @@ from __future__ import annotations
 import builtins
 import json
 import os
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from typing import Any, Literal
 
 from invokeai_gen.loading import load
+from invokeai_gen.server import constants
 from invokeai_gen.server.answers import at, ignored, integer, list_of, mapping, optional, text
-from invokeai_gen.server.facades import facade, iterating
+from invokeai_gen.server.facades import Facade, facade, iterating
 from invokeai_gen.server.inventory import Image
 from invokeai_gen.server.media import (
     FileContent,
@@ -18,10 +19,6 @@ from invokeai_gen.server.media import (
     StoredMedia,
     as_names,
     file_target,
-    listed_images,
-    media_names,
-    opened,
-    upload_once,
 )
 
 ImageCategory = MediaCategory
@@ -31,6 +28,7 @@ class AsyncImages(StoredMedia[Image]):
     """The images of one server."""
 
     _kind = "image"
+    _format = "png"
     _record = Image
 
     async def list(
@@ -54,7 +52,7 @@ class AsyncImages(StoredMedia[Image]):
             search=search,
             starred_first=starred_first,
         )
-        async for image in listed_images(self._transport, names, Image.of):
+        async for image in self._records(names):
             yield image
 
     async def names(
@@ -69,12 +67,12 @@ class AsyncImages(StoredMedia[Image]):
     ) -> builtins.list[str]:
         """Return the names of all images, in the order of `list`, with one request."""
         filters = _filters(board_id, category, is_intermediate, search, starred_first or only_starred)
-        return await media_names(self._transport, "image", filters, only_starred=only_starred)
+        return await self._names(filters, only_starred=only_starred)
 
     async def starred(self, *, board_id: str | None = None) -> AsyncGenerator[Image, None]:
         """Yield the starred images, newest first."""
         names = await self.names(board_id=board_id, only_starred=True)
-        async for image in listed_images(self._transport, names, Image.of):
+        async for image in self._records(names):
             yield image
 
     async def latest(
@@ -102,9 +100,7 @@ class AsyncImages(StoredMedia[Image]):
         anything but an image, `NotFoundError` for an unknown board, and `UploadUncertainError`.
         """
         params = {"image_category": category, "is_intermediate": is_intermediate, "board_id": board_id}
-        async with opened(data, name, "image.png") as (content, file_name):
-            file = (file_name, content, "image/png")
-            return await upload_once(self._transport, "/api/v1/images/", file, params, Image.of)
+        return await self._upload(data, name, params)
 
     async def copy(self, name: str, *, board_id: str | None = None) -> Image:
         """Upload an image of the server once more, with its embedded workflow and metadata. Raises `NotFoundError`."""
@@ -171,6 +167,23 @@ class AsyncImages(StoredMedia[Image]):
         """Delete the intermediate images of the whole server that nothing refers to any more; return how many."""
         return await self._transport.send("DELETE", "/api/v1/images/intermediates", read=integer)
 
+    async def _records(self, names: Sequence[str]) -> AsyncGenerator[Image, None]:
+        """Yield the images of these names in their order, fetched page by page; those deleted meanwhile are left out.
+
+        The names are known before the first image is yielded, so deleting or adding images on the way skips none, which
+        paging by offset does.
+        """
+        for start in range(0, len(names), constants.PAGE):
+            page = names[start : start + constants.PAGE]
+            body = {"image_names": [*page]}
+            found = await self._transport.send(
+                "POST", f"{self._root}images_by_names", json=body, repeatable=True, read=list_of(Image.of)
+            )
+            records = {image.image_name: image for image in found}
+            for name in page:
+                if name in records:
+                    yield records[name]
+
     async def _embedded(self, name: str, key: Literal["workflow", "graph"]) -> dict[str, Any] | None:
         """Return the data in an image under that key, which the server returns as JSON in a string."""
 
@@ -181,11 +194,8 @@ class AsyncImages(StoredMedia[Image]):
         return await self._transport.get(self._path(name, "/workflow"), read=read)
 
 
-class Images:
+class Images(Facade[AsyncImages]):
     """The images of one server."""
-
-    def __init__(self, core: AsyncImages) -> None:
-        self._core = core
 
     get = facade(AsyncImages.get)
     names = facade(AsyncImages.names)

@@ -6,7 +6,7 @@ import contextlib
 import io
 import os
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, Generic, Literal, TypeAlias, TypeVar
@@ -23,7 +23,6 @@ from invokeai_gen.server.removal import Removal
 from invokeai_gen.server.run_errors import UploadUncertainError
 from invokeai_gen.server.transfers import download, read_file, upload
 
-R = TypeVar("R")
 M = TypeVar("M", Image, Video)
 MediaCategory: TypeAlias = Literal["general", "user", "mask", "control", "other"]
 FileContent: TypeAlias = "bytes | str | os.PathLike[str]"
@@ -34,6 +33,8 @@ class StoredMedia(Generic[M]):
     """The images or the videos of one server, as far as they are alike."""
 
     _kind: ClassVar[Literal["image", "video"]]
+    _format: ClassVar[str]
+    """Of uploads without a file name."""
     _record: type[M]
 
     def __init__(self, transport: Transport) -> None:
@@ -69,7 +70,71 @@ class StoredMedia(Generic[M]):
 
     async def delete(self, names: str | Iterable[str]) -> Removal:
         """Delete one or several by name. Those that do not exist or could not be deleted are named in `failed`."""
-        return await delete_media(self._transport, self._kind, as_names(names))
+        asked = as_names(names)
+        if not asked:
+            return Removal()
+
+        async def delete(was_sent: bool, may_repeat: bool) -> Removal:
+            body = {f"{self._kind}_names": asked}
+            gone, refused = await self._transport.send(
+                "POST", f"{self._root}delete", json=body, repeatable=may_repeat, read=self._read_deletion
+            )
+            failed = {}
+            for name in asked:
+                if name not in gone:  # the server skips unknown images without a word, and calls unknown videos failed
+                    is_there = name in refused and await self._exists(name)
+                    if is_there or not was_sent:
+                        failed[name] = "the server could not delete it" if is_there else "not on the server"
+            return Removal(deleted=tuple(name for name in asked if name not in failed), failed=failed)
+
+        try:
+            return await delete_once(delete)
+        except StatusError as error:
+            return Removal(failed=dict.fromkeys(asked, str(error)))
+
+    def _read_deletion(self, data: Any) -> tuple[set[str], set[str]]:
+        """Return which names were deleted, and which the server could not delete."""
+        deleted: list[str] = at(f"deleted_{self._kind}s", list_of(text))(data)
+        return {*deleted}, {*list_of(text)(data.get(f"failed_{self._kind}s") or [])}
+
+    async def _exists(self, name: str) -> bool:
+        try:
+            await self.get(name)
+        except NotFoundError:
+            return False
+        return True
+
+    async def _upload(self, data: FileContent, name: str | None, params: Mapping[str, Any]) -> M:
+        """Upload a file, which exists once even if an answer is lost.
+
+        The server has no other way to name an upload than the id of a session. With a new one for each upload, the file
+        can be recognised in a list; no queue item ever has that session.
+        """
+        marker = str(uuid.uuid4())
+        read: Reader[M] = self._record.of
+
+        async def find() -> M | None:
+            newest = {"is_intermediate": params["is_intermediate"], "starred_first": False, "limit": constants.PAGE}
+            found = await self._transport.get(self._root, newest, read=at("items", list_of(mapping)))
+            return next((read(item) for item in found if item.get("session_id") == marker), None)
+
+        async with opened(data, name, f"{self._kind}.{self._format}") as (content, file_name):
+            file = file_name, content, f"{self._kind}/{self._format}"
+
+            async def send() -> M:
+                marked = {**params, "session_id": marker}
+                return await upload(self._transport, f"{self._root}upload", file, marked, read=read)
+
+            return await send_once(send, find, partial(UploadUncertainError, file_name))
+
+    async def _names(self, filters: Mapping[str, Any], *, only_starred: bool = False) -> list[str]:
+        """Return the names of all that the filters select, in the server's order."""
+
+        def read(data: Any) -> list[str]:
+            names = at(f"{self._kind}_names", list_of(text))(data)
+            return names[: at("starred_count", anything)(data)] if only_starred else names
+
+        return await self._transport.get(f"{self._root}names", filters, read=read)
 
     @property
     def _root(self) -> str:
@@ -104,103 +169,3 @@ def file_target(target: str | os.PathLike[str]) -> Path:
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder: name a file in it")
     return path
-
-
-async def upload_once(
-    transport: Transport, root: str, file: tuple[str, BinaryIO, str], params: Mapping[str, Any], read: Reader[R]
-) -> R:
-    """Upload a file (name, content, MIME type) to the collection at `root`; it exists once even if an answer is lost.
-
-    The server has no other way to name an upload than the id of a session. With a new one for each upload, the file can
-    be recognised in a list; no queue item ever has that session.
-    """
-    marker = str(uuid.uuid4())
-
-    async def find() -> R | None:
-        newest = {"is_intermediate": params["is_intermediate"], "starred_first": False, "limit": constants.PAGE}
-        found = await transport.get(root, newest, read=at("items", list_of(mapping)))
-        return next((read(item) for item in found if item.get("session_id") == marker), None)
-
-    async def send() -> R:
-        return await upload(transport, f"{root}upload", file, {**params, "session_id": marker}, read=read)
-
-    return await send_once(send, find, partial(UploadUncertainError, file[0]))
-
-
-async def delete_media(transport: Transport, kind: Literal["image", "video"], names: Sequence[str]) -> Removal:
-    """Delete images or videos. Those that do not exist or could not be deleted are named in `failed`."""
-    if not names:
-        return Removal()
-
-    async def delete(was_sent: bool, may_repeat: bool) -> Removal:
-        answer = await transport.send(
-            "POST",
-            f"/api/v1/{kind}s/delete",
-            json={f"{kind}_names": [*names]},
-            repeatable=may_repeat,
-            read=_deletion(kind),
-        )
-        gone, refused = answer
-        failed = {}
-        for name in names:
-            if name not in gone:  # the server skips unknown images without a word, and calls unknown videos failed
-                is_there = name in refused and await _exists(transport, f"/api/v1/{kind}s/i/{segment(name)}")
-                if is_there or not was_sent:
-                    failed[name] = "the server could not delete it" if is_there else "not on the server"
-        return Removal(deleted=tuple(name for name in names if name not in failed), failed=failed)
-
-    try:
-        return await delete_once(delete)
-    except StatusError as error:
-        return Removal(failed=dict.fromkeys(names, str(error)))
-
-
-async def _exists(transport: Transport, path: str) -> bool:
-    try:
-        await transport.get(path, read=ignored)
-    except NotFoundError:
-        return False
-    return True
-
-
-def _deletion(kind: str) -> Reader[tuple[set[str], set[str]]]:
-    """Read which names were deleted, and which the server could not delete."""
-
-    def read(data: Any) -> tuple[set[str], set[str]]:
-        deleted = at(f"deleted_{kind}s", list_of(text))(data)
-        return set(deleted), set(list_of(text)(data.get(f"failed_{kind}s") or []))
-
-    return read
-
-
-async def media_names(
-    transport: Transport, kind: Literal["image", "video"], filters: Mapping[str, Any], *, only_starred: bool = False
-) -> list[str]:
-    """Return the names of all images or videos that the filters select, in the server's order."""
-
-    def read(data: Any) -> list[str]:
-        names = at(f"{kind}_names", list_of(text))(data)
-        return names[: at("starred_count", anything)(data)] if only_starred else names
-
-    return await transport.get(f"/api/v1/{kind}s/names", filters, read=read)
-
-
-async def listed_images(transport: Transport, names: Sequence[str], read: Reader[R]) -> AsyncGenerator[R, None]:
-    """Yield the images of these names in their order, fetched page by page; those deleted meanwhile are left out.
-
-    The names are known before the first image is yielded, so deleting or adding images on the way skips none, which
-    paging by offset does.
-    """
-    for start in range(0, len(names), constants.PAGE):
-        page = names[start : start + constants.PAGE]
-        found = await transport.send(
-            "POST",
-            "/api/v1/images/images_by_names",
-            json={"image_names": [*page]},
-            repeatable=True,
-            read=list_of(lambda data: (at("image_name", text)(data), read(data))),
-        )
-        records = dict(found)
-        for name in page:
-            if name in records:
-                yield records[name]

@@ -14,7 +14,7 @@ from invokeai_gen.server import constants
 from invokeai_gen.server.answers import at, ignored, list_of, mapping, optional, text
 from invokeai_gen.server.credentials import Secret
 from invokeai_gen.server.deletion import delete_thing
-from invokeai_gen.server.facades import facade
+from invokeai_gen.server.facades import Facade, facade
 from invokeai_gen.server.http import Transport, segment
 from invokeai_gen.server.inventory import FoundModel, InstallJob, Model
 from invokeai_gen.server.run_errors import InstallError
@@ -167,11 +167,8 @@ class AsyncModels:
         await self._transport.send("POST", f"{_ROOT}/empty_model_cache", repeatable=True, read=ignored)
 
 
-class Models:
+class Models(Facade[AsyncModels]):
     """The models of one server. Installing and changing them may be reserved for administrators."""
-
-    def __init__(self, core: AsyncModels) -> None:
-        self._core = core
 
     list = facade(AsyncModels.list)
     get = facade(AsyncModels.get)

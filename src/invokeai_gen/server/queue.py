@@ -12,7 +12,7 @@ from invokeai_gen.server import constants
 from invokeai_gen.server.answers import at, integer, list_of, mapping, optional
 from invokeai_gen.server.deletion import delete_thing
 from invokeai_gen.server.errors import JobTimeoutError, NotFoundError, StatusError
-from invokeai_gen.server.facades import facade
+from invokeai_gen.server.facades import Facade, facade
 from invokeai_gen.server.inventory import ProcessorStatus
 from invokeai_gen.server.records import QueueCounts, QueueItem
 from invokeai_gen.server.removal import Removal
@@ -223,11 +223,8 @@ def queue_position(items: Iterable[QueueItem], item_id: int) -> int | None:
     )
 
 
-class Queue:
+class Queue(Facade[AsyncQueue]):
     """One queue of one server; InvokeAI itself only uses `default`."""
-
-    def __init__(self, core: AsyncQueue) -> None:
-        self._core = core
 
     enqueue = facade(AsyncQueue.enqueue)
     find_batch = facade(AsyncQueue.find_batch)

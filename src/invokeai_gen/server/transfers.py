@@ -12,16 +12,15 @@ from typing import Any, BinaryIO, Final, TypeVar
 from invokeai_gen.atomic_files import replacing
 from invokeai_gen.loading import load
 from invokeai_gen.server.answers import Reader
-from invokeai_gen.server.background import bridge
+from invokeai_gen.server.background import bridge, in_thread
 from invokeai_gen.server.bodies import BodyError, collected
 from invokeai_gen.server.constants import MAX_FILE_IN_MEMORY
 from invokeai_gen.server.errors import NotInvokeAIError
-from invokeai_gen.server.http import Transport
+from invokeai_gen.server.http import Transport, import_httpx_alone
 from invokeai_gen.server.response import Response
 from invokeai_gen.texts import shortened
 
 T = TypeVar("T")
-_FILES: Final = "invokeai_gen.server.file_transport"
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 _PNG_END: Final = b"\x00\x00\x00\x00IEND\xaeB`\x82"
 
@@ -40,7 +39,7 @@ async def upload(
 
     `field` is the name of the form's field.
     """
-    await load(_FILES)
+    await _load_connections()
     take = partial(Response.json, read=read)
     return await bridge(
         transport.ask(method, path, take, method == "PUT", params=params, files={field: file}, is_for_file=True)
@@ -57,8 +56,13 @@ async def download(transport: Transport, path: str, target: Path) -> int:
 
     The file appears under its name only when it is complete: until then it has a temporary name in the same folder.
     """
-    await load(_FILES)
+    await _load_connections()
     return await bridge(_download(transport, path, target))
+
+
+async def _load_connections() -> None:
+    await in_thread(import_httpx_alone)
+    await load("invokeai_gen.server.file_transport")
 
 
 async def _download(transport: Transport, path: str, target: Path) -> int:

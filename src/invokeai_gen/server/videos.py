@@ -7,16 +7,13 @@ from collections.abc import AsyncGenerator, Iterable
 
 from invokeai_gen.server.answers import ignored
 from invokeai_gen.server.errors import NotFoundError
-from invokeai_gen.server.facades import facade, iterating
+from invokeai_gen.server.facades import Facade, facade, iterating
 from invokeai_gen.server.inventory import Video
 from invokeai_gen.server.media import (
     FileContent,
     MediaCategory,
     StoredMedia,
     as_names,
-    media_names,
-    opened,
-    upload_once,
 )
 
 
@@ -24,6 +21,7 @@ class AsyncVideos(StoredMedia[Video]):
     """The videos of one server. InvokeAI has them since 6.14."""
 
     _kind = "video"
+    _format = "mp4"
     _record = Video
 
     async def list(
@@ -45,7 +43,7 @@ class AsyncVideos(StoredMedia[Video]):
             "is_intermediate": is_intermediate,
             "starred_first": starred_first,
         }
-        for name in await media_names(self._transport, "video", filters):
+        for name in await self._names(filters):
             try:
                 video = await self.get(name)
             except NotFoundError:  # deleted meanwhile
@@ -59,9 +57,7 @@ class AsyncVideos(StoredMedia[Video]):
         anything but a video, and `UploadUncertainError`.
         """
         params = {"video_category": "user", "is_intermediate": False, "board_id": board_id}
-        async with opened(data, name, "video.mp4") as (content, file_name):
-            file = (file_name, content, "video/mp4")
-            return await upload_once(self._transport, "/api/v1/videos/", file, params, Video.of)
+        return await self._upload(data, name, params)
 
     async def move(self, names: str | Iterable[str], board_id: str | None) -> None:
         """Move videos to a board; `None` or `"none"` takes them off their boards."""
@@ -75,11 +71,8 @@ class AsyncVideos(StoredMedia[Video]):
         await asyncio.gather(*map(move_one, as_names(names)))
 
 
-class Videos:
+class Videos(Facade[AsyncVideos]):
     """The videos of one server. InvokeAI has them since 6.14."""
-
-    def __init__(self, core: AsyncVideos) -> None:
-        self._core = core
 
     get = facade(AsyncVideos.get)
     upload = facade(AsyncVideos.upload)

@@ -10,7 +10,7 @@ from invokeai_gen.server import constants
 from invokeai_gen.server.answers import at, ignored, integer, list_of, mapping, text
 from invokeai_gen.server.deletion import delete_thing
 from invokeai_gen.server.errors import NotFoundError, ServerFaultError
-from invokeai_gen.server.facades import facade
+from invokeai_gen.server.facades import Facade, facade
 from invokeai_gen.server.http import Transport, segment
 from invokeai_gen.server.inventory import SavedWorkflow
 from invokeai_gen.server.media import FileContent, as_names, opened
@@ -123,11 +123,8 @@ class AsyncWorkflows:
         )
 
 
-class Workflows:
+class Workflows(Facade[AsyncWorkflows]):
     """The saved workflows of one server."""
-
-    def __init__(self, core: AsyncWorkflows) -> None:
-        self._core = core
 
     list = facade(AsyncWorkflows.list)
     get = facade(AsyncWorkflows.get)
