@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Sequence
+from logging import DEBUG, WARNING
 from typing import Any, Literal, TypeAlias
 
 from invokeai_gen.loading import load
 from invokeai_gen.server import constants
 from invokeai_gen.server.http import Transport
+from invokeai_gen.server.logs import log
 from invokeai_gen.server.status_watch import StatusWatch
 
 State: TypeAlias = Literal["off", "connecting", "on", "waiting"]
@@ -24,8 +26,8 @@ class EventLink:
     * `waiting`: a pause, longer after each failure, then `connecting`. `open` ends it at once if the server has accepted
       a connection before: it may have been restarted.
 
-    `receive` gets each event. `report` is called with `None` when events begin to arrive, and with the reason when the
-    connection is lost, while the state is still `on`, or cannot be made.
+    `receive` gets each event. `note_change` is called before the connection is `on`, and before it is `waiting`; it
+    returns whether anything waits for events.
     """
 
     def __init__(
@@ -33,14 +35,15 @@ class EventLink:
         transport: Transport,
         queue_id: str,
         receive: Callable[[str, Any], None],
-        report: Callable[[str | None], None],
+        note_change: Callable[[], bool],
     ) -> None:
         self.state: State = "off"
         self._transport = transport
         self._queue_id = queue_id
         self._receive = receive
-        self._report = report
+        self._note_change = note_change
         self._was_on = False
+        self._is_loss_reported = False
         self._settled = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -90,7 +93,7 @@ class EventLink:
                 return  # closed meanwhile, and a failure to shut down came in place of the cancellation
             if self.state == "on":
                 pause = constants.FIRST_RECONNECT
-            self._report(reason)
+            self._report_loss(reason)
             self._enter("waiting")
             await asyncio.sleep(pause * random.uniform(0.8, 1.2))
             pause = min(pause * 2, constants.MAX_RECONNECT)
@@ -105,9 +108,32 @@ class EventLink:
                 self._receive(name, data)
 
     def _note_connection(self) -> None:
+        if self._is_loss_reported:
+            log.info("the event connection to %s is back", self._transport.url)
+        self._note_change()
         self._was_on = True
         self._enter("on")
-        self._report(None)
+
+    def _report_loss(self, reason: str) -> None:
+        is_waited_for = self._note_change()
+        log.log(
+            WARNING if is_waited_for and not self._is_loss_reported else DEBUG,  # a warning the first time only
+            "no event connection to %s (%s): jobs are followed by polling until it is back; their nodes are reported "
+            "when they have ended, and progress is missing",
+            self._transport.url,
+            reason,
+        )
+        self._is_loss_reported |= is_waited_for
+
+    def weigh(self, watches: Sequence[StatusWatch]) -> bool:
+        """Open or close the connection, as the batches need it; return whether it was closed."""
+        is_needed = needs_events([each for each in watches if each.is_open])
+        if is_needed and self.state == "off":
+            self.open()
+        elif not is_needed and self.state != "off":
+            self.close()
+            return True
+        return False
 
 
 def needs_events(watches: Sequence[StatusWatch]) -> bool:

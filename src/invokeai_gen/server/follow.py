@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Mapping
-from logging import DEBUG, WARNING
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
 
@@ -46,7 +45,6 @@ class Follower:
         self._pause = constants.FIRST_POLL
         self._questions = 0
         self._silent_since: float | None = None
-        self._is_loss_reported = False
 
     @property
     def is_connected(self) -> bool:
@@ -121,23 +119,15 @@ class Follower:
         link.open()
         return link
 
-    def _note_link(self, trouble: str | None) -> None:
-        """Ask for what happened while there was no connection or, from now on, in place of it."""
-        if trouble is not None:
-            if self.is_connected:
-                self._note_interruption()
-            is_waited_for = self._waiting > 0
-            log.log(
-                WARNING if is_waited_for and not self._is_loss_reported else DEBUG,  # a warning the first time only
-                "no event connection to %s (%s): jobs are followed by polling until it is back; their nodes are reported "
-                "when they have ended, and progress is missing",
-                self._transport.url,
-                trouble,
-            )
-            self._is_loss_reported |= is_waited_for
-        elif self._is_loss_reported:
-            log.info("the event connection to %s is back", self._transport.url)
+    def _note_link(self) -> bool:
+        """Ask for what happened while there was no connection or, from now on, in place of it.
+
+        Called when the connection is made and before it is left. Return whether anything is waited for.
+        """
+        if self.is_connected:
+            self._note_interruption()
         self.ask_soon()
+        return self._waiting > 0
 
     def _note_interruption(self) -> None:
         for watch in self._all():
@@ -164,16 +154,7 @@ class Follower:
                     self._weigh(watch)
 
     def _weigh(self, watch: StatusWatch) -> None:
-        """Open or close the connection if the batch could do without events."""
-        if watch.pace is None or self._link is None:
-            return
-        from invokeai_gen.server.event_link import needs_events
-
-        is_needed = needs_events([each for each in self._all() if each.is_open])
-        if is_needed and self._is_link_off:
-            self._link.open()
-        elif not is_needed and not self._is_link_off:
-            self._link.close()
+        if watch.pace is not None and self._link is not None and self._link.weigh(self._all()):
             self.ask_soon()
 
     # -- asking --------------------------------------------------------------------------------------------------------

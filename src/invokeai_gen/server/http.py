@@ -160,14 +160,13 @@ class Transport:
         """Close all connections; the next request opens new ones."""
         await bridge(self._close())
 
-    def abandon(self) -> object:
-        """Forget all connections without closing them, because they belong to the parent process; return them."""
+    def abandon(self) -> Mapping[bool, httpx.AsyncClient]:
+        """Forget all connections without closing them, and return them: after a fork they belong to the parent."""
         clients, self._clients = self._clients, {}
         return clients
 
     async def _close(self) -> None:
-        clients, self._clients = self._clients, {}
-        for client in clients.values():
+        for client in self.abandon().values():
             await client.aclose()
 
     def _open(self, for_files: bool) -> tuple[httpx.AsyncClient, asyncio.Semaphore]:
@@ -294,7 +293,8 @@ class Transport:
                 )
             token = answer.headers.get("X-Refreshed-Token")
             if token and not _is_foreign(answer.request, self.url):
-                self._renew_token(token)
+                with contextlib.suppress(InvalidTokenError):
+                    self._token = checked_token(token) or self._token
             return await take(response)
         finally:
             await answer.aclose()
@@ -347,10 +347,6 @@ class Transport:
             request.headers.update(self.headers)
         return request
 
-    def _renew_token(self, token: str) -> None:
-        with contextlib.suppress(InvalidTokenError):
-            self._token = checked_token(token) or self._token
-
 
 def import_httpx_alone() -> None:
     """Import httpx without its own command, for which it would load rich and pygments: four fifths of its import.
@@ -366,14 +362,11 @@ def import_httpx_alone() -> None:
             del sys.modules["httpx._main"]
 
 
-def _origin(request: httpx.Request) -> tuple[str, str, int | None]:
-    return request.url.scheme, request.url.host, request.url.port
-
-
 def _is_foreign(request: httpx.Request, url: str) -> bool:
     import httpx
 
-    return _origin(request) != _origin(httpx.Request("GET", url))
+    here, there = httpx.URL(url), request.url
+    return (here.scheme, here.host, here.port) != (there.scheme, there.host, there.port)
 
 
 def _from_settings(url: str, options: Mapping[str, Any]) -> Transport:
