@@ -71,6 +71,8 @@ class Follower:
         return watch
 
     def _add(self, watch: StatusWatch) -> None:
+        if not self._waiting:  # short runs, one after the other, never need a connection
+            self._questions = 0
         self._watches.setdefault(watch.batch_id, WeakSet()).add(watch)
         if self._asking is None:
             self._asking = asyncio.create_task(self._keep_asking())
