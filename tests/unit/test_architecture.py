@@ -28,7 +28,6 @@ LEAVES = {
     "loading",
     "png_texts",
     "public_names",
-    "records",
     "shipped_files",
     "texts",
     "version",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from invokeai_gen.errors import InvokeAIGenError
-from invokeai_gen.records import record
 from invokeai_gen.texts import shown
 
 TABLE: Final = "invokeai-gen"
@@ -20,7 +20,7 @@ class SettingsError(InvokeAIGenError):
     """A pyproject.toml that cannot be read, or a setting in it that is not valid."""
 
 
-@record(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """The checked settings of a project; without a table, the defaults for the current folder."""
 

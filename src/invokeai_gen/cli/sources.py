@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
@@ -12,14 +13,13 @@ import click
 
 from invokeai_gen.cli.settings import Settings
 from invokeai_gen.errors import InvokeAIGenError
-from invokeai_gen.records import record
 
 if TYPE_CHECKING:
     from invokeai_gen.compiler import Compilation
     from invokeai_gen.schema import Schema
 
 
-@record(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class WorkflowSource:
     """A workflow file: its name for the user, and its path."""
 

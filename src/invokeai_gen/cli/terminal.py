@@ -8,11 +8,11 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, Literal, NoReturn
 
 import click
 
-from invokeai_gen.records import record
 from invokeai_gen.texts import printable, printable_lines, shortened
 
 _MAX_LINE: Final = 500
@@ -22,7 +22,7 @@ QUIET: Final = "--quiet"
 _COLORS: Final = {"error": "red", "warning": "yellow", "hint": "cyan"}
 
 
-@record(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Colored:
     """A part of a line with a colour of its own."""
 

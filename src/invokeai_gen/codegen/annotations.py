@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from invokeai_gen.codegen.literals import Source, call, literal
@@ -14,14 +14,13 @@ from invokeai_gen.core.plan import PlannedInput
 from invokeai_gen.core.values import BoardRef, BoundingBox, Color, ImageRef, LoRA, ModelRef, VideoRef
 from invokeai_gen.js_json import UNSET
 from invokeai_gen.js_reading import is_number
-from invokeai_gen.records import record
 
 _FROM_RUNTIME: Final = frozenset(
     {"BoardInput", "BoundingBox", "ColorInput", "ImageInput", "LoRA", "ModelInput", "VideoInput"}
 )
 
 
-@record(slots=True)
+@dataclass(slots=True)
 class Imports:
     """The names that a module's annotations and defaults need."""
 
@@ -33,7 +32,7 @@ class Imports:
     types: set[str] = field(default_factory=set)
 
 
-@record(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Names:
     """What `_types.py` calls the value types that the workflows share."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Literal, TypeAlias
 
@@ -15,7 +16,6 @@ from invokeai_gen.core.allowed_values import allowed_values, parts_of
 from invokeai_gen.core.field_values import NONE, Choice, Limited, ListOf, OneOf, Plain, Shape
 from invokeai_gen.core.plan import PlannedInput, PlannedOutput, WorkflowPlan
 from invokeai_gen.js_json import UNSET
-from invokeai_gen.records import record
 from invokeai_gen.texts import collapsed
 
 ChangeKind: TypeAlias = Literal[
@@ -23,7 +23,7 @@ ChangeKind: TypeAlias = Literal[
 ]
 
 
-@record(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Change:
     """One difference between two plans of a workflow."""
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from invokeai_gen.codegen.literals import Source
-from invokeai_gen.records import record
 
 WIDTH: Final = 120
 _MAX_DEPTH: Final = 20
@@ -20,7 +20,7 @@ _TOKEN: Final = re.compile(r""""(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[\[\](){}]|, 
 _CLOSING: Final = {"[": "]", "(": ")", "{": "}"}
 
 
-@record(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class _Bracket:
     """A pair of brackets, and what is between the commas."""
 

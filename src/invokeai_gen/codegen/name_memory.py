@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Final, TypeAlias, TypeVar
 
 from invokeai_gen.core.plan import PlannedInput, PlannedOutput, RetiredName, WorkflowPlan
-from invokeai_gen.records import record
 
 Key: TypeAlias = tuple[str, str | None]
 """What identifies an input or output whatever its label: the id of its node, and the name of an input's field."""
@@ -25,7 +24,7 @@ _OUTPUT_LIKENESS: Final = (4, 3, 3, 3)
 """How many of the facts in `_likeness` have to be the same: first everything a person sees, then less and less."""
 
 
-@record(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Memory:
     """What an earlier plan says about the names of inputs, or of outputs."""
 

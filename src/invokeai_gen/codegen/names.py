@@ -14,14 +14,13 @@ import keyword
 import unicodedata
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Final, Generic, Self, TypeVar
 
 from invokeai_gen.codegen.name_memory import Key, Memory, key_of, memory_of, retired_names
 from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.plan import PlannedInput, PlannedOutput, WorkflowPlan
-from invokeai_gen.records import record
 
 H = TypeVar("H", bound=Hashable)
 
@@ -232,7 +231,7 @@ def _output_bases(outputs: Sequence[PlannedOutput]) -> dict[str, str]:
     return bases
 
 
-@record(slots=True)
+@dataclass(slots=True)
 class _Subject(Generic[H]):
     """Something that needs a name: its own words, and the words that distinguish it from others, best first."""
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
-
-from invokeai_gen.records import record
 
 if TYPE_CHECKING:
     from invokeai_gen.codegen.changes import Change
@@ -30,7 +28,7 @@ REASONS: Final[dict[Reason, str]] = {
 }
 
 
-@record(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """The result of generating the module of one workflow file, or one file that all modules share."""
 

@@ -9,12 +9,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from invokeai_gen.codegen.names import PythonIdentifier, is_identifier
 from invokeai_gen.core.plan import JsonValue
-from invokeai_gen.records import record
 from invokeai_gen.texts import is_encodable
 
 REF: Final = "#/components/schemas/"
@@ -27,7 +26,7 @@ _MAX_PARTS: Final = 2_000
 """Parts of all structures together; beyond that, the rest is anything."""
 
 
-@record(slots=True)
+@dataclass(slots=True)
 class Structures:
     """The structures that are reached from the inputs of some workflows."""
 

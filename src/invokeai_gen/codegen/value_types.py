@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from invokeai_gen.codegen.annotations import Names
@@ -18,7 +19,6 @@ from invokeai_gen.core.allowed_values import parts_of
 from invokeai_gen.core.field_values import Choice, Structure
 from invokeai_gen.core.plan import JsonValue, PlannedInput, WorkflowPlan
 from invokeai_gen.public_names import HOME_OF
-from invokeai_gen.records import record
 
 _MIN_NAMED_CHOICES: Final = 8
 """Shorter lists are easier to read where they are used."""
@@ -31,7 +31,7 @@ _TAKEN: Final = frozenset((
 """Names that modules and `_types.py` use for something else."""
 
 
-@record(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class ValueTypes:
     """The types that some workflows need from `_types.py`."""
 

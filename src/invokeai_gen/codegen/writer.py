@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import keyword
 from collections.abc import Callable, Mapping, MutableMapping
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePath
 from typing import Any, Final
@@ -21,7 +22,6 @@ from invokeai_gen.codegen.report import Reason, Report
 from invokeai_gen.codegen.stamp import digest, is_edited, is_generated, stamped, version_of
 from invokeai_gen.codegen.value_types import ValueTypes
 from invokeai_gen.core.plan import PlanFormatError, WorkflowPlan
-from invokeai_gen.records import record
 from invokeai_gen.texts import escape_surrogates
 from invokeai_gen.version import __version__
 
@@ -31,7 +31,7 @@ Texts = MutableMapping[str, str]
 """Digests of the texts made so far, each by the digest of what it was made from: a known text on disk is kept as it is."""
 
 
-@record(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class _Module:
     """A workflow whose module the package has."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from invokeai_gen.compiler.inputs import constraints_of, planned_inputs
@@ -23,7 +24,6 @@ from invokeai_gen.core.plan import (
 )
 from invokeai_gen.core.problems import ParamsError
 from invokeai_gen.js_json import UNSET
-from invokeai_gen.records import record
 from invokeai_gen.schema import InputTemplate, Schema
 from invokeai_gen.schema.summary import summaries
 from invokeai_gen.schema.templates import BATCH_FIELDS
@@ -38,7 +38,7 @@ from invokeai_gen.workflow.edge_index import EdgeIndex
 from invokeai_gen.workflow.values import ModelVocabulary, parse_value
 
 
-@record(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Compilation:
     """The result of compiling a workflow."""
 

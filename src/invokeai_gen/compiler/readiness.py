@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from invokeai_gen.core.batch import GENERATOR_FIELD, Binding, Values, batch_fields, size_problems, value_of
@@ -12,7 +13,6 @@ from invokeai_gen.core.problems import range_text
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.js_json import UNSET, Unset
 from invokeai_gen.js_reading import is_integer, is_number
-from invokeai_gen.records import record
 from invokeai_gen.schema import InputTemplate, Schema
 from invokeai_gen.schema.releases import newest, release_of
 from invokeai_gen.schema.templates import BATCH_FIELDS
@@ -31,7 +31,7 @@ MAX_LISTED: Final = 10
 """A message lists at most so many choices."""
 
 
-@record(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reason:
     """One reason why a workflow cannot be invoked."""
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal, Self, TypeAlias
 
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.js_json import UNSET, Unset
-from invokeai_gen.records import record
 
 JsonValue: TypeAlias = Any
 """A value as `json.loads` gives it. (A recursive alias would be truer, but forces a cast at every use.)"""
@@ -46,7 +45,7 @@ class NotAPlanError(PlanFormatError):
     """A file that is not a plan."""
 
 
-@record(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class PlanField:
     """One input field of a node, in the order in which the GUI writes it into the request."""
 
@@ -63,7 +62,7 @@ class PlanField:
     """What the GUI calls the field; only set for one that refers to an asset."""
 
 
-@record(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class PlanNode:
     """One invocation node. Batch and generator nodes are here too, but do not enter the graph."""
 
@@ -77,7 +76,7 @@ class PlanNode:
     is_executable: bool = True
 
 
-@record(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class PlanEdge:
     """One edge of the graph, connectors already resolved to their real source."""
 
@@ -87,7 +86,7 @@ class PlanEdge:
     target_field: str
 
 
-@record(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Constraints:
     """The limits of a value: those of the schema, narrowed by the form. `None` means no limit.
 
@@ -116,7 +115,7 @@ class Constraints:
 _LIMITS: Final = tuple(item.name for item in fields(Constraints))
 
 
-@record(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FieldLimits:
     """What the server accepts in a field of a node, according to the schema."""
 
@@ -126,7 +125,7 @@ class FieldLimits:
     choices: tuple[str, ...] = ()
 
 
-@record(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class PlanBatch:
     """A batch node. Its list is not a value of the graph: it makes one queue item of each of its items."""
 
@@ -141,7 +140,7 @@ class PlanBatch:
     """What the fields in `targets` accept, in the same order; empty in older plans."""
 
 
-@record(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelLimits:
     """Which models a model field accepts. An empty tuple means any."""
 
@@ -151,7 +150,7 @@ class ModelLimits:
     format: tuple[str, ...] = ()
 
 
-@record(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedInput:
     """One field of the workflow's form, as the GUI would show it."""
 
@@ -191,7 +190,7 @@ class PlannedInput:
         return self.node_id, self.field_name
 
 
-@record(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class OutputType:
     """The Python type of what a node returns; as text, its annotation (`int`, `list[ImageOutput]`)."""
 
@@ -220,7 +219,7 @@ def _field_type(text: str) -> tuple[str, bool]:
     return inner.removesuffix("]"), inner != text
 
 
-@record(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedOutput:
     """A node with a result that gets a name."""
 
@@ -271,7 +270,7 @@ class PlannedOutput:
         return f"list[{self.item_type}]" if self.is_iterated else str(self.item_type)
 
 
-@record(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class RetiredName:
     """A name that an earlier version of the workflow had, kept in case its node comes back."""
 
@@ -282,7 +281,7 @@ class RetiredName:
     name: str
 
 
-@record(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkflowInfo:
     """Metadata of the file, and the server that it was compiled for."""
 
@@ -303,7 +302,7 @@ class WorkflowInfo:
     """Hash of the node templates that this workflow uses."""
 
 
-@record(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkflowPlan:
     """A workflow, ready to be filled with values and submitted."""
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, TypeAlias
 
 from invokeai_gen.generator_settings import GENERATOR_FIELDS
-from invokeai_gen.records import record
 from invokeai_gen.schema.model_types import MODEL_FIELD, MODEL_UI_TYPES
 
 Cardinality: TypeAlias = Literal["SINGLE", "COLLECTION", "SINGLE_OR_COLLECTION"]
@@ -29,7 +28,7 @@ STATEFUL_TYPES: Final = frozenset((
 """Types with an input component in the GUI. A field of any other type can only be connected."""
 
 
-@record(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class FieldType:
     """The type of a field: InvokeAI's name, and whether the field takes one value, a collection, or either."""
 

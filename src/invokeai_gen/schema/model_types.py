@@ -7,14 +7,13 @@ nodes in the same way.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
-
-from invokeai_gen.records import record
 
 MODEL_FIELD: Final = "ModelIdentifierField"
 
 
-@record(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class ModelFilter:
     """The models that a field accepts; an empty tuple means any."""
 

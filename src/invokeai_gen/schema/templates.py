@@ -5,14 +5,13 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, TypeAlias
 
 from invokeai_gen.generator_settings import GENERATOR_FIELDS, default_settings
 from invokeai_gen.js_json import UNSET, Unset
 from invokeai_gen.js_reading import is_integer, is_number
 from invokeai_gen.limits import ITEM_LIMITS, KEYWORDS, LENGTH_LIMITS, NUMBER_LIMITS
-from invokeai_gen.records import record
 from invokeai_gen.schema.field_types import FieldType, field_type, ref_name
 from invokeai_gen.schema.model_types import MODEL_UI_TYPES, ModelFilter
 
@@ -52,7 +51,7 @@ _NULL_DEFAULTS: Final[Mapping[str, Any]] = {
 """Defaults that the GUI uses if the schema has no default, or null."""
 
 
-@record(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InputTemplate:
     """One input field of a node type."""
 
@@ -77,7 +76,7 @@ class InputTemplate:
     model_format: tuple[str, ...]
 
 
-@record(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NodeTemplate:
     """A node type as the server offers it."""
 

@@ -359,7 +359,7 @@ def import_httpx_alone() -> None:
         try:
             importlib.import_module("httpx")
         finally:
-            del sys.modules["httpx._main"]
+            sys.modules.pop("httpx._main", None)  # another thread may do the same
 
 
 def _is_foreign(request: httpx.Request, url: str) -> bool:

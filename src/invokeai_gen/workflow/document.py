@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from invokeai_gen.js_json import UNSET, Unset
-from invokeai_gen.records import record
 from invokeai_gen.schema import FieldType, InputTemplate, NodeTemplate
 from invokeai_gen.schema.templates import BATCH_FIELDS, GENERATOR_OUTPUTS, limits_in
 
@@ -19,7 +18,7 @@ NODES_WITH_EXTRA_INPUTS = frozenset({"core_metadata"})
 """Node types that also take inputs that their schema does not declare."""
 
 
-@record(slots=True)
+@dataclass(slots=True)
 class FieldInstance:
     """The value of one input of one node, with the user's label and description."""
 
@@ -34,7 +33,7 @@ class FieldInstance:
         return data if self.value is UNSET else {**data, "value": self.value}
 
 
-@record(slots=True)
+@dataclass(slots=True)
 class InvocationNode:
     """A node that runs on the server, or a batch or generator node, which multiplies the runs."""
 
@@ -125,7 +124,7 @@ def _called_input(name: str, data: Mapping[str, Any]) -> InputTemplate:
     )
 
 
-@record(slots=True)
+@dataclass(slots=True)
 class NotesNode:
     """A note on the canvas. It never runs."""
 
@@ -141,7 +140,7 @@ class NotesNode:
         return {"id": self.id, "type": "notes", "data": data, "position": self.position}
 
 
-@record(slots=True)
+@dataclass(slots=True)
 class ConnectorNode:
     """A bend in an edge: what enters at `in` leaves at `out`."""
 
@@ -159,7 +158,7 @@ class ConnectorNode:
 Node: TypeAlias = InvocationNode | NotesNode | ConnectorNode
 
 
-@record(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Edge:
     """A connection between two fields. A collapsed edge represents several, without field names."""
 
@@ -184,7 +183,7 @@ class Edge:
         return data if self.hidden is None else {**data, "hidden": self.hidden}
 
 
-@record(slots=True)
+@dataclass(slots=True)
 class LoadedWorkflow:
     """A workflow file after loading."""
 
@@ -229,7 +228,7 @@ class LoadedWorkflow:
         }
 
 
-@record(slots=True)
+@dataclass(slots=True)
 class FormElement:
     """An element of the form: `container`, `node-field`, `heading`, `text` or `divider`."""
 
@@ -266,7 +265,7 @@ class FormElement:
         return {**data, "type": self.type}
 
 
-@record(slots=True)
+@dataclass(slots=True)
 class Form:
     """The form of a workflow: the fields that people see when they run it."""
 

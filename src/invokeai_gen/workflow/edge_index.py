@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Final
 
-from invokeai_gen.records import record
 from invokeai_gen.workflow.document import ConnectorNode, Edge, InvocationNode, Node
 
 CONNECTOR_IN: Final = "in"
 CONNECTOR_OUT: Final = "out"
 
 
-@record(slots=True)
+@dataclass(slots=True)
 class EdgeIndex:
     """The edges kept so far, by either end, in the order in which they were kept."""
 

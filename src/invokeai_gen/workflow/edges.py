@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
-from invokeai_gen.records import record
 from invokeai_gen.schema import FieldType, InputTemplate
 from invokeai_gen.workflow.connections import are_compatible, are_equal, can_connect
 from invokeai_gen.workflow.document import ConnectorNode, Edge, InvocationNode, LoadedWorkflow, Node, NotesNode
@@ -63,7 +62,7 @@ def _check_ends(edge: Edge, nodes: dict[str, Node]) -> None:
         raise DroppedEdgeError(f"target node {edge.target} has no input {edge.target_handle}")
 
 
-@record(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class _Check:
     """Checks an edge against those already kept."""
 

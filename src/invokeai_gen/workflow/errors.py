@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from invokeai_gen.errors import InvokeAIGenError
-from invokeai_gen.records import record
 
 
 class WorkflowError(InvokeAIGenError):
     """Raised for a file that is not a workflow, or that the GUI refuses to load."""
 
 
-@record(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class LoadWarning:
     """Something that the GUI repairs and reports while it loads a workflow."""
 

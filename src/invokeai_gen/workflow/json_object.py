@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from invokeai_gen.js_reading import trim
-from invokeai_gen.records import record
 from invokeai_gen.texts import shown
 from invokeai_gen.workflow.errors import WorkflowError
 
 
-@record(slots=True)
+@dataclass(slots=True)
 class JsonObject:
     """A JSON object and its place in the file, such as `nodes[3].data`."""
 

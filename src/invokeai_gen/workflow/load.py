@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, get_args
 
@@ -10,7 +11,6 @@ from invokeai_gen import js_reading
 from invokeai_gen.js_json import UNSET
 from invokeai_gen.js_reading import is_number
 from invokeai_gen.png_texts import PNG_SIGNATURE, WORKFLOW_KEY, PngError, png_texts
-from invokeai_gen.records import record
 from invokeai_gen.schema import Schema
 from invokeai_gen.schema.field_types import Cardinality
 from invokeai_gen.schema.templates import limits_in
@@ -35,7 +35,7 @@ from invokeai_gen.workflow.values import ModelVocabulary, parse_value
 MAX_WORKFLOW_BYTES: Final = 64 * 1024 * 1024
 
 
-@record(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class WorkflowFile:
     """The bytes of a file as JSON data, not checked yet."""
 

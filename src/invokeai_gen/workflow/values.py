@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from invokeai_gen.generator_settings import IMAGE_GENERATOR, parse_settings
 from invokeai_gen.js_json import UNSET, Unset
 from invokeai_gen.js_reading import is_number, trim
-from invokeai_gen.records import record
 from invokeai_gen.schema import Schema
 
 
-@record(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class ModelVocabulary:
     """The words that a model identifier may contain; an object with other words is not taken for a model."""
 

@@ -13,7 +13,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
@@ -22,7 +22,6 @@ from invokeai_gen.atomic_files import replacing
 from invokeai_gen.cli.generate.generation import Generation
 from invokeai_gen.cli.sources import WorkflowSource
 from invokeai_gen.codegen.report import Report
-from invokeai_gen.records import record
 from invokeai_gen.version import __version__
 
 _FORMAT: Final = 4
@@ -33,7 +32,7 @@ _PACKAGE: Final = Path(__file__).resolve().parents[2]
 _CHECKOUT: Final = _PACKAGE.parents[1]
 
 
-@record(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class _Compiled:
     """What became of a workflow file with the same bytes."""
 
@@ -45,7 +44,7 @@ class _Compiled:
     warnings: tuple[str, ...]
 
 
-@record(slots=True)
+@dataclass(slots=True)
 class BuildCache:
     """What the last generation left behind."""
 

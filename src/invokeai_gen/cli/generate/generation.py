@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keyword
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,6 @@ from invokeai_gen.cli.options import F, schema_options
 from invokeai_gen.cli.servers import open_schema, schema_path
 from invokeai_gen.cli.settings import Settings, find_settings
 from invokeai_gen.cli.sources import WorkflowSource, find_sources
-from invokeai_gen.records import record
 
 if TYPE_CHECKING:
     from invokeai_gen.schema import Schema
@@ -36,7 +36,7 @@ def generation_options(function: F) -> F:
     return click.argument("workflows", type=click.Path(path_type=Path), nargs=-1)(function)
 
 
-@record(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
     """What was asked for."""
 
