@@ -55,12 +55,13 @@ MODELS_MAX_AGE: Final = 30.0
 
 # -- following jobs ----------------------------------------------------------------------------------------------------
 
+SHORT_POLL: Final = 0.03
+"""Time between polls of runs that may end before an event connection is worth it."""
+MAX_SHORT_POLLS: Final = 8
+"""How often a client asks for such runs before it opens the connection; counted anew once all of them have ended. To
+load what a connection takes costs as much CPU as a hundred polls."""
 FIRST_POLL: Final = 0.1
 MAX_POLL: Final = 1.0
-MAX_QUESTIONS: Final = 8
-"""How often a client asks for its runs before it opens an event connection for those that need no events; counted anew
-once all have ended. Loading what
-that takes costs as much CPU as a hundred questions, and most short runs have ended by then."""
 SAFETY_POLL: Final = 10.0
 """Time between polls while events arrive, in case one got lost."""
 POLL_COST: Final = 0.02

@@ -43,7 +43,7 @@ class Follower:
         """When everything is asked for next; `None` if nothing is waited for."""
         self._due_changed = asyncio.Event()
         self._pause = constants.FIRST_POLL
-        self._questions = 0
+        self._short_polls = 0
         self._silent_since: float | None = None
 
     @property
@@ -72,7 +72,7 @@ class Follower:
 
     def _add(self, watch: StatusWatch) -> None:
         if not self._waiting:  # short runs, one after the other, never need a connection
-            self._questions = 0
+            self._short_polls = 0
         self._watches.setdefault(watch.batch_id, WeakSet()).add(watch)
         if self._asking is None:
             self._asking = asyncio.create_task(self._keep_asking())
@@ -184,6 +184,8 @@ class Follower:
             rest = constants.SAFETY_POLL
         elif self._is_link_off:
             rest = constants.BATCH_POLL
+        elif self._link is None:
+            rest = constants.SHORT_POLL
         return rest + constants.POLL_COST * self._waiting
 
     async def _keep_asking(self) -> None:
@@ -204,14 +206,14 @@ class Follower:
                 continue
             if self._link is not None:
                 self._pause = min(self._pause * 1.5, constants.MAX_POLL)
-            elif self._questions >= constants.MAX_QUESTIONS:
+            elif self._short_polls >= constants.MAX_SHORT_POLLS:
                 await self._open_link()
             self._ask_within(self._rest())
 
     async def _ask(self, watch: StatusWatch) -> None:
         clock = asyncio.get_running_loop().time
         asked_at = clock()
-        self._questions += 1
+        self._short_polls += 1
         try:
             counts = await self._queue.batch_counts(watch.batch_id)
             unfinished = counts.pending + counts.in_progress + counts.waiting
