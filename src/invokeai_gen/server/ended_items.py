@@ -20,6 +20,9 @@ async def find(queue: RunQueue, watch: StatusWatch, unfinished: int) -> None:
         asked, left, size = left[:size], left[size:], constants.PAGE
         found = await AsyncQueue(queue.transport, queue.queue_id).items(asked, with_sessions=watch.keeps_nodes)
         for item in found:
-            watch.catch_up(item)
+            if watch.keeps_nodes:
+                watch.catch_up(item)
+            else:  # without their sessions they say no more than their status
+                watch.take_status(item.raw)
         if gone := set(asked).difference(item.item_id for item in found):
             raise NotFoundError("POST", "items_by_ids", 404, f"no queue item {min(gone)}")
