@@ -63,3 +63,14 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retry, and look for what was sent, without waiting in between."""
     monkeypatch.setattr(constants, "FIRST_RETRY_WAIT", 0.0)
     monkeypatch.setattr(constants, "LOST_ANSWER_WAITS", (0.0, 0.0))
+
+
+@pytest.fixture
+def allowed(tmp_path: Path) -> Path:
+    """A folder with an image that may be named, and a link to one outside that may not."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    (folder / "red.png").write_bytes(b"red")
+    (tmp_path / "secret.png").write_bytes(b"secret")
+    (folder / "link.png").symlink_to(tmp_path / "secret.png")
+    return folder

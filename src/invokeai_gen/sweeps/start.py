@@ -134,7 +134,7 @@ class SweepStarter(Generic[P, O]):
     ) -> AsyncSweep[P, O]:
         """Send the first items, or continue what another process has sent.
 
-        `earlier` is what that process has uploaded; it may have died before it sent anything, so that there is no `past`.
+        `earlier` are the uploads of that process. `past` is `None` if it ended before it sent anything.
         If the first items cannot be sent, undo everything unless something may be in the queue.
         """
         preparations = _preparations(journal) if earlier is None else earlier
