@@ -50,7 +50,7 @@ def locked(target: Path, *, wait: bool = True) -> Iterator[None]:
     """Lock a file or folder against every other process and thread that locks it; wait for the one that has it.
 
     Raise `BlockingIOError` instead of waiting unless `wait`. The lock ends with the process, even if that crashes. Its
-    file is in the folder for temporary files, so that nothing of it is left beside `target`.
+    file stays in a folder of ours among the temporary files, so that nothing of it is left beside `target`.
     """
     import tempfile
 
@@ -58,10 +58,11 @@ def locked(target: Path, *, wait: bool = True) -> Iterator[None]:
 
     user = getattr(os, "getuid", lambda: "")()  # the folder for temporary files is often shared by all users
     key = hashlib.sha256(os.path.normcase(target.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:16]
-    path = Path(tempfile.gettempdir()) / f"invokeai-gen-{user}-{key}.lock"
+    folder = Path(tempfile.gettempdir()) / f"invokeai-gen-{user}"
+    folder.mkdir(mode=0o700, exist_ok=True)
     try:
         # Not bound to a thread: a sweep takes the lock on the caller's thread and releases it on its event loop.
-        lock = FileLock(path, timeout=-1 if wait else 0, thread_local=False).acquire()
+        lock = FileLock(folder / f"{key}.lock", timeout=-1 if wait else 0, thread_local=False).acquire()
     except Timeout:
         raise BlockingIOError(f"{target} is locked by another process") from None
     with lock:

@@ -45,6 +45,13 @@ def test_a_run_loads_little_of_ours(server_url: str) -> None:
     assert total <= MAX_LINES_OF_A_RUN
 
 
+def test_a_run_does_not_load_the_command_of_httpx(server_url: str) -> None:
+    code = "import sys\nfrom generated import sunset_poster as wf\nwf.run(wf.Params(), timeout=120)\nprint(*sys.modules)"
+    (modules,) = output_of(code, server_url)
+    assert "httpx" in modules.split()
+    assert not {"httpx._main", "click", "rich", "pygments"} & {*modules.split()}
+
+
 WATCHED = """
 import asyncio, sys
 blocked = []

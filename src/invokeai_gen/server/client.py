@@ -16,7 +16,7 @@ from invokeai_gen.server.background import bridge
 from invokeai_gen.server.connections import Connections
 from invokeai_gen.server.constants import DEFAULT_URL
 from invokeai_gen.server.credentials import Secret, environment_token
-from invokeai_gen.server.http import Transport
+from invokeai_gen.server.http import Transport, import_httpx_alone
 from invokeai_gen.server.options import TransportOptions
 
 if TYPE_CHECKING:
@@ -160,7 +160,8 @@ def preload() -> None:
     """Import what every request needs: done while a request waits, it would block an event loop."""
     import importlib
 
-    for name in ("httpx", "invokeai_gen.server.response", "invokeai_gen.server.follow"):
+    import_httpx_alone()
+    for name in ("invokeai_gen.server.response", "invokeai_gen.server.follow"):
         importlib.import_module(name)
 
 
