@@ -46,7 +46,9 @@ def test_a_run_loads_little_of_ours(server_url: str) -> None:
 
 
 def test_a_run_does_not_load_the_command_of_httpx(server_url: str) -> None:
-    code = "import sys\nfrom generated import sunset_poster as wf\nwf.run(wf.Params(), timeout=120)\nprint(*sys.modules)"
+    code = (
+        "import sys\nfrom generated import sunset_poster as wf\nwf.run(wf.Params(), timeout=120)\nprint(*sys.modules)"
+    )
     (modules,) = output_of(code, server_url)
     assert "httpx" in modules.split()
     assert not {"httpx._main", "click", "rich", "pygments"} & {*modules.split()}
