@@ -6,6 +6,7 @@ import asyncio
 import base64
 import contextlib
 import csv
+import gc
 import io
 import json
 import os
@@ -36,10 +37,11 @@ from invokeai_gen.sweeps.files.saving import Saver
 from invokeai_gen.sweeps.journal import SweepFileError
 from invokeai_gen.sweeps.results import SweepResult
 from tests import plans
-from tests.live.proxy import Proxy, lost
+from tests.live.proxy import FOR_GOOD, Proxy, lost, silent
 from tests.server import Server
 
 TIME = 120.0
+IMAGE = "GET .*/full"
 ROOT = Path(__file__).parents[2]
 
 
@@ -309,6 +311,29 @@ def test_awaited_it_does_the_same_and_a_canceled_task_cancels_it(server_url: str
             assert (await long.cancel()).pending == 0
 
     asyncio.run(main())
+
+
+def test_an_interrupt_while_files_are_saved_cancels_the_rest(
+    server_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main(sweep: Any, proxy: Proxy) -> None:
+        task = asyncio.create_task(sweep.download(tmp_path))
+        while not proxy.asked(IMAGE):
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    with Proxy(server_url) as proxy, InvokeAIClient(proxy.url) as client:
+        proxy.on(IMAGE, silent, FOR_GOOD)
+        sweep = plans.picture().sweep(product={"width": range(8, 408)}, client=client)
+        asyncio.run(main(sweep._core, proxy))
+        counts = sweep.counts
+        assert counts.canceled > 0
+        assert counts.finished == counts.total == 400
+        sweep.close()
+        gc.collect()
+    assert "never retrieved" not in caplog.text
 
 
 KILLED = """

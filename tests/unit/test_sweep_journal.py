@@ -14,6 +14,7 @@ from invokeai_gen.sweeps.results import SweepCounts, Tally
 from invokeai_gen.sweeps.space import space_of
 from invokeai_gen.sweeps.sweep_file import DAMAGE, decode_layout, encode_layout
 from tests import plans
+from tests.unit.full_disk import files_of_at_most
 
 
 def test_what_was_noted_is_there_again(tmp_path: Path) -> None:
@@ -43,6 +44,36 @@ def test_a_line_that_was_cut_off_counts_as_not_written(tmp_path: Path) -> None:
         again.close()
         assert json.loads(path.read_bytes().splitlines()[-1]) == {"sending": "3"}
         assert len(path.read_bytes().splitlines()) == len(entries) + 1
+
+
+def test_a_note_that_the_disk_has_no_room_for_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "a.sweep"
+    journal = Journal.create(path, {})
+    whole = path.read_bytes()
+    with files_of_at_most(len(whole) + 5), pytest.raises(SweepFileError, match=r"a\.sweep cannot be written"):
+        journal.note(sending="1")
+    assert path.read_bytes() == whole
+    journal.note(sending="2")
+    journal.close()
+    again, entries = Journal.open(path)
+    again.close()
+    assert [*entries_of(entries, "sending")] == ["2"]
+
+
+def test_a_file_that_was_deleted_meanwhile_is_reported(tmp_path: Path) -> None:
+    path = tmp_path / "a.sweep"
+    journal = Journal.create(path, {})
+    path.unlink()
+    with pytest.raises(SweepFileError, match="cannot be written"):
+        journal.note(sending="1")
+    journal.close()
+    assert not path.exists()
+
+
+def test_a_lock_that_cannot_be_made_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
+    with pytest.raises(SweepFileError, match=r"a\.sweep cannot be locked"):
+        Journal.create(tmp_path / "a.sweep", {})
 
 
 def test_a_file_that_is_there_is_not_overwritten(tmp_path: Path) -> None:

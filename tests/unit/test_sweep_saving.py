@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from invokeai_gen.server.run_errors import DownloadError
 from invokeai_gen.sweeps.files.manifest import read_manifest
 from invokeai_gen.testing import FakeInvokeAI
 from tests import plans
+from tests.unit.full_disk import files_of_at_most
 
 
 @pytest.fixture
@@ -52,6 +54,26 @@ def test_a_file_that_was_deleted_since_does_not_stand_for_its_item(invokeai: Fak
     rows = read_manifest(folder / "manifest.csv")
     assert [row["index"] for row in rows if row["error"]] == [1]
     assert sorted(str(row["file"]) for row in rows) == ["", saved[0].name, saved[2].name]
+
+
+def test_a_manifest_that_the_disk_has_no_room_for_is_reported_with_the_files(
+    invokeai: FakeInvokeAI, tmp_path: Path
+) -> None:
+    sweep = plans.picture().sweep(product={"width": [8, 16, 24]})
+    sweep.wait()
+    with files_of_at_most(150), pytest.raises(DownloadError) as caught:  # an image has 70 bytes, a row 100
+        sweep.download(tmp_path)
+    assert [*caught.value.failed] == ["manifest.csv"]
+    assert [path.name for path in caught.value.saved] == ["0000.png", "0001.png", "0002.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0000.png", "0001.png", "0002.png"]
+    assert sweep.download(tmp_path) == [*caught.value.saved]
+    assert len(read_manifest(tmp_path / "manifest.csv")) == 3
+
+
+def test_only_the_first_of_many_files_that_were_not_saved_are_listed() -> None:
+    error = DownloadError([], {f"{number}.png": "no room" for number in range(1000)})
+    assert str(error).endswith("\n- 19.png: no room\n- and 980 more")
+    assert len(error.failed) == 1000
 
 
 def test_no_manifest_is_written_if_none_is_wanted(invokeai: FakeInvokeAI, tmp_path: Path) -> None:

@@ -102,6 +102,7 @@ class _Connection:
             return await asyncio.shield(done)
         except asyncio.CancelledError:
             self._is_broken = True
+            done.add_done_callback(lambda broken: broken.exception())  # nobody else asks for it
             self._break()
             if self._socket is not None:  # otherwise it is being made, and nobody waits for that
                 await asyncio.wait([done], timeout=INTERRUPT_TIMEOUT)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from invokeai_gen.server.constants import MAX_PROBLEMS
 from invokeai_gen.server.errors import ConnectionFailedError, JobError, ServerError
 
 
@@ -124,8 +125,11 @@ class DownloadError(ServerError):
     def __init__(self, saved: Sequence[Any], failed: Mapping[str, str]) -> None:
         self.saved = tuple(saved)
         self.failed = dict(failed)
-        lines = "\n".join(f"- {name}: {reason}" for name, reason in self.failed.items())
-        super().__init__(f"{len(self.failed)} of {len(self.saved) + len(self.failed)} outputs were not saved:\n{lines}")
+        lines = [f"- {name}: {reason}" for name, reason in self.failed.items()]
+        if len(lines) > MAX_PROBLEMS:
+            lines[MAX_PROBLEMS:] = [f"- and {len(lines) - MAX_PROBLEMS} more"]
+        whole = len(self.saved) + len(self.failed)
+        super().__init__("\n".join([f"{len(self.failed)} of {whole} outputs were not saved:", *lines]))
 
 
 class CleanupError(ServerError):

@@ -187,7 +187,8 @@ class AsyncSweep(Generic[P, O]):
         failed: dict[int, SweepResult[P, O]] = {}
         try:
             async for page in self._pages():
-                await saver.save(page)
+                async with self._canceling():
+                    await saver.save(page)
                 for result in page:
                     failed.pop(result.index, None)  # it may have been sent again since
                     if result.index in saver.kept:
@@ -393,12 +394,12 @@ class AsyncSweep(Generic[P, O]):
 
     @contextlib.asynccontextmanager
     async def _canceling(self) -> AsyncIterator[None]:
-        """Cancel the items if waiting for them is interrupted."""
+        """Cancel the items if waiting for them, or saving what they made, is interrupted."""
         try:
             yield
         except asyncio.CancelledError:
             if self._cancels_on_interrupt:
-                await self._state.cancel_quietly()
+                await bridge(self._state.cancel_quietly())
             raise
 
     @contextlib.contextmanager

@@ -7,10 +7,12 @@ next step is taken; an incomplete last line is ignored.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from io import FileIO
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -72,10 +74,8 @@ class Journal:
             is_open = self._lock is not None
             self.take()
             try:
-                with _explained(self.path, "written"), self.path.open("ab") as file:
-                    file.write(_line(entry))
-                    file.flush()
-                    os.fsync(file.fileno())
+                with _explained(self.path, "written"), self.path.open("r+b", buffering=0) as file:
+                    _append(file, _line(entry))
             finally:
                 if not is_open:
                     self.close()
@@ -98,6 +98,18 @@ class Journal:
             self._lock = None
 
 
+def _append(file: FileIO, line: bytes) -> None:
+    """Append a line, whole or not at all: a disk that is full takes a part of it, to which the next would be added."""
+    end = file.seek(0, os.SEEK_END)
+    try:
+        if file.write(line) < len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.fsync(file.fileno())
+    except OSError:
+        file.truncate(end)
+        raise
+
+
 def _line(entry: Mapping[str, JsonValue]) -> bytes:
     return json.dumps(entry, ensure_ascii=True, separators=(",", ":")).encode() + b"\n"
 
@@ -116,6 +128,8 @@ def _locked(path: Path) -> contextlib.ExitStack:
         stack.enter_context(locked(path, wait=False))
     except BlockingIOError:
         raise SweepFileError(f"{path} is in use by a sweep that is still running") from None
+    except OSError as error:  # of the folder for temporary files, which has the lock
+        raise SweepFileError(f"{path} cannot be locked: {error}") from error
     return stack
 
 

@@ -134,10 +134,15 @@ class Saver:
         self._rows[key] = _row(result, problem, output, path, handle)
 
     async def write_manifest(self) -> None:
-        """Write the manifest of what has been saved so far, in the order of the items."""
-        if self._manifest is not None:
-            self._written = len(self._rows)
+        """Write the manifest of what has been saved so far, in the order of the items; `end` reports if that fails."""
+        if self._manifest is None:
+            return
+        self._written = len(self._rows)
+        self._failed.pop(self._manifest.name, None)
+        try:
             await in_thread(self._write_rows, self._manifest, [self._rows[key] for key in sorted(self._rows)])
+        except OSError as error:  # such as a full disk; the manifest of an earlier call is still there
+            self._failed[self._manifest.name] = str(error)
 
     def _write_rows(self, manifest: Path, rows: list[dict[str, Any]]) -> None:
         ours = {row["file"] for row in rows}
