@@ -18,7 +18,7 @@ from invokeai_gen.server import background
 from invokeai_gen.server.errors import ConnectionFailedError, NotFoundError
 from invokeai_gen.server.resolution_errors import ValueResolutionError
 from invokeai_gen.server.run_errors import EnqueueUncertainError, JobFailedError
-from invokeai_gen.sweeps import dispatch, server_item
+from invokeai_gen.sweeps import async_sweep, dispatch, server_item
 from invokeai_gen.sweeps.async_sweep import AsyncSweep
 from invokeai_gen.sweeps.batching import Group, Layout
 from invokeai_gen.sweeps.journal import Journal, SweepFileError
@@ -510,6 +510,38 @@ async def test_a_cancel_by_somebody_else_is_not_undone(_file: Path) -> None:
     client.finish(1, status="canceled")
     client.finish(2)
     assert await sweep.wait() == SweepCounts(total=2, completed=1, canceled=1)
+
+
+def test_an_interrupt_that_comes_together_with_a_result_cancels_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a notebook, whose loop notices an interrupt only when something else wakes it."""
+    monkeypatch.setattr(async_sweep, "FIRST_DEBOUNCE", 0.0)
+
+    async def main() -> None:
+        client = FakeClient()
+
+        async def confirm() -> None:
+            client.finish(2, status="canceled")
+
+        async def end_the_first() -> None:
+            client.finish(1)
+            await settle()
+
+        vars(client).update(ask_soon=confirm)
+        sweep = await start(client)
+
+        async def first() -> object:
+            return await anext(aiter(sweep))
+
+        task = asyncio.create_task(first())
+        await asyncio.sleep(0)
+        background.run(settle())
+        background.run(end_the_first())  # which holds up this loop: the result is there, but nobody has seen it
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert sweep.counts == SweepCounts(total=2, completed=1, canceled=1)
+
+    asyncio.run(asyncio.wait_for(main(), GUARD))
 
 
 @scenario

@@ -111,7 +111,8 @@ class AsyncSweep(Generic[P, O]):
         the sweep, such as `ConnectionFailedError` or `EnqueueError`; `retry` continues from there.
         """
         with self._shown():
-            await bridge(self._all_ended(timeout))
+            async with self._canceling():
+                await bridge(self._all_ended(timeout))
         return self.counts
 
     async def results(self) -> list[SweepResult[P, O]]:
@@ -146,7 +147,11 @@ class AsyncSweep(Generic[P, O]):
     async def _pages(self) -> AsyncGenerator[list[SweepResult[P, O]], None]:
         cursor, debounce = 0, FIRST_DEBOUNCE
         with self._shown():
-            while (page := await bridge(self._next_page(cursor, debounce))) is not None:
+            while True:
+                async with self._canceling():
+                    page = await bridge(self._next_page(cursor, debounce))
+                if page is None:
+                    return
                 cursor, results = page
                 debounce = min(debounce * 1.5, MAX_DEBOUNCE)
                 yield results
@@ -330,7 +335,7 @@ class AsyncSweep(Generic[P, O]):
         """Wait until all items have ended. Raise `JobTimeoutError`."""
         limit = asyncio.timeout(timeout)
         try:
-            async with self._canceling(), limit:
+            async with limit:
                 while not self._tally.all_ended:
                     self._state.raise_failure()
                     await self._state.wait_for_change()
@@ -343,21 +348,20 @@ class AsyncSweep(Generic[P, O]):
     async def _next_page(self, cursor: int, debounce: float) -> tuple[int, list[SweepResult[P, O]]] | None:
         """Return the results since `cursor`, a hundred at most; `None` if there will be no more."""
         ended = self._tally.ended
-        async with self._canceling():
-            while len(ended) == cursor:
-                if self._tally.all_ended:
-                    return None
-                self._state.raise_failure()
-                await self._state.wait_for_change()
-            with contextlib.suppress(TimeoutError):
-                at_hand = all(map(self._state.is_cached, ended[cursor : cursor + constants.PAGE]))
-                async with asyncio.timeout(0 if at_hand else debounce):
-                    while len(ended) < cursor + constants.PAGE and not self._tally.all_ended:
-                        await self._state.wait_for_change()
-            page = range(cursor, min(cursor + constants.PAGE, len(ended)))
-            # An item that was sent again counts only at the place where it ended last.
-            fresh = [ended[place] for place in page if self._tally.ended_at.get(ended[place]) == place]
-            return page.stop, await self._collect(fresh)
+        while len(ended) == cursor:
+            if self._tally.all_ended:
+                return None
+            self._state.raise_failure()
+            await self._state.wait_for_change()
+        with contextlib.suppress(TimeoutError):
+            at_hand = all(map(self._state.is_cached, ended[cursor : cursor + constants.PAGE]))
+            async with asyncio.timeout(0 if at_hand else debounce):
+                while len(ended) < cursor + constants.PAGE and not self._tally.all_ended:
+                    await self._state.wait_for_change()
+        page = range(cursor, min(cursor + constants.PAGE, len(ended)))
+        # An item that was sent again counts only at the place where it ended last.
+        fresh = [ended[place] for place in page if self._tally.ended_at.get(ended[place]) == place]
+        return page.stop, await self._collect(fresh)
 
     async def _collect(self, indexes: Sequence[int]) -> list[SweepResult[P, O]]:
         """Return the results of these items, which have ended, in their order."""
@@ -394,7 +398,10 @@ class AsyncSweep(Generic[P, O]):
 
     @contextlib.asynccontextmanager
     async def _canceling(self) -> AsyncIterator[None]:
-        """Cancel the items if waiting for them, or saving what they made, is interrupted."""
+        """Cancel the items if waiting for them, or saving what they made, is interrupted.
+
+        On the caller's loop: the interrupt may come when the background loop has just found what is waited for.
+        """
         try:
             yield
         except asyncio.CancelledError:

@@ -20,7 +20,8 @@ class CollectOptions(TypedDict, total=False):
     """What happens when an item fails or is canceled: `"raise"`, the default, raises its error where the results are
     iterated; `"collect"` yields a result that has the error in it."""
     cancel_on_interrupt: bool
-    """Cancel what is in the queue on Ctrl-C and when the waiting task is canceled; on by default."""
+    """Cancel what is in the queue if Ctrl-C, or cancelling the task, interrupts waiting for results or saving them; on by
+    default. Elsewhere, as in the body of a loop over results, only leaving a `with` block cancels it."""
     progress: bool
     """Show progress on stderr while the sweep is waited for. By default, it is shown in a terminal and in a notebook."""
     servers: Sequence[str | ServerClient | AsyncInvokeAIClient] | Any | None
