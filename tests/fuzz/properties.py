@@ -27,6 +27,7 @@ from invokeai_gen.cli.terminal import json_text, lines_of, one_line
 from invokeai_gen.codegen import datamodel, module, value_types
 from invokeai_gen.codegen.changes import changes
 from invokeai_gen.codegen.names import PythonIdentifier, assign_names
+from invokeai_gen.codegen.plan_file import Outline
 from invokeai_gen.compiler import compile_workflow
 from invokeai_gen.core import field_values
 from invokeai_gen.core.field_values import Choice, Limited, ListOf, OneOf, Shape
@@ -88,7 +89,7 @@ def check(case: Case, *, formatted: bool = True) -> Made | None:
     with watched():
         try:
             plan, schema = compiled(case)
-            found = value_types.collect([plan], schema.schemas)
+            found = value_types.collect([Outline.of(plan)], schema.schemas)
             text = module.render(plan, found.names, module=NAME, package=PACKAGE)
             declared = datamodel.render(found.to_json()) if found.schemas else ""
             shared = module.types_source(declared) if formatted else f"{HEAD}{declared}"
@@ -401,7 +402,7 @@ def prepare() -> None:
         getattr(invokeai_gen, name)
     for seed in attacks.seeds()[:9]:
         plan, schema = compiled(Case(0, seed.encode(), None, "workflow.json", validate=False))
-        found = value_types.collect([plan], schema.schemas)
+        found = value_types.collect([Outline.of(plan)], schema.schemas)
         text = module.render(plan, found.names, module=NAME, package=PACKAGE)
         check_round_trip(plan, text, HEAD + (datamodel.render(found.to_json()) if found.schemas else ""))
         check_shown(plan)

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from invokeai_gen.codegen import datamodel, module, value_types
 from invokeai_gen.codegen.names import PythonIdentifier, assign_names
+from invokeai_gen.codegen.plan_file import Outline
 from invokeai_gen.core.plan import WorkflowPlan
 from invokeai_gen.js_json import UNSET
 from tests.fuzz import properties
@@ -125,8 +126,8 @@ def case(number: int) -> tuple[WorkflowPlan, dict[str, Any]]:
 def check(number: int) -> str:
     """Make the module of a case, import it, and return its `_types.py`."""
     plan, schemas = case(number)
-    found = value_types.collect([plan], schemas)
-    names = value_types.names_used(plan, found.names)
+    found = value_types.collect([Outline.of(plan)], schemas)
+    names = value_types.names_used(Outline.of(plan), found.names)
     text = module.render(plan, names, module=PythonIdentifier("zq_module"), package=properties.PACKAGE)
     shared = module.types_source(datamodel.render(found.to_json()) if found.schemas else "")
     assert all(char.isprintable() or char == "\n" for char in shared), "a terminal could be steered"

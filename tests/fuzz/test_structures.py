@@ -6,6 +6,7 @@ import pytest
 
 from invokeai_gen.codegen import datamodel, value_types
 from invokeai_gen.codegen.annotations import Names
+from invokeai_gen.codegen.plan_file import Outline
 from tests.fuzz import properties, structures
 from tests.plan_factory import a_plan, an_input
 
@@ -20,7 +21,7 @@ def test_every_case_can_be_imported() -> None:
 
 def types_of(name: str, schema: object, **others: object) -> tuple[Names, str]:
     plan = a_plan(an_input(field_type=name, required=True))
-    found = value_types.collect([plan], {name: schema, **others})
+    found = value_types.collect([Outline.of(plan)], {name: schema, **others})
     return found.names, datamodel.render(found.to_json()) if found.schemas else ""
 
 

@@ -16,6 +16,7 @@ from invokeai_gen import WorkflowOutputs
 from invokeai_gen.codegen import names
 from invokeai_gen.codegen.module_memory import assign_modules
 from invokeai_gen.codegen.names import MAX_LABEL, PythonIdentifier, assign_names, module_names, words_of
+from invokeai_gen.codegen.plan_file import Outline
 from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.plan import PlannedInput, RetiredName, WorkflowPlan
 from tests.plan_factory import a_plan, an_input, an_output
@@ -383,7 +384,7 @@ def test_a_module_that_exists_keeps_its_name() -> None:
 
 
 def test_two_files_never_keep_the_same_module() -> None:
-    old = replace(a_plan(source="portrait.json"), workflow=None)
+    old = Outline.of(a_plan(source="portrait.json"))
     first, second = PurePosixPath("a/portrait.json"), PurePosixPath("b/portrait.json")
     made = assign_modules({first: old, second: old}, {"portrait": old})
     assert made == {first: "portrait", second: "b_portrait"}

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from invokeai_gen.codegen import datamodel, value_types
 from invokeai_gen.codegen.module import formatted
+from invokeai_gen.codegen.plan_file import Outline
 from invokeai_gen.core.plan import PlannedInput
 from invokeai_gen.js_json import UNSET
 from tests.plan_factory import a_plan, an_input
@@ -60,7 +61,7 @@ def field_of(kind: str, index: int = 0, **changes: Any) -> PlannedInput:
 
 
 def collected(*inputs: PlannedInput) -> value_types.ValueTypes:
-    return value_types.collect([a_plan(*inputs)], SCHEMAS)
+    return value_types.collect([Outline.of(a_plan(*inputs))], SCHEMAS)
 
 
 def everything() -> value_types.ValueTypes:
@@ -126,7 +127,9 @@ def test_lists_of_one_name_are_told_apart_by_their_nodes() -> None:
 
 
 def test_the_order_of_workflows_does_not_matter() -> None:
-    plans = [a_plan(field_of("EnumField", field_name=name, choices=LONG)) for name in ("mode", "blend_mode")]
+    plans = [
+        Outline.of(a_plan(field_of("EnumField", field_name=name, choices=LONG))) for name in ("mode", "blend_mode")
+    ]
     assert value_types.collect(plans, SCHEMAS) == value_types.collect(reversed(plans), SCHEMAS)
 
 

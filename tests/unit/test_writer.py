@@ -18,6 +18,7 @@ from invokeai_gen.codegen import folder, module, stamp, writer
 from invokeai_gen.codegen.changes import Change, changes
 from invokeai_gen.codegen.folder import OutputFolderError
 from invokeai_gen.codegen.names import assign_names
+from invokeai_gen.codegen.plan_file import Known
 from invokeai_gen.codegen.report import Report, is_fresh
 from invokeai_gen.codegen.writer import generate
 from invokeai_gen.core.plan import Constraints, PlanField, PlannedInput, PlanNode, WorkflowPlan
@@ -83,7 +84,7 @@ def test_a_package_has_a_module_and_a_plan_for_each_workflow(out: Path) -> None:
 
 
 def test_a_second_time_nothing_is_written_and_nothing_rendered(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    known: dict[str, str] = {}
+    known = Known()
     made(out, {"fox.json": fox()}, known=known)
     times = {path: path.stat().st_mtime_ns for path in out.iterdir()}
     monkeypatch.setattr(module, "render", None)
@@ -94,14 +95,15 @@ def test_a_second_time_nothing_is_written_and_nothing_rendered(out: Path, monkey
 
 
 def test_a_known_text_that_is_not_on_disk_is_made_again(out: Path) -> None:
-    known: dict[str, str] = {}
+    known = Known()
     made(out, {"fox.json": fox()}, known=known)
     good = contents(out)
     for name in ("fox.py", "_types.py"):
         (out / name).write_bytes(good[name] + b"# edited")
         made(out, {"fox.json": fox()}, known=known)
         assert contents(out) == good
-    made(out, {"fox.json": fox()}, known=dict.fromkeys(known, "0" * 64))
+    wrong = {key: "0" * 64 if isinstance(value, str) else value for key, value in known.current.items()}
+    made(out, {"fox.json": fox()}, known=Known(wrong))
     assert contents(out) == good
 
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import PurePath
 
 from invokeai_gen.codegen.names import PythonIdentifier, module_names, words_of
-from invokeai_gen.core.plan import WorkflowPlan
+from invokeai_gen.codegen.plan_file import Outline
 
 
 def assign_modules(
-    plans: Mapping[PurePath, WorkflowPlan], existing: Mapping[str, WorkflowPlan]
+    plans: Mapping[PurePath, Outline], existing: Mapping[str, Outline]
 ) -> dict[PurePath, PythonIdentifier]:
     """Return a module name for each workflow file. A file whose module exists already keeps that name.
 
@@ -19,7 +19,7 @@ def assign_modules(
     """
     by_stem: dict[str, list[str]] = {}
     for name, old in existing.items():
-        by_stem.setdefault(words_of(PurePath(old.info.source).stem), []).append(name)
+        by_stem.setdefault(words_of(PurePath(old.source).stem), []).append(name)
     pairs = [
         (score, path, name)
         for path, plan in plans.items()
@@ -35,13 +35,12 @@ def assign_modules(
     return module_names(plans, kept=kept)
 
 
-def _likeness(path: PurePath, plan: WorkflowPlan, name: str, old: WorkflowPlan) -> tuple[int, int, int] | None:
+def _likeness(path: PurePath, plan: Outline, name: str, old: Outline) -> tuple[int, int, int] | None:
     """Return how well a module fits a file; `None` if its name has the folders of another file."""
     base = words_of(path.stem)
     folders = {words_of(part) for part in path.parts[:-1]} - {""}
     has_own_folder = any(name.startswith(f"{folder}_") for folder in folders) and name.rstrip("_").endswith(base)
     if not has_own_folder and name.rstrip("_") != base and name not in module_names([path]).values():
         return None
-    same_bytes = bool(plan.info.sha256) and plan.info.sha256 == old.info.sha256
-    shared = {node.id for node in plan.nodes} & {node.id for node in old.nodes}
-    return int(same_bytes), int(has_own_folder), len(shared)
+    same_bytes = bool(plan.sha256) and plan.sha256 == old.sha256
+    return int(same_bytes), int(has_own_folder), len({*plan.nodes} & {*old.nodes})

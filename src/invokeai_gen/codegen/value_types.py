@@ -13,15 +13,10 @@ from typing import Any, Final
 
 from invokeai_gen.codegen.annotations import Names
 from invokeai_gen.codegen.names import PythonIdentifier
-from invokeai_gen.codegen.structures import Structures, is_class_name, pascal
-from invokeai_gen.core import field_values
-from invokeai_gen.core.allowed_values import parts_of
-from invokeai_gen.core.field_values import Choice, Structure
-from invokeai_gen.core.plan import JsonValue, PlannedInput, WorkflowPlan
+from invokeai_gen.codegen.plan_file import Outline
+from invokeai_gen.codegen.structures import Structures, is_class_name
+from invokeai_gen.core.plan import JsonValue
 from invokeai_gen.public_names import HOME_OF
-
-_MIN_NAMED_CHOICES: Final = 8
-"""Shorter lists are easier to read where they are used."""
 
 _TAKEN: Final = frozenset((
     *HOME_OF,
@@ -44,18 +39,15 @@ class ValueTypes:
         return json.dumps({name: self.schemas[name] for name in sorted(self.schemas)})
 
 
-def collect(plans: Iterable[WorkflowPlan], schemas: Mapping[str, Any]) -> ValueTypes:
-    """Return the types that the inputs of these workflows share; `schemas` are the server's `components.schemas`."""
+def collect(outlines: Iterable[Outline], schemas: Mapping[str, Any]) -> ValueTypes:
+    """Return the types that the inputs of some plans share; `schemas` are the server's `components.schemas`."""
     found: dict[tuple[Any, ...], set[tuple[str, str]]] = {}
     wanted: set[str] = set()
-    for plan in plans:
-        for planned in plan.inputs:
-            if planned.fed_by is None:
-                for shape in parts_of(field_values.shape_of(planned)):
-                    if isinstance(shape, Choice) and _is_named(shape, planned):
-                        found.setdefault(shape.options, set()).add(_choice_names(planned))
-                    elif isinstance(shape, Structure):
-                        wanted.add(shape.name)
+    for outline in outlines:
+        wanted.update(outline.structures)
+        for options, names in outline.choices:
+            if names is not None:
+                found.setdefault(options, set()).add(names)
     structures = Structures(schemas, _TAKEN)
     classes = {name: made for name in sorted(wanted) if (made := structures.add(name)) is not None}
     choices = _choice_types(found, structures.found)
@@ -65,31 +57,13 @@ def collect(plans: Iterable[WorkflowPlan], schemas: Mapping[str, Any]) -> ValueT
     return ValueTypes(Names(choices, classes), {**named, **structures.found})
 
 
-def names_used(plan: WorkflowPlan, names: Names) -> Names:
+def names_used(outline: Outline, names: Names) -> Names:
     """Return the names that the module of one plan imports."""
-    shapes = [shape for item in plan.inputs if item.fed_by is None for shape in parts_of(field_values.shape_of(item))]
-    options = {shape.options for shape in shapes if isinstance(shape, Choice)}
-    structures = {shape.name for shape in shapes if isinstance(shape, Structure)}
+    options = {options for options, _ in outline.choices}
     return Names(
         {key: name for key, name in names.choices.items() if key in options},
-        {key: name for key, name in names.structures.items() if key in structures},
+        {key: name for key, name in names.structures.items() if key in outline.structures},
     )
-
-
-def _is_named(shape: Choice, planned: PlannedInput) -> bool:
-    """Return whether the choices are the schema's own, not narrowed by the form of one workflow."""
-    if any(isinstance(option, float) for option in shape.options):
-        return False
-    if shape.options != tuple(dict.fromkeys(planned.choices)) or planned.field_type == "StringField":
-        return False
-    return planned.field_type == "SchedulerField" or len(shape.options) >= _MIN_NAMED_CHOICES
-
-
-def _choice_names(planned: PlannedInput) -> tuple[str, str]:
-    """Return a short name for the choices of a field, and a longer one."""
-    if planned.field_type == "SchedulerField":
-        return "SchedulerName", f"{pascal(planned.node_type)}SchedulerName"
-    return pascal(planned.field_name), f"{pascal(planned.node_type)}{pascal(planned.field_name)}"
 
 
 def _choice_types(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import keyword
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path, PurePath
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from invokeai_gen.atomic_files import locked, remove_leftovers
 from invokeai_gen.codegen import datamodel, folder, module, value_types
@@ -18,17 +18,17 @@ from invokeai_gen.codegen.folder import OutputFolderError
 from invokeai_gen.codegen.module_memory import assign_modules
 from invokeai_gen.codegen.name_memory import Key, items_of, key_of
 from invokeai_gen.codegen.names import PythonIdentifier, assign_names, words_of
+from invokeai_gen.codegen.plan_file import Known, PlanFile
 from invokeai_gen.codegen.report import Reason, Report
 from invokeai_gen.codegen.stamp import digest, is_edited, is_generated, stamped, version_of
 from invokeai_gen.codegen.value_types import ValueTypes
 from invokeai_gen.core.plan import PlanFormatError, WorkflowPlan
-from invokeai_gen.texts import escape_surrogates
 from invokeai_gen.version import __version__
 
 _SHARED: Final = ("__init__", "_types")
 
-Texts = MutableMapping[str, str]
-"""Digests of the texts made so far, each by the digest of what it was made from: a known text on disk is kept as it is."""
+Read: TypeAlias = Callable[[str], str | None]
+"""Returns the text of a file in the output folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +36,15 @@ class _Module:
     """A workflow whose module the package has."""
 
     name: PythonIdentifier
-    plan: WorkflowPlan
+    file: PlanFile
     source: str = ""
     """Its file; empty for a module whose workflow is not among the sources."""
-    previous: WorkflowPlan | None = None
+    previous: PlanFile | None = None
     """The plan that was beside the module before."""
 
 
 def generate(
-    plans: Mapping[PurePath, WorkflowPlan],
+    plans: Mapping[PurePath, WorkflowPlan | str],
     out: Path,
     *,
     schemas: Mapping[str, Any],
@@ -52,30 +52,32 @@ def generate(
     rename: bool = False,
     prune: bool = False,
     check: bool = False,
-    known: Texts | None = None,
+    known: Known | None = None,
 ) -> tuple[Report, ...]:
     """Write the package `out` for these workflows and report on every module, and every shared file that changed.
 
-    `plans` has a plan for each workflow file, `schemas` are the `components.schemas` they were compiled against. Inputs
-    and outputs keep the names they had as long as their labels stay the same, with `keep_renamed` even if not;
-    `rename` chooses all names again. `prune` removes the modules of other workflows, which otherwise stay as they are.
-    `check` writes nothing. `known` remembers what was made in earlier calls, so that it need not be made again.
-    Raises `OutputFolderError`.
+    `plans` has a plan for each workflow file, or the text of the plan that it had before if nothing about it changed;
+    `schemas` are the `components.schemas` they were compiled against. Inputs and outputs keep the names they had as long
+    as their labels stay the same, with `keep_renamed` even if not; `rename` chooses all names again. `prune` removes the
+    modules of other workflows, which otherwise stay as they are. `check` writes nothing. `known` remembers what was made
+    in earlier calls, so that it need not be made again. Raises `OutputFolderError`.
     """
+    known = known or Known()
     try:
         if out.exists() and not out.is_dir():
             raise OutputFolderError(f"{out} is not a folder")
         with locked(out):
-            existing = _existing(out)
+            read: Read = cache(lambda name: folder.read_text(out / name))
+            existing = _existing(out, read, known)
             modules = _named(plans, {} if rename else existing, existing, keep_renamed=keep_renamed)
             vanished = sorted(existing.keys() - {item.name for item in modules})
             others = [] if prune else [_left(name, existing[name]) for name in vanished]
-            texts = _texts([*modules, *others], out, schemas, known)
-            present = {name: folder.read_text(out / name) for name in texts}
+            texts = _texts([*modules, *others], out, schemas, read, known)
+            present = {name: read(name) for name in texts}
             removed = [f"{name}{suffix}" for name in vanished for suffix in (".py", ".json")] if prune else []
             if not check:
                 remove_leftovers(out, older_than=0)
-                _write(out, {name: text for name, text in texts.items() if present[name] != text}, removed)
+                _write(out, {name: text for name, text in texts.items() if present[name] != text}, removed, read)
     except OSError as error:
         raise OutputFolderError(f"{error.filename or out}: {error.strerror or error}") from error
     return (
@@ -93,80 +95,102 @@ def named_as_in(out: Path, source: PurePath, plan: WorkflowPlan) -> WorkflowPlan
     ids = {node.id for node in plan.nodes}
     existing = {
         name: old
-        for name, old in _existing(out, words_of(source.stem)).items()
-        if any(node.id in ids for node in old.nodes)  # else it is another workflow of the same name
+        for name, old in _existing(
+            out, lambda name: folder.read_text(out / name), Known(), words_of(source.stem)
+        ).items()
+        if not ids.isdisjoint(old.outline.nodes)  # else it is another workflow of the same name
     }
     (item,) = _named({source: plan}, existing, existing, keep_renamed=False)
-    return item.plan
+    return item.file.plan
 
 
-def _existing(out: Path, words: str = "") -> dict[str, WorkflowPlan]:
+def _existing(out: Path, read: Read, known: Known, words: str = "") -> dict[str, PlanFile]:
     """Return the modules that are there already and have `words` in their name, with the plans beside them."""
     found = {}
     for path in sorted(out.glob("*.py")) if out.is_dir() else ():
-        text = folder.read_text(path) if path.stem not in _SHARED and words in path.stem else None
-        plan = read_plan(path.with_suffix(".json")) if text is not None and is_generated(text) else None
+        text = read(path.name) if path.stem not in _SHARED and words in path.stem else None
+        plan = _plan_file(read(f"{path.stem}.json"), known) if text is not None and is_generated(text) else None
         if plan is not None:
             found[path.stem] = plan
     return found
 
 
+def _plan_file(text: str | None, known: Known) -> PlanFile | None:
+    """Return a plan from disk; `None` if it is missing, of another format, or damaged."""
+    if text is None:
+        return None
+    file = PlanFile(text, known)
+    try:
+        return file if file.outline else None
+    except PlanFormatError:
+        return None
+
+
 def _named(
-    plans: Mapping[PurePath, WorkflowPlan],
-    memory: Mapping[str, WorkflowPlan],
-    existing: Mapping[str, WorkflowPlan],
+    plans: Mapping[PurePath, WorkflowPlan | str],
+    memory: Mapping[str, PlanFile],
+    existing: Mapping[str, PlanFile],
     *,
     keep_renamed: bool,
 ) -> list[_Module]:
     """Return the workflows with the names of their modules, inputs and outputs; `memory` has the names to keep."""
-    names = assign_modules(plans, memory)
+    on_disk = {file.text: file for file in existing.values()}
+    files = {
+        path: on_disk.get(plan) or PlanFile(plan) if isinstance(plan, str) else PlanFile(plan)
+        for path, plan in plans.items()
+    }
+    names = assign_modules(
+        {path: file.outline for path, file in files.items()}, {name: file.outline for name, file in memory.items()}
+    )
     return [
-        _Module(
-            name,
-            assign_names(plans[path], earlier=memory.get(name), keep_renamed=keep_renamed),
-            str(path),
-            existing.get(name),
-        )
+        _Module(name, _with_names(files[path], memory.get(name), keep_renamed), str(path), existing.get(name))
         for path, name in sorted(names.items())
     ]
 
 
-def _left(name: str, plan: WorkflowPlan) -> _Module:
+def _with_names(file: PlanFile, earlier: PlanFile | None, keep_renamed: bool = False) -> PlanFile:
+    """Return a plan whose inputs and outputs have names; the same one if `earlier` is that plan with its good names."""
+    if file is earlier and file.is_known:
+        return file
+    named = assign_names(file.plan, earlier=earlier.plan if earlier else None, keep_renamed=keep_renamed)
+    return file if named is file.plan else PlanFile(named)
+
+
+def _left(name: str, file: PlanFile) -> _Module:
     """Return a module that stays. It is made again, because the types that modules share can get other names."""
-    return _Module(PythonIdentifier(name), assign_names(plan, earlier=plan), previous=plan)
+    return _Module(PythonIdentifier(name), _with_names(file, file), previous=file)
 
 
-def _texts(modules: list[_Module], out: Path, schemas: Mapping[str, Any], known: Texts | None) -> dict[str, str]:
+def _texts(modules: list[_Module], out: Path, schemas: Mapping[str, Any], read: Read, known: Known) -> dict[str, str]:
     """Return every file of the package."""
     package = out.resolve().name
     package = package if package.isidentifier() and not keyword.iskeyword(package) else ""
-    types = value_types.collect([item.plan for item in modules], schemas)
-    types_text = _begin_types(types, out, known)
+    types = value_types.collect([item.file.outline for item in modules], schemas)
+    types_text = _begin_types(types, read, known)
     texts = {"py.typed": ""}
     for item in modules:
-        plan = (folder.read_text(out / f"{item.name}.json") or "") if item.plan is item.previous else ""
-        plan = plan or escape_surrogates(item.plan.to_json())
-        names = value_types.names_used(item.plan, types.names)
-        texts[f"{item.name}.json"] = plan
-        texts[f"{item.name}.py"] = _module_text(item, names, plan, package, out, known)
+        names = value_types.names_used(item.file.outline, types.names)
+        texts[f"{item.name}.json"] = item.file.text
+        texts[f"{item.name}.py"] = _module_text(item, names, package, read, known)
+        item.file.remember(known)
     texts["_types.py"] = types_text()
     texts["__init__.py"] = stamped(module.init_source(sorted(item.name for item in modules)))
     return texts
 
 
-def _module_text(item: _Module, names: Names, plan: str, package: str, out: Path, known: Texts | None) -> str:
-    made_from = [digest(plan), package, item.name, sorted(names.choices.values()), sorted(names.structures)]
-    text = _known_text(known, made_from, out / f"{item.name}.py")
+def _module_text(item: _Module, names: Names, package: str, read: Read, known: Known) -> str:
+    made_from = [item.file.digest, package, item.name, sorted(names.choices.values()), sorted(names.structures)]
+    text = _known_text(known, made_from, read(f"{item.name}.py"))
     if text is None:
-        text = stamped(module.render(item.plan, names, module=item.name, package=package))
+        text = stamped(module.render(item.file.plan, names, module=item.name, package=package))
         _remember(known, made_from, text)
     return text
 
 
-def _begin_types(types: ValueTypes, out: Path, known: Texts | None) -> Callable[[], str]:
+def _begin_types(types: ValueTypes, read: Read, known: Known) -> Callable[[], str]:
     """Begin to make `_types.py`, which takes longest, and return what waits for its text."""
     made_from = [types.to_json()]
-    text = _known_text(known, made_from, out / "_types.py")
+    text = _known_text(known, made_from, read("_types.py"))
     if text is not None:
         return lambda: text
     declarations = datamodel.rendering(types.to_json()) if types.schemas else lambda: ""
@@ -179,23 +203,20 @@ def _begin_types(types: ValueTypes, out: Path, known: Texts | None) -> Callable[
     return finish
 
 
-def _known_text(known: Texts | None, made_from: list[Any], path: Path) -> str | None:
+def _known_text(known: Known, made_from: list[Any], text: str | None) -> str | None:
     """Return the text on disk if it is exactly what was made from the same data before."""
-    wanted = known.get(digest(json.dumps(made_from))) if known is not None else None
-    text = folder.read_text(path) if wanted is not None else None
-    return text if text is not None and digest(text) == wanted else None
+    return text if text is not None and known.get(digest(json.dumps(made_from))) == digest(text) else None
 
 
-def _remember(known: Texts | None, made_from: list[Any], text: str) -> None:
-    if known is not None:
-        known[digest(json.dumps(made_from))] = digest(text)
+def _remember(known: Known, made_from: list[Any], text: str) -> None:
+    known.current[digest(json.dumps(made_from))] = digest(text)
 
 
-def _write(out: Path, files: Mapping[str, str], removed: list[str]) -> None:
+def _write(out: Path, files: Mapping[str, str], removed: list[str], read: Read) -> None:
     """Write plans and types before the modules that need them, so that no module is ever without."""
     out.mkdir(parents=True, exist_ok=True)
     for name in files:
-        if _is_foreign(out / name):
+        if _is_foreign(out / name, read):
             raise OutputFolderError(f"{out / name} was not made by invokeai-gen; choose another output folder")
     for name in sorted(
         files, key=lambda name: (name == "__init__.py", name.endswith(".py"), name != "_types.py", name)
@@ -205,29 +226,14 @@ def _write(out: Path, files: Mapping[str, str], removed: list[str]) -> None:
         (out / name).unlink(missing_ok=True)
 
 
-def _is_foreign(path: Path) -> bool:
+def _is_foreign(path: Path, read: Read) -> bool:
     """Return whether we did not write a file: Python without our stamp, or JSON that is not the plan of a module."""
-    text = folder.read_text(path)
+    text = read(path.name)
     if text is None:
         return path.exists()
     if path.suffix == ".json":
-        return read_plan(path) is None and not is_generated(folder.read_text(path.with_suffix(".py")) or "")
+        return not is_generated(read(f"{path.stem}.py") or "") and _plan_file(text, Known()) is None
     return path.suffix == ".py" and bool(text.strip()) and not is_generated(text)
-
-
-def read_plan(path: Path) -> WorkflowPlan | None:
-    """Return a plan from disk; `None` if it is missing, of another format, or damaged."""
-    text = folder.read_text(path)
-    return _plan_of(text) if text is not None else None
-
-
-@lru_cache(maxsize=1024)
-def _plan_of(text: str) -> WorkflowPlan | None:
-    """Return the plan in a text. Plans are cached by their text."""
-    try:
-        return WorkflowPlan.from_json(text)
-    except PlanFormatError:
-        return None
 
 
 def _module_report(item: _Module, texts: Mapping[str, str], present: Mapping[str, str | None]) -> Report:
@@ -237,7 +243,7 @@ def _module_report(item: _Module, texts: Mapping[str, str], present: Mapping[str
         return Report(file=file, source=item.source, status="new", reason="missing")
     if before == texts[file] and present[plan] == texts[plan]:
         return Report(file=file, source=item.source, status="unchanged")
-    noticed = changes(item.previous, item.plan) if item.previous is not None else ()
+    noticed = changes(item.previous.plan, item.file.plan) if item.previous is not None else ()
     reason: Reason = "edited" if before == texts[file] else _reason(item, before)
     return Report(file=file, source=item.source, status="changed", reason=reason, changes=noticed)
 
@@ -247,12 +253,14 @@ def _reason(item: _Module, before: str) -> Reason:
         return "edited"
     if version_of(before) != __version__:
         return "version"
-    if item.previous.info.sha256 != item.plan.info.sha256:
+    old, new = item.previous.plan, item.file.plan
+    if old.info.sha256 != new.info.sha256:
         return "workflow"
-    if item.previous.info != item.plan.info:
+    if old.info != new.info:
         return "schema"
-    old, new = _names(item.previous), _names(item.plan)
-    return "names" if any(old[key] != new[key] for key in old.keys() & new.keys()) else "generator"
+    before_names, names = _names(old), _names(new)
+    is_renamed = any(before_names[key] != names[key] for key in before_names.keys() & names.keys())
+    return "names" if is_renamed else "generator"
 
 
 def _names(plan: WorkflowPlan) -> dict[Key, str]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
-from threading import Lock
+from threading import RLock
 from typing import Any, Final
 
 from invokeai_gen import js_json, js_reading
@@ -19,7 +20,9 @@ VERSION_KEY: Final = "x-invokeai-version"
 """Where `invokeai-gen pull` notes the server's real version; `info.version` of InvokeAI is always 1.0.0."""
 
 MAX_SCHEMA_BYTES: Final = 64 * 1024 * 1024
-_ORDERING: Final = Lock()
+_OMITTED: Final = "x-invokeai-gen-omitted"
+"""Marks a schema that an excerpt of a document does not have."""
+_READING: Final = RLock()
 """Held while a schema is put in order, which changes it."""
 
 
@@ -30,17 +33,18 @@ class SchemaError(InvokeAIGenError):
 class Schema:
     """The node types of one InvokeAI server.
 
-    `document` is the parsed openapi.json, `source` the name that messages use for it. Raises `SchemaError` if the
-    document has no node types.
+    `document` is the parsed openapi.json, `source` the name that messages use for it. If the document is an excerpt,
+    `whole` loads the rest when it is needed. Raises `SchemaError` if the document has no node types.
     """
 
-    def __init__(self, document: Mapping[str, Any], *, source: str) -> None:
+    def __init__(self, document: Mapping[str, Any], *, source: str, whole: Callable[[], Schema] | None = None) -> None:
         schemas = _member(_member(document, "components"), "schemas")
         if not isinstance(schemas, dict):
             raise SchemaError(f"{source}: not an openapi.json: it has no components.schemas")
         self.source = source
         self.document = document
-        self.schemas: Mapping[str, Any] = _Schemas(schemas, source)
+        self._schemas = _Schemas(schemas, source, whole)
+        self.schemas: Mapping[str, Any] = self._schemas
         version = _member(_member(document, "info"), VERSION_KEY)
         self.version = version if isinstance(version, str) else ""
         self._templates: dict[str, NodeTemplate | None] = {}
@@ -78,24 +82,45 @@ class Schema:
                 digest.update(json.dumps([node_type, used], sort_keys=True, ensure_ascii=True).encode())
         return digest.hexdigest()
 
+    def excerpt(self) -> dict[str, Any] | None:
+        """Return the document with only the schemas that were used so far; `None` if it was no more than that."""
+        if not self._schemas.is_whole:
+            return None
+        schemas: dict[str, Any] = {name: {_OMITTED: True} for name in self.schemas}
+        for node_type, name in self._schema_names.items():
+            schemas[name] |= {"class": "invocation", "properties": {"type": {"default": node_type}}}
+        return {"info": {VERSION_KEY: self.version}, "components": {"schemas": schemas | self._schemas.used}}
+
 
 class _Schemas(Mapping[str, Any]):
     """The schemas of a document, each put in JavaScript's order when it is first used: most never are."""
 
-    def __init__(self, schemas: dict[str, Any], source: str) -> None:
+    def __init__(self, schemas: dict[str, Any], source: str, whole: Callable[[], Schema] | None) -> None:
         self._schemas = in_key_order(schemas.items())
         self._source = source
-        self._ordered: set[str] = set()
+        self._whole = cache(whole) if whole is not None else None
+        self.is_whole = whole is None
+        """Whether there is more than an excerpt has."""
+        self.used: dict[str, Any] = {}
+        if whole is not None:
+            self.used = {name: schema for name, schema in self._schemas.items() if not _member(schema, _OMITTED)}
 
     def __getitem__(self, name: str) -> Any:
+        if name not in self.used:
+            with _READING:
+                if name not in self.used:
+                    self.used[name] = self._read(name)
+        return self.used[name]
+
+    def _read(self, name: str) -> Any:
         schema = self._schemas[name]
-        if name not in self._ordered:
-            with _ORDERING:
-                try:
-                    js_reading.put_in_order(schema)
-                except ValueError as error:
-                    raise SchemaError(f"{self._source}: the schema {name!r} is {error}") from error
-                self._ordered.add(name)
+        if self._whole is not None:
+            self.is_whole = True
+            return self._whole().schemas[name]
+        try:
+            js_reading.put_in_order(schema)
+        except ValueError as error:
+            raise SchemaError(f"{self._source}: the schema {name!r} is {error}") from error
         return schema
 
     def __iter__(self) -> Iterator[str]:

@@ -1,8 +1,9 @@
-"""A cache of the last generation: the next one only writes what changed, and nothing if nothing did.
+"""A cache of the last generation: the next one only makes what changed, and nothing if nothing did.
 
-The note records contents, never dates: which bytes of workflows, node types and generator gave which bytes of output.
-A text is reused only if the file on disk still has exactly those bytes. The note is in the `__pycache__` of the output
-folder, with other things that belong to one machine: safe to delete, and in no repository. `check` never reads it.
+The note records contents, never dates: which bytes of workflows, node types and generator gave which bytes of output. A
+text is reused only if the file on disk still has exactly those bytes. A second note has the node types that were used,
+so that a changed workflow need not wait for all the others to be read. Both are in the `__pycache__` of the output
+folder, with other things that belong to one machine: safe to delete, and in no repository. `check` never reads them.
 """
 
 from __future__ import annotations
@@ -13,58 +14,116 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
 from invokeai_gen.atomic_files import replacing
 from invokeai_gen.cli.generate.generation import Generation
 from invokeai_gen.cli.sources import WorkflowSource
+from invokeai_gen.codegen.folder import read_text
 from invokeai_gen.codegen.report import Report
+from invokeai_gen.codegen.stamp import digest
 from invokeai_gen.version import __version__
 
-_FORMAT: Final = 4
+if TYPE_CHECKING:
+    from invokeai_gen.core.plan import WorkflowPlan
+    from invokeai_gen.schema import Schema
+
+_FORMAT: Final = 5
 _TOOLS: Final = ("black", "datamodel_code_generator")
 """Tools that decide the bytes of the output."""
 
 _PACKAGE: Final = Path(__file__).resolve().parents[2]
 _CHECKOUT: Final = _PACKAGE.parents[1]
 
-
-@dataclass(frozen=True, slots=True)
-class _Compiled:
-    """What became of a workflow file with the same bytes."""
-
-    plan_file: str
-    """The plan in the output folder; empty if the workflow cannot be used."""
-    plan: str
-    """Digest of that file."""
-    errors: tuple[str, ...]
-    warnings: tuple[str, ...]
+Compiled: TypeAlias = "tuple[WorkflowPlan | str | None, tuple[str, ...], tuple[str, ...]]"
+"""What became of a workflow file: its plan or the text of it, if it has one, with errors and warnings."""
 
 
 @dataclass(slots=True)
 class BuildCache:
-    """What the last generation left behind."""
+    """What the last generation left behind, and what the next one will find."""
 
+    generation: Generation
     generator: str | None
     """Digest of the generator itself; `None` if it cannot be read."""
     keys: Mapping[WorkflowSource, str]
     """Digest of everything that the plan of a workflow file depends on; none if that is also a server."""
-    reports: tuple[Report, ...] | None = None
-    """The reports of the last generation, if this one would change nothing."""
-    texts: dict[str, str] = field(default_factory=dict)
-    """Digests of the sources and of the files that were generated from them."""
-    compiled: dict[str, _Compiled] = field(default_factory=dict)
-    """What became of workflow files, by their key."""
+    schema_key: str | None
+    """Digest of the openapi.json; `None` if it cannot be read, or is a server's."""
+    note: Mapping[str, Any]
+    """What the last generation noted; empty if that was another generator."""
 
-    def compiled_before(self, source: WorkflowSource, generation: Generation) -> _Compiled | None:
+    @classmethod
+    def load(cls, generation: Generation) -> Self:
+        """Load the cache of the last generation; empty if it is missing or damaged, or another generator wrote it."""
+        generator = _generator_digest()
+        schema_key = _schema_key(generation, generator)
+        note = _read(note_path(generation.output)) if generator is not None else None
+        if note is None or note["generator"] != generator:
+            note = {}
+        return cls(generation, generator, _keys(generation, schema_key), schema_key, note)
+
+    def reports(self) -> tuple[Report, ...] | None:
+        """Return the reports of the last generation if this one would change nothing."""
+        inputs = _inputs(self.generation, self.keys)
+        if (
+            inputs is None
+            or self.note.get("inputs") != inputs
+            or self.note["outputs"] != _outputs(self.generation.output)
+        ):
+            return None
+        return tuple(map(_report, self.note["reports"]))
+
+    def compiled_before(self, source: WorkflowSource) -> Compiled | None:
         """Return the cached result for a workflow file; `None` if it has to be compiled, or its plan on disk has changed."""
-        found = self.compiled.get(self.keys.get(source, ""))
-        if found is None or not found.plan_file:
-            return found
-        return found if _content(generation.output / found.plan_file) == found.plan else None
+        found = self.note.get("compiled", {}).get(self.keys.get(source, ""))
+        if found is None:
+            return None
+        plan_file, expected, errors, warnings = found
+        plan = read_text(self.generation.output / plan_file) if plan_file else None
+        if plan_file and (plan is None or digest(plan) != expected):
+            return None
+        return plan, tuple(errors), tuple(warnings)
+
+    def schema(self) -> Schema:
+        """Return the node types to generate against: an excerpt with those of the last generation if that is known.
+
+        The others are read when one of them is needed. If the openapi.json changes meanwhile, `store` finds that out.
+        """
+        excerpt = _read(_schema_path(self.generation.output))
+        if excerpt is None or self.schema_key is None or excerpt["key"] != self.schema_key:
+            return self.generation.schema()
+        from invokeai_gen.schema import Schema
+
+        return Schema(excerpt["document"], source=excerpt["source"], whole=self.generation.schema)
+
+    def store(self, schema: Schema, reports: Sequence[Report], known: Mapping[str, Any]) -> None:
+        """Leave a note for the next generation: what this one made, and what became of each workflow."""
+        if self.generator is None:
+            return
+        generation, schema_key = self.generation, _schema_key(self.generation, self.generator)
+        # A file that was changed meanwhile may have been read before or after that.
+        now = _keys(generation, schema_key)
+        keys = {source: key for source, key in self.keys.items() if now.get(source) == key}
+        note = {
+            "generator": self.generator,
+            "inputs": _inputs(generation, keys),
+            "outputs": _outputs(generation.output),
+            "reports": [asdict(_once_more(report)) for report in reports if report.source or report.status == "left"],
+            "known": known,
+            "compiled": dict(_compiled(generation, keys, reports)),
+        }
+        # Without a note the next generation takes longer, that is all.
+        with contextlib.suppress(OSError):
+            note_path(generation.output).parent.mkdir(exist_ok=True)
+            _write(note_path(generation.output), note)
+            if schema_key is not None and schema_key == self.schema_key and (excerpt := schema.excerpt()) is not None:
+                _write(
+                    _schema_path(generation.output), {"key": schema_key, "source": schema.source, "document": excerpt}
+                )
 
 
 def note_path(output: Path) -> Path:
@@ -72,54 +131,29 @@ def note_path(output: Path) -> Path:
     return output / "__pycache__" / "invokeai-gen.json"
 
 
-def load(generation: Generation) -> BuildCache:
-    """Load the cache of the last generation; empty if it is missing or was written by another version."""
-    generator = _generator_digest()
-    cache = BuildCache(generator, _keys(generation, generator))
+def _schema_path(output: Path) -> Path:
+    return output / "__pycache__" / "invokeai-gen-schema.json"
+
+
+def _read(path: Path) -> Any:
+    """Return what `_write` wrote; `None` if the file is missing or damaged."""
     try:
-        note = json.loads(note_path(generation.output).read_bytes())
-        if generator is None or note["generator"] != generator:
-            return cache
-        cache.texts = {str(key): str(value) for key, value in note["texts"].items()}
-        cache.compiled = {
-            str(key): _Compiled(item["plan_file"], item["plan"], tuple(item["errors"]), tuple(item["warnings"]))
-            for key, item in note["compiled"].items()
-        }
-        inputs = _inputs(generation, cache.keys)
-        if inputs and note["inputs"] == inputs and note["outputs"] == _outputs(generation.output):
-            cache.reports = tuple(_report(item) for item in note["reports"])
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        return BuildCache(generator, cache.keys)
-    return cache
+        checksum, _, content = path.read_bytes().partition(b"\n")
+    except OSError:
+        return None
+    return json.loads(content) if hashlib.sha256(content).hexdigest().encode() == checksum else None
 
 
-def store(generation: Generation, cache: BuildCache, reports: Sequence[Report]) -> None:
-    """Leave a note for the next generation."""
-    if cache.generator is None:
-        return
-    now = _keys(generation, cache.generator)
-    # A file that was changed meanwhile may have been compiled before or after that.
-    keys = {source: key for source, key in cache.keys.items() if now.get(source) == key}
-    note = {
-        "generator": cache.generator,
-        "inputs": _inputs(generation, keys),
-        "outputs": _outputs(generation.output),
-        "reports": [asdict(_once_more(report)) for report in reports if report.source or report.status == "left"],
-        "texts": cache.texts,
-        "compiled": {key: asdict(item) for key, item in _compiled(generation, keys, reports)},
-    }
-    path = note_path(generation.output)
-    # Without a note the next generation takes longer, that is all.
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(exist_ok=True)
-        with replacing(path) as file:
-            file.write(json.dumps(note).encode())
+def _write(path: Path, data: Any) -> None:
+    content = json.dumps(data).encode()
+    with replacing(path) as file:
+        file.write(hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
 
 
 def _compiled(
     generation: Generation, keys: Mapping[WorkflowSource, str], reports: Sequence[Report]
-) -> Iterator[tuple[str, _Compiled]]:
-    """Yield the result for each workflow file, with its key in the cache."""
+) -> Iterator[tuple[str, tuple[str, str, tuple[str, ...], tuple[str, ...]]]]:
+    """Yield what became of each workflow file, with its key: its plan file and the digest of that, errors and warnings."""
     problems = {report.source: report for report in reports if not report.file}
     modules = {report.source: report for report in reports if report.is_module}
     for source, key in keys.items():
@@ -128,16 +162,23 @@ def _compiled(
         plan_file = f"{module.name}.json" if module is not None else ""
         plan = _content(generation.output / plan_file) if plan_file else ""
         if errors or plan:
-            yield key, _Compiled(plan_file, plan or "", errors, warnings)
+            yield key, (plan_file, plan or "", errors, warnings)
 
 
-def _keys(generation: Generation, generator: str | None) -> dict[WorkflowSource, str]:
-    """Return the key of each workflow file that can be read; none if a server is asked."""
-    schema = _content(generation.openapi) if generation.openapi is not None else ""
-    if generation.server is not None or generator is None or schema is None:
+def _schema_key(generation: Generation, generator: str | None) -> str | None:
+    """Return a digest of the generator and the openapi.json; `None` if one cannot be read, or a server is asked."""
+    content = _content(generation.openapi) if generation.openapi is not None else ""
+    if generation.server is not None or generator is None or content is None:
+        return None
+    return _digest(generator, str(generation.openapi), content)
+
+
+def _keys(generation: Generation, schema_key: str | None) -> dict[WorkflowSource, str]:
+    """Return the key of each workflow file that can be read; none without that of the openapi.json."""
+    if schema_key is None:
         return {}
     return {
-        source: _digest(generator, schema, str(source.name), str(source), content)
+        source: _digest(schema_key, str(source.name), str(source), content)
         for source in generation.sources
         if (content := _content(source.path)) is not None
     }
@@ -147,7 +188,7 @@ def _inputs(generation: Generation, keys: Mapping[WorkflowSource, str]) -> str |
     """Return a digest of everything that a generation depends on; `None` if a part of it has no key."""
     if len(keys) < len(set(generation.sources)):
         return None
-    options = (generation.keep_names, generation.rename, generation.prune, str(generation.openapi))
+    options = (generation.keep_names, generation.rename, generation.prune)
     return _digest(*options, os.path.realpath(generation.output), [keys[source] for source in generation.sources])
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from invokeai_gen.codegen.report import Report
 
 if TYPE_CHECKING:
-    from invokeai_gen.cli.generate.build_cache import BuildCache
+    from invokeai_gen.cli.generate.build_cache import BuildCache, Compiled
     from invokeai_gen.cli.generate.generation import Generation
     from invokeai_gen.cli.sources import WorkflowSource
     from invokeai_gen.core.plan import WorkflowPlan
@@ -18,23 +18,17 @@ if TYPE_CHECKING:
 
 def compile_all(
     generation: Generation, schema: Schema, advance: Callable[[str], None], cache: BuildCache | None = None
-) -> tuple[dict[PurePath, WorkflowPlan], list[Report]]:
+) -> tuple[dict[PurePath, WorkflowPlan | str], list[Report]]:
     """Return the plan of each file that has one, and a report on each file with errors or warnings.
 
-    A file that `cache` knows is not compiled again.
+    A file that `cache` knows is not compiled again: its plan is the text in the output folder.
     """
-    from invokeai_gen.codegen.writer import read_plan
-
-    plans: dict[PurePath, WorkflowPlan] = {}
+    plans: dict[PurePath, WorkflowPlan | str] = {}
     reports = []
     for source in generation.sources:
         advance(source.path.name)
-        before = cache.compiled_before(source, generation) if cache is not None else None
-        plan, errors, warnings = None, before.errors if before else (), before.warnings if before else ()
-        if before is not None and before.plan_file:
-            plan = read_plan(generation.output / before.plan_file)
-        if plan is None and not errors:
-            plan, errors, warnings = _compiled(source, schema)
+        before = cache.compiled_before(source) if cache is not None else None
+        plan, errors, warnings = before or _compiled(source, schema)
         if plan is not None:
             plans[source.name] = plan
         if errors:
@@ -44,8 +38,8 @@ def compile_all(
     return plans, reports
 
 
-def _compiled(source: WorkflowSource, schema: Schema) -> tuple[WorkflowPlan | None, tuple[str, ...], tuple[str, ...]]:
-    """Return the plan of a file, or why it has none, and its warnings."""
+def _compiled(source: WorkflowSource, schema: Schema) -> Compiled:
+    """Return the result of compiling a workflow file now."""
     from invokeai_gen.cli.sources import compile_file
     from invokeai_gen.cli.terminal import lines_of
     from invokeai_gen.compiler import NotReadyError

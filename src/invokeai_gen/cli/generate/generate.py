@@ -67,14 +67,12 @@ def generate(generation: Generation, *, quiet: bool = False, verbose: bool = Fal
 
     Nothing is compiled if the last run had the same workflows, node types and files.
     """
-    from invokeai_gen.cli.generate import build_cache
+    from invokeai_gen.cli.generate.build_cache import BuildCache
 
-    cache = build_cache.load(generation)
-    reports = cache.reports
+    cache = BuildCache.load(generation)
+    reports = cache.reports()
     if reports is None:
         reports = _write(generation, cache, quiet=quiet)
-        if any(report.is_module for report in reports):
-            build_cache.store(generation, cache, reports)
     _print(reports, generation, quiet=quiet, verbose=verbose)
     return reports
 
@@ -83,10 +81,11 @@ def _write(generation: Generation, cache: BuildCache, *, quiet: bool) -> tuple[R
     """Compile the workflows and write their package. A workflow that cannot be used does not stop the others."""
     from invokeai_gen.cli.generate.compilation import compile_all
     from invokeai_gen.cli.terminal import progress
+    from invokeai_gen.codegen.plan_file import Known
     from invokeai_gen.codegen.writer import generate
 
     with progress("generate", len(generation.sources) + 1, quiet=quiet) as advance:
-        schema = generation.schema()
+        schema, known = cache.schema(), Known(cache.note.get("known"))
         plans, problems = compile_all(generation, schema, advance, cache)
         if not plans:
             return tuple(problems)
@@ -98,9 +97,11 @@ def _write(generation: Generation, cache: BuildCache, *, quiet: bool) -> tuple[R
             keep_renamed=generation.keep_names,
             rename=generation.rename,
             prune=generation.prune and not any(problem.errors for problem in problems),
-            known=cache.texts,
+            known=known,
         )
-    return (*problems, *written)
+    reports = (*problems, *written)
+    cache.store(schema, reports, known.current)
+    return reports
 
 
 def _print(reports: Sequence[Report], generation: Generation, *, quiet: bool, verbose: bool) -> None:
