@@ -13,8 +13,8 @@ from invokeai_gen.cli.generate import build_cache
 from invokeai_gen.cli.generate.generation import Generation
 from invokeai_gen.core.plan import WorkflowPlan
 from invokeai_gen.schema import Schema
-from tests.unit.workflow_builder import Builder
 from tests.cli import Cli, adder, labelled, save
+from tests.unit.workflow_builder import Builder
 
 NOTES = ("invokeai-gen.json", "invokeai-gen-schema.json")
 
@@ -22,7 +22,7 @@ NOTES = ("invokeai-gen.json", "invokeai-gen-schema.json")
 @pytest.fixture
 def cli(cli: Cli, monkeypatch: pytest.MonkeyPatch, schema: Schema) -> Cli:
     """A folder with three workflows, generated."""
-    monkeypatch.setattr(build_cache, "_generator_files", lambda: [])
+    monkeypatch.setattr(build_cache, "_generator_files", list)
     save(Path("flows/adder.json"), adder())
     save(Path("flows/math.json"), labelled(Builder(schema).node("m", "integer_math").field("m.operation")))
     save(Path("flows/euler.json"), labelled(Builder(schema).node("s", "scheduler").field("s.scheduler")))
