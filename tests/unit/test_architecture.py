@@ -17,7 +17,6 @@ PACKAGE = Path(invokeai_gen.__file__).parent
 ROOT = Path(__file__).parents[2]
 
 LEAVES = {
-    "error_tree",
     "atomic_files",
     "error_copies",
     "errors",

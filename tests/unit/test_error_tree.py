@@ -8,8 +8,8 @@ import pkgutil
 from pathlib import Path
 
 import invokeai_gen
-from invokeai_gen.error_tree import as_markdown, error_tree
 from invokeai_gen.public_names import HOME_OF
+from tests.error_tree import as_markdown, error_tree
 
 
 def test_every_error_class_is_exported_from_one_place() -> None:
@@ -40,4 +40,4 @@ def test_each_error_is_below_its_parent_and_says_what_it_is_for() -> None:
 
 def test_the_docs_have_the_tree_of_today() -> None:
     docs = (Path(__file__).parents[2] / "docs" / "errors.md").read_text(encoding="utf-8")
-    assert docs == as_markdown(), "write it again: python -m invokeai_gen.error_tree > docs/errors.md"
+    assert docs == as_markdown(), "write it again: python -m tests.error_tree > docs/errors.md"

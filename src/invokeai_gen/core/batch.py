@@ -9,8 +9,9 @@ from pydantic_core import ValidationError
 
 from invokeai_gen.core import problems
 from invokeai_gen.core.field_values import batch_item_validator
-from invokeai_gen.core.plan import JsonValue, PlanBatch, PlannedInput, WorkflowPlan
-from invokeai_gen.core.problems import ParamsError, Problem
+from invokeai_gen.core.inputs import Input
+from invokeai_gen.core.plan import JsonValue, PlanBatch, WorkflowPlan
+from invokeai_gen.core.problems import NamedInput, ParamsError, Problem
 from invokeai_gen.js_json import UNSET, Unset, in_key_order
 from invokeai_gen.texts import shown
 
@@ -156,22 +157,13 @@ def _problem(plan: WorkflowPlan, batch: PlanBatch, problem: str) -> Problem:
     return Problem(planned.name, f"{problems.title(planned)}: {problem}", planned.label)
 
 
-def _input_of(plan: WorkflowPlan, batch: PlanBatch) -> PlannedInput:
+def _input_of(plan: WorkflowPlan, batch: PlanBatch) -> NamedInput:
     """Return the input to change: the list or its generator on the form, else a stand-in that names the node."""
     bindings = batch_fields(batch)
     node = plan.node(batch.generator_node_id or batch.node_id)
     return next(
         (planned for planned in plan.inputs if planned.binding in bindings),
-        PlannedInput(
-            index=-1,
-            label=node.label,
-            node_id=node.id,
-            node_type=node.type,
-            node_label=node.label,
-            node_title=node.label,
-            field_name=batch.field_name,
-            field_type="",
-        ),
+        Input(-1, node=node.id, field=batch.field_name, label=node.label),
     )
 
 

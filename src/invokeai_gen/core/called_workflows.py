@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, TypeAlias
 
 from invokeai_gen.core import problems
 from invokeai_gen.core.batch import Values, value_of
@@ -19,6 +19,8 @@ from invokeai_gen.js_json import UNSET
 
 WORKFLOW_ID: Final = "workflow_id"
 _PREFIX: Final = "saved_workflow_input::"
+_Exposed: TypeAlias = Mapping[str, Mapping[str, JsonValue]]
+"""The fields on the form of a called workflow, by the name of the input that each becomes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +31,6 @@ class Call:
     workflow_id: str
     label: str
     """Where the GUI shows the choice of the workflow."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Exposed:
-    """A field on the form of a called workflow."""
-
-    name: str
-    instance: Mapping[str, JsonValue]
 
 
 def calls_of(plan: WorkflowPlan, values: Values) -> tuple[Call, ...]:
@@ -61,7 +55,7 @@ def with_called(plan: WorkflowPlan, values: Values, called: Mapping[str, JsonVal
     exist, unless they only repeat the workflow file.
     """
     exposed = {
-        call.node_id: {item.name: item for item in _exposed(called[call.workflow_id])}
+        call.node_id: _exposed(called[call.workflow_id])
         for call in calls_of(plan, values)
         if call.workflow_id in called
     }
@@ -95,15 +89,15 @@ def with_called(plan: WorkflowPlan, values: Values, called: Mapping[str, JsonVal
     )
 
 
-def _node(node: PlanNode, exposed: Mapping[str, _Exposed]) -> PlanNode:
+def _node(node: PlanNode, exposed: _Exposed) -> PlanNode:
     own = {field.name: field for field in node.fields}
     fields = [field for field in node.fields if not field.name.startswith(_PREFIX)]
-    for name, item in exposed.items():
-        fields.append(own.get(name) or PlanField(name, item.instance.get("value", UNSET), is_called_input=True))
+    for name, instance in exposed.items():
+        fields.append(own.get(name) or PlanField(name, instance.get("value", UNSET), is_called_input=True))
     return replace(node, fields=tuple(fields))
 
 
-def _stored(workflow: JsonValue | None, exposed: Mapping[str, Mapping[str, _Exposed]]) -> JsonValue | None:
+def _stored(workflow: JsonValue | None, exposed: Mapping[str, _Exposed]) -> JsonValue | None:
     """Return the workflow that is stored with each image. The GUI fills in the details of new inputs."""
     if workflow is None:
         return None
@@ -111,30 +105,32 @@ def _stored(workflow: JsonValue | None, exposed: Mapping[str, Mapping[str, _Expo
     return {**workflow, "nodes": nodes}
 
 
-def _stored_node(node: JsonValue, exposed: Mapping[str, _Exposed]) -> JsonValue:
+def _stored_node(node: JsonValue, exposed: _Exposed) -> JsonValue:
     data = node["data"]
     inputs = {name: item for name, item in data["inputs"].items() if not name.startswith(_PREFIX)}
-    for name, item in exposed.items():
+    for name, instance in exposed.items():
         inputs[name] = data["inputs"].get(name) or {
             "name": name,
-            "label": str(item.instance.get("label") or ""),
-            "description": str(item.instance.get("description") or ""),
-            **({"value": item.instance["value"]} if "value" in item.instance else {}),
+            "label": str(instance.get("label") or ""),
+            "description": str(instance.get("description") or ""),
+            **({"value": instance["value"]} if "value" in instance else {}),
         }
     templates = {name: item for name, item in data.get("dynamicInputTemplates", {}).items() if name in exposed}
     return {**node, "data": {**data, "inputs": inputs, "dynamicInputTemplates": templates}}
 
 
-def _exposed(workflow: JsonValue) -> Iterator[_Exposed]:
-    """Yield the fields on the form of a called workflow, in order; for workflows without forms, its exposed fields."""
+def _exposed(workflow: JsonValue) -> _Exposed:
+    """Return the fields on the form of a called workflow, in order; for workflows without forms, its exposed fields."""
     nodes = {node.get("id"): node for node in workflow.get("nodes", ())}
     places = list(_form_fields(workflow.get("form") or {}))
     if not places:
         places = [(item.get("nodeId"), item.get("fieldName")) for item in workflow.get("exposedFields", ())]
-    for node_id, field_name in dict.fromkeys(places):
+    found: dict[str, Mapping[str, JsonValue]] = {}
+    for node_id, field_name in places:
         instance = nodes.get(node_id, {}).get("data", {}).get("inputs", {}).get(field_name)
         if isinstance(instance, Mapping):
-            yield _Exposed(f"{_PREFIX}{node_id}::{field_name}", instance)
+            found[f"{_PREFIX}{node_id}::{field_name}"] = instance
+    return found
 
 
 def _form_fields(form: JsonValue) -> Iterator[tuple[str, str]]:

@@ -20,24 +20,14 @@ _MAX_DEFAULT: Final = 60
 def signature_of(owner: Any) -> Signature:
     """Return each input with its plain type and its default, without limits and bindings."""
     hints = get_type_hints(owner)
-    parameters = [
-        _InputParameter(
-            spec.name,
-            Parameter.KEYWORD_ONLY,
-            default=spec.default_factory()
-            if spec.default_factory is not MISSING
-            else Parameter.empty
-            if spec.default is MISSING
-            else spec.default,
-            annotation=_without_metadata(hints[spec.name]),
-        )
-        for spec in fields(owner)
-    ]
+    parameters = []
+    for spec in fields(owner):
+        hint = hints[spec.name]
+        plain = get_args(hint)[0] if get_origin(hint) is Annotated else hint
+        default = spec.default_factory() if callable(spec.default_factory) else spec.default
+        default = Parameter.empty if default is MISSING else default
+        parameters.append(_InputParameter(spec.name, Parameter.KEYWORD_ONLY, default=default, annotation=plain))
     return Signature(parameters)
-
-
-def _without_metadata(hint: Any) -> Any:
-    return get_args(hint)[0] if get_origin(hint) is Annotated else hint
 
 
 class _InputParameter(Parameter):

@@ -252,7 +252,6 @@ def _name(component: _Component, suffix: str, values: Mapping[str, object]) -> s
     fixed = sum(len(text.encode()) for text, part in zip(texts, component, strict=True) if isinstance(part, str))
     # One byte less than there is: `safe_name` may have to put a character before the name of a device.
     room = MAX_NAME_BYTES - 1 - len(suffix.encode()) - fixed
-    cuts = texts
     longest = max((len(text.encode()) for text in texts), default=0)
     cuts = texts
     for limit in range(min(longest, MAX_NAME_BYTES), -1, -1):

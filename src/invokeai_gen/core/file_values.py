@@ -30,19 +30,17 @@ def file_value(planned: PlannedInput) -> Any | Unset:
             return "auto"
         return None if may_be_none(planned) else UNSET
     try:
-        return _value_from_json(planned.field_type, planned.value)
+        return _from_json(planned.field_type, planned.value)
     except (AttributeError, KeyError, TypeError, ValueError):
         return UNSET
 
 
-def _value_from_json(field_type: str, data: JsonValue) -> Any:
+def _from_json(field_type: str, data: JsonValue) -> Any:
     """Return a value in a plan as the Python value that a person would write. Raises if it has another form."""
-    if isinstance(data, list) and field_type not in {"CollectionField", "AnyField"}:
-        return [_item_from_json(field_type, item) for item in data]
-    return _item_from_json(field_type, data)
-
-
-def _item_from_json(field_type: str, data: JsonValue) -> Any:
+    if isinstance(data, list):
+        return (
+            data if field_type in {"CollectionField", "AnyField"} else [_from_json(field_type, item) for item in data]
+        )
     match field_type:
         case "ImageField":
             return ImageRef(data["image_name"])

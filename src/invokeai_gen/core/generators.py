@@ -94,22 +94,17 @@ def _arithmetic_sequence(settings: Mapping[str, Any]) -> list[JsonValue]:
 
 
 def _linear_distribution(settings: Mapping[str, Any]) -> list[JsonValue]:
-    start, end, count = settings["start"], settings["end"], settings["count"]
-    if count == 1:
-        return [start]
-    return [js_json.number(start + (end - start) * (index / (count - 1))) for index in range(count)]
+    return [js_json.number(settings["start"] + step) for step in _linear_steps(settings)]
 
 
 def _linear_integers(settings: Mapping[str, Any]) -> list[JsonValue]:
-    start, end, count = settings["start"], settings["end"], settings["count"]
-    if count == 1:
-        return [start]
-    return [start + _round_half_up((end - start) * (index / (count - 1))) for index in range(count)]
+    whole = ((math.floor(step), step % 1) for step in _linear_steps(settings))
+    return [settings["start"] + floor + (rest >= 0.5) for floor, rest in whole]
 
 
-def _round_half_up(value: float) -> int:
-    floor = math.floor(value)
-    return floor + (value - floor >= 0.5)
+def _linear_steps(settings: Mapping[str, Any]) -> list[float]:
+    distance, count = settings["end"] - settings["start"], settings["count"]
+    return [0] if count == 1 else [distance * (index / (count - 1)) for index in range(count)]
 
 
 def _uniform(settings: Mapping[str, Any]) -> list[JsonValue]:

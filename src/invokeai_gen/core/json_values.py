@@ -44,6 +44,7 @@ from invokeai_gen.core.values import (
     LoRA,
     ModelRef,
     VideoRef,
+    is_text,
 )
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ DATA_URL: Final = re.compile(
     r"(?=.)((?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?)"
 )
 _BOX: Final = frozenset({"x_min", "x_max", "y_min", "y_max"})
+_MODEL: Final = frozenset(MODEL_KEYS)
 
 
 def read_value(hint: Any, data: JsonValue, *, allow_files: AllowedFiles = True) -> Any:
@@ -94,9 +96,13 @@ def guess_value(data: JsonValue) -> Any:
         return [guess_value(item) for item in data]
     if isinstance(data, dict):
         keys = frozenset(data)
-        for required, allowed, read in _OBJECTS:
-            if required <= keys <= allowed:
-                return read(data)
+        if _MODEL <= keys <= _MODEL | {"submodel_type"}:
+            return model_from_json(data)
+        if keys == {"lora", "weight"}:
+            return LoRA(guess_value(data["lora"]), data["weight"])
+        for value in (_media("image", data), _media("video", data), _board(data), _color(data), _box(data)):
+            if value is not data:
+                return value
     return data
 
 
@@ -119,7 +125,7 @@ def _validator(hint: Any) -> SchemaValidator:
     return checks.validator(hint)
 
 
-def _media(kind: str, data: JsonValue, allow_files: AllowedFiles) -> Any:
+def _media(kind: str, data: JsonValue, allow_files: AllowedFiles = True) -> Any:
     if isinstance(data, str):
         url = DATA_URL.fullmatch(data)
         if url and url[1] == kind:
@@ -153,13 +159,13 @@ def _made(kind: str, name: str) -> ImageRef | VideoRef:
 
 
 def _board(data: JsonValue) -> Any:
-    if isinstance(data, dict) and data.keys() == {"board_id"} and _is_text(data["board_id"]):
+    if isinstance(data, dict) and data.keys() == {"board_id"} and is_text(data["board_id"]):
         return BoardRef(data["board_id"])
     return data
 
 
 def _model(data: JsonValue) -> Any:
-    if not isinstance(data, dict) or not any(_is_text(data.get(key)) for key in IDENTITY_KEYS):
+    if not isinstance(data, dict) or not any(is_text(data.get(key)) for key in IDENTITY_KEYS):
         return data
     texts = {key: value for key, value in data.items() if key in MODEL_KEYS and isinstance(value, str)}
     submodel = data.get("submodel_type")
@@ -213,23 +219,3 @@ _READERS: Final[Mapping[Any, Callable[[JsonValue], Any]]] = {
     float: _fraction,
     Any: guess_value,
 }
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and value.strip() != ""
-
-
-_OBJECTS: Final[tuple[tuple[frozenset[str], frozenset[str], Callable[[dict[str, Any]], Any]], ...]] = (
-    (frozenset({"image_name"}), frozenset({"image_name"}), lambda data: ImageRef(data["image_name"])),
-    (frozenset({"video_name"}), frozenset({"video_name"}), lambda data: VideoRef(data["video_name"])),
-    (frozenset({"board_id"}), frozenset({"board_id"}), lambda data: BoardRef(data["board_id"])),
-    (frozenset({"path"}), frozenset({"path"}), lambda data: Path(data["path"])),
-    (frozenset("rgb"), frozenset("rgba"), _color),
-    (_BOX, _BOX | {"score"}, _box),
-    (
-        frozenset({"lora", "weight"}),
-        frozenset({"lora", "weight"}),
-        lambda data: LoRA(guess_value(data["lora"]), data["weight"]),
-    ),
-    (frozenset(MODEL_KEYS), frozenset((*MODEL_KEYS, "submodel_type")), model_from_json),
-)

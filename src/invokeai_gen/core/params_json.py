@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, cast
 
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, ValidationError, core_schema
@@ -41,9 +40,9 @@ class ParamsJson(HasInputs):
         and Pillow images; without it they raise `ParamsError`.
         """
         encoded, wrong = {}, []
-        for name in _names(type(self)):
+        for name, value in vars(self).items():
             try:
-                encoded[name] = to_json(getattr(self, name), embed=embed)
+                encoded[name] = to_json(value, embed=embed)
             except TypeError as error:
                 item = self.__inputs__[name]
                 wrong.append(Problem(name, f"{problems.title(item)}: {error}", item.label))
@@ -123,7 +122,7 @@ class ParamsJson(HasInputs):
     def _checked(cls, name: str, value: Any) -> Any:
         """Return a value as the input holds it. Raises `ParamsError`."""
         probe = object.__new__(cls)  # an assignment looks at its own value alone, but all must have one
-        vars(probe).update(dict.fromkeys(_names(cls)))
+        vars(probe).update(dict.fromkeys(cls.__inputs__))
         setattr(probe, name, value)
         return getattr(probe, name)
 
@@ -144,7 +143,7 @@ class ParamsJson(HasInputs):
 
         plan = _plan(type(self))
         title = plan.info.name if plan is not None else type(self).__name__
-        return notebook.card(title, notebook.rows_of(plan, {name: getattr(self, name) for name in _names(type(self))}))
+        return notebook.card(title, notebook.rows_of(plan, vars(self)))
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> CoreSchema:
@@ -153,11 +152,6 @@ class ParamsJson(HasInputs):
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: Any) -> dict[str, JsonValue]:
         return _without_dialect(cls.json_schema())
-
-
-def _names(params: type[ParamsJson]) -> list[str]:
-    """Return the names of the inputs that can be set, in the order of the form."""
-    return [spec.name for spec in fields(cast("Any", params))]
 
 
 def _plan(params: type[ParamsJson]) -> WorkflowPlan | None:
@@ -193,9 +187,7 @@ def pydantic_schema(params: type[ParamsJson], *, allow_files: bool = True) -> Co
             raise _validation_error(params.__name__, error, value) from None
 
     def dump(value: ParamsJson, info: core_schema.SerializationInfo) -> dict[str, Any]:
-        if info.mode == "json":
-            return value.to_dict(embed=True)
-        return {name: getattr(value, name) for name in _names(params)}
+        return value.to_dict(embed=True) if info.mode == "json" else dict(vars(value))
 
     return core_schema.no_info_plain_validator_function(
         validate,

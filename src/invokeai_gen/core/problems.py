@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.texts import shown
@@ -13,29 +13,12 @@ from invokeai_gen.texts import shown
 if TYPE_CHECKING:
     from pydantic_core import ValidationError
 
+    from invokeai_gen.core.inputs import Input
+    from invokeai_gen.core.plan import PlannedInput
 
-class NamedInput(Protocol):
-    """What a message needs to know about an input: an `Input` or a `PlannedInput`."""
 
-    @property
-    def index(self) -> int:
-        """Position in the form."""
-        ...
-
-    @property
-    def name(self) -> str:
-        """The Python name."""
-        ...
-
-    @property
-    def label(self) -> str:
-        """The label in the GUI."""
-        ...
-
-    @property
-    def fed_by(self) -> str | None:
-        """The node that feeds it; `None` for an input that can be set."""
-        ...
+NamedInput: TypeAlias = "Input | PlannedInput"
+"""What messages name by label: the input of a `Params`, or of a plan."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any, Final, TypeVar, cast
 
 from invokeai_gen.core.batch import GENERATOR_FIELD, Binding
@@ -23,11 +23,6 @@ def batch_values(field_values: Iterable[Mapping[str, JsonValue]] | None) -> dict
     return {(entry["node_path"], entry["field_name"]): entry["value"] for entry in field_values or ()}
 
 
-def values_of(params: WorkflowParams) -> dict[str, Any]:
-    """Return all values by Python name."""
-    return {spec.name: getattr(params, spec.name) for spec in fields(cast(Any, params))}
-
-
 def values_of_item(
     plan: WorkflowPlan,
     params: WorkflowParams | None,
@@ -41,7 +36,7 @@ def values_of_item(
     batch data as `batch_values` returns it; `places`, where it is known, the place of each in its list, and the length
     of that list, for values as the caller wrote them (the path of a file).
     """
-    values = values_of(params) if params is not None else {}
+    values = dict(vars(params)) if params is not None else {}
     hidden = dict(given)
     for planned, value, batch in _values_on_form(plan, params, given, places):
         values[planned.name] = value

@@ -149,9 +149,9 @@ def _color(value: Any) -> Any:
 
 
 def _image(value: Any) -> Any:
-    if isinstance(value, (ImageRef, Path, bytes)) or _is_text(value):
+    if isinstance(value, (ImageRef, Path, bytes)) or is_text(value):
         return value
-    if _is_text(getattr(value, "image_name", None)):
+    if is_text(getattr(value, "image_name", None)):
         return ImageRef(value.image_name)
     from invokeai_gen.core.pictures import as_image
 
@@ -159,9 +159,9 @@ def _image(value: Any) -> Any:
 
 
 def _video(value: Any) -> Any:
-    if isinstance(value, (VideoRef, Path, bytes)) or _is_text(value):
+    if isinstance(value, (VideoRef, Path, bytes)) or is_text(value):
         return value
-    if _is_text(getattr(value, "video_name", None)):
+    if is_text(getattr(value, "video_name", None)):
         return VideoRef(value.video_name)
     from invokeai_gen.core.pictures import as_video
 
@@ -169,9 +169,9 @@ def _video(value: Any) -> Any:
 
 
 def _board(value: Any) -> Any:
-    if isinstance(value, BoardRef) or _is_text(value):
+    if isinstance(value, BoardRef) or is_text(value):
         return value
-    if _is_text(getattr(value, "board_id", None)):
+    if is_text(getattr(value, "board_id", None)):
         return BoardRef(value.board_id)
     raise ValueError('Input should be a board: "none", "auto", its name or id, or a BoardRef')
 
@@ -179,12 +179,13 @@ def _board(value: Any) -> Any:
 def _model(value: Any) -> Any:
     if not isinstance(value, ModelRef) and all(isinstance(getattr(value, key, None), str) for key in MODEL_KEYS):
         value = ModelRef(**{key: getattr(value, key) for key in MODEL_KEYS})
-    if _is_text(value) or (isinstance(value, ModelRef) and any(map(_is_text, (value.name, value.key, value.hash)))):
+    if is_text(value) or (isinstance(value, ModelRef) and any(map(is_text, (value.name, value.key, value.hash)))):
         return value
     raise ValueError("Input should be a model: its name, key or hash, or a ModelRef with one of them")
 
 
-def _is_text(value: object) -> bool:
+def is_text(value: object) -> bool:
+    """Return whether a value is a text that is not blank."""
     return isinstance(value, str) and value.strip() != ""
 
 

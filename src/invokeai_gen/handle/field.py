@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Self, cast
 
@@ -14,6 +14,7 @@ from typing_extensions import TypeVar
 
 from invokeai_gen.core import problems
 from invokeai_gen.core.field_values import check_value
+from invokeai_gen.core.inputs import Input
 from invokeai_gen.core.plan import Constraints, JsonValue, PlannedInput
 from invokeai_gen.core.problems import ParamsError
 
@@ -128,28 +129,23 @@ class IvkField(BaseModel, Generic[T]):
 
     def _refusal(self, value: Any, error: ValueError) -> ParamsError:
         """Return the error for a value of this field, with the label of its input and each wrong attribute."""
-        item = self._planned or _Nameless(type(self).__name__)
+        item = self._planned or _named(type(self).__name__)
         parts: dict[str, list[InitErrorDetails]] = {}
         for detail in details_of(error, value):
             part = next(iter(detail.get("loc", ())), "")
             parts.setdefault(f", {part}" if part not in ("", "value") else "", []).append(detail)
         found = [
             problems.invalid(
-                _Nameless(problems.title(item) + part), ValidationError.from_exception_data(item.name, details)
+                _named(problems.title(item) + part), ValidationError.from_exception_data(item.name, details)
             )
             for part, details in parts.items()
         ]
         return ParamsError([replace(problem, name=item.name, label=item.label) for problem in found])
 
 
-@dataclass(frozen=True, slots=True)
-class _Nameless:
-    """The name in messages of a field without an input, or of a part of a field."""
-
-    name: str
-    label: str = ""
-    index: int = 0
-    fed_by: str | None = None
+def _named(name: str) -> Input:
+    """Return an input for messages about a field without one, or about a part of a field."""
+    return Input(0, node="", field="", label="", name=name)
 
 
 def details_of(error: ValueError, value: Any, *place: int) -> list[InitErrorDetails]:

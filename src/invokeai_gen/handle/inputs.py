@@ -112,18 +112,12 @@ class IvkWorkflowInput:
         return self.fed_by is None and self._field.is_empty and default_of(self.planned) is UNSET
 
 
-def field_class(planned: PlannedInput) -> type[IvkField]:
-    """Return the class of field for an input: the one of its schema type, or `IvkCollectionField`."""
-    cls = item_class(planned.field_type)
-    if planned.cardinality == "SINGLE" or (planned.cardinality == "SINGLE_OR_COLLECTION" and cls.holds_lists):
-        return cls
-    return IvkCollectionField
-
-
 def field_for(planned: PlannedInput) -> IvkField:
     """Return a field with the value in the workflow file, empty if the node does not accept it."""
-    value = default_of(planned)
-    field = field_class(planned).from_value(None if value is UNSET else value)
+    value, cls = default_of(planned), item_class(planned.field_type)
+    if planned.cardinality == "COLLECTION" or (planned.cardinality != "SINGLE" and not cls.holds_lists):
+        cls = IvkCollectionField
+    field = cls.from_value(None if value is UNSET else value)
     field._planned = planned
     return field
 

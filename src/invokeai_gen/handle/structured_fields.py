@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field, PrivateAttr
 from invokeai_gen.core.json_values import guess_value
 from invokeai_gen.core.json_writing import to_json
 from invokeai_gen.core.plan import JsonValue
+from invokeai_gen.core.short_texts import short_text
 from invokeai_gen.core.values import BoundingBox, Color, LoRA, ModelRef, as_color
 from invokeai_gen.handle.field import IvkField, register_field, unwrapped
 from invokeai_gen.handle.value_fields import Integer, Number
@@ -178,8 +179,7 @@ class IvkColorField(IvkStructuredField):
 
     def to_hex(self) -> str:
         """Return the colour as text; eight digits if it is not opaque."""
-        channels = (self.r, self.g, self.b) if self.a == 255 else (self.r, self.g, self.b, self.a)
-        return "#" + bytes(channels).hex()
+        return short_text(Color(self.r, self.g, self.b, self.a))
 
 
 @register_field("BoundingBoxField")

@@ -1,6 +1,6 @@
 """Every error of the package that a program can catch, as data and as text: what `docs/errors.md` is made of.
 
-`python -m invokeai_gen.error_tree` prints that file.
+`python -m tests.error_tree` prints that file.
 """
 
 from __future__ import annotations
