@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePath
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 from invokeai_gen.codegen.names import assign_names
 from invokeai_gen.compiler import NotReadyError, Reason, compile_workflow
 from invokeai_gen.core.dynamic_params import params_type
+from invokeai_gen.core.field_values import model_limits
+from invokeai_gen.core.matching import fits
 from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.plan import WorkflowPlan
 from invokeai_gen.core.problems import ParamsError, unknown_index
+from invokeai_gen.core.values import ModelRef
 from invokeai_gen.handle.definition import WorkflowDefinition
 from invokeai_gen.handle.field import IvkField
 from invokeai_gen.handle.index_map import (
@@ -23,15 +27,20 @@ from invokeai_gen.handle.index_map import (
     write_index_map,
 )
 from invokeai_gen.handle.inputs import IvkWorkflowInput, label_clash
-from invokeai_gen.handle.models import SyncStrategy, synced
 from invokeai_gen.handle.outputs import HandleOutputs
 from invokeai_gen.handle.runs import WorkflowRuns
 from invokeai_gen.handle.structured_fields import IvkModelIdentifierField
+from invokeai_gen.runtime.matching import find_model
 from invokeai_gen.schema import Schema
 from invokeai_gen.server import background
 from invokeai_gen.server.blocking import ServerClient
+from invokeai_gen.server.inventory import Model
+from invokeai_gen.server.resolution_errors import ModelResolutionError
 from invokeai_gen.sweeps.workflow import Workflow
 from invokeai_gen.texts import shown
+
+SyncStrategy: TypeAlias = Callable[[ModelRef, Sequence[Model]], Model | None]
+"""Returns the installed model to use for a model of another server, or `None`."""
 
 
 class WorkflowHandle(WorkflowRuns):
@@ -181,14 +190,18 @@ class WorkflowHandle(WorkflowRuns):
         models = background.run(self._core().models.sync())
         changed = []
         for item in self._inputs:
-            model = synced(
-                item, models, by_name=by_name, by_base=by_base, by_hash=by_hash, strategies=tuple(strategies)
-            )
-            if model is not None and isinstance(item.field, IvkModelIdentifierField):
-                before, after = IvkModelIdentifierField(**dict(item.field)), IvkModelIdentifierField.from_value(model)
+            field = item.field
+            if not isinstance(field, IvkModelIdentifierField) or item.fed_by is not None or field.is_empty:
+                continue
+            before = IvkModelIdentifierField(**dict(field))
+            known = {"hash": field.hash if by_hash else "", "name": field.name if by_name else ""}
+            wanted = ModelRef(key=field.key, base=field.base, type=field.type, **known)
+            model = _synced(item, wanted, models, strategies, by_base=by_base)
+            if model is not None:
+                after = IvkModelIdentifierField.from_value(model)
                 after.submodel_type = before.submodel_type
                 if after != before:
-                    item.field.assign(after)
+                    field.assign(after)
                     changed.append((before, after))
         return changed
 
@@ -218,6 +231,26 @@ class WorkflowHandle(WorkflowRuns):
         source = PurePath(self.definition.source)
         (written, *_) = generate({source: self.plan}, Path(folder), schemas=self.schema.schemas)
         return Path(folder) / written.file
+
+
+def _synced(
+    item: IvkWorkflowInput,
+    wanted: ModelRef,
+    models: Sequence[Model],
+    strategies: Sequence[SyncStrategy],
+    *,
+    by_base: bool,
+) -> Model | None:
+    """Return the installed model to use for a model of another server; see `WorkflowHandle.sync_dnn_model`."""
+    limits = model_limits(item.planned)
+    fitting = [model for model in models if fits(model, limits)]
+    with contextlib.suppress(ModelResolutionError):
+        return find_model(item.label, wanted, limits, models)
+    for strategy in strategies:
+        if (found := strategy(wanted, fitting)) is not None:
+            return found
+    same = [model for model in fitting if by_base and (model.base, model.type) == (wanted.base, wanted.type)]
+    return min(same, key=lambda model: model.name, default=None)
 
 
 def _named(plan: WorkflowPlan, source: str, modules: str | os.PathLike[str] | None) -> WorkflowPlan:
