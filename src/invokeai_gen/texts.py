@@ -17,8 +17,14 @@ def shortened(text: str, limit: int = MAX_SHOWN, *, tail: int = 19) -> str:
 
 
 def shown(value: object, limit: int = MAX_SHOWN) -> str:
-    """Return a value for a message: its `repr`, with the middle cut out if it is long."""
-    return shortened(f"<{len(value)} bytes>" if isinstance(value, (bytes, bytearray)) else repr(value), limit)
+    """Return a value for a message: its `repr` on one line, with the middle cut out if it is long."""
+    if isinstance(value, (bytes, bytearray)):
+        return f"<{len(value)} bytes>"
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - any class; and Python refuses integers of 4,300 digits and deep lists
+        text = f"<{type(value).__name__}>"
+    return shortened(" ".join(map(str.strip, text.split("\n"))), limit)
 
 
 def plain(text: object, limit: int = MAX_PLAIN) -> str:

@@ -370,6 +370,11 @@ def test_what_only_the_server_can_turn_into_json_is_reported() -> None:
         IvkImageField(value=b"bytes").to_json_dict()
 
 
+def test_a_long_value_is_cut_in_the_repr() -> None:
+    assert repr(IvkImageField(value=b"bytes")) == "IvkImageField(value=<5 bytes>)"
+    assert len(repr(a_field("StringField", value="a fox " * 10**5))) < 600
+
+
 # -- the registry -----------------------------------------------------------------------------------------------------
 
 

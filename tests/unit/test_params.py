@@ -7,6 +7,7 @@ import dataclasses
 import pickle
 from collections.abc import Callable
 from dataclasses import field
+from enum import Enum
 from io import BytesIO
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, cast
@@ -55,6 +56,15 @@ class Params(WorkflowParams):
     box: Annotated[BoundingBox | None, Input(10, node="x", field="box", label="Box")] = None
     flag: Annotated[bool, Input(11, node="f", field="value", label="Flag")] = False
     prompt: Annotated[str, Limits(min_length=1), Input(12, node="p", field="value", label="Prompt")] = "a fox"
+
+
+@params
+class AnyParams(WorkflowParams):
+    thing: Annotated[Any, Input(0, node="n", field="thing", label="Thing")] = None
+
+
+DEEP: list[Any] = []
+DEEP.append(DEEP)
 
 
 def refused(make: Callable[[], object]) -> str:
@@ -175,6 +185,16 @@ def test_accepted(name: str, value: Any) -> None:
     assert getattr(values, name) == value
 
 
+class Preset(str, Enum):  # noqa: UP042 - a `StrEnum` has the text itself as `str`
+    """Texts that `str` would show by the names of the members."""
+
+    IMAGE = "a.png"
+    MODEL = "dreamshaper"
+    BOARD = "Foxes"
+    PROMPT = "a fox"
+
+
+SIDES = ("x_min", "x_max", "y_min", "y_max")
 MODEL = Model(key="k", hash="h", name="juggernaut", base="sdxl", type="main")
 PIXELS = np.zeros((4, 6, 3), np.uint8)
 
@@ -202,6 +222,14 @@ PIXELS = np.zeros((4, 6, 3), np.uint8)
         ("video", Video(video_name="a.mp4", width=1, height=1), VideoRef("a.mp4")),
         ("image", BytesIO(b"\x89PNG"), b"\x89PNG"),
         ("image", bytearray(b"\x89PNG"), b"\x89PNG"),
+        ("image", Preset("a.png"), "a.png"),
+        ("model", Preset("dreamshaper"), "dreamshaper"),
+        ("board", Preset("Foxes"), "Foxes"),
+        ("prompt", Preset("a fox"), "a fox"),
+        ("color", (np.uint8(255), np.uint8(128), np.uint8(0)), (255, 128, 0)),
+        ("color", Color(*np.array([255, 128, 0], np.uint8)), Color(255, 128, 0)),
+        ("loras", [LoRA("a", cast("float", np.float32(0.5)))], [LoRA("a", 0.5)]),
+        ("box", BoundingBox(**dict.fromkeys(SIDES, cast("Any", np.int64(8)))), BoundingBox(**dict.fromkeys(SIDES, 8))),
         ("video", BytesIO(b"mp4"), b"mp4"),
     ],
 )
@@ -209,7 +237,7 @@ def test_values_of_other_libraries_are_taken_for_what_they_are(name: str, given:
     values = Params(model="a")
     setattr(values, name, given)
     found = getattr(values, name)
-    assert (type(found), found) == (type(kept), kept)
+    assert (type(found), found, repr(found)) == (type(kept), kept, repr(kept))
     assert getattr(Params(**{"model": "a", name: given}), name) == kept
 
 
@@ -261,6 +289,20 @@ def test_pillow_images_of_every_mode() -> None:
         ("color", (1, 2), "should be a colour"),
         ("image", 3, "Start Image (image) is 3, but should be an image: a path, bytes, an open file, a Pillow image"),
         ("image", "", "should be an image"),
+        ("image", ImageRef(""), "should be an image"),
+        ("image", ImageRef(cast("str", 5)), "should be an image"),
+        ("image", b"", "should not be empty"),
+        ("image", BytesIO(), "should not be empty"),
+        ("video", VideoRef(""), "should be a video"),
+        ("video", b"", "should not be empty"),
+        ("board", BoardRef(""), "should be a board"),
+        ("width", np.zeros((2, 2)), "is array([[0., 0.], [0., 0.]]), but should be a valid integer"),
+        (
+            "loras",
+            [1, 2],
+            "(loras): item 0: got 1, should be an instance of LoRA; item 1: got 2, should be an instance",
+        ),
+        ("loras", [1] * 1000, "; and 988 more"),
         ("board", 3, "should be a board"),
         ("model", "", "SDXL Model (model) is '', but should be a model: its name, key or hash"),
         ("model", ModelRef(), "should be a model"),
@@ -282,6 +324,7 @@ def test_refused(name: str, value: Any, sentence: str) -> None:
 def test_long_values_are_cut_in_messages() -> None:
     assert len(refused(lambda: Params(model="a", image="x" * 500, color="y" * 500))) < 400
     assert "<500 bytes>" in refused(lambda: Params(model="a", color=b"x" * 500))  # type: ignore[arg-type]
+    assert "Output Width (width) is <int>, but" in refused(lambda: Params(model="a", width=10**5000 + 1))
 
 
 def test_a_list_that_was_changed_in_place_is_checked_before_it_is_used() -> None:
@@ -315,6 +358,22 @@ def test_images_in_memory_have_no_json() -> None:
     assert message == "Start Image (image): <5 bytes> cannot be written as JSON"
 
 
+@pytest.mark.parametrize("value", [float("nan"), 10**400, object(), {"a": [float("inf")]}, DEEP])
+def test_what_json_cannot_hold_is_refused_by_label(value: object) -> None:
+    assert refused(AnyParams(thing=value).to_dict).startswith("Thing (thing): ")
+
+
+def test_a_long_value_is_cut_in_the_repr() -> None:
+    values = Params(model="a", image=b"\x89" * 10**6, prompt="a fox " * 10**5)
+    assert len(repr(values)) < 2000
+    assert "image=<1000000 bytes>" in repr(values)
+    assert repr(values).startswith(
+        "Params(model='a', width=512, cfg=7.5, color=Color(r=1, g=2, b=3, a=255), loras=[], "
+    )
+    assert repr(AnyParams(thing=10**5000)) == "AnyParams(thing=<int>)"
+    assert eval(repr(Params(model="a", box=BoundingBox(x_min=0, x_max=8, y_min=0, y_max=8)))).box.x_max == 8
+
+
 def test_copies_are_equal_and_independent() -> None:
     values = Params(model="a", loras=[LoRA("a")])
     for twin in (copy.deepcopy(values), pickle.loads(pickle.dumps(values)), dataclasses.replace(values)):
@@ -331,6 +390,8 @@ def test_value_types_refuse_nonsense_themselves() -> None:
         lambda: BoundingBox(x_min=4, x_max=2, y_min=0, y_max=1),
         lambda: LoRA("a", "b"),  # type: ignore[arg-type]
         lambda: LoRA(""),
+        lambda: LoRA("a", 10**400),
+        lambda: Color(10**5000, 0, 0),
     ):
         with pytest.raises(ValueError):
             make()

@@ -12,14 +12,18 @@ from invokeai_gen.core.dynamic_params import params_type
 from invokeai_gen.core.field_values import default_of
 from invokeai_gen.core.json_schema import _description
 from invokeai_gen.core.problems import ParamsError
-from invokeai_gen.core.request_values import asset_kind
+from invokeai_gen.core.request_values import asset_kind, is_sendable, look_ups
 from invokeai_gen.core.values import BoardRef, ImageRef, LoRA, ModelRef, VideoRef
 from invokeai_gen.js_json import UNSET
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.runtime.workflow import RunnableWorkflow
 from invokeai_gen.schema import Schema
+from tests.plan_factory import an_input
 from tests.plans import form_field
 from tests.unit.workflow_builder import Builder
+
+DEEP: list[Any] = []
+DEEP.append(DEEP)
 
 
 def workflow(builder: Builder) -> tuple[RunnableWorkflow[Any, Any], Any]:
@@ -149,6 +153,30 @@ def test_what_a_value_refers_to_is_known_by_its_type_where_a_field_takes_anythin
 ) -> None:
     anything = form_field(0, "Anything", "n", "custom_node", "value", "AnyField", None)
     assert asset_kind(anything, value) == kind
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (float("nan"), "nan cannot be written as JSON"),
+        ({"strength": [1, float("inf")]}, "inf cannot be written as JSON"),
+        (10**400, "cannot be written as JSON"),
+        (object(), "cannot be written as JSON"),
+        (DEEP, "it is nested too deeply"),
+    ],
+    ids=["nan", "inf", "huge", "object", "deep"],
+)
+def test_what_json_cannot_hold_is_refused_with_the_label(value: object, reason: str) -> None:
+    anything = an_input("Anything", name="anything", field_type="AnyField")
+    with pytest.raises(ParamsError, match=r"^Anything \(anything\) is .*, which cannot be used: ") as caught:
+        look_ups(anything, value)
+    assert str(caught.value).endswith(reason)
+
+
+@pytest.mark.parametrize("value", ["\ud800", ["a", "\ud800"], {"prompts": [{"text": "\ud800"}]}, {"\ud800": 1}])
+def test_half_a_character_is_found_wherever_it_is(value: object) -> None:
+    assert not is_sendable(value)
+    assert is_sendable({"prompts": ["fox", {"text": "🦊"}], "strength": 1})
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,8 @@ def to_json(value: Any, field_type: str = "", *, embed: bool = False) -> JsonVal
 
     For storage, a path becomes `{"path": …}`, and `embed` makes data URLs of bytes and Pillow images.
 
-    Raises `TypeError` for what only the server can turn into JSON: files, bytes, images in memory.
+    Raises `TypeError` for what only the server can turn into JSON (files, bytes, images in memory), and for numbers that
+    JSON cannot hold: NaN, infinities, and integers of more than 308 digits.
     """
     if (field_type == "ColorField" and isinstance(value, (tuple, str))) or (not field_type and _is_color_tuple(value)):
         value = as_color(value)
@@ -54,7 +56,9 @@ def to_json(value: Any, field_type: str = "", *, embed: bool = False) -> JsonVal
             return box if value.score is None else {**box, "score": value.score}
         case Path() if not field_type:
             return {"path": value.as_posix()}
-        case None | bool() | int() | float() | str():
+        case None | bool() | str():
+            return value
+        case int() | float() if abs(value) <= sys.float_info.max:
             return value
         case _ if embed:
             from invokeai_gen.core.pictures import data_url, is_picture

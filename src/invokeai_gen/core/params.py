@@ -34,7 +34,7 @@ P = TypeVar("P", bound="WorkflowParams")
 @later(
     "invokeai_gen.core.params_json",
     "ParamsJson",
-    "to_dict from_dict from_json from_image json_schema _checked _settable _repr_html_"
+    "to_dict from_dict from_json from_image json_schema _checked _settable __repr__ _repr_html_"
     " __get_pydantic_core_schema__ __get_pydantic_json_schema__",
 )
 class WorkflowParams(ParamsJson):
@@ -78,7 +78,7 @@ def params(cls: type[P]) -> type[P]:
     cls.__inputs__ = inputs = _inputs_of(cls, hints)
     settable = {name for name, item in inputs.items() if item.fed_by is None}
     cls.__annotations__ = {name: hints[name] for name in cls.__annotations__}  # types, where the module has texts
-    made: Any = dataclass(kw_only=True, init=False)(cls)
+    made: Any = dataclass(kw_only=True, init=False, repr=False)(cls)
     made.__core_schema__ = checks.dataclass_schema(made, hints)
     validator = SchemaValidator(made.__core_schema__)
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from invokeai_gen.core.image_values import ReadsImages
     from invokeai_gen.core.plan import JsonValue, WorkflowPlan
 
+MAX_REPR: Final = 500
+"""Characters of each value in the `repr` of `Params`."""
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -32,6 +34,11 @@ class ParamsJson(HasInputs):
     """What `WorkflowParams` can do besides holding values: JSON in and out, images in, pydantic and notebooks."""
 
     __inputs__: ClassVar[Mapping[str, Input]]
+
+    def __repr__(self) -> str:
+        """Return the values as Python writes them, with the middle of long ones cut out."""
+        values = (f"{name}={shown(value, MAX_REPR)}" for name, value in vars(self).items())
+        return f"{type(self).__qualname__}({', '.join(values)})"
 
     def to_dict(self, *, embed: bool = False) -> dict[str, JsonValue]:
         """Return the values as JSON data, by Python name.
@@ -43,9 +50,9 @@ class ParamsJson(HasInputs):
         for name, value in vars(self).items():
             try:
                 encoded[name] = to_json(value, embed=embed)
-            except TypeError as error:
+            except (TypeError, RecursionError) as error:
                 item = self.__inputs__[name]
-                wrong.append(Problem(name, f"{problems.title(item)}: {error}", item.label))
+                wrong.append(Problem(name, f"{problems.title(item)}: {problems.not_json(error)}", item.label))
         if wrong:
             raise ParamsError(wrong)
         return encoded

@@ -77,13 +77,18 @@ def _in_memory(value: Any) -> Any:
     An open file is read from its beginning, regardless of its position. Raises `ValueError` for a file in text mode, and for an
     array that is not a picture: height × width, or with 1, 3 or 4 channels, of `uint8`.
     """
-    if isinstance(value, (bytearray, memoryview)):
-        return bytes(value)
-    if isinstance(value, BytesIO):
-        return value.getvalue()
-    if callable(getattr(value, "read", None)):
-        return _content(value)
-    return _picture(value) if hasattr(value, "__array_interface__") else None
+    if hasattr(value, "__array_interface__"):
+        return _picture(value)
+    content: bytes | None = None
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        content = bytes(value)
+    elif isinstance(value, BytesIO):
+        content = value.getvalue()
+    elif callable(getattr(value, "read", None)):
+        content = _content(value)
+    if content == b"":
+        raise ValueError("Input should not be empty: the file has no bytes")
+    return content
 
 
 def _check_mode(mode: str) -> None:

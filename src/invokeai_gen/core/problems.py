@@ -109,6 +109,11 @@ def unusable(item: NamedInput, value: object, reason: str) -> Problem:
     return Problem(item.name, message, item.label, f"cannot be used: {reason}")
 
 
+def not_json(error: TypeError | RecursionError) -> str:
+    """Return why a value cannot be written as JSON."""
+    return "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+
+
 def unsettable(name: str, inputs: Mapping[str, NamedInput]) -> Problem:
     """Return the problem of an unknown name, with similar names, or of an input that is fed by an edge."""
     item = inputs.get(name)
@@ -161,10 +166,13 @@ def _invalid(item: NamedInput, details: Sequence[Mapping[str, Any]], skip: int) 
         sentence = where + value + _with_suggestion(_sentence(str(part["msg"])), part)
         if sentence not in allowed:
             allowed.append(sentence)
-    value = "" if len(details) == 1 and allowed[0].startswith("item ") else f" is {shown(details[0]['input'])}, but"
+    if all(sentence.startswith("item ") for sentence in allowed):
+        more = len(allowed) - _MAX_LISTED
+        wanted = "; ".join([*allowed[:_MAX_LISTED], *([f"and {more} more"] if more > 0 else [])])
+        return Problem(item.name, f"{title(item)}: {wanted}", item.label, wanted)
     first, *others = allowed
     wanted = " or ".join([first, *(sentence.removeprefix("should be ") for sentence in others)])
-    return Problem(item.name, f"{title(item)}{value or ':'} {wanted}", item.label, wanted)
+    return Problem(item.name, f"{title(item)} is {shown(details[0]['input'])}, but {wanted}", item.label, wanted)
 
 
 def _sentence(message: str) -> str:

@@ -32,12 +32,21 @@ def request_value(planned: PlannedInput, value: Any, look_up: LookUp) -> JsonVal
     """Return a value as the request holds it; `UNSET` for `None`, which leaves the field out.
 
     `look_up` is called for each image, video, board and model, in order, but not for what is JSON data already, nor for
-    the boards `auto` and `none`.
+    the boards `auto` and `none`. Raises `ParamsError` for what JSON cannot hold: an object of Python, NaN.
     """
+    try:
+        return _request_value(planned, value, look_up)
+    except (TypeError, RecursionError) as error:
+        from invokeai_gen.core import problems
+
+        raise problems.ParamsError([problems.unusable(planned, value, problems.not_json(error))]) from None
+
+
+def _request_value(planned: PlannedInput, value: Any, look_up: LookUp) -> JsonValue | Unset:
     if value is None or isinstance(value, Unset):
         return UNSET
     if isinstance(value, list):
-        return [request_value(planned, item, look_up) for item in value]
+        return [_request_value(planned, item, look_up) for item in value]
     if isinstance(value, LoRA):
         return {"lora": look_up("model", value.lora), "weight": value.weight}
     kind = asset_kind(planned, value)
@@ -58,10 +67,7 @@ def look_ups(planned: PlannedInput, value: Any) -> list[tuple[AssetKind, Any]]:
 def needs_server(plan: WorkflowPlan, values: Mapping[tuple[str, str], Any]) -> bool:
     """Return whether a server has to look something up, for these values or for hidden fields, or a text to be refused."""
     inputs = {planned.binding: planned for planned in plan.inputs}
-    return any(
-        look_ups(inputs[binding], value) or (isinstance(value, (str, list)) and not is_sendable(value))
-        for binding, value in values.items()
-    ) or any(
+    return any(look_ups(inputs[binding], value) or not is_sendable(value) for binding, value in values.items()) or any(
         field.asset is not None and isinstance(field.value, (Mapping, list)) and (node.id, field.name) not in inputs
         for node in plan.nodes
         for field in node.fields
@@ -76,8 +82,11 @@ def plain_values(plan: WorkflowPlan, values: Mapping[tuple[str, str], Any]) -> d
 
 def is_sendable(value: Any) -> bool:
     """Return whether the texts in a value have a form in UTF-8."""
-    texts = value if isinstance(value, list) else [value]
-    return all(is_encodable(text) for text in texts if isinstance(text, str))
+    if isinstance(value, dict):
+        return all(is_sendable(part) for pair in value.items() for part in pair)
+    if isinstance(value, list):
+        return all(map(is_sendable, value))
+    return not isinstance(value, str) or is_encodable(value)
 
 
 def answered(planned: PlannedInput, value: Any, answers: Iterator[JsonValue]) -> JsonValue | Unset:

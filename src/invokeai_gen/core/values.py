@@ -7,8 +7,8 @@ as well.
 
 from __future__ import annotations
 
-import math
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic_core import CoreSchema, core_schema
 
-from invokeai_gen.core.checks import Check, Instance
+from invokeai_gen.core.checks import Check, Instance, without_numpy
+from invokeai_gen.texts import shown
 
 if TYPE_CHECKING:
     from invokeai_gen.core.duck_types import (
@@ -77,9 +78,10 @@ class Color(Instance):
     a: int = 255
 
     def __post_init__(self) -> None:
+        _own_numbers(self, "r", "g", "b", "a")
         for channel, value in zip("rgba", (self.r, self.g, self.b, self.a), strict=True):
             if not _is_number(value, int) or not 0 <= value <= 255:
-                raise ValueError(f"channel {channel} of a colour is {value!r}, not a whole number from 0 to 255")
+                raise ValueError(f"channel {channel} of a colour is {shown(value)}, not a whole number from 0 to 255")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,13 +95,14 @@ class BoundingBox(Instance):
     score: float | None = None
 
     def __post_init__(self) -> None:
+        _own_numbers(self, "x_min", "x_max", "y_min", "y_max", "score")
         for side in ("x_min", "x_max", "y_min", "y_max"):
             if not _is_number(getattr(self, side), int):
-                raise ValueError(f"{side} of a bounding box is {getattr(self, side)!r}, not a whole number")
+                raise ValueError(f"{side} of a bounding box is {shown(getattr(self, side))}, not a whole number")
         if self.x_min > self.x_max or self.y_min > self.y_max:
             raise ValueError("a bounding box needs x_min <= x_max and y_min <= y_max")
         if self.score is not None and (not _is_number(self.score, (int, float)) or not 0 <= self.score <= 1):
-            raise ValueError(f"the score of a bounding box is {self.score!r}, not a number from 0 to 1")
+            raise ValueError(f"the score of a bounding box is {shown(self.score)}, not a number from 0 to 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +115,9 @@ class LoRA(Instance):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "lora", _model(self.lora))
-        if not _is_number(self.weight, (int, float)) or not math.isfinite(self.weight):
-            raise ValueError(f"the weight of a LoRA is {self.weight!r}, not a number")
+        _own_numbers(self, "weight")
+        if not _is_number(self.weight, (int, float)) or not abs(self.weight) <= sys.float_info.max:
+            raise ValueError(f"the weight of a LoRA is {shown(self.weight)}, not a number")
 
 
 MODEL_KEYS: Final = ("key", "hash", "name", "base", "type")
@@ -145,11 +149,14 @@ def _css_color(name: str) -> str | None:
 
 def _color(value: Any) -> Any:
     as_color(value)
-    return tuple(value) if isinstance(value, list) else value  # a list would be taken for several values
+    # A list would be taken for several values.
+    return tuple(map(without_numpy, value)) if isinstance(value, (list, tuple)) else value
 
 
 def _image(value: Any) -> Any:
-    if isinstance(value, (ImageRef, Path, bytes)) or is_text(value):
+    if is_text(value):
+        return _plain_text(value)
+    if isinstance(value, Path) or (isinstance(value, ImageRef) and is_text(value.name)):
         return value
     if is_text(getattr(value, "image_name", None)):
         return ImageRef(value.image_name)
@@ -159,7 +166,9 @@ def _image(value: Any) -> Any:
 
 
 def _video(value: Any) -> Any:
-    if isinstance(value, (VideoRef, Path, bytes)) or is_text(value):
+    if is_text(value):
+        return _plain_text(value)
+    if isinstance(value, Path) or (isinstance(value, VideoRef) and is_text(value.name)):
         return value
     if is_text(getattr(value, "video_name", None)):
         return VideoRef(value.video_name)
@@ -169,7 +178,9 @@ def _video(value: Any) -> Any:
 
 
 def _board(value: Any) -> Any:
-    if isinstance(value, BoardRef) or is_text(value):
+    if is_text(value):
+        return _plain_text(value)
+    if isinstance(value, BoardRef) and is_text(value.id):
         return value
     if is_text(getattr(value, "board_id", None)):
         return BoardRef(value.board_id)
@@ -179,7 +190,9 @@ def _board(value: Any) -> Any:
 def _model(value: Any) -> Any:
     if not isinstance(value, ModelRef) and all(isinstance(getattr(value, key, None), str) for key in MODEL_KEYS):
         value = ModelRef(**{key: getattr(value, key) for key in MODEL_KEYS})
-    if is_text(value) or (isinstance(value, ModelRef) and any(map(is_text, (value.name, value.key, value.hash)))):
+    if is_text(value):
+        return _plain_text(value)
+    if isinstance(value, ModelRef) and any(map(is_text, (value.name, value.key, value.hash))):
         return value
     raise ValueError("Input should be a model: its name, key or hash, or a ModelRef with one of them")
 
@@ -187,6 +200,17 @@ def _model(value: Any) -> Any:
 def is_text(value: object) -> bool:
     """Return whether a value is a text that is not blank."""
     return isinstance(value, str) and value.strip() != ""
+
+
+def _plain_text(text: str) -> str:
+    """Return the text of a member of an `Enum` of texts, which would be shown by its name; any other text as it is."""
+    return str.__str__(text)
+
+
+def _own_numbers(value: object, *names: str) -> None:
+    """Replace numbers of numpy in a frozen value by Python's own: boxes come from detectors, colours from pixels."""
+    for name in names:
+        object.__setattr__(value, name, without_numpy(getattr(value, name)))
 
 
 def _is_number(value: object, kind: type | tuple[type, ...]) -> bool:

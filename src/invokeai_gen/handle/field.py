@@ -15,8 +15,10 @@ from typing_extensions import TypeVar
 from invokeai_gen.core import problems
 from invokeai_gen.core.field_values import check_value
 from invokeai_gen.core.inputs import Input
+from invokeai_gen.core.params_json import MAX_REPR
 from invokeai_gen.core.plan import Constraints, JsonValue, PlannedInput
 from invokeai_gen.core.problems import ParamsError
+from invokeai_gen.texts import shown
 
 if TYPE_CHECKING:
     from typing import LiteralString
@@ -69,6 +71,9 @@ class IvkField(BaseModel, Generic[T]):
 
         Raise `TypeError` for bytes and images in memory, which have to be uploaded first.
         """
+
+    def __repr_str__(self, join_str: str) -> str:
+        return join_str.join(f"{name}={shown(value, MAX_REPR)}" for name, value in self.__repr_args__())
 
     def __eq__(self, other: object) -> bool:
         """Return whether both have the same class and value; the inputs they belong to do not matter."""
