@@ -98,7 +98,7 @@ def guess_value(data: JsonValue) -> Any:
         keys = frozenset(data)
         if _MODEL <= keys <= _MODEL | {"submodel_type"}:
             return model_from_json(data)
-        if keys == {"lora", "weight"}:
+        if keys == frozenset({"lora", "weight"}):
             return LoRA(guess_value(data["lora"]), data["weight"])
         for value in (_media("image", data), _media("video", data), _board(data), _color(data), _box(data)):
             if value is not data:

@@ -158,8 +158,9 @@ def _image(value: Any) -> Any:
         return _plain_text(value)
     if isinstance(value, Path) or (isinstance(value, ImageRef) and is_text(value.name)):
         return value
-    if is_text(getattr(value, "image_name", None)):
-        return ImageRef(value.image_name)
+    name = getattr(value, "image_name", None)
+    if is_text(name):
+        return ImageRef(name)
     from invokeai_gen.core.pictures import as_image
 
     return as_image(value)
@@ -170,8 +171,9 @@ def _video(value: Any) -> Any:
         return _plain_text(value)
     if isinstance(value, Path) or (isinstance(value, VideoRef) and is_text(value.name)):
         return value
-    if is_text(getattr(value, "video_name", None)):
-        return VideoRef(value.video_name)
+    name = getattr(value, "video_name", None)
+    if is_text(name):
+        return VideoRef(name)
     from invokeai_gen.core.pictures import as_video
 
     return as_video(value)
@@ -182,8 +184,9 @@ def _board(value: Any) -> Any:
         return _plain_text(value)
     if isinstance(value, BoardRef) and is_text(value.id):
         return value
-    if is_text(getattr(value, "board_id", None)):
-        return BoardRef(value.board_id)
+    name = getattr(value, "board_id", None)
+    if is_text(name):
+        return BoardRef(name)
     raise ValueError('Input should be a board: "none", "auto", its name or id, or a BoardRef')
 
 
@@ -202,7 +205,7 @@ def is_text(value: object) -> bool:
     return isinstance(value, str) and value.strip() != ""
 
 
-def _plain_text(text: str) -> str:
+def _plain_text(text: Any) -> str:
     """Return the text of a member of an `Enum` of texts, which would be shown by its name; any other text as it is."""
     return str.__str__(text)
 
