@@ -158,7 +158,7 @@ def _image(value: Any) -> Any:
         return _plain_text(value)
     if isinstance(value, Path) or (isinstance(value, ImageRef) and is_text(value.name)):
         return value
-    name = getattr(value, "image_name", None)
+    name: Any = getattr(value, "image_name", None)
     if is_text(name):
         return ImageRef(name)
     from invokeai_gen.core.pictures import as_image
@@ -171,7 +171,7 @@ def _video(value: Any) -> Any:
         return _plain_text(value)
     if isinstance(value, Path) or (isinstance(value, VideoRef) and is_text(value.name)):
         return value
-    name = getattr(value, "video_name", None)
+    name: Any = getattr(value, "video_name", None)
     if is_text(name):
         return VideoRef(name)
     from invokeai_gen.core.pictures import as_video
@@ -184,7 +184,7 @@ def _board(value: Any) -> Any:
         return _plain_text(value)
     if isinstance(value, BoardRef) and is_text(value.id):
         return value
-    name = getattr(value, "board_id", None)
+    name: Any = getattr(value, "board_id", None)
     if is_text(name):
         return BoardRef(name)
     raise ValueError('Input should be a board: "none", "auto", its name or id, or a BoardRef')
