@@ -181,18 +181,18 @@ def test_doctor_finds_what_is_missing(
     assert (fine.code, fine.lines[1]) == (0, "ok     generated/able.py"), fine.out
     answer = cli("doctor")
     assert answer.code == 1
-    assert answer.lines[2:] == [
-        "cannot generated/unable.py",
-        "  error: Model (model): the server has no model gone (sd-1 main) with this hash or name",
-        "  error: Image (image): image 'gone.png' is not on the server",
-        "  error: Board (board): the server has no board with id 'gone-board'",
-    ]
+    assert answer.lines[1:3] == ["ok     generated/able.py", "cannot generated/unable.py"]
+    model_line, image_line, board_line = answer.lines[3:]
+    assert model_line.startswith("  error: Model (model): no model 'gone' that fits this field (")
+    assert "This server has: tiny-sd15" in model_line
+    assert image_line == "  error: Image (image): the image 'gone.png' is not on this server."
+    assert board_line.startswith("  error: Board (board): no board has the name or id 'gone-board'")
     workflow_files = cli(
         "doctor", "flows/able.json", "flows/unable.json", "Text to Image - SD1.5", "nothing of this name"
     )
     assert workflow_files.code == 1
     states = [line.split(" ", 1)[0] for line in workflow_files.lines[1:] if not line.startswith("  ")]
-    assert states == ["cannot", "ok", "cannot", "ok"], workflow_files.out
+    assert states == ["ok", "cannot", "ok", "cannot"], workflow_files.out
     assert "  warning: Model (model): required: every run must set it; the server has " in workflow_files.out
     report = json.loads(cli("doctor", "--json").out)
     assert report["able"] is False

@@ -3,10 +3,11 @@
 import pytest
 
 from invokeai_gen import InvokeAIClient
-from invokeai_gen.cli.server.diagnosis import inventory_of
+from invokeai_gen.cli.server.diagnosis import missing_assets
 from invokeai_gen.core.assets import assets_of, with_assets
 from invokeai_gen.schema import Schema
-from invokeai_gen.server import constants
+from invokeai_gen.server import background, constants
+from invokeai_gen.server.client import core_of
 from invokeai_gen.server.errors import RequestTimeoutError
 from tests.unit.workflow_builder import Builder
 
@@ -77,5 +78,10 @@ def test_any_number_of_images_is_asked_about_within_one_limit(schema: Schema, mo
     for number in range(3):
         builder.node(f"save{number}", "save_image", image={"image_name": f"{number}.png"})
     client = InvokeAIClient("http://server.invalid")
-    with client, pytest.raises(RequestTimeoutError, match="answered only 0 of 3 questions about images and videos"):
-        inventory_of(client, [builder.compile(validate=False).plan])
+    with (
+        client,
+        pytest.raises(
+            RequestTimeoutError, match="did not answer 3 questions about models, boards, images and videos within -1 s"
+        ),
+    ):
+        background.run(missing_assets(builder.compile(validate=False).plan, core_of(client)))

@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import copy
 import random
 import runpy
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, TypeAlias
 
 import pytest
 
 from invokeai_gen.cli.library import file_names
-from invokeai_gen.cli.server.diagnosis import Finding, Inventory, diagnose
+from invokeai_gen.cli.server.diagnosis import Finding, diagnose, missing_assets
 from invokeai_gen.cli.server.models import module_text
 from invokeai_gen.codegen.names import assign_names
 from invokeai_gen.core.plan import WorkflowPlan
 from invokeai_gen.schema import Schema
 from invokeai_gen.schema.openapi import VERSION_KEY
+from invokeai_gen.server.errors import NotFoundError
 from invokeai_gen.server.inventory import Board, Model, SavedWorkflow
 from tests.unit.workflow_builder import Builder
 
 SDXL = Model(key="k1", hash="blake3:1", name="Dream", base="sdxl", type="main", format="checkpoint")
-EMPTY = Inventory([], [], frozenset())
-
 
 Run: TypeAlias = Callable[[str], dict[str, Any]]
 
@@ -150,12 +152,12 @@ def _changed(schema: Schema, change: Callable[[dict[str, Any]], object], *, vers
 
 
 def test_a_server_that_is_the_same_has_everything(schema: Schema, make: Callable[..., WorkflowPlan]) -> None:
-    assert diagnose(make("add"), schema, EMPTY) == []
+    assert diagnose(make("add"), schema, []) == []
 
 
 def test_a_missing_node_type_is_an_error(schema: Schema, make: Callable[..., WorkflowPlan]) -> None:
     server = _changed(schema, lambda schemas: schemas.pop("AddInvocation"))
-    assert diagnose(make("add"), server, EMPTY) == [
+    assert diagnose(make("add"), server, []) == [
         Finding("error", "node 'My Node'", "the server has no node type 'add' (is a node pack missing?)")
     ]
 
@@ -165,7 +167,7 @@ def test_another_version_of_a_node_is_a_warning(
     schema: Schema, make: Callable[..., WorkflowPlan], version: str
 ) -> None:
     server = _changed(schema, lambda schemas: schemas["AddInvocation"].update(version=version))
-    (found,) = diagnose(make("add"), server, EMPTY)
+    (found,) = diagnose(make("add"), server, [])
     assert (found.kind, found.where) == ("warning", "node 'My Node'")
     assert found.problem == f"add was version 1.0.1, the server has {version}: generate again"
 
@@ -175,7 +177,7 @@ def _narrower(schemas: dict[str, Any]) -> None:
 
 
 def test_a_schema_that_changed_without_its_version(schema: Schema, make: Callable[..., WorkflowPlan]) -> None:
-    (found,) = diagnose(make("add"), _changed(schema, _narrower), EMPTY)
+    (found,) = diagnose(make("add"), _changed(schema, _narrower), [])
     assert (found.kind, found.where) == ("warning", "node 'My Node'")
     assert found.problem == "the schema of add changed; a: at most 5, was unlimited"
 
@@ -189,7 +191,7 @@ def test_the_plan_alone_says_which_field_changed_and_how(schema: Schema, make: C
 
     server = _changed(schema, change)
     plan = WorkflowPlan.from_json(make("img_blur", blur_type="gaussian", image={"image_name": "x"}).to_json())
-    (found,) = diagnose(plan, server, EMPTY)
+    (found,) = diagnose(plan, server, [])
     assert (found.kind, found.where) == ("warning", "node 'My Node'")
     assert found.problem == (
         "the schema of img_blur changed; blur_type: 'box' removed; 'wide' added; extra: this field is new; "
@@ -199,20 +201,20 @@ def test_the_plan_alone_says_which_field_changed_and_how(schema: Schema, make: C
 
 def test_what_only_people_read_in_a_schema_is_no_change(schema: Schema, make: Callable[..., WorkflowPlan]) -> None:
     server = _changed(schema, lambda schemas: schemas["AddInvocation"]["properties"]["a"].update(title="Summand"))
-    assert diagnose(make("add"), server, EMPTY) == []
+    assert diagnose(make("add"), server, []) == []
 
 
 def test_a_module_of_an_older_generator_is_to_be_generated_again(
     schema: Schema, make: Callable[..., WorkflowPlan]
 ) -> None:
     older = replace(make("add"), node_types={})
-    (found,) = diagnose(older, _changed(schema, _narrower), EMPTY)
+    (found,) = diagnose(older, _changed(schema, _narrower), [])
     assert found.problem == "its node types changed since an older invokeai-gen generated it: generate again"
 
 
 def test_a_field_that_the_server_ignores_is_a_warning(schema: Schema, make: Callable[..., WorkflowPlan]) -> None:
     server = _changed(schema, lambda schemas: schemas["AddInvocation"]["properties"].pop("b"))
-    (found,) = diagnose(make("add"), server, EMPTY)
+    (found,) = diagnose(make("add"), server, [])
     assert found == Finding("warning", "My Node, b (b)", "the server's add 1.0.1 has no field 'b' and ignores it")
 
 
@@ -221,7 +223,7 @@ def test_a_connected_field_that_is_gone_is_an_error(schema: Schema) -> None:
         Builder(schema).node("n", "integer").node("a", "add", label="Sum").edge("n.value", "a.b").compile().plan
     )
     server = _changed(schema, lambda schemas: schemas["AddInvocation"]["properties"].pop("b"))
-    (found,) = diagnose(plan, server, EMPTY)
+    (found,) = diagnose(plan, server, [])
     assert found.kind == "error"
     assert (found.where, found.problem) == (
         "Sum, b", "the server's add 1.0.1 has no field 'b', and the workflow connects it",
@@ -230,7 +232,7 @@ def test_a_connected_field_that_is_gone_is_an_error(schema: Schema) -> None:
 
 def test_a_default_that_is_not_allowed_any_more(schema: Schema, make: Callable[..., WorkflowPlan]) -> None:
     server = _changed(schema, lambda schemas: schemas["AddInvocation"]["properties"]["a"].update(maximum=5))
-    (found,) = diagnose(make("add", "a", a=7), server, EMPTY)
+    (found,) = diagnose(make("add", "a", a=7), server, [])
     assert found == Finding("error", "A (a)", "7 should be at most 5")
 
 
@@ -240,7 +242,7 @@ def test_a_choice_that_the_server_lacks_is_an_error(schema: Schema, make: Callab
 
     server = _changed(schema, fewer)
     for on_form, where in (("blur_type", "Blur Type (blur_type)"), ("", "My Node, Blur Type (blur_type)")):
-        found = diagnose(make("img_blur", on_form, blur_type="box", image={"image_name": "x"}), server, EMPTY)
+        found = diagnose(make("img_blur", on_form, blur_type="box", image={"image_name": "x"}), server, [])
         assert Finding("error", where, "'box' is not one of 'gaussian'") in found
 
 
@@ -249,22 +251,22 @@ def test_a_field_that_the_server_requires_is_an_error(schema: Schema, make: Call
         summand = {"type": "integer", "title": "C", "field_kind": "input", "input": "any", "orig_required": True}
         schemas["AddInvocation"]["properties"]["c"] = {**schemas["AddInvocation"]["properties"]["a"], **summand}
 
-    (found,) = diagnose(make("add"), _changed(schema, more), EMPTY)
+    (found,) = diagnose(make("add"), _changed(schema, more), [])
     assert (found.kind, found.where) == ("error", "My Node, C (c)")
 
 
 def test_required_inputs_are_mentioned_before_a_run(schema: Schema, make: Callable[..., WorkflowPlan]) -> None:
     plan = make("sdxl_model_loader", "model")
-    (found,) = diagnose(plan, schema, Inventory([SDXL], [], frozenset()))
+    (found,) = diagnose(plan, schema, [SDXL])
     assert found == Finding("warning", "Model (model)", "required: every run must set it; the server has 'Dream'")
-    (found,) = diagnose(plan, schema, EMPTY)
+    (found,) = diagnose(plan, schema, [])
     assert found.kind == "error"
     assert "the server has no model that fits" in found.problem
 
 
 def test_another_major_version_of_invokeai_is_mentioned(schema: Schema, make: Callable[..., WorkflowPlan]) -> None:
     server = _changed(schema, lambda schemas: None, version="7.0.0")
-    (found,) = diagnose(make("add"), server, EMPTY)
+    (found,) = diagnose(make("add"), server, [])
     assert found.kind == "warning"
     assert found.problem == f"generated for version {schema.version}, the server has 7.0.0"
 
@@ -272,32 +274,46 @@ def test_another_major_version_of_invokeai_is_mentioned(schema: Schema, make: Ca
 MODEL = {"key": "k1", "hash": "blake3:1", "name": "Dream", "base": "sdxl", "type": "main"}
 
 
-def test_a_model_on_the_form_is_found_by_hash_or_name(schema: Schema, make: Callable[..., WorkflowPlan]) -> None:
+def _missing(plan: WorkflowPlan, models: Sequence[Model] = (), boards: Sequence[Board] = ()) -> list[Finding]:
+    """What a server with these models and boards, and without images, lacks."""
+
+    async def listed(found: Sequence[Any], **_: bool) -> Sequence[Any]:
+        return found
+
+    async def no_image(name: str) -> None:
+        raise NotFoundError("GET", f"images/i/{name}", 404)
+
+    listing = SimpleNamespace(known=partial(listed, models), sync=partial(listed, models))
+    client: Any = SimpleNamespace(
+        models=listing, boards=SimpleNamespace(list=partial(listed, boards)), images=SimpleNamespace(get=no_image)
+    )
+    return asyncio.run(missing_assets(plan, client))
+
+
+def test_a_model_on_the_form_is_found_by_hash_or_name(make: Callable[..., WorkflowPlan]) -> None:
     plan = make("sdxl_model_loader", "model", model={**MODEL, "key": "elsewhere"})
-    assert diagnose(plan, schema, Inventory([SDXL], [], frozenset())) == []
+    assert _missing(plan, [SDXL]) == []
 
 
-def test_a_model_that_is_not_there_is_named_by_its_label(schema: Schema, make: Callable[..., WorkflowPlan]) -> None:
+def test_a_model_that_is_not_there_is_named_by_its_label(make: Callable[..., WorkflowPlan]) -> None:
     plan = make("sdxl_model_loader", "model", model=MODEL)
-    (found,) = diagnose(plan, schema, EMPTY)
+    (found,) = _missing(plan)
     assert found.where == "Model (model)"
-    assert found.problem == "the server has no model Dream (sdxl main) with this hash or name"
+    assert found.problem.startswith("no model 'Dream' that fits this field (sdxl ")
+    other = Model(key="k2", hash="blake3:2", name="Other", base="sdxl", type="main", format="checkpoint")
+    assert "This server has: Other (sdxl main)" in _missing(plan, [other])[0].problem
 
 
-def test_a_hidden_model_is_found_as_a_run_finds_it(schema: Schema, make: Callable[..., WorkflowPlan]) -> None:
+def test_a_hidden_model_is_found_as_a_run_finds_it(make: Callable[..., WorkflowPlan]) -> None:
     plan = make("sdxl_model_loader", model={**MODEL, "key": "elsewhere"})
-    there = Inventory([SDXL], [], frozenset())
-    assert diagnose(plan, schema, there) == []
-    (found,) = diagnose(plan, schema, EMPTY)
+    assert _missing(plan, [SDXL]) == []
+    (found,) = _missing(plan)
     assert (found.kind, found.where) == ("error", "My Node → Model")
 
 
-def test_boards_and_images_that_are_not_there(schema: Schema, make: Callable[..., WorkflowPlan]) -> None:
+def test_boards_and_images_that_are_not_there(make: Callable[..., WorkflowPlan]) -> None:
     plan = make("save_image", "board", board={"board_id": "b9"}, image={"image_name": "x.png"})
-    found = diagnose(plan, schema, Inventory([], [], frozenset({("image", "x.png")})))
-    assert found == [
-        Finding("error", "Board (board)", "the server has no board with id 'b9'"),
-        Finding("error", "My Node → Image", "image 'x.png' is not on the server"),
-    ]
-    there = Inventory([], [Board(board_id="b9", board_name="B")], frozenset())
-    assert diagnose(plan, schema, there) == []
+    picture = Finding("error", "My Node → Image", "the image 'x.png' is not on this server.")
+    board = "no board has the name or id 'b9'; 'none' and 'auto' always work."
+    assert _missing(plan) == [Finding("error", "Board (board)", board), picture]
+    assert _missing(plan, boards=[Board(board_id="b9", board_name="B")]) == [picture]

@@ -53,8 +53,8 @@ def _module_folders(name: str, settings: Settings) -> Iterator[Path]:
             yield Path(entry)
 
 
-def find_modules(name: str, settings: Settings) -> list[tuple[str, WorkflowPlan]]:
-    """Return the modules in a folder, or the module of that name, with their plans; an empty list for anything else.
+def find_modules(name: str, settings: Settings) -> dict[str, WorkflowPlan | None]:
+    """Return the modules in a folder, or the module of that name, with their plans; nothing for anything else.
 
     Raise `InvokeAIGenError` for a folder without modules, and for a plan that is missing or damaged.
     """
@@ -66,8 +66,7 @@ def find_modules(name: str, settings: Settings) -> list[tuple[str, WorkflowPlan]
     else:
         path = locate(name, settings)
         paths = [] if path is None else [path]
-    plans = ((str(path.with_suffix(".py")), plan_of_module(path)) for path in paths)
-    return [(module, plan) for module, plan in plans if plan is not None]
+    return {str(path.with_suffix(".py")): plan for path in paths if (plan := plan_of_module(path)) is not None}
 
 
 def plan_of_module(path: Path) -> WorkflowPlan | None:

@@ -24,14 +24,15 @@ class ValueResolutionError(ServerError, ValueError):
         """What could have been given instead, best first."""
         self.others: tuple[ValueResolutionError, ...] = ()
         """The errors of the other inputs, in the order of the form."""
-        text = f"{label!r}: {problem}"
         if self.candidates:
             shown = ", ".join(self.candidates[:10])
             more = f", … ({len(self.candidates)} in all)" if len(self.candidates) > 10 else ""
-            text += f" This server has: {shown}{more}."
-        self.own_message = text
+            problem += f" This server has: {shown}{more}."
+        self.problem = problem
+        """What is wrong with the value, and what could have been given instead; without the label."""
+        self.own_message = f"{label!r}: {problem}"
         """The message without those of the other inputs."""
-        super().__init__(text)
+        super().__init__(self.own_message)
 
     def with_others(self, others: Sequence[ValueResolutionError]) -> Self:
         """Return this error with those of the other inputs in its message and in `others`."""

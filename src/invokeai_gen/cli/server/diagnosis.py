@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -14,21 +14,19 @@ from invokeai_gen.cli.terminal import few
 from invokeai_gen.compiler.readiness import choice_problem, value_problems
 from invokeai_gen.core.assets import assets_of
 from invokeai_gen.core.field_values import model_limits
-from invokeai_gen.core.json_writing import model_from_json
-from invokeai_gen.core.matching import fits
+from invokeai_gen.core.matching import fitting_models
 from invokeai_gen.core.plan import PlanNode, WorkflowPlan
-from invokeai_gen.core.values import BoardRef
 from invokeai_gen.js_json import UNSET
-from invokeai_gen.runtime.matching import find_board, find_model
+from invokeai_gen.runtime.assets import look_up
 from invokeai_gen.server import constants
-from invokeai_gen.server.errors import NotFoundError, RequestTimeoutError
-from invokeai_gen.server.inventory import Board, Model
-from invokeai_gen.server.resolution_errors import BoardResolutionError, ModelResolutionError
+from invokeai_gen.server.errors import RequestTimeoutError
+from invokeai_gen.server.inventory import Model
+from invokeai_gen.server.resolution_errors import ValueResolutionError
 from invokeai_gen.workflow.document import NODES_WITH_EXTRA_INPUTS
 
 if TYPE_CHECKING:
-    from invokeai_gen.client import InvokeAIClient
     from invokeai_gen.schema import NodeTemplate, Schema
+    from invokeai_gen.server.client import AsyncInvokeAIClient
 
 _MAX_NAMES: Final = 5
 
@@ -45,50 +43,30 @@ class Finding:
     """The name of the node's field, if it is about one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Inventory:
-    """The models and boards of a server, and the images that workflows use and the server lacks."""
-
-    models: list[Model]
-    boards: list[Board]
-    missing_media: frozenset[tuple[str, str]]
-    """`(kind, name)` of the images and videos that do not exist."""
-
-
-def inventory_of(client: InvokeAIClient, plans: Iterable[WorkflowPlan]) -> Inventory:
-    """Ask a server for everything that the plans refer to.
-
-    Raise `RequestTimeoutError` if it takes more than `COMMAND_TIMEOUT` seconds for the images and videos together,
-    because there may be any number of them.
-    """
-    assets = (asset for plan in plans for asset in assets_of(plan, {}) if asset.kind in ("image", "video"))
-    named = {(asset.kind, str(asset.value[f"{asset.kind}_name"])) for asset in assets}
-    missing = set()
-    end = time.monotonic() + constants.COMMAND_TIMEOUT
-    for number, (kind, name) in enumerate(sorted(named)):
-        if time.monotonic() > end:
-            problem = f"{client.url} answered only {number} of {len(named)} questions about images and videos"
-            raise RequestTimeoutError(f"{problem} within {constants.COMMAND_TIMEOUT:g} s")
-        try:
-            if kind == "image":
-                client.images.get(name)
-            else:
-                client.videos.get(name)
-        except NotFoundError:
-            missing.add((kind, name))
-    return Inventory(client.models.list(), client.boards.list(include_archived=True), frozenset(missing))
-
-
-def diagnose(plan: WorkflowPlan, schema: Schema, inventory: Inventory) -> list[Finding]:
-    """Return everything that a server with this schema and inventory lacks, refuses or ignores of a plan.
+def diagnose(plan: WorkflowPlan, schema: Schema, models: Sequence[Model]) -> list[Finding]:
+    """Return what a server with this schema and these models lacks, refuses or ignores of a plan.
 
     Errors are decided by what a run without arguments would send; other changes of the node types are warnings.
     """
+    return [*_version_findings(plan, schema), *_node_findings(plan, schema), *_missing_inputs(plan, models)]
+
+
+async def missing_assets(plan: WorkflowPlan, client: AsyncInvokeAIClient) -> list[Finding]:
+    """Return the models, boards, images and videos that a plan refers to and the server lacks.
+
+    Raise `RequestTimeoutError` if finding out takes more than `COMMAND_TIMEOUT` seconds: there may be any number of them.
+    """
+    assets = assets_of(plan, {})
+    try:
+        async with asyncio.timeout(constants.COMMAND_TIMEOUT):
+            answers = await look_up(assets, client)
+    except TimeoutError:
+        problem = f"{client.url} did not answer {len(assets)} questions about models, boards, images and videos"
+        raise RequestTimeoutError(f"{problem} within {constants.COMMAND_TIMEOUT:g} s") from None
     return [
-        *_version_findings(plan, schema),
-        *_node_findings(plan, schema),
-        *_value_findings(plan, inventory),
-        *_missing_inputs(plan, inventory.models),
+        Finding("error", f"{asset.label} ({asset.planned.name})" if asset.planned else asset.label, answer.problem)
+        for asset, answer in zip(assets, answers, strict=True)
+        if isinstance(answer, ValueResolutionError)
     ]
 
 
@@ -174,41 +152,14 @@ def _edge_findings(nodes: list[PlanNode], plan: WorkflowPlan, template: NodeTemp
         )
 
 
-def _missing_inputs(plan: WorkflowPlan, models: list[Model]) -> Iterator[Finding]:
+def _missing_inputs(plan: WorkflowPlan, models: Sequence[Model]) -> Iterator[Finding]:
     """Yield the inputs that a caller must set; for models, with those that fit."""
-    for planned in plan.inputs:
-        if not is_required(planned):
-            continue
+    for planned in filter(is_required, plan.inputs):
         where = f"{planned.label} ({planned.name})"
+        names = [repr(model.name) for model in fitting_models(models, model_limits(planned))]
         if planned.field_type != "ModelIdentifierField":
             yield Finding("warning", where, "required: every run must set it")
-            continue
-        names = [repr(model.name) for model in models if fits(model, model_limits(planned))]
-        if names:
-            problem = f"required: every run must set it; the server has {few(names, _MAX_NAMES)}"
-            yield Finding("warning", where, problem)
+        elif names:
+            yield Finding("warning", where, f"required: every run must set it; the server has {few(names, _MAX_NAMES)}")
         else:
             yield Finding("error", where, "required, and the server has no model that fits: install one")
-
-
-def _value_findings(plan: WorkflowPlan, inventory: Inventory) -> Iterator[Finding]:
-    for asset in assets_of(plan, {}):
-        where = f"{asset.label} ({asset.planned.name})" if asset.planned is not None else asset.label
-        match asset.kind:
-            case "board":
-                name = str(asset.value["board_id"])
-                try:
-                    find_board(where, BoardRef(name), inventory.boards)
-                except BoardResolutionError:
-                    yield Finding("error", where, f"the server has no board with id {name!r}")
-            case "model":
-                ref = model_from_json(asset.value)
-                try:
-                    find_model(where, ref, asset.models, inventory.models)
-                except ModelResolutionError:
-                    problem = f"the server has no model {ref.name} ({ref.base} {ref.type}) with this hash or name"
-                    yield Finding("error", where, problem)
-            case kind:
-                name = str(asset.value[f"{kind}_name"])
-                if (kind, name) in inventory.missing_media:
-                    yield Finding("error", where, f"{kind} {name!r} is not on the server")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import sys
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,7 @@ import click
 
 from invokeai_gen.cli.completion import complete_workflows
 from invokeai_gen.cli.options import server_option
-from invokeai_gen.cli.server.diagnosis import Finding, diagnose, inventory_of
+from invokeai_gen.cli.server.diagnosis import Finding, diagnose, missing_assets
 from invokeai_gen.cli.terminal import Colored, echo, echo_done, echo_json, is_quiet, lines_of, one_line
 
 if TYPE_CHECKING:
@@ -48,21 +47,26 @@ def command(workflows: tuple[str, ...], server: str | None, as_json: bool) -> No
     from invokeai_gen.cli.servers import fetch_openapi, open_client
     from invokeai_gen.cli.settings import find_settings
     from invokeai_gen.schema import Schema
+    from invokeai_gen.server import background
+    from invokeai_gen.server.client import core_of
 
     settings = find_settings()
     if not workflows and not settings.output_path.is_dir():
         raise ModuleError(f"{settings.output_path}: no such folder; name WORKFLOWS")
-    modules = {name: find_modules(name, settings) for name in workflows or [str(settings.output_path)]}
-    plans = list(itertools.chain.from_iterable(modules.values()))
-    others = [name for name, found in modules.items() if not found]
+    plans: dict[str, WorkflowPlan | None] = {}
+    for name in workflows or [str(settings.output_path)]:
+        plans |= find_modules(name, settings) or {name: None}
     with open_client(server, settings) as client:
         schema = Schema(fetch_openapi(client), source=client.url)
-        compiled = {name: _compiled(name, client.url, settings) for name in others}
-        plans += [(name, plan) for name, plan in compiled.items() if not isinstance(plan, list)]
-        inventory = inventory_of(client, [plan for _, plan in plans])
-        url = client.url
-    found = {name: plan for name, plan in compiled.items() if isinstance(plan, list)}
-    found |= {name: diagnose(plan, schema, inventory) for name, plan in plans}
+        models, url = client.models.list(), client.url
+        found: dict[str, list[Finding]] = {}
+        for name, known in plans.items():
+            plan = known or _compiled(name, url, settings)
+            if isinstance(plan, list):
+                found[name] = plan
+            else:
+                missing = background.run(missing_assets(plan, core_of(client)))
+                found[name] = [*missing, *diagnose(plan, schema, models)]
     is_able = not any(item.kind == "error" for items in found.values() for item in items)
     if as_json:
         report = {name: [asdict(item) for item in items] for name, items in found.items()}
