@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 
 from invokeai_gen import InvokeAIGenError
 from invokeai_gen.errors import MissingExtraError
+from invokeai_gen.shipped_files import openapi_path
 from tests import plans
 from tests.cli import Cli, adder, save
 
@@ -228,7 +230,7 @@ def test_pull_overwrites_no_other_file(cli: Cli, nowhere: str, text: str) -> Non
     assert answer.code == 1
     assert answer.errors == ["error: mine.txt: not an openapi.json; --force overwrites it"]
     assert "cannot be reached" in cli("pull", "-o", path, "--force", "--server", nowhere).err
-    path.write_text('{"openapi": "3.1.0", "components": {"schemas": {}}}', encoding="utf-8")
+    shutil.copy(openapi_path(), path)
     assert "cannot be reached" in cli("pull", "-o", path, "--server", nowhere).err
 
 

@@ -13,8 +13,8 @@ import click
 import pytest
 
 import invokeai_gen.cli
+from invokeai_gen import WorkflowDefinition, WorkflowError
 from invokeai_gen.cli import terminal
-from invokeai_gen.cli.file_kinds import kind_of
 from tests.cli import Cli, adder, save
 
 EVIL = "\x1b]0;owned\x07\u202e\x9b31m"
@@ -105,18 +105,27 @@ def test_a_bug_is_reported_without_control_characters(cli: Cli, monkeypatch: pyt
     ],
 )
 def test_files_that_people_take_for_a_workflow_are_recognised(cli: Cli, content: bytes, kind: str) -> None:
-    assert kind in kind_of(content)
     Path("other.json").write_bytes(content)
+    with pytest.raises(WorkflowError, match=kind):
+        WorkflowDefinition.from_file("other.json")
     for command in ("inspect", "run", "payload"):
         answer = cli(command, "other.json")
         assert (answer.code, answer.out, len(answer.errors)) == (1, "", 1), answer.err
         assert answer.err.startswith("error: other.json: ") and kind in answer.err
 
 
-def test_a_workflow_and_other_json_are_of_no_known_kind() -> None:
-    assert (
-        kind_of(b'{"name": "x", "nodes": [], "edges": [], "meta": {}}') == kind_of(b'{"a": 1}') == kind_of(b"{") == ""
-    )
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b'{"name": "x", "nodes": [], "edges": [], "meta": {}}', "not a workflow: it has no meta.version"),
+        (b'{"a": 1}', "not a workflow: it has no meta.version"),
+        (b"{", "not JSON: "),
+    ],
+)
+def test_files_of_no_known_kind_say_what_they_lack(cli: Cli, content: bytes, problem: str) -> None:
+    Path("other.json").write_bytes(content)
+    with pytest.raises(WorkflowError, match=problem):
+        WorkflowDefinition.from_file("other.json")
 
 
 def test_what_is_no_file_may_be_in_the_library_of_a_server(cli: Cli) -> None:

@@ -62,23 +62,21 @@ def find_workflow(
     if path is not None and (plan := plan_of_module(path)) is not None:
         return NamedWorkflow(shown, shown, path.stem, plan)
     from invokeai_gen.cli.servers import open_schema
-    from invokeai_gen.cli.sources import compile_file
     from invokeai_gen.codegen.names import assign_names
     from invokeai_gen.compiler import NotReadyError, compile_workflow
-    from invokeai_gen.workflow import WorkflowError
+    from invokeai_gen.workflow import WorkflowError, read_workflow_file
 
     try:
         if path is None:
             file, known = _from_library(name, openapi, server, settings)
-            source = PurePath(file.name)
-            compiled = compile_workflow(file, known, validate=validate)
         else:
-            source = path
+            file = read_workflow_file(path)
             server = server if openapi is None else None
             known = schema() if schema is not None else open_schema(openapi, server, settings)
-            compiled = compile_file(path, known, validate=validate)
+        compiled = compile_workflow(file, known, validate=validate)
     except (WorkflowError, NotReadyError) as error:
         raise InvokeAIGenError("\n".join(f"{shown}: {line.strip()}" for line in str(error).splitlines())) from error
+    source = path or PurePath(file.name)
     if any(settings.output_path.glob("*.py")):
         from invokeai_gen.codegen.writer import named_as_in
 

@@ -1,4 +1,4 @@
-"""The workflow files that a command reads, and their plans."""
+"""The workflow files that a command reads."""
 
 from __future__ import annotations
 
@@ -7,16 +7,11 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING
 
 import click
 
 from invokeai_gen.cli.settings import Settings
 from invokeai_gen.errors import InvokeAIGenError
-
-if TYPE_CHECKING:
-    from invokeai_gen.compiler import Compilation
-    from invokeai_gen.schema import Schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,19 +36,6 @@ def find_sources(workflows: tuple[Path, ...], settings: Settings) -> list[Workfl
         raise click.UsageError(f"missing WORKFLOWS: name files or folders, or run `invokeai-gen init` first{where}")
     found = _files(settings.path(path) for path in _matches(settings))
     return [WorkflowSource(PurePath(os.path.relpath(path.absolute(), settings.root)), path) for path in found]
-
-
-def compile_file(path: Path, schema: Schema, *, validate: bool = True) -> Compilation:
-    """Compile a workflow file. Raise `WorkflowError`, which says if it is something else, and `NotReadyError`."""
-    from invokeai_gen.cli.file_kinds import kind_of_file
-    from invokeai_gen.compiler import compile_workflow
-    from invokeai_gen.workflow import WorkflowError, read_workflow_file
-
-    try:
-        return compile_workflow(read_workflow_file(path), schema, validate=validate)
-    except WorkflowError as error:
-        kind = kind_of_file(path)
-        raise (WorkflowError(kind) if kind else error) from error
 
 
 def _matches(settings: Settings) -> list[str]:

@@ -26,6 +26,7 @@ from invokeai_gen.workflow.document import (
 )
 from invokeai_gen.workflow.edges import validated_edges
 from invokeai_gen.workflow.errors import LoadWarning, WorkflowError
+from invokeai_gen.workflow.file_kinds import IMAGE, kind_of_file, kind_of_object
 from invokeai_gen.workflow.form import form_of, parse_form, rename_fields
 from invokeai_gen.workflow.json_object import JsonObject, wrong
 from invokeai_gen.workflow.migrate import migrate
@@ -60,7 +61,8 @@ def read_workflow_file(path: Path) -> WorkflowFile:
 def parse_workflow_file(name: str, raw: bytes) -> WorkflowFile:
     """Return the workflow in a file of that name and content: JSON, or an image that InvokeAI stored it in.
 
-    Raises `WorkflowError` if there is no workflow in an image, and for any other file that is not JSON.
+    Raises `WorkflowError` if there is no workflow in an image, and for any other file that is not JSON; it says what
+    such a file is, if it is of a kind that is often mistaken for a workflow.
     """
     if raw.startswith(PNG_SIGNATURE):
         raw = _in_image(raw)
@@ -68,7 +70,7 @@ def parse_workflow_file(name: str, raw: bytes) -> WorkflowFile:
     try:
         data = js_reading.loads(raw)
     except ValueError as error:
-        raise WorkflowError(f"not JSON: {error}") from error
+        raise WorkflowError(kind_of_file(raw) or f"not JSON: {error}") from error
     return WorkflowFile(name, data, hashlib.sha256(raw).hexdigest())
 
 
@@ -76,9 +78,9 @@ def _in_image(raw: bytes) -> bytes:
     try:
         text = png_texts(raw).get(WORKFLOW_KEY)
     except PngError as error:
-        raise WorkflowError(str(error)) from error
+        raise WorkflowError(str(error) if WORKFLOW_KEY.encode() in raw else IMAGE) from error
     if text is None:
-        raise WorkflowError("an image without a workflow in it: use one that the workflow editor made")
+        raise WorkflowError(IMAGE)
     return text.encode()
 
 
@@ -102,7 +104,7 @@ def load_workflow(data: Any, schema: Schema) -> tuple[LoadedWorkflow, list[LoadW
 
 
 def check_is_workflow(data: Any) -> None:
-    """Raise `WorkflowError` for JSON data that is not a workflow of any version."""
+    """Raise `WorkflowError`, which says what it is instead, for JSON data that is not a workflow of any version."""
     meta = data.get("meta") if isinstance(data, dict) else None
     version = meta.get("version") if isinstance(meta, dict) else None
     if not isinstance(data, dict):
@@ -113,7 +115,8 @@ def check_is_workflow(data: Any) -> None:
         lack = "it has no list of nodes"
     else:
         return
-    raise WorkflowError(f"not a workflow: {lack} (export it from the InvokeAI workflow editor)")
+    kind = kind_of_object(data) if isinstance(data, dict) else ""
+    raise WorkflowError(kind or f"not a workflow: {lack} (export it from the InvokeAI workflow editor)")
 
 
 def _parse(data: JsonObject, schema: Schema) -> LoadedWorkflow:

@@ -40,13 +40,12 @@ def compile_all(
 
 def _compiled(source: WorkflowSource, schema: Schema) -> Compiled:
     """Return the result of compiling a workflow file now."""
-    from invokeai_gen.cli.sources import compile_file
     from invokeai_gen.cli.terminal import lines_of
-    from invokeai_gen.compiler import NotReadyError
-    from invokeai_gen.workflow import WorkflowError
+    from invokeai_gen.compiler import NotReadyError, compile_workflow
+    from invokeai_gen.workflow import WorkflowError, read_workflow_file
 
     try:
-        compiled = compile_file(source.path, schema)
+        compiled = compile_workflow(read_workflow_file(source.path), schema)
     except (WorkflowError, NotReadyError) as error:
         return None, tuple(lines_of(error)), ()
     return compiled.plan, (), tuple(map(str, compiled.warnings))

@@ -75,8 +75,9 @@ def _has_names(plan: WorkflowPlan) -> bool:
 def _plan(name: str, settings: Settings, schema: Schema) -> WorkflowPlan:
     """Return the plan of a module, or of a workflow file compiled now, whose inputs then have no names yet."""
     from invokeai_gen.cli.modules import ModuleError, locate, plan_of_module
-    from invokeai_gen.cli.sources import compile_file
+    from invokeai_gen.compiler import compile_workflow
     from invokeai_gen.errors import InvokeAIGenError
+    from invokeai_gen.workflow import read_workflow_file
 
     path = locate(name, settings)
     if path is None:
@@ -84,6 +85,6 @@ def _plan(name: str, settings: Settings, schema: Schema) -> WorkflowPlan:
     if (plan := plan_of_module(path)) is not None:
         return plan
     try:
-        return compile_file(path, schema).plan
+        return compile_workflow(read_workflow_file(path), schema).plan
     except InvokeAIGenError as error:
         raise InvokeAIGenError("\n".join(f"{name}: {line}" for line in str(error).splitlines())) from error

@@ -32,16 +32,18 @@ def command(server: str | None, output: Path | None, force: bool) -> None:
     """
     import json
 
-    from invokeai_gen.cli.file_kinds import OPENAPI, kind_of_file
     from invokeai_gen.cli.files import save_text
     from invokeai_gen.cli.servers import fetch_openapi, open_client
     from invokeai_gen.cli.settings import find_settings
-    from invokeai_gen.schema import Schema
+    from invokeai_gen.schema import Schema, SchemaError, load_schema
 
     settings = find_settings()
     output = output or settings.openapi_path or Path("openapi.json")
-    if not force and output.exists() and kind_of_file(output) != OPENAPI:
-        raise InvokeAIGenError(f"{output}: not an openapi.json; --force overwrites it")
+    if not force and output.exists():
+        try:
+            load_schema(output)
+        except SchemaError as error:
+            raise InvokeAIGenError(f"{output}: not an openapi.json; --force overwrites it") from error
     with open_client(server, settings) as client:
         document = fetch_openapi(client)
         schema = Schema(document, source=client.url)

@@ -175,15 +175,12 @@ def _file_text(workflow: Any) -> str:
 
 def _contents(path: Path) -> dict[str, Any]:
     """Return a workflow file that the GUI would open. Raise `LibraryError`, which has its name."""
-    from invokeai_gen.cli.file_kinds import kind_of_file
     from invokeai_gen.schema import shipped_schema
     from invokeai_gen.workflow import WorkflowError, load_workflow, read_workflow_file
 
     try:
-        data = read_workflow_file(path).data
+        data: dict[str, Any] = read_workflow_file(path).data
         load_workflow(data, shipped_schema())
     except WorkflowError as error:
-        reason = kind_of_file(path) or str(error)
-        raise LibraryError("\n".join(f"{path}: {line}" for line in reason.splitlines())) from error
-    contents: dict[str, Any] = data
-    return contents
+        raise LibraryError("\n".join(f"{path}: {line}" for line in str(error).splitlines())) from error
+    return data
