@@ -104,7 +104,7 @@ def test_globs_without_a_file_are_an_error(cli: Cli) -> None:
     cli("init")
     answer = cli("generate")
     assert answer.code == 1
-    assert answer.errors == ["error: workflows/*.json: no workflow files there (from pyproject.toml)"]
+    assert answer.errors == ["error: workflows/*.json: no workflow files (*.json) there (from pyproject.toml)"]
 
 
 def test_without_workflows_and_table_the_usage_is_reported(cli: Cli) -> None:

@@ -12,18 +12,22 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 F = TypeVar("F", bound=Callable[..., object])
+T = TypeVar("T")
 
 
 def schema_options(function: F) -> F:
     """Add `--openapi` and `--server` to a command."""
     function = click.option(
-        "--server", metavar="URL", help="Use the node types of this running server, and look up values there."
+        "--server",
+        metavar="URL",
+        callback=_one_schema,
+        help="Use the node types of this running server, and look up values there.",
     )(function)
     return click.option(
         "--openapi",
         metavar="FILE",
         type=click.Path(path_type=Path, dir_okay=False),
-        callback=_refuse_address,
+        callback=_one_schema,
         help="Use the node types of this openapi.json. Default: the file in pyproject.toml, else the included snapshot.",
     )(function)
 
@@ -74,8 +78,10 @@ def named_values(ctx: click.Context, param: click.Parameter, given: tuple[str, .
     return given
 
 
-def _refuse_address(ctx: click.Context, param: click.Parameter, given: Path | None) -> Path | None:
-    """Return the path. Raise `BadParameter` for the address of a server, for which there is `--server`."""
-    if given is not None and str(given).startswith(("http:/", "https:/")):
+def _one_schema(ctx: click.Context, param: click.Parameter, given: T) -> T:
+    """Return what was given. Raise `UsageError` for both options, and for a server's address as the file."""
+    if given is not None and any(ctx.params.get(name) is not None for name in ("openapi", "server")):
+        raise click.UsageError("--openapi and --server exclude each other", ctx)
+    if isinstance(given, Path) and str(given).startswith(("http:/", "https:/")):
         raise click.BadParameter("this is an address, not a file; for a running server use --server URL", ctx, param)
     return given

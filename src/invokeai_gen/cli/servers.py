@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from invokeai_gen.cli.settings import Settings
 from invokeai_gen.server import constants
 
@@ -82,8 +80,6 @@ def open_client(server: str | None, settings: Settings, *, is_run: bool = False)
 
 def schema_path(openapi: Path | None, server: str | None, settings: Settings) -> Path | None:
     """Return the openapi.json of the command line, else of pyproject.toml; `None` for a server's or the included one."""
-    if openapi is not None and server is not None:
-        raise click.UsageError("--openapi and --server exclude each other")
     return openapi or (settings.openapi_path if server is None else None)
 
 

@@ -30,46 +30,36 @@ class WorkflowSource:
 def find_sources(workflows: tuple[Path, ...], settings: Settings) -> list[WorkflowSource]:
     """Return the files and folders of the command line, else those of pyproject.toml. Raise if there is neither."""
     if workflows:
-        return [WorkflowSource(path, path) for path in _files(workflows)]
+        return [WorkflowSource(path, path) for path in _files(workflows, Path(), "")]
+    where = "" if settings.source is None else str(settings.path(settings.source))
     if not settings.workflows:
-        where = "" if settings.source is None else f" ({settings.path(settings.source)} names none)"
-        raise click.UsageError(f"missing WORKFLOWS: name files or folders, or run `invokeai-gen init` first{where}")
-    found = _files(settings.path(path) for path in _matches(settings))
-    return [WorkflowSource(PurePath(os.path.relpath(path.absolute(), settings.root)), path) for path in found]
+        hint = f" ({where} names none)" if where else ""
+        raise click.UsageError(f"missing WORKFLOWS: name files or folders, or run `invokeai-gen init` first{hint}")
+    found = _files(map(Path, settings.workflows), settings.root, f" (from {where})")
+    return [WorkflowSource(PurePath(os.path.relpath(path, settings.root)), settings.path(path)) for path in found]
 
 
-def _matches(settings: Settings) -> list[str]:
-    found: list[str] = []
-    for pattern in settings.workflows:
-        matches = sorted(glob.glob(pattern, root_dir=settings.root, recursive=True))
-        if not matches and not glob.has_magic(pattern):
-            matches = [pattern]
-        found += matches
-    if not found:
-        where = f" (from {settings.path(settings.source)})" if settings.source is not None else ""
-        raise InvokeAIGenError(f"{', '.join(settings.workflows)}: no workflow files there{where}")
-    return found
+def _files(patterns: Iterable[Path], root: Path, where: str) -> list[Path]:
+    """Return the files below `root` that are named or match, and every `*.json` of such folders, each once.
 
-
-def _files(paths: Iterable[Path]) -> list[Path]:
-    """Return the files that are named, and every `*.json` of the folders that are, each once."""
+    Shells expand patterns themselves, except those of Windows.
+    """
+    searched = list(map(str, patterns))
     found: list[Path] = []
-    searched: list[str] = []
-    for path in paths:
-        searched.append(str(path))
-        if path.is_dir():
-            found += sorted(item for item in path.glob("*.json") if item.is_file())
-        elif path.exists():
-            found.append(path)
-        elif glob.has_magic(str(path)):  # a shell that expands nothing, such as that of Windows
-            found += map(Path, sorted(glob.glob(str(path), recursive=True)))
-        else:
-            hint = (
-                "" if path.suffix else f" (from a server's library: `invokeai-gen workflows pull {str(path)!r}` first)"
-            )
-            raise InvokeAIGenError(f"{path}: no such file or folder{hint}")
+    for pattern in searched:
+        paths = [root / pattern]
+        if glob.has_magic(pattern) and not paths[0].exists():
+            paths = sorted(root / match for match in glob.glob(pattern, root_dir=root, recursive=True))
+        for path in paths:
+            if path.is_dir():
+                found += sorted(item for item in path.glob("*.json") if item.is_file())
+            elif path.exists():
+                found.append(path)
+            else:
+                library = f" (from a server's library: `invokeai-gen workflows pull {pattern!r}` first)"
+                raise InvokeAIGenError(f"{pattern}: no such file or folder{where}{'' if path.suffix else library}")
     if not found:
-        below = next((path for path in searched if Path(path).is_dir() and any(Path(path).rglob("*.json"))), None)
+        below = next((text for text in searched if (root / text).is_dir() and any((root / text).rglob("*.json"))), None)
         hint = f"; subfolders have some: {str(Path(below) / '**' / '*.json')!r}" if below is not None else ""
-        raise InvokeAIGenError(f"{', '.join(searched)}: no workflow files (*.json) there{hint}")
+        raise InvokeAIGenError(f"{', '.join(searched)}: no workflow files (*.json) there{where}{hint}")
     return list(dict.fromkeys(found))

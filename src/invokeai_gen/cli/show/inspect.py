@@ -51,16 +51,13 @@ def command(
       invokeai-gen inspect portrait.json --graph mermaid > portrait.mmd
     """
     from invokeai_gen.cli.named_workflow import find_workflow
-    from invokeai_gen.cli.servers import schema_path
     from invokeai_gen.cli.settings import find_settings
 
     formats = {"--json": as_json, "--json-schema": json_schema, "--graph": graph}
     chosen = [option for option, is_given in formats.items() if is_given]
     if len(chosen) > 1:
         raise click.UsageError(f"{' and '.join(chosen)} exclude each other")
-    settings = find_settings()
-    schema_path(openapi, server, settings)
-    found = find_workflow(workflow, openapi, server, settings)
+    found = find_workflow(workflow, openapi, server, find_settings())
     print_messages("warning", found.warnings, source=found.shown)
     if graph:
         from invokeai_gen.cli.show.graph import mermaid

@@ -45,7 +45,7 @@ def command(
     """
     from invokeai_gen.cli.assignments import read_assignments
     from invokeai_gen.cli.named_workflow import find_workflow
-    from invokeai_gen.cli.servers import open_client, schema_path
+    from invokeai_gen.cli.servers import open_client
     from invokeai_gen.cli.settings import find_settings
     from invokeai_gen.cli.show.gui_request import gui_request
     from invokeai_gen.core.problems import ParamsError
@@ -54,7 +54,6 @@ def command(
     from invokeai_gen.server.resolution_errors import ValueResolutionError
 
     settings = find_settings()
-    schema_path(openapi, server, settings)
     found = find_workflow(workflow, openapi, server, settings, validate=False)
     if found.compiled is None:
         fail(
