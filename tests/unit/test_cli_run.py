@@ -309,6 +309,12 @@ def test_interactive_asks_for_each_input(cli: Cli, monkeypatch: pytest.MonkeyPat
     assert "error: First (first) is 'x', but should be a whole number" in answer.err
 
 
+def test_a_question_shows_the_default_as_it_is(cli: Cli, schema: Schema, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(Path("fox.json"), Builder(schema).node("t", "string", value="A Red Fox").field("t.value").data())
+    _typed(monkeypatch, "")
+    assert "['A Red Fox']" in cli("run", "fox.json", "--interactive", "--dry-run").err
+
+
 def test_choices_are_numbered_and_required_inputs_asked_again(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("a.png").write_bytes(b"")
     _typed(monkeypatch, "", "a.png", "", "2", "")

@@ -45,31 +45,32 @@ def kind_of(planned: PlannedInput) -> str:
 
 
 def allowed_values(planned: PlannedInput, *, most: int = _MAX_CHOICES) -> list[str]:
-    """Return what the input accepts beyond its kind, as sentences; of choices, at most `most`."""
+    """Return what the input accepts beyond its kind, such as `64 or more`; of choices, at most `most`."""
     from invokeai_gen.core import allowed_values as rule
 
     if not planned.choices:
-        return [text.replace("`", "") for text in rule.allowed_values(planned)]
+        texts = [text.replace("`", "") for text in rule.allowed_values(planned)]
+        return [text[:1].lower() + text[1:] for text in texts]
     names: list[str] = []
     for choice in planned.choices:
         label = planned.choice_labels.get(str(choice), "")
         names.append(f"{choice} ({label})" if label and label.casefold() != str(choice).casefold() else str(choice))
-    return [f"One of {few(names, most)}"]
+    return [f"one of {few(names, most)}"]
 
 
 def default_of_input(planned: PlannedInput, *, cut: bool = True) -> str:
-    """Return `Required`, `May be left empty`, or the default in the spelling that the command line accepts."""
+    """Return `required`, `may be left empty`, or `default …` in the spelling that the command line accepts."""
     from invokeai_gen.core.field_values import default_of
     from invokeai_gen.js_json import UNSET
     from invokeai_gen.texts import shortened
 
     value = default_of(planned)
     if value is UNSET:
-        return "Required"
+        return "required"
     if value is None:
-        return "May be left empty"
+        return "may be left empty"
     text = repr(value) if isinstance(value, str) else text_of(value)
-    return f"Default {shortened(text) if cut else text}"
+    return f"default {shortened(text) if cut else text}"
 
 
 def is_required(planned: PlannedInput) -> bool:
@@ -95,8 +96,3 @@ def text_of(value: Any) -> str:
     if isinstance(value, (list, dict)):
         return json.dumps(to_json(value), ensure_ascii=False)
     return short_text(value)
-
-
-def lower_first(text: str) -> str:
-    """Return a sentence as a part of another: with a small first letter, unless it begins with an abbreviation."""
-    return text if text[1:2].isupper() else text[:1].lower() + text[1:]

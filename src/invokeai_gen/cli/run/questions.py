@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from invokeai_gen.cli.explain import allowed_values, default_of_input, is_required, kind_of, lower_first, text_of
+from invokeai_gen.cli.explain import allowed_values, default_of_input, is_required, kind_of, text_of
 from invokeai_gen.cli.terminal import echo, few, one_line, print_messages
 from invokeai_gen.core.problems import ParamsError
 
@@ -36,7 +36,7 @@ class FittingModels:
             return f"the models that fit are not known: {self.problem}"
         if names := self.names.get(planned.name):
             return f"{self.server} has {few([*map(repr, names)], _MAX_SHOWN)}"
-        wanted = lower_first("; ".join(allowed_values(planned)) or "any model")
+        wanted = "; ".join(allowed_values(planned)) or "any model"
         return f"{self.server} has no model that fits ({wanted}): install one in InvokeAI's model manager"
 
 
@@ -96,8 +96,7 @@ def _answer(planned: PlannedInput, choices: Sequence[str], models: FittingModels
         echo(one_line(f"  {number:>2}  {choice}"), err=True)
     if models is not None and not choices:
         echo(one_line(f"  {models.described(planned)}"), err=True)
-    default = "required" if is_required(planned) else default_of_input(planned).lower().replace("default ", "", 1)
-    echo(one_line(f"[{default}] "), err=True, nl=False)
+    echo(one_line(f"[{default_of_input(planned).removeprefix('default ')}] "), err=True, nl=False)
     text = sys.stdin.readline()
     if not text:
         raise click.Abort

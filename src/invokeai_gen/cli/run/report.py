@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -48,9 +48,11 @@ def save_outputs(outputs: WorkflowOutputs, folder: Path, line: CommandLine) -> d
 
 def print_outputs(outputs: WorkflowOutputs, saved: Mapping[str, Sequence[Path]], line: CommandLine) -> None:
     """Print the paths of the files, one on a line, and `name: value` for numbers and texts; or all as JSON."""
+    from invokeai_gen.runtime.output_methods import media
+
     named = named_outputs(outputs, line)
     if line.as_json:
-        found = {name: _as_json(value, saved.get(name, ())) for name, value in named.items()}
+        found = {name: _as_json(value, iter(saved.get(name, ()))) for name, value in named.items()}
         echo_json({"item_id": outputs.item_id, "outputs": found}, compact=line.events)
         return
     for name, value in named.items():
@@ -58,24 +60,23 @@ def print_outputs(outputs: WorkflowOutputs, saved: Mapping[str, Sequence[Path]],
             echo(str(path))
             if line.metadata:
                 echo(str(path.with_suffix(".json")))
-        if name not in saved and (names := _server_names(value)):
+        if not saved and (names := [item.name for item in media(value)]):
             echo(printable(f"{name}: {', '.join(names)}"))
         elif _is_plain(value):
             echo(printable(f"{name}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"))
 
 
-def _as_json(value: Any, files: Sequence[Path]) -> Any:
-    """Return an output as JSON data: plain values as they are, images with their file, name and size."""
+def _as_json(value: Any, files: Iterator[Path]) -> Any:
+    """Return an output as JSON data: plain values as they are, images and videos with their file, name and size."""
     from invokeai_gen.core.results import NodeResult
     from invokeai_gen.runtime.media import ImageOutput, VideoOutput
 
-    if isinstance(value, list) and not _is_plain(value):
-        places: list[Sequence[Path]] = [[path] for path in files] if len(files) == len(value) else [()] * len(value)
-        return [_as_json(item, place) for item, place in zip(value, places, strict=True)]
+    if isinstance(value, list):
+        return [_as_json(item, files) for item in value]
     if isinstance(value, (ImageOutput, VideoOutput)):
         key = "image_name" if isinstance(value, ImageOutput) else "video_name"
         data = {key: value.name, "width": value.width, "height": value.height}
-        return {"file": str(files[0]), **data} if files else data
+        return {"file": str(path), **data} if (path := next(files, None)) is not None else data
     if isinstance(value, NodeResult):
         return dict(value.fields)
     return value if _is_plain(value) else {"name": getattr(value, "name", None)}
@@ -85,13 +86,6 @@ def _is_plain(value: Any) -> bool:
     if isinstance(value, list):
         return all(_is_plain(item) for item in value)
     return value is None or isinstance(value, (bool, int, float, str))
-
-
-def _server_names(value: Any) -> list[str]:
-    from invokeai_gen.runtime.media import ImageOutput, VideoOutput
-
-    items = value if isinstance(value, list) else [value]
-    return [item.name for item in items if isinstance(item, (ImageOutput, VideoOutput))]
 
 
 # -- many runs ---------------------------------------------------------------------------------------------------------

@@ -116,7 +116,7 @@ def lines_of(plan: WorkflowPlan, *, width: int, wide: bool) -> Iterator[str]:
 
 
 def _input_lines(planned: PlannedInput, *, wide: bool) -> Iterator[str]:
-    from invokeai_gen.cli.explain import allowed_values, default_of_input, is_required, kind_of, lower_first
+    from invokeai_gen.cli.explain import allowed_values, default_of_input, is_required, kind_of
 
     name = planned.name if planned.name == planned.label else f"{planned.name}  {planned.label}"
     yield f"{planned.index:>3} {name}"
@@ -127,8 +127,7 @@ def _input_lines(planned: PlannedInput, *, wide: bool) -> Iterator[str]:
     facts = [kind_of(planned), *allowed_values(planned, most=1000 if wide else _MAX_CHOICES)]
     # What matters most comes first: the end of the line may be cut.
     facts.insert(0 if is_required(planned) else 1, default)
-    text = "; ".join(map(lower_first, facts))
-    yield f"    {text}"
+    yield f"    {'; '.join(facts)}"
     if wide:
         if planned.description:
             yield f"    {planned.description}"
