@@ -22,7 +22,6 @@ from invokeai_gen import (
 from invokeai_gen.core.plan import (
     Constraints,
     FieldLimits,
-    ModelLimits,
     PlanBatch,
     PlanEdge,
     PlanField,
@@ -33,6 +32,7 @@ from invokeai_gen.core.plan import (
     WorkflowPlan,
 )
 from invokeai_gen.js_json import UNSET
+from invokeai_gen.limits import ModelLimits
 
 IMAGE_FIELDS = {"image": "ImageField", "width": "IntegerField", "height": "IntegerField"}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 KEYWORDS: Final[Mapping[str, str]] = {
@@ -21,3 +22,16 @@ LENGTH_LIMITS: Final = frozenset({"min_length", "max_length"})
 """Of a text, in characters."""
 ITEM_LIMITS: Final = frozenset({"min_items", "max_items"})
 """Of a collection."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelLimits:
+    """Which models a model field accepts. An empty tuple means any."""
+
+    base: tuple[str, ...] = ()
+    type: tuple[str, ...] = ()
+    variant: tuple[str, ...] = ()
+    format: tuple[str, ...] = ()
+
+
+ANY_MODEL: Final = ModelLimits()

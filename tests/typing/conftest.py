@@ -12,9 +12,10 @@ import pytest
 
 from invokeai_gen.codegen.writer import generate
 from invokeai_gen.compiler import compile_workflow
-from invokeai_gen.core.plan import Constraints, ModelLimits, PlanBatch, WorkflowPlan
+from invokeai_gen.core.plan import Constraints, PlanBatch, WorkflowPlan
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.js_json import UNSET
+from invokeai_gen.limits import ModelLimits
 from invokeai_gen.schema import shipped_schema
 from invokeai_gen.workflow import read_workflow_file
 from tests.plan_factory import a_plan, an_input, an_output

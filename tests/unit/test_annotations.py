@@ -23,10 +23,11 @@ from invokeai_gen.core.field_values import (
 )
 from invokeai_gen.core.json_values import guess_value
 from invokeai_gen.core.json_writing import to_json
-from invokeai_gen.core.plan import Constraints, ModelLimits, PlannedInput
+from invokeai_gen.core.plan import Constraints, PlannedInput
 from invokeai_gen.core.problems import ParamsError, range_text
 from invokeai_gen.core.values import BoardRef, BoundingBox, Color, ImageRef, LoRA, ModelRef, VideoRef
 from invokeai_gen.js_json import UNSET
+from invokeai_gen.limits import ModelLimits
 from invokeai_gen.schema import shipped_schema
 from tests.plan_factory import an_input
 

@@ -26,7 +26,7 @@ UNCHANGED = "1 module in out, 0 written, 1 unchanged"
 
 @pytest.fixture
 def cli(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Cli:
-    monkeypatch.setattr(build_cache, "_generator_files", lambda: ["generator.py"])
+    monkeypatch.setattr(build_cache, "_generator_files", lambda: [Path("generator.py")])
     Path("generator.py").write_text("1", encoding="utf-8")
     save(Path("flows/adder.json"), adder())
     return cli

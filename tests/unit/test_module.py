@@ -21,8 +21,9 @@ from invokeai_gen.codegen import module
 from invokeai_gen.codegen.annotations import Names
 from invokeai_gen.codegen.literals import Source, docstring, literal
 from invokeai_gen.codegen.names import PythonIdentifier, assign_names
-from invokeai_gen.core.plan import Constraints, ModelLimits, PlanBatch, WorkflowPlan
+from invokeai_gen.core.plan import Constraints, PlanBatch, WorkflowPlan
 from invokeai_gen.js_json import UNSET
+from invokeai_gen.limits import ModelLimits
 from tests.plan_factory import a_plan, an_input, an_output
 
 NAME = PythonIdentifier("sdxl_flux_refine")

@@ -7,8 +7,8 @@ import httpx
 import pytest
 
 from invokeai_gen import AsyncInvokeAIClient
-from invokeai_gen.core.plan import ModelLimits
 from invokeai_gen.core.values import BoardRef, ModelRef
+from invokeai_gen.limits import ModelLimits
 from invokeai_gen.runtime.matching import find_board, find_model
 from invokeai_gen.runtime.resolve import UPLOADS_AT_ONCE, resolve
 from invokeai_gen.server import background, constants

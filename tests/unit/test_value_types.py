@@ -90,14 +90,6 @@ def test_the_types_are_types_that_pydantic_checks(tmp_path: Path, monkeypatch: p
         points.validate_python({"points": [{"x": 1, "y": 2, "label": 7}]})
 
 
-def test_another_process_gives_the_same_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    schemas = everything().to_json()
-    assert datamodel._render_elsewhere(schemas) == datamodel.rendering(schemas)() == datamodel.render(schemas)
-    monkeypatch.setattr(sys, "executable", str(GOLDEN))
-    assert datamodel._render_elsewhere(schemas) == ""
-    assert datamodel.rendering(schemas)() == datamodel.render(schemas)
-
-
 def test_only_what_is_reached_is_there_and_never_a_node() -> None:
     types = everything()
     assert sorted(types.schemas) == [

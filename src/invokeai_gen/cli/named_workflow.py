@@ -38,7 +38,7 @@ class NamedWorkflow:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What the GUI would warn of when it opens the workflow."""
-        return () if self.compiled is None else tuple(map(str, self.compiled.warnings))
+        return () if self.compiled is None else self.compiled.warnings
 
 
 def find_workflow(

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
-import os
 import re
-import sys
-from collections.abc import Callable
 from typing import Any
 
 from invokeai_gen.codegen.literals import printable_source
@@ -59,38 +56,6 @@ def _generated(document: Any) -> str:
     assert isinstance(text, str), "one document becomes one module"
     # Only string literals can hold characters that are not printable.
     return _with_usable_typed_dict(printable_source(text.removeprefix("#").lstrip()))
-
-
-def rendering(schemas: str) -> Callable[[], str]:
-    """Start `render` in another process if there is another core, and return what waits for its text.
-
-    Loading and running the generator takes about as long as everything else.
-    """
-    if (os.cpu_count() or 1) < 2:
-        return lambda: render(schemas)
-    from concurrent.futures import ThreadPoolExecutor
-
-    pool = ThreadPoolExecutor(1)
-    started = pool.submit(_render_elsewhere, schemas)
-    pool.shutdown(wait=False)
-    return lambda: started.result() or render(schemas)
-
-
-def main() -> None:
-    """Render standard input to standard output, as UTF-8, in the other process."""
-    sys.stdout.buffer.write(render(sys.stdin.buffer.read().decode()).encode())
-
-
-def _render_elsewhere(schemas: str) -> str:
-    """Return the text that another Python renders; empty after any error, which this process then raises itself."""
-    import subprocess
-
-    code = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import main; main()"
-    try:
-        done = subprocess.run([sys.executable, "-c", code], input=schemas.encode(), capture_output=True, check=True)
-        return done.stdout.decode()
-    except (OSError, ValueError, subprocess.SubprocessError):
-        return ""
 
 
 def _with_usable_typed_dict(text: str) -> str:

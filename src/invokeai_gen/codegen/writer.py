@@ -166,14 +166,13 @@ def _texts(modules: list[_Module], out: Path, schemas: Mapping[str, Any], read: 
     package = out.resolve().name
     package = package if package.isidentifier() and not keyword.iskeyword(package) else ""
     types = value_types.collect([item.file.outline for item in modules], schemas)
-    types_text = _begin_types(types, read, known)
     texts = {"py.typed": ""}
     for item in modules:
         names = value_types.names_used(item.file.outline, types.names)
         texts[f"{item.name}.json"] = item.file.text
         texts[f"{item.name}.py"] = _module_text(item, names, package, read, known)
         item.file.remember(known)
-    texts["_types.py"] = types_text()
+    texts["_types.py"] = _types_text(types, read, known)
     texts["__init__.py"] = stamped(module.init_source(sorted(item.name for item in modules)))
     return texts
 
@@ -187,20 +186,14 @@ def _module_text(item: _Module, names: Names, package: str, read: Read, known: K
     return text
 
 
-def _begin_types(types: ValueTypes, read: Read, known: Known) -> Callable[[], str]:
-    """Begin to make `_types.py`, which takes longest, and return what waits for its text."""
+def _types_text(types: ValueTypes, read: Read, known: Known) -> str:
     made_from = [types.to_json()]
     text = _known_text(known, made_from, read("_types.py"))
-    if text is not None:
-        return lambda: text
-    declarations = datamodel.rendering(types.to_json()) if types.schemas else lambda: ""
-
-    def finish() -> str:
-        made = stamped(module.types_source(declarations()))
-        _remember(known, made_from, made)
-        return made
-
-    return finish
+    if text is None:
+        declarations = datamodel.render(types.to_json()) if types.schemas else ""
+        text = stamped(module.types_source(declarations))
+        _remember(known, made_from, text)
+    return text
 
 
 def _known_text(known: Known, made_from: list[Any], text: str | None) -> str | None:

@@ -27,7 +27,7 @@ from invokeai_gen.js_json import UNSET
 from invokeai_gen.schema import InputTemplate, Schema
 from invokeai_gen.schema.summary import summaries
 from invokeai_gen.schema.templates import BATCH_FIELDS
-from invokeai_gen.workflow import LoadedWorkflow, LoadWarning, WorkflowFile, load_workflow
+from invokeai_gen.workflow import LoadedWorkflow, WorkflowFile, load_workflow
 from invokeai_gen.workflow.document import (
     NODES_WITH_EXTRA_INPUTS,
     SAVED_WORKFLOW_INPUT,
@@ -44,7 +44,7 @@ class Compilation:
 
     plan: WorkflowPlan
     workflow: LoadedWorkflow
-    warnings: tuple[LoadWarning, ...]
+    warnings: tuple[str, ...]
     """What the GUI reports on loading, and what it sends although the server will refuse it."""
 
 
@@ -58,7 +58,7 @@ def compile_workflow(file: WorkflowFile, schema: Schema, *, validate: bool = Tru
     Raises `WorkflowError` for a file that the GUI would not open.
     """
     workflow, warnings = load_workflow(file.data, schema)
-    warnings += (LoadWarning(str(reason)) for reason in refused_choices(workflow))
+    warnings += (str(reason) for reason in refused_choices(workflow))
     plan = plan_of(workflow, schema, file)
     if validate:
         on_form = {item.binding for item in plan.inputs}
@@ -110,13 +110,7 @@ def _stored(workflow: LoadedWorkflow, schema: Schema) -> JsonValue:
 
 def _info(workflow: LoadedWorkflow, schema: Schema, file: WorkflowFile) -> WorkflowInfo:
     return WorkflowInfo(
-        name=workflow.name,
-        author=workflow.author,
-        description=workflow.description,
-        version=workflow.version,
-        contact=workflow.contact,
-        tags=workflow.tags,
-        notes=workflow.notes,
+        **workflow.texts,
         source=file.name,
         sha256=file.sha256,
         server_version=schema.version,

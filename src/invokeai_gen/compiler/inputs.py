@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Any, Final
 
 from invokeai_gen.compiler.readiness import choice_problem, value_problems
-from invokeai_gen.core.plan import Constraints, JsonValue, ModelLimits, PlannedInput
+from invokeai_gen.core.plan import Constraints, JsonValue, PlannedInput
 from invokeai_gen.js_json import UNSET, Unset
 from invokeai_gen.limits import NUMBER_LIMITS
 from invokeai_gen.schema import InputTemplate
@@ -70,12 +70,7 @@ def _planned_input(
         constraints=_constraints(element, template, value),
         choices=tuple(options) if options else template.choices,
         choice_labels=options or dict(template.choice_labels),
-        models=ModelLimits(
-            base=template.model_base,
-            type=template.model_type,
-            variant=template.model_variant,
-            format=template.model_format,
-        ),
+        models=template.models,
     )
 
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from invokeai_gen.core.batch import Binding, Values, value_of
-from invokeai_gen.core.plan import AssetKind, JsonValue, ModelLimits, PlannedInput, WorkflowPlan
+from invokeai_gen.core.plan import AssetKind, JsonValue, PlannedInput, WorkflowPlan
 from invokeai_gen.js_json import Unset
+from invokeai_gen.limits import ModelLimits
 
 _KEYS: Final[Mapping[AssetKind, str]] = {"image": "image_name", "video": "video_name", "board": "board_id"}
 _MODEL_KEYS: Final = frozenset({"key", "name", "base", "type"})

@@ -18,11 +18,11 @@ from invokeai_gen.core import checks, problems
 from invokeai_gen.core.checks import Limits
 from invokeai_gen.core.file_values import file_value, may_be_none
 from invokeai_gen.core.inputs import Input
-from invokeai_gen.core.plan import FieldLimits, ModelLimits, PlannedInput
+from invokeai_gen.core.plan import FieldLimits, PlannedInput
 from invokeai_gen.core.problems import ParamsError
 from invokeai_gen.core.values import BoardInput, BoundingBox, ColorInput, ImageInput, LoRA, ModelInput, VideoInput
 from invokeai_gen.js_json import UNSET, Unset
-from invokeai_gen.limits import LENGTH_LIMITS, NUMBER_LIMITS
+from invokeai_gen.limits import LENGTH_LIMITS, NUMBER_LIMITS, ModelLimits
 from invokeai_gen.texts import is_encodable
 
 _AS_THE_SERVER: Final = CoreConfig(coerce_numbers_to_str=True)

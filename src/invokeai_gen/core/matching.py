@@ -6,8 +6,8 @@ import difflib
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from invokeai_gen.core.plan import ModelLimits
 from invokeai_gen.core.values import BoardRef, ModelRef
+from invokeai_gen.limits import ModelLimits
 
 if TYPE_CHECKING:
     from invokeai_gen.core.duck_types import KnownBoard, KnownModel

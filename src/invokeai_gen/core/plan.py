@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, Self, TypeAlias
 
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.js_json import UNSET, Unset
+from invokeai_gen.limits import ANY_MODEL, ModelLimits
 
 JsonValue: TypeAlias = Any
 """A value as `json.loads` gives it. (A recursive alias would be truer, but forces a cast at every use.)"""
@@ -141,16 +142,6 @@ class PlanBatch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ModelLimits:
-    """Which models a model field accepts. An empty tuple means any."""
-
-    base: tuple[str, ...] = ()
-    type: tuple[str, ...] = ()
-    variant: tuple[str, ...] = ()
-    format: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedInput:
     """One field of the workflow's form, as the GUI would show it."""
 
@@ -180,7 +171,7 @@ class PlannedInput:
     constraints: Constraints = Constraints()
     choices: tuple[str, ...] = ()
     choice_labels: Mapping[str, str] = field(default_factory=dict)
-    models: ModelLimits = ModelLimits()
+    models: ModelLimits = ANY_MODEL
     name: str = ""
     """The Python name. Empty until names have been assigned."""
 

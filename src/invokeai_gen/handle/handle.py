@@ -79,7 +79,7 @@ class WorkflowHandle(WorkflowRuns):
             compiled = compile_workflow(definition.file, schema, validate=False)
         self.plan = _named(compiled.plan, definition.source, modules)
         """The compiled workflow: its nodes, inputs and outputs."""
-        self.warnings = tuple(str(warning) for warning in compiled.warnings)
+        self.warnings = compiled.warnings
         """The warnings that the GUI would show when it opens the workflow."""
         self._inputs = tuple(IvkWorkflowInput(item) for item in sorted(self.plan.inputs, key=lambda item: item.index))
         super().__init__(Workflow(self.plan, params=params_type(self.plan), outputs=self.outputs_type), client)

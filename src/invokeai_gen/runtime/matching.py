@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Literal, overload
 
 from invokeai_gen.core.matching import NoMatchError, match_board, match_model
-from invokeai_gen.core.plan import AssetKind, JsonValue, ModelLimits
+from invokeai_gen.core.plan import AssetKind, JsonValue
 from invokeai_gen.core.values import BoardRef, ModelRef
+from invokeai_gen.limits import ModelLimits
 from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.server.errors import NotFoundError
 from invokeai_gen.server.inventory import Board, Model

@@ -7,26 +7,18 @@ nodes in the same way.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from invokeai_gen.limits import ModelLimits
 
 MODEL_FIELD: Final = "ModelIdentifierField"
 
 
-@dataclass(frozen=True, slots=True)
-class ModelFilter:
-    """The models that a field accepts; an empty tuple means any."""
-
-    type: tuple[str, ...] = ()
-    base: tuple[str, ...] = ()
-    variant: tuple[str, ...] = ()
+def _main(*base: str) -> ModelLimits:
+    return ModelLimits(type=("main",), base=base)
 
 
-def _main(*base: str) -> ModelFilter:
-    return ModelFilter(("main",), base)
-
-
-MODEL_UI_TYPES: Final[Mapping[str, ModelFilter]] = {
+MODEL_UI_TYPES: Final[Mapping[str, ModelLimits]] = {
     "MainModelField": _main("sd-1", "sd-2"),
     "SDXLMainModelField": _main("sdxl"),
     "SDXLRefinerModelField": _main("sdxl-refiner"),
@@ -38,22 +30,22 @@ MODEL_UI_TYPES: Final[Mapping[str, ModelFilter]] = {
     "ChatGPT4oModelField": _main("chatgpt-4o"),
     "Gemini2_5ModelField": _main("gemini-2.5"),
     "FluxKontextModelField": _main("flux-kontext"),
-    "Veo3ModelField": ModelFilter(("video",), ("veo3",)),
-    "RunwayModelField": ModelFilter(("video",), ("runway",)),
-    "ONNXModelField": ModelFilter(("onnx",)),
-    "VAEModelField": ModelFilter(("vae",)),
-    "FluxVAEModelField": ModelFilter(("vae",), ("flux",)),
-    "LoRAModelField": ModelFilter(("lora",)),
-    "ControlLoRAModelField": ModelFilter(("control_lora",)),
-    "ControlNetModelField": ModelFilter(("controlnet",)),
-    "IPAdapterModelField": ModelFilter(("ip_adapter",)),
-    "T2IAdapterModelField": ModelFilter(("t2i_adapter",)),
-    "T5EncoderModelField": ModelFilter(("t5_encoder",)),
-    "CLIPEmbedModelField": ModelFilter(("clip_embed",)),
-    "CLIPLEmbedModelField": ModelFilter(("clip_embed",), variant=("large",)),
-    "CLIPGEmbedModelField": ModelFilter(("clip_embed",), variant=("gigantic",)),
-    "SigLipModelField": ModelFilter(("siglip",)),
-    "FluxReduxModelField": ModelFilter(("flux_redux",)),
-    "LLaVAModelField": ModelFilter(("llava_onevision",)),
-    "SpandrelImageToImageModelField": ModelFilter(("spandrel_image_to_image",)),
+    "Veo3ModelField": ModelLimits(type=("video",), base=("veo3",)),
+    "RunwayModelField": ModelLimits(type=("video",), base=("runway",)),
+    "ONNXModelField": ModelLimits(type=("onnx",)),
+    "VAEModelField": ModelLimits(type=("vae",)),
+    "FluxVAEModelField": ModelLimits(type=("vae",), base=("flux",)),
+    "LoRAModelField": ModelLimits(type=("lora",)),
+    "ControlLoRAModelField": ModelLimits(type=("control_lora",)),
+    "ControlNetModelField": ModelLimits(type=("controlnet",)),
+    "IPAdapterModelField": ModelLimits(type=("ip_adapter",)),
+    "T2IAdapterModelField": ModelLimits(type=("t2i_adapter",)),
+    "T5EncoderModelField": ModelLimits(type=("t5_encoder",)),
+    "CLIPEmbedModelField": ModelLimits(type=("clip_embed",)),
+    "CLIPLEmbedModelField": ModelLimits(type=("clip_embed",), variant=("large",)),
+    "CLIPGEmbedModelField": ModelLimits(type=("clip_embed",), variant=("gigantic",)),
+    "SigLipModelField": ModelLimits(type=("siglip",)),
+    "FluxReduxModelField": ModelLimits(type=("flux_redux",)),
+    "LLaVAModelField": ModelLimits(type=("llava_onevision",)),
+    "SpandrelImageToImageModelField": ModelLimits(type=("spandrel_image_to_image",)),
 }

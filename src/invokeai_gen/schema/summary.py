@@ -32,10 +32,10 @@ def _input(template: InputTemplate) -> dict[str, Any]:
         "type": _type(template.type),
         "required": template.required,
         "choices": list(template.choices),
-        "base": list(template.model_base),
-        "type of model": list(template.model_type),
-        "variant": list(template.model_variant),
-        "format": list(template.model_format),
+        "base": list(template.models.base),
+        "type of model": list(template.models.type),
+        "variant": list(template.models.variant),
+        "format": list(template.models.format),
         **template.exact_limits,
     }
     return {key: value for key, value in facts.items() if value not in ([], False)}

@@ -11,9 +11,9 @@ from typing import Any, Final, Literal, TypeAlias
 from invokeai_gen.generator_settings import GENERATOR_FIELDS, default_settings
 from invokeai_gen.js_json import UNSET, Unset
 from invokeai_gen.js_reading import is_integer, is_number
-from invokeai_gen.limits import ITEM_LIMITS, KEYWORDS, LENGTH_LIMITS, NUMBER_LIMITS
+from invokeai_gen.limits import ANY_MODEL, ITEM_LIMITS, KEYWORDS, LENGTH_LIMITS, NUMBER_LIMITS, ModelLimits
 from invokeai_gen.schema.field_types import FieldType, field_type, ref_name
-from invokeai_gen.schema.model_types import MODEL_UI_TYPES, ModelFilter
+from invokeai_gen.schema.model_types import MODEL_UI_TYPES
 
 Connection: TypeAlias = Literal["connection", "direct", "any"]
 
@@ -70,10 +70,7 @@ class InputTemplate:
     """Limits that the server checks: also those inside an optional type or a collection's items."""
     choices: tuple[str, ...]
     choice_labels: Mapping[str, str]
-    model_base: tuple[str, ...]
-    model_type: tuple[str, ...]
-    model_variant: tuple[str, ...]
-    model_format: tuple[str, ...]
+    models: ModelLimits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +138,6 @@ def _input_template(
     if kind.name != "EnumField":
         choices = choices or _enum_of(schema, schemas)
     labels = schema.get("ui_choice_labels") or {}
-    old_filter = MODEL_UI_TYPES.get(schema.get("ui_type", ""), ModelFilter())
     return InputTemplate(
         name=name,
         title=_title(schema, name),
@@ -154,10 +150,7 @@ def _input_template(
         exact_limits=_exact_limits(kind, schema),
         choices=choices,
         choice_labels={str(key): str(value) for key, value in labels.items()},
-        model_base=_strings(schema.get("ui_model_base")) or old_filter.base,
-        model_type=_strings(schema.get("ui_model_type")) or old_filter.type,
-        model_variant=_strings(schema.get("ui_model_variant")) or old_filter.variant,
-        model_format=_strings(schema.get("ui_model_format")),
+        models=_models(schema),
     )
 
 
@@ -252,6 +245,12 @@ def _exact_limits(kind: FieldType, schema: Mapping[str, Any]) -> dict[str, float
             found = {_ITEM_LIMIT_OF.get(limit, limit): value for limit, value in found.items()}
         limits = {limit: value for limit, value in found.items() if limit in allowed} | limits
     return limits
+
+
+def _models(schema: Mapping[str, Any]) -> ModelLimits:
+    old = MODEL_UI_TYPES.get(schema.get("ui_type", ""), ANY_MODEL)
+    kinds = {kind: _strings(schema.get(f"ui_model_{kind}")) for kind in ("base", "type", "variant", "format")}
+    return replace(old, **{kind: value for kind, value in kinds.items() if value})
 
 
 def _members(schema: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -7,12 +7,16 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from invokeai_gen.js_json import UNSET, Unset
+from invokeai_gen.limits import ModelLimits
 from invokeai_gen.schema import FieldType, InputTemplate, NodeTemplate
 from invokeai_gen.schema.templates import BATCH_FIELDS, GENERATOR_OUTPUTS, limits_in
 
 CALL_SAVED_WORKFLOW = "call_saved_workflow"
 SAVED_WORKFLOW_INPUT = "saved_workflow_input::"
 """Prefix of the inputs of a `call_saved_workflow` node that mirror the form of the called workflow."""
+
+TEXTS = ("name", "author", "description", "version", "contact", "tags", "notes")
+"""What the author of a workflow can write about it, in the order in which the GUI writes it."""
 
 NODES_WITH_EXTRA_INPUTS = frozenset({"core_metadata"})
 """Node types that also take inputs that their schema does not declare."""
@@ -117,10 +121,9 @@ def _called_input(name: str, data: Mapping[str, Any]) -> InputTemplate:
         exact_limits=limits,
         choices=tuple(data.get("options") or ()),
         choice_labels={str(key): str(value) for key, value in (data.get("ui_choice_labels") or {}).items()},
-        model_base=tuple(data.get("ui_model_base") or ()),
-        model_type=tuple(data.get("ui_model_type") or ()),
-        model_variant=tuple(data.get("ui_model_variant") or ()),
-        model_format=tuple(data.get("ui_model_format") or ()),
+        models=ModelLimits(
+            **{kind: tuple(data.get(f"ui_model_{kind}") or ()) for kind in ("base", "type", "variant", "format")}
+        ),
     )
 
 
@@ -187,13 +190,8 @@ class Edge:
 class LoadedWorkflow:
     """A workflow file after loading."""
 
-    name: str
-    author: str
-    description: str
-    version: str
-    contact: str
-    tags: str
-    notes: str
+    texts: dict[str, str]
+    """What its author wrote about it, by the names in `TEXTS`."""
     category: str
     nodes: list[Node]
     edges: list[Edge]
@@ -213,13 +211,7 @@ class LoadedWorkflow:
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON data, in the order in which the GUI writes it."""
         return {
-            "name": self.name,
-            "author": self.author,
-            "description": self.description,
-            "version": self.version,
-            "contact": self.contact,
-            "tags": self.tags,
-            "notes": self.notes,
+            **self.texts,
             "nodes": [node.to_json() for node in self.nodes],
             "edges": [edge.to_json() for edge in self.edges],
             "exposedFields": [{"nodeId": node, "fieldName": name} for node, name in self.exposed_fields],

@@ -9,7 +9,6 @@ from invokeai_gen.schema import FieldType, InputTemplate
 from invokeai_gen.workflow.connections import are_compatible, are_equal, can_connect
 from invokeai_gen.workflow.document import ConnectorNode, Edge, InvocationNode, LoadedWorkflow, Node, NotesNode
 from invokeai_gen.workflow.edge_index import CONNECTOR_IN, CONNECTOR_OUT, EdgeIndex
-from invokeai_gen.workflow.errors import LoadWarning
 
 _IF_INPUTS: Final = ("true_input", "false_input")
 
@@ -18,7 +17,7 @@ class DroppedEdgeError(Exception):
     """Raised for an edge that the GUI drops; the message is the reason."""
 
 
-def validated_edges(workflow: LoadedWorkflow, warnings: list[LoadWarning]) -> list[Edge]:
+def validated_edges(workflow: LoadedWorkflow, warnings: list[str]) -> list[Edge]:
     """Return the edges that the GUI keeps, and add a warning for each that it deletes."""
     nodes = workflow.node_by_id()
     index = EdgeIndex(nodes)
@@ -29,7 +28,7 @@ def validated_edges(workflow: LoadedWorkflow, warnings: list[LoadWarning]) -> li
             if edge.is_default:
                 check.check(edge)
         except DroppedEdgeError as problem:
-            warnings.append(LoadWarning(f"deleted invalid edge {_described(edge)}: {problem}"))
+            warnings.append(f"deleted invalid edge {_described(edge)}: {problem}")
             source = nodes.get(edge.source)
             if isinstance(source, InvocationNode) and source.template is None:
                 workflow.fed_by_unknown.add((edge.target, edge.target_handle or ""))

@@ -9,7 +9,7 @@ from typing import Any
 from invokeai_gen.js_reading import is_number
 from invokeai_gen.schema import FieldType
 from invokeai_gen.workflow.document import Form, FormElement, InvocationNode, LoadedWorkflow
-from invokeai_gen.workflow.errors import LoadWarning, WorkflowError
+from invokeai_gen.workflow.errors import WorkflowError
 from invokeai_gen.workflow.json_object import JsonObject, wrong
 from invokeai_gen.workflow.nodes import updated_field_name
 
@@ -47,7 +47,7 @@ def rename_fields(workflow: LoadedWorkflow) -> None:
             element.field_name = updated_field_name(node, element.field_name)
 
 
-def form_of(workflow: LoadedWorkflow, warnings: list[LoadWarning]) -> Form:
+def form_of(workflow: LoadedWorkflow, warnings: list[str]) -> Form:
     """Return the form that the GUI shows: from `exposedFields` if there is no other, without fields that do not exist."""
     nodes = workflow.node_by_id()
     form = workflow.form
@@ -60,9 +60,7 @@ def form_of(workflow: LoadedWorkflow, warnings: list[LoadWarning]) -> Form:
         if not isinstance(node, InvocationNode) or element.field_name not in node.inputs:
             # The GUI deletes by the element's own id, so nothing is deleted if the form lists it under another.
             form.elements.pop(element.id, None)
-            warnings.append(
-                LoadWarning(f"deleted missing form field: node {element.node_id} field {element.field_name}")
-            )
+            warnings.append(f"deleted missing form field: node {element.node_id} field {element.field_name}")
     return form
 
 

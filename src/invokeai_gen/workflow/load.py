@@ -16,6 +16,7 @@ from invokeai_gen.schema.field_types import Cardinality
 from invokeai_gen.schema.templates import limits_in
 from invokeai_gen.workflow.document import (
     NODES_WITH_EXTRA_INPUTS,
+    TEXTS,
     ConnectorNode,
     Edge,
     FieldInstance,
@@ -25,7 +26,7 @@ from invokeai_gen.workflow.document import (
     NotesNode,
 )
 from invokeai_gen.workflow.edges import validated_edges
-from invokeai_gen.workflow.errors import LoadWarning, WorkflowError
+from invokeai_gen.workflow.errors import WorkflowError
 from invokeai_gen.workflow.file_kinds import IMAGE, kind_of_file, kind_of_object
 from invokeai_gen.workflow.form import form_of, parse_form, rename_fields
 from invokeai_gen.workflow.json_object import JsonObject, wrong
@@ -84,14 +85,14 @@ def _in_image(raw: bytes) -> bytes:
     return text.encode()
 
 
-def load_workflow(data: Any, schema: Schema) -> tuple[LoadedWorkflow, list[LoadWarning]]:
+def load_workflow(data: Any, schema: Schema) -> tuple[LoadedWorkflow, list[str]]:
     """Parse a workflow, migrate it to the current version and repair it, as the GUI does when it opens a file.
 
     `data` is not changed. Raises `WorkflowError` for anything that the GUI refuses to open.
     """
     check_is_workflow(data)
     workflow = _parse(migrate(JsonObject(data), schema), schema)
-    warnings: list[LoadWarning] = []
+    warnings: list[str] = []
     workflow.edges = validated_edges(workflow, warnings)
     update_nodes(workflow, warnings)
     rename_fields(workflow)
@@ -128,13 +129,7 @@ def _parse(data: JsonObject, schema: Schema) -> LoadedWorkflow:
     if "id" in data.data and not data.text("id"):
         raise wrong("id", "a name that is not empty", "")
     workflow = LoadedWorkflow(
-        name=data.text("name"),
-        author=data.text("author"),
-        description=data.text("description"),
-        version=data.text("version"),
-        contact=data.text("contact"),
-        tags=data.text("tags"),
-        notes=data.text("notes"),
+        texts={key: data.text(key) for key in TEXTS},
         category=category,
         nodes=[_parse_node(node, schema, models) for node in data.records("nodes")],
         edges=[_parse_edge(edge) for edge in data.records("edges")],

@@ -8,6 +8,7 @@ from typing import Any, Final
 from invokeai_gen.js_json import UNSET, Unset
 from invokeai_gen.js_reading import is_integer, is_number
 from invokeai_gen.schema import Schema
+from invokeai_gen.workflow.document import TEXTS
 from invokeai_gen.workflow.errors import WorkflowError
 from invokeai_gen.workflow.json_object import JsonObject, wrong
 from invokeai_gen.workflow.values import parse_color, parse_named
@@ -86,10 +87,9 @@ def _from_v1(data: JsonObject, schema: Schema) -> JsonObject:
             nodes.append({**node.data, "data": node_data})
         else:
             nodes.append(node.data)
-    texts = ("name", "author", "description", "version", "contact", "tags", "notes")
     return JsonObject(
         {
-            **{key: data.text(key, "") for key in texts},
+            **{key: data.text(key, "") for key in TEXTS},
             "nodes": nodes,
             "edges": data.data.get("edges", []),
             "exposedFields": data.data.get("exposedFields", []),

@@ -15,10 +15,9 @@ from invokeai_gen.workflow.document import (
     InvocationNode,
     LoadedWorkflow,
 )
-from invokeai_gen.workflow.errors import LoadWarning
 
 
-def update_nodes(workflow: LoadedWorkflow, warnings: list[LoadWarning]) -> None:
+def update_nodes(workflow: LoadedWorkflow, warnings: list[str]) -> None:
     """Update every node whose version differs from its template's, if the major version is the same."""
     connected: dict[str, set[str]] = {}
     for edge in workflow.edges:
@@ -26,21 +25,19 @@ def update_nodes(workflow: LoadedWorkflow, warnings: list[LoadWarning]) -> None:
     for node in workflow.invocations():
         template = node.template
         if template is None:
-            warnings.append(LoadWarning(f"node {node.id} is of unknown type {node.type} (is a node pack missing?)"))
+            warnings.append(f"node {node.id} is of unknown type {node.type} (is a node pack missing?)")
             continue
         if node.version != template.version:
             if _major(node.version) != _major(template.version):
                 warnings.append(
-                    LoadWarning(
-                        f"node {node.id} of type {node.type} cannot be updated from version {node.version} to "
-                        f"{template.version}: delete it in the GUI and add it again"
-                    )
+                    f"node {node.id} of type {node.type} cannot be updated from version {node.version} to "
+                    f"{template.version}: delete it in the GUI and add it again"
                 )
                 continue
             _update(node, template, connected.get(node.id, set()))
         if not node.takes_extra_inputs:
             unknown = [name for name in node.inputs if node.input_template(name) is None]
-            warnings += [LoadWarning(f"node {node.id} of type {node.type} has no input {name}") for name in unknown]
+            warnings += [f"node {node.id} of type {node.type} has no input {name}" for name in unknown]
 
 
 def drop_uncalled_inputs(workflow: LoadedWorkflow) -> None:

@@ -25,6 +25,7 @@ from invokeai_gen.cli.sources import WorkflowSource
 from invokeai_gen.codegen.folder import read_text
 from invokeai_gen.codegen.report import Report
 from invokeai_gen.codegen.stamp import digest
+from invokeai_gen.shipped_files import openapi_path, templates_folder
 from invokeai_gen.version import __version__
 
 if TYPE_CHECKING:
@@ -36,7 +37,6 @@ _TOOLS: Final = ("black", "datamodel_code_generator")
 """Tools that decide the bytes of the output."""
 
 _PACKAGE: Final = Path(__file__).resolve().parents[2]
-_CHECKOUT: Final = _PACKAGE.parents[1]
 
 Compiled: TypeAlias = "tuple[WorkflowPlan | str | None, tuple[str, ...], tuple[str, ...]]"
 """What became of a workflow file: its plan or the text of it, if it has one, with errors and warnings."""
@@ -225,7 +225,7 @@ def _content(path: Path) -> str | None:
 def _generator_digest() -> str | None:
     """Return a digest of whatever decides the bytes of the output; `None` if a part of it cannot be read."""
     try:
-        contents = [(path, _content(Path(path))) for path in _generator_files()]
+        contents = [(str(path), _content(path)) for path in _generator_files()]
         if any(content is None for _, content in contents):
             return None
         return _digest(_FORMAT, __version__, sys.version_info[:3], _tool_releases(), contents)
@@ -233,16 +233,12 @@ def _generator_digest() -> str | None:
         return None
 
 
-def _generator_files() -> Iterator[str]:
-    """Yield the files of the generator: what reads, compiles and writes, its templates and snapshot, and its tools."""
-    for part in ("codegen", "compiler", "core", "schema", "workflow"):
-        yield from _files_below(str(_PACKAGE / part))
-    yield from (str(path) for path in sorted(_PACKAGE.glob("*.py")))
-    if (_CHECKOUT / "templates").is_dir():
-        yield from _files_below(str(_CHECKOUT / "templates"))
-        yield str(_CHECKOUT / "data" / "openapi.json")
-    else:
-        yield from _files_below(str(_PACKAGE / "_shipped"))
+def _generator_files() -> Iterator[Path]:
+    """Yield the files of the generator: what reads, compiles and writes, its templates and its snapshot."""
+    parts = ("", "codegen", "compiler", "core", "schema", "workflow")
+    for folder in (*(_PACKAGE / part for part in parts), templates_folder()):
+        yield from sorted(path for path in folder.iterdir() if path.is_file())
+    yield openapi_path()
 
 
 def _tool_releases() -> list[str]:
@@ -250,13 +246,3 @@ def _tool_releases() -> list[str]:
     homes = {Path(spec.origin).parents[1] for tool in _TOOLS if (spec := find_spec(tool)) and spec.origin}
     heads = tuple(f"{tool}-" for tool in _TOOLS)
     return sorted(name for home in homes for name in os.listdir(home) if name.startswith(heads))
-
-
-def _files_below(folder: str) -> Iterator[str]:
-    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
-        if entry.name == "__pycache__":
-            continue
-        if entry.is_dir(follow_symlinks=False):
-            yield from _files_below(entry.path)
-        elif entry.is_file():
-            yield entry.path

@@ -48,7 +48,7 @@ def _compiled(source: WorkflowSource, schema: Schema) -> Compiled:
         compiled = compile_workflow(read_workflow_file(source.path), schema)
     except (WorkflowError, NotReadyError) as error:
         return None, tuple(lines_of(error)), ()
-    return compiled.plan, (), tuple(map(str, compiled.warnings))
+    return compiled.plan, (), compiled.warnings
 
 
 def print_problems(reports: Iterable[Report]) -> None:
