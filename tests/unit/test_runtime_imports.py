@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-HEAVY = ("httpx", "socketio", "engineio", "aiohttp", "tenacity", "PIL", "rich", "click", "jinja2", "black")
+HEAVY = ("httpx", "socketio", "engineio", "aiohttp", "PIL", "rich", "click", "jinja2", "black")
 
 
 def test_the_runtime_loads_nothing_heavy_before_a_request_is_made() -> None:

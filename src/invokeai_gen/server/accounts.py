@@ -7,10 +7,10 @@ from typing import Any
 
 from invokeai_gen.server.answers import at, flag, ignored, list_of, text
 from invokeai_gen.server.credentials import Secret
-from invokeai_gen.server.deletion import delete_thing
 from invokeai_gen.server.facades import Facade, facade
 from invokeai_gen.server.http import Transport, segment
 from invokeai_gen.server.inventory import Account
+from invokeai_gen.server.removal import delete_thing
 from invokeai_gen.server.status_errors import UnsupportedByServerError
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from invokeai_gen.server.facades import facade
@@ -16,15 +16,33 @@ if TYPE_CHECKING:
     from invokeai_gen.server.queue import Queue
     from invokeai_gen.server.videos import Videos
     from invokeai_gen.server.workflows import Workflows
-from invokeai_gen.server.client import AsyncInvokeAIClient, ClientFacade, ClientOptions
+from invokeai_gen.server.client import AsyncInvokeAIClient, ClientFacade, ClientOptions, with_parts
 
 
+@with_parts
 class ServerClient(ClientFacade):
     """One InvokeAI server. `InvokeAIClient` adds workflows that are opened without generating.
 
     May be used from several threads at once, and in a forked process, which opens connections of its own. Takes the
     arguments of `AsyncInvokeAIClient` and raises the same errors.
     """
+
+    boards: Boards
+    """The boards of the gallery."""
+    images: Images
+    """The images on the server."""
+    videos: Videos
+    """The videos on the server."""
+    models: Models
+    """The models that are installed."""
+    queue: Queue
+    """The queue: what waits, runs and has run."""
+    workflows: Workflows
+    """The workflow library."""
+    accounts: Accounts
+    """The accounts, on a server that has them."""
+    app: App
+    """The server itself: version, settings, cache of node results."""
 
     def __init__(self, url: str | None = None, **options: Unpack[ClientOptions]) -> None:
         self._core = AsyncInvokeAIClient(url, **options)
@@ -44,61 +62,9 @@ class ServerClient(ClientFacade):
         """Address of the server, without any credentials."""
         return self._core.url
 
-    @cached_property
-    def boards(self) -> Boards:
-        """The boards of the gallery."""
-        from invokeai_gen.server.boards import Boards
-
-        return Boards(self._core.boards)
-
-    @cached_property
-    def images(self) -> Images:
-        """The images on the server."""
-        from invokeai_gen.server.images import Images
-
-        return Images(self._core.images)
-
-    @cached_property
-    def videos(self) -> Videos:
-        """The videos on the server."""
-        from invokeai_gen.server.videos import Videos
-
-        return Videos(self._core.videos)
-
-    @cached_property
-    def models(self) -> Models:
-        """The models that are installed."""
-        from invokeai_gen.server.models import Models
-
-        return Models(self._core.models)
-
-    @cached_property
-    def queue(self) -> Queue:
-        """The queue: what waits, runs and has run."""
-        from invokeai_gen.server.queue import Queue
-
-        return Queue(self._core.queue)
-
-    @cached_property
-    def workflows(self) -> Workflows:
-        """The workflow library."""
-        from invokeai_gen.server.workflows import Workflows
-
-        return Workflows(self._core.workflows)
-
-    @cached_property
-    def accounts(self) -> Accounts:
-        """The accounts, on a server that has them."""
-        from invokeai_gen.server.accounts import Accounts
-
-        return Accounts(self._core.accounts)
-
-    @cached_property
-    def app(self) -> App:
-        """The server itself: version, settings, cache of node results."""
-        from invokeai_gen.server.app import App
-
-        return App(self._core.app)
+    def _part(self, name: str) -> object:
+        kind = getattr(import_module(f"invokeai_gen.server.{name}"), name.capitalize())
+        return kind(getattr(self._core, name))
 
     def _settings(self) -> dict[str, Any]:
         return self._core._settings()

@@ -8,14 +8,13 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
 from typing import Any, Final, Literal
 
 from invokeai_gen.server.answers import at, list_of, text
-from invokeai_gen.server.deletion import delete_once
 from invokeai_gen.server.errors import NotFoundError
 from invokeai_gen.server.facades import Facade, facade, iterating
 from invokeai_gen.server.http import Transport, segment
 from invokeai_gen.server.images import AsyncImages
 from invokeai_gen.server.inventory import Board, Image
 from invokeai_gen.server.media import FileContent, MediaCategory
-from invokeai_gen.server.removal import Removal
+from invokeai_gen.server.removal import Removal, delete_once
 
 UNCATEGORIZED: Final = "none"
 """What InvokeAI calls the board of the images on no board."""

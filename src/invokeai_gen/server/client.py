@@ -7,9 +7,9 @@ import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Final, Self, Unpack
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
-from invokeai_gen.loading import later
 from invokeai_gen.server.address import clean_url
 from invokeai_gen.server.answers import anything, mapping
 from invokeai_gen.server.background import bridge
@@ -20,13 +20,19 @@ from invokeai_gen.server.http import Transport, import_httpx_alone
 from invokeai_gen.server.options import TransportOptions
 
 if TYPE_CHECKING:
-    from invokeai_gen.server.client_parts import ClientParts
+    from invokeai_gen.server.accounts import AsyncAccounts
+    from invokeai_gen.server.app import AsyncApp
+    from invokeai_gen.server.boards import AsyncBoards
+    from invokeai_gen.server.images import AsyncImages
+    from invokeai_gen.server.models import AsyncModels
+    from invokeai_gen.server.queue import AsyncQueue
     from invokeai_gen.server.run_queue import RunQueue
     from invokeai_gen.server.status_watch import StatusWatch
+    from invokeai_gen.server.videos import AsyncVideos
     from invokeai_gen.server.watch import Watch
-else:
-    ClientParts = object
+    from invokeai_gen.server.workflows import AsyncWorkflows
 
+C = TypeVar("C", bound="_Portable")
 _shared: dict[str, AsyncInvokeAIClient] = {}
 
 
@@ -44,6 +50,10 @@ class _Portable(ABC):
     def _settings(self) -> dict[str, Any]:
         """Return the arguments for a client like this one, without any secret."""
 
+    @abstractmethod
+    def _part(self, name: str) -> object:
+        """Return the part of that name, which a module of the same name has."""
+
     def __reduce__(self) -> tuple[partial[Self], tuple[()]]:
         return partial(type(self), **self._settings()), ()
 
@@ -60,11 +70,21 @@ class ClientFacade(_Portable):
     _core: AsyncInvokeAIClient
 
 
-_PARTS: Final = "boards images videos models queue workflows accounts app"
+def with_parts(cls: type[C]) -> type[C]:
+    """Have each part that a class of clients annotates loaded when it is first asked for."""
+    for name in cls.__annotations__:
+        part = cached_property(partial(_part_of, name))
+        setattr(cls, name, part)
+        part.__set_name__(cls, name)
+    return cls
 
 
-@later("invokeai_gen.server.client_parts", "ClientParts", _PARTS)
-class AsyncInvokeAIClient(_Portable, ClientParts):
+def _part_of(name: str, client: _Portable) -> object:
+    return client._part(name)
+
+
+@with_parts
+class AsyncInvokeAIClient(_Portable):
     """One InvokeAI server. Its methods may be awaited on any event loop, also on several one after another.
 
     `url` defaults to the environment variable `INVOKEAI_URL`, else to `http://localhost:9090`. `token` defaults to
@@ -73,6 +93,23 @@ class AsyncInvokeAIClient(_Portable, ClientParts):
 
     Nothing is sent before it is needed. Raises `InvalidUrlError`, `InvalidTokenError` and `InvalidHeaderError`.
     """
+
+    boards: AsyncBoards
+    """The boards of the gallery."""
+    images: AsyncImages
+    """The images on the server."""
+    videos: AsyncVideos
+    """The videos on the server."""
+    models: AsyncModels
+    """The models that are installed."""
+    queue: AsyncQueue
+    """The queue: what waits, runs and has run."""
+    workflows: AsyncWorkflows
+    """The workflow library."""
+    accounts: AsyncAccounts
+    """The accounts, on a server that has them."""
+    app: AsyncApp
+    """The server itself: version, settings, cache of node results."""
 
     def __init__(self, url: str | None = None, **options: Unpack[ClientOptions]) -> None:
         known = ClientOptions.__annotations__
@@ -126,6 +163,10 @@ class AsyncInvokeAIClient(_Portable, ClientParts):
         """
         return await self._transport.send(method, path, params=params, json=json, read=anything)
 
+    def _part(self, name: str) -> object:
+        kind = getattr(import_module(f"invokeai_gen.server.{name}"), f"Async{name.capitalize()}")
+        return kind(self._transport, self._queue_id) if name == "queue" else kind(self._transport)
+
     def _settings(self) -> dict[str, Any]:
         return {"url": self.url, "queue_id": self._queue_id, **self._transport.options()}
 
@@ -158,11 +199,9 @@ class AsyncInvokeAIClient(_Portable, ClientParts):
 
 def preload() -> None:
     """Import what every request needs: done while a request waits, it would block an event loop."""
-    import importlib
-
     import_httpx_alone()
     for name in ("invokeai_gen.server.response", "invokeai_gen.server.follow"):
-        importlib.import_module(name)
+        import_module(name)
 
 
 def shared_client(url: str | None = None) -> AsyncInvokeAIClient:

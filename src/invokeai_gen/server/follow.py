@@ -222,8 +222,8 @@ class Follower:
                 if watch.left == 1:
                     watch.catch_up(await self._queue.get(watch.next_item))
                 else:
-                    ended_items = await load("invokeai_gen.server.ended_items")
-                    await ended_items.find(self._queue, watch, unfinished)
+                    queues = await load("invokeai_gen.server.queue")
+                    await queues.find_ended(self._queue, watch, unfinished)
             self._silent_since = None
             self._weigh(watch)
         except NotFoundError:

@@ -1,4 +1,4 @@
-"""The one module that speaks HTTP. What only a failure needs is in `failures`, `status_errors` and `retries`."""
+"""The one module that speaks HTTP. What only a failure needs is in `failed_requests` and `status_errors`."""
 
 from __future__ import annotations
 
@@ -182,8 +182,8 @@ class Transport:
         if self._slots is None:
             self._slots = asyncio.Semaphore(constants.MAX_CONNECTIONS)
         if for_files not in self._clients:
-            from invokeai_gen.server.bodies import ACCEPTED_ENCODING
             from invokeai_gen.server.logs import keep_tokens_out_of_logs
+            from invokeai_gen.server.response import ACCEPTED_ENCODING
 
             keep_tokens_out_of_logs()
             backend = self.backend
@@ -217,8 +217,8 @@ class Transport:
                     return await self.once(method, path, take, **content)
                 except ServerError as error:
                     failed = error
-                retries = await load("invokeai_gen.server.retries")
-                answer: T = await retries.again(self, failed, method, path, take, is_repeatable, **content)
+                failed_requests = await load("invokeai_gen.server.failed_requests")
+                answer: T = await failed_requests.again(self, failed, method, path, take, is_repeatable, **content)
                 return answer
         except TimeoutError:
             if not clock.expired():
@@ -250,9 +250,9 @@ class Transport:
             if isinstance(error, (ServerError, OSError)) and not isinstance(error, TimeoutError):
                 raise
             failed = error
-        failures = await load("invokeai_gen.server.failures")
+        failed_requests = await load("invokeai_gen.server.failed_requests")
         secrets = self._token, self.proxy, *self.headers.values()
-        failure: ServerError = failures.failure_of(failed, self.url, method, path, secrets)
+        failure: ServerError = failed_requests.failure_of(failed, self.url, method, path, secrets)
         del failed  # a report of the crash with the variables of this frame would show it
         raise failure
 

@@ -14,12 +14,11 @@ from typing import Any, BinaryIO, ClassVar, Generic, Literal, TypeAlias, TypeVar
 from invokeai_gen.server import constants
 from invokeai_gen.server.answers import Reader, anything, at, ignored, list_of, mapping, optional, text
 from invokeai_gen.server.background import in_thread
-from invokeai_gen.server.deletion import delete_once
 from invokeai_gen.server.errors import NotFoundError, StatusError
 from invokeai_gen.server.http import Transport, segment
 from invokeai_gen.server.idempotency import send_once
 from invokeai_gen.server.inventory import Image, Video
-from invokeai_gen.server.removal import Removal
+from invokeai_gen.server.removal import Removal, delete_once
 from invokeai_gen.server.run_errors import UploadUncertainError
 from invokeai_gen.server.transfers import download, read_file, upload
 

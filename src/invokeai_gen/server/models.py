@@ -13,10 +13,10 @@ from typing import Any
 from invokeai_gen.server import constants
 from invokeai_gen.server.answers import at, ignored, list_of, mapping, optional, text
 from invokeai_gen.server.credentials import Secret
-from invokeai_gen.server.deletion import delete_thing
 from invokeai_gen.server.facades import Facade, facade
 from invokeai_gen.server.http import Transport, segment
 from invokeai_gen.server.inventory import FoundModel, InstallJob, Model
+from invokeai_gen.server.removal import delete_thing
 from invokeai_gen.server.run_errors import InstallError
 
 _ROOT = "/api/v2/models"

@@ -10,15 +10,14 @@ from typing import Any
 
 from invokeai_gen.server import constants
 from invokeai_gen.server.answers import at, integer, list_of, mapping, optional
-from invokeai_gen.server.deletion import delete_thing
 from invokeai_gen.server.errors import JobTimeoutError, NotFoundError, StatusError
 from invokeai_gen.server.facades import Facade, facade
 from invokeai_gen.server.inventory import ProcessorStatus
 from invokeai_gen.server.records import QueueCounts, QueueItem
-from invokeai_gen.server.removal import Removal
+from invokeai_gen.server.removal import Removal, delete_thing
 from invokeai_gen.server.run_queue import RunQueue
 from invokeai_gen.server.status_errors import ForbiddenError, UnauthorizedError
-from invokeai_gen.server.status_watch import is_final
+from invokeai_gen.server.status_watch import StatusWatch, is_final
 
 
 class AsyncQueue(RunQueue):
@@ -207,6 +206,25 @@ _maybe_item = optional(QueueItem.of)
 
 def _unfinished(counts: QueueCounts) -> int:
     return counts.pending + counts.in_progress + counts.waiting
+
+
+async def find_ended(queue: RunQueue, watch: StatusWatch, unfinished: int) -> None:
+    """Fetch the items of a batch in the order in which they run, until no more than `unfinished` have not ended.
+
+    For items that have ended without an event having said so. Raises `NotFoundError` if one is no longer in the queue.
+    """
+    left = watch.unfinished()
+    size = min(len(left) - unfinished + 1, constants.PAGE)  # those that have ended, and the one that runs
+    while left and watch.left > unfinished:
+        asked, left, size = left[:size], left[size:], constants.PAGE
+        found = await AsyncQueue(queue.transport, queue.queue_id).items(asked, with_sessions=watch.keeps_nodes)
+        for item in found:
+            if watch.keeps_nodes:
+                watch.catch_up(item)
+            else:  # without their sessions they say no more than their status
+                watch.take_status(item.raw)
+        if gone := set(asked).difference(item.item_id for item in found):
+            raise NotFoundError("POST", "items_by_ids", 404, f"no queue item {min(gone)}")
 
 
 def queue_position(items: Iterable[QueueItem], item_id: int) -> int | None:

@@ -1,12 +1,25 @@
-"""The outcome of deleting things on a server."""
+"""Deleting on a server, although the answer may get lost, and the outcome of that."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
+from invokeai_gen.server.answers import ignored
+from invokeai_gen.server.errors import (
+    ConnectionFailedError,
+    NotFoundError,
+    RequestTimeoutError,
+    ServerFaultError,
+    UnreachableError,
+)
 from invokeai_gen.server.run_errors import CleanupError
+
+if TYPE_CHECKING:
+    from invokeai_gen.server.http import Transport
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,3 +44,34 @@ class Removal:
             failed={**self.failed, **other.failed},
             kept={**self.kept, **other.kept},
         )
+
+
+async def delete_once(delete: Callable[[bool, bool], Awaitable[T]]) -> T:
+    """Call `delete(was_sent, may_repeat)`, and a second time if the answer to the first request is lost.
+
+    `was_sent` is true in the second call: what is missing on the server then was deleted by the first request, so it
+    counts as deleted. `may_repeat` says whether the request itself may be repeated.
+    """
+    try:
+        return await delete(False, False)
+    except UnreachableError:
+        raise
+    except ConnectionFailedError as error:
+        return await delete(True, not isinstance(error, RequestTimeoutError))
+    except ServerFaultError as error:
+        if error.status == 500:
+            raise
+        return await delete(True, True)
+
+
+async def delete_thing(transport: Transport, path: str) -> None:
+    """Delete the object at a path. Raises `NotFoundError`, but not if it is missing because it was just deleted."""
+
+    async def delete(was_sent: bool, may_repeat: bool) -> None:
+        try:
+            await transport.send("DELETE", path, repeatable=may_repeat, read=ignored)
+        except NotFoundError:
+            if not was_sent:
+                raise
+
+    await delete_once(delete)

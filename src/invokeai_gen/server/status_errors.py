@@ -6,10 +6,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from invokeai_gen.server.bodies import collected
 from invokeai_gen.server.constants import MAX_DETAIL, MAX_ERROR_ANSWER, MAX_PROBLEMS
 from invokeai_gen.server.errors import NotFoundError, ServerFaultError, StatusError
-from invokeai_gen.server.response import Response
+from invokeai_gen.server.response import Response, collected
 from invokeai_gen.texts import shortened
 
 

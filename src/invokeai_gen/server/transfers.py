@@ -13,11 +13,10 @@ from invokeai_gen.atomic_files import replacing
 from invokeai_gen.loading import load
 from invokeai_gen.server.answers import Reader
 from invokeai_gen.server.background import bridge, in_thread
-from invokeai_gen.server.bodies import BodyError, collected
 from invokeai_gen.server.constants import MAX_FILE_IN_MEMORY
 from invokeai_gen.server.errors import NotInvokeAIError
 from invokeai_gen.server.http import Transport, import_httpx_alone
-from invokeai_gen.server.response import Response
+from invokeai_gen.server.response import BodyError, Response, collected
 from invokeai_gen.texts import shortened
 
 T = TypeVar("T")

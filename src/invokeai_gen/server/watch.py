@@ -13,11 +13,11 @@ from invokeai_gen.server.events import (
     InvocationProgress,
     JobEvent,
     StatusChanged,
+    events_so_far,
     parse_event,
     status_of,
 )
 from invokeai_gen.server.records import QueueItem
-from invokeai_gen.server.replay import events_so_far
 from invokeai_gen.server.status_watch import STATUS_EVENT, StatusWatch
 
 _ENDS: Final = frozenset({STATUS_EVENT, "invocation_complete"})

@@ -8,12 +8,12 @@ from typing import Any, Literal, TypeAlias
 
 from invokeai_gen.server import constants
 from invokeai_gen.server.answers import at, ignored, integer, list_of, mapping, text
-from invokeai_gen.server.deletion import delete_thing
 from invokeai_gen.server.errors import NotFoundError, ServerFaultError
 from invokeai_gen.server.facades import Facade, facade
 from invokeai_gen.server.http import Transport, segment
 from invokeai_gen.server.inventory import SavedWorkflow
 from invokeai_gen.server.media import FileContent, as_names, opened
+from invokeai_gen.server.removal import delete_thing
 from invokeai_gen.server.transfers import read_file, upload
 
 WorkflowCategory: TypeAlias = Literal["user", "default"]
