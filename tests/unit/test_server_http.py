@@ -3,10 +3,12 @@
 import asyncio
 import gzip
 import os
+import ssl
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -279,6 +281,30 @@ def test_a_redirect_to_another_host_carries_no_token_and_brings_none() -> None:
     handler, seen = answers(httpx.Response(302, headers={"Location": "http://elsewhere/picture"}), VERSION)
     InvokeAIClient("http://me:hunter2@server", http_backend=httpx.MockTransport(handler)).version()
     assert "authorization" not in seen[1].headers
+
+
+@pytest.mark.parametrize(("here", "there"), [("http", "https"), ("https", "http")])
+def test_certificates_are_read_for_the_first_address_with_tls(
+    here: str, there: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[tuple[str, bool]] = []
+
+    class Noted(httpx.AsyncClient):
+        def __init__(self, *, verify: ssl.SSLContext, **options: Any) -> None:
+            super().__init__(verify=verify, **options)
+            assert (verify.verify_mode, verify.check_hostname) == (ssl.CERT_REQUIRED, True)
+            self.certificates = bool(verify.get_ca_certs())
+
+        async def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
+            used.append((request.url.scheme, self.certificates))
+            return await super().send(request, **options)
+
+    monkeypatch.setattr(httpx, "AsyncClient", Noted)
+    moved = httpx.Response(302, headers={"Location": f"{there}://elsewhere/picture"})
+    handler, _ = answers(moved, httpx.Response(200, content=b"png"))
+    client = InvokeAIClient(f"{here}://server", http_backend=httpx.MockTransport(handler))
+    assert client.images.read("x") == b"png"
+    assert used == [(here, here == "https"), (there, there == "https")]
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])

@@ -19,7 +19,7 @@ from invokeai_gen.server.background import bridge
 from invokeai_gen.server.credentials import Payload, Secret, checked_headers, checked_token, environment_token
 from invokeai_gen.server.errors import InvalidTokenError, NotInvokeAIError, RequestTimeoutError, ServerError
 from invokeai_gen.server.options import Backend, TransportOptions
-from invokeai_gen.server.tls import checked_verify, tls_context
+from invokeai_gen.server.tls import checked_verify, no_tls_context, tls_context
 
 if TYPE_CHECKING:
     import asyncio
@@ -66,9 +66,10 @@ class Transport:
         self._own_headers = checked_headers(headers)
         self._for_proxy = basic_authorization(clean_url(url))
         self._token = checked_token(token)
-        self._clients: dict[bool, httpx.AsyncClient] = {}
-        """By whether they are for files."""
+        self._clients: dict[tuple[bool, bool], httpx.AsyncClient] = {}
+        """By whether they are for files, and for TLS."""
         self._slots: asyncio.Semaphore | None = None
+        """Who may use them: httpx searches all waiting requests whenever one of them ends."""
 
     def __repr__(self) -> str:
         return f"Transport({self.url!r})"
@@ -160,7 +161,7 @@ class Transport:
         """Close all connections; the next request opens new ones."""
         await bridge(self._close())
 
-    def abandon(self) -> Mapping[bool, httpx.AsyncClient]:
+    def abandon(self) -> Mapping[tuple[bool, bool], httpx.AsyncClient]:
         """Forget all connections without closing them, and return them: after a fork they belong to the parent."""
         clients, self._clients = self._clients, {}
         return clients
@@ -169,31 +170,25 @@ class Transport:
         for client in self.abandon().values():
             await client.aclose()
 
-    def _open(self, for_files: bool) -> tuple[httpx.AsyncClient, asyncio.Semaphore]:
-        """Return the connections, and who may use them: httpx searches all waiting requests whenever one of them ends.
-
-        Files go another way unless there is a proxy.
-        """
-        import asyncio
-
+    def _client(self, for_files: bool, for_tls: bool) -> httpx.AsyncClient:
+        """Return the connections for one kind of requests. Files go another way unless there is a proxy."""
         import_httpx_alone()
         import httpx
 
-        if self._slots is None:
-            self._slots = asyncio.Semaphore(constants.MAX_CONNECTIONS)
-        if for_files not in self._clients:
+        if (for_files, for_tls) not in self._clients:
             from invokeai_gen.server.logs import keep_tokens_out_of_logs
             from invokeai_gen.server.response import ACCEPTED_ENCODING
 
             keep_tokens_out_of_logs()
+            verify = self.tls() if for_tls else no_tls_context()
             backend = self.backend
             if for_files and backend is None and self.proxy is None:
                 from invokeai_gen.server.file_transport import FileTransport
 
-                backend = FileTransport(self.tls())
-            self._clients[for_files] = httpx.AsyncClient(
+                backend = FileTransport(verify)
+            self._clients[for_files, for_tls] = httpx.AsyncClient(
                 transport=backend,
-                verify=self.tls(),
+                verify=verify,
                 proxy=self.proxy,
                 headers={"Accept-Encoding": ACCEPTED_ENCODING},
                 timeout=httpx.Timeout(self.timeout, connect=constants.CONNECT_TIMEOUT, pool=None),
@@ -201,7 +196,7 @@ class Transport:
                     max_connections=constants.MAX_CONNECTIONS, max_keepalive_connections=constants.MAX_CONNECTIONS
                 ),
             )
-        return self._clients[for_files], self._slots
+        return self._clients[for_files, for_tls]
 
     async def ask(
         self, method: str, path: str, take: Callable[[Response], Awaitable[T]], is_repeatable: bool, **content: Any
@@ -227,24 +222,18 @@ class Transport:
             f"{self.url} did not finish its answer to {method} {path} within {self.request_timeout:g} s"
         )
 
-    async def once(
-        self,
-        method: str,
-        path: str,
-        take: Callable[[Response], Awaitable[T]],
-        *,
-        is_for_file: bool = False,
-        **content: Any,
-    ) -> T:
+    async def once(self, method: str, path: str, take: Callable[[Response], Awaitable[T]], **content: Any) -> T:
         """Send one request and take its answer; what fails below leaves here as an error of ours.
 
         That error has no cause and no context: what the libraries raise may repeat headers and addresses.
         """
+        import asyncio
+
         failed: Exception
         try:
-            client, slots = self._open(is_for_file)
-            async with slots:
-                return await self._exchange(client, method, path, take, **content)
+            self._slots = self._slots or asyncio.Semaphore(constants.MAX_CONNECTIONS)
+            async with self._slots:
+                return await self._exchange(method, path, take, **content)
         except Exception as error:
             # A `TimeoutError` is an `OSError`; any other is one of the file that is written.
             if isinstance(error, (ServerError, OSError)) and not isinstance(error, TimeoutError):
@@ -258,7 +247,6 @@ class Transport:
 
     async def _exchange(
         self,
-        client: httpx.AsyncClient,
         method: str,
         path: str,
         take: Callable[[Response], Awaitable[T]],
@@ -267,12 +255,13 @@ class Transport:
         timeout: float | None = None,
         content: bytes | None = None,
         files: Mapping[str, tuple[str, BinaryIO, str]] | None = None,
+        is_for_file: bool = False,
     ) -> T:
         from invokeai_gen.server.logs import log
         from invokeai_gen.server.response import Response
 
         began = time.monotonic()
-        answer = await self._answer(client, method, path, params, timeout or self.timeout, content, files)
+        answer = await self._answer(method, path, params, timeout or self.timeout, content, files, is_for_file)
         response = Response(answer, method, path, self.url, self.timeout)
         try:
             log.debug(
@@ -301,13 +290,13 @@ class Transport:
 
     async def _answer(
         self,
-        client: httpx.AsyncClient,
         method: str,
         path: str,
         params: Mapping[str, Any] | None,
         silence: float,
         content: bytes | None,
         files: Mapping[str, tuple[str, BinaryIO, str]] | None,
+        is_for_file: bool,
     ) -> httpx.Response:
         """Send a request and return its answer, with the body still to come.
 
@@ -315,7 +304,8 @@ class Transport:
         """
         import asyncio
 
-        import httpx
+        client = self._client(is_for_file, self.url.startswith("https:"))
+        import httpx  # only now: `_client` loads it without its command
 
         request = client.build_request(
             method,
@@ -337,6 +327,7 @@ class Transport:
                 return answer
             await answer.aclose()
             request = self._redirected(answer.next_request)
+            client = self._client(is_for_file, request.url.scheme == "https")
             redirects += 1
 
     def _redirected(self, request: httpx.Request) -> httpx.Request:
