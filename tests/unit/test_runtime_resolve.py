@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from invokeai_gen import AsyncInvokeAIClient
+from invokeai_gen.core.matching import has_board
 from invokeai_gen.core.values import BoardRef, ModelRef
 from invokeai_gen.limits import ModelLimits
 from invokeai_gen.runtime.matching import find_board, find_model
@@ -87,12 +88,15 @@ def test_a_name_that_no_board_has_is_reported_with_the_closest() -> None:
     with pytest.raises(BoardResolutionError) as caught:
         find_board("Output Board", "Foxs", BOARDS)
     assert caught.value.candidates[0] == "Foxes"
-    assert find_board("Output Board", "Foxs", BOARDS, may_lack=True) is None
+
+
+def test_a_board_that_has_to_be_made_has_neither_that_name_nor_that_id() -> None:
+    assert [has_board(name, BOARDS) for name in ("Foxes", "Twice", "1", "Foxs")] == [True, True, True, False]
 
 
 def test_an_id_is_never_taken_for_a_name_that_could_be_made() -> None:
     with pytest.raises(BoardResolutionError):
-        find_board("Output Board", BoardRef("9"), BOARDS, may_lack=True)
+        find_board("Output Board", BoardRef("9"), BOARDS)
 
 
 def test_many_files_are_uploaded_a_few_at_a_time() -> None:

@@ -25,11 +25,15 @@ B = TypeVar("B", bound="KnownBoard")
 M = TypeVar("M", bound="KnownModel")
 
 
-def match_board(wanted: BoardRef | str, boards: Sequence[B], *, may_lack: bool = False) -> B | None:
+def has_board(wanted: str, boards: Iterable[KnownBoard]) -> bool:
+    """Return whether any board has that id or name."""
+    return any(wanted in (board.board_id, board.board_name) for board in boards)
+
+
+def match_board(wanted: BoardRef | str, boards: Sequence[B]) -> B:
     """Return the board with that id, else the only one with that name.
 
-    Raises `NoMatchError` if several have the name and, unless `may_lack`, if none does; it lists the closest
-    names.
+    Raises `NoMatchError`, which lists the closest names, if none or several have the name.
     """
     given = wanted.id if isinstance(wanted, BoardRef) else wanted
     for board in boards:
@@ -41,8 +45,6 @@ def match_board(wanted: BoardRef | str, boards: Sequence[B], *, may_lack: bool =
         raise NoMatchError(f"{len(named)} boards have the name {given!r}; use an id.", ids)
     if named:
         return named[0]
-    if may_lack and isinstance(wanted, str):
-        return None
     names = _closest_first(given, [board.board_name for board in boards])
     raise NoMatchError(f"no board has the name or id {given!r}; 'none' and 'auto' always work.", names)
 

@@ -7,21 +7,23 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from invokeai_gen.core.batch import Binding, Values
 from invokeai_gen.core.field_values import model_limits
 from invokeai_gen.core.json_writing import to_json
+from invokeai_gen.core.matching import has_board
+from invokeai_gen.core.pictures import png_bytes
 from invokeai_gen.core.plan import AssetKind, JsonValue, PlannedInput, WorkflowPlan
 from invokeai_gen.core.request_values import answered, is_sendable, look_ups
 from invokeai_gen.core.values import BoardRef, ImageRef, ModelRef, VideoRef
 from invokeai_gen.js_json import Unset
-from invokeai_gen.runtime.assets import hidden_values
 from invokeai_gen.runtime.cleanup import Preparations
-from invokeai_gen.runtime.input_files import files_among, read_file
-from invokeai_gen.runtime.matching import check_media, find_board, model_on
+from invokeai_gen.runtime.matching import check_media, find_board, hidden_values, model_on
 from invokeai_gen.runtime.options import ResolveModels, UploadPolicy
 from invokeai_gen.server import constants
 from invokeai_gen.server.client import AsyncInvokeAIClient
@@ -168,9 +170,8 @@ class Resolver:
         async with self._one_at_a_time:
             if self._boards is None:
                 self._boards = await self._client.boards.list(include_archived=True)
-        if self._create_boards and isinstance(value, str):
-            board = find_board(label, value, self._boards, may_lack=True)
-            return _ToCreate(label, value) if board is None else {"board_id": board.board_id}
+        if self._create_boards and isinstance(value, str) and not has_board(value, self._boards):
+            return _ToCreate(label, value)
         return {"board_id": find_board(label, value, self._boards).board_id}
 
     async def _model(self, planned: PlannedInput, value: ModelRef | str) -> JsonValue:
@@ -215,7 +216,8 @@ class Resolver:
 
     async def _new_board(self, board: _ToCreate) -> str:
         async def find() -> Board | None:
-            return find_board(board.label, board.name, await self._client.boards.list(), may_lack=True)
+            boards = await self._client.boards.list()
+            return find_board(board.label, board.name, boards) if has_board(board.name, boards) else None
 
         def uncertain(reason: Exception) -> Exception:
             return ConnectionFailedError(f"the server did not confirm the creation of board {board.name!r} ({reason})")
@@ -261,3 +263,47 @@ async def _all(questions: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
             raise answer
         found.append(answer)
     return found
+
+
+def files_among(values: Iterable[tuple[str, Any]]) -> dict[tuple[str, int], MediaResolutionError | None]:
+    """Return which values are files here, by label and identity, with an error for each that cannot be read.
+
+    Files are opened, not read. All in one call: with a thread for each, 10,000 images would take seconds.
+    """
+    found: dict[tuple[str, int], MediaResolutionError | None] = {}
+    for label, value in values:
+        if isinstance(value, str) and not os.path.isfile(value):
+            continue
+        found[label, id(value)] = None
+        if isinstance(value, (str, Path)):
+            try:
+                Path(value).open("rb").close()
+            except OSError as error:
+                found[label, id(value)] = _unreadable(label, Path(value), error)
+    return found
+
+
+def read_file(label: str, value: Any) -> tuple[bytes, str]:
+    """Return the bytes and the name of a file to upload; a Pillow image becomes a PNG file.
+
+    Raises `MediaResolutionError` for a file that cannot be read and for an image that has no PNG form, such as one of
+    floating-point numbers.
+    """
+    if isinstance(value, bytes):
+        return value, "upload"
+    if isinstance(value, (str, Path)):
+        path = Path(value)
+        try:
+            return path.read_bytes(), path.name
+        except OSError as error:
+            raise _unreadable(label, path, error) from None
+    if hasattr(value, "save") and hasattr(value, "mode"):
+        try:
+            return png_bytes(value), "image.png"
+        except ValueError as error:
+            raise MediaResolutionError(label, f"{error}.") from None
+    raise ValueResolutionError(label, f"{type(value).__name__} is neither a file, nor bytes, nor a Pillow image.")
+
+
+def _unreadable(label: str, path: Path, error: OSError) -> MediaResolutionError:
+    return MediaResolutionError(label, f"{path} cannot be read: {error.strerror or error}.")

@@ -240,8 +240,8 @@ async def enqueue(
             raise failures.in_labels(error, plan) from None
         if isinstance(error, asyncio.CancelledError):
             if cancel:
-                lost_enqueue = await load("invokeai_gen.server.lost_enqueue")
-                taking_back = asyncio.create_task(lost_enqueue.take_back(client.run_queue, sending, watch.batch_id))
+                queues = await load("invokeai_gen.server.queue")
+                taking_back = asyncio.create_task(queues.take_back(client.run_queue, sending, watch.batch_id))
                 await asyncio.wait([taking_back], timeout=constants.CANCEL_TIMEOUT)
             else:
                 sending.cancel()

@@ -195,11 +195,11 @@ class Boards(Facade[AsyncBoards]):
         return BoardHandle(self._core.handle(board_id))
 
 
-class BoardHandle:
+class BoardHandle(Facade[AsyncBoardHandle]):
     """One board of one server, or (`"none"`) the images that are on no board."""
 
     def __init__(self, core: AsyncBoardHandle) -> None:
-        self._core = core
+        super().__init__(core)
         self.board_id = core.board_id
 
     def __repr__(self) -> str:

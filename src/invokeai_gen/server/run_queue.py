@@ -37,12 +37,12 @@ class RunQueue:
         except (ConnectionFailedError, ServerFaultError) as error:
             failed = error
         if failed is not None:
-            lost_enqueue = await load("invokeai_gen.server.lost_enqueue")
-            answer = await lost_enqueue.found_or_sent_again(self, request, failed)
+            queues = await load("invokeai_gen.server.queue")
+            answer = await queues.found_or_sent_again(self, request, failed)
         enqueued, asked, item_ids = answer
         if enqueued < asked and not may_clip:
-            lost_enqueue = await load("invokeai_gen.server.lost_enqueue")
-            await lost_enqueue.take_clipped_back(self, request, enqueued, asked)
+            queues = await load("invokeai_gen.server.queue")
+            await queues.take_clipped_back(self, request, enqueued, asked)
         return Enqueued(batch_id=request["batch"]["batch_id"], item_ids=tuple(sorted(item_ids)))
 
     async def post(self, request: Mapping[str, Any]) -> tuple[int, int, list[int]]:

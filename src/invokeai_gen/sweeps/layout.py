@@ -16,9 +16,9 @@ from invokeai_gen.core.plan import FieldLimits, JsonValue, PlannedInput, Workflo
 from invokeai_gen.core.problems import ParamsError
 from invokeai_gen.core.request import CALL_SAVED_WORKFLOW
 from invokeai_gen.js_json import Unset
-from invokeai_gen.runtime.assets import hidden_values
 from invokeai_gen.runtime.called import fetch_called
 from invokeai_gen.runtime.cleanup import Preparations
+from invokeai_gen.runtime.matching import hidden_values
 from invokeai_gen.runtime.options import SubmitOptions
 from invokeai_gen.runtime.resolve import Resolver, resolve_board
 from invokeai_gen.server.client import AsyncInvokeAIClient

@@ -17,7 +17,7 @@ from invokeai_gen.core.field_values import model_limits
 from invokeai_gen.core.matching import fitting_models
 from invokeai_gen.core.plan import PlanNode, WorkflowPlan
 from invokeai_gen.js_json import UNSET
-from invokeai_gen.runtime.assets import look_up
+from invokeai_gen.runtime.matching import look_up
 from invokeai_gen.server import constants
 from invokeai_gen.server.errors import RequestTimeoutError
 from invokeai_gen.server.inventory import Model
