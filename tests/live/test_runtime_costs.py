@@ -83,7 +83,5 @@ sys.addaudithook(watch)
 def test_nothing_is_read_or_imported_on_an_event_loop(program: str, server_url: str) -> None:
     blocked = output_of(f"{WATCHED}\n{program}\nprint(*blocked, sep='\\n')", server_url)
     ours = [line for line in blocked if "invokeai_gen" in line or "generated" in line]
-    libraries = [
-        line for line in blocked if line.split()[1].partition(".")[0] in ("httpx", "aiohttp", "socketio")
-    ]
+    libraries = [line for line in blocked if line.split()[1].partition(".")[0] in ("httpx", "aiohttp", "socketio")]
     assert (ours, libraries) == ([], []), blocked
