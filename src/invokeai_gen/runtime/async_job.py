@@ -22,10 +22,11 @@ from invokeai_gen.server.client import AsyncInvokeAIClient, core_of
 from invokeai_gen.server.deadline import Deadline
 from invokeai_gen.server.errors import JobError, NotFoundError, ServerError
 from invokeai_gen.server.events import InvocationComplete, JobEvent, events_so_far
-from invokeai_gen.server.records import QueueItem, Timings, spanning
+from invokeai_gen.server.records import QueueItem
 from invokeai_gen.server.removal import Removal
 from invokeai_gen.server.run_errors import SeveralItemsError
 from invokeai_gen.server.status_watch import is_final
+from invokeai_gen.server.timings import Timings, spanning
 from invokeai_gen.server.uploads import Uploads
 from invokeai_gen.server.watch import Watch
 

@@ -14,16 +14,17 @@ from invokeai_gen.loading import load
 from invokeai_gen.runtime.decoding import handle
 from invokeai_gen.runtime.media import ImageOutput, VideoOutput
 from invokeai_gen.server import background
-from invokeai_gen.server.background import blocking
 from invokeai_gen.server.errors import MissingOutputError
+from invokeai_gen.server.facades import blocking
 
 if TYPE_CHECKING:
     from invokeai_gen.core.params import WorkflowParams
     from invokeai_gen.core.plan import JsonValue, WorkflowPlan
     from invokeai_gen.runtime.decoding import ItemResults
     from invokeai_gen.server.client import AsyncInvokeAIClient
-    from invokeai_gen.server.records import QueueItem, Timings
+    from invokeai_gen.server.records import QueueItem
     from invokeai_gen.server.removal import Removal
+    from invokeai_gen.server.timings import Timings
     from invokeai_gen.server.uploads import Uploads
 
 DOWNLOADS_AT_ONCE: Final = 4

@@ -12,8 +12,7 @@ import os
 import sys
 from _thread import allocate_lock  # `threading` takes long to load, and is needed with the first call
 from collections.abc import Callable, Coroutine
-from functools import wraps
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 from invokeai_gen.server.constants import INTERRUPT_TIMEOUT
 
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     import asyncio
     import concurrent.futures
 
-S = TypeVar("S")
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -161,16 +159,6 @@ async def bridge(coro: Coroutine[Any, Any, T]) -> T:
         if outcome.done() and not outcome.cancelled():
             outcome.exception()
         raise
-
-
-def blocking(method: Callable[Concatenate[S, P], Coroutine[Any, Any, T]]) -> Callable[Concatenate[S, P], T]:
-    """Return the blocking twin of an async method of the same class, with its parameters and documentation."""
-
-    @wraps(method)
-    def call(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return run(method(self, *args, **kwargs))
-
-    return call
 
 
 async def in_thread(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:

@@ -9,9 +9,10 @@ from functools import wraps
 from typing import Any, Concatenate, Generic, TypeVar
 
 from invokeai_gen.server import background
-from invokeai_gen.server.background import P, S, T, run
+from invokeai_gen.server.background import P, T, run
 
 C = TypeVar("C")
+S = TypeVar("S")
 
 
 class Facade(Generic[C]):
@@ -59,6 +60,16 @@ def iterating(
     @wraps(method)
     def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
         return iterate(method(self._core, *args, **kwargs))
+
+    return call
+
+
+def blocking(method: Callable[Concatenate[S, P], Coroutine[Any, Any, T]]) -> Callable[Concatenate[S, P], T]:
+    """Return the blocking twin of an async method of the same class, with its parameters and documentation."""
+
+    @wraps(method)
+    def call(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return run(method(self, *args, **kwargs))
 
     return call
 

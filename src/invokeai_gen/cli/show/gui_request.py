@@ -19,8 +19,8 @@ from invokeai_gen.core.problems import ParamsError
 from invokeai_gen.core.request import build_request
 from invokeai_gen.core.request_values import request_value
 from invokeai_gen.js_json import UNSET, Unset
-from invokeai_gen.runtime.matching import look_up
 from invokeai_gen.runtime.called import renewed
+from invokeai_gen.runtime.matching import look_up
 from invokeai_gen.runtime.resolve import resolve
 from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.server.errors import NotFoundError
