@@ -6,9 +6,8 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Generic, NoReturn, Self, TypeVar
+from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.terminal import wants_progress
@@ -22,6 +21,7 @@ from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.server.errors import JobCanceledError, JobDeletedError, JobTimeoutError
 from invokeai_gen.server.records import QueueItem
 from invokeai_gen.server.removal import Removal
+from invokeai_gen.sweeps.base import BaseSweep
 from invokeai_gen.sweeps.files.saving import ManifestFormat, Saver, save_image, saved_indexes, sheet_of
 from invokeai_gen.sweeps.results import SweepCounts, SweepResult
 from invokeai_gen.sweeps.state import SweepState, named_client
@@ -39,12 +39,11 @@ MAX_DEBOUNCE: Final = 2.0
 """Seconds of debounce before a page of results is fetched; it grows from the first to the second as results come."""
 
 
-class AsyncSweep(Generic[P, O]):
+class AsyncSweep(BaseSweep[P, O]):
     """Many runs of one workflow that have been submitted: `async for result in sweep` yields each as it ends."""
 
     def __init__(self, state: SweepState, outputs: type[O], options: CollectOptions) -> None:
-        self.plan = state.layout.plan
-        self._state = state
+        super().__init__(state)
         self._layout = state.layout
         self._tally = state.tally
         self._outputs = outputs
@@ -59,50 +58,6 @@ class AsyncSweep(Generic[P, O]):
     def clients(self) -> tuple[AsyncInvokeAIClient, ...]:
         """The clients of the servers that it runs on."""
         return tuple(self._state.clients.values())
-
-    def __repr__(self) -> str:
-        counts = self.counts
-        return f"{type(self).__name__}({self.plan.info.name!r}, {counts.finished} of {counts.total} ended)"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError(
-            "a sweep cannot be pickled or copied: start it with file=, and continue with resume_sweep(file)"
-        )
-
-    def _repr_html_(self) -> str:
-        """Return how far the sweep is, for a notebook."""
-        from invokeai_gen.core import notebook
-
-        rows = {name: str(count) for name, count in asdict(self.counts).items() if count}
-        return notebook.card(f"{self.plan.info.name}, {self.counts.finished} of {self.total} ended", rows)
-
-    def __len__(self) -> int:
-        return self.total
-
-    @property
-    def total(self) -> int:
-        """The number of queue items."""
-        return len(self._layout)
-
-    @property
-    def counts(self) -> SweepCounts:
-        """How many items have each status, as far as is known; no request is sent."""
-        return SweepCounts.of(self._tally.statuses)
-
-    @property
-    def is_done(self) -> bool:
-        """Whether every item is known to have ended."""
-        return self._tally.all_ended
-
-    @property
-    def varying(self) -> tuple[str, ...]:
-        """The inputs whose values change, by Python name."""
-        return self._layout.space.names
-
-    def params(self, index: int) -> P:
-        """Return the values of an item; a batch of the workflow holds only the item's own value."""
-        params: P = self._layout.params(index)
-        return params
 
     async def wait(self, timeout: float | None = None) -> SweepCounts:
         """Wait until every item has ended, and return how many have each status.

@@ -3,64 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Generic, Self, TypeVar
+from typing import Self, TypeVar
 
 from invokeai_gen.core.params import WorkflowParams
-from invokeai_gen.core.plan import WorkflowPlan
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.server import background
 from invokeai_gen.server.facades import facade, iterate
 from invokeai_gen.sweeps.async_sweep import AsyncSweep
-from invokeai_gen.sweeps.results import SweepCounts, SweepResult
+from invokeai_gen.sweeps.base import BaseSweep
+from invokeai_gen.sweeps.results import SweepResult
 
 P = TypeVar("P", bound=WorkflowParams)
 O = TypeVar("O", bound=WorkflowOutputs)
 
 
-class Sweep(Generic[P, O]):
+class Sweep(BaseSweep[P, O]):
     """Many runs of one workflow that have been submitted: `for result in sweep` yields each as it ends."""
 
     def __init__(self, core: AsyncSweep[P, O]) -> None:
+        super().__init__(core._state)
         self._core = core
-
-    def __repr__(self) -> str:
-        return repr(self._core).replace("AsyncSweep", "Sweep", 1)
-
-    def _repr_html_(self) -> str:
-        """Return how far the sweep is, for a notebook."""
-        return self._core._repr_html_()
-
-    def __len__(self) -> int:
-        return len(self._core)
-
-    @property
-    def plan(self) -> WorkflowPlan:
-        """The plan of the workflow."""
-        return self._core.plan
-
-    @property
-    def total(self) -> int:
-        """The number of queue items."""
-        return self._core.total
-
-    @property
-    def counts(self) -> SweepCounts:
-        """How many items have each status, as far as is known; no request is sent."""
-        return self._core.counts
-
-    @property
-    def is_done(self) -> bool:
-        """Whether every item is known to have ended."""
-        return self._core.is_done
-
-    @property
-    def varying(self) -> tuple[str, ...]:
-        """The inputs whose values change, by Python name."""
-        return self._core.varying
-
-    def params(self, index: int) -> P:
-        """Return the values of an item; a batch of the workflow holds only the item's own value."""
-        return self._core.params(index)
 
     def __iter__(self) -> Iterator[SweepResult[P, O]]:
         """Yield the result of each item as soon as it has ended; see `AsyncSweep.__aiter__`."""
