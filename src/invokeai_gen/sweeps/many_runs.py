@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from invokeai_gen.server.client import AsyncInvokeAIClient
     from invokeai_gen.sweeps.async_sweep import AsyncSweep
     from invokeai_gen.sweeps.options import CollectOptions, SweepOptions, TableOptions
-    from invokeai_gen.sweeps.start import SweepStarter
     from invokeai_gen.sweeps.sweep import Sweep
 
     StrPath = str | os.PathLike[str]
@@ -66,7 +65,10 @@ class ManyRuns(RunnableWorkflow[P, O]):
         **options: Unpack[SweepOptions],
     ) -> AsyncSweep[P, O]:
         """Like `sweep`, to be awaited."""
-        return await (await self._starter()).sweep(base, product, zip, rows, client, options)
+        await self.aload()
+        start = await load("invokeai_gen.sweeps.start")
+        sweep: AsyncSweep[P, O] = await start.sweep(self, base, product, zip, rows, client, options)
+        return sweep
 
     def sweep_csv(
         self,
@@ -135,11 +137,7 @@ class ManyRuns(RunnableWorkflow[P, O]):
         self, file: StrPath, *, client: AnyClient | None = None, **options: Unpack[CollectOptions]
     ) -> AsyncSweep[P, O]:
         """Like `resume_sweep`, to be awaited."""
-        return await (await self._starter()).resume(Path(file), client, options)
-
-    async def _starter(self) -> SweepStarter[P, O]:
         await self.aload()
-        starter: SweepStarter[P, O] = (await load("invokeai_gen.sweeps.start")).SweepStarter(
-            self.plan, self.params_type, self.outputs_type
-        )
-        return starter
+        start = await load("invokeai_gen.sweeps.start")
+        sweep: AsyncSweep[P, O] = await start.resume(self, Path(file), client, options)
+        return sweep

@@ -16,7 +16,7 @@ else:
 @later(
     "invokeai_gen.sweeps.many_runs",
     "ManyRuns",
-    "sweep sweep_csv sweep_jsonl read_csv read_jsonl resume_sweep asweep asweep_csv asweep_jsonl aresume_sweep _starter",
+    "sweep sweep_csv sweep_jsonl read_csv read_jsonl resume_sweep asweep asweep_csv asweep_jsonl aresume_sweep",
 )
 class Workflow(ManyRuns[P, O]):
     """One workflow with its plan, its class of parameters and its class of outputs."""
