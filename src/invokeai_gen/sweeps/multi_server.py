@@ -54,9 +54,8 @@ class MultiServer(SweepState):
         """`prepare` returns what an earlier process has uploaded to a server; `dask` is a cluster of the caller's."""
         super().__init__(layout, options, journal)
         self._prepare = prepare
-        self._taking_part: set[str] = set()
-        self._joining: set[str] = set()
-        """Servers that the cluster does not know yet."""
+        self._named: set[str] = set()
+        """Servers that take part by their address, and not as a worker of the caller's cluster."""
         self._leaving: set[str] = set()
         self._out: dict[str, Exception] = {}
         """Servers that take no further part, and why."""
@@ -81,8 +80,7 @@ class MultiServer(SweepState):
         self._is_stopped = False
         self._task: asyncio.Task[None] | None = None
         """Runs the items."""
-        self._engine = server_item.Engine(self.clients, self.preparations, self._take_sent)
-        server_item.engines[self._key] = self._engine
+        server_item.sweeps[self._key] = self
         for client in clients:
             self._add(client)
 
@@ -109,12 +107,6 @@ class MultiServer(SweepState):
         for index in found:
             self.errors.pop(index, None)
         return found
-
-    def _take_sent(self, index: int, url: str, item_id: int) -> None:
-        """Note that an item is in the queue of a server."""
-        self._url_of[index] = url
-        self.tally.send(index, item_id)
-        self._changed.set()
 
     # -- starting, resuming and stopping -------------------------------------------------------------------------------
 
@@ -169,13 +161,12 @@ class MultiServer(SweepState):
     def _add(self, client: AsyncInvokeAIClient) -> None:
         self._know(client)
         self._leaving.discard(client.url)
-        self._taking_part.add(client.url)
-        self._joining.add(client.url)
+        self._named.add(client.url)
+        self._out.pop(client.url, None)
 
     @override
     async def remove_server(self, url: str) -> None:
-        self._taking_part.discard(url)
-        self._joining.discard(url)
+        self._named.discard(url)
         self._leaving.add(url)
 
     @override
@@ -188,9 +179,9 @@ class MultiServer(SweepState):
             self.tally.reset(index)
             self.errors.pop(index, None)
         self._refused.clear()
+        self._out.clear()
         if self._journal is not None and self._not_ended():
             self._journal.take()
-        self._joining |= self._taking_part
         self._begin(lost if self._is_running else self._not_ended())
         return self.tally.statuses.count(UNSENT)
 
@@ -254,10 +245,7 @@ class MultiServer(SweepState):
         tasks: dict[str, asyncio.Task[None]] = {}
         try:
             while tasks or (self._left and not self._is_stopped):
-                joining, self._joining = self._joining, set()
-                for url in joining:
-                    self._out.pop(url, None)
-                present = await cluster.servers(joining)
+                present = await cluster.servers({*self._named})
                 for url in present:
                     self.known_url(url)
                 self._serving = {url for url in present if url not in self._out and url not in self._leaving}
@@ -335,7 +323,7 @@ class MultiServer(SweepState):
             await self._noted(ended=item.batch_id, status=outcome.status, item=outcome.item_id)
             self._earlier.pop(index, None)
             if self.tally.item_ids[index] != outcome.item_id:
-                self._take_sent(index, url, outcome.item_id)
+                self.note_sent(index, url, outcome.item_id)
             if outcome.item is not None:
                 self._items[index] = QueueItem.of(outcome.item)
             self.tally.update(index, outcome.item_id, outcome.status)

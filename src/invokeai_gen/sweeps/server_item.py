@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from weakref import WeakValueDictionary
@@ -34,6 +34,7 @@ from invokeai_gen.server.uploads import MediaKind, Uploads
 from invokeai_gen.sweeps.batching import Data
 from invokeai_gen.sweeps.layout import resolve_columns
 from invokeai_gen.sweeps.results import DELETED, slim
+from invokeai_gen.sweeps.state import SweepState
 
 GONE: Final = (ConnectionFailedError, EnqueueUncertainError)
 """Errors that mean that a server is gone."""
@@ -92,18 +93,8 @@ class Outcome:
         return self.is_gone or not isinstance(self.error, RejectedError)
 
 
-@dataclass(frozen=True, eq=False)
-class Engine:
-    """What the engine of a sweep in this process gives to the items that run here."""
-
-    clients: Mapping[str, AsyncInvokeAIClient]
-    preparations: Mapping[str, Preparations]
-    take_sent: Callable[[int, str, int], None]
-    """Called with index, server and queue item of an item that is in the queue."""
-
-
-engines: WeakValueDictionary[str, Engine] = WeakValueDictionary()
-"""The engines of this process by the key of their sweep; a worker of a cluster has none."""
+sweeps: WeakValueDictionary[str, SweepState] = WeakValueDictionary()
+"""The sweeps of this process by their key, for items that run in it; a worker of a cluster has none."""
 _stopped: set[str] = set()
 """Keys of sweeps that were canceled."""
 
@@ -149,9 +140,9 @@ async def run(item: ServerItem, plan: WorkflowPlan, url: str) -> Outcome:
     """Run an item on a server: prepare it, enqueue it, and follow it to its end."""
     if item.key in _stopped:
         return Outcome()
-    engine, client = engines.get(item.key), _client(item.key, url)
-    if engine is not None:
-        return await _run(item, plan, client, engine.preparations[url], engine)
+    sweep, client = sweeps.get(item.key), _client(item.key, url)
+    if sweep is not None:
+        return await _run(item, plan, client, sweep.preparations[url], sweep)
     made = Preparations(Uploads(known={**item.uploads}))
     outcome = await _run(item, plan, client, made, None)
     new = {key: name for key, name in made.uploads.known.items() if key not in item.uploads}
@@ -159,7 +150,7 @@ async def run(item: ServerItem, plan: WorkflowPlan, url: str) -> Outcome:
 
 
 async def _run(
-    item: ServerItem, plan: WorkflowPlan, client: AsyncInvokeAIClient, made: Preparations, engine: Engine | None
+    item: ServerItem, plan: WorkflowPlan, client: AsyncInvokeAIClient, made: Preparations, sweep: SweepState | None
 ) -> Outcome:
     item_id = None
     watch = await client.follow(item.batch_id, {}, keeps_events=False)
@@ -171,8 +162,8 @@ async def _run(
                 return Outcome()
             item_ids = [*(await enqueue(plan, request, client, watch, cancel=True)).item_ids]
         item_id = item_ids[0]
-        if engine is not None:
-            engine.take_sent(item.index, client.url, item_id)
+        if sweep is not None:
+            sweep.note_sent(item.index, client.url, item_id)
         if item.key in _stopped:  # while it was on its way, when there was nothing to cancel yet
             await client.queue.cancel_batches([item.batch_id])
         await expect(watch, (item_id,))
@@ -209,5 +200,5 @@ async def _request(
 
 
 def _client(key: str, url: str) -> AsyncInvokeAIClient:
-    engine = engines.get(key)
-    return core_of(shared_client(url)) if engine is None else engine.clients[url]
+    sweep = sweeps.get(key)
+    return core_of(shared_client(url)) if sweep is None else sweep.clients[url]

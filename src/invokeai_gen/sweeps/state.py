@@ -69,6 +69,12 @@ class SweepState:
         """Return the client of the server that has the item; one of them for an item that none has."""
         return self.clients.get(self._url_of.get(index, "")) or next(iter(self.clients.values()), shared_client())
 
+    def note_sent(self, index: int, url: str, item_id: int) -> None:
+        """Note that an item is in the queue of one of several servers."""
+        self._url_of[index] = url
+        self.tally.send(index, item_id)
+        self._changed.set()
+
     async def items(self, indexes: Iterable[int]) -> dict[int, QueueItem]:
         """Return the queue items of these items that still exist, without their graphs (see `slim`)."""
         found: dict[int, QueueItem] = {}
