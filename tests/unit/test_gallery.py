@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from invokeai_gen.sweeps.files.gallery import Card, Gallery, Medium, pages_of, render
+from invokeai_gen.sweeps.files.gallery import Card, Medium, pages_of, render
 
 EVIL = "</script><script>document.title='owned'</script>\"'><img src=x onerror=alert(1)> 猫 \u202e \ud800"
 DOT = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGP4z8DwHwAFAAH/q842iQAAAABJRU5ErkJggg=="
@@ -23,7 +23,7 @@ def card(index: int, place: tuple[int, ...] = (), *, problem: str = "", text: st
 
 
 def gallery(cards: list[Card], axes: list[list[str]], text: str = "Seeds") -> str:
-    return render(Gallery(text, text, ["number", text, "text"], pages_of(cards, axes)))
+    return render(text, text, ["number", text, "text"], pages_of(cards, axes))
 
 
 class Seen(HTMLParser):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import itertools
 import json
@@ -21,7 +22,7 @@ from invokeai_gen.server.concurrency import gather_limited
 from invokeai_gen.server.errors import ServerError
 from invokeai_gen.shipped_files import templates_folder
 from invokeai_gen.sweeps.batching import Layout
-from invokeai_gen.sweeps.files.manifest import ManifestError, read_manifest
+from invokeai_gen.sweeps.files.manifest import ManifestError, rows_in
 from invokeai_gen.sweeps.files.saving import Media, media_of
 from invokeai_gen.sweeps.results import SweepResult
 from invokeai_gen.sweeps.space import Space
@@ -59,7 +60,7 @@ class Card:
     """Label and text of each value that varies."""
     others: Sequence[tuple[str, str]]
     keys: Sequence[Key]
-    """What the card is sorted by, in the order of `Gallery.keys`."""
+    """What the card is sorted by, in the order of the keys of `render`."""
     place: tuple[int, ...]
     """Which row of each axis it has."""
     seconds: float | None
@@ -76,16 +77,6 @@ class Page:
     """Column labels; empty without a grid."""
     rows: Sequence[tuple[str, Sequence[Sequence[Card]]]]
     cards: Sequence[Card]
-
-
-@dataclass(frozen=True, slots=True)
-class Gallery:
-    """Everything the template shows."""
-
-    title: str
-    summary: str
-    keys: Sequence[str]
-    pages: Sequence[Page]
 
 
 async def write_gallery(layout: Layout, results: Sequence[SweepResult[Any, Any]], path: Path) -> Path:
@@ -114,13 +105,9 @@ async def write_gallery(layout: Layout, results: Sequence[SweepResult[Any, Any]]
         for axis in space.axes
     ]
     failed = sum(bool(card.problem) for card in cards)
-    gallery = Gallery(
-        title=plan.info.name or "Sweep",
-        summary=f"{len(cards)} runs" + (f", {failed} without outputs" if failed else ""),
-        keys=["number", *(labels[name] for name in space.names), "seconds", "failed"],
-        pages=pages_of(cards, axes),
-    )
-    await in_thread(_write, path, gallery)
+    summary = f"{len(cards)} runs" + (f", {failed} without outputs" if failed else "")
+    keys = ["number", *(labels[name] for name in space.names), "seconds", "failed"]
+    await in_thread(_write, path, plan.info.name or "Sweep", summary, keys, pages_of(cards, axes))
     return path
 
 
@@ -130,13 +117,16 @@ def _target(path: Path) -> Path:
     return target
 
 
-def _write(path: Path, gallery: Gallery) -> None:
+def _write(path: Path, title: str, summary: str, keys: Sequence[str], pages: Sequence[Page]) -> None:
     with replacing(path) as file:
-        file.write(render(gallery).encode("utf-8", "replace"))
+        file.write(render(title, summary, keys, pages).encode("utf-8", "replace"))
 
 
-def render(gallery: Gallery) -> str:
-    """Return the HTML. All text is escaped; the page loads nothing from elsewhere and runs no script but its own."""
+def render(title: str, summary: str, keys: Sequence[str], pages: Sequence[Page]) -> str:
+    """Return the HTML. All text is escaped; the page loads nothing from elsewhere and runs no script but its own.
+
+    `keys` names what the cards can be sorted by.
+    """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -148,7 +138,7 @@ def render(gallery: Gallery) -> str:
     )
     environment.filters["json"] = lambda value: json.dumps(value)
     environment.filters["sha256"] = lambda text: base64.b64encode(hashlib.sha256(str(text).encode()).digest()).decode()
-    return environment.get_template("gallery.html.jinja").render(gallery=gallery)
+    return environment.get_template("gallery.html.jinja").render(title=title, summary=summary, keys=keys, pages=pages)
 
 
 def pages_of(cards: Sequence[Card], axes: Sequence[Sequence[str]]) -> list[Page]:
@@ -230,12 +220,8 @@ async def _thumbnail(image: ImageOutput) -> str:
 def _files_beside(folder: Path) -> dict[str, str]:
     """Return the relative URL of each saved file in a folder by the server's name for it, as its manifest says."""
     found: dict[str, str] = {}
-    for manifest in (folder / "manifest.csv", folder / "manifest.jsonl"):
-        try:
-            rows = read_manifest(manifest)
-        except (OSError, ManifestError):
-            continue
-        for row in rows:
+    with contextlib.suppress(OSError, ManifestError):
+        for row in rows_in(folder):
             file = PurePosixPath(str(row.get("file") or ""))
             if not file.is_absolute() and ".." not in file.parts and os.path.isfile(folder / file):
                 found[str(row.get("name"))] = "./" + quote(str(file))

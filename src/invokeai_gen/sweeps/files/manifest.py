@@ -5,16 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Final
 
 from invokeai_gen.atomic_files import replacing
-from invokeai_gen.core.json_writing import to_json
 from invokeai_gen.core.plan import JsonValue
-from invokeai_gen.core.short_texts import short_text
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.texts import escape_surrogates, is_encodable
 
@@ -29,23 +26,29 @@ class ManifestError(InvokeAIGenError, ValueError):
     """A manifest cannot be written with these values, or a file is not a manifest."""
 
 
-def write_manifest(path: str | os.PathLike[str], rows: Sequence[Mapping[str, object]]) -> Path:
+def write_manifest(path: str | os.PathLike[str], rows: Sequence[Mapping[str, JsonValue]]) -> Path:
     """Write the rows as a table, whole or not at all, with its folder; return the path.
 
     The suffix decides: `.jsonl` has a JSON object on each line; `.csv` has a column for each key, in the order in which
-    they first appear, and opens in Excel with every script. Values become JSON as `to_json` has them, and what has no
-    JSON (bytes, images in memory) becomes `short_text`. A text of a CSV that a spreadsheet could take for a formula,
+    they first appear, and opens in Excel with every script. A text of a CSV that a spreadsheet could take for a formula,
     or a reader for a number, gets a `'` before it, which `read_manifest` takes off again.
 
     Raise `ManifestError` for another suffix, and for a text that is too long for a cell (131,072 characters).
     """
     target = Path(path)
     encode = {".csv": _as_csv, ".jsonl": _as_lines}[_kind(target)]
-    data = encode([{str(key): _json_value(value) for key, value in row.items()} for row in rows])
+    data = encode(rows)
     target.parent.mkdir(parents=True, exist_ok=True)
     with replacing(target) as file:
         file.write(data)
     return target
+
+
+def rows_in(folder: Path) -> Iterator[dict[str, object]]:
+    """Yield the rows of the manifests in a folder. Raise `ManifestError` and `OSError` for one that cannot be read."""
+    for manifest in (folder / "manifest.csv", folder / "manifest.jsonl"):
+        if manifest.exists():
+            yield from read_manifest(manifest)
 
 
 def read_manifest(path: str | os.PathLike[str]) -> list[dict[str, object]]:
@@ -70,22 +73,6 @@ def _kind(path: Path) -> str:
     if suffix not in {".csv", ".jsonl"}:
         raise ManifestError(f"a manifest is a .csv or a .jsonl file, not {path.name!r}")
     return suffix
-
-
-def _json_value(value: object) -> JsonValue:
-    """Return the value as JSON, or as text if it has no JSON."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, list):
-        return [_json_value(item) for item in value]
-    if isinstance(value, Mapping):
-        return {str(key): _json_value(item) for key, item in value.items()}
-    try:
-        return to_json(value)
-    except (TypeError, ValueError):  # ValueError: a tuple that is no colour
-        if isinstance(value, tuple):
-            return [_json_value(item) for item in value]
-        return value.as_posix() if isinstance(value, PurePath) else short_text(value)
 
 
 def _as_lines(rows: Sequence[Mapping[str, JsonValue]]) -> bytes:

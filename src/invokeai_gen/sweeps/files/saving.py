@@ -23,7 +23,7 @@ from invokeai_gen.server.concurrency import gather_limited
 from invokeai_gen.server.errors import ServerError
 from invokeai_gen.server.run_errors import DownloadError
 from invokeai_gen.sweeps.batching import Layout
-from invokeai_gen.sweeps.files.manifest import read_manifest, write_manifest
+from invokeai_gen.sweeps.files.manifest import read_manifest, rows_in, write_manifest
 from invokeai_gen.sweeps.results import DELETED, SweepResult
 
 if TYPE_CHECKING:
@@ -65,9 +65,8 @@ class Saver:
         self._others: dict[str, dict[str, Any]] = {}
         """The rows of earlier calls, by file."""
         self._rows: dict[tuple[int, str, int], dict[str, Any]] = {}
-        """By number of the item, name of the output, and place in the output; as `_saved`."""
+        """By number of the item, name of the output, and place in the output."""
         self._written = 0
-        self._saved: dict[tuple[int, str, int], Path] = {}
         self._failed: dict[str, str] = {}
         self._taken: set[str] = set()
 
@@ -111,8 +110,7 @@ class Saver:
         if result.status == DELETED and (rows := _saved_rows(self.folder, earlier, result.values)):
             self.kept.add(result.index)
             for number, row in enumerate(rows):
-                key = result.index, str(row.get("output")), number
-                self._rows[key], self._saved[key] = row, self.folder / str(row["file"])
+                self._rows[result.index, str(row.get("output")), number] = row
         else:
             self._rows[result.index, "", 0] = _row(result, str(result.error))
         return True
@@ -125,13 +123,12 @@ class Saver:
         listed = f"-{number:03d}" if is_listed and "number" not in self._pattern.fields else ""
         suffix = self._suffix if self._suffix and isinstance(handle, ImageOutput) else media_suffix(handle)
         path = path.with_name(f"{path.name}{listed}{suffix}")
-        key, problem = (result.index, output, number), ""
+        problem = ""
         try:
             await self._fetch(path, handle)
-            self._saved[key] = self.folder / path
         except (ServerError, OSError) as error:
             problem = self._failed[str(path)] = str(error)
-        self._rows[key] = _row(result, problem, output, path, handle)
+        self._rows[result.index, output, number] = _row(result, problem, output, path, handle)
 
     async def write_manifest(self) -> None:
         """Write the manifest of what has been saved so far, in the order of the items; `end` reports if that fails."""
@@ -151,7 +148,7 @@ class Saver:
 
     def end(self) -> list[Path]:
         """Return the files in the order of the items. Raise `DownloadError` if some could not be saved."""
-        saved = [self._saved[key] for key in sorted(self._saved)]
+        saved = [self.folder / row["file"] for _, row in sorted(self._rows.items()) if row["file"]]
         if self._failed:
             raise DownloadError(saved, self._failed)
         return saved
@@ -222,9 +219,8 @@ def _row(
 def saved_indexes(folder: Path, indexes: Iterable[int], values: Values) -> frozenset[int]:
     """Return which of these items have their files in a folder, with these values, as its manifest says."""
     rows: dict[Any, list[dict[str, Any]]] = {}
-    for manifest in (folder / "manifest.csv", folder / "manifest.jsonl"):
-        for row in read_manifest(manifest) if manifest.exists() else ():
-            rows.setdefault(row.get("index"), []).append(row)
+    for row in rows_in(folder):
+        rows.setdefault(row.get("index"), []).append(row)
     return frozenset(index for index in indexes if _saved_rows(folder, rows.get(index, ()), values(index)))
 
 

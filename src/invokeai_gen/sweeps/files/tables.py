@@ -73,15 +73,15 @@ def read_csv(
         raise TableError.of_file(path, "is empty: its first row should name inputs, the others their values")
     delimiter = _delimiter(text, plan)
     rows = _Rows(os.fspath(path), plan, params_type, base, ignore_extra, delimiter)
-    records = _records(text, delimiter, rows)
-    number, header = next(records, (1, []))
+    (number, header), *records = [*_records(text, delimiter, rows)] or [(1, [])]
     header = [name.strip() for name in header]
     if header and header[0].startswith("# "):  # as numpy writes its header
         header[0] = header[0].removeprefix("# ")
     named = {place: name for place, name in enumerate(header) if name}
-    if _has_index_column(text, delimiter):
+    counted = [cells[0].strip() for _, cells in records] == [str(place) for place in range(len(records))]
+    if header and _UNNAMED.fullmatch(header[0]) and records and counted:  # the index that pandas writes
         named.pop(0, None)
-        records = ((number, ["", *cells[1:]]) for number, cells in records)
+        records = [(number, ["", *cells[1:]]) for number, cells in records]
     columns, is_complete = rows.entries(
         number,
         ((name, place) for place, name in named.items()),
@@ -304,14 +304,6 @@ def _records(text: str, delimiter: str, rows: _Rows[Any] | None = None) -> Itera
     except csv.Error as error:
         if rows is not None:
             rows.note(number + 1, f"this row and those after it cannot be read ({error}): {_QUOTING}")
-
-
-def _has_index_column(text: str, delimiter: str) -> bool:
-    """Return whether the first column counts the rows from 0 under no name, as pandas writes its index."""
-    header, *rows = (cells for _, cells in _records(text, delimiter))
-    if not header or not _UNNAMED.fullmatch(header[0].strip()):
-        return False
-    return bool(rows) and all(cells[0].strip() == str(place) for place, cells in enumerate(rows))
 
 
 def _delimiter(text: str, plan: WorkflowPlan) -> str:
