@@ -8,7 +8,9 @@ import pytest
 
 from invokeai_gen.core.results import results_by_node
 from invokeai_gen.server.events import InvocationComplete, StatusChanged
+from invokeai_gen.server.records import QueueItem
 from invokeai_gen.sweeps import sent_batches
+from invokeai_gen.sweeps.results import slim
 from invokeai_gen.sweeps.sent_batches import EventResults
 from tests import plans
 
@@ -80,3 +82,28 @@ def test_only_so_many_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
             known.add(told(item_id, node))
         known.end(ended(item_id))
     assert [item_id for item_id in range(5) if item_id in known] == [2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("status", "executed", "paths", "kept"),
+    [
+        ("completed", "blur", {"p": [0]}, {"results", "prepared_source_mapping", "prepared_iteration_paths"}),
+        ("completed", "iterate", {"p": [0]}, {"results", "prepared_source_mapping", "prepared_iteration_paths"}),
+        ("completed", "iterate", None, {"results", "prepared_source_mapping", "execution_graph"}),
+        ("failed", "blur", None, {"results", "prepared_source_mapping", "execution_graph", "graph", "indegree"}),
+    ],
+)
+def test_of_an_item_that_was_fetched_only_what_outputs_read_is_kept(
+    status: str, executed: str, paths: Any, kept: set[str]
+) -> None:
+    session: dict[str, Any] = {
+        "results": {"p": {}},
+        "prepared_source_mapping": {"p": "blur"},
+        "execution_graph": {"nodes": {"p": {"type": executed, "index": 0}}},
+        "graph": {"nodes": {}},
+        "indegree": {"p": 0},
+        **({} if paths is None else {"prepared_iteration_paths": paths}),
+    }
+    item = slim(QueueItem.of({"item_id": 1, "status": status, "batch_id": "b", "session": session}))
+    assert {*item.session} == kept
+    assert results_by_node(item.session) == results_by_node(session)

@@ -21,7 +21,8 @@ DELETED: Final = "deleted"
 UNSENT: Final = "unsent"
 """Status of an item that is not in the queue yet: there was no room, or another process was to send it."""
 
-_BULK: Final = frozenset({"graph", "execution_graph"})
+_READ: Final = frozenset({"results", "prepared_source_mapping", "prepared_iteration_paths", "executed_history"})
+"""What outputs read of a session that was completed."""
 
 
 class NoServerError(JobError):
@@ -182,7 +183,7 @@ class Tally:
 
 
 def slim(item: QueueItem) -> QueueItem:
-    """Return a completed item without the graphs of its session: a thousand of them would fill the memory.
+    """Return a completed item with only what outputs read of its session: thousands of whole ones would fill the memory.
 
     The executed graph stays if only it has the order of iterations, as on servers before 6.14.
     """
@@ -190,6 +191,6 @@ def slim(item: QueueItem) -> QueueItem:
         return item
     executed = (item.session.get("execution_graph") or {}).get("nodes") or {}
     is_iterated = any(node["type"] == "iterate" for node in executed.values())
-    bulk = {"graph"} if is_iterated and not item.session.get("prepared_iteration_paths") else _BULK
-    session = {key: value for key, value in item.session.items() if key not in bulk}
+    read = _READ | {"execution_graph"} if is_iterated and not item.session.get("prepared_iteration_paths") else _READ
+    session = {key: value for key, value in item.session.items() if key in read}
     return QueueItem.of({**{key: value for key, value in item.raw.items() if key != "workflow"}, "session": session})
