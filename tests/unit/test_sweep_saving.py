@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
 import json
 import re
@@ -11,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from invokeai_gen.server.run_errors import DownloadError
+from invokeai_gen.sweeps import sweep_file
 from invokeai_gen.sweeps.files.manifest import read_manifest
+from invokeai_gen.sweeps.files.saving import Saver
 from invokeai_gen.testing import FakeInvokeAI
 from tests import plans
 from tests.unit.full_disk import files_of_at_most
@@ -74,6 +77,37 @@ def test_only_the_first_of_many_files_that_were_not_saved_are_listed() -> None:
     error = DownloadError([], {f"{number}.png": "no room" for number in range(1000)})
     assert str(error).endswith("\n- 19.png: no room\n- and 980 more")
     assert len(error.failed) == 1000
+
+
+def test_long_tables_are_neither_read_nor_named_on_an_event_loop(
+    invokeai: FakeInvokeAI, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[str] = []
+
+    def watched(owner: object, name: str) -> None:
+        call = getattr(owner, name)
+
+        def watching(*args: object) -> object:
+            with pytest.raises(RuntimeError, match="no running event loop"):
+                asyncio.get_running_loop()
+            called.append(name)
+            return call(*args)
+
+        monkeypatch.setattr(owner, name, watching)
+
+    for name in ("read_header", "decode_layout", "replay"):
+        watched(sweep_file, name)
+    watched(Saver, "check")
+
+    async def main() -> None:
+        file = tmp_path / "it.sweep"
+        sweep = await plans.picture().asweep(product={"width": [8, 16]}, file=file)
+        await sweep.wait()
+        again = await plans.picture().aresume_sweep(file)
+        await again.download(tmp_path / "out")
+
+    asyncio.run(main())
+    assert called == ["read_header", "decode_layout", "replay", "check"]
 
 
 def test_no_manifest_is_written_if_none_is_wanted(invokeai: FakeInvokeAI, tmp_path: Path) -> None:

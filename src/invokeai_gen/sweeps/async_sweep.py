@@ -366,7 +366,7 @@ class AsyncSweep(BaseSweep[P, O]):
 
     @contextlib.contextmanager
     def _shown(self) -> Iterator[None]:
-        """Show progress if it is wanted, unless that all runs have ended was shown before."""
+        """Show progress if it is wanted, unless the end of the sweep has been shown already."""
         if (self._was_shown and self.is_done) or not wants_progress(self._progress):
             yield
             return

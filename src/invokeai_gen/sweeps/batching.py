@@ -76,7 +76,7 @@ class Group:
             yield from ((column, [each[number] for each in places]) for column in entry)
 
     def own_item(self, cell: Cell) -> dict[Binding, JsonValue]:
-        """Return the item that a cell has of each of the workflow's own batch lists, by the field it is put into."""
+        """Return a cell's item in each list of the workflow's own batch nodes, by the field that it fills."""
         return {_binding(column): column["items"][place] for column, (place,) in self.own_columns([cell])}
 
     def own_places(self, cell: Cell) -> dict[Binding, tuple[int, int]]:

@@ -235,7 +235,7 @@ class Dispatcher(SweepState):
     # -- resuming and stopping --------------------------------------------------------------------------------------
 
     async def resume(self, past: ReplayedState) -> None:
-        """Continue what an earlier process has noted."""
+        """Continue from what an earlier process noted."""
         self._doubtful.update(past.sending)
         sent = Counter(index for block in past.blocks for index in self._indexes(block))
         self._attempts = {index: count - 1 for index, count in sent.items() if count > 1}

@@ -91,7 +91,7 @@ async def resolve_values(
 async def lay_out(
     plan: WorkflowPlan, space: Space[Any], client: AsyncInvokeAIClient, options: SubmitOptions, resolved: ResolvedValues
 ) -> Layout:
-    """Return how the points become enqueues. The server is asked only for what generators of the workflow need of it.
+    """Return how the points become enqueues. The server is asked only for what generators of the workflow need.
 
     Raise `ParamsError` for values that the server could not put into the graph, for values of inputs that a called
     workflow no longer has, and for too many items.

@@ -123,7 +123,7 @@ class MultiServer(SweepState):
             self._task = asyncio.create_task(self._run())
 
     async def resume(self, attempts: Mapping[int, ServerAttempt]) -> None:
-        """Continue what an earlier process has noted of each item."""
+        """Continue from what an earlier process noted about each item."""
         completed: dict[AsyncInvokeAIClient, dict[int, int]] = {}
         for index, attempt in attempts.items():
             if not attempt.status:
@@ -270,7 +270,7 @@ class MultiServer(SweepState):
             self._running.clear()
 
     def _may_run(self, index: int, url: str) -> bool:
-        """Return whether a server may run an item. One that a server may have run already goes back to that server."""
+        """Return whether a server may run an item. An item that may have run on a server already goes back to that server."""
         if url in self._refused.get(index, ()):
             return False
         earlier = self._earlier.get(index)

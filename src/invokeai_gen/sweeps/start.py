@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -86,9 +87,15 @@ async def resume(
 
     Raise `SweepFileError` for a file that is damaged, or of another workflow or server, before anything is sent.
     """
-    client = core_of(client)
     check_options(given, CollectOptions.__annotations__)
-    journal, entries = await in_thread(Journal.open, file)
+    return await bridge((await in_thread(_read, workflow, file, core_of(client), given))())
+
+
+def _read(
+    workflow: RunnableWorkflow[P, O], file: Path, client: AsyncInvokeAIClient, given: CollectOptions
+) -> Callable[[], Coroutine[Any, Any, AsyncSweep[P, O]]]:
+    """Read a sweep file, which takes a while with thousands of rows, and return what continues its sweep."""
+    journal, entries = Journal.open(file)
     header, layout, past = entries[0], None, None
     try:
         space, kept = sweep_file.read_header(file, header, workflow.plan, workflow.params_type)
@@ -109,8 +116,8 @@ async def resume(
         sweep_file.raise_for_damage(file, error)
         raise
     if several is not None:
-        return await bridge(_start_on_several(workflow, space, several, options, journal, layout, entries))
-    return await bridge(_start_on_one(workflow, space, client, options, journal, preparations, layout, past))
+        return partial(_start_on_several, workflow, space, several, options, journal, layout, entries)
+    return partial(_start_on_one, workflow, space, client, options, journal, preparations, layout, past)
 
 
 async def _start_on_one(

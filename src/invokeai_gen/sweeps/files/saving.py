@@ -72,7 +72,7 @@ class Saver:
 
     async def begin(self) -> None:
         """Create the folder, and read the manifest of an earlier call. Raise `FileClashError` for equal names."""
-        self.check()
+        await in_thread(self.check)
         await in_thread(self._open_folder)
 
     def check(self) -> None:

@@ -172,9 +172,9 @@ class _Rows(Generic[P]):
     def entries(
         self, row: int, given: Iterable[tuple[str, T]], *, if_none: str = ""
     ) -> tuple[list[tuple[_Column, T]], bool]:
-        """Return what a row gives for each input, and whether every name is one of an input; note what is wrong.
+        """Return the value of each input that a row names, and whether all its names are inputs; note the problems.
 
-        `if_none` is noted too if no name is one of an input.
+        `if_none` is noted too if none of the names is an input.
         """
         found: dict[str, tuple[_Column, T]] = {}
         unknown: list[tuple[str, Problem]] = []
