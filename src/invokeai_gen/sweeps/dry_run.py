@@ -29,7 +29,7 @@ class DryRun:
 
 
 async def dry_run(plan: WorkflowPlan, space: Space[Any], client: AsyncInvokeAIClient, options: SweepOptions) -> DryRun:
-    """Lay out a sweep as `SweepStarter.start` does. The server is asked only for what batch nodes need.
+    """Lay out a sweep as `start.start` does. The server is asked only for what batch nodes need.
 
     Names of models and boards, and files, are not looked up: the request has `<model dreamshaper>`, `<board Cats>` and
     `<upload of in.png>` in their place. Raise `ParamsError` for values that cannot be sent.

@@ -95,6 +95,7 @@ class SweepState:
         """Return the items of a server that still exist, and note those that do not; `numbers` are theirs by id."""
         found: dict[int, QueueItem] = {}
         ids = [*numbers]
+        # A page at a time, so that few whole sessions are in memory at once.
         for start in range(0, len(ids), constants.PAGE):
             for item in await client.queue.items(ids[start : start + constants.PAGE], with_sessions=with_sessions):
                 found[numbers[item.item_id]] = slim(item)
