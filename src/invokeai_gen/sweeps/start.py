@@ -188,7 +188,7 @@ async def _start_on_several(
             servers,
             options,
             journal,
-            dask=None if servers else options["servers"],
+            dask=None if servers else options.get("servers"),
             prepare=lambda url: _preparations(journal, entries, url),
         )
         await sweep.resume(sweep_file.replay_attempts(len(layout), entries))
