@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import logging
 import os
 import subprocess
 import sys
@@ -179,3 +180,25 @@ def test_every_command_has_quiet() -> None:
 
     for name, command in leaves(invokeai_gen.cli.cli, "invokeai-gen"):
         assert sum("--quiet" in param.opts for param in command.params) == 1, name
+
+
+def test_what_the_package_logs_during_a_command_is_a_warning_like_all_others(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(terminal, "is_quiet", lambda: False)
+    log = logging.getLogger("invokeai_gen")
+    with terminal.logged_warnings():
+        log.info("unheard")
+        log.warning("%s is gone", EVIL)
+    said = capsys.readouterr().err
+    assert said.startswith("warning: \\x1b]0;owned") and said.endswith(" is gone\n") and "unheard" not in said
+    assert log.handlers == []
+
+
+def test_a_quiet_run_prints_no_warnings(cli: Cli) -> None:
+    data = adder()
+    ends = {"source": "gone", "sourceHandle": "value", "target": "sum", "targetHandle": "a"}
+    data["edges"].append({"id": "e", "type": "default", **ends})
+    save(Path("loose.json"), data)
+    assert "warning: loose.json: " in cli("run", "loose.json", "--dry-run").err
+    assert "warning: " not in cli("run", "loose.json", "--dry-run", "-q").err

@@ -199,7 +199,9 @@ PLAN = a_plan(
 )
 
 
-@pytest.mark.parametrize(("name", "found"), [("0", 0), ("width", 0), ("Width", 0), ("final_steps", 2), ("other", 4)])
+@pytest.mark.parametrize(
+    ("name", "found"), [("0", 0), ("width", 0), ("Width", 0), ("final_steps", 2), ("final-steps", 2), ("other", 4)]
+)
 def test_an_input_is_found_by_index_name_or_label(name: str, found: int) -> None:
     assert find_input(PLAN, name).index == found
 

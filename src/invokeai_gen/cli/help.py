@@ -10,7 +10,7 @@ from typing import Any, Final
 import click
 from click.shell_completion import CompletionItem
 
-from invokeai_gen.cli.terminal import QUIET, in_words
+from invokeai_gen.cli.terminal import QUIET, in_words, keep_quiet
 
 INPUTS: Final = "invokeai_gen.inputs"
 """Where the context of a call keeps the options of the inputs of its workflow."""
@@ -114,7 +114,7 @@ def with_our_ways(command: click.Command) -> click.Command:
             ["-q", QUIET],
             is_flag=True,
             expose_value=False,
-            callback=lambda ctx, param, is_quiet: ctx.meta.update({QUIET: is_quiet}),
+            callback=keep_quiet,
             help="Only print what was asked for, and errors.",
         )
         command.params.append(option)

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from invokeai_gen.cli.settings import Settings
+from invokeai_gen.cli.settings import Settings, find_settings
+from invokeai_gen.cli.terminal import logged_warnings, print_messages
 from invokeai_gen.server import constants
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ def server_token(server: str | None, settings: Settings) -> str | None:
     the address of `--server` or `INVOKEAI_URL`, to the default one and to this machine, but to another one that only
     pyproject.toml names not.
     """
-    from invokeai_gen.cli.terminal import print_messages
     from invokeai_gen.server.address import public_url
 
     if server or os.environ.get("INVOKEAI_URL") or not settings.server or _is_loopback(settings.server):
@@ -67,13 +67,16 @@ def make_client(
 
 
 @contextlib.contextmanager
-def open_client(server: str | None, settings: Settings, *, is_run: bool = False) -> Iterator[InvokeAIClient]:
-    """Open a client after asking whether InvokeAI answers at its address.
+def open_client(
+    server: str | None, settings: Settings | None = None, *, is_run: bool = False
+) -> Iterator[InvokeAIClient]:
+    """Open a client after asking whether InvokeAI answers at its address; `settings` default to those found here.
 
     `is_run` sets no time limit, since transfers and large batches take as long as they take. Raise `NotInvokeAIError` if
     something else answers, and `ConnectionFailedError` if nothing does.
     """
-    with make_client(server, settings, None if is_run else constants.COMMAND_TIMEOUT) as client:
+    seconds = None if is_run else constants.COMMAND_TIMEOUT
+    with logged_warnings(), make_client(server, settings or find_settings(), seconds) as client:
         client.version()
         yield client
 

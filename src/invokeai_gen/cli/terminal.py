@@ -50,9 +50,15 @@ def echo_done(*parts: str | Colored) -> None:
 
 
 def is_quiet() -> bool:
-    """Return whether --quiet was given to a command that has no meaning of its own for it."""
+    """Return whether --quiet was given."""
     context = click.get_current_context(silent=True)
     return context is not None and bool(context.meta.get(QUIET))
+
+
+def keep_quiet(ctx: click.Context, param: click.Parameter, given: bool) -> bool:
+    """Note whether --quiet was given, and return it: the callback of the option."""
+    ctx.meta[QUIET] = given
+    return given
 
 
 def one_line(text: str) -> str:
@@ -111,6 +117,25 @@ def print_messages(kind: Literal["error", "warning", "hint"] | str, lines: Itera
     for line in lines if kind == "error" or not is_quiet() else ():
         prefix = Colored(f"{kind}: ", _COLORS.get(kind, "white"))
         echo(prefix, one_line(f"{source}: " if source else "") + one_line(line), err=True)
+
+
+@contextlib.contextmanager
+def logged_warnings() -> Iterator[None]:
+    """Print what the package logs meanwhile, such as a lost event connection, in the style of all other warnings."""
+    import logging
+
+    class Printer(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            print_messages("warning", [record.getMessage()])
+
+    # The thread that logs does not know the context of the call.
+    printer = Printer(logging.CRITICAL if is_quiet() else logging.WARNING)
+    log = logging.getLogger("invokeai_gen")
+    log.addHandler(printer)
+    try:
+        yield
+    finally:
+        log.removeHandler(printer)
 
 
 def print_usage_error(error: click.ClickException) -> None:

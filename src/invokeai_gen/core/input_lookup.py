@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def find_input(plan: WorkflowPlan, name: str) -> PlannedInput:
-    """Return the input with that index, Python name or label, tried in this order.
+    """Return the input with that index, Python name or label, tried in this order; `sky-color` is `sky_color`, too.
 
     Raises `ParamsError` for an unknown name, with similar ones; for a label of several inputs, with their names and
     indices; and for an input that is fed by an edge, with the node at its other end.
@@ -23,9 +23,9 @@ def find_input(plan: WorkflowPlan, name: str) -> PlannedInput:
             if planned.index == int(name):
                 return _settable(planned)
         raise ParamsError([problems.unknown_index(int(name), plan.inputs)])
-    for planned in plan.inputs:
-        if planned.name == name:
-            return _settable(planned)
+    named = {planned.name: planned for planned in plan.inputs}
+    if name in named:
+        return _settable(named[name])
     labelled = [planned for planned in plan.inputs if planned.label == name]
     if len(labelled) > 1:
         names = ", ".join(f"{planned.name} (index {planned.index})" for planned in labelled)
@@ -33,7 +33,9 @@ def find_input(plan: WorkflowPlan, name: str) -> PlannedInput:
         raise ParamsError([problems.Problem(name, message)])
     if labelled:
         return _settable(labelled[0])
-    raise ParamsError([problems.unsettable(name, {planned.name: planned for planned in plan.inputs})])
+    if (spelled := name.replace("-", "_")) in named:
+        return _settable(named[spelled])
+    raise ParamsError([problems.unsettable(name, named)])
 
 
 def _settable(planned: PlannedInput) -> PlannedInput:

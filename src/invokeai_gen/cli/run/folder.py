@@ -7,7 +7,7 @@ import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from invokeai_gen.cli.terminal import fail
 from invokeai_gen.errors import MissingExtraError
@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from invokeai_gen.cli.named_workflow import NamedWorkflow
     from invokeai_gen.cli.run.command_line import CommandLine
     from invokeai_gen.core.plan import WorkflowPlan
-    from invokeai_gen.sweeps.dry_run import DryRun
-    from invokeai_gen.sweeps.space import Space
+    from invokeai_gen.sweeps.batching import Layout
 
 _SUFFIXES: Final = (".png", ".mp4", ".webm", ".mov")
 _LEFT_BEHIND: Final = 60.0
@@ -43,18 +42,13 @@ def check_for_one(plan: WorkflowPlan, folder: Path, line: CommandLine) -> None:
     remove_leftovers_of_killed_runs(folder)
 
 
-def check_for_many(plan: WorkflowPlan, folder: Path, line: CommandLine, space: Space[Any]) -> None:
+def check_for_many(folder: Path, line: CommandLine, layout: Layout) -> None:
     """Exit, or raise `InvokeAIGenError`, if it is already known that results cannot be saved."""
     from importlib.util import find_spec
 
-    from invokeai_gen.sweeps.batching import Group, Layout
     from invokeai_gen.sweeps.files.saving import Saver
 
-    whole = Group(tuple(tuple(range(len(axis.rows))) for axis in space.axes), [])
-    layout = Layout(plan, space, [whole], runs=line.runs)
-    saver = Saver(layout, folder, line.pattern, None, include_debug=line.intermediate)
-    if not plan.batches:
-        saver.check()
+    Saver(layout, folder, line.pattern, None, include_debug=line.intermediate).check()
     _check_folder(folder)
     manifest = folder / f"manifest.{line.manifest or 'csv'}"
     if manifest.exists() and not line.overwrite:
@@ -69,13 +63,6 @@ def check_for_many(plan: WorkflowPlan, folder: Path, line: CommandLine, space: S
     if line.contact_sheet is not None and find_spec("PIL") is None:
         raise MissingExtraError("--contact-sheet needs", "Pillow", "images")
     remove_leftovers_of_killed_runs(folder)
-
-
-def check_batch_names(folder: Path, line: CommandLine, run: DryRun) -> None:
-    """Raise `FileClashError` if items of the workflow's own batches would be saved under one name."""
-    from invokeai_gen.sweeps.files.saving import Saver
-
-    Saver(run.layout, folder, line.pattern, None, include_debug=line.intermediate).check()
 
 
 def remove_leftovers_of_killed_runs(folder: Path) -> None:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from invokeai_gen.cli.run.folder import check_batch_names, check_for_many, folder_of
+from invokeai_gen.cli.run.folder import check_for_many, folder_of
 from invokeai_gen.cli.run.report import SweepReport, clean_up, exit_interrupted, print_tracebacks
 from invokeai_gen.cli.run.single import shows_progress
 from invokeai_gen.cli.run.values import explained_errors
@@ -49,7 +49,6 @@ class ManyRuns:
         self._inputs = inputs
         self._plan = workflow.plan
         self._line = line
-        self._settings = find_settings()
         self._folder = folder_of(workflow, line)
         self._title = workflow.plan.info.name or workflow.stem
 
@@ -64,12 +63,10 @@ class ManyRuns:
             options["servers"] = self._line.servers
         with self._explained_errors():
             space = values.space()
-        if not self._line.no_save:
-            check_for_many(self._plan, self._folder, self._line, space)
+            if not self._line.no_save:
+                check_for_many(self._folder, self._line, self._dry_run(values, space).layout)
 
         def start(client: InvokeAIClient) -> Sweep[WorkflowParams, WorkflowOutputs]:
-            if self._plan.batches and not self._line.no_save:
-                check_batch_names(self._folder, self._line, self._dry_run(values, space))
             return values.workflow.sweep(
                 values.base, product=values.product, zip=values.zipped, rows=values.rows, client=client, **options
             )
@@ -112,14 +109,14 @@ class ManyRuns:
             return values
         from invokeai_gen.sweeps.dynamic_prompts import expand
 
-        with open_client(self._line.server, self._settings) as client, self._explained_errors():
+        with open_client(self._line.server) as client, self._explained_errors():
             product = background.run(expand(values.product, core_of(client)))
         return replace(values, product=product or {})
 
     def _dry_run(self, values: RunValues, space: Space[Any]) -> DryRun:
         from invokeai_gen.sweeps.dry_run import dry_run
 
-        with make_client(self._line.server, self._settings) as client:
+        with make_client(self._line.server, find_settings()) as client:
             return background.run(dry_run(self._plan, space, core_of(client), self._sweep_options(values.runs)))
 
     def _explained_errors(self, given: Collection[str] = ()) -> AbstractContextManager[None]:
@@ -142,7 +139,7 @@ class ManyRuns:
     ) -> None:
         """Start a sweep, save its results as they come, and report; exit with 1 unless all runs were completed."""
         line = self._line
-        with open_client(line.server, self._settings, is_run=True) as client, self._explained_errors(given):
+        with open_client(line.server, is_run=True) as client, self._explained_errors(given):
             try:
                 sweep = start(client)
             except KeyboardInterrupt:

@@ -43,13 +43,12 @@ class FittingModels:
 def fitting_models(inputs: Iterable[PlannedInput], server: str | None) -> FittingModels:
     """Ask the server which of its models fit each input."""
     from invokeai_gen.cli.servers import open_client
-    from invokeai_gen.cli.settings import find_settings
     from invokeai_gen.core.field_values import model_limits
     from invokeai_gen.core.matching import fitting_models
     from invokeai_gen.server.errors import ServerError
 
     try:
-        with open_client(server, find_settings()) as client:
+        with open_client(server) as client:
             models = client.models.list()
             url = client.url
     except ServerError as error:

@@ -17,7 +17,7 @@ from invokeai_gen.cli.help import INPUTS, SuggestingChoice
 from invokeai_gen.cli.options import F, named_option, value_options
 from invokeai_gen.cli.run.command_line import CommandLine
 from invokeai_gen.cli.run.input_options import InputOptions, peek
-from invokeai_gen.cli.terminal import one_line, print_messages
+from invokeai_gen.cli.terminal import keep_quiet, one_line, print_messages
 from invokeai_gen.errors import InvokeAIGenError
 
 if TYPE_CHECKING:
@@ -254,7 +254,13 @@ def _path(name: str, variable: str, text: str, *, dir_okay: bool = True) -> Call
     help="Delete from the server at the end (repeatable): uploaded files, saved results, created boards, queue entries.",
 )
 @click.option("--dry-run", is_flag=True, help="Send nothing: print the number of runs and the first request.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress and no summary, only errors.")
+@click.option(
+    "-q",
+    "--quiet",
+    is_flag=True,
+    callback=keep_quiet,
+    help="No progress, summary and warnings, only results and errors.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="Also print the server's traceback of a run that failed.")
 @click.pass_context
 def command(ctx: click.Context, /, workflow: str, **given: Any) -> None:

@@ -12,7 +12,6 @@ from invokeai_gen.cli.run.folder import check_for_one, folder_of
 from invokeai_gen.cli.run.report import exit_interrupted, print_outputs, print_removal, save_outputs
 from invokeai_gen.cli.run.values import RunValues, explained_errors
 from invokeai_gen.cli.servers import open_client
-from invokeai_gen.cli.settings import find_settings
 from invokeai_gen.cli.terminal import echo_json
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ def run_once(workflow: NamedWorkflow, line: CommandLine, inputs: InputOptions, v
         **(_event_printers() if line.events else {}),
     }
     with (
-        open_client(line.server, find_settings(), is_run=True) as client,
+        open_client(line.server, is_run=True) as client,
         explained_errors(workflow.plan, inputs, values.given, verbose=line.verbose),
     ):
         try:

@@ -46,12 +46,11 @@ def command(output: Path, force: bool, server: str | None) -> None:
     """
     from invokeai_gen.cli.files import read_bytes, save_text
     from invokeai_gen.cli.servers import open_client
-    from invokeai_gen.cli.settings import find_settings
     from invokeai_gen.codegen.stamp import is_generated
 
     if output.exists() and not force and not is_generated(read_bytes(output).decode(errors="replace")):
         raise InvokeAIGenError(f"{output}: was not made by invokeai-gen; --force overwrites it")
-    with open_client(server, find_settings()) as client:
+    with open_client(server) as client:
         version, models, boards = client.version(), client.models.list(), client.boards.list()
     save_text(output, module_text(models, boards, version))
     echo_done(f"{output}: {len(models)} models, {len(boards)} boards of InvokeAI {version}")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import click
 
@@ -14,11 +13,9 @@ from invokeai_gen.cli.completion import complete_library
 from invokeai_gen.cli.help import CommandGroup, SuggestingChoice
 from invokeai_gen.cli.library import LibraryError, file_names, find_saved
 from invokeai_gen.cli.options import server_option
+from invokeai_gen.cli.servers import open_client
 from invokeai_gen.cli.terminal import echo, echo_done, echo_json, one_line, print_messages
 from invokeai_gen.errors import InvokeAIGenError
-
-if TYPE_CHECKING:
-    from invokeai_gen.client import InvokeAIClient
 
 
 @click.group("workflows", cls=CommandGroup, short_help="List, pull, push and delete workflows of the server's library.")
@@ -48,7 +45,7 @@ _category = click.option(
 @server_option
 def list_(category: Literal["user", "default"] | None, search: str | None, as_json: bool, server: str | None) -> None:
     """List the server's workflows: category, name and id."""
-    with _client(server) as client:
+    with open_client(server) as client:
         found = client.workflows.list(category=category, search=search)
     if as_json:
         keys = ("workflow_id", "name", "category", "description", "tags")
@@ -89,7 +86,7 @@ def pull(
     if everything == bool(names):
         raise click.UsageError("give names or --all" if not names else "names and --all exclude each other")
     failed = False
-    with _client(server) as client:
+    with open_client(server) as client:
         listed = client.workflows.list(category=category)
         chosen = listed if everything else [find_saved(name, listed) for name in names]
         files = file_names(chosen)
@@ -129,7 +126,7 @@ def push(files: tuple[Path, ...], replace: str | None, server: str | None) -> No
     if replace is not None and len(files) > 1:
         raise click.UsageError("--replace takes one file")
     contents = [_contents(path) for path in files]
-    with _client(server) as client:
+    with open_client(server) as client:
         old = find_saved(replace, client.workflows.list()) if replace is not None else None
         if old is not None and old.category == "default":
             raise LibraryError(f"{old.name!r} is included in InvokeAI and cannot be replaced")
@@ -146,7 +143,7 @@ def push(files: tuple[Path, ...], replace: str | None, server: str | None) -> No
 @server_option
 def remove(names: tuple[str, ...], server: str | None) -> None:
     """Delete workflows from the server's library. Those that InvokeAI includes cannot be deleted."""
-    with _client(server) as client:
+    with open_client(server) as client:
         listed = client.workflows.list()
         chosen = [find_saved(name, listed) for name in names]
         for item in chosen:
@@ -155,13 +152,6 @@ def remove(names: tuple[str, ...], server: str | None) -> None:
         for item in {item.workflow_id: item for item in chosen}.values():
             client.workflows.delete(item.workflow_id)
             echo_done(f"deleted  {item.workflow_id}  {one_line(item.name)}")
-
-
-def _client(server: str | None) -> AbstractContextManager[InvokeAIClient]:
-    from invokeai_gen.cli.servers import open_client
-    from invokeai_gen.cli.settings import find_settings
-
-    return open_client(server, find_settings())
 
 
 def _file_text(workflow: Any) -> str:

@@ -53,8 +53,7 @@ def command(
     from invokeai_gen.server.client import core_of
     from invokeai_gen.server.resolution_errors import ValueResolutionError
 
-    settings = find_settings()
-    found = find_workflow(workflow, openapi, server, settings, validate=False)
+    found = find_workflow(workflow, openapi, server, find_settings(), validate=False)
     if found.compiled is None:
         fail(
             "this is a generated module: name the workflow, or print its request with `run --dry-run`",
@@ -62,7 +61,7 @@ def command(
         )
     print_messages("warning", found.warnings, source=found.shown)
     assigned, unassigned = read_assignments(found.plan, assignments, params)
-    with contextlib.nullcontext() if server is None else open_client(server, settings) as client:
+    with contextlib.nullcontext() if server is None else open_client(server) as client:
         core = core_of(client) if client is not None else None
         asked = gui_request(found, assigned, core, runs=runs, auto_board=auto_board, validate=not no_validate)
         try:
