@@ -325,6 +325,14 @@ def test_choices_are_numbered_and_required_inputs_asked_again(cli: Cli, monkeypa
     assert "   2  box" in answer.err
 
 
+def test_a_file_that_does_not_exist_is_asked_for_again(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("a.png").write_bytes(b"")
+    _typed(monkeypatch, "photos/a.png", "a.png", "", "", "")
+    answer = cli("run", "blur.json", "--interactive", "--dry-run")
+    assert sent_nodes(answer)["b"]["image"] == {"image_name": "<upload of a.png>"}
+    assert "is 'photos/a.png', but this file does not exist" in answer.err
+
+
 def test_the_end_of_the_answers_is_an_interrupt(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     _typed(monkeypatch)
     assert cli("run", "adder.json", "--interactive", "--dry-run").code == 130

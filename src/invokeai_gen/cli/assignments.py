@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import random
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,9 +15,10 @@ from invokeai_gen import js_reading
 from invokeai_gen.cli.files import read_bytes
 from invokeai_gen.core.field_values import check_value
 from invokeai_gen.core.input_lookup import find_input
-from invokeai_gen.core.problems import ParamsError
+from invokeai_gen.core.problems import ParamsError, Problem, title
 from invokeai_gen.core.text_values import json_of_text, value_of_json
 from invokeai_gen.errors import InvokeAIGenError
+from invokeai_gen.texts import shown
 
 if TYPE_CHECKING:
     from invokeai_gen.core.plan import JsonValue, PlannedInput, WorkflowPlan
@@ -37,11 +39,11 @@ class Assignment:
 
 
 def read_assignments(
-    plan: WorkflowPlan, assignments: Iterable[str], params: Path | None
+    plan: WorkflowPlan, assignments: Iterable[str], params: Path | None, *, needs_files: bool = True
 ) -> tuple[list[Assignment], list[tuple[Path | None, str]]]:
     """Return the last value of each input that has one, and what is wrong with other names, each with its file.
 
-    `--set` wins over `--params`.
+    `--set` wins over `--params`. `needs_files=False` accepts paths of images and videos that do not exist.
     """
     found: dict[tuple[str, str], Assignment] = {}
     unknown: list[tuple[Path | None, str]] = []
@@ -51,7 +53,7 @@ def read_assignments(
         except ParamsError as error:
             unknown += [(source, problem.message) for problem in error.problems]
         else:
-            found[planned.binding] = _checked(planned, value, source)
+            found[planned.binding] = _assigned(planned, value, source, needs_files=needs_files)
     return list(found.values()), unknown
 
 
@@ -65,23 +67,38 @@ def random_value(planned: PlannedInput) -> int:
     return step * random.SystemRandom().randint(first, max(first, high // step))
 
 
-def read_value(planned: PlannedInput, text: str) -> Any:
+def read_value(planned: PlannedInput, text: str, *, needs_files: bool = True) -> Any:
     """Return the checked value of a text for an input; `random` draws an integer. Raise `ParamsError`."""
     if _is_random(planned, text):
         return random_value(planned)
-    return check_value(planned, value_of_json(planned, json_of_text(planned, text)))
+    return checked(planned, json_of_text(planned, text), needs_files=needs_files)
+
+
+def checked(planned: PlannedInput, data: JsonValue, *, needs_files: bool = True) -> Any:
+    """Return JSON data as the value of an input. Raise `ParamsError`, also for a file that does not exist.
+
+    A text without a folder that names no file may be an image on the server.
+    """
+    value = check_value(planned, value_of_json(planned, data))
+    if planned.field_type in ("ImageField", "VideoField") and needs_files:
+        for item in value if isinstance(value, list) else [value]:
+            is_path = isinstance(item, Path) or (isinstance(item, str) and ("/" in item or "\\" in item))
+            if is_path and not os.path.isfile(item):
+                problem = f"{title(planned)} is {shown(str(item))}, but this file does not exist"
+                raise ParamsError([Problem(planned.name, problem, planned.label)])
+    return value
 
 
 def _is_random(planned: PlannedInput, text: str) -> bool:
     return text.strip() == "random" and planned.field_type == "IntegerField" and planned.cardinality == "SINGLE"
 
 
-def _checked(planned: PlannedInput, value: Any, source: Path | None) -> Assignment:
+def _assigned(planned: PlannedInput, value: Any, source: Path | None, *, needs_files: bool) -> Assignment:
     try:
-        if source is None:
-            return Assignment(planned, read_value(planned, value), is_random=_is_random(planned, value))
-        value = value_of_json(planned, value)
-        return Assignment(planned, check_value(planned, value), source)
+        if source is not None:
+            return Assignment(planned, checked(planned, value, needs_files=needs_files), source)
+        read = read_value(planned, value, needs_files=needs_files)
+        return Assignment(planned, read, is_random=_is_random(planned, value))
     except ParamsError as error:
         return Assignment(planned, value, source, "; ".join(problem.message for problem in error.problems))
 

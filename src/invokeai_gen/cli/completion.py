@@ -103,11 +103,11 @@ add_completion_class(_Fish, "fish")
 
 
 @click.command("completion")
-@click.argument("shell", type=SuggestingChoice(["bash", "zsh", "fish"]), required=False, metavar="[bash|zsh|fish]")
+@click.argument("shell", type=SuggestingChoice(["bash", "zsh", "fish"]), required=False, metavar="SHELL")
 @click.option("--install", is_flag=True, help="Install the script for this user, instead of printing it.")
 @click.pass_context
 def command(ctx: click.Context, shell: str | None, install: bool) -> None:
-    """Print the completion script of a shell, by default the one that is running ($SHELL), or install it.
+    """Print or install the completion script of SHELL: bash, zsh or fish, by default the one that is running ($SHELL).
 
     It completes commands, options, workflows, names of inputs, and their values: choices, and the models and boards of
     the server; also for generated modules: `python -m generated.portrait`.

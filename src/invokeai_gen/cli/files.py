@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from invokeai_gen.atomic_files import remove_leftovers
 from invokeai_gen.errors import InvokeAIGenError
 
 
@@ -13,6 +12,7 @@ def save_text(path: Path, text: str, *, overwrite: bool = True) -> None:
 
     Without `overwrite`, an existing file or link is an error.
     """
+    from invokeai_gen.atomic_files import remove_leftovers
     from invokeai_gen.codegen.folder import write_text
 
     try:

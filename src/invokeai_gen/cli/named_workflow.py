@@ -24,9 +24,7 @@ class NamedWorkflow:
     """A workflow whose inputs and outputs have names."""
 
     shown: str
-    """What the user called it, as short as possible."""
-    argument: str
-    """What names it on a command line."""
+    """What names it on a command line, as short as possible."""
     stem: str
     """Its name without folders and suffix; the default folder of results is made from it."""
     plan: WorkflowPlan
@@ -58,9 +56,9 @@ def find_workflow(
     which has the name.
     """
     path = locate(name, settings)
-    shown = repr(name) if path is None else _short(path)
+    shown = name if path is None else _short(path)
     if path is not None and (plan := plan_of_module(path)) is not None:
-        return NamedWorkflow(shown, shown, path.stem, plan)
+        return NamedWorkflow(shown, path.stem, plan)
     from invokeai_gen.cli.servers import open_schema
     from invokeai_gen.codegen.names import assign_names
     from invokeai_gen.compiler import NotReadyError, compile_workflow
@@ -83,7 +81,7 @@ def find_workflow(
         plan = named_as_in(settings.output_path, source, compiled.plan)
     else:  # the rest of the generator is not needed
         plan = assign_names(compiled.plan)
-    return NamedWorkflow(shown, name if path is None else shown, source.stem, plan, compiled, known)
+    return NamedWorkflow(shown, source.stem, plan, compiled, known)
 
 
 def _from_library(

@@ -13,12 +13,13 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from invokeai_gen import js_reading
+from invokeai_gen.cli.assignments import checked
 from invokeai_gen.cli.run.prompt_lines import prompt_lists
 from invokeai_gen.core import problems
 from invokeai_gen.core.field_values import check_value
 from invokeai_gen.core.input_lookup import find_input
 from invokeai_gen.core.problems import ParamsError, Problem
-from invokeai_gen.core.text_values import text_reader, value_of_json
+from invokeai_gen.core.text_values import text_reader
 from invokeai_gen.texts import shown
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def values_of_text(planned: PlannedInput, text: str) -> list[Any]:
     for part in _parts(planned, text):
         try:
             data = read(part) if isinstance(part, str) else part
-            values.append(check_value(planned, value_of_json(planned, data)))
+            values.append(checked(planned, data))
         except ParamsError as error:
             wrong += error.problems
     if wrong:

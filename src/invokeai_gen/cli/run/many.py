@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from invokeai_gen.cli.named_workflow import NamedWorkflow
 from invokeai_gen.cli.run.folder import check_for_many, folder_of
 from invokeai_gen.cli.run.report import SweepReport, clean_up, exit_interrupted, print_tracebacks
 from invokeai_gen.cli.run.single import shows_progress
@@ -25,7 +26,6 @@ from invokeai_gen.server.client import core_of
 from invokeai_gen.sweeps.dynamic_workflow import workflow_of
 
 if TYPE_CHECKING:
-    from invokeai_gen.cli.named_workflow import NamedWorkflow
     from invokeai_gen.cli.run.command_line import CommandLine
     from invokeai_gen.cli.run.input_options import InputOptions
     from invokeai_gen.cli.run.values import RunValues
@@ -201,7 +201,7 @@ class ManyRuns:
         if self._sweep_file is None:
             return "with --file FILE, a later run could continue from here"
         servers = self._line.servers or (() if self._line.resume else (client.url,))
-        return f"to go on: {self._line.how_to_resume(self._named.argument, self._sweep_file, self._folder, servers)}"
+        return f"to go on: {self._line.how_to_resume(self._named.shown, self._sweep_file, self._folder, servers)}"
 
     @property
     def _sweep_file(self) -> Path | None:

@@ -8,20 +8,19 @@ import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import Any, Final, NoReturn
 
 import click
 
 from invokeai_gen.cli.completion import complete_board, complete_workflows
 from invokeai_gen.cli.help import INPUTS, SuggestingChoice
+from invokeai_gen.cli.named_workflow import NamedWorkflow, find_workflow
 from invokeai_gen.cli.options import F, named_option, value_options
 from invokeai_gen.cli.run.command_line import CommandLine
 from invokeai_gen.cli.run.input_options import InputOptions, peek
+from invokeai_gen.cli.settings import find_settings
 from invokeai_gen.cli.terminal import keep_quiet, one_line, print_messages
 from invokeai_gen.errors import InvokeAIGenError
-
-if TYPE_CHECKING:
-    from invokeai_gen.cli.named_workflow import NamedWorkflow
 
 _FOUND: Final = "invokeai_gen.run"
 """Where the context of a call keeps the workflow and its options."""
@@ -119,9 +118,6 @@ class _RunCommand(click.Command):
 
 
 def _find(name: str, given: Mapping[str, str], own: Sequence[click.Parameter]) -> _Found:
-    from invokeai_gen.cli.named_workflow import find_workflow
-    from invokeai_gen.cli.settings import find_settings
-
     openapi = Path(given["openapi"]) if "openapi" in given else None
     workflow = find_workflow(name, openapi, given.get("servers"), find_settings())
     return _Found(workflow, InputOptions.of(workflow.plan, {text for option in own for text in option.opts}))

@@ -6,11 +6,9 @@ Everything that is wrong with them is printed at once, before anything is sent.
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from invokeai_gen.cli.assignments import random_value, read_assignments
@@ -20,20 +18,17 @@ from invokeai_gen.cli.run.rows import read_rows
 from invokeai_gen.cli.terminal import lines_of, print_messages
 from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.plan import PlannedInput, WorkflowPlan
-from invokeai_gen.core.problems import ParamsError, Problem, title
+from invokeai_gen.core.problems import ParamsError, Problem
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.server.resolution_errors import ValueResolutionError
 from invokeai_gen.server.run_errors import JobFailedError
 from invokeai_gen.sweeps.dynamic_workflow import workflow_of
 from invokeai_gen.sweeps.space import Space, space_of
 from invokeai_gen.sweeps.workflow import Workflow
-from invokeai_gen.texts import shown
 
 if TYPE_CHECKING:
     from invokeai_gen.cli.run.command_line import CommandLine
     from invokeai_gen.cli.run.input_options import InputOptions
-
-_MEDIA = ("ImageField", "VideoField")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +113,6 @@ class ValueReader:
         values, drawn = self._assigned()
         axes = read_axes(self._plan, values, line)
         self._mistakes += axes.mistakes
-        self._mistakes += _axes_without_files(self._plan, axes)
         self._refuse_doubles(values, axes)
         runs, zipped = self._vary(drawn, axes)
         for name, found in {**zipped, **axes.product}.items():
@@ -149,10 +143,9 @@ class ValueReader:
         assigned, unassigned = read_assignments(self._plan, [*self._line.assignments, *own], self._line.params)
         self._mistakes += [(str(source or "--set"), Problem("", problem)) for source, problem in unassigned]
         for item in assigned:
-            problem = item.problem or _without_file(item.planned, item.value)
-            if problem:
+            if item.problem:
                 option = self._inputs.get(item.planned.name, ("--set", ""))[0]
-                self._mistakes.append((str(item.source or option), Problem(item.planned.name, problem)))
+                self._mistakes.append((str(item.source or option), Problem(item.planned.name, item.problem)))
         values = {item.planned.name: item.value for item in assigned if not item.problem}
         return values, [item.planned for item in assigned if item.is_random]
 
@@ -234,22 +227,3 @@ def _print_mistakes(plan: WorkflowPlan, mistakes: Sequence[tuple[str, Problem]])
         if index is not None and not getattr(problem, "row", 0):
             where.append(f"(input {index})" if place else f"input {index}")
         print_messages("error", [problem.message], source=" ".join(where))
-
-
-def _axes_without_files(plan: WorkflowPlan, axes: Axes) -> Iterator[tuple[str, Problem]]:
-    media = {planned.name: planned for planned in plan.inputs if planned.field_type in _MEDIA}
-    for option, lists in (("--product", axes.product), ("--zip", axes.zipped)):
-        for name in lists.keys() & media.keys():
-            values = lists[name]
-            for value in values if isinstance(values, list) else ():
-                if problem := _without_file(media[name], value):
-                    yield option, Problem(name, problem)
-
-
-def _without_file(planned: PlannedInput, value: Any) -> str:
-    """Return what is wrong with an image or video that can only be a file and does not exist; else an empty text."""
-    for item in value if isinstance(value, list) else [value]:
-        is_path = isinstance(item, Path) or (isinstance(item, str) and ("/" in item or "\\" in item))
-        if planned.field_type in _MEDIA and is_path and not os.path.isfile(item):
-            return f"{title(planned)} is {shown(str(item))}, but this file does not exist"
-    return ""

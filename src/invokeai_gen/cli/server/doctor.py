@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING
 import click
 
 from invokeai_gen.cli.completion import complete_workflows
+from invokeai_gen.cli.modules import ModuleError, find_modules
+from invokeai_gen.cli.named_workflow import find_workflow
 from invokeai_gen.cli.options import server_option
-from invokeai_gen.cli.server.diagnosis import Finding, diagnose, missing_assets
+from invokeai_gen.cli.servers import fetch_openapi, open_client
+from invokeai_gen.cli.settings import Settings, find_settings
 from invokeai_gen.cli.terminal import Colored, echo, echo_done, echo_json, is_quiet, lines_of, one_line
+from invokeai_gen.errors import InvokeAIGenError
 
 if TYPE_CHECKING:
-    from invokeai_gen.cli.settings import Settings
+    from invokeai_gen.cli.server.diagnosis import Finding
     from invokeai_gen.core.plan import WorkflowPlan
 
 
@@ -43,9 +47,7 @@ def command(workflows: tuple[str, ...], server: str | None, as_json: bool) -> No
     """
     from dataclasses import asdict
 
-    from invokeai_gen.cli.modules import ModuleError, find_modules
-    from invokeai_gen.cli.servers import fetch_openapi, open_client
-    from invokeai_gen.cli.settings import find_settings
+    from invokeai_gen.cli.server.diagnosis import diagnose, missing_assets
     from invokeai_gen.schema import Schema
     from invokeai_gen.server import background
     from invokeai_gen.server.client import core_of
@@ -80,8 +82,7 @@ def command(workflows: tuple[str, ...], server: str | None, as_json: bool) -> No
 
 def _compiled(name: str, server: str, settings: Settings) -> WorkflowPlan | list[Finding]:
     """Return the plan of a workflow for the node types of the server, or why it cannot be compiled."""
-    from invokeai_gen.cli.named_workflow import find_workflow
-    from invokeai_gen.errors import InvokeAIGenError
+    from invokeai_gen.cli.server.diagnosis import Finding
 
     try:
         return find_workflow(name, None, server, settings).plan

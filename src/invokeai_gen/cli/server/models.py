@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from invokeai_gen.cli.files import read_bytes, save_text
 from invokeai_gen.cli.options import server_option
+from invokeai_gen.cli.servers import open_client
 from invokeai_gen.cli.terminal import echo_done
 from invokeai_gen.errors import InvokeAIGenError
 
@@ -44,8 +46,6 @@ def command(output: Path, force: bool, server: str | None) -> None:
       from server_models import Boards, Main
       portrait.run(portrait.Params(model=Main.dreamshaper_8, board=Boards.portraits))
     """
-    from invokeai_gen.cli.files import read_bytes, save_text
-    from invokeai_gen.cli.servers import open_client
     from invokeai_gen.codegen.stamp import is_generated
 
     if output.exists() and not force and not is_generated(read_bytes(output).decode(errors="replace")):

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import click
 
+from invokeai_gen.cli.files import save_text
 from invokeai_gen.cli.options import server_option
+from invokeai_gen.cli.servers import fetch_openapi, open_client
+from invokeai_gen.cli.settings import find_settings
 from invokeai_gen.cli.terminal import echo_done
 from invokeai_gen.errors import InvokeAIGenError
 
@@ -32,9 +35,6 @@ def command(server: str | None, output: Path | None, force: bool) -> None:
     """
     import json
 
-    from invokeai_gen.cli.files import save_text
-    from invokeai_gen.cli.servers import fetch_openapi, open_client
-    from invokeai_gen.cli.settings import find_settings
     from invokeai_gen.schema import Schema, SchemaError, load_schema
 
     settings = find_settings()

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import click
 
 from invokeai_gen.cli.completion import complete_library
+from invokeai_gen.cli.files import save_text
 from invokeai_gen.cli.help import CommandGroup, SuggestingChoice
 from invokeai_gen.cli.library import LibraryError, file_names, find_saved
 from invokeai_gen.cli.options import server_option
@@ -81,8 +82,6 @@ def pull(
       invokeai-gen workflows pull "My Portrait"
       invokeai-gen workflows pull --all --category user -o workflows
     """
-    from invokeai_gen.cli.files import save_text
-
     if everything == bool(names):
         raise click.UsageError("give names or --all" if not names else "names and --all exclude each other")
     failed = False

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from invokeai_gen.cli.completion import complete_workflows
+from invokeai_gen.cli.named_workflow import find_workflow
 from invokeai_gen.cli.options import schema_options
+from invokeai_gen.cli.settings import find_settings
 from invokeai_gen.cli.terminal import columns, echo, echo_json, print_messages
 from invokeai_gen.texts import printable, shortened
 
@@ -50,9 +52,6 @@ def command(
       invokeai-gen inspect portrait.json --json | jq '.inputs[].name'
       invokeai-gen inspect portrait.json --graph mermaid > portrait.mmd
     """
-    from invokeai_gen.cli.named_workflow import find_workflow
-    from invokeai_gen.cli.settings import find_settings
-
     formats = {"--json": as_json, "--json-schema": json_schema, "--graph": graph}
     chosen = [option for option, is_given in formats.items() if is_given]
     if len(chosen) > 1:

@@ -10,7 +10,10 @@ from pathlib import Path
 import click
 
 from invokeai_gen.cli.completion import complete_workflows
+from invokeai_gen.cli.named_workflow import find_workflow
 from invokeai_gen.cli.options import schema_options, value_options
+from invokeai_gen.cli.servers import open_client
+from invokeai_gen.cli.settings import find_settings
 from invokeai_gen.cli.terminal import echo, fail, print_messages
 
 
@@ -44,9 +47,6 @@ def command(
       invokeai-gen payload portrait.json --server http://localhost:9090 --set model=dreamshaper > request.json
     """
     from invokeai_gen.cli.assignments import read_assignments
-    from invokeai_gen.cli.named_workflow import find_workflow
-    from invokeai_gen.cli.servers import open_client
-    from invokeai_gen.cli.settings import find_settings
     from invokeai_gen.cli.show.gui_request import gui_request
     from invokeai_gen.core.problems import ParamsError
     from invokeai_gen.server import background
@@ -60,7 +60,7 @@ def command(
             source=found.shown,
         )
     print_messages("warning", found.warnings, source=found.shown)
-    assigned, unassigned = read_assignments(found.plan, assignments, params)
+    assigned, unassigned = read_assignments(found.plan, assignments, params, needs_files=False)
     with contextlib.nullcontext() if server is None else open_client(server) as client:
         core = core_of(client) if client is not None else None
         asked = gui_request(found, assigned, core, runs=runs, auto_board=auto_board, validate=not no_validate)

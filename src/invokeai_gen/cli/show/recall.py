@@ -7,17 +7,17 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from invokeai_gen.cli.completion import complete_workflows
+from invokeai_gen.cli.named_workflow import NamedWorkflow, find_workflow
 from invokeai_gen.cli.options import named_option, server_option
+from invokeai_gen.cli.servers import open_client
+from invokeai_gen.cli.settings import Settings, find_settings
 from invokeai_gen.cli.terminal import echo, echo_json, one_line, print_messages
-
-if TYPE_CHECKING:
-    from invokeai_gen.cli.named_workflow import NamedWorkflow
-    from invokeai_gen.cli.settings import Settings
+from invokeai_gen.errors import InvokeAIGenError
 
 
 @click.command(
@@ -56,9 +56,6 @@ def command(
       invokeai-gen recall fox.png --set seed=7 --run -o again
       invokeai-gen recall 5f3a0c1e.png --workflow generated.portrait
     """
-    from invokeai_gen.cli.named_workflow import find_workflow
-    from invokeai_gen.cli.settings import find_settings
-
     if ctx.args and not run_again:
         raise click.UsageError(f"{ctx.args[0]!r} is an option of `run`: it needs --run", ctx)
     settings = find_settings()
@@ -77,9 +74,7 @@ def command(
 
 def _downloaded(image: str, folder: Path, server: str | None, settings: Settings) -> Path:
     """Return the file of an image; one that is not here is downloaded from the server into the folder."""
-    from invokeai_gen.cli.servers import open_client
     from invokeai_gen.core.file_names import safe_name
-    from invokeai_gen.errors import InvokeAIGenError
     from invokeai_gen.server.errors import NotFoundError
 
     path = Path(image)
