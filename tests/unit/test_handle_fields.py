@@ -73,6 +73,8 @@ def kind(field: object) -> object:
         (IvkImageField(), Path("a.png"), Path("a.png")),
         (IvkBoardField(), {"board_id": "b"}, BoardRef("b")),
         (IvkIntegerField(), IvkIntegerField(value=3), 3),
+        (IvkColorField(), np.array([255, 128, 0]), Color(255, 128, 0)),
+        (IvkCollectionField(), np.array([1, 2]), [1, 2]),
     ],
 )
 def test_what_is_meant_is_what_is_kept(field: Any, given: object, kept: object) -> None:
@@ -103,6 +105,12 @@ def test_what_is_meant_is_what_is_kept(field: Any, given: object, kept: object) 
         (IvkLatentsField, 7),
         (IvkTensorField, 7),
         (IvkColorField, "orangish"),
+        (IvkIntegerField, np.bool_(True)),
+        (IvkStringField, b"a fox"),
+        (IvkModelIdentifierField, ImageRef("a.png")),
+        (IvkModelIdentifierField, Path("model")),
+        (IvkLatentsField, Path("latents")),
+        (IvkLatentsField, ["latents"]),
         (IvkLoRAField, {"lora": MODEL, "weight": "heavy"}),
     ],
 )
@@ -142,6 +150,8 @@ def test_a_value_outside_of_its_range_is_refused_in_the_words_of_the_gui_and_the
     assert width.constraints.ge == 64
 
 
+DEEP: list[Any] = []
+DEEP.append(DEEP)
 COLOR = {"r": 1, "g": 2, "b": 3, "a": 4}
 A_COLOR = 'a colour: "#ff8000", a CSS name, (255, 128, 0), (255, 128, 0, 255) or a Color'
 
@@ -175,6 +185,7 @@ A_COLOR = 'a colour: "#ff8000", a CSS name, (255, 128, 0), (255, 128, 0, 255) or
             ["#000000", {"r": "{x}"}],
             f"Width (width): item 1: got {{'r': '{{x}}'}}, should be {A_COLOR}",
         ),
+        (a_field(), "value", DEEP, "Width (width) is [[...]], but cannot be used: it is nested too deeply"),
         (a_field("ColorField", value=COLOR), "r", "x", "Width (width), r is 'x', but should be a valid integer"),
         (
             a_field("LoRAField", value={"lora": MODEL, "weight": 1}),

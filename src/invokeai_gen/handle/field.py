@@ -13,6 +13,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from typing_extensions import TypeVar
 
 from invokeai_gen.core import problems
+from invokeai_gen.core.checks import without_numpy
 from invokeai_gen.core.field_values import check_value
 from invokeai_gen.core.inputs import Input
 from invokeai_gen.core.params_json import MAX_REPR
@@ -123,6 +124,9 @@ class IvkField(BaseModel, Generic[T]):
             if self.choices and "value" in changes:
                 self._check(unwrapped(changes["value"]))  # its message lists them; pydantic's names only the type
             raise self._refusal(changes, error) from None
+        except RecursionError as error:
+            reason = f"Input cannot be used: {problems.not_json(error)}"
+            raise self._refusal(changes.get("value", changes), ValueError(reason)) from None
         self._check(made.to_value())
         vars(self).update(made.__dict__)
         self.__pydantic_fields_set__.update(changes)
@@ -169,8 +173,8 @@ def details_of(error: ValueError, value: Any, *place: int) -> list[InitErrorDeta
 
 
 def unwrapped(value: Any) -> Any:
-    """Return the value of a field; any other value as it is."""
-    return value.to_value() if isinstance(value, IvkField) else value
+    """Return the value of a field, and what numpy has a type of its own for as Python's own; any other value as it is."""
+    return value.to_value() if isinstance(value, IvkField) else without_numpy(value)
 
 
 _classes: Final[dict[str, type[IvkField]]] = {}

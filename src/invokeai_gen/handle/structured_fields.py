@@ -11,11 +11,11 @@ from invokeai_gen.core.json_values import guess_value
 from invokeai_gen.core.json_writing import to_json
 from invokeai_gen.core.plan import JsonValue
 from invokeai_gen.core.short_texts import short_text
-from invokeai_gen.core.values import BoundingBox, Color, LoRA, ModelRef, as_color
+from invokeai_gen.core.values import MODEL_KEYS, BoundingBox, Color, LoRA, ModelRef, as_color
 from invokeai_gen.handle.field import IvkField, register_field, unwrapped
 from invokeai_gen.handle.value_fields import Integer, Number
 
-_IDENTITY: Final = ("key", "hash", "name")
+_IDENTITY: Final = MODEL_KEYS[:3]
 """The attributes that identify a model, in the order in which they are looked up."""
 
 
@@ -98,7 +98,8 @@ class IvkModelIdentifierField(IvkStructuredField):
             return cls()
         if isinstance(value, str):
             return cls(name=value)
-        return cls(**_parts(value, tuple(cls.model_fields), "a model: its name, key or hash, a ModelRef, or JSON"))
+        parts: dict[str, Any] = {"submodel_type": getattr(value, "submodel_type", None)}
+        return cls(**parts | _parts(value, MODEL_KEYS, "a model: its name, key or hash, a ModelRef, or JSON"))
 
     def to_value(self) -> Any:
         """Return a `ModelRef`, the name if only that is known, or `None` while the field is empty."""
@@ -109,7 +110,7 @@ class IvkModelIdentifierField(IvkStructuredField):
 
     def to_json_dict(self) -> dict[str, JsonValue]:
         """Return the parts by name; `submodel_type` only if it is set."""
-        known: dict[str, JsonValue] = {name: getattr(self, name) for name in (*_IDENTITY, "base", "type")}
+        known: dict[str, JsonValue] = {name: getattr(self, name) for name in MODEL_KEYS}
         return known if self.submodel_type is None else {**known, "submodel_type": self.submodel_type}
 
     def clear(self) -> None:
@@ -281,13 +282,12 @@ class IvkVAEField(_IvkLoadedField):
 
 
 def _parts(value: Any, names: tuple[str, ...], expected: str) -> dict[str, Any]:
-    """Return the parts of a value by name. Raise `ValueError` for a value without any of them."""
+    """Return the parts of a value by name. Raise `ValueError` for an object without all of them."""
     if isinstance(value, Mapping):
         return dict(value)
-    found = {name: getattr(value, name) for name in names if hasattr(value, name)}
-    if not found:
+    if not names or not all(hasattr(value, name) for name in names):
         raise ValueError(f"Input should be {expected}")
-    return found
+    return {name: getattr(value, name) for name in names}
 
 
 def _part(value: Any) -> JsonValue:

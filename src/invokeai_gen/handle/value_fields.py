@@ -21,6 +21,7 @@ from invokeai_gen.core.checks import without_numpy
 from invokeai_gen.core.json_values import guess_value
 from invokeai_gen.core.json_writing import to_json
 from invokeai_gen.core.plan import Constraints, JsonValue, PlannedInput
+from invokeai_gen.core.results import LatentsOutput, MaskOutput
 from invokeai_gen.core.values import BoardInput, ImageInput, VideoInput
 from invokeai_gen.handle.field import FIELD_CLASSES, IvkField, register_field, unwrapped
 
@@ -31,11 +32,12 @@ def _number(noun: str) -> BeforeValidator:
     """Refuse booleans, which Python would take for 0 and 1, and text, which `Params` and JSON refuse as well."""
 
     def check(value: Any) -> Any:
+        value = without_numpy(value)
         if isinstance(value, bool):
             raise ValueError("Input should be a number, not a boolean")
         if isinstance(value, str):
             raise ValueError(f"Input should be a valid {noun}")
-        return without_numpy(value)
+        return value
 
     return BeforeValidator(check)
 
@@ -43,6 +45,7 @@ def _number(noun: str) -> BeforeValidator:
 Integer: TypeAlias = Annotated[int, _number("integer")]
 Number: TypeAlias = Annotated[float, _number("number"), Field(allow_inf_nan=False)]
 Boolean: TypeAlias = Annotated[bool, BeforeValidator(without_numpy), Strict()]
+Text: TypeAlias = Annotated[str, Strict()]
 
 
 def _count(value: Any) -> str:
@@ -112,7 +115,7 @@ class IvkValueField(IvkField[T], Generic[T]):
 
 
 @register_field("StringField", "SavedWorkflowField")
-class IvkStringField(IvkValueField[str]):
+class IvkStringField(IvkValueField[Text]):
     """Text."""
 
 
@@ -132,7 +135,7 @@ class IvkBooleanField(IvkValueField[Boolean]):
 
 
 @register_field("EnumField")
-class IvkEnumField(IvkValueField[str]):
+class IvkEnumField(IvkValueField[Text]):
     """One of the texts in `choices`."""
 
 
@@ -159,10 +162,11 @@ class IvkBoardField(IvkValueField[BoardInput]):
     """A board: `"none"`, `"auto"`, its name or id, or a `BoardRef`."""
 
 
-class _IvkNameField(IvkValueField[str]):
+class _IvkNameField(IvkValueField[Text]):
     """A value that the server keeps for its own nodes, by name."""
 
     holds_lists: ClassVar[bool] = False
+    value: Text | None = None  # pyright: ignore[reportIncompatibleVariableOverride] -- one name, never a list
     key: ClassVar[str]
     """The key of the name in its JSON object."""
 
@@ -172,7 +176,7 @@ class _IvkNameField(IvkValueField[str]):
         value = unwrapped(value)
         if isinstance(value, Mapping):
             return value.get(cls.key)
-        return getattr(value, "name", value)
+        return value.name if isinstance(value, (LatentsOutput, MaskOutput)) else value
 
     def to_value(self) -> Any:
         """Return the JSON object with the name, `None` if the field is empty."""
