@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import httpx
 import jsonschema
+import pytest
 from fastapi import FastAPI
 
 from generated import color_study_batch as batch
@@ -49,6 +50,14 @@ def test_a_body_that_does_not_fit_is_refused_by_label() -> None:
     (problem,) = answer.json()["detail"]
     assert problem["loc"] == ["body", "widht"]
     assert problem["msg"] == "unknown input 'widht'; did you mean Width (width)?"
+
+
+@pytest.mark.parametrize("value", [r'"\ud800"', "[" * 900 + "]" * 900])
+def test_what_cannot_be_sent_back_is_refused_like_anything_else(value: str) -> None:
+    headers = {"content-type": "application/json"}
+    for name in ("model", "seed"):
+        answer = ask("POST", "/draw", content=f'{{"{name}": {value}}}', headers=headers)
+        assert (answer.status_code, answer.json()["detail"][0]["loc"]) == (422, ["body", name])
 
 
 def test_the_service_describes_the_values() -> None:

@@ -15,6 +15,7 @@ from typing import Annotated, Any, ClassVar, Literal, cast
 import numpy as np
 import pytest
 from PIL import Image
+from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from invokeai_gen.core.checks import Limits
@@ -304,6 +305,7 @@ def test_pillow_images_of_every_mode() -> None:
         ),
         ("loras", [1] * 1000, "; and 988 more"),
         ("board", 3, "should be a board"),
+        *((name, "\ud800", "a text that UTF-8 can hold") for name in ("image", "video", "board", "model", "prompt")),
         ("model", "", "SDXL Model (model) is '', but should be a model: its name, key or hash"),
         ("model", ModelRef(), "should be a model"),
         ("model", ModelRef(name="x", base="flux"), "should be a model of base sdxl, not flux"),
@@ -361,6 +363,12 @@ def test_images_in_memory_have_no_json() -> None:
 @pytest.mark.parametrize("value", [float("nan"), 10**400, object(), {"a": [float("inf")]}, DEEP])
 def test_what_json_cannot_hold_is_refused_by_label(value: object) -> None:
     assert refused(AnyParams(thing=value).to_dict).startswith("Thing (thing): ")
+
+
+def test_data_that_contains_itself_is_refused_by_label() -> None:
+    assert refused(lambda: AnyParams.from_dict({"thing": DEEP})).endswith("cannot be used: it is nested too deeply")
+    with pytest.raises(ValidationError, match="it is nested too deeply"):
+        TypeAdapter(AnyParams).validate_python({"thing": DEEP})
 
 
 def test_a_long_value_is_cut_in_the_repr() -> None:

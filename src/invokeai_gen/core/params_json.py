@@ -6,6 +6,7 @@ instance, or an object in the forms of `json_values`.
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, cast
@@ -19,6 +20,7 @@ from invokeai_gen.core.inputs import Input
 from invokeai_gen.core.json_values import AllowedFiles, read_value
 from invokeai_gen.core.json_writing import to_json
 from invokeai_gen.core.problems import ParamsError, Problem
+from invokeai_gen.core.request_values import is_sendable
 from invokeai_gen.texts import escape_surrogates, shown
 
 if TYPE_CHECKING:
@@ -52,7 +54,7 @@ class ParamsJson(HasInputs):
                 encoded[name] = to_json(value, embed=embed)
             except (TypeError, RecursionError) as error:
                 item = self.__inputs__[name]
-                wrong.append(Problem(name, f"{problems.title(item)}: {problems.not_json(error)}", item.label))
+                wrong.append(Problem(name, f"{problems.title(item)}: {problems.reason_of(error)}", item.label))
         if wrong:
             raise ParamsError(wrong)
         return encoded
@@ -178,8 +180,8 @@ def read_input(params: type[ParamsJson], name: str, data: JsonValue, *, allow_fi
         raise ParamsError([problems.unsettable(name, params.__inputs__)])
     try:
         return read_value(params.__annotations__[name], data, allow_files=allow_files)
-    except (TypeError, ValueError) as error:
-        raise ParamsError([problems.unusable(item, data, str(error))]) from None
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ParamsError([problems.unusable(item, data, problems.reason_of(error))]) from None
 
 
 def pydantic_schema(params: type[ParamsJson], *, allow_files: bool = True) -> CoreSchema:
@@ -207,15 +209,23 @@ def pydantic_schema(params: type[ParamsJson], *, allow_files: bool = True) -> Co
 def _validation_error(title: str, error: ParamsError, data: Any) -> ValidationError:
     details = []
     for problem in error.problems:
-        has_value = isinstance(data, Mapping) and problem.name in data
+        given = data[problem.name] if isinstance(data, Mapping) and problem.name in data else data
         details.append(
             InitErrorDetails(
                 type=PydanticCustomError("params", "{problem}", {"problem": escape_surrogates(problem.message)}),
                 loc=(escape_surrogates(problem.name),) if problem.name else (),
-                input=data[problem.name] if has_value else data,
+                input=_sent_back(given),
             )
         )
     return ValidationError.from_exception_data(title, details)
+
+
+def _sent_back(value: Any) -> Any:
+    """Return a value as a web service can send it back: half a character, or a deep list, would break its answer."""
+    with contextlib.suppress(RecursionError):
+        if is_sendable(value):
+            return value
+    return shown(value)
 
 
 class NoLocalFiles:

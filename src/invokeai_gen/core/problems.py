@@ -62,6 +62,10 @@ _PYDANTIC_LIMITS: Final = {
     "less than": "lt",
 }
 _PYDANTIC_LIMIT: Final = re.compile(rf"should be ({'|'.join(_PYDANTIC_LIMITS)}) (\S+)")
+_HALF_CHARACTER: Final = (
+    "a valid string, unable to parse raw data as a unicode string",
+    "a text that UTF-8 can hold, without unpaired surrogates",
+)
 _QUOTED: Final = re.compile(r"'(?:[^'\\]|\\.)*'")
 _MAX_LISTED: Final = 12
 _MEMBER: Final = re.compile(r"[A-Za-z_]")
@@ -109,8 +113,8 @@ def unusable(item: NamedInput, value: object, reason: str) -> Problem:
     return Problem(item.name, message, item.label, f"cannot be used: {reason}")
 
 
-def not_json(error: TypeError | RecursionError) -> str:
-    """Return why a value cannot be written as JSON."""
+def reason_of(error: Exception) -> str:
+    """Return why a value cannot be read from JSON or written as JSON."""
     return "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
 
 
@@ -177,6 +181,7 @@ def _invalid(item: NamedInput, details: Sequence[Mapping[str, Any]], skip: int) 
 
 def _sentence(message: str) -> str:
     """Return a message of pydantic without its first words, and limits in the words of `range_text`."""
+    message = message.replace(*_HALF_CHARACTER)
     message = message.removeprefix("Value error, ").removeprefix("Assertion failed, ").removeprefix("Input ")
     if limit := _PYDANTIC_LIMIT.fullmatch(message):
         return f"should be {_MEANINGS[_PYDANTIC_LIMITS[limit[1]]].format(limit[2])}"

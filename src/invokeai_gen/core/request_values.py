@@ -39,7 +39,7 @@ def request_value(planned: PlannedInput, value: Any, look_up: LookUp) -> JsonVal
     except (TypeError, RecursionError) as error:
         from invokeai_gen.core import problems
 
-        raise problems.ParamsError([problems.unusable(planned, value, problems.not_json(error))]) from None
+        raise problems.ParamsError([problems.unusable(planned, value, problems.reason_of(error))]) from None
 
 
 def _request_value(planned: PlannedInput, value: Any, look_up: LookUp) -> JsonValue | Unset:

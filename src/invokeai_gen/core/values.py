@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 from pydantic_core import CoreSchema, core_schema
 
 from invokeai_gen.core.checks import Check, Instance, without_numpy
-from invokeai_gen.texts import shown
+from invokeai_gen.texts import is_encodable, shown
 
 if TYPE_CHECKING:
     from invokeai_gen.core.duck_types import (
@@ -207,6 +207,8 @@ def is_text(value: object) -> bool:
 
 def _plain_text(text: Any) -> str:
     """Return the text of a member of an `Enum` of texts, which would be shown by its name; any other text as it is."""
+    if not is_encodable(text):
+        raise ValueError("Input should be a text that UTF-8 can hold, without unpaired surrogates")
     return str.__str__(text)
 
 

@@ -125,7 +125,7 @@ class IvkField(BaseModel, Generic[T]):
                 self._check(unwrapped(changes["value"]))  # its message lists them; pydantic's names only the type
             raise self._refusal(changes, error) from None
         except RecursionError as error:
-            reason = f"Input cannot be used: {problems.not_json(error)}"
+            reason = f"Input cannot be used: {problems.reason_of(error)}"
             raise self._refusal(changes.get("value", changes), ValueError(reason)) from None
         self._check(made.to_value())
         vars(self).update(made.__dict__)
