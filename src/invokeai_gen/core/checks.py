@@ -7,10 +7,8 @@ pydantic, which is loaded then.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields
-from functools import partial
 from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, Union, cast, get_args, get_origin
 
@@ -91,8 +89,7 @@ _SIMPLE: Final[Mapping[object, Callable[[], CoreSchema]]] = {
     bool: core_schema.bool_schema,
     float: core_schema.float_schema,
     int: core_schema.int_schema,
-    # With a limit, however large, the core reads the text, and refuses half a character (an unpaired surrogate).
-    str: partial(core_schema.str_schema, max_length=sys.maxsize),
+    str: core_schema.str_schema,
 }
 
 
