@@ -25,6 +25,7 @@ from invokeai_gen import InvokeAIClient, ParamsError
 from invokeai_gen.runtime import ImageOutput
 from invokeai_gen.server import constants
 from invokeai_gen.server.errors import ConnectionFailedError, NotFoundError
+from invokeai_gen.sweeps import multi_server
 from invokeai_gen.sweeps.journal import SweepFileError
 from invokeai_gen.sweeps.results import NoServerError, SweepCounts, SweepResult
 from tests import plans
@@ -82,6 +83,32 @@ def test_servers_share_the_items_and_what_one_leaves_undone_the_others_do(
         items = dying.queue.items(dying.queue.item_ids(), with_sessions=False)
         assert sum(item.status == "completed" for item in items) == done_by[other.url]
         assert not [item for item in items if item.status in ("pending", "in_progress")], "nor will it be"
+
+
+def test_a_server_that_comes_back_takes_items_again(
+    server_url: str, other: Server, impatient: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(multi_server, "RETURN_POLL", 0.2)
+    with InvokeAIClient(other.url) as client:
+        before = ran(client)
+        with plans.picture().sweep(
+            product={"width": range(8, 308), "color": COLORS}, servers=[server_url, client], errors="collect"
+        ) as sweep:
+            last: int | None = None
+            for result in sweep:
+                image = result.outputs.picture
+                if image.client is None or image.client.url != other.url:
+                    continue
+                if last is None:
+                    other.kill()
+                    other.restart()
+                    last = max(ran(client))
+                elif result.item_id is not None and result.item_id > last:
+                    break
+            else:
+                pytest.fail("it got no item after it was back")
+        items = client.queue.items(ran(client) - before, with_sessions=False)
+        assert not [item for item in items if item.status in ("pending", "in_progress")]
 
 
 def test_each_server_gets_its_own_uploads_and_they_are_saved_as_they_come(

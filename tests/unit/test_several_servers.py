@@ -22,7 +22,7 @@ from invokeai_gen.server.events import StatusChanged
 from invokeai_gen.server.records import Enqueued
 from invokeai_gen.server.status_errors import RejectedError
 from invokeai_gen.server.watch import Watch
-from invokeai_gen.sweeps import cluster, server_item
+from invokeai_gen.sweeps import cluster, multi_server, server_item
 from invokeai_gen.sweeps.async_sweep import AsyncSweep
 from invokeai_gen.sweeps.journal import Journal, SweepFileError
 from invokeai_gen.sweeps.results import SweepCounts
@@ -183,6 +183,32 @@ def test_a_sweep_goes_on_without_a_server_that_is_gone(
         on_the_loop(run())
     assert [record.getMessage() for record in caplog.records] == [
         "http://gone.invalid is gone; the sweep continues without it: away"
+    ]
+
+
+def test_a_server_that_was_gone_takes_items_again_when_it_is_back(
+    servers: Callable[..., Any], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(multi_server, "RETURN_POLL", 0.0)
+
+    async def run() -> None:
+        gone, here = QuickClient("gone"), QuickClient("here")
+        gone.fake.faults["enqueue"] = [ConnectionFailedError("away")]
+        gone.fake.faults["cancel"] = [ConnectionFailedError("still away"), None]
+        here.quick.holds = True
+        sweep = await start(servers(gone, here), 3)
+        while len(gone.quick.widths) < 3:  # the one that it lost, and the two that the other server does not have
+            await asyncio.sleep(0.01)
+        assert gone.fake.status[1] == "canceled"
+        here.finish()
+        assert await sweep.wait() == SweepCounts(total=3, completed=3)
+        await sweep.close()
+
+    with caplog.at_level(logging.WARNING, "invokeai_gen"):
+        on_the_loop(run())
+    assert [record.getMessage() for record in caplog.records] == [
+        "http://gone.invalid is gone; the sweep continues without it: away",
+        "http://gone.invalid is back, and takes items of the sweep again",
     ]
 
 

@@ -1,8 +1,8 @@
 """A sweep over several servers: each item runs on whichever server is free, one item at a time on each.
 
 The servers are dask workers: of a small cluster inside this process, or of a `dask.distributed` cluster of the caller's.
-What a server has not finished when it goes away is run by the others; nothing is left in its queue to run a second time
-when it comes back.
+What a server has not finished when it goes away is run by the others. When it comes back, that is canceled in its queue, so
+that nothing runs a second time, and it takes items again.
 """
 
 from __future__ import annotations
@@ -34,6 +34,9 @@ from invokeai_gen.sweeps.sweep_file import ServerAttempt
 
 WORKER_POLL: Final = 1.0
 """Seconds between checks for servers that have joined or left."""
+
+RETURN_POLL: Final = 10.0
+"""Seconds between checks whether a server that went away is back."""
 
 log = logging.getLogger("invokeai_gen")
 
@@ -75,6 +78,8 @@ class MultiServer(SweepState):
         """The item that each server runs."""
         self._abandoned: dict[str, list[str]] = {}
         """Batches on servers that went away, which must not run when these come back."""
+        self._returning: set[asyncio.Task[None]] = set()
+        """Wait for servers that went away."""
         self._left: list[int] = []
         """Items that no server has yet."""
         self._is_stopped = False
@@ -264,9 +269,10 @@ class MultiServer(SweepState):
                         del tasks[url]
                         task.result()
         finally:
-            for task in tasks.values():
+            ending = [*tasks.values(), *self._returning]
+            for task in ending:
                 task.cancel()
-            await asyncio.gather(*tasks.values(), return_exceptions=True)
+            await asyncio.gather(*ending, return_exceptions=True)
             self._running.clear()
 
     def _may_run(self, index: int, url: str) -> bool:
@@ -349,5 +355,18 @@ class MultiServer(SweepState):
             log.warning("%s %s: %s", url, what, error)
         if outcome.is_gone:
             self._abandoned.setdefault(url, []).append(item.batch_id)
+            task = asyncio.create_task(self._take_back(url))
+            self._returning.add(task)
+            task.add_done_callback(self._returning.discard)
         else:
             self._refused.setdefault(item.index, {})[url] = error
+
+    async def _take_back(self, url: str) -> None:
+        """Wait until a server that went away is back, cancel what it must not run now, and let it take items again."""
+        while url in self._abandoned:
+            await asyncio.sleep(RETURN_POLL)
+            with contextlib.suppress(ServerError):
+                await self.clients[url].queue.cancel_batches(self._abandoned[url])
+                del self._abandoned[url]
+        if self._out.pop(url, None) is not None:
+            log.warning("%s is back, and takes items of the sweep again", url)
