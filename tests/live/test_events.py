@@ -251,6 +251,22 @@ def test_requests_and_events_come_over_tls_with_a_certificate_of_our_own(
             assert any(isinstance(event, InvocationComplete) for event in run(client, 96))
 
 
+def test_a_redirect_from_http_to_https_checks_the_certificate(
+    server_url: str, certificate: tuple[Path, Path], tmp_path: Path
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    with Proxy(server_url, tls=context) as safe, Proxy(server_url) as plain:
+        elsewhere = faults.status(302, f"Location: {safe.url}/api/v1/app/version".encode())
+        plain.on("GET /api/v1/app/version", elsewhere, 3)
+        with InvokeAIClient(plain.url, max_retries=0) as careful:
+            with pytest.raises(ConnectionFailedError, match="(?i)certif"):
+                careful.version()
+            assert careful.boards.list() is not None, "the address itself needs no certificate"
+        with InvokeAIClient(plain.url, verify=certificate[0]) as client:
+            assert client.version() == InvokeAIClient(server_url).version()
+
+
 def test_requests_and_events_go_through_a_proxy(server_url: str, tmp_path: Path) -> None:
     with ForwardProxy() as forward, InvokeAIClient(server_url, proxy=forward.url) as client:
         assert client.version()

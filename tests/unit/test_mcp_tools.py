@@ -17,7 +17,7 @@ import pytest
 from pydantic import BaseModel
 
 from invokeai_gen.agents import quick_import
-from invokeai_gen.agents.tool import CallSettings, WorkflowTool, link_of, name_in
+from invokeai_gen.agents.tool import IMAGES, CallSettings, WorkflowTool, name_in
 from invokeai_gen.codegen.names import assign_names
 from invokeai_gen.compiler import NotReadyError, compile_workflow
 from invokeai_gen.core.plan import WorkflowPlan
@@ -78,7 +78,7 @@ def test_every_workflow_is_listed_with_valid_schemas_and_plain_texts(path: Path)
     assert len(listed.title or "") <= 120
     assert len(listed.description or "") <= 600
     assert "\\u001b" not in json.dumps(listed.model_dump(mode="json"))
-    fed = {item.name for item in tool.workflow.plan.inputs if item.fed_by is not None}
+    fed = {item.name for item in tool.plan.inputs if item.fed_by is not None}
     assert not fed & listed.input_schema["properties"].keys()
 
 
@@ -116,6 +116,28 @@ def test_two_workflows_of_one_name_are_two_tools() -> None:
     assert first.name == "a_b"
     assert second.name.startswith("a_b_")
     assert WorkflowTool.of("画像", plan, CallSettings()).name.startswith("workflow_")
+
+
+def test_an_argument_whose_label_agents_do_not_take_has_a_name_of_its_own() -> None:
+    builder = Builder(shipped_schema()).node("b", "img_blur", radius=1).node("s", "save_image")
+    builder.edge("b.image", "s.image").field("b.image").field("b.radius")
+    inputs = builder.nodes[0]["data"]["inputs"]
+    inputs["image"]["label"], inputs["radius"]["label"] = "画像", "Input 0"
+    plan = assign_names(builder.compile().plan)
+    tool = WorkflowTool.of("blur", plan, CallSettings())
+    properties = tool.input_schema([], [])["properties"]
+    assert {name: about["title"] for name, about in properties.items()} == {"input_0_": "画像", "input_0": "Input 0"}
+    assert tool.arguments(tool.params({"input_0_": "a.png", "input_0": 3})) == {
+        "input_0_": {"image_name": "a.png"},
+        "input_0": 3,
+    }
+    with pytest.raises(ParamsError) as error:
+        tool.params({"input_0_": "a.png", "input_0": "many"})
+    assert [problem.name for problem in error.value.problems] == ["input_0"]
+
+
+def link_of(name: str) -> str:
+    return IMAGES.expand({"name": name})
 
 
 @pytest.mark.parametrize("name", ["a.png", "a b.png", "画像.png", "100%.png"])

@@ -23,6 +23,7 @@ from invokeai_gen.codegen.names import assign_names
 from invokeai_gen.compiler import NotReadyError, compile_workflow
 from invokeai_gen.core import field_values
 from invokeai_gen.core.dynamic_params import params_type
+from invokeai_gen.core.json_schema import plan_schema
 from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.problems import ParamsError
 from invokeai_gen.core.values import BoardRef, BoundingBox, Color, ImageRef, LoRA, ModelRef, VideoRef
@@ -125,6 +126,8 @@ def test_every_workflow_has_a_valid_schema_and_agrees_with_it(path: Path) -> Non
     params = usable(path)
     schema = params.json_schema()
     jsonschema.Draft202012Validator.check_schema(schema)
+    assert params.__plan__ is not None
+    assert {"$schema": schema["$schema"], **plan_schema(params.__plan__())} == schema, "the same without the class"
     whole = jsonschema.Draft202012Validator(schema)
     given_values = example(params)
     assert whole.is_valid(given_values)

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def quick_import() -> Iterator[None]:
-    """Import the SDK in four fifths of its usual time, for which agents wait at every start.
+    """Import the SDK in four fifths of its usual time: agents wait for it at every start.
 
     Its hundreds of pydantic models are built when they are first used, not all at once (pydantic's `defer_build`), and
-    the garbage collector does not look for garbage among what stays until the end.
+    the garbage collector does not search what stays until the end anyway.
     """
     from pydantic import BaseModel
 

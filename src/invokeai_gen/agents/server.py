@@ -1,4 +1,4 @@
-"""The MCP server: lists tools, answers calls, reads images and previews, and notifies clients of changes."""
+"""The MCP server: lists tools, answers calls, looks things up, reads images and previews, and notifies of changes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import asyncio
 import base64
 import contextlib
 import hmac
+import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,16 +19,15 @@ from mcp.server import InitializationOptions, NotificationOptions, Server, Serve
 from mcp.server.auth.provider import AccessToken
 from mcp.server.auth.settings import AuthSettings
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ResourceUpdated, ToolsListChanged
-from mcp.server.transport_security import TransportSecuritySettings
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
-from pydantic import AnyHttpUrl
+from pydantic import AnyHttpUrl, TypeAdapter
+from pydantic_core import ArgsKwargs
 
-from invokeai_gen.agents.lookups import LookupTools
-from invokeai_gen.agents.tool import CANCEL_TIMEOUT, LINK, CallSettings, WorkflowTool, failure, name_in
+from invokeai_gen.agents.tool import IMAGES, CallSettings, WorkflowTool, answer, failure, name_in
 from invokeai_gen.core.plan import WorkflowPlan
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.server.client import AsyncInvokeAIClient
-from invokeai_gen.server.inventory import Board, Model
+from invokeai_gen.server.constants import INTERRUPT_TIMEOUT
 from invokeai_gen.texts import plain
 from invokeai_gen.version import __version__
 
@@ -38,9 +39,14 @@ WATCH_INTERVAL: Final = 20.0
 FIRST_TIMEOUT: Final = 10.0
 """Seconds that the first list of tools waits for a server that does not answer."""
 PREVIEWS: Final = "invokeai://previews/"
+LOOKUPS: Final = ("find_workflows", "describe_workflow", "list_models", "list_images", "recall")
+"""Methods that are tools, too. Their signatures and docstrings are what agents read."""
+MAX_LISTED: Final = 200
+"""Models or images in one answer."""
 _INSTRUCTIONS: Final = (
     "Each workflow of an InvokeAI server is a tool. Images come back as invokeai:// links: read one as a resource for "
-    "its full size, or give it to another workflow as its image input."
+    "its full size, or give it to another workflow as its image input. Wrong values run nothing: correct those that the "
+    "answer lists, and call again."
 )
 Context = ServerRequestContext[Any]
 Page = types.PaginatedRequestParams | None
@@ -54,13 +60,13 @@ class AgentServer:
     ) -> None:
         self.tools: dict[str, WorkflowTool] = {}
         for stem, plan in workflows:
-            tool = WorkflowTool.of(stem, plan, settings, self.tools)
+            tool = WorkflowTool.of(stem, plan, settings, {*LOOKUPS, *self.tools})
             self.tools[tool.name] = tool
-        self._client, self._lookups = client, LookupTools(self.tools, client)
+        self._client = client
+        self._lookups = {name: TypeAdapter[Any](getattr(self, name)) for name in LOOKUPS}
         self._listed: list[types.Tool] = []
         """The definitions of the workflows, with the models and boards that the server had when it was last asked."""
-        self._is_listed = asyncio.Event()
-        self._calls: set[asyncio.Task[Any]] = set()
+        self._first_look = asyncio.create_task(self._look())
         self._previews: dict[str, Preview] = {}
         self._bus = InMemorySubscriptionBus()
         self._sessions: dict[int, ServerSession] = {}
@@ -79,72 +85,114 @@ class AgentServer:
         )
 
     async def run_stdio(self) -> None:
-        """Serve one client over standard input and output, until it closes them."""
+        """Serve one client over standard input and output, until it closes them.
+
+        If this is cancelled, the process ends as after Ctrl-C, once no call is running any more.
+        """
         async with stdio_server() as (read, write):
-            await self._server.run(read, write, self._server.create_initialization_options())
+            try:
+                await self._server.run(read, write, self._server.create_initialization_options())
+            except asyncio.CancelledError:
+                os._exit(130)  # nothing else ends the thread that reads stdin
 
     async def run_http(self, host: str, port: int, token: str) -> None:
         """Serve any number of clients over streamable HTTP at `/mcp`, until interrupted. Each has to send the token."""
         import uvicorn
 
-        hosts = sorted({f"{name}:{port}" for name in (host, "127.0.0.1", "localhost", "[::1]")})
-        origins = [f"http://{name}" for name in hosts]
         app = self._server.streamable_http_app(
-            transport_security=TransportSecuritySettings(allowed_hosts=hosts, allowed_origins=origins),
+            host=host,
             auth=AuthSettings(issuer_url=AnyHttpUrl(f"http://localhost:{port}"), resource_server_url=None),
             token_verifier=_OneToken(token),
         )
-        config = uvicorn.Config(app, host, port, log_level="warning", timeout_graceful_shutdown=CANCEL_TIMEOUT)
+        config = uvicorn.Config(app, host, port, log_level="warning", timeout_graceful_shutdown=int(INTERRUPT_TIMEOUT))
         await uvicorn.Server(config).serve()
-
-    async def wait_for_calls(self) -> None:
-        """Return when no call is running any more."""
-        while self._calls:
-            await asyncio.wait(self._calls)
 
     async def watch(self) -> None:
         """Look at the server's models and boards until cancelled, and notify clients when that changes their tools."""
-        models, boards = list[Model](), list[Board]()
+        await self._first_look
         while True:
-            with contextlib.suppress(InvokeAIGenError):  # the server is away
-                models, boards = await self._client.models.list(), await self._client.boards.list()
+            await asyncio.sleep(WATCH_INTERVAL)
+            await self._look()
+
+    async def _look(self) -> None:
+        with contextlib.suppress(InvokeAIGenError):  # the server is away
+            models, boards = await asyncio.gather(self._client.models.list(), self._client.boards.list())
             before, self._listed = self._listed, [tool.listed(models, boards) for tool in self.tools.values()]
-            self._is_listed.set()
             if self._listed != before:
                 await self._bus.publish(ToolsListChanged())
                 for session in [*self._sessions.values()]:
                     await session.send_tool_list_changed()
-            await asyncio.sleep(WATCH_INTERVAL)
 
     async def _list_tools(self, ctx: Context, _page: Page) -> types.ListToolsResult:
         if ctx.protocol_version not in MODERN_PROTOCOL_VERSIONS:
             self._sessions[id(ctx.session.client_params)] = ctx.session
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(FIRST_TIMEOUT):
-                await self._is_listed.wait()
-        tools = self._listed or [tool.listed((), ()) for tool in self.tools.values()]
-        return types.ListToolsResult(tools=[*tools, *self._lookups.listed()])
+        await asyncio.wait([self._first_look], timeout=FIRST_TIMEOUT)
+        tools = [*self._listed] or [tool.listed((), ()) for tool in self.tools.values()]
+        hints = types.ToolAnnotations(read_only_hint=True, destructive_hint=False)
+        for name, adapter in self._lookups.items():
+            about, schema = getattr(self, name).__doc__, adapter.json_schema()
+            tools.append(types.Tool(name=name, description=about, input_schema=schema, annotations=hints))
+        return types.ListToolsResult(tools=tools)
 
     async def _call_tool(self, ctx: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
         result = failure(ConnectionError("the client disconnected"))
-        if (task := asyncio.current_task()) is not None:
-            self._calls.add(task)
-            task.add_done_callback(self._calls.discard)
         async with anyio.create_task_group() as group:
             if ctx.request is not None:
                 group.start_soon(_cancel_if_gone, ctx.request.receive, group.cancel_scope)
-            result = await self._result(ctx, params.name, params.arguments or {})
+            try:
+                if lookup := self._lookups.get(params.name):
+                    result = answer(await lookup.validate_python(ArgsKwargs((), params.arguments or {})))
+                else:
+                    report, show = ctx.session.report_progress, partial(self._show, PREVIEWS + params.name)
+                    result = await self._named(params.name).call(params.arguments or {}, self._client, report, show)
+            except (InvokeAIGenError, OSError, ValueError) as error:  # OSError: a full disk
+                result = failure(error)
             group.cancel_scope.cancel()
         return result
 
-    async def _result(self, ctx: Context, name: str, arguments: dict[str, Any]) -> types.CallToolResult:
-        try:
-            if name not in self.tools:
-                return await self._lookups.call(name, arguments)
-            report, show = ctx.session.report_progress, partial(self._show, PREVIEWS + name)
-            return await self.tools[name].call(arguments, self._client, report, show)
-        except (InvokeAIGenError, OSError, ValueError) as error:  # OSError: a full disk
-            return failure(error)
+    def _named(self, name: str) -> WorkflowTool:
+        if name not in self.tools:
+            raise ValueError(f"unknown workflow {plain(name, 80)!r}; find_workflows lists them")
+        return self.tools[name]
+
+    async def find_workflows(self, query: str = "") -> dict[str, Any]:
+        """List the workflows that can be called, with what each is for; `query` has words to look for in them."""
+        rows, words = [tool.summary() for tool in self.tools.values()], query.casefold().split()
+        return {"workflows": [row for row in rows if all(word in str(row.values()).casefold() for word in words)]}
+
+    async def describe_workflow(self, workflow: str) -> dict[str, Any]:
+        """Describe one workflow: every input with its label, range, choices and default, and what it returns."""
+        tool = self._named(workflow)
+        inputs = tool.input_schema(await self._client.models.list(), await self._client.boards.list())
+        return {**tool.summary(), "inputs": inputs, "outputs": tool.output_schema()}
+
+    async def list_models(self, base: str | None = None, type: str | None = None, query: str = "") -> dict[str, Any]:
+        """List the models on the server; `base` (such as sdxl), `type` (lora …) and `query` (in the name) select some."""
+        models = await self._client.models.list(base=base, type=type)
+        found = [model for model in models if query.casefold() in model.name.casefold()]
+        rows = [{key: plain(getattr(model, key)) for key in ("name", "base", "type", "key")} for model in found]
+        return {"models": rows[:MAX_LISTED], "total": len(rows)}
+
+    async def list_images(self, board: str | None = None) -> dict[str, Any]:
+        """List the newest images of a board (by name or id) or of all, as links to read or to give to a workflow."""
+        from invokeai_gen.runtime.matching import find_board
+
+        board_id = find_board("board", board, await self._client.boards.list()).board_id if board else None
+        names = await self._client.images.names(board_id=board_id, is_intermediate=False, starred_first=False)
+        shown = [plain(name) for name in names[:MAX_LISTED]]
+        return {
+            "images": [{"image_name": name, "uri": IMAGES.expand({"name": name})} for name in shown],
+            "total": len(names),
+        }
+
+    async def recall(self, image: str, workflow: str) -> dict[str, Any]:
+        """Return the values that made an image (a name or link) as arguments for a workflow, and what is not known."""
+        from invokeai_gen.core.image_values import recall
+
+        tool = self._named(workflow)
+        found = recall(tool.workflow.params_type, await self._client.images.read(name_in(image)), None)
+        values = tool.arguments(tool.workflow.params_type(**found.values))
+        return {"values": values, "notes": [plain(note) for note in (*found.unmatched, *found.notes)]}
 
     async def _show(self, uri: str, preview: Preview) -> None:
         self._previews[uri] = preview
@@ -155,7 +203,7 @@ class AgentServer:
         return types.ListResourcesResult(resources=found)
 
     async def _list_templates(self, _ctx: Context, _page: Page) -> types.ListResourceTemplatesResult:
-        image = types.ResourceTemplate(name="image", uri_template=f"{LINK}{{name}}", mime_type="image/png")
+        image = types.ResourceTemplate(name="image", uri_template=str(IMAGES), mime_type="image/png")
         return types.ListResourceTemplatesResult(resource_templates=[image])
 
     async def _read_resource(self, _ctx: Context, params: types.ReadResourceRequestParams) -> types.ReadResourceResult:
@@ -186,13 +234,13 @@ class _Server(Server[Any]):
         return super().create_initialization_options(NotificationOptions(tools_changed=True))
 
 
+@dataclass(frozen=True, slots=True, repr=False)
 class _OneToken:
     """Accepts the one token that clients have to send."""
 
-    def __init__(self, token: str) -> None:
-        self._token = token.encode()
+    token: str
 
     async def verify_token(self, token: str) -> AccessToken | None:
         """Return who sent the token; `None` for any other one."""
-        is_known = hmac.compare_digest(token.encode(), self._token)
+        is_known = hmac.compare_digest(token.encode(), self.token.encode())
         return AccessToken(token=token, client_id="agent", scopes=[]) if is_known else None

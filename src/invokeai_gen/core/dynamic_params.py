@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import copy
-from dataclasses import asdict, field
+from dataclasses import field
 from functools import partial
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar
 
-from invokeai_gen.core.field_values import model_limits, runtime_type, shape_of
+from invokeai_gen.core.field_values import input_of, runtime_type, shape_of
 from invokeai_gen.core.inputs import Input
 from invokeai_gen.core.params import WorkflowParams, params
-from invokeai_gen.core.plan import PlannedInput, WorkflowPlan
+from invokeai_gen.core.plan import WorkflowPlan
 
 
 def params_type(plan: WorkflowPlan, defaults: Mapping[str, Any] = MappingProxyType({})) -> type[WorkflowParams]:
@@ -25,10 +25,10 @@ def params_type(plan: WorkflowPlan, defaults: Mapping[str, Any] = MappingProxyTy
     fixed: dict[str, Any] = {}
     for planned in plan.inputs:
         if planned.fed_by is not None:
-            annotations[planned.name], fixed[planned.name] = ClassVar[Input], _input(planned)
+            annotations[planned.name], fixed[planned.name] = ClassVar[Input], input_of(planned)
         else:
             kind: Any = runtime_type(shape_of(planned))
-            annotations[planned.name] = Annotated[kind, _input(planned)]
+            annotations[planned.name] = Annotated[kind, input_of(planned)]
             if planned.name in defaults:
                 fixed[planned.name] = field(default_factory=partial(copy, defaults[planned.name]))
     fixed |= {
@@ -38,15 +38,3 @@ def params_type(plan: WorkflowPlan, defaults: Mapping[str, Any] = MappingProxyTy
     made: type[WorkflowParams] = type("Params", (WorkflowParams,), fixed)
     made.__plan__ = lambda: plan
     return params(made)
-
-
-def _input(planned: PlannedInput) -> Input:
-    limits: Mapping[str, Any] = asdict(model_limits(planned))
-    return Input(
-        planned.index,
-        node=planned.node_id,
-        field=planned.field_name,
-        label=planned.label,
-        fed_by=planned.fed_by,
-        **limits,
-    )

@@ -199,6 +199,23 @@ def model_limits(planned: PlannedInput) -> ModelLimits:
     )
 
 
+def input_of(planned: PlannedInput) -> Input:
+    """Return the input as the annotation in a generated module has it, with its Python name."""
+    models = model_limits(planned)
+    return Input(
+        planned.index,
+        node=planned.node_id,
+        field=planned.field_name,
+        label=planned.label,
+        base=models.base,
+        type=models.type,
+        variant=models.variant,
+        format=models.format,
+        fed_by=planned.fed_by,
+        name=planned.name,
+    )
+
+
 def default_of(planned: PlannedInput) -> Any | Unset:
     """Return the default of an input; `UNSET` if the caller must give a value."""
     value = file_value(planned)

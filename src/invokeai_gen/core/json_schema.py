@@ -5,7 +5,7 @@ A rule that JSON Schema has no words for is left to the check itself: that a bou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, fields
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Union, cast, get_args, get_origin
@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Union, cast, g
 from invokeai_gen.core.checks import Limits
 from invokeai_gen.core.css_colors import CSS_COLORS
 from invokeai_gen.core.duck_types import HasInputs
+from invokeai_gen.core.field_values import default_of, input_of, model_limits, runtime_type, shape_of
 from invokeai_gen.core.inputs import Input
 from invokeai_gen.core.json_values import IDENTITY_KEYS, AllowedFiles
 from invokeai_gen.core.json_writing import to_json
 from invokeai_gen.core.values import MODEL_KEYS, Accepted, BoundingBox, LoRA
+from invokeai_gen.js_json import UNSET
 from invokeai_gen.limits import KEYWORDS
 from invokeai_gen.texts import MAX_PLAIN, plain
 
@@ -52,23 +54,45 @@ def params_schema(
 
     `plan` adds the name of the workflow and the descriptions of its fields. For `allow_files` see `read_value`.
     """
+    declared = []
+    for spec in fields(cast("Any", params)):
+        default = spec.default_factory() if callable(spec.default_factory) else spec.default
+        declared.append(
+            (
+                params.__inputs__[spec.name],
+                params.__annotations__[spec.name],
+                UNSET if default is MISSING else default,
+            )
+        )
+    return _schema_of(declared, plan, params.__name__, allow_files)
+
+
+def plan_schema(plan: WorkflowPlan, *, allow_files: AllowedFiles = True) -> JsonSchema:
+    """Return what `params_schema` returns for the class of a plan, without making that class."""
+    settable = [planned for planned in plan.inputs if planned.fed_by is None]
+    declared = [(input_of(planned), runtime_type(shape_of(planned)), default_of(planned)) for planned in settable]
+    return _schema_of(declared, plan, "Params", allow_files)
+
+
+def _schema_of(
+    declared: Iterable[tuple[Input, Any, Any]], plan: WorkflowPlan | None, title: str, allow_files: AllowedFiles
+) -> JsonSchema:
+    """Return the schema for inputs with their types and defaults."""
     planned = {item.binding: item for item in plan.inputs} if plan is not None else {}
     properties: dict[str, JsonSchema] = {}
     required: list[str] = []
-    for spec in fields(cast("Any", params)):
-        item = params.__inputs__[spec.name]
-        schema = value_schema(params.__annotations__[spec.name], item, allow_files=allow_files)
+    for item, hint, default in declared:
+        schema = value_schema(hint, item, allow_files=allow_files)
         notes = [schema.pop("description", ""), _description(planned.get(item.binding))]
         described: JsonSchema = {"title": item.label or item.name}
         if any(notes):
             described["description"] = " ".join(filter(None, reversed(notes)))
-        properties[spec.name] = {**described, **schema}
-        default = spec.default_factory() if callable(spec.default_factory) else spec.default
-        if default is MISSING:
-            required.append(spec.name)
+        properties[item.name] = {**described, **schema}
+        if default is UNSET:
+            required.append(item.name)
         else:
-            properties[spec.name]["default"] = to_json(default, embed=True)
-    found: JsonSchema = {"title": plan.info.name if plan is not None and plan.info.name else params.__name__}
+            properties[item.name]["default"] = to_json(default, embed=True)
+    found: JsonSchema = {"title": plan.info.name if plan is not None and plan.info.name else title}
     if plan is not None and plan.info.description:
         found["description"] = plan.info.description
     found |= {"type": "object", "properties": properties, "additionalProperties": False}
@@ -100,7 +124,6 @@ def with_choices(
 
 def _choices(planned: PlannedInput, models: Sequence[KnownModel], boards: Sequence[KnownBoard]) -> list[str]:
     """Return what an input for one model or board takes; empty for other inputs."""
-    from invokeai_gen.core.field_values import model_limits
     from invokeai_gen.core.matching import board_choices, model_choices
 
     if planned.cardinality == "SINGLE" and planned.field_type == "BoardField" and boards:

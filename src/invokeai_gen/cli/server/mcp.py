@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -66,38 +66,31 @@ def command(
         raise click.UsageError("name at least one workflow: a file, a module, a folder, or a name in the library")
     if find_spec("mcp") is None or find_spec("PIL") is None:
         raise MissingExtraError("`invokeai-gen mcp` needs", "mcp and Pillow", "mcp")
-    import asyncio
-    import os
-    import secrets
-    import signal
-
     from invokeai_gen.agents import quick_import
-    from invokeai_gen.cli.servers import server_address, server_token
-    from invokeai_gen.server.client import AsyncInvokeAIClient
 
     with quick_import():
+        import asyncio
+        import secrets
+        import signal
+
         from invokeai_gen.agents.server import AgentServer
         from invokeai_gen.agents.tool import CallSettings
+        from invokeai_gen.cli.servers import server_address, server_token
+        from invokeai_gen.server.client import AsyncInvokeAIClient
 
-    settings = find_settings()
-    plans = [*_plans(workflows, server, settings)]
-    address, account = server_address(server, settings), server_token(server, settings)
+        settings = find_settings()
+        plans = _plans(workflows, server, settings)
 
     async def serve() -> None:
-        async with AsyncInvokeAIClient(address, token=account) as client:
+        account = server_token(server, settings)
+        async with AsyncInvokeAIClient(server_address(server, settings), token=account) as client:
             agents = AgentServer(plans, client, CallSettings(**call_settings))
             watching = asyncio.create_task(agents.watch())
             for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
                 if number := getattr(signal, name, None):
                     signal.signal(number, signal.getsignal(signal.SIGINT))
             if port is None:
-                serving = asyncio.create_task(agents.run_stdio())
-                try:
-                    await asyncio.shield(serving)
-                except asyncio.CancelledError:
-                    serving.cancel()
-                    await agents.wait_for_calls()
-                    os._exit(130)  # nothing else ends the thread that reads stdin
+                await agents.run_stdio()
             else:
                 secret = token or secrets.token_urlsafe(24)
                 echo(f"http://{host}:{port}/mcp serves {len(agents.tools)} workflows of {client.url}", err=True)
@@ -109,8 +102,8 @@ def command(
     asyncio.run(serve())
 
 
-def _plans(names: Sequence[str], server: str | None, settings: Settings) -> Iterator[tuple[str, WorkflowPlan]]:
-    """Yield name and plan of every workflow; report those that cannot be used, and raise if none can."""
+def _plans(names: Sequence[str], server: str | None, settings: Settings) -> list[tuple[str, WorkflowPlan]]:
+    """Return name and plan of every workflow; report those that cannot be used, and raise if none can."""
     from invokeai_gen.cli.named_workflow import find_workflow
     from invokeai_gen.cli.servers import open_schema, server_address
     from invokeai_gen.server.constants import DEFAULT_URL
@@ -124,18 +117,17 @@ def _plans(names: Sequence[str], server: str | None, settings: Settings) -> Iter
             print_messages("warning", [f"{error}; the node types are those of pyproject.toml or the included ones"])
             return open_schema(None, None, settings)
 
-    count = 0
+    plans = []
     folders = {name: sorted(map(str, Path(name).glob("*.json"))) for name in names if Path(name).is_dir()}
     for name in (file for given in names for file in folders.get(given, [given])):
         try:
             found = find_workflow(name, None, server, settings, schema=schema)
+            plans.append((found.stem, found.plan))
         except InvokeAIGenError as error:
             print_messages("warning", [f"left out: {line}" for line in str(error).splitlines()])
-        else:
-            count += 1
-            yield found.stem, found.plan
-    if not count:
+    if not plans:
         raise InvokeAIGenError("no workflow can be served; see the reasons above")
+    return plans
 
 
 def _client_config(client: str, arguments: Sequence[str]) -> dict[str, Any]:
