@@ -7,7 +7,7 @@ import importlib
 import inspect
 import sys
 from collections.abc import Callable
-from functools import partial
+from types import MethodType
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -49,12 +49,26 @@ class _Later:
         self._is_async = is_async
 
     def __get__(self, instance: object, cls: type) -> Any:
+        def method(module: Any) -> Any:
+            return inspect.getattr_static(getattr(module, self._owner), self._name).__get__(instance, cls)
+
         if self._is_async and self._module not in sys.modules:
-            return partial(self._call, instance, cls)
-        return self._of(importlib.import_module(self._module), instance, cls)
+            return _AsyncMethod(self._module, method)
+        return method(importlib.import_module(self._module))
 
-    async def _call(self, instance: object, cls: type, /, *args: Any, **kwargs: Any) -> Any:
-        return await self._of(await load(self._module), instance, cls)(*args, **kwargs)
 
-    def _of(self, module: Any, instance: object, cls: type) -> Any:
-        return inspect.getattr_static(getattr(module, self._owner), self._name).__get__(instance, cls)
+class _AsyncMethod:
+    """An async method whose module is not loaded yet: a call loads it in a thread, `help` and `inspect` at once."""
+
+    def __init__(self, module: str, method: Callable[[Any], Any]) -> None:
+        self._module = module
+        self._method = method
+
+    async def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        return await self._method(await load(self._module))(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._method(importlib.import_module(self._module)), name)
+
+    __doc__ = property(lambda self: self.__getattr__("__doc__"))
+    __class__ = property(lambda self: MethodType)

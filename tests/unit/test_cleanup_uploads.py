@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Iterable
 from typing import Any, cast
 
@@ -10,8 +11,9 @@ import pytest
 
 from invokeai_gen.core.result_search import media_names
 from invokeai_gen.runtime.cleanup import Preparations
+from invokeai_gen.server import background
 from invokeai_gen.server.removal import Removal
-from invokeai_gen.server.uploads import MediaKind, Uploads
+from invokeai_gen.server.uploads import MediaKind, Uploads, upload_once
 
 
 class Bin:
@@ -70,6 +72,56 @@ def test_an_upload_that_could_not_be_deleted_is_deleted_by_the_next_clean_up(kin
     assert bin.names == ["second", "first"]
     assert [*uploads.images, *uploads.videos, *uploads.known] == []
     assert noted == [["second"], ["first"]]
+
+
+class Answers:
+    """A client whose images all exist."""
+
+    def __init__(self) -> None:
+        self.images = self
+
+    async def get(self, name: str) -> str:
+        return name
+
+
+async def _left_alone(client: Any, answer: str | Exception) -> None:
+    """Give up on an upload that ends only then."""
+    started, go_on = asyncio.Event(), asyncio.Event()
+
+    async def send() -> str:
+        started.set()
+        await go_on.wait()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    run = asyncio.create_task(upload_once(client, Uploads(), "image", "digest", send, "once"))
+    await started.wait()
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    go_on.set()
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+def test_an_upload_that_fails_when_nobody_waits_any_more_does_so_in_silence(caplog: pytest.LogCaptureFixture) -> None:
+    background.run(_left_alone(Answers(), ValueError("broken")))
+    gc.collect()
+    assert caplog.records == []
+
+
+def test_an_upload_that_nobody_waited_for_is_used_by_the_next_run() -> None:
+    client: Any = Answers()
+
+    async def again() -> str:
+        raise AssertionError("the file is on the server already")
+
+    async def main() -> str:
+        await _left_alone(client, "first.png")
+        return await upload_once(client, Uploads(), "image", "digest", again, "once")
+
+    assert background.run(main()) == "first.png"
 
 
 def test_images_and_videos_are_found_wherever_they_stand_in_a_result() -> None:

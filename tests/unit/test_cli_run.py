@@ -333,6 +333,12 @@ def test_a_file_that_does_not_exist_is_asked_for_again(cli: Cli, monkeypatch: py
     assert "is 'photos/a.png', but this file does not exist" in answer.err
 
 
+def test_a_default_is_shown_as_it_is(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    poster = Path(__file__).parents[2] / "data" / "workflows" / "sunset_poster.json"
+    _typed(monkeypatch, *[""] * 20)
+    assert "\n['Evening at the lake'] " in cli("run", str(poster), "--interactive", "--dry-run").err
+
+
 def test_the_end_of_the_answers_is_an_interrupt(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     _typed(monkeypatch)
     assert cli("run", "adder.json", "--interactive", "--dry-run").code == 130

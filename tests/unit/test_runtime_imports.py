@@ -26,3 +26,17 @@ def test_a_submodule_is_not_taken_for_another_of_the_same_name() -> None:
     )
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert loaded.stdout.split() == ["invokeai_gen.server.errors", "invokeai_gen.handle.handle"]
+
+
+def test_help_of_an_async_method_that_is_not_loaded_shows_its_signature_and_docstring() -> None:
+    code = (
+        "import inspect, pydoc, sys\n"
+        "from tests import plans\n"
+        "method = plans.picture().aresume_sweep\n"
+        "assert 'invokeai_gen.sweeps.many_runs' not in sys.modules\n"
+        "assert inspect.iscoroutinefunction(method)\n"
+        "print(pydoc.plain(pydoc.render_doc(method)))"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "async aresume_sweep(file: " in shown
+    assert "Like `resume_sweep`" in shown

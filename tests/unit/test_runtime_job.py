@@ -1,6 +1,7 @@
 """What a job says of itself, without any server."""
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -123,3 +124,22 @@ def test_a_job_that_is_late_is_called_canceled_only_if_it_is(answer: httpx.Respo
 
     with pytest.raises(JobTimeoutError, match=rf"did not end within 0.01 s \(its status was pending, {told}$"):
         background.run(main())
+
+
+def test_a_job_that_has_ended_is_not_called_canceled_because_a_callback_is_late() -> None:
+    go_on = threading.Event()
+
+    async def main() -> str:
+        client = AsyncInvokeAIClient("http://server", http_backend=httpx.MockTransport(lambda _: httpx.Response(500)))
+        watch = Watch("b", {})
+        watch.expect((7,))
+        watch.catch_up(QueueItem.of({"item_id": 7, "status": "completed", "batch_id": "b"}))
+        job = AsyncJob(client, "b", (7,), watch, outputs=WorkflowOutputs)
+        return await job.wait(0.01, cancel_on_timeout=True, on_status=lambda _: go_on.wait())
+
+    about = r"^queue item 7 ended \(completed\), but a callback was not done with its events within 0.01 s$"
+    try:
+        with pytest.raises(JobTimeoutError, match=about):
+            background.run(main())
+    finally:
+        go_on.set()

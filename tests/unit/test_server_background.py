@@ -105,6 +105,60 @@ def test_a_forked_child_has_a_loop_and_connections_of_its_own_and_the_parent_kee
     assert (done.returncode, done.stderr) == (0, "")
 
 
+_FORK_AT_WORK = """
+import asyncio, os, signal
+import httpx
+from invokeai_gen import InvokeAIClient
+from invokeai_gen.server import background, constants
+from invokeai_gen.server.uploads import Uploads, upload_once
+
+parent = os.getpid()
+asked = 0
+
+async def answer(request):
+    global asked
+    asked += 1
+    if os.getpid() == parent:
+        await asyncio.Event().wait()
+    return httpx.Response(200, json={"version": "6.14.2"})
+
+async def send():
+    if os.getpid() == parent:
+        await asyncio.Event().wait()
+    return "child.png"
+
+client = InvokeAIClient("http://server", http_backend=httpx.MockTransport(answer))
+core = client._core
+
+async def upload():
+    return await upload_once(core, Uploads(), "image", "digest", send, "once")
+
+async def occupy():
+    tasks = [asyncio.create_task(core.version()) for _ in range(constants.MAX_CONNECTIONS)]
+    tasks.append(asyncio.create_task(upload()))
+    while asked < constants.MAX_CONNECTIONS:
+        await asyncio.sleep(0)
+    return tasks
+
+kept = background.run(occupy())
+child = os.fork()
+if child == 0:
+    signal.alarm(60)  # what waits for a request of the parent never ends
+    assert client.version() == "6.14.2"
+    assert background.run(upload()) == "child.png"
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0, "the child failed"
+os._exit(0)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_child_waits_for_no_request_and_no_upload_that_the_parent_has_under_way() -> None:
+    script = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", _FORK_AT_WORK]
+    done = subprocess.run(script, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_leaving_a_blocking_iterator_early_closes_the_generator() -> None:
     closed = threading.Event()
 

@@ -78,15 +78,16 @@ class RunningJob(Generic[O_co]):
         except TimeoutError:
             if not clock.expired():  # a callback's own
                 raise
-            about = f"its status was {self.last_status}"
+            what = f"queue {'item' if len(self.item_ids) == 1 else 'items'} {', '.join(map(str, self.item_ids))}"
+            limit, status = f"{deadline.timeout:g} s", self.last_status
+            if is_final(status):
+                about = f"{what} ended ({status}), but a callback was not done with its events within {limit}"
+                raise JobTimeoutError(about, item_id=self.item_ids[0]) from None
+            about = f"its status was {status}"
             if cancel_on_timeout:
                 trouble = await self._cancel_quietly()
                 about += f", it could not be canceled: {trouble}" if trouble else ", it is canceled now"
-            what = "item" if len(self.item_ids) == 1 else "items"
-            raise JobTimeoutError(
-                f"queue {what} {', '.join(map(str, self.item_ids))} did not end within {deadline.timeout:g} s ({about})",
-                item_id=self.item_ids[0],
-            ) from None
+            raise JobTimeoutError(f"{what} did not end within {limit} ({about})", item_id=self.item_ids[0]) from None
         except asyncio.CancelledError:
             if cancel_on_interrupt:
                 await self._cancel_quietly()

@@ -59,7 +59,8 @@ def failure_of(error: Exception, url: str, method: str, path: str, secrets: Iter
         reason = reason.replace(secret, "***") if secret else reason
     reason = shortened(reason, constants.MAX_DETAIL) or type(error).__name__
     if isinstance(error, httpx.ConnectError):
-        return UnreachableError(f"{url} cannot be reached ({reason}). Is the server running there?")
+        elsewhere = " If it has another address, set INVOKEAI_URL." if url == constants.DEFAULT_URL else ""
+        return UnreachableError(f"{url} cannot be reached ({reason}). Is the server running there?{elsewhere}")
     if isinstance(error, httpx.ProxyError):
         return UnreachableError(f"{url} cannot be reached through the proxy ({reason})")
     if isinstance(error, (httpx.InvalidURL, UnicodeError)):

@@ -164,6 +164,7 @@ class Transport:
     def abandon(self) -> Mapping[tuple[bool, bool], httpx.AsyncClient]:
         """Forget all connections without closing them, and return them: after a fork they belong to the parent."""
         clients, self._clients = self._clients, {}
+        self._slots = None
         return clients
 
     async def _close(self) -> None:

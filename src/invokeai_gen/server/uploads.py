@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 from weakref import WeakKeyDictionary, WeakSet
 
-from invokeai_gen.server.background import bridge, in_thread
+from invokeai_gen.server.background import bridge, disown, in_thread
 from invokeai_gen.server.errors import NotFoundError
 from invokeai_gen.server.removal import Removal
 
@@ -69,7 +70,7 @@ class _Memory:
     def __init__(self) -> None:
         self.names: dict[tuple[MediaKind, str], str] = {}
         self.users: dict[str, WeakSet[Uploads]] = {}
-        self.sending: dict[tuple[MediaKind, str], asyncio.Task[str]] = {}
+        self.sending: dict[tuple[MediaKind, str], asyncio.Future[str]] = {}
 
     def use(self, name: str, uploads: Uploads) -> None:
         self.users.setdefault(name, WeakSet()).add(uploads)
@@ -78,8 +79,30 @@ class _Memory:
         self.users.pop(name, None)
         self.names = {key: known for key, known in self.names.items() if known != name}
 
+    def send(self, key: tuple[MediaKind, str], send: Callable[[], Awaitable[str]]) -> None:
+        """Begin an upload. It ends by itself, and the next run may use what it has uploaded."""
+
+        def end(task: asyncio.Future[str]) -> None:
+            self.sending.pop(key, None)
+            if not task.cancelled() and task.exception() is None:
+                self.names[key] = task.result()
+
+        self.sending[key] = asyncio.ensure_future(send())
+        self.sending[key].add_done_callback(end)
+
 
 _memories: WeakKeyDictionary[AsyncInvokeAIClient, _Memory] = WeakKeyDictionary()
+
+
+def _after_fork() -> None:
+    """Forget the uploads under way: they go on in the parent, and would never end here."""
+    for memory in _memories.values():
+        disown(memory.sending)
+        memory.sending = {}
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 async def upload_once(
@@ -122,10 +145,8 @@ async def _uploaded(
         else:
             return known
     if key not in memory.sending:
-        memory.sending[key] = asyncio.ensure_future(send())
-        memory.sending[key].add_done_callback(lambda _task: memory.sending.pop(key, None))
+        memory.send(key, send)
     name = await asyncio.shield(memory.sending[key])
-    memory.names[key] = name
     memory.use(name, uploads)
     return name
 
