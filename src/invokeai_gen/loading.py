@@ -8,7 +8,7 @@ import inspect
 import sys
 from collections.abc import Callable
 from types import MethodType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 T = TypeVar("T")
 
@@ -70,5 +70,6 @@ class _AsyncMethod:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._method(importlib.import_module(self._module)), name)
 
-    __doc__ = property(lambda self: self.__getattr__("__doc__"))
-    __class__ = property(lambda self: MethodType)
+    if not TYPE_CHECKING:
+        __doc__ = property(lambda self: self.__getattr__("__doc__"))
+        __class__ = property(lambda self: MethodType)
