@@ -70,6 +70,6 @@ class _AsyncMethod:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._method(importlib.import_module(self._module)), name)
 
-    if not TYPE_CHECKING:
+    if not TYPE_CHECKING:  # how `inspect` and `help` find out that it is a method, and read about it
         __doc__ = property(lambda self: self.__getattr__("__doc__"))
         __class__ = property(lambda self: MethodType)
