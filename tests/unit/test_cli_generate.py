@@ -401,7 +401,7 @@ def test_check_does_not_believe_the_note(cli: Cli) -> None:
     _generate(cli)
     note = build_cache.note_path(Path("out"))
     save(Path("flows/adder.json"), adder(value=5))
-    assert json.loads(note.read_text(encoding="utf-8").splitlines()[1])["inputs"]
+    assert json.loads(note.read_text(encoding="utf-8").splitlines()[1])["keys"]
     assert cli("check", "flows", "-o", "out").code == 1
 
 

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
 from invokeai_gen.atomic_files import replacing
@@ -49,12 +49,14 @@ class BuildCache:
     generation: Generation
     generator: str | None
     """Digest of the generator itself; `None` if it cannot be read."""
-    keys: Mapping[WorkflowSource, str]
-    """Digest of everything that the plan of a workflow file depends on; none if that is also a server."""
     schema_key: str | None
-    """Digest of the openapi.json; `None` if it cannot be read, or is a server's."""
+    """Digest of the generator and the openapi.json; `None` if one cannot be read, or a server is asked."""
+    keys: Mapping[str, str]
+    """Digest of everything that the plan of a workflow file depends on, by its path; none without `schema_key`."""
     note: Mapping[str, Any]
     """What the last generation noted; empty if that was another generator."""
+    outcomes: Mapping[tuple[str, bool], Any]
+    """Its reports, by the workflow file and whether they are about a module."""
 
     @classmethod
     def load(cls, generation: Generation) -> Self:
@@ -63,30 +65,30 @@ class BuildCache:
         schema_key = _schema_key(generation, generator)
         note = _read(note_path(generation.output)) if generator is not None else None
         if note is None or note["generator"] != generator:
-            note = {}
-        return cls(generation, generator, _keys(generation, schema_key), schema_key, note)
+            note = {"keys": {}, "outputs": None, "reports": []}
+        outcomes = {(report["source"], bool(report["file"])): report for report in note["reports"]}
+        return cls(generation, generator, schema_key, _keys(generation, schema_key), note, outcomes)
 
     def reports(self) -> tuple[Report, ...] | None:
         """Return the reports of the last generation if this one would change nothing."""
-        inputs = _inputs(self.generation, self.keys)
-        if (
-            inputs is None
-            or self.note.get("inputs") != inputs
-            or self.note["outputs"] != _outputs(self.generation.output)
-        ):
+        is_known = len(self.keys) == len({str(source) for source in self.generation.sources})
+        if not is_known or self.note["keys"] != self.keys or self.note["options"] != _options(self.generation):
             return None
-        return tuple(map(_report, self.note["reports"]))
+        return tuple(map(_report, self.note["reports"])) if self.note["outputs"] == self._outputs() else None
 
     def compiled_before(self, source: WorkflowSource) -> Compiled | None:
         """Return the cached result for a workflow file; `None` if it has to be compiled, or its plan on disk has changed."""
-        found = self.note.get("compiled", {}).get(self.keys.get(source, ""))
-        if found is None:
+        key = self.keys.get(str(source))
+        if key is None or self.note["keys"].get(str(source)) != key:
             return None
-        plan_file, expected, errors, warnings = found
-        plan = read_text(self.generation.output / plan_file) if plan_file else None
-        if plan_file and (plan is None or digest(plan) != expected):
-            return None
-        return plan, tuple(errors), tuple(warnings)
+        problem = self.outcomes.get((str(source), False), {"errors": (), "warnings": ()})
+        plan = None
+        if (module := self.outcomes.get((str(source.name), True))) is not None:
+            name = str(PurePath(module["file"]).with_suffix(".json"))
+            plan = read_text(self.generation.output / name)
+            if plan is None or digest(plan) != self.note["outputs"].get(name):
+                return None
+        return (plan, tuple(problem["errors"]), tuple(problem["warnings"])) if plan or problem["errors"] else None
 
     def schema(self) -> Schema:
         """Return the node types to generate against: an excerpt with those of the last generation if that is known.
@@ -107,14 +109,13 @@ class BuildCache:
         generation, schema_key = self.generation, _schema_key(self.generation, self.generator)
         # A file that was changed meanwhile may have been read before or after that.
         now = _keys(generation, schema_key)
-        keys = {source: key for source, key in self.keys.items() if now.get(source) == key}
         note = {
             "generator": self.generator,
-            "inputs": _inputs(generation, keys),
-            "outputs": _outputs(generation.output),
+            "options": _options(generation),
+            "keys": {source: key for source, key in self.keys.items() if now.get(source) == key},
+            "outputs": self._outputs(),
             "reports": [asdict(_once_more(report)) for report in reports if report.source or report.status == "left"],
             "known": known,
-            "compiled": dict(_compiled(generation, keys, reports)),
         }
         # Without a note the next generation takes longer, that is all.
         with contextlib.suppress(OSError):
@@ -124,6 +125,13 @@ class BuildCache:
                 _write(
                     _schema_path(generation.output), {"key": schema_key, "source": schema.source, "document": excerpt}
                 )
+
+    def _outputs(self) -> dict[str, str]:
+        """Return the digests of the files in the output folder."""
+        output = self.generation.output
+        return {
+            name: content for name in sorted(os.listdir(output)) if (content := _content(output / name)) is not None
+        }
 
 
 def note_path(output: Path) -> Path:
@@ -150,46 +158,24 @@ def _write(path: Path, data: Any) -> None:
         file.write(hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
 
 
-def _compiled(
-    generation: Generation, keys: Mapping[WorkflowSource, str], reports: Sequence[Report]
-) -> Iterator[tuple[str, tuple[str, str, tuple[str, ...], tuple[str, ...]]]]:
-    """Yield what became of each workflow file, with its key: its plan file and the digest of that, errors and warnings."""
-    problems = {report.source: report for report in reports if not report.file}
-    modules = {report.source: report for report in reports if report.is_module}
-    for source, key in keys.items():
-        problem, module = problems.get(str(source)), modules.get(str(source.name))
-        errors, warnings = (problem.errors, problem.warnings) if problem is not None else ((), ())
-        plan_file = f"{module.name}.json" if module is not None else ""
-        plan = _content(generation.output / plan_file) if plan_file else ""
-        if errors or plan:
-            yield key, (plan_file, plan or "", errors, warnings)
-
-
 def _schema_key(generation: Generation, generator: str | None) -> str | None:
-    """Return a digest of the generator and the openapi.json; `None` if one cannot be read, or a server is asked."""
     content = _content(generation.openapi) if generation.openapi is not None else ""
     if generation.server is not None or generator is None or content is None:
         return None
     return _digest(generator, str(generation.openapi), content)
 
 
-def _keys(generation: Generation, schema_key: str | None) -> dict[WorkflowSource, str]:
-    """Return the key of each workflow file that can be read; none without that of the openapi.json."""
-    if schema_key is None:
-        return {}
+def _keys(generation: Generation, schema_key: str | None) -> dict[str, str]:
     return {
-        source: _digest(schema_key, str(source.name), str(source), content)
-        for source in generation.sources
+        str(source): _digest(schema_key, str(source.name), content)
+        for source in (generation.sources if schema_key is not None else ())
         if (content := _content(source.path)) is not None
     }
 
 
-def _inputs(generation: Generation, keys: Mapping[WorkflowSource, str]) -> str | None:
-    """Return a digest of everything that a generation depends on; `None` if a part of it has no key."""
-    if len(keys) < len(set(generation.sources)):
-        return None
-    options = (generation.keep_names, generation.rename, generation.prune)
-    return _digest(*options, os.path.realpath(generation.output), [keys[source] for source in generation.sources])
+def _options(generation: Generation) -> list[Any]:
+    """Return what decides the files of a generation beside its sources, as JSON data."""
+    return [generation.keep_names, generation.rename, generation.prune, os.path.realpath(generation.output)]
 
 
 def _digest(*parts: object) -> str:
@@ -206,12 +192,6 @@ def _once_more(report: Report) -> Report:
 def _report(data: dict[str, Any]) -> Report:
     values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
     return Report(**values)
-
-
-def _outputs(output: Path) -> str:
-    """Return a digest of the files in the output folder."""
-    contents = ((name, _content(output / name)) for name in sorted(os.listdir(output)))
-    return _digest(*((name, content) for name, content in contents if content is not None))
 
 
 def _content(path: Path) -> str | None:
