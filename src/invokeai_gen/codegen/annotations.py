@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
 from invokeai_gen.codegen.literals import Source, call, literal
 from invokeai_gen.codegen.names import PythonIdentifier
 from invokeai_gen.core import field_values
+from invokeai_gen.core.checks import Instance
 from invokeai_gen.core.field_values import Choice, Limited, ListOf, OneOf, Plain, Shape, Structure
 from invokeai_gen.core.plan import PlannedInput
-from invokeai_gen.core.values import BoardRef, BoundingBox, Color, ImageRef, LoRA, ModelRef, VideoRef
 from invokeai_gen.js_json import UNSET
 from invokeai_gen.js_reading import is_number
 
@@ -131,22 +131,8 @@ def default(planned: PlannedInput, names: Names, imports: Imports) -> Source | N
 def value_text(value: Any, imports: Imports) -> Source:
     """Return the expression that makes a Python value."""
     match value:
-        case ImageRef() | VideoRef():
-            return _constructed(value, [value.name], {}, imports)
-        case BoardRef():
-            return _constructed(value, [value.id], {}, imports)
-        case ModelRef():
-            keys = ("key", "hash", "name", "base", "type", "submodel_type")
-            known = {key: getattr(value, key) for key in keys if getattr(value, key)}
-            return _constructed(value, [], known, imports)
-        case Color():
-            return _constructed(value, [value.r, value.g, value.b, *([value.a] if value.a != 255 else [])], {}, imports)
-        case BoundingBox():
-            sides = {key: getattr(value, key) for key in ("x_min", "x_max", "y_min", "y_max")}
-            score = {} if value.score is None else {"score": value.score}
-            return _constructed(value, [], sides | score, imports)
-        case LoRA():
-            return _constructed(value, [value.lora, value.weight], {}, imports)
+        case Instance():
+            return _constructed(value, imports)
         case list():
             return Source(f"[{', '.join(value_text(item, imports) for item in value)}]")
         case _:
@@ -167,15 +153,16 @@ def _container(shape: Shape, names: Names, imports: Imports) -> Source:
             return type_text(shape, names, imports)
 
 
-def _constructed(
-    value: object, positional: Sequence[object], keywords: Mapping[str, object], imports: Imports
-) -> Source:
+def _constructed(value: Any, imports: Imports) -> Source:
+    """Return the call that makes a value of ours, without arguments that are the default of their field."""
     name = type(value).__name__
     imports.runtime.add(name)
+    given = [item for item in fields(value) if getattr(value, item.name) != item.default]
+    sources = {item: value_text(getattr(value, item.name), imports) for item in given}
     return call(
         Source(name),
-        *(value_text(item, imports) for item in positional),
-        **{key: value_text(item, imports) for key, item in keywords.items()},
+        *(source for item, source in sources.items() if not item.kw_only),
+        **{item.name: source for item, source in sources.items() if item.kw_only},
     )
 
 
