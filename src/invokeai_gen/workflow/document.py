@@ -128,34 +128,24 @@ def _called_input(name: str, data: Mapping[str, Any]) -> InputTemplate:
 
 
 @dataclass(slots=True)
-class NotesNode:
+class _CanvasNode:
+    """A node that is only there to be seen, with its data as the GUI writes it."""
+
+    id: str
+    data: dict[str, Any]
+    position: dict[str, float]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON data, in the order in which the GUI writes it."""
+        return {"id": self.id, "type": self.data["type"], "data": self.data, "position": self.position}
+
+
+class NotesNode(_CanvasNode):
     """A note on the canvas. It never runs."""
 
-    id: str
-    label: str
-    notes: str
-    is_open: bool
-    position: dict[str, float]
 
-    def to_json(self) -> dict[str, Any]:
-        """Return it as JSON data, in the order in which the GUI writes it."""
-        data = {"id": self.id, "type": "notes", "label": self.label, "isOpen": self.is_open, "notes": self.notes}
-        return {"id": self.id, "type": "notes", "data": data, "position": self.position}
-
-
-@dataclass(slots=True)
-class ConnectorNode:
+class ConnectorNode(_CanvasNode):
     """A bend in an edge: what enters at `in` leaves at `out`."""
-
-    id: str
-    label: str
-    is_open: bool
-    position: dict[str, float]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return it as JSON data, in the order in which the GUI writes it."""
-        data = {"id": self.id, "type": "connector", "label": self.label, "isOpen": self.is_open}
-        return {"id": self.id, "type": "connector", "data": data, "position": self.position}
 
 
 Node: TypeAlias = InvocationNode | NotesNode | ConnectorNode

@@ -148,10 +148,11 @@ def _parse_node(node: JsonObject, schema: Schema, models: ModelVocabulary) -> No
     match node.data.get("type"):
         case "invocation":
             return _parse_invocation(node_id, data, position, schema, models)
-        case "notes":
-            return NotesNode(node_id, data.text("label"), data.text("notes"), data.flag("isOpen"), position)
-        case "connector":
-            return ConnectorNode(node_id, data.text("label"), data.flag("isOpen"), position)
+        case "notes" | "connector" as kind:
+            seen = {"id": node_id, "type": kind, "label": data.text("label"), "isOpen": data.flag("isOpen")}
+            if kind == "connector":
+                return ConnectorNode(node_id, seen, position)
+            return NotesNode(node_id, {**seen, "notes": data.text("notes")}, position)
         case other:
             raise wrong(node.at("type"), "'invocation', 'notes' or 'connector'", other)
 

@@ -63,9 +63,9 @@ class BuildCache:
         """Load the cache of the last generation; empty if it is missing or damaged, or another generator wrote it."""
         generator = _generator_digest()
         schema_key = _schema_key(generation, generator)
-        note = _read(note_path(generation.output)) if generator is not None else None
-        if note is None or note["generator"] != generator:
-            note = {"keys": {}, "outputs": None, "reports": []}
+        note: dict[str, Any] = _read(note_path(generation.output)) or {}
+        if generator is None or note.get("generator") != generator:
+            note = {"keys": {}, "outputs": {}, "reports": []}
         outcomes = {(report["source"], bool(report["file"])): report for report in note["reports"]}
         return cls(generation, generator, schema_key, _keys(generation, schema_key), note, outcomes)
 
