@@ -217,6 +217,16 @@ def test_modules_that_are_none_are_reported(cli: Cli) -> None:
     assert cli("doctor", "empty").errors == ["error: empty: no generated modules there"]
 
 
+@pytest.mark.parametrize("command", ["run", "inspect", "payload", "doctor"])
+def test_an_empty_name_is_reported(cli: Cli, command: str) -> None:
+    assert cli(command, "").errors == ["error: the name of the workflow is empty"]
+
+
+def test_a_folder_is_no_image(cli: Cli) -> None:
+    Path("photos").mkdir()
+    assert cli("recall", "photos").errors == ["error: photos: this is a folder; name an image in it"]
+
+
 def test_models_overwrites_only_its_own_file(cli: Cli) -> None:
     answer = cli("models", "-o", "adder.json", "--server", "http://127.0.0.1:1")
     assert answer.errors == ["error: adder.json: was not made by invokeai-gen; --force overwrites it"]
@@ -340,7 +350,7 @@ def test_ranges_are_in_words(cli: Cli) -> None:
     assert refused.errors[0] == "error: invalid value for '--runs': 0 should be 1 or more"
     assert cli("run", "adder.json", "--timeout", "0").errors[0].endswith("0.0 should be more than 0")
     assert cli("run", "adder.json", "--max-prompts", "0").errors[0].endswith("0 should be 1 to 10000")
-    assert "[1 or more]" in cli("run", "--help").out and "x>" not in cli("run", "--help").out
+    assert "; 1 or more]" in cli("run", "--help").out and "x>" not in cli("run", "--help").out
 
 
 def test_a_package_that_is_not_installed_is_named_with_the_command_that_installs_it(

@@ -103,7 +103,7 @@ add_completion_class(_Fish, "fish")
 
 
 @click.command("completion")
-@click.argument("shell", type=SuggestingChoice(["bash", "zsh", "fish"]), required=False, metavar="SHELL")
+@click.argument("shell", type=SuggestingChoice(["bash", "zsh", "fish"]), required=False, metavar="[SHELL]")
 @click.option("--install", is_flag=True, help="Install the script for this user, instead of printing it.")
 @click.pass_context
 def command(ctx: click.Context, shell: str | None, install: bool) -> None:

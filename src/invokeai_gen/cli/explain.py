@@ -19,7 +19,7 @@ _KINDS: Final = {
     "VideoField": ("video", "VIDEO"),
     "BoardField": ("board", "BOARD"),
     "ModelIdentifierField": ("model", "MODEL"),
-    "ColorField": ("color", "COLOR"),
+    "ColorField": ("colour", "COLOR"),
     "BoundingBoxField": ("box", "LEFT,TOP-RIGHT,BOTTOM"),
     "LoRAField": ("LoRA", "LORA[@WEIGHT],…"),
     "SchedulerField": ("scheduler", "JSON"),

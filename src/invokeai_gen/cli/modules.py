@@ -26,9 +26,11 @@ class ModuleError(InvokeAIGenError):
 def locate(name: str, settings: Settings) -> Path | None:
     """Return the file or the generated module of that name; `None` if it can only be the name of a saved workflow.
 
-    Raise `ModuleError` for a folder, and for a name that looks like that of a file which does not exist.
+    Raise `ModuleError` for a folder, and for a name that is empty or looks like that of a file which does not exist.
     """
     path = Path(name)
+    if not name.strip():
+        raise ModuleError("the name of the workflow is empty")
     if path.is_dir():
         raise ModuleError(f"{name}: this is a folder; name a workflow file or a module in it")
     if path.is_file():
@@ -59,7 +61,7 @@ def find_modules(name: str, settings: Settings) -> dict[str, WorkflowPlan | None
     Raise `InvokeAIGenError` for a folder without modules, and for a plan that is missing or damaged.
     """
     folder = Path(name)
-    if folder.is_dir():
+    if name and folder.is_dir():
         paths = [path for path in sorted(folder.glob("*.json")) if path.with_suffix(".py").is_file()]
         if not paths:
             raise ModuleError(f"{folder}: no generated modules there")

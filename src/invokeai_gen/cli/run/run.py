@@ -133,7 +133,7 @@ def _path(name: str, variable: str, text: str, *, dir_okay: bool = True) -> Call
 @click.argument("workflow", shell_complete=complete_workflows)
 @value_options
 @click.option("-i", "--interactive", is_flag=True, help="Ask for each input, with its choices and default.")
-@click.option("--runs", type=click.IntRange(min=1), default=1, metavar="N", help="Number of runs.  [default: 1]")
+@click.option("--runs", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Number of runs.")
 @named_option(
     "--product",
     "product",
@@ -165,8 +165,9 @@ def _path(name: str, variable: str, text: str, *, dir_okay: bool = True) -> Call
     "--max-prompts",
     type=click.IntRange(1, 10_000),
     default=100,
+    show_default=True,
     metavar="N",
-    help="Prompts that --dynamic may make of a text; more are an error.  [default: 100]",
+    help="Prompts that --dynamic may make of a text; more are an error.",
 )
 @_path("--csv", "csv", "A run for each row; columns are inputs. A manifest of earlier runs works too; - is stdin.")
 @_path("--jsonl", "jsonl", "A run for each line, a JSON object of values; - is stdin.")
@@ -184,8 +185,9 @@ def _path(name: str, variable: str, text: str, *, dir_okay: bool = True) -> Call
     "--retries",
     type=click.IntRange(min=0),
     default=0,
+    show_default=True,
     metavar="N",
-    help="How often to run a failed run again.  [default: 0]",
+    help="How often to run a failed run again.",
 )
 @_path("--file", "sweep_file", "Record what was sent in this new file, so that --resume can continue.")
 @_path("--resume", "resume", "Continue what was started with --file; failed and canceled runs are run again.")

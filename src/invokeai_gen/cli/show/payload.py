@@ -37,7 +37,7 @@ def command(
     """Print the JSON body for POST /api/v1/queue/default/enqueue_batch, as the GUI would send it for WORKFLOW.
 
     NAME is the label that the GUI shows, the Python name, or the index that `inspect` shows. VALUE is plain text for
-    text, choices, images, boards, models and colors, else JSON (768, 0.5, true, [1, 2]). If the GUI would refuse to
+    text, choices, images, boards, models and colours, else JSON (768, 0.5, true, [1, 2]). If the GUI would refuse to
     invoke the workflow, the reasons are printed on stderr and nothing on stdout; --no-validate prints the request
     anyway, without nodes that the server lacks. Nothing is uploaded or submitted.
 

@@ -26,7 +26,10 @@ from invokeai_gen.errors import InvokeAIGenError
 )
 @click.argument("image")
 @click.option(
-    "--workflow", shell_complete=complete_workflows, help="The workflow to use instead of the one in the image."
+    "--workflow",
+    metavar="WORKFLOW",
+    shell_complete=complete_workflows,
+    help="The workflow to use instead of the one in the image.",
 )
 @named_option("--set", "assignments", "NAME=VALUE", "Replace a value (repeatable).")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, as `run --params` reads it.")
@@ -78,8 +81,10 @@ def _downloaded(image: str, folder: Path, server: str | None, settings: Settings
     from invokeai_gen.server.errors import NotFoundError
 
     path = Path(image)
-    if path.exists():
+    if path.is_file():
         return path
+    if path.is_dir():
+        raise InvokeAIGenError(f"{image}: this is a folder; name an image in it")
     if len(path.parts) > 1:
         raise InvokeAIGenError(f"{image}: no such file")
     with open_client(server, settings) as client:
