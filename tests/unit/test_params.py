@@ -8,6 +8,7 @@ import pickle
 from collections.abc import Callable
 from dataclasses import field
 from enum import Enum
+from functools import cached_property
 from io import BytesIO
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, cast
@@ -380,6 +381,18 @@ def test_a_long_value_is_cut_in_the_repr() -> None:
     )
     assert repr(AnyParams(thing=10**5000)) == "AnyParams(thing=<int>)"
     assert eval(repr(Params(model="a", box=BoundingBox(x_min=0, x_max=8, y_min=0, y_max=8)))).box.x_max == 8
+
+
+def test_what_a_subclass_remembers_is_no_value() -> None:
+    class Sized(Params):
+        @cached_property
+        def area(self) -> int:
+            return self.width**2
+
+    values = Sized(model="a")
+    assert values.area == 512**2
+    assert values.to_dict() == Params(model="a").to_dict()
+    assert "area" not in repr(values)
 
 
 def test_copies_are_equal_and_independent() -> None:

@@ -12,7 +12,7 @@ from invokeai_gen.core.field_values import check_value
 from invokeai_gen.core.input_lookup import find_input
 from invokeai_gen.core.plan import Constraints, PlannedInput
 from invokeai_gen.core.problems import ParamsError
-from invokeai_gen.core.text_values import json_of_text, text_reader, value_of_json
+from invokeai_gen.core.text_values import text_reader, value_of_json
 from invokeai_gen.core.values import BoardRef, BoundingBox, Color, ImageRef, LoRA, ModelRef
 from invokeai_gen.js_json import UNSET
 from tests.plan_factory import a_plan, an_input
@@ -46,7 +46,7 @@ MODEL_DATA = '{"key": "k", "hash": "h", "name": "n", "base": "sdxl", "type": "ma
 
 
 def value_of(planned: PlannedInput, text: str) -> Any:
-    return check_value(planned, value_of_json(planned, json_of_text(planned, text)))
+    return check_value(planned, value_of_json(planned, text_reader(planned)(text)))
 
 
 def refused(planned: PlannedInput, text: str) -> str:

@@ -5,7 +5,7 @@ A rule that JSON Schema has no words for is left to the check itself: that a bou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, fields
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Union, cast, get_args, get_origin
@@ -147,7 +147,7 @@ def value_schema(hint: Any, item: Input | None = None, *, allow_files: AllowedFi
     if hint is BoundingBox:
         return _box()
     if hint is LoRA:
-        return _lora(item)
+        return _lora()
     if hint in _TYPES:
         return {**_TYPES[hint]}
     return {"type": "object"} if origin is dict else _structure(hint)
@@ -157,10 +157,17 @@ def _annotated(inner: Any, metadata: tuple[Any, ...], item: Input | None, allow_
     """Return the schema of a type with limits, or of what an `Accepted` takes, which overrides the type before it."""
     item = next((one for one in metadata if isinstance(one, Input)), item)
     accepted = next((one for one in metadata if isinstance(one, Accepted)), None)
-    if accepted is not None:
-        if accepted.kind in ("image", "video"):
-            return _media(accepted.kind, allow_files)
-        return _ACCEPTED[accepted.kind](item)
+    match accepted.kind if accepted is not None else None:
+        case "image" | "video" as kind:
+            return _media(kind, allow_files)
+        case "board":
+            return {**_BOARD}
+        case "model":
+            return _model(item)
+        case "color":
+            return {**_COLOR}
+        case None:
+            pass
     schema = value_schema(inner, item, allow_files=allow_files)
     for limits in metadata:
         if isinstance(limits, Limits):
@@ -200,11 +207,10 @@ def _media(kind: str, allow_files: AllowedFiles) -> JsonSchema:
 _BASE64: Final = "(?=.)(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
 
 
-def _board(item: Input | None) -> JsonSchema:
-    return {
-        "description": '"auto", "none", or the name or id of a board.',
-        "anyOf": [{**_TEXT}, _object({"board_id": _TEXT}, ["board_id"])],
-    }
+_BOARD: Final[JsonSchema] = {
+    "description": '"auto", "none", or the name or id of a board.',
+    "anyOf": [{**_TEXT}, _object({"board_id": _TEXT}, ["board_id"])],
+}
 
 
 def _model(item: Input | None) -> JsonSchema:
@@ -223,17 +229,15 @@ def _model(item: Input | None) -> JsonSchema:
     }
 
 
-def _color(item: Input | None) -> JsonSchema:
-    channels = {"type": "array", "items": _CHANNEL, "minItems": 3, "maxItems": 4}
-    return {
-        "description": '"#ff8000", "#f80" or a CSS name; [r, g, b] or [r, g, b, a] from 0 to 255.',
-        "anyOf": [
-            {"type": "string", "pattern": "^#([0-9a-fA-F]{3,4}|[0-9a-fA-F]{6}|[0-9a-fA-F]{8})$"},
-            {"enum": [*CSS_COLORS]},
-            channels,
-            _object(dict.fromkeys("rgba", _CHANNEL), [*"rgb"]),
-        ],
-    }
+_COLOR: Final[JsonSchema] = {
+    "description": '"#ff8000", "#f80" or a CSS name; [r, g, b] or [r, g, b, a] from 0 to 255.',
+    "anyOf": [
+        {"type": "string", "pattern": "^#([0-9a-fA-F]{3,4}|[0-9a-fA-F]{6}|[0-9a-fA-F]{8})$"},
+        {"enum": [*CSS_COLORS]},
+        {"type": "array", "items": _CHANNEL, "minItems": 3, "maxItems": 4},
+        _object(dict.fromkeys("rgba", _CHANNEL), [*"rgb"]),
+    ],
+}
 
 
 def _box() -> JsonSchema:
@@ -245,7 +249,7 @@ def _box() -> JsonSchema:
     }
 
 
-def _lora(item: Input | None) -> JsonSchema:
+def _lora() -> JsonSchema:
     model = _model(None)
     weighted = _object({"lora": model, "weight": {"type": "number", "default": LoRA("model").weight}}, ["lora"])
     return {"description": "A LoRA by name, key or hash, and its weight.", "anyOf": [*model["anyOf"], weighted]}
@@ -273,13 +277,6 @@ def _structure(hint: Any) -> JsonSchema:
         )
 
     return cast("JsonSchema", inline(schema, ()))
-
-
-_ACCEPTED: Final[Mapping[str, Callable[[Input | None], JsonSchema]]] = {
-    "board": _board,
-    "model": _model,
-    "color": _color,
-}
 
 
 _RESULT_TYPES: Final[Mapping[str, JsonSchema]] = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, cast
 
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, ValidationError, core_schema
@@ -39,7 +40,7 @@ class ParamsJson(HasInputs):
 
     def __repr__(self) -> str:
         """Return the values as Python writes them, with the middle of long ones cut out."""
-        values = (f"{name}={shown(value, MAX_REPR)}" for name, value in vars(self).items())
+        values = (f"{name}={shown(value, MAX_REPR)}" for name, value in values_by_name(self).items())
         return f"{type(self).__qualname__}({', '.join(values)})"
 
     def to_dict(self, *, embed: bool = False) -> dict[str, JsonValue]:
@@ -49,7 +50,7 @@ class ParamsJson(HasInputs):
         and Pillow images; without it they raise `ParamsError`.
         """
         encoded, wrong = {}, []
-        for name, value in vars(self).items():
+        for name, value in values_by_name(self).items():
             try:
                 encoded[name] = to_json(value, embed=embed)
             except (TypeError, RecursionError) as error:
@@ -152,7 +153,7 @@ class ParamsJson(HasInputs):
 
         plan = _plan(type(self))
         title = plan.info.name if plan is not None else type(self).__name__
-        return notebook.card(title, notebook.rows_of(plan, vars(self)))
+        return notebook.card(title, notebook.rows_of(plan, values_by_name(self)))
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> CoreSchema:
@@ -161,6 +162,11 @@ class ParamsJson(HasInputs):
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: Any) -> dict[str, JsonValue]:
         return _without_dialect(cls.json_schema())
+
+
+def values_by_name(params: ParamsJson) -> dict[str, Any]:
+    """Return all values by Python name, in the order of the form."""
+    return {spec.name: getattr(params, spec.name) for spec in fields(cast("Any", params))}
 
 
 def _plan(params: type[ParamsJson]) -> WorkflowPlan | None:
@@ -196,7 +202,7 @@ def pydantic_schema(params: type[ParamsJson], *, allow_files: bool = True) -> Co
             raise _validation_error(params.__name__, error, value) from None
 
     def dump(value: ParamsJson, info: core_schema.SerializationInfo) -> dict[str, Any]:
-        return value.to_dict(embed=True) if info.mode == "json" else dict(vars(value))
+        return value.to_dict(embed=True) if info.mode == "json" else values_by_name(value)
 
     return core_schema.no_info_plain_validator_function(
         validate,

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar, cast
 from invokeai_gen.core.batch import GENERATOR_FIELD, Binding
 from invokeai_gen.core.json_values import guess_value
 from invokeai_gen.core.params import WorkflowParams
+from invokeai_gen.core.params_json import values_by_name
 from invokeai_gen.core.plan import JsonValue, PlanBatch, PlannedInput, WorkflowPlan
 from invokeai_gen.core.problems import ParamsError
 
@@ -36,7 +37,7 @@ def values_of_item(
     batch data as `batch_values` returns it; `places`, where it is known, the place of each in its list, and the length
     of that list, for values as the caller wrote them (the path of a file).
     """
-    values = dict(vars(params)) if params is not None else {}
+    values = values_by_name(params) if params is not None else {}
     hidden = dict(given)
     for planned, value, batch in _values_on_form(plan, params, given, places):
         values[planned.name] = value

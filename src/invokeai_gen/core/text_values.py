@@ -39,7 +39,7 @@ _EXAMPLES: Final = {"IntegerField": "[1, 2]", "FloatField": "[0.5, 1]", "Boolean
 
 
 def text_reader(planned: PlannedInput) -> TextReader:
-    """Return a function that reads texts for this input. Use `json_of_text` for a single text.
+    """Return a function that reads texts for this input.
 
     * Free text is taken as it is. Anything else may have blanks around it.
     * A choice is one of the values, or one of the labels that the GUI shows for them.
@@ -72,11 +72,6 @@ def text_reader(planned: PlannedInput) -> TextReader:
         raise _unreadable(planned, text, f"should be a list in JSON, such as {example}")
 
     return read
-
-
-def json_of_text(planned: PlannedInput, text: str) -> JsonValue:
-    """Return a text for this input as JSON data, by the rules of `text_reader`. Raises `ParamsError`."""
-    return text_reader(planned)(text)
 
 
 def value_of_json(planned: PlannedInput, data: JsonValue) -> Any:
