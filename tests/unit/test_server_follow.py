@@ -308,3 +308,33 @@ def test_a_lost_connection_is_worth_a_warning_only_if_something_is_waited_for(
 
     lose()
     assert [record.levelname for record in caplog.records if "no event connection" in record.message] == [level]
+
+
+@on_a_loop
+async def test_a_run_that_may_have_ended_as_soon_as_the_last_one_is_asked_for_itself() -> None:
+    seen: list[str] = []
+    looks = {1: 2, 2: 2, 3: 4, 4: 1}
+    """After how many looks each item has ended."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        place, item_id = request.url.path.removesuffix("/status").split("/")[-2:]
+        seen.append(f"{item_id} {place}")
+        status = "completed" if sum(each[0] == item_id for each in seen) >= looks[int(item_id)] else "in_progress"
+        if place == "b":
+            return httpx.Response(200, json={"total": 1, status: 1})
+        return httpx.Response(200, json={"item_id": int(item_id), "batch_id": item_id, "status": status})
+
+    transport = Transport("http://server", http_backend=httpx.MockTransport(answer))
+    follower = Follower(transport, AsyncQueue(transport))
+    for item_id in looks:
+        watch = follower.watch_status(str(item_id))
+        watch.expect((item_id,))
+        await asyncio.wait_for(watch.done, 30)
+        assert watch.ended[item_id].status == "completed"
+    await follower.close()
+    assert seen == [
+        *("1 b", "1 b", "1 i"),
+        *("2 b", "2 i"),
+        *("3 b", "3 i", "3 b", "3 b", "3 i"),  # it took longer
+        *("4 b", "4 i"),  # and this one less
+    ]

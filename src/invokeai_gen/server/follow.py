@@ -44,6 +44,8 @@ class Follower:
         self._due_changed = asyncio.Event()
         self._pause = constants.FIRST_POLL
         self._short_polls = 0
+        self._usual_looks = 0
+        """How often the server was asked about the last run that ended without events; 0 before there was one."""
         self._silent_since: float | None = None
 
     @property
@@ -214,9 +216,13 @@ class Follower:
         clock = asyncio.get_running_loop().time
         asked_at = clock()
         self._short_polls += 1
+        watch.looks += 1
         try:
-            counts = await self._queue.batch_counts(watch.batch_id)
-            unfinished = counts.pending + counts.in_progress + counts.waiting
+            unfinished = 0
+            # By now the last run had ended. The item itself, larger than the counts, would say so with one request.
+            if self._link is not None or watch.left > 1 or watch.looks != self._usual_looks:
+                counts = await self._queue.batch_counts(watch.batch_id)
+                unfinished = counts.pending + counts.in_progress + counts.waiting
             if unfinished < watch.left:
                 await asyncio.sleep(constants.EVENT_TIMEOUT if self.is_connected else 0)
                 if watch.left == 1:
@@ -224,6 +230,8 @@ class Follower:
                 else:
                     queues = await load("invokeai_gen.server.queue")
                     await queues.find_ended(self._queue, watch, unfinished)
+            if self._link is None and watch.done.done():
+                self._usual_looks = watch.looks
             self._silent_since = None
             self._weigh(watch)
         except NotFoundError:

@@ -35,6 +35,8 @@ class StatusWatch:
         self._ids: frozenset[int] = frozenset()
         self.statuses: dict[int, str] = {}
         """The latest known status of each item."""
+        self.looks = 0
+        """How often the server was asked about it."""
         self.was_interrupted = False
         """Whether the server could not be reached for a while, so that it may have been started again."""
         self.missed_events = False
