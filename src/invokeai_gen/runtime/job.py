@@ -29,6 +29,12 @@ class Job(Generic[O_co]):
 
     def __init__(self, core: AsyncJob[O_co]) -> None:
         self._core = core
+        self.plan = core.plan
+        """The plan of the workflow; `None` for a job that was resumed without it."""
+        self.batch_id = core.batch_id
+        """Id of the batch, chosen by this client."""
+        self.item_ids = core.item_ids
+        """Ids of the queue items, in the order in which they run."""
 
     def __repr__(self) -> str:
         return repr(self._core).replace("AsyncJob", "Job", 1)
@@ -62,24 +68,9 @@ class Job(Generic[O_co]):
         return ServerClient.around(self._core.client)
 
     @property
-    def plan(self) -> WorkflowPlan | None:
-        """The plan of the workflow; `None` for a job that was resumed without it."""
-        return self._core.plan
-
-    @property
     def uploads(self) -> Uploads:
         """The inputs of this job that were uploaded and not deleted since."""
         return self._core.uploads
-
-    @property
-    def batch_id(self) -> str:
-        """Id of the batch, chosen by this client."""
-        return self._core.batch_id
-
-    @property
-    def item_ids(self) -> tuple[int, ...]:
-        """Ids of the queue items, in the order in which they run."""
-        return self._core.item_ids
 
     @property
     def item_id(self) -> int:

@@ -1,7 +1,7 @@
 """Models, boards, images and videos of a server, for an input with a label.
 
-`hidden_values` is about those that hidden fields refer to. With a server at hand the GUI looks them up when it loads a
-workflow. Values of the form are looked up by `resolve`.
+`hidden_values` looks up what hidden fields refer to, as the GUI does when it loads a workflow. Values of the form are
+looked up by `resolve`.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ class MediaMethods(ABC):
     @property
     @abstractmethod
     def stored(self) -> AsyncImages | AsyncVideos:
-        """The images or videos of the server, of which this is one. Raises `NotCompletedError` without a server."""
+        """The images or videos of the server that has this one. Raises `NotCompletedError` without a server."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -98,7 +98,7 @@ class ImageMethods(MediaMethods):
 
     @property
     def stored(self) -> AsyncImages:
-        """The images of the server, of which this is one."""
+        """The images of the server that has this one."""
         return _online(self.client).images
 
     async def asave(
@@ -174,7 +174,7 @@ class VideoMethods(MediaMethods):
 
     @property
     def stored(self) -> AsyncVideos:
-        """The videos of the server, of which this is one."""
+        """The videos of the server that has this one."""
         return _online(self.client).videos
 
     async def asave(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:

@@ -28,7 +28,7 @@ def _split(url: str) -> SplitResult | None:
         host = parts.hostname or ""
         if not host.isascii() or len(host) > 63 or host.startswith(".") or ".." in host:
             host.encode("idna")  # refuses impossible names; its tables take a while to load
-    except ValueError:  # a port that is no number or too large, a broken IPv6 address, an impossible host name
+    except ValueError:  # a port that is not a number or too large, a malformed IPv6 address, an impossible host name
         return None
     has_more = "?" in url or "#" in url
     return parts if is_address and not has_more and url.isprintable() and " " not in url else None

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from invokeai_gen.server.watch import Watch
 
 _open: set[Connections] = set()
-"""Those of every client that is still in use; what is left at the end of the process is closed then."""
+"""The connections of all clients in use. Those still open at the end of the process are closed then."""
 
 
 class Connections:

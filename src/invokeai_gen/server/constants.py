@@ -56,7 +56,7 @@ MODELS_MAX_AGE: Final = 30.0
 # -- following jobs ----------------------------------------------------------------------------------------------------
 
 SHORT_POLL: Final = 0.03
-"""Time between polls of runs that may end before an event connection is worth it."""
+"""Time between polls of runs that may end before an event connection would pay off."""
 MAX_SHORT_POLLS: Final = 8
 """How often a client asks for such runs before it opens the connection; counted anew once all of them have ended. To
 load what a connection takes costs as much CPU as a hundred polls."""

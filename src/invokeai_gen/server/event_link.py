@@ -50,7 +50,7 @@ class EventLink:
         """The present one and those that still close their connections."""
 
     def open(self) -> None:
-        """Have the connection from now on."""
+        """Make the connection, and keep it until `close`."""
         if self.state == "off" or (self.state == "waiting" and self._was_on):
             self.close()
             self._enter("connecting")
@@ -59,7 +59,7 @@ class EventLink:
             self._task.add_done_callback(self._tasks.discard)
 
     def close(self) -> None:
-        """Want no more events."""
+        """Begin to close the connection."""
         if self._task is not None:
             self._task.cancel()
             self._task = None
@@ -137,7 +137,7 @@ class EventLink:
 
 
 def needs_events(watches: Sequence[StatusWatch]) -> bool:
-    """Return whether events are worth what they cost, by the pace of the batch that runs now.
+    """Return whether events pay off, by the pace of the batch that is running.
 
     They always are if a batch cannot do without, and if so many run that asking for each of them costs more.
     """

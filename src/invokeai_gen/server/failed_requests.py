@@ -40,7 +40,7 @@ _SINCE: Final = (
     (r"/api/v1/auth/.*", "6.12"),
     (r"/api/v2/models/missing", "6.12"),
     (r"/api/v1/workflows/i/[^/]+/is_public", "6.13"),
-    (r"/api/v1/videos/.*", "6.14"),  # those of 6.6 to 6.8 were others, and led nowhere
+    (r"/api/v1/videos/.*", "6.14"),  # 6.6 to 6.8 had other routes of that name, without a function
 )
 """Of the routes that this package uses, those that not every InvokeAI 6 has."""
 
@@ -153,5 +153,5 @@ def needed_version(path: str, server_version: str) -> str | None:
 
 
 def _numbers(version: str) -> list[int]:
-    """Major, minor and patch; those of a pre-release are those of its release."""
+    """Return major, minor and patch. A pre-release has the numbers of its release."""
     return [int(number) for number in re.findall(r"\d{1,9}", version)[:3]]

@@ -22,7 +22,7 @@ BODY: Final = "invokeai_gen.body"
 
 
 class FileTransport(httpx.AsyncBaseTransport):
-    """Sends requests over connections that block, each of which is used by one request at a time."""
+    """Sends requests over blocking connections, one request at a time over each."""
 
     def __init__(self, verify: ssl.SSLContext | bool) -> None:
         self._verify = verify

@@ -1,4 +1,4 @@
-"""Following batches to their end: by asking the server, and by its events where they are worth a connection.
+"""Following batches to their end: by asking the server, and by its events if they pay off.
 
 Everything here runs on the background loop.
 """
@@ -34,10 +34,10 @@ class Follower:
         self._transport = transport
         self._queue = queue
         self._watches: dict[str, WeakSet[StatusWatch]] = {}
-        """By batch; one that was resumed twice is watched twice. A watch that nothing else refers to any more, because
-        its job was dropped, is no longer followed."""
+        """By batch, which has two watches if it was resumed twice. A watch is no longer followed once nothing else refers
+        to it, because its job was dropped."""
         self._link: EventLink | None = None
-        """Made when events are first worth it: its libraries take longer to load than everything else."""
+        """Made when events are first needed: its libraries take longer to load than everything else."""
         self._asking: asyncio.Task[None] | None = None
         self._due: float | None = None
         """When everything is asked for next; `None` if nothing is waited for."""
@@ -111,7 +111,7 @@ class Follower:
 
     @property
     def _is_link_off(self) -> bool:
-        """Whether there was a connection, and events now cost the server more than they are worth; see `pacing`."""
+        """Whether there was a connection that was closed because events cost the server too much; see `pacing`."""
         return self._link is not None and self._link.state == "off"
 
     async def _open_link(self) -> EventLink:

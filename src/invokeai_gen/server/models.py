@@ -151,7 +151,7 @@ class AsyncModels:
         return await self._transport.send("PATCH", _path(key), json=changes, read=Model.of)
 
     async def delete(self, key: str) -> None:
-        """Delete a model and its files; those of an install in place stay. Takes the key: names are not unique.
+        """Delete the model with this key, and its files unless it was installed in place.
 
         Raises `NotFoundError`.
         """

@@ -1,4 +1,4 @@
-"""Whether events about the items of a batch are worth what they cost the server.
+"""Whether receiving events about a batch pays off, given what they cost the server.
 
 A server spends some milliseconds on the events of an item, two for each of its nodes, even if nothing is done with them:
 20 ms for 40 nodes. If items take long, that is nothing. If they take a tenth of a second, they take a tenth less without

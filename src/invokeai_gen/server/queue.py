@@ -160,7 +160,7 @@ class AsyncQueue(RunQueue):
         return queue_position(waiting, item_id)
 
     async def cancel_all_except_current(self) -> int:
-        """Cancel every item that waits, also those of others; return how many. The one that runs goes on."""
+        """Cancel all waiting items, also items of other users, and return how many. The running item continues."""
         return await self.transport.send("PUT", f"{self._root}/cancel_all_except_current", read=at("canceled", integer))
 
     async def retry(self, item_ids: int | Iterable[int]) -> builtins.list[int]:
@@ -196,7 +196,7 @@ class AsyncQueue(RunQueue):
         return await self.transport.send("PUT", f"{self._root}/prune", read=at("deleted", integer))
 
     async def clear(self) -> int:
-        """Cancel and remove every item of the queue, also those of others; return how many. Images stay."""
+        """Cancel and remove all items in the queue, also items of other users, and return how many. Images stay."""
         return await self.transport.send("PUT", f"{self._root}/clear", read=at("deleted", integer))
 
 
@@ -215,7 +215,7 @@ def _unfinished(counts: QueueCounts) -> int:
 async def find_ended(queue: RunQueue, watch: StatusWatch, unfinished: int) -> None:
     """Fetch the items of a batch in the order in which they run, until no more than `unfinished` have not ended.
 
-    For items that have ended without an event having said so. Raises `NotFoundError` if one is no longer in the queue.
+    These ended without an event that reported it. Raises `NotFoundError` if one is no longer in the queue.
     """
     left = watch.unfinished()
     size = min(len(left) - unfinished + 1, constants.PAGE)  # those that have ended, and the one that runs

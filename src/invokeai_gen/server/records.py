@@ -117,7 +117,7 @@ class Enqueued:
 
 
 def parse_time(text: object) -> datetime | None:
-    """Return the server's `2026-11-20 20:53:48.396` as a datetime with time zone; `None` if it is no time.
+    """Return the server's `2026-11-20 20:53:48.396` as a datetime with time zone; `None` for any other text.
 
     The server's times are UTC without saying so.
     """

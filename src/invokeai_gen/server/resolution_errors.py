@@ -31,11 +31,11 @@ class ValueResolutionError(ServerError, ValueError):
         self.problem = problem
         """What is wrong with the value, and what could have been given instead; without the label."""
         self.own_message = f"{label!r}: {problem}"
-        """The message without those of the other inputs."""
+        """The message about this input alone."""
         super().__init__(self.own_message)
 
     def with_others(self, others: Sequence[ValueResolutionError]) -> Self:
-        """Return this error with those of the other inputs in its message and in `others`."""
+        """Return this error, with the errors of the other inputs added to its message and `others`."""
         errors: list[ValueResolutionError] = [self, *others]
         found = {id(each): each for error in errors for each in (error, *error.others)}
         found.pop(id(self), None)  # two inputs can have the same wrong value, which is looked up once

@@ -101,7 +101,7 @@ class StatusWatch:
 
     @property
     def next_item(self) -> int:
-        """The first item that is not known to have ended; there must be one."""
+        """The first item that is not known to have ended. Only if `left` is not 0."""
         return next(iter(self._left))
 
     def unfinished(self) -> list[int]:

@@ -1,4 +1,4 @@
-"""Files to and from a server: uploads, downloads, and refusing what is no file or ends too early."""
+"""Files to and from a server: uploads, downloads, and checks that what arrives is a complete file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One batch that is being followed: everything that happens to its items, for those who want to know more than its end."""
+"""One batch that is being followed: everything that happens to its items, for a caller who needs more than its end."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Watch(StatusWatch):
     def __init__(self, batch_id: str, labels: Mapping[str, str], *, keeps_events: bool = True) -> None:
         super().__init__(batch_id)
         self.keeps_events = keeps_events
-        """Off for batches with too many items to keep all their events: of the nodes then only results are reported, and
-        they are forgotten as soon as they were delivered to a subscriber."""
+        """Off for batches with too many items to keep all their events. Then only the results of nodes are reported, and
+        dropped once a subscriber has them."""
         self.process_id = os.getpid()
         """A fork of this process cannot wait for `done`, which belongs to a loop that does not run there."""
         self.labels = labels
