@@ -73,14 +73,11 @@ class ClientFacade(_Portable):
 def with_parts(cls: type[C]) -> type[C]:
     """Have each part that a class of clients annotates loaded when it is first asked for."""
     for name in cls.__annotations__:
-        part = cached_property(partial(_part_of, name))
+        part = cached_property(partial(cls._part, name=name))
         setattr(cls, name, part)
         part.__set_name__(cls, name)
+        part.__doc__ = None  # otherwise `help` prints what a `partial` is
     return cls
-
-
-def _part_of(name: str, client: _Portable) -> object:
-    return client._part(name)
 
 
 @with_parts

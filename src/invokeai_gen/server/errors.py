@@ -41,7 +41,7 @@ class RequestTimeoutError(ConnectionFailedError):
 
 
 class NotInvokeAIError(ServerError):
-    """Something answers at this address, but not as InvokeAI does."""
+    """Something answers at this address, but not in the way InvokeAI does."""
 
 
 class UnexpectedAnswerError(NotInvokeAIError):

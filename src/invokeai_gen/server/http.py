@@ -19,7 +19,7 @@ from invokeai_gen.server.background import bridge
 from invokeai_gen.server.credentials import Payload, Secret, checked_headers, checked_token, environment_token
 from invokeai_gen.server.errors import InvalidTokenError, NotInvokeAIError, RequestTimeoutError, ServerError
 from invokeai_gen.server.options import Backend, TransportOptions
-from invokeai_gen.server.tls import checked_verify, no_tls_context, tls_context
+from invokeai_gen.server.tls import checked_verify, tls_context
 
 if TYPE_CHECKING:
     import asyncio
@@ -173,6 +173,8 @@ class Transport:
 
     def _client(self, for_files: bool, for_tls: bool) -> httpx.AsyncClient:
         """Return the connections for one kind of requests. Files go another way unless there is a proxy."""
+        import ssl
+
         import_httpx_alone()
         import httpx
 
@@ -181,7 +183,8 @@ class Transport:
             from invokeai_gen.server.response import ACCEPTED_ENCODING
 
             keep_tokens_out_of_logs()
-            verify = self.tls() if for_tls else no_tls_context()
+            # Reading certificates takes longer than a request to a server nearby: without TLS, none is trusted.
+            verify = self.tls() if for_tls else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
             backend = self.backend
             if for_files and backend is None and self.proxy is None:
                 from invokeai_gen.server.file_transport import FileTransport

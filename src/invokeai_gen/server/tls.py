@@ -36,11 +36,3 @@ def _default_tls() -> ssl.SSLContext:
     import httpx
 
     return httpx.create_ssl_context()
-
-
-@cache
-def no_tls_context() -> ssl.SSLContext:
-    """Return a context for addresses without TLS, for which no certificates are read: it trusts none."""
-    import ssl
-
-    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
