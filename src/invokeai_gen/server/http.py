@@ -18,8 +18,7 @@ from invokeai_gen.server.answers import Reader
 from invokeai_gen.server.background import bridge
 from invokeai_gen.server.credentials import Payload, Secret, checked_headers, checked_token, environment_token
 from invokeai_gen.server.errors import InvalidTokenError, NotInvokeAIError, RequestTimeoutError, ServerError
-from invokeai_gen.server.options import Backend, TransportOptions
-from invokeai_gen.server.tls import checked_verify, tls_context
+from invokeai_gen.server.options import Backend, TransportOptions, checked_verify
 
 if TYPE_CHECKING:
     import asyncio
@@ -111,6 +110,8 @@ class Transport:
 
     def tls(self) -> ssl.SSLContext | bool:
         """Return how to check certificates, for requests and events alike: a context, or false for not at all."""
+        from invokeai_gen.server.tls import tls_context
+
         return tls_context(self.verify)
 
     @property

@@ -37,3 +37,13 @@ class TransportOptions(TypedDict, total=False):
     """Seconds that the server may fail to answer before jobs that are being followed fail; 60 unless given."""
     http_backend: Backend | None
     """Carries requests in place of the network, for tests."""
+
+
+def checked_verify(verify: bool | str | os.PathLike[str]) -> bool | str:
+    """Return the option, with a path as text. Raise `FileNotFoundError` with the path, which Python's own lacks."""
+    if isinstance(verify, bool):
+        return verify
+    path = os.fspath(verify)
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"verify: no such file or folder of certificates: {path}")
+    return path

@@ -221,9 +221,9 @@ async def find_ended(queue: RunQueue, watch: StatusWatch, unfinished: int) -> No
     size = min(len(left) - unfinished + 1, constants.PAGE)  # those that have ended, and the one that runs
     while left and watch.left > unfinished:
         asked, left, size = left[:size], left[size:], constants.PAGE
-        found = await AsyncQueue(queue.transport, queue.queue_id).items(asked, with_sessions=watch.keeps_nodes)
+        found = await AsyncQueue(queue.transport, queue.queue_id).items(asked, with_sessions=watch.keeps_events)
         for item in found:
-            if watch.keeps_nodes:
+            if watch.keeps_events:
                 watch.catch_up(item)
             else:  # without their sessions they say no more than their status
                 watch.take_status(item.raw)

@@ -26,6 +26,8 @@ class StatusWatch:
 
     def __init__(self, batch_id: str) -> None:
         self.batch_id = batch_id
+        self.keeps_events = False
+        """Whether the events of the nodes are kept."""
         self.pace: Pace | None = None
         """Set for a batch that can do without events while they cost the server too much."""
         self.item_ids: tuple[int, ...] | None = None
@@ -87,12 +89,7 @@ class StatusWatch:
     @property
     def has_gap(self) -> bool:
         """Whether lost events are to be read from the items when these have ended."""
-        return False
-
-    @property
-    def keeps_nodes(self) -> bool:
-        """Whether the events of the nodes are kept."""
-        return False
+        return self.missed_events and self.keeps_events and self.item_ids is not None
 
     @property
     def left(self) -> int:

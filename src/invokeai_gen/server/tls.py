@@ -10,16 +10,6 @@ if TYPE_CHECKING:
     import ssl
 
 
-def checked_verify(verify: bool | str | os.PathLike[str]) -> bool | str:
-    """Return the option, with a path as text. Raise `FileNotFoundError` with the path, which Python's own lacks."""
-    if isinstance(verify, bool):
-        return verify
-    path = os.fspath(verify)
-    if not os.path.exists(path):
-        raise FileNotFoundError(f"verify: no such file or folder of certificates: {path}")
-    return path
-
-
 def tls_context(verify: bool | str) -> ssl.SSLContext | bool:
     """Return the context for the option `verify`; `False` for no check at all."""
     import ssl

@@ -40,16 +40,6 @@ class Watch(StatusWatch):
         self._queues: set[asyncio.Queue[JobEvent | None]] = set()
 
     @property
-    def keeps_nodes(self) -> bool:
-        """Whether the events of the nodes are kept."""
-        return self.keeps_events
-
-    @property
-    def has_gap(self) -> bool:
-        """Whether lost events are to be read from the items when these have ended."""
-        return self.missed_events and self.keeps_events and self.item_ids is not None
-
-    @property
     def history(self) -> list[JobEvent]:
         """All events so far, except outdated progress."""
         return [*self._history]
