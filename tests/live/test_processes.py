@@ -107,6 +107,28 @@ def test_a_client_and_a_job_of_the_parent_work_in_a_fork(server_url: str) -> Non
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM that a program can handle")
+def test_a_run_is_canceled_if_a_signal_raises(server_url: str) -> None:
+    done = python(
+        """
+        import os, signal, sys
+        from tests import plans
+
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+        def end(event):
+            print(event.item_id, flush=True)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        plans.text_to_image().run(plans.TextToImageParams(steps=900), on_invocation_started=end)
+        """,
+        server_url,
+    )
+    assert (done.returncode, done.stderr) == (143, "")
+    with InvokeAIClient(server_url) as client:
+        assert client.queue.get(int(done.stdout.split()[0])).status == "canceled"
+
+
 HALF_READ = {
     "events": """
         job = plans.picture().submit(plans.PictureParams(width=24), client=client)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -196,3 +197,9 @@ def test_nothing_waits_with_wait_for() -> None:
 def test_every_file_of_tests_has_a_name_of_its_own() -> None:
     names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
     assert sorted(names) == sorted(set(names))  # pytest cannot collect two of one name
+
+
+def test_every_file_that_the_walk_through_the_house_names_exists() -> None:
+    named = re.findall(r"`([\w/]+\.(?:py|txt))`", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))
+    assert named
+    assert [name for name in named if not any((home / name).exists() for home in (ROOT, PACKAGE, PACKAGE.parent))] == []
