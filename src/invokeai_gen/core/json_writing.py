@@ -48,7 +48,8 @@ def to_json(value: Any, field_type: str = "", *, embed: bool = False) -> JsonVal
         case BoardRef():
             return {"board_id": value.id}
         case ModelRef():
-            return _model_to_json(value)
+            known: dict[str, JsonValue] = {key: getattr(value, key) for key in MODEL_KEYS}
+            return known if value.submodel_type is None else {**known, "submodel_type": value.submodel_type}
         case LoRA():
             return {"lora": to_json(value.lora, field_type), "weight": value.weight}
         case BoundingBox():
@@ -74,11 +75,6 @@ def model_from_json(data: Mapping[str, Any]) -> ModelRef:
     """Return the model in a workflow file or a server's answer, where absent and `null` are the same."""
     known = {key: data.get(key) or "" for key in MODEL_KEYS}
     return ModelRef(**known, submodel_type=data.get("submodel_type"))
-
-
-def _model_to_json(model: ModelRef) -> dict[str, JsonValue]:
-    known: dict[str, JsonValue] = {key: getattr(model, key) for key in MODEL_KEYS}
-    return known if model.submodel_type is None else {**known, "submodel_type": model.submodel_type}
 
 
 def _is_color_tuple(value: object) -> bool:

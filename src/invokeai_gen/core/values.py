@@ -154,29 +154,27 @@ def _color(value: Any) -> Any:
 
 
 def _image(value: Any) -> Any:
-    if is_text(value):
-        return _plain_text(value)
-    if isinstance(value, Path) or (isinstance(value, ImageRef) and is_text(value.name)):
-        return value
-    name: Any = getattr(value, "image_name", None)
-    if is_text(name):
-        return ImageRef(name)
+    if (known := _path_or_name(value, ImageRef, "image_name")) is not None:
+        return known
     from invokeai_gen.core.pictures import as_image
 
     return as_image(value)
 
 
 def _video(value: Any) -> Any:
-    if is_text(value):
-        return _plain_text(value)
-    if isinstance(value, Path) or (isinstance(value, VideoRef) and is_text(value.name)):
-        return value
-    name: Any = getattr(value, "video_name", None)
-    if is_text(name):
-        return VideoRef(name)
+    if (known := _path_or_name(value, VideoRef, "video_name")) is not None:
+        return known
     from invokeai_gen.core.pictures import as_video
 
     return as_video(value)
+
+
+def _path_or_name(value: Any, reference: Any, key: str) -> Any:
+    if is_text(value):
+        return _plain_text(value)
+    if isinstance(value, Path) or (isinstance(value, reference) and is_text(value.name)):
+        return value
+    return reference(getattr(value, key)) if is_text(getattr(value, key, None)) else None
 
 
 def _board(value: Any) -> Any:
