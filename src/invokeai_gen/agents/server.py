@@ -42,7 +42,6 @@ PREVIEWS: Final = "invokeai://previews/"
 LOOKUPS: Final = ("find_workflows", "describe_workflow", "list_models", "list_images", "recall")
 """Methods that are tools, too. Their signatures and docstrings are what agents read."""
 MAX_LISTED: Final = 200
-"""Models or images in one answer."""
 _INSTRUCTIONS: Final = (
     "Each workflow of an InvokeAI server is a tool. Images come back as invokeai:// links: read one as a resource for "
     "its full size, or give it to another workflow as its image input. Wrong values run nothing: correct those that the "
