@@ -500,7 +500,7 @@ def test_the_server_expands_dynamic_prompts(client: InvokeAIClient) -> None:
     found = [(sweep.params(index).prompt, sweep.params(index).seed) for index in range(sweep.total)]
     assert found == [("a red fox", 1), ("a red fox", 2), ("a blue fox", 1), ("a blue fox", 2)]
     sweep.cancel()
-    with pytest.raises(ParamsError, match="the server cannot expand"):
+    with pytest.raises(ParamsError, match=r"^Prompt \(prompt\): the server cannot expand 'a \{red\|': "):
         plans.text_to_image().sweep(base, product={"prompt": DynamicPrompts("a {red|")}, client=client)
 
 

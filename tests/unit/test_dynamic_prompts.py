@@ -12,6 +12,7 @@ import pytest
 from invokeai_gen import AsyncInvokeAIClient
 from invokeai_gen.core.problems import ParamsError
 from invokeai_gen.sweeps.dynamic_prompts import DynamicPrompts, expand
+from tests import plans
 
 
 def expanded(answer: Any, dynamic: DynamicPrompts) -> tuple[Any, Any]:
@@ -23,7 +24,7 @@ def expanded(answer: Any, dynamic: DynamicPrompts) -> tuple[Any, Any]:
         return httpx.Response(200, json=answer)
 
     client = AsyncInvokeAIClient("http://server", http_backend=httpx.MockTransport(server))
-    return asyncio.run(expand({"prompt": dynamic, "steps": [1, 2]}, client)), asked[0]
+    return asyncio.run(expand(plans.TextToImageParams, {"prompt": dynamic, "steps": [1, 2]}, client)), asked[0]
 
 
 def test_a_sweep_goes_over_the_prompts_that_the_server_makes() -> None:
@@ -47,5 +48,5 @@ def test_a_sweep_goes_over_the_prompts_that_the_server_makes() -> None:
     ],
 )
 def test_prompts_that_a_server_cannot_make_are_refused_with_its_reason(answer: Any, reason: str) -> None:
-    with pytest.raises(ParamsError, match=f"prompt: .*{reason}"):
+    with pytest.raises(ParamsError, match=rf"^Prompt \(prompt\): .*{reason}"):
         expanded(answer, DynamicPrompts("a {b|c|d}", max_prompts=2))

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from invokeai_gen.core.problems import ParamsError, Problem
+from invokeai_gen.core.inputs import Input
+from invokeai_gen.core.params import WorkflowParams
+from invokeai_gen.core.problems import ParamsError, Problem, title
 from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.texts import shown
 
@@ -30,17 +32,22 @@ class DynamicPrompts:
     """For random prompts: the same seed gives the same prompts."""
 
 
-async def expand(values: Mapping[str, object] | None, client: AsyncInvokeAIClient) -> Mapping[str, object] | None:
+async def expand(
+    params_type: type[WorkflowParams], values: Mapping[str, object] | None, client: AsyncInvokeAIClient
+) -> Mapping[str, object] | None:
     """Replace each `DynamicPrompts` by the prompts that the server makes of it. Raise `ParamsError` for its errors."""
     if not isinstance(values, Mapping):
         return values
+    inputs = {item.name: item for item in params_type.inputs()}
     return {
-        name: await _prompts(name, value, client) if isinstance(value, DynamicPrompts) else value
+        name: await _prompts(inputs[name], value, client)
+        if name in inputs and isinstance(value, DynamicPrompts)
+        else value
         for name, value in values.items()
     }
 
 
-async def _prompts(name: str, dynamic: DynamicPrompts, client: AsyncInvokeAIClient) -> list[str]:
+async def _prompts(item: Input, dynamic: DynamicPrompts, client: AsyncInvokeAIClient) -> list[str]:
     body = {
         "prompt": dynamic.prompt,
         # The server cuts off the rest without a word: with one more, it is known whether there is a rest.
@@ -51,11 +58,12 @@ async def _prompts(name: str, dynamic: DynamicPrompts, client: AsyncInvokeAIClie
     answer = await client.ask("POST", "/api/v1/utilities/dynamicprompts", json=body)
     if not isinstance(answer, dict) or answer.get("error") or not isinstance(answer.get("prompts"), list):
         reason = answer.get("error") if isinstance(answer, dict) else None
-        message = f"{name}: the server cannot expand {shown(dynamic.prompt)}: {reason or 'it gave no prompts'}"
-        raise ParamsError([Problem(name, message)])
-    if len(answer["prompts"]) > dynamic.max_prompts:
-        message = f"{name}: {shown(dynamic.prompt)} makes more than {dynamic.max_prompts:,} prompts, the limit"
-        raise ParamsError(
-            [Problem(name, f"{message}: allow more (max_prompts=, --max-prompts), or offer fewer choices")]
+        message = f"the server cannot expand {shown(dynamic.prompt)}: {reason or 'it gave no prompts'}"
+    elif len(answer["prompts"]) > dynamic.max_prompts:
+        message = (
+            f"{shown(dynamic.prompt)} makes more than {dynamic.max_prompts:,} prompts, the limit: allow more "
+            "(max_prompts=, --max-prompts), or offer fewer choices"
         )
-    return [str(prompt) for prompt in answer["prompts"]]
+    else:
+        return [str(prompt) for prompt in answer["prompts"]]
+    raise ParamsError([Problem(item.name, f"{title(item)}: {message}", item.label)])

@@ -56,8 +56,8 @@ async def sweep(
     space = space_of(
         workflow.params_type,
         base,
-        product=await expand(product, core),
-        zipped=await expand(zipped, core),
+        product=await expand(workflow.params_type, product, core),
+        zipped=await expand(workflow.params_type, zipped, core),
         rows=rows,
         replacements=options.get("replace"),
     )

@@ -110,7 +110,7 @@ class ManyRuns:
         from invokeai_gen.sweeps.dynamic_prompts import expand
 
         with open_client(self._line.server) as client, self._explained_errors():
-            product = background.run(expand(values.product, core_of(client)))
+            product = background.run(expand(values.workflow.params_type, values.product, core_of(client)))
         return replace(values, product=product or {})
 
     def _dry_run(self, values: RunValues, space: Space[Any]) -> DryRun:
