@@ -59,8 +59,11 @@ def command(
       invokeai-gen mcp workflows --http 8765
       invokeai-gen mcp workflows --print-config claude
     """
+    url = None if port is None else f"http://{host}:{port}/mcp"
     if print_config is not None:
-        echo(json.dumps(_client_config(print_config, sys.argv[1:]), indent=2))
+        entry = _client_entry(sys.argv[1:], url, token)
+        servers = "servers" if print_config == "vscode" else "mcpServers"
+        echo(json.dumps({servers: {"invokeai": entry}}, indent=2))
         return
     if not workflows:
         raise click.UsageError("name at least one workflow: a file, a module, a folder, or a name in the library")
@@ -93,7 +96,7 @@ def command(
                 await agents.run_stdio()
             else:
                 secret = token or secrets.token_urlsafe(24)
-                echo(f"http://{host}:{port}/mcp serves {len(agents.tools)} workflows of {client.url}", err=True)
+                echo(f"{url} serves {len(agents.tools)} workflows of {client.url}", err=True)
                 if token is None:
                     echo(f"clients send the header   Authorization: Bearer {secret}", err=True)
                 await agents.run_http(host, port, secret)
@@ -130,12 +133,12 @@ def _plans(names: Sequence[str], server: str | None, settings: Settings) -> list
     return plans
 
 
-def _client_config(client: str, arguments: Sequence[str]) -> dict[str, Any]:
-    """Return the settings that make an MCP client start this very command, without `--print-config`."""
+def _client_entry(arguments: Sequence[str], url: str | None, token: str | None) -> dict[str, Any]:
+    """Return the settings of an MCP client for this very command, or for what serves HTTP at `url`."""
+    if url is not None:
+        return {"type": "http", "url": url, "headers": {"Authorization": f"Bearer {token or 'TOKEN'}"}}
     place = next(place for place, item in enumerate(arguments) if item.startswith("--print-config"))
     kept = [*arguments[:place], *arguments[place + (1 if "=" in arguments[place] else 2) :]]
     # Clients start commands in a folder of their own.
-    entry = {"command": "invokeai-gen", "args": [str(Path(it).absolute()) if Path(it).exists() else it for it in kept]}
-    if client == "vscode":
-        return {"servers": {"invokeai": {"type": "stdio", **entry}}}
-    return {"mcpServers": {"invokeai": entry}}
+    paths = [str(Path(item).absolute()) if Path(item).exists() else item for item in kept]
+    return {"type": "stdio", "command": "invokeai-gen", "args": paths}

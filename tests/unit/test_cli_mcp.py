@@ -1,0 +1,33 @@
+"""`mcp --print-config`: the settings that MCP clients read. The tools themselves are in `test_mcp_tools`."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli import Cli
+
+
+@pytest.mark.parametrize(
+    ("client", "servers"), [("claude", "mcpServers"), ("cursor", "mcpServers"), ("vscode", "servers")]
+)
+def test_a_client_gets_settings_that_start_this_command(
+    cli: Cli, client: str, servers: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("flow.json").touch()
+    for option in (["--print-config", client], [f"--print-config={client}"]):
+        arguments = ["mcp", *option, "flow.json", "Name in the library"]
+        monkeypatch.setattr(sys, "argv", ["invokeai-gen", *arguments])
+        command = {"type": "stdio", "command": "invokeai-gen"}
+        paths = ["mcp", str(Path("flow.json").absolute()), "Name in the library"]
+        assert json.loads(cli(*arguments).out) == {servers: {"invokeai": {**command, "args": paths}}}
+
+
+@pytest.mark.parametrize("token", ["TOKEN", "secret"])
+def test_with_http_a_client_gets_the_address_and_the_header(cli: Cli, token: str) -> None:
+    given = [] if token == "TOKEN" else ["--token", token]
+    answer = cli("mcp", "flow.json", "--http", 8765, *given, "--print-config", "vscode")
+    headers = {"Authorization": f"Bearer {token}"}
+    entry = {"type": "http", "url": "http://127.0.0.1:8765/mcp", "headers": headers}
+    assert json.loads(answer.out) == {"servers": {"invokeai": entry}}
