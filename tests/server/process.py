@@ -36,6 +36,7 @@ _LAUNCH = Path(__file__).with_name("launch.py")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _RUNNING = re.compile(r"running on http://[^\s:]+:(\d+)")
 _PORT_TAKEN = "address already in use"
+_DATABASE_IN_USE = "cannot VACUUM - SQL statements in progress"
 
 
 class ServerError(RuntimeError):
@@ -155,9 +156,20 @@ class Server:
         self._end_process(_KILL)
 
     def restart(self, timeout: float = START_DEADLINE) -> None:
-        """Start the server again, on the same root and port; first ends it if it still runs."""
+        """Start the server again, on the same root and port; first ends it if it still runs.
+
+        InvokeAI tidies its database while its queue begins to work. With items that still wait, these may get in each
+        other's way, and it ends: then it is started once more.
+        """
         self._end_process(signal.SIGTERM)
-        self._launch(timeout)
+        for attempts_left in (2, 1, 0):
+            try:
+                self._launch(timeout)
+            except ServerError as error:
+                if not attempts_left or _DATABASE_IN_USE not in str(error):
+                    raise
+            else:
+                return
 
     def take_back(self, timeout: float = IDLE_DEADLINE) -> None:
         """Cancel whatever waits or runs in the queue, and wait until the node that is running has noticed.
