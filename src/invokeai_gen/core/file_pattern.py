@@ -191,9 +191,9 @@ def _field(field: _Field, known: Collection[str]) -> _Field:
     if field.name not in known:
         raise FilePatternError(_unknown(field, known))
     if field.conversion not in _CONVERSIONS:
-        raise FilePatternError(f"{field}: unknown conversion !{field.conversion}; use !s, !r or !a")
+        raise FilePatternError(f"{field} in the pattern: unknown conversion !{field.conversion}; use !s, !r or !a")
     if "{" in field.spec or "}" in field.spec:
-        raise FilePatternError(f"{field}: a format cannot contain another field")
+        raise FilePatternError(f"{field} in the pattern: a format cannot contain another field")
     if re.search(r"\d{4}", field.spec):
         raise FilePatternError(f"{field}: the format {field.spec!r} is wider than a file name can be")
     return field
@@ -214,7 +214,7 @@ def _unknown(field: _Field, known: Collection[str]) -> str:
         if close
         else "there are "
     )
-    return f"unknown value {shown(field.name)}; {hint}{_listed(known)}"
+    return f"the pattern has the unknown value {shown(field.name)}; {hint}{_listed(known)}"
 
 
 def _listed(names: Iterable[str]) -> str:
