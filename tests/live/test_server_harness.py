@@ -12,7 +12,7 @@ import pytest
 
 from tests.server import Server, ServerError
 from tests.server.api import call
-from tests.server.process import free_port, listens
+from tests.server.process import DatabaseInUseError, PortTakenError, free_port, listens
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -147,6 +147,35 @@ def test_a_killed_server_starts_again_with_what_it_had_and_leaves_nothing() -> N
         assert call("GET", f"{url}/api/v1/queue/default/i/{done}")["status"] == "completed"
     assert not server.root.exists()
     assert not listens(port_of(url))
+
+
+@pytest.mark.parametrize(
+    ("port", "faults", "is_started"),
+    [
+        (1, [DatabaseInUseError] * 2, True),
+        (1, [DatabaseInUseError] * 3, False),
+        (1, [PortTakenError], False),
+        (None, [PortTakenError, DatabaseInUseError], True),
+        (None, [PortTakenError] * 3, False),
+    ],
+)
+def test_what_another_process_or_its_own_queue_ended_is_started_again(
+    port: int | None, faults: list[type[ServerError]], is_started: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, left = Server.__new__(Server), [*faults]
+
+    def launch(_server: Server, _timeout: float) -> None:
+        if left:
+            raise left.pop(0)
+
+    monkeypatch.setattr(server, "_port", port, raising=False)
+    monkeypatch.setattr(Server, "_launch_once", launch)
+    if is_started:
+        server._launch(1)
+    else:
+        with pytest.raises(faults[-1]):
+            server._launch(1)
+    assert not left
 
 
 def test_a_taken_port_is_an_error_and_not_another_port(server: Server, tmp_path: Path) -> None:

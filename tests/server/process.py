@@ -47,6 +47,10 @@ class PortTakenError(ServerError):
     """Another process listens on the port."""
 
 
+class DatabaseInUseError(ServerError):
+    """InvokeAI ended by itself: items still waited, and its queue began to work while it tidied its database."""
+
+
 @dataclass(frozen=True)
 class Account:
     """Who to log in as."""
@@ -97,7 +101,7 @@ class Server:
         accounts = {"multiuser": True} if multiuser else {}  # older releases do not know the setting
         server = cls(version, python, root, port, fast, {**accounts, **(settings or {})})
         try:
-            server._launch_on_a_free_port(timeout)
+            server._launch(timeout)
             if multiuser:
                 server._set_up_administrator()
             if models_folder:
@@ -156,20 +160,9 @@ class Server:
         self._end_process(_KILL)
 
     def restart(self, timeout: float = START_DEADLINE) -> None:
-        """Start the server again, on the same root and port; first ends it if it still runs.
-
-        InvokeAI tidies its database while its queue begins to work. With items that still wait, these may get in each
-        other's way, and it ends: then it is started once more.
-        """
+        """Start the server again, on the same root and port; first ends it if it still runs."""
         self._end_process(signal.SIGTERM)
-        for attempts_left in (2, 1, 0):
-            try:
-                self._launch(timeout)
-            except ServerError as error:
-                if not attempts_left or _DATABASE_IN_USE not in str(error):
-                    raise
-            else:
-                return
+        self._launch(timeout)
 
     def take_back(self, timeout: float = IDLE_DEADLINE) -> None:
         """Cancel whatever waits or runs in the queue, and wait until the node that is running has noticed.
@@ -205,22 +198,25 @@ class Server:
             log.seek(offset)
             return _COLOUR.sub("", log.read().decode("utf-8", errors="replace"))
 
-    def _launch_on_a_free_port(self, timeout: float) -> None:
-        if self._port is not None:
-            self._launch(timeout)
-            return
-        for attempts_left in (2, 1, 0):
-            # Between our asking for a free port and InvokeAI's taking it, another process may be quicker.
-            self._port = free_port()
+    def _launch(self, timeout: float) -> None:
+        """Start the process on its port, or on a free one; retry if another process or its own queue got in the way."""
+        needs_port = self._port is None
+        for is_last in (False, False, True):
+            if needs_port:
+                # Between our asking for a free port and InvokeAI's taking it, another process may be quicker.
+                self._port = free_port()
             try:
-                self._launch(timeout)
+                self._launch_once(timeout)
             except PortTakenError:
-                if not attempts_left:
+                if is_last or not needs_port:
+                    raise
+            except DatabaseInUseError:
+                if is_last:
                     raise
             else:
                 return
 
-    def _launch(self, timeout: float) -> None:
+    def _launch_once(self, timeout: float) -> None:
         assert self._port is not None
         if listens(self._port):
             raise PortTakenError(f"InvokeAI {self.version} did not start: port {self._port} is taken.")
@@ -268,6 +264,8 @@ class Server:
             if (code := self._process.poll()) is not None:
                 if _PORT_TAKEN in said:
                     raise self._error(f"port {self._port} is taken", PortTakenError)
+                if _DATABASE_IN_USE in said:
+                    raise self._error("its queue began to work while it tidied its database", DatabaseInUseError)
                 raise self._error(f"it ended with code {code} before it answered")
             if time.monotonic() > end:
                 raise self._error(f"it did not answer within {timeout:.0f} s")

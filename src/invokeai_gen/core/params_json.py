@@ -138,7 +138,7 @@ class ParamsJson(HasInputs):
 
     @classmethod
     def _settable(cls, index: int) -> Input:
-        """Return the input with a form index. Raises `ParamsError` if there is none, or if it cannot be set."""
+        """Return the input at a form index. Raises `ParamsError` for an unknown index or an input that cannot be set."""
         inputs = sorted(cls.__inputs__.values(), key=lambda item: item.index)
         found = next((item for item in inputs if type(index) is int and item.index == index), None)
         if found is None:

@@ -62,8 +62,8 @@ def read_workflow_file(path: Path) -> WorkflowFile:
 def parse_workflow_file(name: str, raw: bytes) -> WorkflowFile:
     """Return the workflow in a file of that name and content: JSON, or an image that InvokeAI stored it in.
 
-    Raises `WorkflowError` if there is no workflow in an image, and for any other file that is not JSON; it says what
-    such a file is, if it is of a kind that is often mistaken for a workflow.
+    Raises `WorkflowError` for an image without a workflow, and for any other file that is not JSON. The message names the
+    kind of file if it is one that people often mistake for a workflow.
     """
     if raw.startswith(PNG_SIGNATURE):
         raw = _in_image(raw)

@@ -63,7 +63,7 @@ async def gui_request(
     if client is not None:
         plan, values, warnings = await _as_loaded(plan, values, client)
     answers, unanswered = await _answers(plan, values, client)
-    # Without these there is no request; what the GUI would refuse comes after them.
+    # A request cannot be made without these answers, so they come before what the GUI would refuse.
     problems: list[_Problem] = [(None, str(reason)) for reason in unanswered]
     items = None
     if not unanswered:

@@ -195,7 +195,7 @@ class _Rows(Generic[P]):
         return [*found.values()], not unknown
 
     def _column(self, name: str) -> _Column | Problem:
-        """Return the input that a column or key of a file names, or the reason why there is none."""
+        """Return the input that a column or key of a file names, or the problem if it names none."""
         try:
             planned = find_input(self.plan, name)
         except ParamsError as error:
