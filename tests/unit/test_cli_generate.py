@@ -152,6 +152,18 @@ def test_quiet_and_verbose(cli: Cli) -> None:
     assert said[2].endswith(" s")
 
 
+@pytest.mark.parametrize("command", ["generate", "check"])
+def test_quiet_leaves_out_warnings_but_no_errors(command: str, cli: Cli) -> None:
+    data = adder()
+    ends = {"source": "gone", "sourceHandle": "value", "target": "sum", "targetHandle": "a"}
+    data["edges"].append({"id": "e", "type": "default", **ends})
+    save(Path("flows/adder.json"), data)
+    assert "warning: flows/adder.json: " in cli(command, "flows", "-o", "out").err
+    assert cli(command, "flows", "-o", "out", "--quiet").err == ""
+    save(Path("flows/broken.json"), {})
+    assert "error: flows/broken.json: " in cli(command, "flows", "-o", "out", "--quiet").err
+
+
 def test_a_vanished_workflow_keeps_its_module_until_asked(cli: Cli) -> None:
     save(Path("flows/other.json"), adder())
     _generate(cli)
@@ -444,7 +456,7 @@ def test_watch_generates_after_each_change_and_survives_broken_files(
         return Generation.of((Path("flows"),), Path("out"), None, None, None)
 
     with pytest.raises(Ended):
-        watch(prepare, quiet=True, wait=wait)
+        watch(prepare, wait)
     said = capsys.readouterr().err
     assert "flows/adder.json: not JSON" in said
     assert said.count("flows: no workflow files (*.json) there") == 1

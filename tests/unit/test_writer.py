@@ -19,7 +19,7 @@ from invokeai_gen.codegen.changes import Change, changes
 from invokeai_gen.codegen.folder import OutputFolderError
 from invokeai_gen.codegen.names import assign_names
 from invokeai_gen.codegen.plan_file import Known
-from invokeai_gen.codegen.report import Report, is_fresh
+from invokeai_gen.codegen.report import Report
 from invokeai_gen.codegen.writer import generate
 from invokeai_gen.core.plan import Constraints, PlanField, PlannedInput, PlanNode, WorkflowPlan
 from invokeai_gen.js_json import UNSET
@@ -62,6 +62,10 @@ def contents(out: Path) -> dict[str, bytes]:
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
     return tmp_path / "generated"
+
+
+def is_fresh(reports: tuple[Report, ...]) -> bool:
+    return all(report.is_fresh for report in reports)
 
 
 def test_a_package_has_a_module_and_a_plan_for_each_workflow(out: Path) -> None:

@@ -183,9 +183,9 @@ def columns() -> int:
 
 
 @contextlib.contextmanager
-def progress(title: str, total: int, *, quiet: bool = False) -> Iterator[Callable[[str], None]]:
+def progress(title: str, total: int) -> Iterator[Callable[[str], None]]:
     """Show on stderr how far work has come, in a terminal only. Call what it yields with the name of each next step."""
-    if quiet or total < 5 or not sys.stderr.isatty():
+    if is_quiet() or total < 5 or not sys.stderr.isatty():
         yield lambda step: None
         return
     from rich.console import Console

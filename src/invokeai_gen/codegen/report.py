@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
@@ -66,8 +65,3 @@ class Report:
         """Return the report as JSON data, each change with its text."""
         changes = [{**asdict(change), "text": str(change)} for change in self.changes]
         return {**asdict(self), "changes": changes}
-
-
-def is_fresh(reports: Iterable[Report]) -> bool:
-    """Return whether every file is as it was on disk."""
-    return all(report.is_fresh for report in reports)

@@ -11,14 +11,16 @@ from typing import Any
 import click
 
 from invokeai_gen.cli.generate.generation import Generation, generation_options
+from invokeai_gen.cli.generate.package import make_package, print_problems
+from invokeai_gen.cli.terminal import echo, echo_done, echo_json, fail, one_line
 from invokeai_gen.codegen.report import REASONS, Report
+from invokeai_gen.errors import InvokeAIGenError
 
 
 @click.command("check", short_help="Check that generated modules are what `generate` would write now.")
 @generation_options
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON report for programs instead.")
-@click.option("-q", "--quiet", is_flag=True, help="Only print errors; the exit code answers.")
-def command(as_json: bool, quiet: bool, **asked: Any) -> None:
+def command(as_json: bool, **asked: Any) -> None:
     """Check that the generated modules are, to the letter, what `generate` would write now. Writes nothing.
 
     Without WORKFLOWS, those that [tool.invokeai-gen] in pyproject.toml names are checked. For each stale module the
@@ -35,43 +37,22 @@ def command(as_json: bool, quiet: bool, **asked: Any) -> None:
       1  stale: generate again
       2  a workflow, the schema or the pyproject.toml cannot be used
     """
-    from invokeai_gen.cli.terminal import echo, echo_json, fail, one_line
-    from invokeai_gen.codegen.report import is_fresh
-    from invokeai_gen.errors import InvokeAIGenError
-
     try:
-        generation = Generation.of(**asked)
-        reports = check(generation, quiet=quiet or as_json)
+        generation = Generation.of(**asked, prune=True, check=True)
+        reports = make_package(generation)
     except InvokeAIGenError as error:
         fail(error, exit_code=2)
+    has_errors = any(report.errors for report in reports)
+    print_problems(reports)
     if as_json:
         echo_json([report.to_dict() for report in reports])
-    elif not quiet and not any(report.errors for report in reports):
+    elif not has_errors:
         for line in _lines(reports, generation.output):
-            echo(one_line(line))
+            echo_done(one_line(line))
     if os.environ.get("CI") and not as_json:
         for line in github_lines(reports, generation.output):
             echo(line)
-    sys.exit(2 if any(report.errors for report in reports) else 0 if is_fresh(reports) else 1)
-
-
-def check(generation: Generation, *, quiet: bool = False) -> tuple[Report, ...]:
-    """Return what `generate` would do. Only the errors are returned if a workflow cannot be used."""
-    from invokeai_gen.cli.generate.compilation import compile_all, print_problems
-    from invokeai_gen.cli.terminal import progress
-    from invokeai_gen.codegen.writer import generate
-
-    with progress("check", len(generation.sources) + 1, quiet=quiet) as advance:
-        schema = generation.schema()
-        plans, problems = compile_all(generation, schema, advance)
-        print_problems(problems)
-        if any(problem.errors for problem in problems):
-            return tuple(problems)
-        advance("comparing modules")
-        compared = generate(
-            plans, generation.output, schemas=schema.schemas, keep_renamed=generation.keep_names, prune=True, check=True
-        )
-    return (*problems, *compared)
+    sys.exit(2 if has_errors else 0 if all(report.is_fresh for report in reports) else 1)
 
 
 def github_lines(reports: Sequence[Report], output: Path) -> Iterator[str]:

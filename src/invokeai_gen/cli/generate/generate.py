@@ -8,15 +8,14 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from invokeai_gen.cli.generate.generation import Generation, generation_options
+from invokeai_gen.cli.generate.package import make_package, print_problems
+from invokeai_gen.cli.terminal import echo_done, echo_json, one_line, print_messages
 from invokeai_gen.codegen.report import Report
-
-if TYPE_CHECKING:
-    from invokeai_gen.cli.generate.build_cache import BuildCache
 
 
 @click.command("generate", short_help="Write one typed Python module for each workflow.")
@@ -24,9 +23,8 @@ if TYPE_CHECKING:
 @click.option("--prune", is_flag=True, help="Remove modules whose workflow is no longer among WORKFLOWS.")
 @click.option("--rename", is_flag=True, help="Choose all names again, and list what callers must change.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON report for programs instead.")
-@click.option("-q", "--quiet", is_flag=True, help="Only print errors and warnings.")
 @click.option("-v", "--verbose", is_flag=True, help="Also name the modules that did not change, and the time taken.")
-def command(rename: bool, as_json: bool, quiet: bool, verbose: bool, **asked: Any) -> None:
+def command(rename: bool, as_json: bool, verbose: bool, **asked: Any) -> None:
     """Write one typed Python module for each workflow, into a package of their own.
 
     WORKFLOWS are JSON files exported from the InvokeAI workflow editor, or folders of them; by default those that
@@ -51,22 +49,17 @@ def command(rename: bool, as_json: bool, quiet: bool, verbose: bool, **asked: An
     gc.disable()
     atexit.register(gc.freeze)
     try:
-        reports = generate(generation, quiet=quiet or as_json, verbose=verbose)
+        reports = generate(generation)
     finally:
         gc.enable()
-    if as_json:
-        from invokeai_gen.cli.terminal import echo_json
-
-        echo_json([report.to_dict() for report in reports])
-    elif verbose:
-        from invokeai_gen.cli.terminal import echo
-
-        echo(f"{time.perf_counter() - started:.2f} s")
+    print_reports(reports, generation, as_json=as_json, verbose=verbose)
+    if verbose and not as_json:
+        echo_done(f"{time.perf_counter() - started:.2f} s")
     sys.exit(1 if any(report.errors for report in reports) else 0)
 
 
-def generate(generation: Generation, *, quiet: bool = False, verbose: bool = False) -> tuple[Report, ...]:
-    """Write the modules that changed, print a report on each workflow, and return the reports.
+def generate(generation: Generation) -> tuple[Report, ...]:
+    """Write the modules that changed, and return a report on each workflow.
 
     Nothing is compiled if the last run had the same workflows, node types and files.
     """
@@ -74,58 +67,30 @@ def generate(generation: Generation, *, quiet: bool = False, verbose: bool = Fal
 
     cache = BuildCache.load(generation)
     reports = cache.reports()
-    if reports is None:
-        reports = _write(generation, cache, quiet=quiet)
-    _print(reports, generation, quiet=quiet, verbose=verbose)
-    return reports
+    return make_package(generation, cache) if reports is None else reports
 
 
-def _write(generation: Generation, cache: BuildCache, *, quiet: bool) -> tuple[Report, ...]:
-    """Compile the workflows and write their package. A workflow that cannot be used does not stop the others."""
-    from invokeai_gen.cli.generate.compilation import compile_all
-    from invokeai_gen.cli.terminal import progress
-    from invokeai_gen.codegen.plan_file import Known
-    from invokeai_gen.codegen.writer import generate
-
-    with progress("generate", len(generation.sources) + 1, quiet=quiet) as advance:
-        schema, known = cache.schema(), Known(cache.note.get("known"))
-        plans, problems = compile_all(generation, schema, advance, cache)
-        if not plans:
-            return tuple(problems)
-        advance("writing modules")
-        written = generate(
-            plans,
-            generation.output,
-            schemas=schema.schemas,
-            keep_renamed=generation.keep_names,
-            rename=generation.rename,
-            prune=generation.prune and not any(problem.errors for problem in problems),
-            known=known,
-        )
-    reports = (*problems, *written)
-    cache.store(schema, reports, known.current)
-    return reports
-
-
-def _print(reports: Sequence[Report], generation: Generation, *, quiet: bool, verbose: bool) -> None:
+def print_reports(
+    reports: Sequence[Report], generation: Generation, *, as_json: bool = False, verbose: bool = False
+) -> None:
     """Print the report on each workflow, and how many modules there are."""
-    from invokeai_gen.cli.generate.compilation import print_problems
-    from invokeai_gen.cli.terminal import echo, one_line, print_messages
-
     print_problems(reports)
     modules = [report for report in reports if report.is_module]
-    if not modules:
+    if modules:
+        print_messages("warning", generation.folder_warnings())
+    else:
         print_messages("error", ["no module was written"])
-        return
-    print_messages("warning", generation.folder_warnings())
-    if quiet:
-        return
-    for report in reports:
-        for line in _lines(report, generation.output, verbose=verbose, alone=all(item.is_fresh for item in modules)):
-            echo(one_line(line))
-    written = sum(not report.is_fresh for report in modules)
-    many = "s" * (len(modules) != 1)
-    echo(f"{len(modules)} module{many} in {generation.output}, {written} written, {len(modules) - written} unchanged")
+    if as_json:
+        echo_json([report.to_dict() for report in reports])
+    elif modules:
+        is_fresh = all(report.is_fresh for report in modules)
+        for report in reports:
+            for line in _lines(report, generation.output, verbose=verbose, alone=is_fresh):
+                echo_done(one_line(line))
+        written = sum(not report.is_fresh for report in modules)
+        many = "s" * (len(modules) != 1)
+        unchanged = len(modules) - written
+        echo_done(f"{len(modules)} module{many} in {generation.output}, {written} written, {unchanged} unchanged")
 
 
 def _lines(report: Report, output: Path, *, verbose: bool, alone: bool) -> Iterator[str]:

@@ -50,6 +50,9 @@ class Generation:
     rename: bool
     """All names are chosen again."""
     prune: bool
+    """Modules whose workflow is gone are removed."""
+    check: bool
+    """Nothing is written."""
     settings: Settings
 
     @classmethod
@@ -63,6 +66,7 @@ class Generation:
         *,
         rename: bool = False,
         prune: bool = False,
+        check: bool = False,
     ) -> Generation:
         """Return what the command line asks for, completed from pyproject.toml.
 
@@ -77,6 +81,7 @@ class Generation:
             keep_names=bool(settings.keep_names if keep_names is None else keep_names) and not rename,
             rename=rename,
             prune=prune,
+            check=check,
             settings=settings,
         )
 

@@ -11,7 +11,9 @@ from typing import Any
 
 import click
 
+from invokeai_gen.cli.generate.generate import generate, print_reports
 from invokeai_gen.cli.generate.generation import Generation, generation_options
+from invokeai_gen.cli.terminal import echo_done, lines_of, print_messages
 from invokeai_gen.errors import InvokeAIGenError
 
 Snapshot = dict[str, tuple[int, int, int]]
@@ -21,7 +23,6 @@ Snapshot = dict[str, tuple[int, int, int]]
 @click.command("watch", short_help="Generate whenever a workflow changes.")
 @generation_options
 @click.option("--prune", is_flag=True, help="Remove modules whose workflow is gone.")
-@click.option("-q", "--quiet", is_flag=True, help="Only print errors and warnings.")
 @click.option(
     "--interval",
     type=click.FloatRange(min=0.05),
@@ -29,7 +30,7 @@ Snapshot = dict[str, tuple[int, int, int]]
     show_default=True,
     help="Seconds between checks for changes.",
 )
-def command(quiet: bool, interval: float, **asked: Any) -> None:
+def command(interval: float, **asked: Any) -> None:
     """Generate now, and again whenever a workflow file, the openapi.json or the pyproject.toml changes.
 
     A workflow that cannot be used is reported, and its module stays as it is. Ctrl-C ends the command.
@@ -40,18 +41,15 @@ def command(quiet: bool, interval: float, **asked: Any) -> None:
       invokeai-gen watch workflows -o src/mine/workflows
     """
     with contextlib.suppress(KeyboardInterrupt):
-        watch(lambda: Generation.of(**asked), quiet=quiet, wait=lambda: time.sleep(interval))
+        watch(lambda: Generation.of(**asked), lambda: time.sleep(interval))
     sys.exit(0)
 
 
-def watch(prepare: Callable[[], Generation], *, quiet: bool, wait: Callable[[], None]) -> None:
+def watch(prepare: Callable[[], Generation], wait: Callable[[], None]) -> None:
     """Generate after each change, once it has settled: a file that is still being written changes between two looks.
 
     Never returns; `wait` may raise what ends it.
     """
-    from invokeai_gen.cli.generate.generate import generate
-    from invokeai_gen.cli.terminal import echo, lines_of, print_messages
-
     generation = prepare()
     done: Snapshot | None = None
     latest = _snapshot(generation)
@@ -59,11 +57,10 @@ def watch(prepare: Callable[[], Generation], *, quiet: bool, wait: Callable[[], 
         if latest != done:
             done = latest
             try:
-                generate(generation, quiet=quiet)
+                print_reports(generate(generation), generation)
             except InvokeAIGenError as error:
                 print_messages("error", lines_of(error))
-            if not quiet:
-                echo("watching for changes; Ctrl-C ends this")
+            echo_done("watching for changes; Ctrl-C ends this")
         wait()
         try:
             generation = prepare()

@@ -1,4 +1,4 @@
-"""The plans of all workflow files of a generation, and what is wrong with the others."""
+"""The package of a generation: its workflows are compiled, and their modules written or only compared."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
+from invokeai_gen.cli.terminal import lines_of, print_messages, progress
 from invokeai_gen.codegen.report import Report
 
 if TYPE_CHECKING:
@@ -16,8 +17,41 @@ if TYPE_CHECKING:
     from invokeai_gen.schema import Schema
 
 
-def compile_all(
-    generation: Generation, schema: Schema, advance: Callable[[str], None], cache: BuildCache | None = None
+def make_package(generation: Generation, cache: BuildCache | None = None) -> tuple[Report, ...]:
+    """Write the package, or with `generation.check` compare it with what is on disk; return a report on each file.
+
+    A workflow that cannot be used does not stop the others, but nothing is compared then, and nothing pruned. `cache`
+    has what the last generation made.
+    """
+    from invokeai_gen.codegen.plan_file import Known
+    from invokeai_gen.codegen.writer import generate
+
+    with progress("check" if generation.check else "generate", len(generation.sources) + 1) as advance:
+        schema = generation.schema() if cache is None else cache.schema()
+        known = Known(None if cache is None else cache.note.get("known"))
+        plans, problems = _compile_all(generation, schema, advance, cache)
+        is_complete = not any(problem.errors for problem in problems)
+        if not plans or (generation.check and not is_complete):
+            return tuple(problems)
+        advance("comparing modules" if generation.check else "writing modules")
+        made = generate(
+            plans,
+            generation.output,
+            schemas=schema.schemas,
+            keep_renamed=generation.keep_names,
+            rename=generation.rename,
+            prune=generation.prune and is_complete,
+            check=generation.check,
+            known=known,
+        )
+    reports = (*problems, *made)
+    if cache is not None:
+        cache.store(schema, reports, known.current)
+    return reports
+
+
+def _compile_all(
+    generation: Generation, schema: Schema, advance: Callable[[str], None], cache: BuildCache | None
 ) -> tuple[dict[PurePath, WorkflowPlan | str], list[Report]]:
     """Return the plan of each file that has one, and a report on each file with errors or warnings.
 
@@ -40,7 +74,6 @@ def compile_all(
 
 def _compiled(source: WorkflowSource, schema: Schema) -> Compiled:
     """Return the result of compiling a workflow file now."""
-    from invokeai_gen.cli.terminal import lines_of
     from invokeai_gen.compiler import NotReadyError, compile_workflow
     from invokeai_gen.workflow import WorkflowError, read_workflow_file
 
@@ -53,8 +86,6 @@ def _compiled(source: WorkflowSource, schema: Schema) -> Compiled:
 
 def print_problems(reports: Iterable[Report]) -> None:
     """Print the errors and warnings of workflow files."""
-    from invokeai_gen.cli.terminal import print_messages
-
     for report in reports:
         print_messages("error", report.errors, source=report.source)
         print_messages("warning", report.warnings, source=report.source)
