@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import tracemalloc
 from collections.abc import Iterable
 from typing import Any, cast
 
@@ -54,6 +55,22 @@ def test_what_a_branch_has_made_is_taken_in() -> None:
     assert made.uploads.videos == []
     made.add(more)
     assert (made.uploads.videos, made.uploads.known) == (["third.mp4"], {("video", "3"): "third.mp4"})
+
+
+def test_branches_that_were_taken_in_hold_no_copies_of_what_is_known() -> None:
+    def held_after(count: int) -> int:
+        made = Preparations()
+        tracemalloc.start()
+        try:
+            for number in range(count):
+                more = made.branch()
+                more.uploads.keep("image", f"digest {number}", f"{number}.png")
+                made.add(more)
+            return tracemalloc.get_traced_memory()[0]
+        finally:
+            tracemalloc.stop()
+
+    assert held_after(800) < 6 * held_after(200), "four times as much; with copies sixteen times"
 
 
 @pytest.mark.parametrize("kind", ["image", "video"])

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import gc
 import json
 import logging
 import threading
+import tracemalloc
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from pathlib import Path
@@ -19,7 +21,7 @@ from invokeai_gen.server import background
 from invokeai_gen.server.client import _shared
 from invokeai_gen.server.errors import ConnectionFailedError
 from invokeai_gen.server.events import StatusChanged
-from invokeai_gen.server.records import Enqueued
+from invokeai_gen.server.records import Enqueued, QueueItem
 from invokeai_gen.server.status_errors import RejectedError
 from invokeai_gen.server.watch import Watch
 from invokeai_gen.sweeps import cluster, multi_server, server_item
@@ -365,6 +367,46 @@ def test_what_may_be_in_a_queue_when_a_sweep_breaks_off_is_not_sent_again(
         await sweep.retry()
         assert await sweep.wait() == SweepCounts(total=2, completed=2)
         assert sorted(one.quick.widths + two.quick.widths) == [8, 9]
+        await sweep.close()
+
+    on_the_loop(run())
+
+
+class LongSessions(QuickQueue):
+    """A queue whose items have the results of many nodes."""
+
+    async def get(self, item_id: int) -> QueueItem:
+        ids = [f"{item_id} {node}" for node in range(300)]
+        session = {
+            "results": {prepared: {"type": "integer_output", "value": item_id} for prepared in ids},
+            "prepared_source_mapping": {prepared: f"node {prepared}" for prepared in ids},
+        }
+        return QueueItem.of({**(await super().get(item_id)).raw, "session": session})
+
+
+def test_items_that_have_ended_take_little_memory_and_are_there_when_their_server_is_gone(
+    servers: Callable[..., Any],
+) -> None:
+    async def run() -> None:
+        client = QuickClient("one")
+        queue = LongSessions(client)
+        vars(client).update(quick=queue, fake=queue, queue=queue, run_queue=queue)
+        chosen = servers(client)
+        first = await start(chosen, 1)  # loads what is loaded once
+        await first.wait()
+        await first.close()
+        tracemalloc.start()
+        try:
+            sweep = await start(chosen, 40)
+            await sweep.wait()
+            gc.collect()
+            assert tracemalloc.get_traced_memory()[0] < 2_500_000, "as objects they take more than 4 MB"
+        finally:
+            tracemalloc.stop()
+        queue.faults["items"] = [ConnectionFailedError("away")]
+        sessions = [result.outputs.queue_item.session async for result in sweep]
+        assert [len(session["results"]) for session in sessions] == [300] * 40
+        assert queue.faults["items"], "nothing was fetched again"
         await sweep.close()
 
     on_the_loop(run())

@@ -41,7 +41,9 @@ class Preparations:
         self.uploads.images += more.uploads.images
         self.uploads.videos += more.uploads.videos
         self.uploads.known |= more.uploads.known
-        self.uploads.merged.append(more.uploads)
+        if more.uploads.images or more.uploads.videos:
+            more.uploads.known = {}  # a sweep over several servers has a branch for each item: thousands of copies
+            self.uploads.merged.append(more.uploads)
         self.boards += more.boards
 
     async def undo(self, client: AsyncInvokeAIClient, error: BaseException) -> None:

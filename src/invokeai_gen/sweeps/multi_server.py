@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import uuid
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, cast
 
@@ -68,8 +70,8 @@ class MultiServer(SweepState):
         self._submit_options = cast("SubmitOptions", submit)
         self._dask = dask
         self._key = str(uuid.uuid4())
-        self._items: dict[int, QueueItem] = {}
-        """Items that have ended, fetched at once: their server may be gone later."""
+        self._items: dict[int, bytes] = {}
+        """Items that have ended, fetched at once: their server may be gone later. As compressed JSON, which is a tenth."""
         self._refused: dict[int, dict[str, Exception]] = {}
         """Why servers cannot run an item."""
         self._earlier: dict[int, ServerAttempt] = {}
@@ -95,7 +97,8 @@ class MultiServer(SweepState):
 
     @override
     def _known_item(self, index: int) -> QueueItem | None:
-        return self._items.get(index)
+        kept = self._items.get(index)
+        return None if kept is None else QueueItem.of(json.loads(zlib.decompress(kept)))
 
     @override
     async def _fetch(
@@ -331,7 +334,7 @@ class MultiServer(SweepState):
             if self.tally.item_ids[index] != outcome.item_id:
                 self.note_sent(index, url, outcome.item_id)
             if outcome.item is not None:
-                self._items[index] = QueueItem.of(outcome.item)
+                self._items[index] = zlib.compress(json.dumps(outcome.item).encode())
             self.tally.update(index, outcome.item_id, outcome.status)
             self._settle()
             return
