@@ -44,7 +44,7 @@ SAMPLES: tuple[Any, ...] = (
     *({"size": 1}, {"size": "1"}, Tile(size=1), LoRA("l"), ModelRef(name="m"), ModelRef(), object()),
 )
 HINTS: tuple[Any, ...] = (
-    *(int, float, str, bool, None, Any, Literal["a", 1], int | None, float | list[float], list[int], dict[str, Any]),
+    *(int, float, str, bool, None, Any, Literal["a", "b"], int | None, float | list[float], list[int], dict[str, Any]),
     *(list[str | None], int | str | None, dict[str, list[int]], ImageInput | None, list[ColorInput], list[LoRA], LoRA),
     Annotated[int, Limits(ge=1, le=8, multiple_of=8)],
     Annotated[float, Limits(gt=1, lt=2.5)],
@@ -78,7 +78,12 @@ def outcome(check: TypeAdapter[Any] | SchemaValidator, value: Any) -> tuple[obje
         return "accepted", repr(check.validate_python(value))
     except (ValidationError, TypeError) as error:
         details = error.errors(include_url=False, include_context=False) if isinstance(error, ValidationError) else ()
-        return "refused", *((part["type"], part["loc"], part["msg"]) for part in details)
+        return "refused", *((part["type"], _place(part["loc"]), part["msg"]) for part in details)
+
+
+def _place(steps: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """Return where a value is, with the name that an integer without our limit has there."""
+    return tuple("int" if step == "constrained-int" else step for step in steps)
 
 
 @pytest.mark.parametrize("hint", HINTS, ids=lambda hint: re.sub(r" at 0x[0-9a-f]+", "", repr(hint)))
@@ -87,6 +92,26 @@ def test_a_hint_is_checked_as_pydantic_checks_it(hint: Any) -> None:
     theirs: TypeAdapter[Any] = TypeAdapter(list[hint], config=STRICT)
     for sample in SAMPLES:
         assert outcome(ours, [sample]) == outcome(theirs, [sample]), sample
+
+
+@pytest.mark.parametrize(
+    ("hint", "accepted", "refused"),
+    [
+        (Literal[0, 1, 8], [0, 1, 8], [True, False, 1.0, 8.0, 2, "8", None]),
+        (Literal[1, 8] | None, [1, 8, None], [True, 1.0]),
+        (list[Literal["a", 1]], [["a", 1]], [[True], [1.0]]),
+        (Literal[1.0, 2.5], [1.0, 2.5, 1], [True, 2]),
+        (Literal[True, False], [True, False], [1.0, 0.0, "a"]),
+    ],
+)
+def test_unlike_pydantic_a_choice_of_a_number_takes_no_boolean_and_no_float(
+    hint: Any, accepted: list[Any], refused: list[Any]
+) -> None:
+    check = validator(hint)
+    assert [check.validate_python(value) for value in accepted] == accepted
+    for value in refused:
+        with pytest.raises(ValidationError, match="Input should be"):
+            check.validate_python(value)
 
 
 def test_limits_that_do_not_go_with_a_type_are_refused_as_by_pydantic() -> None:

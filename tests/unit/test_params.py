@@ -65,6 +65,15 @@ class AnyParams(WorkflowParams):
     thing: Annotated[Any, Input(0, node="n", field="thing", label="Thing")] = None
 
 
+@params
+class NumberParams(WorkflowParams):
+    length: Annotated[Literal[256, 512], Input(0, node="n", field="length", label="Length")] = 256
+    start: Annotated[Literal[0, 1], Input(1, node="n", field="start", label="Start")] = 0
+    count: Annotated[int, Input(2, node="n", field="count", label="Count")] = 1
+    counts: Annotated[list[int], Input(3, node="n", field="counts", label="Counts")] = field(default_factory=list)
+    least: Annotated[int, Limits(ge=0), Input(4, node="n", field="least", label="Least")] = 0
+
+
 DEEP: list[Any] = []
 DEEP.append(DEEP)
 
@@ -322,6 +331,27 @@ def test_pillow_images_of_every_mode() -> None:
 )
 def test_refused(name: str, value: Any, sentence: str) -> None:
     assert sentence in refused(lambda: setattr(Params(model="a"), name, value))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("start", True, "Start (start) is True, but should be 0 or 1"),
+        ("length", 256.0, "Length (length) is 256.0, but should be 256 or 512"),
+        *((name, 10**400, "0000, but should be at most 1.8e+308") for name in ("count", "least")),
+        ("count", -(10**400), "0000, but should be -1.8e+308 or more"),
+        ("counts", [1, 10**400], "Counts (counts): item 1: got 1000"),
+    ],
+    ids=["boolean", "float", "large", "large with a limit", "small", "large in a list"],
+)
+def test_a_number_that_cannot_be_sent_is_refused_when_it_is_given(name: str, value: Any, sentence: str) -> None:
+    assert sentence in refused(lambda: NumberParams(**{name: value}))
+    assert sentence in refused(lambda: setattr(NumberParams(), name, value))
+
+
+def test_an_integer_may_be_as_large_as_a_double_can_be() -> None:
+    assert NumberParams(count=10**308, least=2**63).to_dict()["count"] == 10**308
+    assert NumberParams.from_dict({"length": 512.0, "count": 1e300}).length == 512
 
 
 def test_long_values_are_cut_in_messages() -> None:

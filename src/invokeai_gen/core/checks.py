@@ -7,12 +7,14 @@ pydantic, which is loaded then.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields
+from functools import partial
 from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, Union, cast, get_args, get_origin
 
-from pydantic_core import CoreConfig, CoreSchema, SchemaValidator, core_schema
+from pydantic_core import CoreConfig, CoreSchema, PydanticKnownError, SchemaValidator, core_schema
 
 from invokeai_gen.limits import LENGTH_LIMITS, NUMBER_LIMITS
 
@@ -82,13 +84,15 @@ _LIMITS_OF: Final[Mapping[object, frozenset[str]]] = {
     str: LENGTH_LIMITS,
     list: LENGTH_LIMITS,
 }
+_MAX_INT: Final = int(sys.float_info.max)
+"""The GUI's numbers are doubles: a larger integer cannot be sent."""
 _SIMPLE: Final[Mapping[object, Callable[[], CoreSchema]]] = {
     Any: core_schema.any_schema,
     None: core_schema.none_schema,
     NoneType: core_schema.none_schema,
     bool: core_schema.bool_schema,
     float: core_schema.float_schema,
-    int: core_schema.int_schema,
+    int: partial(core_schema.int_schema, ge=-_MAX_INT, le=_MAX_INT),
     str: core_schema.str_schema,
 }
 
@@ -115,7 +119,7 @@ def core_schema_of(hint: Any) -> CoreSchema:
     if origin is Union or origin is UnionType:
         return _union(arguments)
     if origin is Literal:
-        return core_schema.literal_schema([*arguments])
+        return _choice(arguments)
     if origin is list:
         return core_schema.list_schema(core_schema_of(arguments[0]))
     if origin is dict:
@@ -158,6 +162,24 @@ def _annotated(hint: Any, inner: Any, metadata: tuple[Any, ...]) -> CoreSchema:
         if limits.keys() <= _LIMITS_OF.get(get_origin(checked) or checked, frozenset()):
             return cast("CoreSchema", {**core_schema_of(checked), **limits})
     return _by_pydantic(hint)
+
+
+def _choice(options: tuple[Any, ...]) -> CoreSchema:
+    """Return the check of a choice. pydantic, as the server, takes `True` and `1.0` for 1; as an integer neither passes."""
+    choice = core_schema.literal_schema([*options])
+    if all(isinstance(option, str) for option in options):
+        return choice
+    others = tuple({bool, float}.difference(map(type, options)))
+    listed = ", ".join(map(repr, options[:-1]))
+
+    def refuse_others(value: Any) -> Any:
+        if isinstance(value, others):
+            expected = f"{listed} or {options[-1]!r}" if listed else repr(options[-1])
+            raise PydanticKnownError("literal_error", {"expected": expected})
+        return value
+
+    strict = core_schema.no_info_before_validator_function(refuse_others, choice)
+    return core_schema.lax_or_strict_schema(choice, strict)
 
 
 def _union(members: tuple[Any, ...]) -> CoreSchema:

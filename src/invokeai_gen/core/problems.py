@@ -68,6 +68,7 @@ _HALF_CHARACTER: Final = (
 )
 _QUOTED: Final = re.compile(r"'(?:[^'\\]|\\.)*'")
 _MAX_LISTED: Final = 12
+_MAX_DIGITS: Final = 30
 _MEMBER: Final = re.compile(r"[A-Za-z_]")
 
 
@@ -184,7 +185,8 @@ def _sentence(message: str) -> str:
     message = message.replace(*_HALF_CHARACTER)
     message = message.removeprefix("Value error, ").removeprefix("Assertion failed, ").removeprefix("Input ")
     if limit := _PYDANTIC_LIMIT.fullmatch(message):
-        return f"should be {_MEANINGS[_PYDANTIC_LIMITS[limit[1]]].format(limit[2])}"
+        number = limit[2] if len(limit[2]) < _MAX_DIGITS else f"{float(limit[2]):.1e}"
+        return f"should be {_MEANINGS[_PYDANTIC_LIMITS[limit[1]]].format(number)}"
     return message[0].lower() + message[1:] if _MEMBER.match(message) else message
 
 
