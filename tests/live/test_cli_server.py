@@ -194,6 +194,9 @@ def test_doctor_finds_what_is_missing(
     states = [line.split(" ", 1)[0] for line in workflow_files.lines[1:] if not line.startswith("  ")]
     assert states == ["ok", "cannot", "ok", "cannot"], workflow_files.out
     assert "  warning: Model (model): required: every run must set it; the server has " in workflow_files.out
+    folder = cli("doctor", "flows", "able").lines
+    states = [line for line in folder[1:] if not line.startswith("  ")]
+    assert states == ["ok     flows/able.json", "cannot flows/unable.json", "ok     generated/able.py"]
     report = json.loads(cli("doctor", "--json").out)
     assert report["able"] is False
     assert [len(items) for items in report["modules"].values()] == [0, 3]

@@ -214,7 +214,7 @@ def test_modules_that_are_none_are_reported(cli: Cli) -> None:
     save(Path("plan.json"), {"format": 1, "info": {}, "nodes": [], "inputs": []})
     assert cli("doctor", "plan.json").err.startswith("error: plan.json: a damaged plan")
     Path("empty").mkdir()
-    assert cli("doctor", "empty").errors == ["error: empty: no generated modules there"]
+    assert cli("doctor", "empty").errors == ["error: empty: no workflows and no generated modules there"]
 
 
 @pytest.mark.parametrize("command", ["run", "inspect", "payload", "doctor"])

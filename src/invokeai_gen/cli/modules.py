@@ -55,20 +55,25 @@ def _module_folders(name: str, settings: Settings) -> Iterator[Path]:
             yield Path(entry)
 
 
-def find_modules(name: str, settings: Settings) -> dict[str, WorkflowPlan | None]:
-    """Return the modules in a folder, or the module of that name, with their plans; nothing for anything else.
-
-    Raise `InvokeAIGenError` for a folder without modules, and for a plan that is missing or damaged.
-    """
+def names_in(name: str) -> list[str]:
+    """Return the JSON files of a folder: workflows, and plans of modules. Return anything else as it is."""
     folder = Path(name)
-    if name and folder.is_dir():
-        paths = [path for path in sorted(folder.glob("*.json")) if path.with_suffix(".py").is_file()]
-        if not paths:
-            raise ModuleError(f"{folder}: no generated modules there")
-    else:
-        path = locate(name, settings)
-        paths = [] if path is None else [path]
-    return {str(path.with_suffix(".py")): plan for path in paths if (plan := plan_of_module(path)) is not None}
+    return sorted(map(str, folder.glob("*.json"))) if name and folder.is_dir() else [name]
+
+
+def find_plans(name: str, settings: Settings) -> dict[str, WorkflowPlan | None]:
+    """Return the workflow of that name, or those in the folder, with the plans of modules; `None` for other workflows.
+
+    Raise `InvokeAIGenError` for a folder without any, and for a plan that is missing or damaged.
+    """
+    plans: dict[str, WorkflowPlan | None] = {}
+    for each in names_in(name):
+        path = locate(each, settings)
+        plan = None if path is None else plan_of_module(path)
+        plans[each if path is None or plan is None else str(path.with_suffix(".py"))] = plan
+    if not plans:
+        raise ModuleError(f"{name}: no workflows and no generated modules there")
+    return plans
 
 
 def plan_of_module(path: Path) -> WorkflowPlan | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from invokeai_gen.cli.completion import complete_workflows
-from invokeai_gen.cli.modules import ModuleError, find_modules
+from invokeai_gen.cli.modules import ModuleError, find_plans
 from invokeai_gen.cli.named_workflow import find_workflow
 from invokeai_gen.cli.options import server_option
 from invokeai_gen.cli.servers import fetch_openapi, open_client
@@ -19,6 +19,7 @@ from invokeai_gen.errors import InvokeAIGenError
 if TYPE_CHECKING:
     from invokeai_gen.cli.server.diagnosis import Finding
     from invokeai_gen.core.plan import WorkflowPlan
+    from invokeai_gen.schema import Schema
 
 
 @click.command("doctor")
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 def command(workflows: tuple[str, ...], server: str | None, as_json: bool) -> None:
     """Check whether a server can run WORKFLOWS. Nothing is submitted.
 
-    WORKFLOWS are generated modules (NAME or NAME.py) or folders of them, exported workflows (portrait.json), images
-    made with one, or names of workflows in the server's library; by default all modules of the project.
+    WORKFLOWS are exported workflows (portrait.json), generated modules (NAME or NAME.py), folders of both, images made
+    with a workflow, or names of workflows in the server's library; by default all modules of the project.
 
     Everything that a run would send is checked: node types, fields, values, models, boards and images. Errors are what
     the server would refuse; warnings are required inputs, and changes of the node types that may matter.
@@ -57,13 +58,13 @@ def command(workflows: tuple[str, ...], server: str | None, as_json: bool) -> No
         raise ModuleError(f"{settings.output_path}: no such folder; name WORKFLOWS")
     plans: dict[str, WorkflowPlan | None] = {}
     for name in workflows or [str(settings.output_path)]:
-        plans |= find_modules(name, settings) or {name: None}
+        plans |= find_plans(name, settings)
     with open_client(server, settings) as client:
         schema = Schema(fetch_openapi(client), source=client.url)
         models, url = client.models.list(), client.url
         found: dict[str, list[Finding]] = {}
         for name, known in plans.items():
-            plan = known or _compiled(name, url, settings)
+            plan = known or _compiled(name, url, settings, schema)
             if isinstance(plan, list):
                 found[name] = plan
             else:
@@ -80,12 +81,12 @@ def command(workflows: tuple[str, ...], server: str | None, as_json: bool) -> No
     sys.exit(0 if is_able else 1)
 
 
-def _compiled(name: str, server: str, settings: Settings) -> WorkflowPlan | list[Finding]:
+def _compiled(name: str, server: str, settings: Settings, schema: Schema) -> WorkflowPlan | list[Finding]:
     """Return the plan of a workflow for the node types of the server, or why it cannot be compiled."""
     from invokeai_gen.cli.server.diagnosis import Finding
 
     try:
-        return find_workflow(name, None, server, settings).plan
+        return find_workflow(name, None, server, settings, schema=lambda: schema).plan
     except InvokeAIGenError as error:
         return [Finding("error", "workflow", line.removeprefix(f"{name}: ")) for line in lines_of(error)]
 

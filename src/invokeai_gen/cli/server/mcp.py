@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from invokeai_gen.cli.modules import names_in
 from invokeai_gen.cli.options import server_option
 from invokeai_gen.cli.settings import Settings, find_settings
 from invokeai_gen.cli.terminal import echo, print_messages
@@ -121,8 +122,7 @@ def _plans(names: Sequence[str], server: str | None, settings: Settings) -> list
             return open_schema(None, None, settings)
 
     plans = []
-    folders = {name: sorted(map(str, Path(name).glob("*.json"))) for name in names if Path(name).is_dir()}
-    for name in (file for given in names for file in folders.get(given, [given])):
+    for name in (file for given in names for file in names_in(given)):
         try:
             found = find_workflow(name, None, server, settings, schema=schema)
             plans.append((found.stem, found.plan))
