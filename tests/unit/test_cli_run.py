@@ -389,7 +389,7 @@ def test_the_line_to_go_on_repeats_what_still_matters(cli: Cli) -> None:
     ]  # fmt: skip
     context = command.make_context("run", ["adder.json", *line])
     parsed = CommandLine.of(context)
-    assert parsed.how_to_resume("adder.json", Path("x.sweep"), Path("out"), parsed.servers) == (
+    assert parsed.how_to_resume(Path("x.sweep"), Path("out"), parsed.servers) == (
         "invokeai-gen run adder.json --resume x.sweep -o out --pattern '{index}.png' --manifest jsonl "
         f"--gallery all.html --timeout 9 --errors raise --openapi {ROOT / 'data/openapi.json'} "
         "--cleanup inputs --cleanup outputs --overwrite --quiet --server http://a --server http://b"

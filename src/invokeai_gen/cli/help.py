@@ -12,8 +12,8 @@ from click.shell_completion import CompletionItem
 
 from invokeai_gen.cli.terminal import QUIET, in_words, keep_quiet
 
-INPUTS: Final = "invokeai_gen.inputs"
-"""Where the context of a call keeps the options of the inputs of its workflow."""
+KNOWN_INPUTS: Final = "invokeai_gen.inputs"
+"""Where the context of a call keeps how the options of its inputs are spelled."""
 
 
 class HelpFormatter(click.HelpFormatter):
@@ -137,6 +137,6 @@ def with_suggestion(error: click.NoSuchOption) -> click.UsageError:
         for param in error.ctx.command.get_params(error.ctx):
             known += [option for option in (*param.opts, *param.secondary_opts) if option.startswith("--")]
     hint = did_you_mean(error.option_name, known)
-    if not hint and (inputs := error.ctx.meta.get(INPUTS) if error.ctx is not None else None):
+    if not hint and (inputs := error.ctx.meta.get(KNOWN_INPUTS) if error.ctx is not None else None):
         hint = f"; the inputs are {', '.join(inputs)}"
     return click.UsageError(f"no option {error.option_name!r}{hint}", error.ctx)

@@ -24,7 +24,7 @@ from invokeai_gen.texts import shown
 
 if TYPE_CHECKING:
     from invokeai_gen.cli.run.command_line import CommandLine
-    from invokeai_gen.core.plan import PlannedInput, WorkflowPlan
+    from invokeai_gen.core.plan import PlannedInput
     from invokeai_gen.sweeps.dynamic_prompts import DynamicPrompts
 
 _NUMBER: Final = r"[+-]?[0-9]+(?:\.[0-9]+)?"
@@ -52,7 +52,7 @@ class Axes:
     """Inputs whose values are options in the lines of a prompt file; other lines have the value of the command line."""
 
 
-def read_axes(plan: WorkflowPlan, base: Mapping[str, Any], line: CommandLine) -> Axes:
+def read_axes(line: CommandLine, base: Mapping[str, Any]) -> Axes:
     """Return the lists of all options; `--each` and `--dynamic` make axes of the product, as `--product` does.
 
     If the lines of a prompt file have options, its lists advance together; `base` has the values of other lines.
@@ -71,7 +71,7 @@ def read_axes(plan: WorkflowPlan, base: Mapping[str, Any], line: CommandLine) ->
             name, _, values = text.partition("=")
             planned = None
             try:
-                planned = find_input(plan, name.strip())
+                planned = find_input(line.plan, name.strip())
                 if option == seen.get(planned.name) == "--replace":  # several words of one text
                     found[planned.name] |= read(planned, values)
                     continue
@@ -79,7 +79,7 @@ def read_axes(plan: WorkflowPlan, base: Mapping[str, Any], line: CommandLine) ->
                     raise _error(planned, f"has several lists of values, {seen[planned.name]} and {option}: keep one")
                 seen[planned.name] = option
                 if option == "--each" and _is_text(planned):
-                    lists = prompt_lists(plan, planned, os.path.expanduser(values), base)
+                    lists = prompt_lists(line.plan, planned, os.path.expanduser(values), base)
                     axes.of_lines.update(lists.keys() - {planned.name})
                     (axes.zipped if len(lists) > 1 else found).update(lists)
                 else:

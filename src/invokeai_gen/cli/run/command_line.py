@@ -1,15 +1,23 @@
-"""What the command line of `run` says besides the values of inputs."""
+"""One call of `run`: the workflow, its inputs as options, and what all other options say."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Final, Literal, Self
+from typing import TYPE_CHECKING, Final, Literal, Self
 
 import click
 from click.core import ParameterSource
 
+from invokeai_gen.cli.run.input_options import InputOptions
+
+if TYPE_CHECKING:
+    from invokeai_gen.cli.named_workflow import NamedWorkflow
+    from invokeai_gen.core.plan import WorkflowPlan
+
+INPUTS: Final = "invokeai_gen.run"
+"""Where the context of a call keeps the options of the inputs of its workflow."""
 _SAVING: Final = ("output", "pattern", "manifest", "contact_sheet", "gallery", "intermediate", "metadata")
 """Options that need saved results."""
 _VARYING: Final = frozenset({"csv", "jsonl", "each", "product", "zipped", "replaced", "dynamic"})
@@ -29,8 +37,11 @@ _RESUMED: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandLine:
-    """The options of one call of `run`, inputs excepted."""
+    """The workflow and the options of one call of `run`."""
 
+    inputs: InputOptions
+    texts: Mapping[str, tuple[str, str]]
+    """The option that each input was given with and its text, by Python name."""
     given: Mapping[str, str]
     """The attributes below that the user gave an option for, with the option: `{"zipped": "--zip"}`."""
     assignments: tuple[str, ...]
@@ -80,8 +91,20 @@ class CommandLine:
             for name, option in options.items()
             if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
         }
+        inputs: InputOptions = context.meta[INPUTS]
         names = {field.name for field in fields(cls)}
-        return cls(given=given, **{name: value for name, value in context.params.items() if name in names})
+        others = {name: value for name, value in context.params.items() if name in names}
+        return cls(inputs=inputs, texts=inputs.given(context.params), given=given, **others)
+
+    @property
+    def workflow(self) -> NamedWorkflow:
+        """The workflow that is named."""
+        return self.inputs.workflow
+
+    @property
+    def plan(self) -> WorkflowPlan:
+        """Its plan."""
+        return self.inputs.workflow.plan
 
     @property
     def is_sweep(self) -> bool:
@@ -93,8 +116,10 @@ class CommandLine:
         """The first server: the one whose node types and library are used."""
         return self.servers[0] if self.servers else None
 
-    def check(self, context: click.Context, inputs: Sequence[str]) -> None:
-        """Raise `UsageError` for options that exclude each other; `inputs` are the options of inputs that were given."""
+    def check(self, context: click.Context) -> None:
+        """Raise `UsageError` for options that exclude each other."""
+        recorded = [option for name, option in self.given.items() if name in _RECORDED]
+        recorded += [option for option, _ in self.texts.values()]
         problem = ""
         if self.csv and self.jsonl:
             problem = "--csv and --jsonl exclude each other"
@@ -104,16 +129,16 @@ class CommandLine:
             problem = f"--no-save and {saving[0]} exclude each other"
         elif self.no_save and "outputs" in self.cleanup:
             problem = "--no-save and --cleanup outputs exclude each other: nothing would be left"
-        elif self.resume and (fixed := [*(self.given[name] for name in self.given if name in _RECORDED), *inputs]):
-            problem = f"--resume continues as its file says: leave out {', '.join(fixed)}"
+        elif self.resume and recorded:
+            problem = f"--resume continues as its file says: leave out {', '.join(recorded)}"
         if problem:
             raise click.UsageError(problem, context)
 
-    def how_to_resume(self, name: str, file: Path, folder: Path, servers: Iterable[str]) -> str:
+    def how_to_resume(self, file: Path, folder: Path, servers: Iterable[str]) -> str:
         """Return the command that continues the sweep of `file`, with every option of this call that still matters."""
         import shlex
 
-        words = ["invokeai-gen", "run", name, "--resume", str(file)]
+        words = ["invokeai-gen", "run", self.workflow.shown, "--resume", str(file)]
         words += ["--no-save"] if self.no_save else ["-o", str(folder)]
         for option, value in ((self.given[name], getattr(self, name)) for name in _RESUMED if name in self.given):
             if value is True:

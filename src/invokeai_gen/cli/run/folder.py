@@ -13,9 +13,7 @@ from invokeai_gen.cli.terminal import fail
 from invokeai_gen.errors import MissingExtraError
 
 if TYPE_CHECKING:
-    from invokeai_gen.cli.named_workflow import NamedWorkflow
     from invokeai_gen.cli.run.command_line import CommandLine
-    from invokeai_gen.core.plan import WorkflowPlan
     from invokeai_gen.sweeps.batching import Layout
 
 _SUFFIXES: Final = (".png", ".mp4", ".webm", ".mov")
@@ -23,21 +21,21 @@ _LEFT_BEHIND: Final = 60.0
 """Age in seconds from which a temporary file counts as abandoned; writing one takes much less."""
 
 
-def folder_of(workflow: NamedWorkflow, line: CommandLine) -> Path:
+def folder_of(line: CommandLine) -> Path:
     """Return the folder of the command line, else one that does not exist yet or is empty."""
     if line.output is not None:
         return line.output
-    folder = Path(f"{workflow.stem}-out")
+    folder = Path(f"{line.workflow.stem}-out")
     others = (Path(f"{folder}-{number}") for number in itertools.count(2))
     while os.path.lexists(folder) and not (folder.is_dir() and not any(folder.iterdir())):
         folder = next(others)
     return folder
 
 
-def check_for_one(plan: WorkflowPlan, folder: Path, line: CommandLine) -> None:
+def check_for_one(folder: Path, line: CommandLine) -> None:
     """Exit if the results of one run cannot be saved or would replace a file."""
     _check_folder(folder)
-    for path in _in_the_way(plan, folder, line) if not line.overwrite else ():
+    for path in _in_the_way(folder, line) if not line.overwrite else ():
         fail("exists already; --overwrite replaces it, -o names another folder", source=str(path))
     remove_leftovers_of_killed_runs(folder)
 
@@ -83,12 +81,12 @@ def _check_folder(folder: Path) -> None:
         fail("cannot be written to", source=str(existing))
 
 
-def _in_the_way(plan: WorkflowPlan, folder: Path, line: CommandLine) -> Iterator[Path]:
+def _in_the_way(folder: Path, line: CommandLine) -> Iterator[Path]:
     """Yield the files in a folder that the outputs of a run would replace."""
     from invokeai_gen.core.file_names import safe_name
 
     suffixes = (*_SUFFIXES, ".json") if line.metadata else _SUFFIXES
-    for output in plan.outputs:
+    for output in line.plan.outputs:
         if output.role == "debug" and not line.intermediate:
             continue
         stem = safe_name(output.name or output.node_id)

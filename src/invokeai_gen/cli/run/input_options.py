@@ -13,7 +13,8 @@ from invokeai_gen.cli.explain import metavar_of
 from invokeai_gen.cli.terminal import one_line
 
 if TYPE_CHECKING:
-    from invokeai_gen.core.plan import PlannedInput, WorkflowPlan
+    from invokeai_gen.cli.named_workflow import NamedWorkflow
+    from invokeai_gen.core.plan import PlannedInput
 
 
 class InputOption(click.Option):
@@ -40,19 +41,20 @@ class InputOption(click.Option):
 
 @dataclass(frozen=True, slots=True)
 class InputOptions:
-    """All inputs that can be set, as options if their names are free."""
+    """All inputs of a workflow that can be set, as options if their names are free."""
 
+    workflow: NamedWorkflow
     options: tuple[InputOption, ...]
     shadowed: tuple[PlannedInput, ...]
     """Inputs that have the name of another option: they are set with `--set NAME=VALUE`."""
 
     @classmethod
-    def of(cls, plan: WorkflowPlan, taken: Collection[str]) -> InputOptions:
-        """Return the options of a plan's inputs; spellings in `taken` belong to other options."""
+    def of(cls, workflow: NamedWorkflow, taken: Collection[str]) -> InputOptions:
+        """Return the options of a workflow's inputs; spellings in `taken` belong to other options."""
         options: list[InputOption] = []
         shadowed: list[PlannedInput] = []
         used = set(taken)
-        for planned in plan.inputs:
+        for planned in workflow.plan.inputs:
             if planned.fed_by is not None:
                 continue
             spellings = [text for text in spellings_of(planned) if text not in used]
@@ -61,7 +63,7 @@ class InputOptions:
                 continue
             used.update(spellings)
             options.append(InputOption(planned, spellings))
-        return cls(tuple(options), tuple(shadowed))
+        return cls(workflow, tuple(options), tuple(shadowed))
 
     def help_records(self, ctx: click.Context) -> list[tuple[str, str]]:
         """Return how each input is written and what it is, in the order of the form."""

@@ -7,12 +7,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from invokeai_gen.cli.named_workflow import NamedWorkflow
 from invokeai_gen.cli.run.folder import check_for_many, folder_of
 from invokeai_gen.cli.run.report import SweepReport, clean_up, exit_interrupted, print_tracebacks
 from invokeai_gen.cli.run.single import shows_progress
@@ -27,7 +25,6 @@ from invokeai_gen.sweeps.dynamic_workflow import workflow_of
 
 if TYPE_CHECKING:
     from invokeai_gen.cli.run.command_line import CommandLine
-    from invokeai_gen.cli.run.input_options import InputOptions
     from invokeai_gen.cli.run.values import RunValues
     from invokeai_gen.client import InvokeAIClient
     from invokeai_gen.core.params import WorkflowParams
@@ -44,13 +41,9 @@ _CHECK_INTERVAL: Final = 0.2
 class ManyRuns:
     """Many runs of one workflow, as one command line wants them."""
 
-    def __init__(self, workflow: NamedWorkflow, line: CommandLine, inputs: InputOptions) -> None:
-        self._named = workflow
-        self._inputs = inputs
-        self._plan = workflow.plan
+    def __init__(self, line: CommandLine) -> None:
         self._line = line
-        self._folder = folder_of(workflow, line)
-        self._title = workflow.plan.info.name or workflow.stem
+        self._folder = folder_of(line)
 
     def run(self, values: RunValues) -> None:
         """Send all runs, wait for them and save their results."""
@@ -61,7 +54,7 @@ class ManyRuns:
             options["file"] = self._line.sweep_file
         if len(self._line.servers) > 1:
             options["servers"] = self._line.servers
-        with self._explained_errors():
+        with explained_errors(self._line):
             space = values.space()
             if not self._line.no_save:
                 check_for_many(self._folder, self._line, self._dry_run(values, space).layout)
@@ -80,7 +73,7 @@ class ManyRuns:
             options["servers"] = self._line.servers
 
         def start(client: InvokeAIClient) -> Sweep[WorkflowParams, WorkflowOutputs]:
-            sweep = workflow_of(self._plan).resume_sweep(file, client=client, **options)
+            sweep = workflow_of(self._line.plan).resume_sweep(file, client=client, **options)
             if self._line.no_save:
                 sweep.retry()
             else:  # what was pruned from the queue is run again, unless its files are there
@@ -92,12 +85,13 @@ class ManyRuns:
     def dry_run(self, values: RunValues) -> None:
         """Print how many runs there would be, and the first request."""
         values = self._expanded(values)
-        with self._explained_errors():
+        with explained_errors(self._line):
             space = values.space()
             planned_run = self._dry_run(values, space)
         counts = f"{_counted(len(planned_run.layout), 'item')} in {_counted(planned_run.enqueues, 'enqueue')}"
-        echo(f"{one_line(self._title)}: {counts}; nothing was sent", err=True)
-        labels = {planned.name: planned.label for planned in self._plan.inputs}
+        title = self._line.plan.info.name or self._line.workflow.stem
+        echo(f"{one_line(title)}: {counts}; nothing was sent", err=True)
+        labels = {planned.name: planned.label for planned in self._line.plan.inputs}
         for axis in space.axes:
             names = ", ".join(f"{labels[name] or name} ({name})" for name in axis.names)
             echo(f"varies: {one_line(names)}: {_counted(len(axis.rows), 'value')}", err=True)
@@ -109,7 +103,7 @@ class ManyRuns:
             return values
         from invokeai_gen.sweeps.dynamic_prompts import expand
 
-        with open_client(self._line.server) as client, self._explained_errors():
+        with open_client(self._line.server) as client, explained_errors(self._line):
             product = background.run(expand(values.workflow.params_type, values.product, core_of(client)))
         return replace(values, product=product or {})
 
@@ -117,10 +111,7 @@ class ManyRuns:
         from invokeai_gen.sweeps.dry_run import dry_run
 
         with make_client(self._line.server, find_settings()) as client:
-            return background.run(dry_run(self._plan, space, core_of(client), self._sweep_options(values.runs)))
-
-    def _explained_errors(self, given: Collection[str] = ()) -> AbstractContextManager[None]:
-        return explained_errors(self._plan, self._inputs, given, verbose=self._line.verbose)
+            return background.run(dry_run(self._line.plan, space, core_of(client), self._sweep_options(values.runs)))
 
     def _sweep_options(self, runs: int) -> SweepOptions:
         return {
@@ -139,7 +130,7 @@ class ManyRuns:
     ) -> None:
         """Start a sweep, save its results as they come, and report; exit with 1 unless all runs were completed."""
         line = self._line
-        with open_client(line.server, is_run=True) as client, self._explained_errors(given):
+        with open_client(line.server, is_run=True) as client, explained_errors(line, given):
             try:
                 sweep = start(client)
             except KeyboardInterrupt:
@@ -201,7 +192,7 @@ class ManyRuns:
         if self._sweep_file is None:
             return "with --file FILE, a later run could continue from here"
         servers = self._line.servers or (() if self._line.resume else (client.url,))
-        return f"to go on: {self._line.how_to_resume(self._named.shown, self._sweep_file, self._folder, servers)}"
+        return f"to go on: {self._line.how_to_resume(self._sweep_file, self._folder, servers)}"
 
     @property
     def _sweep_file(self) -> Path | None:

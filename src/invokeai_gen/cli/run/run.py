@@ -6,24 +6,20 @@ import contextlib
 import shlex
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import click
 
 from invokeai_gen.cli.completion import complete_board, complete_workflows
-from invokeai_gen.cli.help import INPUTS, SuggestingChoice
-from invokeai_gen.cli.named_workflow import NamedWorkflow, find_workflow
+from invokeai_gen.cli.help import KNOWN_INPUTS, SuggestingChoice
+from invokeai_gen.cli.named_workflow import find_workflow
 from invokeai_gen.cli.options import F, named_option, value_options
-from invokeai_gen.cli.run.command_line import CommandLine
+from invokeai_gen.cli.run.command_line import INPUTS, CommandLine
 from invokeai_gen.cli.run.input_options import InputOptions, peek
 from invokeai_gen.cli.settings import find_settings
 from invokeai_gen.cli.terminal import keep_quiet, one_line, print_messages
 from invokeai_gen.errors import InvokeAIGenError
-
-_FOUND: Final = "invokeai_gen.run"
-"""Where the context of a call keeps the workflow and its options."""
 
 _SECTIONS: Final = {
     "assignments": "Values",
@@ -57,14 +53,6 @@ Exit codes:
 """
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """The workflow that a command line names, and its inputs as options."""
-
-    workflow: NamedWorkflow
-    inputs: InputOptions
-
-
 class _RunCommand(click.Command):
     """A command with an option for each input of the workflow that it is given."""
 
@@ -74,8 +62,8 @@ class _RunCommand(click.Command):
         name, given = peek(args, own)
         if name is not None:
             try:
-                ctx.meta[_FOUND] = found = _find(name, given, own)
-                ctx.meta[INPUTS] = [option.opts[0] for option in found.inputs.options]
+                ctx.meta[INPUTS] = inputs = _find(name, given, own)
+                ctx.meta[KNOWN_INPUTS] = [option.opts[0] for option in inputs.options]
                 ctx.info_name = f"{ctx.info_name} {shlex.quote(name)}"
             except (InvokeAIGenError, click.ClickException):
                 if not ctx.resilient_parsing:
@@ -84,23 +72,22 @@ class _RunCommand(click.Command):
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """Return the options of the command and those of the inputs."""
-        found: _Found | None = ctx.meta.get(_FOUND)
+        inputs: InputOptions | None = ctx.meta.get(INPUTS)
         *own, help_option = super().get_params(ctx)
-        return [*own, *(found.inputs.options if found is not None else ()), help_option]
+        return [*own, *(inputs.options if inputs is not None else ()), help_option]
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
         """Return the words of the usage line after those of the command, which may have the workflow already."""
-        return [*([] if _FOUND in ctx.meta else ["WORKFLOW"]), "[OPTIONS]"]
+        return [*([] if INPUTS in ctx.meta else ["WORKFLOW"]), "[OPTIONS]"]
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the inputs first, then the options by purpose."""
-        found: _Found | None = ctx.meta.get(_FOUND)
-        if found is not None:
-            info = found.workflow.plan.info
-            with formatter.section(f"Inputs of {one_line(info.name or info.source or found.workflow.stem)}"):
-                inputs = found.inputs.help_records(ctx)
-                if inputs:
-                    formatter.write_dl(inputs)
+        inputs: InputOptions | None = ctx.meta.get(INPUTS)
+        if inputs is not None:
+            info = inputs.workflow.plan.info
+            with formatter.section(f"Inputs of {one_line(info.name or info.source or inputs.workflow.stem)}"):
+                if inputs.options or inputs.shadowed:
+                    formatter.write_dl(inputs.help_records(ctx))
                 else:
                     formatter.write_text("This workflow has no inputs: its form is empty.")
         else:
@@ -117,10 +104,10 @@ class _RunCommand(click.Command):
                 formatter.write_dl(records)
 
 
-def _find(name: str, given: Mapping[str, str], own: Sequence[click.Parameter]) -> _Found:
+def _find(name: str, given: Mapping[str, str], own: Sequence[click.Parameter]) -> InputOptions:
     openapi = Path(given["openapi"]) if "openapi" in given else None
     workflow = find_workflow(name, openapi, given.get("servers"), find_settings())
-    return _Found(workflow, InputOptions.of(workflow.plan, {text for option in own for text in option.opts}))
+    return InputOptions.of(workflow, {text for option in own for text in option.opts})
 
 
 def _path(name: str, variable: str, text: str, *, dir_okay: bool = True) -> Callable[[F], F]:
@@ -261,7 +248,7 @@ def _path(name: str, variable: str, text: str, *, dir_okay: bool = True) -> Call
 )
 @click.option("-v", "--verbose", is_flag=True, help="Also print the server's traceback of a run that failed.")
 @click.pass_context
-def command(ctx: click.Context, /, workflow: str, **given: Any) -> None:
+def command(ctx: click.Context, /, **given: Any) -> None:
     """Run a workflow, once or many times, and save the results.
 
     WORKFLOW is an exported workflow (portrait.json), an image made with one, a generated module
@@ -277,22 +264,18 @@ def command(ctx: click.Context, /, workflow: str, **given: Any) -> None:
     from invokeai_gen.cli.run.single import run_once
     from invokeai_gen.cli.run.values import ValueReader
 
-    found: _Found = ctx.meta[_FOUND]
-    inputs = found.inputs.given(given)
     line = CommandLine.of(ctx)
-    line.check(ctx, [option for option, _ in inputs.values()])
-    print_messages("warning", found.workflow.warnings, source=found.workflow.shown)
-    many = ManyRuns(found.workflow, line, found.inputs)
-    reader = ValueReader(found.workflow.plan, line, inputs, found.inputs)
+    line.check(ctx)
+    print_messages("warning", line.workflow.warnings, source=line.workflow.shown)
     with _terminated_like_interrupted():
         if line.resume is not None:
-            many.resume(line.resume)
+            ManyRuns(line).resume(line.resume)
         elif line.dry_run:
-            many.dry_run(reader.read())
-        elif line.is_sweep or found.workflow.plan.batches:
-            many.run(reader.read())
+            ManyRuns(line).dry_run(ValueReader(line).read())
+        elif line.is_sweep or line.plan.batches:
+            ManyRuns(line).run(ValueReader(line).read())
         else:
-            run_once(found.workflow, line, found.inputs, reader.read())
+            run_once(line, ValueReader(line).read())
 
 
 @contextlib.contextmanager

@@ -15,17 +15,15 @@ from invokeai_gen.cli.servers import open_client
 from invokeai_gen.cli.terminal import echo_json
 
 if TYPE_CHECKING:
-    from invokeai_gen.cli.named_workflow import NamedWorkflow
     from invokeai_gen.cli.run.command_line import CommandLine
-    from invokeai_gen.cli.run.input_options import InputOptions
     from invokeai_gen.runtime.options import RunOptions
 
 
-def run_once(workflow: NamedWorkflow, line: CommandLine, inputs: InputOptions, values: RunValues) -> None:
+def run_once(line: CommandLine, values: RunValues) -> None:
     """Run the workflow, save its outputs as `NAME.png` and print their paths."""
-    folder = folder_of(workflow, line)
+    folder = folder_of(line)
     if not line.no_save:
-        check_for_one(workflow.plan, folder, line)
+        check_for_one(folder, line)
     targets = tuple(target.replace("-", "_") for target in line.cleanup)
     # The outputs are deleted after they have been saved here, not when the run ends.
     options: dict[str, Any] = {
@@ -35,10 +33,7 @@ def run_once(workflow: NamedWorkflow, line: CommandLine, inputs: InputOptions, v
         "progress": shows_progress(line),
         **(_event_printers() if line.events else {}),
     }
-    with (
-        open_client(line.server, is_run=True) as client,
-        explained_errors(workflow.plan, inputs, values.given, verbose=line.verbose),
-    ):
+    with open_client(line.server, is_run=True) as client, explained_errors(line, values.given):
         try:
             params = values.workflow.params_type()
             outputs = values.workflow.run(params, client=client, timeout=line.timeout, **cast("RunOptions", options))

@@ -17,7 +17,7 @@ from invokeai_gen.cli.run.report import print_tracebacks
 from invokeai_gen.cli.run.rows import read_rows
 from invokeai_gen.cli.terminal import lines_of, print_messages
 from invokeai_gen.core.params import WorkflowParams
-from invokeai_gen.core.plan import PlannedInput, WorkflowPlan
+from invokeai_gen.core.plan import PlannedInput
 from invokeai_gen.core.problems import ParamsError, Problem
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.server.resolution_errors import ValueResolutionError
@@ -28,7 +28,6 @@ from invokeai_gen.sweeps.workflow import Workflow
 
 if TYPE_CHECKING:
     from invokeai_gen.cli.run.command_line import CommandLine
-    from invokeai_gen.cli.run.input_options import InputOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,46 +63,36 @@ class RunValues:
 
 
 @contextlib.contextmanager
-def explained_errors(
-    plan: WorkflowPlan, options: InputOptions, given: Collection[str] = (), *, verbose: bool = False
-) -> Iterator[None]:
+def explained_errors(line: CommandLine, given: Collection[str] = ()) -> Iterator[None]:
     """Print errors about values with the index or the option of their input, and failed runs; exit then.
 
-    `given` are the inputs whose values the user chose: how to set those need not be explained. `verbose` prints the
-    server's traceback of a failed run as well.
+    `given` are the inputs whose values the user chose: how to set those need not be explained.
     """
     try:
         yield
     except ParamsError as error:
-        _print_mistakes(plan, [("", problem) for problem in error.problems])
+        _print_mistakes(line, [("", problem) for problem in error.problems])
         sys.exit(1)
     except ValueResolutionError as error:
         print_messages("error", lines_of(error))
         labels = {each.label for each in (error, *error.others)}
-        names = [item.name for item in plan.inputs if item.label in labels and item.fed_by is None]
-        unset = [options.spelling_of(name) for name in names if name not in given]
+        names = [item.name for item in line.plan.inputs if item.label in labels and item.fed_by is None]
+        unset = [line.inputs.spelling_of(name) for name in names if name not in given]
         if unset:
             print_messages("hint", [f"the workflow's own value is used; set another with {' and '.join(unset)}"])
         sys.exit(1)
     except JobFailedError as error:
         print_messages("error", lines_of(error))
-        print_tracebacks([error], verbose=verbose)
+        print_tracebacks([error], verbose=line.verbose)
         sys.exit(1)
 
 
 class ValueReader:
-    """Reads the values of one command line.
+    """Reads the values of one command line."""
 
-    `inputs` has, by Python name, the option that an input was given with and its text.
-    """
-
-    def __init__(
-        self, plan: WorkflowPlan, line: CommandLine, inputs: Mapping[str, tuple[str, str]], options: InputOptions
-    ) -> None:
-        self._plan = plan
+    def __init__(self, line: CommandLine) -> None:
         self._line = line
-        self._inputs = inputs
-        self._options = options
+        self._plan = line.plan
         self._mistakes: list[tuple[str, Problem]] = []
         """Each with the option or file that it is in."""
 
@@ -111,7 +100,7 @@ class ValueReader:
         """Return the values; if some are wrong, print all mistakes and exit. Ask for missing ones in a terminal."""
         line = self._line
         values, drawn = self._assigned()
-        axes = read_axes(self._plan, values, line)
+        axes = read_axes(line, values)
         self._mistakes += axes.mistakes
         self._refuse_doubles(values, axes)
         runs, zipped = self._vary(drawn, axes)
@@ -126,11 +115,11 @@ class ValueReader:
                 rows = read_rows(workflow, csv=line.csv, jsonl=line.jsonl, ignore_extra=line.ignore_extra_columns)
             else:
                 missing = self._missing(workflow, {*values, *(problem.name for _, problem in self._mistakes)})
-                self._mistakes += [(self._options.spelling_of(problem.name), problem) for problem in missing]
+                self._mistakes += [(self._line.inputs.spelling_of(problem.name), problem) for problem in missing]
         except ParamsError as error:
             self._mistakes += [("", problem) for problem in error.problems]
         if self._mistakes:
-            _print_mistakes(self._plan, self._mistakes)
+            _print_mistakes(self._line, self._mistakes)
             self._print_fitting_models(values)
             sys.exit(1)
         if runs > 1 and not line.quiet:
@@ -139,12 +128,12 @@ class ValueReader:
 
     def _assigned(self) -> tuple[dict[str, Any], list[PlannedInput]]:
         """Return the values of options and files by Python name, and the inputs whose value was drawn at random."""
-        own = [f"{name}={text}" for name, (_, text) in self._inputs.items()]
+        own = [f"{name}={text}" for name, (_, text) in self._line.texts.items()]
         assigned, unassigned = read_assignments(self._plan, [*self._line.assignments, *own], self._line.params)
         self._mistakes += [(str(source or "--set"), Problem("", problem)) for source, problem in unassigned]
         for item in assigned:
             if item.problem:
-                option = self._inputs.get(item.planned.name, ("--set", ""))[0]
+                option = self._line.texts.get(item.planned.name, ("--set", ""))[0]
                 self._mistakes.append((str(item.source or option), Problem(item.planned.name, item.problem)))
         values = {item.planned.name: item.value for item in assigned if not item.problem}
         return values, [item.planned for item in assigned if item.is_random]
@@ -155,8 +144,8 @@ class ValueReader:
         lists |= {name: "--dynamic" for name, found in axes.product.items() if not isinstance(found, list)}
         for name, option in lists.items():
             is_default = name in axes.of_lines
-            if name in values and not is_default and (name in self._inputs or self._line.assignments):
-                given = self._inputs.get(name, ("--set", ""))[0]
+            if name in values and not is_default and (name in self._line.texts or self._line.assignments):
+                given = self._line.texts.get(name, ("--set", ""))[0]
                 self._mistakes.append((given, Problem(name, f"{name} also has a list of values in {option}: keep one")))
 
     def _vary(self, drawn: Sequence[PlannedInput], axes: Axes) -> tuple[int, dict[str, list[Any]]]:
@@ -204,7 +193,7 @@ class ValueReader:
             return
         found = fitting_models(missing, self._line.server)
         for planned in missing:
-            print_messages("hint", [found.described(planned)], source=self._options.spelling_of(planned.name))
+            print_messages("hint", [found.described(planned)], source=self._line.inputs.spelling_of(planned.name))
 
     def _hint_at_seeds(self, varying: set[str], *, has_rows: bool) -> None:
         """Print a hint if all runs have the same seed, so that they give the same image."""
@@ -214,13 +203,13 @@ class ValueReader:
             if planned.field_name == "seed" and planned.fed_by is None and planned.name not in varying
         ]
         if seeds and not has_rows:
-            option = self._options.spelling_of(seeds[0].name)
+            option = self._line.inputs.spelling_of(seeds[0].name)
             print_messages("hint", [f"all runs have the same seed; {option} random draws one for each"])
 
 
-def _print_mistakes(plan: WorkflowPlan, mistakes: Sequence[tuple[str, Problem]]) -> None:
+def _print_mistakes(line: CommandLine, mistakes: Sequence[tuple[str, Problem]]) -> None:
     """Print each mistake with its option and the index of its input."""
-    indexes = {planned.name: planned.index for planned in plan.inputs}
+    indexes = {planned.name: planned.index for planned in line.plan.inputs}
     for place, problem in mistakes:
         index = indexes.get(problem.name)
         where = [place] if place else []
