@@ -1,17 +1,20 @@
 """Files take connections that block, each in a thread: none of them outlives its call."""
 
 import asyncio
+import gc
 import ssl
 import threading
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 
+import httpx
 import PIL.Image
 import pytest
 
 from invokeai_gen import AsyncInvokeAIClient, InvokeAIClient
 from invokeai_gen.server.errors import NotFoundError, RequestTimeoutError, UnsupportedMediaError
+from invokeai_gen.server.file_transport import FileTransport
 from tests.live import proxy as faults
 from tests.live.proxy import Exchange, Fault, Proxy
 from tests.live.test_events import certificate as certificate
@@ -49,6 +52,10 @@ def half(exchange: Exchange) -> None:
     head, end, body = exchange.answer().partition(b"\r\n\r\n")
     exchange.send(head + end + body[: len(body) // 2])
     exchange.proxy.closed.wait()
+
+
+def size(path: Path) -> int:
+    return path.stat().st_size
 
 
 def threads() -> list[threading.Thread]:
@@ -89,6 +96,47 @@ def test_a_transfer_that_is_cancelled_ends_its_thread_and_leaves_no_file(
     asyncio.run(cancel())
     wait_for(lambda: not threads(), "a thread is left")
     assert not [*tmp_path.iterdir()]
+
+
+def test_an_answer_that_comes_in_the_moment_of_cancelling_is_closed(proxy: Proxy, image: str) -> None:
+    may_answer = threading.Event()
+
+    def held(exchange: Exchange) -> None:
+        may_answer.wait()
+        half(exchange)
+
+    proxy.on(DOWNLOAD, held)
+
+    async def cancel() -> None:
+        async with httpx.AsyncClient(transport=FileTransport(verify=False)) as client:
+            task = asyncio.create_task(client.get(f"{proxy.url}/api/v1/images/i/{image}/full"))
+            await asyncio.to_thread(wait_for, lambda: proxy.asked(DOWNLOAD), "nothing was sent")
+            may_answer.set()
+            wait_for(lambda: not threads(), "no answer")  # holds up the loop, so that nothing takes the answer
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    asyncio.run(cancel())
+    gc.collect()  # warns of a socket that was left open
+
+
+def test_the_next_transfer_does_not_inherit_a_connection_that_was_broken_off(
+    proxy: Proxy, image: str, tmp_path: Path
+) -> None:
+    proxy.on(DOWNLOAD, half)
+
+    async def cancel() -> None:
+        async with AsyncInvokeAIClient(proxy.url, verify=False, max_retries=0) as client:
+            task = asyncio.create_task(client.images.download(image, tmp_path / "a.png"))
+            await asyncio.to_thread(wait_for, lambda: any(map(size, tmp_path.iterdir())), "no body came")
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            await client.images.download(image, tmp_path / "b.png")
+
+    asyncio.run(cancel())
+    assert [path.name for path in tmp_path.iterdir()] == ["b.png"]
 
 
 @pytest.mark.parametrize("fault", [half, faults.silent])

@@ -63,7 +63,8 @@ class FileBody(httpx.AsyncByteStream):
     async def aclose(self) -> None:
         """Leave the connection to the next request; it is a new one if not all of the body was read."""
         self._stream.close()
-        self._idle.append(self._connection)
+        if not self._connection.is_broken:
+            self._idle.append(self._connection)
 
 
 class _Connection:
@@ -72,7 +73,8 @@ class _Connection:
     def __init__(self, verify: ssl.SSLContext | bool) -> None:
         self._transport = httpx.HTTPTransport(verify=verify, limits=httpx.Limits(max_connections=1))
         self._socket: socket.socket | None = None
-        self._is_broken = False
+        self.is_broken = False
+        """Whether a call was cancelled, so that nothing may use the connection again."""
 
     def send(self, request: httpx.Request) -> httpx.Response:
         """Send a request, and return its answer with the body still to come."""
@@ -101,9 +103,10 @@ class _Connection:
         try:
             return await asyncio.shield(done)
         except asyncio.CancelledError:
-            self._is_broken = True
+            self.is_broken = True
             done.add_done_callback(lambda broken: broken.exception())  # nobody else asks for it
             self._break()
+            outcome.add_done_callback(lambda _: self.close())  # an answer that comes just now would keep it open
             if self._socket is not None:  # otherwise it is being made, and nobody waits for that
                 await asyncio.wait([done], timeout=INTERRUPT_TIMEOUT)
             raise
@@ -111,7 +114,7 @@ class _Connection:
     def _note_socket(self, step: str, about: dict[str, Any]) -> None:
         if step.endswith(("connect_tcp.complete", "start_tls.complete")):
             self._socket = about["return_value"].get_extra_info("socket")
-            if self._is_broken:
+            if self.is_broken:
                 self._break()
 
     def _break(self) -> None:
