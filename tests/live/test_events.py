@@ -267,15 +267,24 @@ def test_a_redirect_from_http_to_https_checks_the_certificate(
             assert client.version() == InvokeAIClient(server_url).version()
 
 
-def test_requests_and_events_go_through_a_proxy(server_url: str, tmp_path: Path) -> None:
-    with ForwardProxy() as forward, InvokeAIClient(server_url, proxy=forward.url) as client:
-        assert client.version()
-        events = run(client)
-        image = client.images.upload(png())
-        client.images.download(image.image_name, tmp_path / "a.png")
-        client.images.delete([image.image_name])
+@pytest.mark.parametrize("is_given_by", ["option", "environment"])
+def test_requests_files_and_events_go_through_a_proxy(
+    server_url: str, tmp_path: Path, is_given_by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ForwardProxy() as forward, monkeypatch.context() as environment:
+        if is_given_by == "environment":
+            environment.setenv("http_proxy", forward.url)
+            environment.delenv("no_proxy", raising=False)
+            environment.delenv("NO_PROXY", raising=False)
+        with InvokeAIClient(server_url, proxy=forward.url if is_given_by == "option" else None) as client:
+            assert client.version()
+            events = run(client)
+            image = client.images.upload(png())
+            client.images.download(image.image_name, tmp_path / "a.png")
+            client.images.delete([image.image_name])
     assert any(isinstance(event, InvocationComplete) for event in events)
     assert f"GET {server_url}/api/v1/app/version HTTP/1.1" in forward.lines
+    assert f"POST {server_url}/api/v1/images/upload" in "".join(forward.lines), "files took another way"
     ways = [line for line in forward.lines if "/ws/socket.io" in line or line.startswith("CONNECT")]
     assert ways, "events took another way"
 

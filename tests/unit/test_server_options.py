@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import pickle
 import re
+import sys
 from pathlib import Path
 
 import httpx
@@ -99,3 +100,24 @@ def test_the_log_has_what_was_sent_repeated_and_given_up(caplog: pytest.LogCaptu
         f"GET {path} failed",
         f"gave up GET {path}",
     ]
+
+
+@pytest.mark.parametrize(
+    ("variables", "url", "proxy"),
+    [
+        ({}, "http://server:9090", None),
+        ({"http_proxy": "http://proxy:3128"}, "http://server:9090", "http://proxy:3128"),
+        ({"http_proxy": "http://proxy:3128"}, "https://server:9090", None),
+        ({"all_proxy": "proxy:3128"}, "https://server:9090", "http://proxy:3128"),
+        ({"http_proxy": "http://proxy:3128", "no_proxy": "server"}, "http://me:secret@server:9090", None),
+        ({"http_proxy": "http://proxy:3128", "no_proxy": "server"}, "http://server2:9090", "http://proxy:3128"),
+    ],
+)
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have settings for it, too")
+def test_the_environment_names_the_proxy_of_files_and_events(
+    variables: dict[str, str], url: str, proxy: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert Transport(url).used_proxy() == proxy
+    assert Transport(url, proxy="http://other:1").used_proxy() == "http://other:1"

@@ -54,6 +54,20 @@ def basic_authorization(url: str) -> Secret | None:
     return Secret(f"Basic {b64encode(pair.encode()).decode()}")
 
 
+def environment_proxy(url: str) -> Secret | None:
+    """Return the proxy that the environment (or the system's settings) names for an address, if any.
+
+    httpx looks for one by itself. Files and events do not go over its connections.
+    """
+    from urllib.request import getproxies, proxy_bypass
+
+    parts, proxies = urlsplit(url), getproxies()
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    if not proxy or proxy_bypass(parts.netloc.rpartition("@")[2]):
+        return None
+    return Secret(proxy if "://" in proxy else f"http://{proxy}")
+
+
 def segment(name: str) -> str:
     """Return a name as one segment of a URL path, with any special characters quoted."""
     return quote(name, safe="", errors="replace") if name.strip(".") else name.replace(".", "%2E")

@@ -38,11 +38,11 @@ async def event_connection(
         received.put_nowait(None)
 
     parts = urlsplit(transport.url)
-    token, proxy = transport.token, transport.proxy
+    token, proxy = transport.token, transport.used_proxy()
     watched = aiohttp.TraceConfig()
     watched.on_request_redirect.append(_stay_here)
     connector = aiohttp.TCPConnector(ssl=transport.tls() if parts.scheme == "https" else True)
-    async with aiohttp.ClientSession(connector=connector, trust_env=True, trace_configs=[watched]) as session:
+    async with aiohttp.ClientSession(connector=connector, trace_configs=[watched]) as session:
         silent: Any = SILENT  # the annotation of python-socketio forgets loggers
         client = socketio.AsyncClient(
             reconnection=False,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeVar
 
 from invokeai_gen.loading import load
 from invokeai_gen.server import constants
-from invokeai_gen.server.address import basic_authorization, clean_url, public_url, segment
+from invokeai_gen.server.address import basic_authorization, clean_url, environment_proxy, public_url, segment
 from invokeai_gen.server.answers import Reader
 from invokeai_gen.server.background import bridge
 from invokeai_gen.server.credentials import Payload, Secret, checked_headers, checked_token, environment_token
@@ -114,6 +114,10 @@ class Transport:
 
         return tls_context(self.verify)
 
+    def used_proxy(self) -> Secret | None:
+        """Return the proxy between here and the server: that of the options, or of the environment."""
+        return self.proxy or environment_proxy(self.url)
+
     @property
     def is_open(self) -> bool:
         """Whether there are connections to close."""
@@ -187,7 +191,7 @@ class Transport:
             # Reading certificates takes longer than a request to a server nearby: without TLS, none is trusted.
             verify = self.tls() if for_tls else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
             backend = self.backend
-            if for_files and backend is None and self.proxy is None:
+            if for_files and backend is None and self.used_proxy() is None:
                 from invokeai_gen.server.file_transport import FileTransport
 
                 backend = FileTransport(verify)
