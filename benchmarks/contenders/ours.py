@@ -9,12 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from benchmarks.contenders.measure import lateness, main
 from invokeai_gen import AsyncInvokeAIClient, ImageOutput, InvokeAIClient, Workflow, WorkflowOutputs
 from invokeai_gen.core.params import WorkflowParams, params
 from invokeai_gen.runtime.workflow import read_plan
+from invokeai_gen.server.http import Transport
 
 AT_ONCE = 4
 
@@ -123,13 +122,13 @@ async def _all(count: int, one: Callable[[int], Any]) -> None:
 
 
 def _count(one_more: Callable[[], None]) -> None:
-    send = httpx.AsyncClient.send
+    once = Transport.once
 
-    async def counted(self: httpx.AsyncClient, *arguments: Any, **options: Any) -> httpx.Response:
+    async def counted(self: Transport, *arguments: Any, **options: Any) -> Any:
         one_more()
-        return await send(self, *arguments, **options)
+        return await once(self, *arguments, **options)
 
-    httpx.AsyncClient.send = counted  # type: ignore[method-assign]
+    Transport.once = counted  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

@@ -228,13 +228,13 @@ def test_no_password_of_an_account_is_among_the_variables_of_a_traceback() -> No
         assert not shown_in(crash(call))
 
 
-def test_the_log_of_httpx_has_no_queries(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO")
+def test_no_log_has_queries(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
     backend = httpx.MockTransport(lambda _request: httpx.Response(400))
     client = InvokeAIClient("http://server", http_backend=backend)
     with pytest.raises(ServerError):
         client.models.install("https://site.example/model", access_token=PASSWORD)
-    assert "POST http://server/api/v2/models/install" in caplog.text
+    assert "POST /api/v2/models/install" in caplog.text
     assert not shown_in(caplog.text)
 
 

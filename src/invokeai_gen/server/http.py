@@ -65,8 +65,8 @@ class Transport:
         self._own_headers = checked_headers(headers)
         self._for_proxy = basic_authorization(clean_url(url))
         self._token = checked_token(token)
-        self._clients: dict[tuple[bool, bool], httpx.AsyncClient] = {}
-        """By whether they are for files, and for TLS."""
+        self._pools: dict[tuple[bool, bool], Backend] = {}
+        """The connections, by whether they are for files, and for TLS."""
         self._slots: asyncio.Semaphore | None = None
         """Who may use them: httpx searches all waiting requests whenever one of them ends."""
 
@@ -121,7 +121,7 @@ class Transport:
     @property
     def is_open(self) -> bool:
         """Whether there are connections to close."""
-        return bool(self._clients)
+        return bool(self._pools)
 
     async def get(self, path: str, params: Mapping[str, Any] | None = None, *, read: Reader[T]) -> T:
         """Return what `read` makes of the JSON that a GET returns."""
@@ -166,46 +166,42 @@ class Transport:
         """Close all connections; the next request opens new ones."""
         await bridge(self._close())
 
-    def abandon(self) -> Mapping[tuple[bool, bool], httpx.AsyncClient]:
+    def abandon(self) -> Mapping[tuple[bool, bool], Backend]:
         """Forget all connections without closing them, and return them: after a fork they belong to the parent."""
-        clients, self._clients = self._clients, {}
+        pools, self._pools = self._pools, {}
         self._slots = None
-        return clients
+        return pools
 
     async def _close(self) -> None:
-        for client in self.abandon().values():
-            await client.aclose()
+        for pool in self.abandon().values():
+            await pool.aclose()
 
-    def _client(self, for_files: bool, for_tls: bool) -> httpx.AsyncClient:
-        """Return the connections for one kind of requests. Files go another way unless there is a proxy."""
-        import ssl
-
-        import_httpx_alone()
-        import httpx
-
-        if (for_files, for_tls) not in self._clients:
+    def _pool(self, for_files: bool, url: httpx.URL) -> Backend:
+        """Return the connections for a kind of requests. Files go another way unless there is a proxy."""
+        for_tls = url.scheme == "https"
+        if (for_files, for_tls) not in self._pools:
             from invokeai_gen.server.logs import keep_tokens_out_of_logs
-            from invokeai_gen.server.response import ACCEPTED_ENCODING
 
             keep_tokens_out_of_logs()
-            # Reading certificates takes longer than a request to a server nearby: without TLS, none is trusted.
-            verify = self.tls() if for_tls else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-            backend = self.backend
-            if for_files and backend is None and self.used_proxy() is None:
-                from invokeai_gen.server.file_transport import FileTransport
+            self._pools[for_files, for_tls] = self.backend or self._new_pool(for_files, for_tls, str(url))
+        return self._pools[for_files, for_tls]
 
-                backend = FileTransport(verify)
-            self._clients[for_files, for_tls] = httpx.AsyncClient(
-                transport=backend,
-                verify=verify,
-                proxy=self.proxy,
-                headers={"Accept-Encoding": ACCEPTED_ENCODING},
-                timeout=httpx.Timeout(self.timeout, connect=constants.CONNECT_TIMEOUT, pool=None),
-                limits=httpx.Limits(
-                    max_connections=constants.MAX_CONNECTIONS, max_keepalive_connections=constants.MAX_CONNECTIONS
-                ),
-            )
-        return self._clients[for_files, for_tls]
+    def _new_pool(self, for_files: bool, for_tls: bool, url: str) -> Backend:
+        import ssl
+
+        import httpx
+
+        # Reading certificates takes longer than a request to a server nearby: without TLS, none is trusted.
+        verify = self.tls() if for_tls else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        proxy = self.proxy or environment_proxy(url)
+        if for_files and proxy is None:
+            from invokeai_gen.server.file_transport import FileTransport
+
+            return FileTransport(verify)
+        limits = httpx.Limits(
+            max_connections=constants.MAX_CONNECTIONS, max_keepalive_connections=constants.MAX_CONNECTIONS
+        )
+        return httpx.AsyncHTTPTransport(verify=verify, proxy=proxy, limits=limits)
 
     async def ask(
         self, method: str, path: str, take: Callable[[Response], Awaitable[T]], is_repeatable: bool, **content: Any
@@ -285,12 +281,12 @@ class Transport:
                 status_errors = await load("invokeai_gen.server.status_errors")
                 raise await status_errors.error_of(response)
             if answer.has_redirect_location:
-                elsewhere = public_url(str(answer.next_request.url if answer.next_request else ""))
+                elsewhere = public_url(str(_redirected(answer)))
                 raise NotInvokeAIError(
                     f"{self.url} redirects {method} {path} to {elsewhere}. Use that address instead."
                 )
             token = answer.headers.get("X-Refreshed-Token")
-            if token and not _is_foreign(answer.request, self.url):
+            if token and not _is_foreign(answer.request.url, self.url):
                 with contextlib.suppress(InvalidTokenError):
                     self._token = checked_token(token) or self._token
             return await take(response)
@@ -313,17 +309,25 @@ class Transport:
         """
         import asyncio
 
-        client = self._client(is_for_file, self.url.startswith("https:"))
-        import httpx  # only now: `_client` loads it without its command
+        import_httpx_alone()
+        import httpx
 
-        request = client.build_request(
+        from invokeai_gen.server.response import ACCEPTED_ENCODING
+
+        plain = httpx.Headers({"Accept": "*/*", "Accept-Encoding": ACCEPTED_ENCODING, "User-Agent": "invokeai-gen"})
+        headers = plain.copy()
+        if content is not None:
+            headers["Content-Type"] = "application/json"
+        headers.update(self.headers)
+        limits = httpx.Timeout(silence, connect=constants.CONNECT_TIMEOUT, pool=None).as_dict()
+        query = {key: value for key, value in (params or {}).items() if value is not None}
+        request = httpx.Request(
             method,
-            self.url + path,
-            params={key: value for key, value in (params or {}).items() if value is not None},
-            headers={**self.headers, **({"Content-Type": "application/json"} if content is not None else {})},
+            httpx.URL(self.url + path, params=query or None),
+            headers=headers,
             content=content,
             files=files,
-            timeout=httpx.Timeout(silence, connect=constants.CONNECT_TIMEOUT, pool=None),
+            extensions={"timeout": limits},
         )
         size = int(request.headers.get("Content-Length", 0))
         # httpx only limits the time between two bytes; with MIN_TRANSFER_RATE a server cannot drip its headers.
@@ -331,21 +335,19 @@ class Transport:
         redirects = 0
         while True:
             async with asyncio.timeout(limit):
-                answer = await client.send(request, stream=True)
-            if method != "GET" or answer.next_request is None or redirects >= constants.MAX_REDIRECTS:
+                answer = await self._pool(is_for_file, request.url).handle_async_request(request)
+            answer.request = request
+            if method != "GET" or not answer.has_redirect_location or redirects >= constants.MAX_REDIRECTS:
                 return answer
             await answer.aclose()
-            request = self._redirected(answer.next_request)
-            client = self._client(is_for_file, request.url.scheme == "https")
+            there = _redirected(answer)
+            request = httpx.Request(
+                method,
+                there,
+                headers=plain if _is_foreign(there, self.url) else headers,
+                extensions=request.extensions,
+            )
             redirects += 1
-
-    def _redirected(self, request: httpx.Request) -> httpx.Request:
-        """Return the request that a redirect asks for, with our headers only if it goes to the same server."""
-        for name in (*self._own_headers, "Authorization"):
-            request.headers.pop(name, None)
-        if not _is_foreign(request, self.url):
-            request.headers.update(self.headers)
-        return request
 
 
 def import_httpx_alone() -> None:
@@ -362,10 +364,15 @@ def import_httpx_alone() -> None:
             sys.modules.pop("httpx._main", None)  # another thread may do the same
 
 
-def _is_foreign(request: httpx.Request, url: str) -> bool:
+def _redirected(answer: httpx.Response) -> httpx.URL:
+    """Return the address that an answer redirects to."""
+    return answer.request.url.join(answer.headers["Location"])
+
+
+def _is_foreign(there: httpx.URL, url: str) -> bool:
     import httpx
 
-    here, there = httpx.URL(url), request.url
+    here = httpx.URL(url)
     return (here.scheme, here.host, here.port) != (there.scheme, there.host, there.port)
 
 

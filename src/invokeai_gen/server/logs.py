@@ -20,8 +20,6 @@ class _WithoutTokens(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         if isinstance(record.msg, str):
             record.msg = _HEADERS_IN_LOGS.sub(r"\1***", record.msg)
-        if isinstance(record.args, tuple):  # addresses: the query may hold the token of another site
-            record.args = tuple(str(part).partition("?")[0] if "://" in str(part) else part for part in record.args)
         return True
 
 
@@ -29,6 +27,6 @@ _without_tokens: Final = _WithoutTokens()
 
 
 def keep_tokens_out_of_logs() -> None:
-    """Filter the logs of httpcore, which hold the headers of answers with new tokens, and of httpx, with addresses."""
-    for name in ("httpx", "httpcore.http11", "httpcore.http2", "httpcore.proxy"):
+    """Filter the logs of httpcore, which hold the headers of answers with new tokens."""
+    for name in ("httpcore.http11", "httpcore.http2", "httpcore.proxy"):
         logging.getLogger(name).addFilter(_without_tokens)
