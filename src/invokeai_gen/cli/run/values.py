@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from invokeai_gen.cli.assignments import random_value, read_assignments
+from invokeai_gen.cli.explain import is_required
 from invokeai_gen.cli.run.axes import Axes, read_axes
 from invokeai_gen.cli.run.report import print_tracebacks
 from invokeai_gen.cli.run.rows import read_rows
 from invokeai_gen.cli.terminal import lines_of, print_messages
 from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.plan import PlannedInput
-from invokeai_gen.core.problems import ParamsError, Problem
+from invokeai_gen.core.problems import ParamsError, Problem, missing
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.server.resolution_errors import ValueResolutionError
 from invokeai_gen.server.run_errors import JobFailedError
@@ -114,16 +115,17 @@ class ValueReader:
             if line.csv is not None or line.jsonl is not None:
                 rows = read_rows(workflow, csv=line.csv, jsonl=line.jsonl, ignore_extra=line.ignore_extra_columns)
             else:
-                missing = self._missing(workflow, {*values, *(problem.name for _, problem in self._mistakes)})
-                self._mistakes += [(self._line.inputs.spelling_of(problem.name), problem) for problem in missing]
+                known = {*values, *(problem.name for _, problem in self._mistakes)}
+                left = [item for item in self._plan.inputs if is_required(item) and item.name not in known]
+                self._mistakes += [(line.inputs.spelling_of(item.name), missing(item)) for item in left]
         except ParamsError as error:
             self._mistakes += [("", problem) for problem in error.problems]
         if self._mistakes:
             _print_mistakes(self._line, self._mistakes)
             self._print_fitting_models(values)
             sys.exit(1)
-        if runs > 1 and not line.quiet:
-            self._hint_at_seeds({*zipped, *axes.product}, has_rows=rows is not None)
+        if runs > 1 and rows is None:
+            self._hint_at_seeds({*zipped, *axes.product})
         return RunValues(workflow, axes.product, zipped, axes.replaced, rows, runs, frozenset(values))
 
     def _assigned(self) -> tuple[dict[str, Any], list[PlannedInput]]:
@@ -163,46 +165,37 @@ class ValueReader:
         line = self._line
         if line.csv is not None or line.jsonl is not None or not can_ask(line):
             return {}
-        required = {problem.name for problem in self._missing(workflow_of(self._plan, values), set(values))}
         wanted = [
             planned
             for planned in self._plan.inputs
-            if planned.fed_by is None and planned.name not in values and (line.interactive or planned.name in required)
+            if planned.fed_by is None and planned.name not in values and (line.interactive or is_required(planned))
         ]
         return ask(wanted, line.server)
-
-    def _missing(self, workflow: Workflow[WorkflowParams, Any], known: set[str]) -> list[Problem]:
-        """Return a problem for each required input without a value, those in `known` excepted."""
-        try:
-            workflow.params_type()
-        except ParamsError as error:
-            return [problem for problem in error.problems if problem.name not in known]
-        return []
 
     def _print_fitting_models(self, values: Mapping[str, Any]) -> None:
         """Print which of the server's models fit each missing model."""
         from invokeai_gen.cli.run.questions import fitting_models
 
         known = {problem.name for _, problem in self._mistakes}
-        missing = [
+        left = [
             planned
             for planned in self._plan.inputs
             if planned.field_type == "ModelIdentifierField" and planned.name in known and planned.name not in values
         ]
-        if not missing:
+        if not left:
             return
-        found = fitting_models(missing, self._line.server)
-        for planned in missing:
+        found = fitting_models(left, self._line.server)
+        for planned in left:
             print_messages("hint", [found.described(planned)], source=self._line.inputs.spelling_of(planned.name))
 
-    def _hint_at_seeds(self, varying: set[str], *, has_rows: bool) -> None:
+    def _hint_at_seeds(self, varying: set[str]) -> None:
         """Print a hint if all runs have the same seed, so that they give the same image."""
         seeds = [
             planned
             for planned in self._plan.inputs
             if planned.field_name == "seed" and planned.fed_by is None and planned.name not in varying
         ]
-        if seeds and not has_rows:
+        if seeds:
             option = self._line.inputs.spelling_of(seeds[0].name)
             print_messages("hint", [f"all runs have the same seed; {option} random draws one for each"])
 
