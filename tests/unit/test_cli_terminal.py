@@ -84,7 +84,7 @@ def test_a_bug_is_reported_without_control_characters(cli: Cli, monkeypatch: pyt
     def fails(*_: object) -> None:
         raise RuntimeError(EVIL)
 
-    monkeypatch.setattr("invokeai_gen.cli.show.inspect.find_settings", fails)
+    monkeypatch.setattr("invokeai_gen.cli.show.inspect.find_workflow", fails)
     answer = cli("inspect", "adder.json")
     assert answer.code == 70
     assert "\x1b" not in answer.err

@@ -175,8 +175,7 @@ def test_serving_modules_loads_no_generator_and_nothing_that_only_a_run_needs() 
     heavy = "jinja2 black libcst rich PIL socketio aiohttp invokeai_gen.compiler invokeai_gen.codegen invokeai_gen.server.events"
     program = (
         "import sys, invokeai_gen.cli.server.mcp as verb, invokeai_gen.agents.server\n"
-        "from invokeai_gen.cli.settings import find_settings\n"
-        "plans = [*verb._plans(['generated'], None, find_settings())]\n"
+        "plans = [*verb._plans(['generated'], None)]\n"
         "assert len(plans) > 5\n"
         f"print(*[name for name in {heavy!r}.split() if name in sys.modules])"
     )

@@ -229,9 +229,8 @@ def _board_names(ctx: click.Context) -> list[str]:
 def _server(ctx: click.Context) -> InvokeAIClient:
     """Return a client for the server of the command line so far that gives up early."""
     from invokeai_gen.cli.servers import make_client
-    from invokeai_gen.cli.settings import find_settings
 
-    return make_client(_given_server(ctx), find_settings(), _PATIENCE)
+    return make_client(_given_server(ctx), _PATIENCE)
 
 
 def _given_server(ctx: click.Context) -> str | None:
@@ -242,14 +241,13 @@ def _given_server(ctx: click.Context) -> str | None:
 def _plan_of(ctx: click.Context) -> WorkflowPlan | None:
     """Return the plan of the workflow that the command line names, if it can be read."""
     from invokeai_gen.cli.named_workflow import find_workflow
-    from invokeai_gen.cli.settings import find_settings
 
     # If the option that is completed has no value yet, click leaves the arguments unprocessed.
     name = ctx.params.get("workflow") or next(iter(ctx.args), None)
     if not name:
         return None
     try:
-        return find_workflow(str(name), ctx.params.get("openapi"), _given_server(ctx), find_settings()).plan
+        return find_workflow(str(name), ctx.params.get("openapi"), _given_server(ctx)).plan
     except (InvokeAIGenError, click.ClickException):
         return None
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from invokeai_gen.cli.files import read_bytes
+from invokeai_gen.cli.settings import find_settings
 from invokeai_gen.errors import InvokeAIGenError
 
 if TYPE_CHECKING:
-    from invokeai_gen.cli.settings import Settings
     from invokeai_gen.core.plan import WorkflowPlan
 
 _SUFFIXES: Final = (".py", ".json", ".png", ".jpg", ".jpeg", ".webp")
@@ -23,7 +23,7 @@ class ModuleError(InvokeAIGenError):
     """A generated module that cannot be used."""
 
 
-def locate(name: str, settings: Settings) -> Path | None:
+def locate(name: str) -> Path | None:
     """Return the file or the generated module of that name; `None` if it can only be the name of a saved workflow.
 
     Raise `ModuleError` for a folder, and for a name that is empty or looks like that of a file which does not exist.
@@ -38,17 +38,17 @@ def locate(name: str, settings: Settings) -> Path | None:
     if path.suffix.lower() in _SUFFIXES or len(path.parts) > 1:
         raise ModuleError(f"{name}: no such file")
     parts = name.split(".")
-    for folder in _module_folders(name, settings) if all(part.isidentifier() for part in parts) else ():
+    for folder in _module_folders(name) if all(part.isidentifier() for part in parts) else ():
         found = folder.joinpath(*parts).with_suffix(".py")
         if found.is_file():
             return found
     return None
 
 
-def _module_folders(name: str, settings: Settings) -> Iterator[Path]:
+def _module_folders(name: str) -> Iterator[Path]:
     """Yield the folders to search for a module: the output folder for a name without a dot, then `sys.path`."""
     if "." not in name:
-        yield settings.output_path
+        yield find_settings().output_path
     yield Path()
     for entry in sys.path:
         if entry and os.path.isdir(entry):
@@ -61,14 +61,14 @@ def names_in(name: str) -> list[str]:
     return sorted(map(str, folder.glob("*.json"))) if name and folder.is_dir() else [name]
 
 
-def find_plans(name: str, settings: Settings) -> dict[str, WorkflowPlan | None]:
+def find_plans(name: str) -> dict[str, WorkflowPlan | None]:
     """Return the workflow of that name, or those in the folder, with the plans of modules; `None` for other workflows.
 
     Raise `InvokeAIGenError` for a folder without any, and for a plan that is missing or damaged.
     """
     plans: dict[str, WorkflowPlan | None] = {}
     for each in names_in(name):
-        path = locate(each, settings)
+        path = locate(each)
         plan = None if path is None else plan_of_module(path)
         plans[each if path is None or plan is None else str(path.with_suffix(".py"))] = plan
     if not plans:

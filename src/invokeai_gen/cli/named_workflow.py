@@ -9,10 +9,10 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from invokeai_gen.cli.modules import ModuleError, locate, plan_of_module
+from invokeai_gen.cli.settings import find_settings
 from invokeai_gen.errors import InvokeAIGenError
 
 if TYPE_CHECKING:
-    from invokeai_gen.cli.settings import Settings
     from invokeai_gen.compiler import Compilation
     from invokeai_gen.core.plan import WorkflowPlan
     from invokeai_gen.schema import Schema
@@ -43,7 +43,6 @@ def find_workflow(
     name: str,
     openapi: Path | None,
     server: str | None,
-    settings: Settings,
     *,
     schema: Callable[[], Schema] | None = None,
     validate: bool = True,
@@ -55,7 +54,7 @@ def find_workflow(
     of `open_schema`. `validate=False` also accepts a workflow that the GUI would not invoke. Raise `InvokeAIGenError`,
     which has the name.
     """
-    path = locate(name, settings)
+    path = locate(name)
     shown = name if path is None else _short(path)
     if path is not None and (plan := plan_of_module(path)) is not None:
         return NamedWorkflow(shown, path.stem, plan)
@@ -66,27 +65,26 @@ def find_workflow(
 
     try:
         if path is None:
-            file, known = _from_library(name, openapi, server, settings)
+            file, known = _from_library(name, openapi, server)
         else:
             file = read_workflow_file(path)
             server = server if openapi is None else None
-            known = schema() if schema is not None else open_schema(openapi, server, settings)
+            known = schema() if schema is not None else open_schema(openapi, server)
         compiled = compile_workflow(file, known, validate=validate)
     except (WorkflowError, NotReadyError) as error:
         raise InvokeAIGenError("\n".join(f"{shown}: {line.strip()}" for line in str(error).splitlines())) from error
     source = path or PurePath(file.name)
-    if any(settings.output_path.glob("*.py")):
+    output = find_settings().output_path
+    if any(output.glob("*.py")):
         from invokeai_gen.codegen.writer import named_as_in
 
-        plan = named_as_in(settings.output_path, source, compiled.plan)
+        plan = named_as_in(output, source, compiled.plan)
     else:  # the rest of the generator is not needed
         plan = assign_names(compiled.plan)
     return NamedWorkflow(shown, source.stem, plan, compiled, known)
 
 
-def _from_library(
-    name: str, openapi: Path | None, server: str | None, settings: Settings
-) -> tuple[WorkflowFile, Schema]:
+def _from_library(name: str, openapi: Path | None, server: str | None) -> tuple[WorkflowFile, Schema]:
     """Return a workflow of the server's library by its name or id. Raise `ModuleError` if it is not found."""
     from invokeai_gen.cli.library import LibraryError, find_saved, stem_of
     from invokeai_gen.cli.servers import fetch_openapi, open_client
@@ -96,7 +94,7 @@ def _from_library(
 
     nowhere = f"{name}: no such file, no generated module of that name"
     try:
-        with open_client(server, settings) as client:
+        with open_client(server) as client:
             saved = client.workflows.get(find_saved(name, client.workflows.list()).workflow_id)
             schema = Schema(fetch_openapi(client), source=client.url) if openapi is None else load_schema(openapi)
     except LibraryError as error:

@@ -52,31 +52,27 @@ def _is_loopback(url: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
-def make_client(
-    server: str | None, settings: Settings, seconds: float | None = constants.COMMAND_TIMEOUT
-) -> InvokeAIClient:
+def make_client(server: str | None, seconds: float | None = constants.COMMAND_TIMEOUT) -> InvokeAIClient:
     """Return a client for the server that `server_address` returns. Nothing is sent yet.
 
     `seconds` limits each request, so that a server that never finishes its answer does not hold the command.
     """
     from invokeai_gen.client import InvokeAIClient
 
-    return InvokeAIClient(
-        server_address(server, settings), token=server_token(server, settings), request_timeout=seconds
-    )
+    settings = find_settings()
+    token = server_token(server, settings)
+    return InvokeAIClient(server_address(server, settings), token=token, request_timeout=seconds)
 
 
 @contextlib.contextmanager
-def open_client(
-    server: str | None, settings: Settings | None = None, *, is_run: bool = False
-) -> Iterator[InvokeAIClient]:
-    """Open a client after asking whether InvokeAI answers at its address; `settings` default to those found here.
+def open_client(server: str | None, *, is_run: bool = False) -> Iterator[InvokeAIClient]:
+    """Open a client after asking whether InvokeAI answers at its address.
 
     `is_run` sets no time limit, since transfers and large batches take as long as they take. Raise `NotInvokeAIError` if
     something else answers, and `ConnectionFailedError` if nothing does.
     """
     seconds = None if is_run else constants.COMMAND_TIMEOUT
-    with logged_warnings(), make_client(server, settings or find_settings(), seconds) as client:
+    with logged_warnings(), make_client(server, seconds) as client:
         client.version()
         yield client
 
@@ -86,16 +82,16 @@ def schema_path(openapi: Path | None, server: str | None, settings: Settings) ->
     return openapi or (settings.openapi_path if server is None else None)
 
 
-def open_schema(openapi: Path | None, server: str | None, settings: Settings) -> Schema:
+def open_schema(openapi: Path | None, server: str | None) -> Schema:
     """Return the node types that the options ask for. Raise `SchemaError` and the client's errors."""
     from invokeai_gen.schema import Schema, load_schema, shipped_schema
 
-    path = schema_path(openapi, server, settings)
+    path = schema_path(openapi, server, find_settings())
     if path is not None:
         return load_schema(path)
     if server is None:
         return shipped_schema()
-    with open_client(server, settings) as client:
+    with open_client(server) as client:
         return Schema(fetch_openapi(client), source=client.url)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from invokeai_gen.cli.help import did_you_mean
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.texts import shown
 
@@ -54,9 +55,9 @@ class Settings:
         return Path(_shown(self.root / text))
 
 
-def find_settings(start: Path | None = None) -> Settings:
-    """Return the settings of the nearest pyproject.toml with our table, from `start` upwards. Raise `SettingsError`."""
-    folder = (start or Path.cwd()).resolve()
+def find_settings() -> Settings:
+    """Return the settings of the nearest pyproject.toml with our table, from this folder upwards. Raise `SettingsError`."""
+    folder = Path.cwd().resolve()
     for root in (folder, *folder.parents):
         path = root / "pyproject.toml"
         if path.is_file():
@@ -93,11 +94,8 @@ def settings_of(table: Mapping[str, Any], path: Path) -> Settings:
     problems = []
     for key, value in table.items():
         if key not in _KINDS:
-            import difflib
-
-            close = difflib.get_close_matches(key, _KINDS, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"the keys are {', '.join(_KINDS)}"
-            problems.append(f"unknown key {key!r}; {hint}")
+            hint = did_you_mean(key, _KINDS) or f"; the keys are {', '.join(_KINDS)}"
+            problems.append(f"unknown key {key!r}{hint}")
         elif not _KINDS[key][1](value):
             problems.append(f"{key} is {shown(value)}, but should be {_KINDS[key][0]}")
     if problems:

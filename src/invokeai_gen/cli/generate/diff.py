@@ -12,7 +12,6 @@ from invokeai_gen.cli.completion import complete_workflows
 from invokeai_gen.cli.options import schema_options
 
 if TYPE_CHECKING:
-    from invokeai_gen.cli.settings import Settings
     from invokeai_gen.core.plan import WorkflowPlan
     from invokeai_gen.schema import Schema
 
@@ -43,16 +42,14 @@ def command(old: str, new: str, keep_names: bool, as_json: bool, openapi: Path |
     from dataclasses import asdict
 
     from invokeai_gen.cli.servers import open_schema
-    from invokeai_gen.cli.settings import find_settings
     from invokeai_gen.cli.terminal import echo, echo_json, fail, one_line
     from invokeai_gen.codegen.changes import changes
     from invokeai_gen.codegen.names import assign_names
     from invokeai_gen.errors import InvokeAIGenError
 
     try:
-        settings = find_settings()
-        schema = open_schema(openapi, server, settings)
-        before, after = (_plan(name, settings, schema) for name in (old, new))
+        schema = open_schema(openapi, server)
+        before, after = (_plan(name, schema) for name in (old, new))
     except InvokeAIGenError as error:
         fail(error, exit_code=2)
     if not _has_names(before):
@@ -72,16 +69,17 @@ def _has_names(plan: WorkflowPlan) -> bool:
     return any(item.name for item in plan.inputs) or any(item.name for item in plan.outputs)
 
 
-def _plan(name: str, settings: Settings, schema: Schema) -> WorkflowPlan:
+def _plan(name: str, schema: Schema) -> WorkflowPlan:
     """Return the plan of a module, or of a workflow file compiled now, whose inputs then have no names yet."""
     from invokeai_gen.cli.modules import ModuleError, locate, plan_of_module
+    from invokeai_gen.cli.settings import find_settings
     from invokeai_gen.compiler import compile_workflow
     from invokeai_gen.errors import InvokeAIGenError
     from invokeai_gen.workflow import read_workflow_file
 
-    path = locate(name, settings)
+    path = locate(name)
     if path is None:
-        raise ModuleError(f"{name}: no such file, and no module of that name in {settings.output_path}")
+        raise ModuleError(f"{name}: no such file, and no module of that name in {find_settings().output_path}")
     if (plan := plan_of_module(path)) is not None:
         return plan
     try:

@@ -87,7 +87,7 @@ class Generation:
 
     def schema(self) -> Schema:
         """Return the node types to generate against."""
-        return open_schema(self.openapi, self.server, self.settings)
+        return open_schema(self.openapi, self.server)
 
     def folder_warnings(self) -> list[str]:
         """Return what is wrong with the name of the output folder, if anything is."""

@@ -16,7 +16,6 @@ from invokeai_gen.cli.run.report import SweepReport, clean_up, exit_interrupted,
 from invokeai_gen.cli.run.single import shows_progress
 from invokeai_gen.cli.run.values import explained_errors
 from invokeai_gen.cli.servers import make_client, open_client
-from invokeai_gen.cli.settings import find_settings
 from invokeai_gen.cli.terminal import echo, echo_json, lines_of, one_line, print_messages
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.server import background
@@ -110,7 +109,7 @@ class ManyRuns:
     def _dry_run(self, values: RunValues, space: Space[Any]) -> DryRun:
         from invokeai_gen.sweeps.dry_run import dry_run
 
-        with make_client(self._line.server, find_settings()) as client:
+        with make_client(self._line.server) as client:
             return background.run(dry_run(self._line.plan, space, core_of(client), self._sweep_options(values.runs)))
 
     def _sweep_options(self, runs: int) -> SweepOptions:

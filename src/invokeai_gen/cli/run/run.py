@@ -17,7 +17,6 @@ from invokeai_gen.cli.named_workflow import find_workflow
 from invokeai_gen.cli.options import F, named_option, value_options
 from invokeai_gen.cli.run.command_line import INPUTS, CommandLine
 from invokeai_gen.cli.run.input_options import InputOptions, peek
-from invokeai_gen.cli.settings import find_settings
 from invokeai_gen.cli.terminal import keep_quiet, one_line, print_messages
 from invokeai_gen.errors import InvokeAIGenError
 
@@ -106,7 +105,7 @@ class _RunCommand(click.Command):
 
 def _find(name: str, given: Mapping[str, str], own: Sequence[click.Parameter]) -> InputOptions:
     openapi = Path(given["openapi"]) if "openapi" in given else None
-    workflow = find_workflow(name, openapi, given.get("servers"), find_settings())
+    workflow = find_workflow(name, openapi, given.get("servers"))
     return InputOptions.of(workflow, {text for option in own for text in option.opts})
 
 

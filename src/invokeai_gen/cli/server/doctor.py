@@ -12,7 +12,7 @@ from invokeai_gen.cli.modules import ModuleError, find_plans
 from invokeai_gen.cli.named_workflow import find_workflow
 from invokeai_gen.cli.options import server_option
 from invokeai_gen.cli.servers import fetch_openapi, open_client
-from invokeai_gen.cli.settings import Settings, find_settings
+from invokeai_gen.cli.settings import find_settings
 from invokeai_gen.cli.terminal import Colored, echo, echo_done, echo_json, is_quiet, lines_of, one_line
 from invokeai_gen.errors import InvokeAIGenError
 
@@ -53,18 +53,18 @@ def command(workflows: tuple[str, ...], server: str | None, as_json: bool) -> No
     from invokeai_gen.server import background
     from invokeai_gen.server.client import core_of
 
-    settings = find_settings()
-    if not workflows and not settings.output_path.is_dir():
-        raise ModuleError(f"{settings.output_path}: no such folder; name WORKFLOWS")
+    output = find_settings().output_path
+    if not workflows and not output.is_dir():
+        raise ModuleError(f"{output}: no such folder; name WORKFLOWS")
     plans: dict[str, WorkflowPlan | None] = {}
-    for name in workflows or [str(settings.output_path)]:
-        plans |= find_plans(name, settings)
-    with open_client(server, settings) as client:
+    for name in workflows or [str(output)]:
+        plans |= find_plans(name)
+    with open_client(server) as client:
         schema = Schema(fetch_openapi(client), source=client.url)
         models, url = client.models.list(), client.url
         found: dict[str, list[Finding]] = {}
         for name, known in plans.items():
-            plan = known or _compiled(name, url, settings, schema)
+            plan = known or _compiled(name, url, schema)
             if isinstance(plan, list):
                 found[name] = plan
             else:
@@ -81,12 +81,12 @@ def command(workflows: tuple[str, ...], server: str | None, as_json: bool) -> No
     sys.exit(0 if is_able else 1)
 
 
-def _compiled(name: str, server: str, settings: Settings, schema: Schema) -> WorkflowPlan | list[Finding]:
+def _compiled(name: str, server: str, schema: Schema) -> WorkflowPlan | list[Finding]:
     """Return the plan of a workflow for the node types of the server, or why it cannot be compiled."""
     from invokeai_gen.cli.server.diagnosis import Finding
 
     try:
-        return find_workflow(name, None, server, settings, schema=lambda: schema).plan
+        return find_workflow(name, None, server, schema=lambda: schema).plan
     except InvokeAIGenError as error:
         return [Finding("error", "workflow", line.removeprefix(f"{name}: ")) for line in lines_of(error)]
 

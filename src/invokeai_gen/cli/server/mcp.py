@@ -14,7 +14,7 @@ import click
 
 from invokeai_gen.cli.modules import names_in
 from invokeai_gen.cli.options import server_option
-from invokeai_gen.cli.settings import Settings, find_settings
+from invokeai_gen.cli.settings import find_settings
 from invokeai_gen.cli.terminal import echo, print_messages
 from invokeai_gen.errors import InvokeAIGenError, MissingExtraError
 
@@ -83,7 +83,7 @@ def command(
         from invokeai_gen.server.client import AsyncInvokeAIClient
 
         settings = find_settings()
-        plans = _plans(workflows, server, settings)
+        plans = _plans(workflows, server)
 
     async def serve() -> None:
         account = server_token(server, settings)
@@ -106,7 +106,7 @@ def command(
     asyncio.run(serve())
 
 
-def _plans(names: Sequence[str], server: str | None, settings: Settings) -> list[tuple[str, WorkflowPlan]]:
+def _plans(names: Sequence[str], server: str | None) -> list[tuple[str, WorkflowPlan]]:
     """Return name and plan of every workflow; report those that cannot be used, and raise if none can."""
     from invokeai_gen.cli.named_workflow import find_workflow
     from invokeai_gen.cli.servers import open_schema, server_address
@@ -116,15 +116,15 @@ def _plans(names: Sequence[str], server: str | None, settings: Settings) -> list
     @cache
     def schema() -> Schema:
         try:
-            return open_schema(None, server_address(server, settings) or DEFAULT_URL, settings)
+            return open_schema(None, server_address(server, find_settings()) or DEFAULT_URL)
         except ConnectionFailedError as error:
             print_messages("warning", [f"{error}; the node types are those of pyproject.toml or the included ones"])
-            return open_schema(None, None, settings)
+            return open_schema(None, None)
 
     plans = []
     for name in (file for given in names for file in names_in(given)):
         try:
-            found = find_workflow(name, None, server, settings, schema=schema)
+            found = find_workflow(name, None, server, schema=schema)
             plans.append((found.stem, found.plan))
         except InvokeAIGenError as error:
             print_messages("warning", [f"left out: {line}" for line in str(error).splitlines()])

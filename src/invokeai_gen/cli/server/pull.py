@@ -37,14 +37,13 @@ def command(server: str | None, output: Path | None, force: bool) -> None:
 
     from invokeai_gen.schema import Schema, SchemaError, load_schema
 
-    settings = find_settings()
-    output = output or settings.openapi_path or Path("openapi.json")
+    output = output or find_settings().openapi_path or Path("openapi.json")
     if not force and output.exists():
         try:
             load_schema(output)
         except SchemaError as error:
             raise InvokeAIGenError(f"{output}: not an openapi.json; --force overwrites it") from error
-    with open_client(server, settings) as client:
+    with open_client(server) as client:
         document = fetch_openapi(client)
         schema = Schema(document, source=client.url)
     save_text(output, json.dumps(document, indent=1, ensure_ascii=False) + "\n")

@@ -12,7 +12,6 @@ import click
 from invokeai_gen.cli.completion import complete_workflows
 from invokeai_gen.cli.named_workflow import find_workflow
 from invokeai_gen.cli.options import schema_options
-from invokeai_gen.cli.settings import find_settings
 from invokeai_gen.cli.terminal import columns, echo, echo_json, print_messages
 from invokeai_gen.texts import printable, shortened
 
@@ -56,7 +55,7 @@ def command(
     chosen = [option for option, is_given in formats.items() if is_given]
     if len(chosen) > 1:
         raise click.UsageError(f"{' and '.join(chosen)} exclude each other")
-    found = find_workflow(workflow, openapi, server, find_settings())
+    found = find_workflow(workflow, openapi, server)
     print_messages("warning", found.warnings, source=found.shown)
     if graph:
         from invokeai_gen.cli.show.graph import mermaid

@@ -13,7 +13,6 @@ from invokeai_gen.cli.completion import complete_workflows
 from invokeai_gen.cli.named_workflow import find_workflow
 from invokeai_gen.cli.options import schema_options, value_options
 from invokeai_gen.cli.servers import open_client
-from invokeai_gen.cli.settings import find_settings
 from invokeai_gen.cli.terminal import echo, fail, print_messages
 
 
@@ -53,7 +52,7 @@ def command(
     from invokeai_gen.server.client import core_of
     from invokeai_gen.server.resolution_errors import ValueResolutionError
 
-    found = find_workflow(workflow, openapi, server, find_settings(), validate=False)
+    found = find_workflow(workflow, openapi, server, validate=False)
     if found.compiled is None:
         fail(
             "this is a generated module: name the workflow, or print its request with `run --dry-run`",

@@ -15,7 +15,6 @@ from invokeai_gen.cli.completion import complete_workflows
 from invokeai_gen.cli.named_workflow import NamedWorkflow, find_workflow
 from invokeai_gen.cli.options import named_option, server_option
 from invokeai_gen.cli.servers import open_client
-from invokeai_gen.cli.settings import Settings, find_settings
 from invokeai_gen.cli.terminal import echo, echo_json, one_line, print_messages
 from invokeai_gen.errors import InvokeAIGenError
 
@@ -61,10 +60,9 @@ def command(
     """
     if ctx.args and not run_again:
         raise click.UsageError(f"{ctx.args[0]!r} is an option of `run`: it needs --run", ctx)
-    settings = find_settings()
     with tempfile.TemporaryDirectory() as folder:
-        path = _downloaded(image, Path(folder), server, settings)
-        found = find_workflow(workflow or str(path), None, server, settings)
+        path = _downloaded(image, Path(folder), server)
+        found = find_workflow(workflow or str(path), None, server)
         values = _values(found, path, assignments)
         if run_again:
             _run(workflow or str(path), values, folder, ([] if server is None else ["--server", server]) + ctx.args)
@@ -75,7 +73,7 @@ def command(
                 echo(line)
 
 
-def _downloaded(image: str, folder: Path, server: str | None, settings: Settings) -> Path:
+def _downloaded(image: str, folder: Path, server: str | None) -> Path:
     """Return the file of an image; one that is not here is downloaded from the server into the folder."""
     from invokeai_gen.core.file_names import safe_name
     from invokeai_gen.server.errors import NotFoundError
@@ -87,7 +85,7 @@ def _downloaded(image: str, folder: Path, server: str | None, settings: Settings
         raise InvokeAIGenError(f"{image}: this is a folder; name an image in it")
     if len(path.parts) > 1:
         raise InvokeAIGenError(f"{image}: no such file")
-    with open_client(server, settings) as client:
+    with open_client(server) as client:
         try:
             content = client.images.read(image)
         except NotFoundError:
