@@ -2,8 +2,10 @@
 
 import os
 import random
+import re
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -130,6 +132,23 @@ def test_outputs_are_waited_for_no_longer_than_asked(client: InvokeAIClient) -> 
         with pytest.raises(JobTimeoutError, match=r"did not end within 0\.2 s"):
             job.outputs(timeout=0.2)
         assert not job.is_done
+
+
+def test_a_timeout_has_the_last_status_and_that_the_server_does_not_answer_any_more(client: InvokeAIClient) -> None:
+    with Proxy(client.url) as proxy, InvokeAIClient(proxy.url) as other:
+        job = plans.text_to_image().submit(plans.TextToImageParams(steps=FOREVER), client=other)
+        with pytest.raises(JobTimeoutError, match=r"within 0\.2 s \(its status was \w+\)$"):
+            job.wait(0.2)
+        proxy.hang_up()
+        proxy.cut_websockets()
+        end, about = time.monotonic() + TIME, ""
+        while "answer" not in about:  # until it is known
+            assert time.monotonic() < end, about
+            with pytest.raises(JobTimeoutError) as caught:
+                job.wait(0.2)
+            about = str(caught.value)
+        assert re.search(rf"\(its status was \w+; {re.escape(proxy.url)} fails to answer\)$", about), about
+        client.queue.cancel(job.item_id)
 
 
 # -- missing assets ----------------------------------------------------------------------------------------------------

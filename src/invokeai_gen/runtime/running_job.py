@@ -87,6 +87,8 @@ class RunningJob(Generic[O_co]):
             if cancel_on_timeout:
                 trouble = await self._cancel_quietly()
                 about += f", it could not be canceled: {trouble}" if trouble else ", it is canceled now"
+            elif self._watch.was_interrupted and self.client._connections.is_silent:
+                about += f"; {self.client.url} fails to answer"
             raise JobTimeoutError(f"{what} did not end within {limit} ({about})", item_id=self.item_ids[0]) from None
         except asyncio.CancelledError:
             if cancel_on_interrupt:

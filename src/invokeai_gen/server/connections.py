@@ -34,6 +34,11 @@ class Connections:
         """Whether there is anything to close."""
         return self._follower is not None or self.transport.is_open
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether the server failed to answer when it was last asked about what is followed."""
+        return self._follower is not None and self._follower._silent_since is not None
+
     async def follow(self, batch_id: str, labels: Mapping[str, str], *, keeps_events: bool) -> Watch:
         """Begin to follow a batch with its events."""
         return await self.follower().watch(batch_id, labels, keeps_events=keeps_events)
