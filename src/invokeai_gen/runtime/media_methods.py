@@ -16,7 +16,7 @@ from invokeai_gen.core.file_names import safe_name
 from invokeai_gen.core.image_files import converted, open_image
 from invokeai_gen.core.image_formats import DEFAULT_QUALITY, FORMATS, ImageFormat
 from invokeai_gen.core.values import VideoRef
-from invokeai_gen.server.background import in_thread
+from invokeai_gen.server.background import in_thread, unbroken
 from invokeai_gen.server.errors import DecodeError
 from invokeai_gen.server.facades import blocking
 from invokeai_gen.server.run_errors import NotCompletedError
@@ -116,7 +116,7 @@ class ImageMethods(MediaMethods):
             return await save_file(path, self._write, overwrite=overwrite)
 
         async def write(target: Path) -> None:
-            await in_thread(write_bytes, target, await self.aas_format(form, quality=quality))
+            await unbroken(in_thread(write_bytes, target, await self.aas_format(form, quality=quality)))
 
         return await save_file(path, write, overwrite=overwrite)
 

@@ -11,6 +11,7 @@ from invokeai_gen.runtime.job import Job
 from invokeai_gen.runtime.options import RunOptions, SubmitOptions
 from invokeai_gen.runtime.runner import AnyClient, O, P, Runner
 from invokeai_gen.server import background
+from invokeai_gen.server.constants import CLEANUP_TIMEOUT
 
 if TYPE_CHECKING:
     from invokeai_gen.server.blocking import ServerClient
@@ -43,7 +44,7 @@ class OtherCalls(Generic[P, O]):
 
     def submit(self, params: P, *, client: ServerClient | None = None, **options: Unpack[SubmitOptions]) -> Job[O]:
         """Put the workflow into the queue and return a job without waiting. Raise what `run` raises before it waits."""
-        return Job(background.run(self.load().submit(params, client, options)))
+        return Job(background.run(self.load().submit(params, client, options), undo=_take_back))
 
     async def asubmit(
         self, params: P, *, client: AnyClient | None = None, **options: Unpack[SubmitOptions]
@@ -75,3 +76,10 @@ class OtherCalls(Generic[P, O]):
         """Async version of `resume`."""
         runner = await self.aload()
         return await AsyncJob.resume(client, item_id, plan=runner.plan, outputs=runner.outputs)
+
+
+async def _take_back(job: AsyncJob[Any]) -> None:
+    """Cancel a job that nobody has, because an interrupt came together with it, and delete what was uploaded for it."""
+    async with job:
+        pass
+    await job.clean_up(("boards", "inputs"), timeout=CLEANUP_TIMEOUT)

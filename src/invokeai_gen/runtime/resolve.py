@@ -26,6 +26,7 @@ from invokeai_gen.runtime.cleanup import Preparations
 from invokeai_gen.runtime.matching import check_media, find_board, hidden_values, model_on
 from invokeai_gen.runtime.options import ResolveModels, UploadPolicy
 from invokeai_gen.server import constants
+from invokeai_gen.server.background import unbroken
 from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.server.errors import ConnectionFailedError
 from invokeai_gen.server.idempotency import send_once
@@ -123,9 +124,12 @@ class Resolver:
         try:
             return await self._resolve(given, hidden)
         except BaseException as error:
-            await self._settle(error)
-            await self.preparations.undo(self._client, error)
+            await unbroken(self._undo(error))
             raise
+
+    async def _undo(self, error: BaseException) -> None:
+        await self._settle(error)
+        await self.preparations.undo(self._client, error)
 
     async def _resolve(
         self, given: Sequence[tuple[PlannedInput, Any]], hidden: Callable[[], Coroutine[Any, Any, Values]] | None

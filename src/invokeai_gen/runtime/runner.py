@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeAlias, TypeVar
 
 from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.plan import JsonValue, WorkflowPlan
@@ -18,9 +18,9 @@ from invokeai_gen.core.terminal import wants_progress
 from invokeai_gen.js_json import Unset
 from invokeai_gen.loading import load
 from invokeai_gen.runtime.outputs import WorkflowOutputs
-from invokeai_gen.runtime.running_job import RunningJob, expect
+from invokeai_gen.runtime.running_job import RunningJob
 from invokeai_gen.server import constants
-from invokeai_gen.server.background import bridge, in_thread
+from invokeai_gen.server.background import in_thread, soon, unbroken
 from invokeai_gen.server.client import AsyncInvokeAIClient, ClientFacade, core_of
 from invokeai_gen.server.deadline import Deadline
 from invokeai_gen.server.errors import StatusError
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 P = TypeVar("P", bound=WorkflowParams)
 O = TypeVar("O", bound=WorkflowOutputs)
 AnyClient: TypeAlias = AsyncInvokeAIClient | ClientFacade
+_FULL_JOB: Final = "invokeai_gen.runtime.async_job"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +68,27 @@ class Runner(Generic[P, O]):
         if options:
             known = await load("invokeai_gen.runtime.options")
             submit, callbacks, cleanup = known.run_options(options)
-        is_watched = bool(callbacks) or wants_progress(options.get("progress"))
+        is_shown = wants_progress(options.get("progress"))
+        is_watched, display = bool(callbacks) or is_shown, None
+        # Loaded before anything is sent: a run that was cancelled between enqueue and wait would leave its items there.
+        if is_watched:
+            await load(_FULL_JOB)
+        if is_shown:
+            progress = await load("invokeai_gen.runtime.progress")
+            display = partial(progress.Display, await in_thread(progress.screen, self.plan.info.name))  # loads rich
         async with deadline.within("the server did not confirm that the workflow is in the queue"):
             cancel = options.get("cancel_on_interrupt", True)
             job = await self.start(params, client, submit, only_one=only_one, cancel=cancel, keeps_events=is_watched)
         try:
             if is_watched:
                 job = await _full(job)
-            await self._wait(job, deadline, callbacks, options)
+            on_timeout, on_interrupt = options.get("cancel_on_timeout", True), options.get("cancel_on_interrupt", True)
+            wait = partial(job.wait_until, deadline, cancel_on_timeout=on_timeout, cancel_on_interrupt=on_interrupt)
+            if display is None:
+                await wait(callbacks)
+            else:
+                with display(len(job.item_ids)) as shown:
+                    await wait(shown.wrapped({**callbacks}))
             late = f"queue item {job.item_ids[0]} has ended, but its outputs could not be read"
             async with deadline.within(late, job.item_ids[0]):
                 outputs = await job.read_outputs()
@@ -93,20 +107,9 @@ class Runner(Generic[P, O]):
                 output.cleanup = removal
         return outputs
 
-    async def _wait(self, job: RunningJob[O], deadline: Deadline, callbacks: Callbacks, options: RunOptions) -> None:
-        """Wait for a job with the callbacks of a run, and its progress display if it has one."""
-        on_timeout, on_interrupt = options.get("cancel_on_timeout", True), options.get("cancel_on_interrupt", True)
-        wait = partial(job.wait_until, deadline, cancel_on_timeout=on_timeout, cancel_on_interrupt=on_interrupt)
-        if wants_progress(options.get("progress")):
-            progress = await load("invokeai_gen.runtime.progress")
-            screen = await in_thread(progress.screen, self.plan.info.name)  # loads rich
-            with progress.Display(screen, len(job.item_ids)) as display:
-                await wait(display.wrapped({**callbacks}))
-        else:
-            await wait(callbacks)
-
     async def submit(self, params: P, client: AnyClient | None, options: SubmitOptions) -> AsyncJob[O]:
         """Put the workflow into the queue, and return its job."""
+        await load(_FULL_JOB)  # before anything is sent, as in `run_all`
         return await _full(await self.start(params, client, options))
 
     async def start(
@@ -139,10 +142,10 @@ class Runner(Generic[P, O]):
                 else await client.follow_status(batch["batch_id"])
             )
             enqueued = await enqueue(self.plan, request, client, watch, cancel=cancel)
-            await bridge(expect(watch, enqueued.item_ids))
+            soon(watch.expect, enqueued.item_ids)  # nothing is awaited from here on: what is in the queue has its job
         except BaseException as error:
             if preparations is not None:
-                await preparations.undo(client, error)
+                await unbroken(preparations.undo(client, error))
             raise
         return RunningJob(
             client,
@@ -212,7 +215,7 @@ class Runner(Generic[P, O]):
 
 async def _full(job: RunningJob[O]) -> AsyncJob[O]:
     """Return the same job with everything that a job can do."""
-    full: AsyncJob[O] = (await load("invokeai_gen.runtime.async_job")).AsyncJob.of(job)
+    full: AsyncJob[O] = (await load(_FULL_JOB)).AsyncJob.of(job)
     return full
 
 
@@ -234,15 +237,19 @@ async def enqueue(
     try:
         return await asyncio.shield(sending)
     except BaseException as error:
+        if isinstance(error, asyncio.CancelledError):
+            if cancel:
+                taking_back = asyncio.create_task(_take_back(client, sending, watch.batch_id))
+                await unbroken(asyncio.wait([taking_back], timeout=constants.CANCEL_TIMEOUT))
+            else:
+                sending.cancel()
         await client.forget(watch)
         if isinstance(error, StatusError) and error.status == 422:
             failures = await load("invokeai_gen.runtime.failures")
             raise failures.in_labels(error, plan) from None
-        if isinstance(error, asyncio.CancelledError):
-            if cancel:
-                queues = await load("invokeai_gen.server.queue")
-                taking_back = asyncio.create_task(queues.take_back(client.run_queue, sending, watch.batch_id))
-                await asyncio.wait([taking_back], timeout=constants.CANCEL_TIMEOUT)
-            else:
-                sending.cancel()
         raise
+
+
+async def _take_back(client: AsyncInvokeAIClient, sending: asyncio.Task[Enqueued], batch_id: str) -> None:
+    queues = await load("invokeai_gen.server.queue")
+    await queues.take_back(client.run_queue, sending, batch_id)

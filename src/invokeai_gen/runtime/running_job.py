@@ -10,7 +10,7 @@ from invokeai_gen.loading import load
 from invokeai_gen.runtime import decoding as decoding  # for the outputs: an event loop must not wait for its import
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.server import constants
-from invokeai_gen.server.background import bridge
+from invokeai_gen.server.background import bridge, unbroken
 from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.server.deadline import Deadline
 from invokeai_gen.server.errors import JobDeletedError, JobTimeoutError, NotFoundError, ServerError
@@ -85,14 +85,14 @@ class RunningJob(Generic[O_co]):
                 raise JobTimeoutError(about, item_id=self.item_ids[0]) from None
             about = f"its status was {status}"
             if cancel_on_timeout:
-                trouble = await self._cancel_quietly()
+                trouble = await unbroken(self._cancel_quietly())
                 about += f", it could not be canceled: {trouble}" if trouble else ", it is canceled now"
             elif self._watch.was_interrupted and self.client._connections.is_silent:
                 about += f"; {self.client.url} fails to answer"
             raise JobTimeoutError(f"{what} did not end within {limit} ({about})", item_id=self.item_ids[0]) from None
         except asyncio.CancelledError:
             if cancel_on_interrupt:
-                await self._cancel_quietly()
+                await unbroken(self._cancel_quietly())
             raise
         return self.last_status
 
@@ -159,11 +159,6 @@ def overall_status(statuses: Iterable[str]) -> str:
     found = set(statuses)
     unknown = sorted(found.difference(_STATUS_ORDER))
     return next((status for status in (*_STATUS_ORDER[:3], *unknown, *_STATUS_ORDER[3:]) if status in found), "pending")
-
-
-async def expect(watch: StatusWatch, item_ids: tuple[int, ...]) -> None:
-    """Set which items a watch is about."""
-    watch.expect(item_ids)
 
 
 async def _finished(watch: StatusWatch) -> None:

@@ -8,11 +8,13 @@ asyncio is loaded with the first call, so that importing a client costs little.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from _thread import allocate_lock  # `threading` takes long to load, and is needed with the first call
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeAlias, TypeVar
 
 from invokeai_gen.server.constants import INTERRUPT_TIMEOUT
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Undo: TypeAlias = Callable[[T], Coroutine[Any, Any, object]]
+"""What takes back the result of a call that nobody waits for any more."""
 
 _lock = allocate_lock()
 _loop: asyncio.AbstractEventLoop | None = None
@@ -80,10 +84,16 @@ class _Call(Generic[T]):
         self._task: asyncio.Task[T] | None = None
         self._exit: BaseException | None = None
         self._loop = loop()
+
+    def begin(self) -> None:
         self._loop.call_soon_threadsafe(self._start)
 
     def cancel(self) -> None:
         self._loop.call_soon_threadsafe(self._cancel)
+
+    @property
+    def has_result(self) -> bool:
+        return self.outcome.done() and not self.outcome.cancelled() and self.outcome.exception() is None
 
     def _start(self) -> None:
         self._task = self._loop.create_task(self._guarded())
@@ -99,11 +109,14 @@ class _Call(Generic[T]):
             raise asyncio.CancelledError from error
 
     def _cancel(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
+        if self._task is None:  # interrupted before it began
+            self._coro.close()
+            self.outcome.cancel()
+            self.outcome.set_running_or_notify_cancel()
+        else:  # after its first step: a coroutine that never runs does not tidy up what it was given, such as a file
+            self._loop.call_soon(self._task.cancel)
 
     def _finish(self, task: asyncio.Task[T]) -> None:
-        self._coro.close()  # one that was cancelled before its first step was never awaited
         if self._exit is not None:
             self.outcome.set_exception(self._exit)
         elif task.cancelled():
@@ -115,11 +128,12 @@ class _Call(Generic[T]):
             self.outcome.set_result(task.result())
 
 
-def run(coro: Coroutine[Any, Any, T]) -> T:
+def run(coro: Coroutine[Any, Any, T], undo: Undo[T] | None = None) -> T:
     """Run a coroutine on the background loop, block until it is done, and return its result.
 
-    An interrupt (Ctrl-C) cancels the coroutine and gives it `INTERRUPT_TIMEOUT` seconds to tidy up. Raises
-    `RuntimeError` on the background loop itself and while Python shuts down, when blocking would never end.
+    An interrupt (Ctrl-C) cancels the coroutine and gives it `INTERRUPT_TIMEOUT` seconds to tidy up. If it comes together
+    with the result, which is lost then, `undo` is run with that. Raises `RuntimeError` on the background loop itself and
+    while Python shuts down, when blocking would never end.
     """
     if sys.is_finalizing():
         coro.close()
@@ -131,18 +145,30 @@ def run(coro: Coroutine[Any, Any, T]) -> T:
         raise RuntimeError("a blocking method cannot be called from invokeai-gen's own event loop: await the async one")
     call = _Call(coro)
     try:
+        call.begin()
         return call.outcome.result()
     except BaseException:
         if not call.outcome.done():
             call.cancel()
             concurrent.futures.wait([call.outcome], timeout=INTERRUPT_TIMEOUT)
+        if undo is not None and call.has_result:
+            run(undo(call.outcome.result()))
         raise
 
 
-async def bridge(coro: Coroutine[Any, Any, T]) -> T:
+def soon(call: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
+    """Call a function on the background loop, before anything that is asked of that loop after this."""
+    if is_here():
+        call(*args, **kwargs)
+    else:
+        loop().call_soon_threadsafe(partial(call, *args, **kwargs))
+
+
+async def bridge(coro: Coroutine[Any, Any, T], undo: Undo[T] | None = None) -> T:
     """Await a coroutine that must run on the background loop, from the caller's own loop.
 
-    Cancelling the caller cancels the coroutine, and waits until it has tidied up.
+    Cancelling the caller cancels the coroutine, and waits until it has tidied up. If that comes together with the
+    result, which is lost then, `undo` is run with it.
     """
     import asyncio
 
@@ -150,6 +176,7 @@ async def bridge(coro: Coroutine[Any, Any, T]) -> T:
         return await coro
     call = _Call(coro)
     outcome = asyncio.wrap_future(call.outcome)
+    call.begin()
     try:
         return await asyncio.shield(outcome)
     except asyncio.CancelledError:
@@ -158,6 +185,37 @@ async def bridge(coro: Coroutine[Any, Any, T]) -> T:
             await asyncio.wait([outcome], timeout=INTERRUPT_TIMEOUT)
         if outcome.done() and not outcome.cancelled():
             outcome.exception()
+        if undo is not None and call.has_result:
+            await unbroken(bridge(undo(call.outcome.result())))
+        raise
+
+
+async def unbroken(step: Coroutine[Any, Any, T], undo: Callable[[T], object] | None = None) -> T:
+    """Await a step that must not be left half done: if the caller is cancelled, once or more often, it is completed first.
+
+    `undo` is called with its result then, which nobody else gets. A step that takes longer than `INTERRUPT_TIMEOUT` is
+    not waited for any more, and goes on.
+    """
+    import asyncio
+
+    clock = asyncio.get_running_loop().time
+    task = asyncio.ensure_future(step)
+
+    def drop(task: asyncio.Future[T]) -> None:
+        if not task.cancelled() and task.exception() is None and undo is not None:
+            undo(task.result())
+
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        end = clock() + INTERRUPT_TIMEOUT
+        while not task.done() and (left := end - clock()) > 0:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([task], timeout=left)
+        if task.done():
+            drop(task)
+        else:
+            task.add_done_callback(drop)
         raise
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 from invokeai_gen.server.address import clean_url
 from invokeai_gen.server.answers import anything, mapping
-from invokeai_gen.server.background import bridge
+from invokeai_gen.server.background import bridge, unbroken
 from invokeai_gen.server.connections import Connections
 from invokeai_gen.server.constants import DEFAULT_URL
 from invokeai_gen.server.credentials import Secret, environment_token
@@ -169,7 +169,7 @@ class AsyncInvokeAIClient(_Portable):
 
     async def close(self) -> None:
         """Close all connections. Jobs that are being followed end with an error; the server goes on with them."""
-        await bridge(self._connections.close())
+        await unbroken(bridge(self._connections.close()))
 
     async def __aenter__(self) -> Self:
         return self
@@ -179,11 +179,12 @@ class AsyncInvokeAIClient(_Portable):
 
     async def follow(self, batch_id: str, labels: Mapping[str, str], *, keeps_events: bool = True) -> Watch:
         """Begin to follow a batch that is about to be enqueued. `labels` maps node ids to what the GUI shows."""
-        return await bridge(self._connections.follow(batch_id, labels, keeps_events=keeps_events))
+        following = self._connections.follow(batch_id, labels, keeps_events=keeps_events)
+        return await bridge(following, undo=self._connections.forget)
 
     async def follow_status(self, batch_id: str) -> StatusWatch:
         """Begin to follow a batch whose end is all that matters."""
-        return await bridge(self._connections.follow_status(batch_id))
+        return await bridge(self._connections.follow_status(batch_id), undo=self._connections.forget)
 
     async def forget(self, watch: StatusWatch) -> None:
         """Stop following a batch."""

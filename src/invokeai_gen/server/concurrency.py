@@ -10,7 +10,10 @@ R = TypeVar("R")
 
 
 async def gather_limited(call: Callable[[T], Awaitable[R]], items: Iterable[T], *, at_once: int) -> list[R | Exception]:
-    """Call `call` with every item, `at_once` at a time; return each result, or the error raised, in order of the items."""
+    """Call `call` with every item, `at_once` at a time; return each result, or the error raised, in order of the items.
+
+    If the caller is cancelled, all calls have ended when that is raised.
+    """
     import asyncio
 
     slots = asyncio.Semaphore(at_once)
@@ -22,4 +25,10 @@ async def gather_limited(call: Callable[[T], Awaitable[R]], items: Iterable[T], 
             except Exception as error:  # noqa: BLE001 - the caller knows which ones to expect
                 return error
 
-    return await asyncio.gather(*map(one, items))
+    answers = await asyncio.gather(*map(one, items), return_exceptions=True)
+    found: list[R | Exception] = []
+    for answer in answers:
+        if isinstance(answer, BaseException) and not isinstance(answer, Exception):
+            raise answer
+        found.append(answer)
+    return found

@@ -320,6 +320,11 @@ class Transport:
             headers["Content-Type"] = "application/json"
         headers.update(self.headers)
         limits = httpx.Timeout(silence, connect=constants.CONNECT_TIMEOUT, pool=None).as_dict()
+        extensions: dict[str, Any] = {"timeout": limits}
+        if self.url.startswith("https:"):
+            from invokeai_gen.server.tls import closing_half_made
+
+            extensions["trace"] = closing_half_made()
         query = {key: value for key, value in (params or {}).items() if value is not None}
         request = httpx.Request(
             method,
@@ -327,7 +332,7 @@ class Transport:
             headers=headers,
             content=content,
             files=files,
-            extensions={"timeout": limits},
+            extensions=extensions,
         )
         size = int(request.headers.get("Content-Length", 0))
         # httpx only limits the time between two bytes; with MIN_TRANSFER_RATE a server cannot drip its headers.

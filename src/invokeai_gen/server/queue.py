@@ -269,8 +269,9 @@ async def take_back(queue: RunQueue, sending: asyncio.Task[Enqueued], batch_id: 
     try:
         for pause in constants.LOST_ANSWER_WAITS:
             await asyncio.wait([sending], timeout=pause)
+            is_sent = sending.done()  # what is sent while the server cancels has to be cancelled again
             with contextlib.suppress(ServerError):
-                if await queue.cancel_batches([batch_id]) or sending.done():
+                if await queue.cancel_batches([batch_id]) or is_sent:
                     return
     finally:
         sending.cancel()

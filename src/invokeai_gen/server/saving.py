@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from invokeai_gen.atomic_files import replacing
-from invokeai_gen.server.background import in_thread
+from invokeai_gen.server.background import in_thread, unbroken
 
 
 async def save_file(target: Path, write: Callable[[Path], Awaitable[object]], *, overwrite: bool = False) -> Path:
@@ -46,7 +46,7 @@ async def save_bytes(target: Path, data: bytes, *, overwrite: bool = False) -> P
     """Save bytes as a file; see `save_file`."""
 
     async def write(path: Path) -> None:
-        await in_thread(write_bytes, path, data)
+        await unbroken(in_thread(write_bytes, path, data))
 
     return await save_file(target, write, overwrite=overwrite)
 

@@ -15,7 +15,7 @@ from invokeai_gen.runtime.cleanup import remove_boards, remove_outputs
 from invokeai_gen.runtime.failures import error_of
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.server import constants
-from invokeai_gen.server.background import bridge, in_thread
+from invokeai_gen.server.background import bridge, in_thread, unbroken
 from invokeai_gen.server.blocking import ServerClient
 from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.server.errors import JobCanceledError, JobDeletedError, JobTimeoutError
@@ -361,7 +361,7 @@ class AsyncSweep(BaseSweep[P, O]):
             yield
         except asyncio.CancelledError:
             if self._cancels_on_interrupt:
-                await bridge(self._state.cancel_quietly())
+                await unbroken(bridge(self._state.cancel_quietly()))
             raise
 
     @contextlib.contextmanager

@@ -11,9 +11,9 @@ import atexit
 import contextlib
 import logging
 from collections import Counter, deque
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 from weakref import WeakSet
 
 from typing_extensions import override
@@ -21,7 +21,7 @@ from typing_extensions import override
 from invokeai_gen.runtime.cleanup import Preparations
 from invokeai_gen.runtime.runner import enqueue
 from invokeai_gen.server import background
-from invokeai_gen.server.background import in_thread
+from invokeai_gen.server.background import in_thread, unbroken
 from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.server.records import QueueItem
 from invokeai_gen.server.status_errors import RejectedError
@@ -41,7 +41,6 @@ ROOM_POLL: Final = 2.0
 ENQUEUE_OVERHEAD: Final = 0.002
 """Seconds that a server may take to put one item into its queue."""
 
-T = TypeVar("T")
 log = logging.getLogger("invokeai_gen")
 _dispatchers: WeakSet[Dispatcher] = WeakSet()
 
@@ -131,7 +130,7 @@ class Dispatcher(SweepState):
             while self._waiting or self._to_retry:
                 self.raise_failure()
                 if not self._waiting:
-                    await _unbroken(self._renew([*self._to_retry]))
+                    await unbroken(self._renew([*self._to_retry]))
                 await self._send_next(self._waiting[0])
         except Exception as error:  # noqa: BLE001 - raised where the sweep is waited for
             self.failure = error
@@ -147,7 +146,7 @@ class Dispatcher(SweepState):
             self._doubtful.discard(block.batch_id)
         room = await self._wait_for_room(len(block.cells))
         if room < len(block.cells):
-            await _unbroken(self._split(block, room))
+            await unbroken(self._split(block, room))
             return
         request = self.layout.request(block, await self._values())
         watch = await self._sent.watch(block.batch_id)
@@ -180,11 +179,11 @@ class Dispatcher(SweepState):
                 await self._client.forget(watch)
                 await asyncio.sleep(ROOM_POLL)  # the queue may take less than it says
                 return
-            block = await _unbroken(self._split(block, len(item_ids)))
+            block = await unbroken(self._split(block, len(item_ids)))
         await self._noted(sent=block.batch_id, items=list(item_ids))
         self._waiting.popleft()
         self._doubtful.discard(block.batch_id)
-        await self._sent.adopt(self._indexes(block), item_ids, watch)
+        self._sent.adopt(self._indexes(block), item_ids, watch)
         self._changed.set()
 
     async def _split(self, block: Block, size: int) -> Block:
@@ -265,7 +264,7 @@ class Dispatcher(SweepState):
             lost = choose()
             if self._journal is not None and (lost or self._waiting):
                 await in_thread(self._journal.take)
-            await _unbroken(self._renew(lost))
+            await unbroken(self._renew(lost))
             count = sum(len(block.cells) for block in self._waiting) + len(self._to_retry)
         await self.send()
         return count
@@ -316,16 +315,6 @@ class Dispatcher(SweepState):
         if self._feeder is not None:
             self._feeder.cancel()
             await asyncio.gather(self._feeder, return_exceptions=True)
-
-
-async def _unbroken(step: Coroutine[Any, Any, T]) -> T:
-    """Await a step after which file and memory agree again; if the caller is cancelled, it is completed first."""
-    task = asyncio.ensure_future(step)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.gather(task, return_exceptions=True)
-        raise
 
 
 @atexit.register

@@ -52,7 +52,8 @@ class ManyRuns(RunnableWorkflow[P, O]):
         """
         from invokeai_gen.sweeps.sweep import Sweep
 
-        return Sweep(background.run(self.asweep(base, product=product, zip=zip, rows=rows, client=client, **options)))
+        starting = self.asweep(base, product=product, zip=zip, rows=rows, client=client, **options)
+        return Sweep(background.run(starting, undo=lambda sweep: sweep.__aexit__()))
 
     async def asweep(
         self,
@@ -131,7 +132,8 @@ class ManyRuns(RunnableWorkflow[P, O]):
         """
         from invokeai_gen.sweeps.sweep import Sweep
 
-        return Sweep(background.run(self.aresume_sweep(file, client=client, **options)))
+        resuming = self.aresume_sweep(file, client=client, **options)
+        return Sweep(background.run(resuming, undo=lambda sweep: sweep.close()))
 
     async def aresume_sweep(
         self, file: StrPath, *, client: AnyClient | None = None, **options: Unpack[CollectOptions]

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from invokeai_gen.core.plan import WorkflowPlan
 from invokeai_gen.core.request import CALL_SAVED_WORKFLOW
-from invokeai_gen.runtime.running_job import expect
 from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.server.errors import JobDeletedError, ServerError
 from invokeai_gen.server.events import InvocationComplete, StatusChanged, status_of
@@ -64,11 +63,11 @@ class SentBatches:
             self.tally.send(index, item_id)
             self.index_of[item_id] = index
 
-    async def adopt(self, indexes: Sequence[int], item_ids: Sequence[int], watch: Watch) -> None:
+    def adopt(self, indexes: Sequence[int], item_ids: Sequence[int], watch: Watch) -> None:
         """Follow a batch that has been sent to its end."""
         self.note(indexes, item_ids)
         self._followed[watch.batch_id] = watch, asyncio.create_task(self._listen(watch))
-        await expect(watch, tuple(item_ids))
+        watch.expect(tuple(item_ids))
 
     async def follow_again(self, batches: Mapping[str, Sequence[int]] | None = None) -> None:
         """Follow batches that were sent before, by default those that could not be followed to their end.
@@ -96,7 +95,7 @@ class SentBatches:
             self._followed[batch_id] = watch, asyncio.create_task(self._listen(watch))
             for item_id in left:
                 watch.add(status_of(found[item_id].raw))
-            await expect(watch, left)
+            watch.expect(left)
 
     async def close(self) -> None:
         """Stop following; `follow_again` continues."""

@@ -18,7 +18,6 @@ from invokeai_gen.runtime.cleanup import Preparations
 from invokeai_gen.runtime.options import SubmitOptions
 from invokeai_gen.runtime.resolve import resolve_board
 from invokeai_gen.runtime.runner import enqueue
-from invokeai_gen.runtime.running_job import expect
 from invokeai_gen.server import background
 from invokeai_gen.server.client import AsyncInvokeAIClient, core_of, shared_client
 from invokeai_gen.server.errors import (
@@ -166,7 +165,7 @@ async def _run(
             sweep.note_sent(item.index, client.url, item_id)
         if item.key in _stopped:  # while it was on its way, when there was nothing to cancel yet
             await client.queue.cancel_batches([item.batch_id])
-        await expect(watch, (item_id,))
+        watch.expect((item_id,))
         await asyncio.shield(watch.done)
         found = slim(await client.queue.get(item_id))
         return Outcome(found.status, item_id, found.raw, was_interrupted=watch.was_interrupted)

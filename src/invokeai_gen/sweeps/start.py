@@ -22,7 +22,7 @@ from invokeai_gen.runtime.options import check_options
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.runtime.runner import AnyClient
 from invokeai_gen.runtime.workflow import RunnableWorkflow
-from invokeai_gen.server.background import bridge, in_thread
+from invokeai_gen.server.background import bridge, in_thread, unbroken
 from invokeai_gen.server.client import AsyncInvokeAIClient, core_of, shared_client
 from invokeai_gen.server.constants import DEFAULT_CAPACITY
 from invokeai_gen.sweeps import sweep_file
@@ -74,10 +74,10 @@ async def start(
     if file is not None:
         urls = None if servers is None else [one.url for one in servers]
         header = sweep_file.header_of(workflow.plan, space, client.url, options, servers=urls)
-        journal = await in_thread(Journal.create, Path(file), header)
+        journal = await unbroken(in_thread(Journal.create, Path(file), header), undo=Journal.discard)
     if servers is not None:
-        return await bridge(_start_on_several(workflow, space, servers, options, journal))
-    return await bridge(_start_on_one(workflow, space, client, options, journal))
+        return await bridge(_start_on_several(workflow, space, servers, options, journal), undo=AsyncSweep.__aexit__)
+    return await bridge(_start_on_one(workflow, space, client, options, journal), undo=AsyncSweep.__aexit__)
 
 
 async def resume(
@@ -88,13 +88,15 @@ async def resume(
     Raise `SweepFileError` for a file that is damaged, or of another workflow or server, before anything is sent.
     """
     check_options(given, CollectOptions.__annotations__)
-    return await bridge((await in_thread(_read, workflow, file, core_of(client), given))())
+    reading = in_thread(_read, workflow, file, core_of(client), given)
+    _, go_on = await unbroken(reading, undo=lambda read: read[0].close())
+    return await bridge(go_on(), undo=AsyncSweep.close)
 
 
 def _read(
     workflow: RunnableWorkflow[P, O], file: Path, client: AsyncInvokeAIClient, given: CollectOptions
-) -> Callable[[], Coroutine[Any, Any, AsyncSweep[P, O]]]:
-    """Read a sweep file, which takes a while with thousands of rows, and return what continues its sweep."""
+) -> tuple[Journal, Callable[[], Coroutine[Any, Any, AsyncSweep[P, O]]]]:
+    """Read a sweep file, which takes a while with thousands of rows; return it with what continues its sweep."""
     journal, entries = Journal.open(file)
     header, layout, past = entries[0], None, None
     try:
@@ -116,8 +118,8 @@ def _read(
         sweep_file.raise_for_damage(file, error)
         raise
     if several is not None:
-        return partial(_start_on_several, workflow, space, several, options, journal, layout, entries)
-    return partial(_start_on_one, workflow, space, client, options, journal, preparations, layout, past)
+        return journal, partial(_start_on_several, workflow, space, several, options, journal, layout, entries)
+    return journal, partial(_start_on_one, workflow, space, client, options, journal, preparations, layout, past)
 
 
 async def _start_on_one(

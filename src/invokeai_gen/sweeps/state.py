@@ -11,7 +11,7 @@ from invokeai_gen.core.plan import JsonValue
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.runtime.cleanup import Preparations
 from invokeai_gen.server import constants
-from invokeai_gen.server.background import in_thread
+from invokeai_gen.server.background import in_thread, unbroken
 from invokeai_gen.server.client import AsyncInvokeAIClient, ClientFacade, core_of, shared_client
 from invokeai_gen.server.errors import JobError, ServerError
 from invokeai_gen.server.records import QueueItem
@@ -156,7 +156,7 @@ class SweepState:
     async def _noted(self, **entry: JsonValue) -> None:
         """Append an entry to the sweep file, if there is one, off the event loop."""
         if self._journal is not None:
-            await in_thread(self._journal.note, **entry)
+            await unbroken(in_thread(self._journal.note, **entry))
 
     def _settle(self) -> None:
         """Wake all waiters, and release the sweep file at the end."""

@@ -18,7 +18,7 @@ from invokeai_gen.core.short_texts import short_text
 from invokeai_gen.runtime.media import ImageOutput, VideoOutput
 from invokeai_gen.runtime.media_methods import media_suffix
 from invokeai_gen.runtime.output_methods import DOWNLOADS_AT_ONCE
-from invokeai_gen.server.background import in_thread
+from invokeai_gen.server.background import in_thread, unbroken
 from invokeai_gen.server.concurrency import gather_limited
 from invokeai_gen.server.errors import ServerError
 from invokeai_gen.server.run_errors import DownloadError
@@ -137,7 +137,8 @@ class Saver:
         self._written = len(self._rows)
         self._failed.pop(self._manifest.name, None)
         try:
-            await in_thread(self._write_rows, self._manifest, [self._rows[key] for key in sorted(self._rows)])
+            rows = [self._rows[key] for key in sorted(self._rows)]
+            await unbroken(in_thread(self._write_rows, self._manifest, rows))
         except OSError as error:  # such as a full disk; the manifest of an earlier call is still there
             self._failed[self._manifest.name] = str(error)
 
