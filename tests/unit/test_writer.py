@@ -79,9 +79,9 @@ def test_a_package_has_a_module_and_a_plan_for_each_workflow(out: Path) -> None:
         "my_owl.py",
         "py.typed",
     ]
-    assert [(item.name, item.status, item.source) for item in reports if item.is_module] == [
-        ("my_owl", "new", "My Owl.json"),
-        ("fox", "new", "fox.json"),
+    assert [(item.file, item.status, item.source) for item in reports if item.is_module] == [
+        ("my_owl.py", "new", "My Owl.json"),
+        ("fox.py", "new", "fox.json"),
     ]
     assert WorkflowPlan.from_dict(json.loads((out / "fox.json").read_text("utf-8"))).inputs[1].name == "width"
     assert b"from ._types import SchedulerName" in (out / "fox.py").read_bytes()

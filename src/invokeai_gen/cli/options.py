@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import click
 
-if TYPE_CHECKING:
-    from click.shell_completion import CompletionItem
+from invokeai_gen.cli.completion import complete_assignment
 
 F = TypeVar("F", bound=Callable[..., object])
 T = TypeVar("T")
@@ -58,15 +57,9 @@ def named_option(name: str, variable: str, metavar: str, text: str) -> Callable[
         metavar=metavar,
         multiple=True,
         callback=named_values,
-        shell_complete=_complete,
+        shell_complete=complete_assignment,
         help=text,
     )
-
-
-def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    from invokeai_gen.cli.completion import complete_assignment
-
-    return complete_assignment(ctx, param, incomplete)
 
 
 def named_values(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:

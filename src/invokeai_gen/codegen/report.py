@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 if TYPE_CHECKING:
@@ -45,11 +44,6 @@ class Report:
     """Why the workflow cannot be used, one line each."""
     warnings: tuple[str, ...] = ()
     """What the GUI would warn of."""
-
-    @property
-    def name(self) -> str:
-        """The name of the module."""
-        return PurePath(self.file).stem
 
     @property
     def is_module(self) -> bool:
