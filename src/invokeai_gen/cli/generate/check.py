@@ -17,7 +17,7 @@ from invokeai_gen.codegen.report import REASONS, Report
 from invokeai_gen.errors import InvokeAIGenError
 
 
-@click.command("check", short_help="Check that generated modules are what `generate` would write now.")
+@click.command("check")
 @generation_options
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON report for programs instead.")
 def command(as_json: bool, **asked: Any) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from invokeai_gen.schema import Schema
 
 
-@click.command("diff", short_help="Show what callers would notice between two workflows.")
+@click.command("diff")
 @click.argument("old", shell_complete=complete_workflows)
 @click.argument("new", shell_complete=complete_workflows)
 @click.option("--keep-names", is_flag=True, help="As with `generate`: a changed label renames nothing.")

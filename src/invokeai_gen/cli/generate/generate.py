@@ -18,7 +18,7 @@ from invokeai_gen.cli.terminal import echo_done, echo_json, one_line, print_mess
 from invokeai_gen.codegen.report import Report
 
 
-@click.command("generate", short_help="Write one typed Python module for each workflow.")
+@click.command("generate")
 @generation_options
 @click.option("--prune", is_flag=True, help="Remove modules whose workflow is no longer among WORKFLOWS.")
 @click.option("--rename", is_flag=True, help="Choose all names again, and list what callers must change.")

@@ -20,7 +20,7 @@ Snapshot = dict[str, tuple[int, int, int]]
 """Inode, size and time of the last change of each file that matters."""
 
 
-@click.command("watch", short_help="Generate whenever a workflow changes.")
+@click.command("watch")
 @generation_options
 @click.option("--prune", is_flag=True, help="Remove modules whose workflow is gone.")
 @click.option(

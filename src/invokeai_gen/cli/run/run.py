@@ -115,7 +115,7 @@ def _path(name: str, variable: str, text: str, *, dir_okay: bool = True) -> Call
     return click.option(name, variable, metavar="FILE", type=path, help=text)
 
 
-@click.command("run", cls=_RunCommand, short_help="Run a workflow and save the results.", epilog=_EPILOG)
+@click.command("run", cls=_RunCommand, epilog=_EPILOG)
 @click.argument("workflow", shell_complete=complete_workflows)
 @value_options
 @click.option("-i", "--interactive", is_flag=True, help="Ask for each input, with its choices and default.")

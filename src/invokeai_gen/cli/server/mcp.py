@@ -28,7 +28,7 @@ _CLIENTS: Any = click.Choice(["claude", "cursor", "vscode"])
 _FORMATS: Any = click.Choice(["png", "jpeg", "webp"])
 
 
-@click.command("mcp", short_help="Serve workflows as tools of an LLM agent (MCP).")
+@click.command("mcp")
 @click.argument("workflows", nargs=-1, metavar="WORKFLOWS...")
 @server_option
 @click.option("--http", "port", type=click.IntRange(1, 65535), help="Serve streamable HTTP on this port, not stdio.")

@@ -19,7 +19,7 @@ from invokeai_gen.cli.terminal import echo, echo_done, echo_json, one_line, prin
 from invokeai_gen.errors import InvokeAIGenError
 
 
-@click.group("workflows", cls=CommandGroup, short_help="List, pull, push and delete workflows of the server's library.")
+@click.group("workflows", cls=CommandGroup)
 def command() -> None:
     """List, download, upload and delete the workflows of a server's library.
 
