@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import gc
 import socket
 import threading
+import time
 from collections.abc import Callable, Coroutine, Iterable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -16,9 +19,11 @@ import pytest
 from generated import sunset_poster as wf
 from invokeai_gen import AsyncInvokeAIClient, InvokeAIClient
 from invokeai_gen.server import background, constants, media, saving
+from invokeai_gen.server.answers import ignored
 from invokeai_gen.server.background import bridge, in_thread, unbroken
 from invokeai_gen.server.concurrency import gather_limited
 from invokeai_gen.server.errors import RequestTimeoutError
+from invokeai_gen.server.http import Transport
 from invokeai_gen.server.queue import take_back
 from invokeai_gen.server.records import Enqueued
 from invokeai_gen.server.run_queue import RunQueue
@@ -306,6 +311,45 @@ def test_a_connection_whose_handshake_is_broken_off_is_closed(ending: str) -> No
 
         asyncio.run(main())
         gc.collect()  # what nobody has closed complains now
+
+
+def test_requests_that_were_cancelled_at_whatever_step_take_no_slot_from_others() -> None:
+    at_once = threading.Barrier(constants.MAX_CONNECTIONS)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            if self.path == "/at-once":
+                at_once.wait(GUARD)
+            self.send_response(200)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, *_args: object) -> None: ...
+
+    async def main(transport: Transport) -> None:
+        for count in range(2 * constants.MAX_CONNECTIONS):
+            task = asyncio.create_task(transport.get("/", read=ignored))
+            for _ in range(count):
+                await asyncio.sleep(0)
+                time.sleep(0.002)  # what the server does in that time is there before the next step
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        await asyncio.gather(*[transport.get("/at-once", read=ignored) for _ in range(constants.MAX_CONNECTIONS)])
+        await transport.close()
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            background.run(main(Transport(f"http://127.0.0.1:{server.server_port}", request_timeout=GUARD)))
+        finally:
+            at_once.abort()
+            server.shutdown()
+            thread.join()
 
 
 def test_closing_a_client_is_completed_although_it_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:

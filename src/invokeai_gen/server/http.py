@@ -198,9 +198,9 @@ class Transport:
             from invokeai_gen.server.file_transport import FileTransport
 
             return FileTransport(verify)
-        limits = httpx.Limits(
-            max_connections=constants.MAX_CONNECTIONS, max_keepalive_connections=constants.MAX_CONNECTIONS
-        )
+        # As many as `_slots` allows. With a limit of its own, httpcore would count a connection for ever whose request was
+        # cancelled in the moment in which the connection was made.
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=constants.MAX_CONNECTIONS)
         return httpx.AsyncHTTPTransport(verify=verify, proxy=proxy, limits=limits)
 
     async def ask(
