@@ -213,8 +213,8 @@ def test_an_enqueue_on_a_half_open_connection_is_taken_back(proxy: Proxy, server
         before = {*direct.queue.item_ids()}
         try:
             proxy.on("POST .*/enqueue_batch", faults.muted, faults.FOR_GOOD)
-            with pytest.raises(JobTimeoutError, match="did not confirm that the workflow is in the queue within 2 s"):
-                plans.picture().run(plans.PictureParams(width=80), client=client, timeout=2.0)
+            with pytest.raises(JobTimeoutError, match="did not confirm that the workflow is in the queue within 10 s"):
+                plans.picture().run(plans.PictureParams(width=80), client=client, timeout=10.0)
             (item_id,) = {*direct.queue.item_ids()} - before
             assert direct.queue.get(item_id).status == "canceled"
         finally:

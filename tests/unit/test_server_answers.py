@@ -368,7 +368,7 @@ def test_gzip_that_ends_too_early_is_an_error(raw: Callable[..., RawServer]) -> 
 def test_a_server_that_drips_is_given_up(
     where: str, raw: Callable[..., RawServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(constants, "CONNECT_TIMEOUT", 0.2)
+    monkeypatch.setattr(constants, "CONNECT_TIMEOUT", 1.0)
     lines = b"HTTP/1.1 200 OK\r\n" if where == "head" else head(JSON)
     server = raw(lines, *[b"X: 1\r\n" if where == "head" else b" "] * 10_000, pause=0.02)
     with pytest.raises(RequestTimeoutError, match="in time"):

@@ -52,7 +52,7 @@ def test_a_failure_is_the_error_of_a_real_run(invokeai: FakeInvokeAI) -> None:
 def test_a_run_that_hangs_is_cancelled_at_its_timeout(invokeai: FakeInvokeAI) -> None:
     invokeai.hangs()
     with pytest.raises(JobTimeoutError, match="it is canceled now"):
-        wf.run(wf.Params(), timeout=0.5)
+        wf.run(wf.Params(), timeout=3.0)
 
 
 def test_progress_and_every_item_of_a_batch(invokeai: FakeInvokeAI) -> None:
