@@ -214,6 +214,50 @@ def test_a_server_that_was_gone_takes_items_again_when_it_is_back(
     ]
 
 
+def test_a_sweep_waits_for_servers_that_are_all_gone_and_goes_on_when_one_is_back(
+    servers: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(multi_server, "RETURN_POLL", 0.0)
+    monkeypatch.setattr(multi_server, "WORKER_POLL", 0.01)
+
+    async def run() -> None:
+        client = QuickClient("gone")
+        client.fake.faults["enqueue"] = [None, ConnectionFailedError("away")]
+        client.fake.gates["cancel"] = asyncio.Event()
+        chosen = servers(client)
+        sweep = await start(chosen, 3)
+        waiting = asyncio.create_task(sweep.wait())
+        while not client.fake.asked["cancel"]:  # what it asks a server that it knows to be gone
+            await asyncio.sleep(0.01)
+        dask = chosen if isinstance(chosen, Dask) else servers.dask  # type: ignore[attr-defined]
+        looked = dask.asked
+        while dask.asked < looked + 10 and not waiting.done():
+            await asyncio.sleep(0.01)
+        client.fake.gates["cancel"].set()
+        assert await waiting == SweepCounts(total=3, completed=3)
+        await sweep.close()
+
+    on_the_loop(run())
+
+
+@pytest.mark.parametrize("is_begun", [True, False])
+def test_a_sweep_ends_if_no_server_comes_back_or_none_was_ever_there(
+    servers: Callable[..., Any], is_begun: bool
+) -> None:
+    async def run() -> None:
+        client = QuickClient("gone")
+        client._transport.unreachable_after = 0.05 if is_begun else 3600.0
+        client.fake.faults["enqueue"] = [*([None] if is_begun else []), ConnectionFailedError("away")]
+        sweep = await start(servers(client), 3)
+        with pytest.raises(ConnectionFailedError, match="away"):
+            await sweep.wait()
+        assert await sweep.retry() == 3 - is_begun
+        assert await sweep.wait() == SweepCounts(total=3, completed=3)
+        await sweep.close()
+
+    on_the_loop(run())
+
+
 def test_a_value_that_no_server_takes_is_an_error_that_names_them_and_the_rest_runs(
     servers: Callable[..., Any],
 ) -> None:

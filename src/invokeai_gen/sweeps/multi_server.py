@@ -248,9 +248,13 @@ class MultiServer(SweepState):
             self._changed.set()
 
     async def _share_out(self, cluster: Cluster) -> None:
-        """Give each server its next item, one at a time, until every item has ended, or no server is left."""
+        """Give each server its next item, one at a time, until every item has ended, or no server is left.
+
+        If all are gone, wait for one to come back, as long as a run would wait for its server.
+        """
         self._out.clear()
         tasks: dict[str, asyncio.Task[None]] = {}
+        clock, idle_since = asyncio.get_running_loop().time, None
         try:
             while tasks or (self._left and not self._is_stopped):
                 present = await cluster.servers({*self._named})
@@ -262,7 +266,9 @@ class MultiServer(SweepState):
                     if fit is not None and not self._is_stopped:
                         self._left.remove(fit)
                         tasks[url] = asyncio.create_task(self._run_item(cluster, self.hand_out(fit, url), url))
-                if self._left and self._out and not tasks and not self._serving:
+                is_idle = self._left and self._out and not tasks and not self._serving
+                idle_since = (idle_since or clock()) if is_idle else None
+                if idle_since is not None and clock() - idle_since >= self._patience:
                     raise next(reversed(self._out.values()))
                 pause = asyncio.create_task(asyncio.sleep(WORKER_POLL))
                 await asyncio.wait({pause, *tasks.values()}, return_when=asyncio.FIRST_COMPLETED)
@@ -277,6 +283,12 @@ class MultiServer(SweepState):
                 task.cancel()
             await asyncio.gather(*ending, return_exceptions=True)
             self._running.clear()
+
+    @property
+    def _patience(self) -> float:
+        """Seconds to wait for servers that went away; 0 if none was there, as if the addresses are wrong."""
+        is_begun = bool(self._returning and self._url_of)
+        return max(client._transport.unreachable_after for client in self.clients.values()) if is_begun else 0.0
 
     def _may_run(self, index: int, url: str) -> bool:
         """Return whether a server may run an item. An item that may have run on a server already goes back to that server."""
