@@ -165,7 +165,7 @@ def _annotated(hint: Any, inner: Any, metadata: tuple[Any, ...]) -> CoreSchema:
 
 
 def _choice(options: tuple[Any, ...]) -> CoreSchema:
-    """Return the check of a choice. pydantic, as the server, takes `True` and `1.0` for 1; as an integer neither passes."""
+    """Return the check of a choice. Unlike pydantic and the server, it refuses `True` and `1.0` for 1 if it is strict."""
     choice = core_schema.literal_schema([*options])
     if all(isinstance(option, str) for option in options):
         return choice

@@ -286,7 +286,7 @@ class MultiServer(SweepState):
 
     @property
     def _patience(self) -> float:
-        """Seconds to wait for servers that went away; 0 if none was there, as if the addresses are wrong."""
+        """Seconds to wait for servers that went away; 0 if none ever took an item, as with wrong addresses."""
         is_begun = bool(self._returning and self._url_of)
         return max(client._transport.unreachable_after for client in self.clients.values()) if is_begun else 0.0
 
