@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import random
 import selectors
@@ -49,6 +50,7 @@ def on_the_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[Coroutine[Any, An
     def call(test: Coroutine[Any, Any, None]) -> None:
         loop = asyncio.SelectorEventLoop(selector)
         loop.time = lambda: selector.waited  # type: ignore[method-assign]
+        gc.collect()  # clients of earlier tests would be closed on this loop, which ends before they are
         monkeypatch.setattr(background, "_loop", loop)
         monkeypatch.setattr(asyncio, "to_thread", counted)
         monkeypatch.setattr(random, "uniform", lambda low, high: (low + high) / 2)
