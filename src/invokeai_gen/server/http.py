@@ -183,7 +183,8 @@ class Transport:
             from invokeai_gen.server.logs import keep_tokens_out_of_logs
 
             keep_tokens_out_of_logs()
-            self._pools[for_files, for_tls] = self.backend or self._new_pool(for_files, for_tls, str(url))
+            made = self._new_pool(for_files, for_tls, str(url)) if self.backend is None else self.backend
+            self._pools[for_files, for_tls] = made
         return self._pools[for_files, for_tls]
 
     def _new_pool(self, for_files: bool, for_tls: bool, url: str) -> Backend:
