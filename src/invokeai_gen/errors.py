@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from invokeai_gen.texts import printable_lines
-
 
 class InvokeAIGenError(Exception):
     """Root of all errors of this project; its text is meant for the person at the keyboard.
@@ -16,10 +14,14 @@ class InvokeAIGenError(Exception):
     """
 
     def __str__(self) -> str:
+        from invokeai_gen.texts import printable_lines
+
         return printable_lines(super().__str__())
 
     def add_note(self, note: str, /) -> None:
         """Add a note to the error, with control characters escaped."""
+        from invokeai_gen.texts import printable_lines
+
         super().add_note(printable_lines(note))
 
     def __reduce__(self) -> tuple[Any, ...]:

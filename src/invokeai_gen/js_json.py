@@ -71,3 +71,16 @@ def in_key_order(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     if not indices:
         return data
     return {key: data[key] for key in sorted(indices, key=int)} | data
+
+
+# JSON can name an unpaired surrogate (`"\ud800"`), but UTF-8, and so a request or a file, cannot hold one.
+
+
+def is_encodable(text: str) -> bool:
+    """Return whether UTF-8 can hold the text."""
+    return text.isascii() or text.encode("utf-8", "ignore").decode() == text
+
+
+def escape_surrogates(text: str) -> str:
+    """Return the text with each unpaired surrogate as the six characters `\\ud800`."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()

@@ -57,16 +57,3 @@ def _printable(character: str) -> str:
     if category[0] != "C" and category not in ("Zl", "Zp"):
         return character
     return character.encode("unicode_escape").decode("ascii")
-
-
-# JSON can name an unpaired surrogate (`"\ud800"`), but UTF-8, and so a request or a file, cannot hold one.
-
-
-def is_encodable(text: str) -> bool:
-    """Return whether UTF-8 can hold the text."""
-    return text.isascii() or text.encode("utf-8", "ignore").decode() == text
-
-
-def escape_surrogates(text: str) -> str:
-    """Return the text with each unpaired surrogate as the six characters `\\ud800`."""
-    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()

@@ -191,6 +191,27 @@ async def test_a_server_that_answers_now_and_then_is_not_given_up() -> None:
 
 
 @on_a_loop
+async def test_how_long_a_server_was_away_is_counted_anew_for_the_next_job() -> None:
+    loop = asyncio.get_running_loop()
+    real_time, skipped = loop.time, [0.0]
+    loop.time = lambda: real_time() + skipped[0]  # type: ignore[method-assign]
+    backend = httpx.MockTransport(lambda _request: httpx.Response(500))
+    transport = Transport("http://server", http_backend=backend, unreachable_after=1000)
+    follower = Follower(transport, AsyncQueue(transport))
+    first = follower.watch_status("a")
+    first.expect((1,))
+    for skipped[0] in (0.0, 2000.0):
+        await follower._ask(first)
+    with pytest.raises(ServerFaultError):
+        await first.done
+    second = follower.watch_status("b")
+    second.expect((2,))
+    await follower._ask(second)
+    assert not second.done.done(), "it was given up at the first fault"
+    await follower.close()
+
+
+@on_a_loop
 async def test_events_of_an_unknown_shape_are_a_reason_to_ask_and_no_more() -> None:
     transport = Transport("http://server")
     follower = Follower(transport, AsyncQueue(transport))

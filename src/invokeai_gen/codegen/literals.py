@@ -8,7 +8,7 @@ import re
 import textwrap
 from collections.abc import Mapping
 
-from invokeai_gen.texts import escape_surrogates
+from invokeai_gen.js_json import escape_surrogates
 
 
 class Source(str):

@@ -13,7 +13,7 @@ from invokeai_gen.core import field_values
 from invokeai_gen.core.allowed_values import parts_of
 from invokeai_gen.core.field_values import Choice, Structure
 from invokeai_gen.core.plan import JsonValue, PlannedInput, WorkflowPlan
-from invokeai_gen.texts import escape_surrogates
+from invokeai_gen.js_json import escape_surrogates
 
 _MIN_NAMED_CHOICES: Final = 8
 """Shorter lists are easier to read where they are used."""

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from invokeai_gen.codegen.names import PythonIdentifier, is_identifier
 from invokeai_gen.core.plan import JsonValue
-from invokeai_gen.texts import is_encodable
+from invokeai_gen.js_json import is_encodable
 
 REF: Final = "#/components/schemas/"
 _TOO_WIDE: Final = frozenset({"Batch", "Graph", "GraphExecutionState", "SessionQueueItem"})

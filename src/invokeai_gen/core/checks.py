@@ -14,7 +14,7 @@ from functools import partial
 from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, Union, cast, get_args, get_origin
 
-from pydantic_core import CoreConfig, CoreSchema, PydanticKnownError, SchemaValidator, core_schema
+from pydantic_core import CoreConfig, CoreSchema, SchemaValidator, core_schema
 
 from invokeai_gen.limits import LENGTH_LIMITS, NUMBER_LIMITS
 
@@ -119,7 +119,11 @@ def core_schema_of(hint: Any) -> CoreSchema:
     if origin is Union or origin is UnionType:
         return _union(arguments)
     if origin is Literal:
-        return _choice(arguments)
+        if any(not isinstance(choice, str) for choice in arguments):
+            from invokeai_gen.core.number_choices import choice_schema
+
+            return choice_schema(arguments)
+        return core_schema.literal_schema([*arguments])
     if origin is list:
         return core_schema.list_schema(core_schema_of(arguments[0]))
     if origin is dict:
@@ -162,24 +166,6 @@ def _annotated(hint: Any, inner: Any, metadata: tuple[Any, ...]) -> CoreSchema:
         if limits.keys() <= _LIMITS_OF.get(get_origin(checked) or checked, frozenset()):
             return cast("CoreSchema", {**core_schema_of(checked), **limits})
     return _by_pydantic(hint)
-
-
-def _choice(options: tuple[Any, ...]) -> CoreSchema:
-    """Return the check of a choice. Unlike pydantic and the server, it refuses `True` and `1.0` for 1 if it is strict."""
-    choice = core_schema.literal_schema([*options])
-    if all(isinstance(option, str) for option in options):
-        return choice
-    others = tuple({bool, float}.difference(map(type, options)))
-    listed = ", ".join(map(repr, options[:-1]))
-
-    def refuse_others(value: Any) -> Any:
-        if isinstance(value, others):
-            expected = f"{listed} or {options[-1]!r}" if listed else repr(options[-1])
-            raise PydanticKnownError("literal_error", {"expected": expected})
-        return value
-
-    strict = core_schema.no_info_before_validator_function(refuse_others, choice)
-    return core_schema.lax_or_strict_schema(choice, strict)
 
 
 def _union(members: tuple[Any, ...]) -> CoreSchema:

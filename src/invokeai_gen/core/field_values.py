@@ -21,9 +21,8 @@ from invokeai_gen.core.inputs import Input
 from invokeai_gen.core.plan import FieldLimits, PlannedInput
 from invokeai_gen.core.problems import ParamsError
 from invokeai_gen.core.values import BoardInput, BoundingBox, ColorInput, ImageInput, LoRA, ModelInput, VideoInput
-from invokeai_gen.js_json import UNSET, Unset
+from invokeai_gen.js_json import UNSET, Unset, is_encodable
 from invokeai_gen.limits import LENGTH_LIMITS, NUMBER_LIMITS, ModelLimits
-from invokeai_gen.texts import is_encodable
 
 _AS_THE_SERVER: Final = CoreConfig(coerce_numbers_to_str=True)
 """As InvokeAI itself: a text field accepts a number, and an integer field accepts `64.0`."""

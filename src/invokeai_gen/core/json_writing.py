@@ -18,7 +18,6 @@ from invokeai_gen.core.values import (
     VideoRef,
     as_color,
 )
-from invokeai_gen.texts import shown
 
 if TYPE_CHECKING:
     from invokeai_gen.core.plan import JsonValue
@@ -68,6 +67,8 @@ def to_json(value: Any, field_type: str = "", *, embed: bool = False) -> JsonVal
                 return data_url(value)
         case _:
             pass
+    from invokeai_gen.texts import shown
+
     raise TypeError(f"{shown(value)} cannot be written as JSON")
 
 

@@ -22,7 +22,8 @@ from invokeai_gen.core.json_values import AllowedFiles, read_value
 from invokeai_gen.core.json_writing import to_json
 from invokeai_gen.core.problems import ParamsError, Problem
 from invokeai_gen.core.request_values import is_sendable
-from invokeai_gen.texts import escape_surrogates, shown
+from invokeai_gen.js_json import escape_surrogates
+from invokeai_gen.texts import shown
 
 if TYPE_CHECKING:
     from invokeai_gen.core.image_values import ReadsImages

@@ -12,8 +12,7 @@ from typing import Any, Final, TypeAlias
 from invokeai_gen.core.json_writing import to_json
 from invokeai_gen.core.plan import ASSET_KINDS, AssetKind, JsonValue, PlannedInput, WorkflowPlan
 from invokeai_gen.core.values import BoardRef, ImageRef, LoRA, ModelRef, VideoRef
-from invokeai_gen.js_json import UNSET, Unset
-from invokeai_gen.texts import is_encodable
+from invokeai_gen.js_json import UNSET, Unset, is_encodable
 
 LookUp: TypeAlias = Callable[[AssetKind, Any], JsonValue]
 """Returns what the request holds for an image, video, board or model that was given as a name, a file or a reference."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 from pydantic_core import CoreSchema, core_schema
 
 from invokeai_gen.core.checks import Check, Instance, without_numpy
-from invokeai_gen.texts import is_encodable, shown
+from invokeai_gen.js_json import is_encodable
 
 if TYPE_CHECKING:
     from invokeai_gen.core.duck_types import (
@@ -81,7 +81,7 @@ class Color(Instance):
         _own_numbers(self, "r", "g", "b", "a")
         for channel, value in zip("rgba", (self.r, self.g, self.b, self.a), strict=True):
             if not _is_number(value, int) or not 0 <= value <= 255:
-                raise ValueError(f"channel {channel} of a colour is {shown(value)}, not a whole number from 0 to 255")
+                raise _refusal(f"channel {channel} of a colour", value, "a whole number from 0 to 255")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,11 +98,11 @@ class BoundingBox(Instance):
         _own_numbers(self, "x_min", "x_max", "y_min", "y_max", "score")
         for side in ("x_min", "x_max", "y_min", "y_max"):
             if not _is_number(getattr(self, side), int):
-                raise ValueError(f"{side} of a bounding box is {shown(getattr(self, side))}, not a whole number")
+                raise _refusal(f"{side} of a bounding box", getattr(self, side), "a whole number")
         if self.x_min > self.x_max or self.y_min > self.y_max:
             raise ValueError("a bounding box needs x_min <= x_max and y_min <= y_max")
         if self.score is not None and (not _is_number(self.score, (int, float)) or not 0 <= self.score <= 1):
-            raise ValueError(f"the score of a bounding box is {shown(self.score)}, not a number from 0 to 1")
+            raise _refusal("the score of a bounding box", self.score, "a number from 0 to 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,13 @@ class LoRA(Instance):
         object.__setattr__(self, "lora", _model(self.lora))
         _own_numbers(self, "weight")
         if not _is_number(self.weight, (int, float)) or not abs(self.weight) <= sys.float_info.max:
-            raise ValueError(f"the weight of a LoRA is {shown(self.weight)}, not a number")
+            raise _refusal("the weight of a LoRA", self.weight, "a number")
+
+
+def _refusal(part: str, value: object, expected: str) -> ValueError:
+    from invokeai_gen.texts import shown
+
+    return ValueError(f"{part} is {shown(value)}, not {expected}")
 
 
 MODEL_KEYS: Final = ("key", "hash", "name", "base", "type")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, TypeVar, Union
 
 T = TypeVar("T")
@@ -86,7 +86,9 @@ def at(key: str, read: Reader[T]) -> Reader[T]:
 def expect(data: Any, kind: type[T]) -> T:
     """Return the data if it is of that class. Raises `ShapeError`."""
     if not fits(data, kind):
-        raise ShapeError(f"expected {_NAMES.get(kind, kind.__name__)}, got {_described(data)}")
+        from invokeai_gen.server.shape_names import name_of, shape_of
+
+        raise ShapeError(f"expected {name_of(kind)}, got {shape_of(data)}")
     found: T = data
     return found
 
@@ -107,20 +109,3 @@ def fits(value: Any, hint: Any) -> bool:
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool)
     return isinstance(value, types.NoneType if hint is None else hint)
-
-
-_NAMES: Mapping[type, str] = {
-    str: "a text",
-    int: "a whole number",
-    bool: "true or false",
-    dict: "an object",
-    list: "a list",
-}
-
-
-def _described(data: Any) -> str:
-    if data is None:
-        return "nothing"
-    if isinstance(data, (bool, int, float)):
-        return repr(data)[:40]
-    return _NAMES.get(type(data), type(data).__name__)

@@ -9,7 +9,6 @@ from invokeai_gen.errors import InvokeAIGenError
 # Finds the errors of `run_errors` and `status_errors`, which were here once; a run that succeeds does not load them.
 from invokeai_gen.public_names import find_public as __getattr__  # noqa: F401
 from invokeai_gen.server.constants import MAX_DETAIL
-from invokeai_gen.texts import shortened
 
 
 class ServerError(InvokeAIGenError):
@@ -61,6 +60,8 @@ class StatusError(ServerError):
         """Seconds after which the server wants the request to be sent again, if it says so."""
         text = f"{method} {path} was answered with status {status}"
         if isinstance(detail, str) and detail:
+            from invokeai_gen.texts import shortened
+
             text += f": {shortened(detail, MAX_DETAIL)}"
         super().__init__(f"{text}. {hint}" if hint else text)
 

@@ -6,9 +6,10 @@ Everything here runs on the background loop. Importing this takes long, because 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -17,7 +18,9 @@ import socketio  # type: ignore[import-untyped]
 from invokeai_gen.server import constants
 from invokeai_gen.server.errors import ConnectionFailedError
 from invokeai_gen.server.http import Transport
-from invokeai_gen.server.logs import SILENT
+
+_SILENT: Final = logging.Logger("invokeai_gen.socketio", logging.CRITICAL + 1)  # noqa: LOG001 - no set-up may find it
+"""For libraries that would log what they send: no logging set-up makes it print anything."""
 
 
 @asynccontextmanager
@@ -43,7 +46,7 @@ async def event_connection(
     watched.on_request_redirect.append(_stay_here)
     connector = aiohttp.TCPConnector(ssl=transport.tls() if parts.scheme == "https" else True)
     async with aiohttp.ClientSession(connector=connector, trace_configs=[watched]) as session:
-        silent: Any = SILENT  # the annotation of python-socketio forgets loggers
+        silent: Any = _SILENT  # the annotation of python-socketio forgets loggers
         client = socketio.AsyncClient(
             reconnection=False,
             logger=silent,

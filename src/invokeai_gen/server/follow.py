@@ -75,6 +75,7 @@ class Follower:
     def _add(self, watch: StatusWatch) -> None:
         if not self._waiting:  # short runs, one after the other, never need a connection
             self._short_polls = 0
+            self._silent_since = None
         self._watches.setdefault(watch.batch_id, WeakSet()).add(watch)
         if self._asking is None:
             self._asking = asyncio.create_task(self._keep_asking())

@@ -282,12 +282,12 @@ class Transport:
                 status_errors = await load("invokeai_gen.server.status_errors")
                 raise await status_errors.error_of(response)
             if answer.has_redirect_location:
-                elsewhere = public_url(str(_redirected(answer)))
+                redirects = await load("invokeai_gen.server.redirects")
                 raise NotInvokeAIError(
-                    f"{self.url} redirects {method} {path} to {elsewhere}. Use that address instead."
+                    f"{self.url} redirects {method} {path} to {redirects.shown(answer)}. Use that address instead."
                 )
             token = answer.headers.get("X-Refreshed-Token")
-            if token and not _is_foreign(answer.request.url, self.url):
+            if token and "invokeai_gen.elsewhere" not in answer.request.extensions:
                 with contextlib.suppress(InvalidTokenError):
                     self._token = checked_token(token) or self._token
             return await take(response)
@@ -338,22 +338,18 @@ class Transport:
         size = int(request.headers.get("Content-Length", 0))
         # httpx only limits the time between two bytes; with MIN_TRANSFER_RATE a server cannot drip its headers.
         limit = constants.CONNECT_TIMEOUT + silence + size / constants.MIN_TRANSFER_RATE
-        redirects = 0
-        while True:
+
+        async def send(request: httpx.Request) -> httpx.Response:
             async with asyncio.timeout(limit):
                 answer = await self._pool(is_for_file, request.url).handle_async_request(request)
             answer.request = request
-            if method != "GET" or not answer.has_redirect_location or redirects >= constants.MAX_REDIRECTS:
-                return answer
-            await answer.aclose()
-            there = _redirected(answer)
-            request = httpx.Request(
-                method,
-                there,
-                headers=plain if _is_foreign(there, self.url) else headers,
-                extensions=request.extensions,
-            )
-            redirects += 1
+            return answer
+
+        answer = await send(request)
+        if method == "GET" and answer.has_redirect_location:
+            redirects = await load("invokeai_gen.server.redirects")
+            answer = await redirects.followed(answer, send, self.url, headers, plain)
+        return answer
 
 
 def import_httpx_alone() -> None:
@@ -368,18 +364,6 @@ def import_httpx_alone() -> None:
             importlib.import_module("httpx")
         finally:
             sys.modules.pop("httpx._main", None)  # another thread may do the same
-
-
-def _redirected(answer: httpx.Response) -> httpx.URL:
-    """Return the address that an answer redirects to."""
-    return answer.request.url.join(answer.headers["Location"])
-
-
-def _is_foreign(there: httpx.URL, url: str) -> bool:
-    import httpx
-
-    here = httpx.URL(url)
-    return (here.scheme, here.host, here.port) != (there.scheme, there.host, there.port)
 
 
 def _from_settings(url: str, options: Mapping[str, Any]) -> Transport:

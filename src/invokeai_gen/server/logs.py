@@ -12,8 +12,6 @@ from typing import Final
 
 log: Final = logging.getLogger("invokeai_gen")
 _HEADERS_IN_LOGS: Final = re.compile(r"(b'(?:x-refreshed-token|set-cookie)', b')[^']*", re.IGNORECASE)
-SILENT: Final = logging.Logger("invokeai_gen.socketio", logging.CRITICAL + 1)  # noqa: LOG001 - no set-up may find it
-"""For libraries that would log what they send: no logging set-up makes it print anything."""
 
 
 class _WithoutTokens(logging.Filter):

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from invokeai_gen.server import constants
 from invokeai_gen.server.answers import Reader, ShapeError
 from invokeai_gen.server.errors import NotInvokeAIError, UnexpectedAnswerError
-from invokeai_gen.texts import shortened
 
 if TYPE_CHECKING:
     import httpx
@@ -56,6 +55,8 @@ class Response:
         try:
             return read(data)
         except (ShapeError, LookupError, TypeError, AttributeError, ValueError) as error:
+            from invokeai_gen.texts import shortened
+
             problem = str(error) if isinstance(error, ShapeError) else f"{type(error).__name__}: {error}"
         raise UnexpectedAnswerError(
             f"{self.url} answered {self.method} {self.path} in an unexpected form: "

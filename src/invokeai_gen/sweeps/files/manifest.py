@@ -13,7 +13,7 @@ from typing import Final
 from invokeai_gen.atomic_files import replacing
 from invokeai_gen.core.plan import JsonValue
 from invokeai_gen.errors import InvokeAIGenError
-from invokeai_gen.texts import escape_surrogates, is_encodable
+from invokeai_gen.js_json import escape_surrogates, is_encodable
 
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 """First characters that make a spreadsheet take a text for a formula; the full-width ones do so in East Asia."""
