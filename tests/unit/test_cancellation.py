@@ -20,10 +20,11 @@ from generated import sunset_poster as wf
 from invokeai_gen import AsyncInvokeAIClient, InvokeAIClient
 from invokeai_gen.server import background, constants, media, saving
 from invokeai_gen.server.answers import ignored
-from invokeai_gen.server.background import bridge, in_thread, unbroken
+from invokeai_gen.server.background import bridge, in_thread
 from invokeai_gen.server.concurrency import gather_limited
 from invokeai_gen.server.errors import RequestTimeoutError
 from invokeai_gen.server.http import Transport
+from invokeai_gen.server.other_loops import unbroken
 from invokeai_gen.server.queue import take_back
 from invokeai_gen.server.records import Enqueued
 from invokeai_gen.server.run_queue import RunQueue

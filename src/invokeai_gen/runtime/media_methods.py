@@ -16,9 +16,10 @@ from invokeai_gen.core.file_names import safe_name
 from invokeai_gen.core.image_files import converted, open_image
 from invokeai_gen.core.image_formats import DEFAULT_QUALITY, FORMATS, ImageFormat
 from invokeai_gen.core.values import VideoRef
-from invokeai_gen.server.background import in_thread, unbroken
+from invokeai_gen.server.background import in_thread
 from invokeai_gen.server.errors import DecodeError
 from invokeai_gen.server.facades import blocking
+from invokeai_gen.server.other_loops import unbroken
 from invokeai_gen.server.run_errors import NotCompletedError
 from invokeai_gen.server.saving import save_bytes, save_file, write_bytes
 

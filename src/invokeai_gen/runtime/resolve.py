@@ -26,11 +26,11 @@ from invokeai_gen.runtime.cleanup import Preparations
 from invokeai_gen.runtime.matching import check_media, find_board, hidden_values, model_on
 from invokeai_gen.runtime.options import ResolveModels, UploadPolicy
 from invokeai_gen.server import constants
-from invokeai_gen.server.background import unbroken
 from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.server.errors import ConnectionFailedError
 from invokeai_gen.server.idempotency import send_once
 from invokeai_gen.server.inventory import Board
+from invokeai_gen.server.other_loops import unbroken
 from invokeai_gen.server.resolution_errors import MediaResolutionError, ModelResolutionError, ValueResolutionError
 from invokeai_gen.server.status_errors import UnsupportedMediaError
 from invokeai_gen.server.uploads import MediaKind, upload_once

@@ -20,7 +20,7 @@ from invokeai_gen.loading import load
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.runtime.running_job import RunningJob
 from invokeai_gen.server import constants
-from invokeai_gen.server.background import in_thread, soon, unbroken
+from invokeai_gen.server.background import in_thread, loop
 from invokeai_gen.server.client import AsyncInvokeAIClient, ClientFacade, core_of
 from invokeai_gen.server.deadline import Deadline
 from invokeai_gen.server.errors import StatusError
@@ -39,6 +39,7 @@ P = TypeVar("P", bound=WorkflowParams)
 O = TypeVar("O", bound=WorkflowOutputs)
 AnyClient: TypeAlias = AsyncInvokeAIClient | ClientFacade
 _FULL_JOB: Final = "invokeai_gen.runtime.async_job"
+_OTHER_LOOPS: Final = "invokeai_gen.server.other_loops"
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,10 +143,11 @@ class Runner(Generic[P, O]):
                 else await client.follow_status(batch["batch_id"])
             )
             enqueued = await enqueue(self.plan, request, client, watch, cancel=cancel)
-            soon(watch.expect, enqueued.item_ids)  # nothing is awaited from here on: what is in the queue has its job
+            # Nothing is awaited from here on: what is in the queue has its job.
+            loop().call_soon_threadsafe(watch.expect, enqueued.item_ids)
         except BaseException as error:
             if preparations is not None:
-                await unbroken(preparations.undo(client, error))
+                await importlib.import_module(_OTHER_LOOPS).unbroken(preparations.undo(client, error))
             raise
         return RunningJob(
             client,
@@ -240,7 +242,8 @@ async def enqueue(
         if isinstance(error, asyncio.CancelledError):
             if cancel:
                 taking_back = asyncio.create_task(_take_back(client, sending, watch.batch_id))
-                await unbroken(asyncio.wait([taking_back], timeout=constants.CANCEL_TIMEOUT))
+                waiting = asyncio.wait([taking_back], timeout=constants.CANCEL_TIMEOUT)
+                await importlib.import_module(_OTHER_LOOPS).unbroken(waiting)
             else:
                 sending.cancel()
         await client.forget(watch)

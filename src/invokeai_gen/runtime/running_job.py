@@ -10,7 +10,7 @@ from invokeai_gen.loading import load
 from invokeai_gen.runtime import decoding as decoding  # for the outputs: an event loop must not wait for its import
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.server import constants
-from invokeai_gen.server.background import bridge, unbroken
+from invokeai_gen.server.background import bridge
 from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.server.deadline import Deadline
 from invokeai_gen.server.errors import JobDeletedError, JobTimeoutError, NotFoundError, ServerError
@@ -85,14 +85,14 @@ class RunningJob(Generic[O_co]):
                 raise JobTimeoutError(about, item_id=self.item_ids[0]) from None
             about = f"its status was {status}"
             if cancel_on_timeout:
-                trouble = await unbroken(self._cancel_quietly())
+                trouble = await self._cancel_surely()
                 about += f", it could not be canceled: {trouble}" if trouble else ", it is canceled now"
             elif self._watch.was_interrupted and self.client._connections.is_silent:
                 about += f"; {self.client.url} fails to answer"
             raise JobTimeoutError(f"{what} did not end within {limit} ({about})", item_id=self.item_ids[0]) from None
         except asyncio.CancelledError:
             if cancel_on_interrupt:
-                await unbroken(self._cancel_quietly())
+                await self._cancel_surely()
             raise
         return self.last_status
 
@@ -123,6 +123,12 @@ class RunningJob(Generic[O_co]):
         except (ServerError, TimeoutError) as error:
             return str(error) or f"no answer within {constants.CANCEL_TIMEOUT:g} s"
         return None
+
+    async def _cancel_surely(self) -> str | None:
+        """Cancel the items, even if the caller is cancelled again meanwhile."""
+        from invokeai_gen.server.other_loops import unbroken
+
+        return await unbroken(self._cancel_quietly())
 
     async def _item(self, item_id: int) -> QueueItem:
         """Return an item as it is now. One that has ended is fetched once."""

@@ -8,12 +8,11 @@ asyncio is loaded with the first call, so that importing a client costs little.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 from _thread import allocate_lock  # `threading` takes long to load, and is needed with the first call
 from collections.abc import Callable, Coroutine
-from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeAlias, TypeVar
 
 from invokeai_gen.server.constants import INTERRUPT_TIMEOUT
@@ -91,10 +90,6 @@ class _Call(Generic[T]):
     def cancel(self) -> None:
         self._loop.call_soon_threadsafe(self._cancel)
 
-    @property
-    def has_result(self) -> bool:
-        return self.outcome.done() and not self.outcome.cancelled() and self.outcome.exception() is None
-
     def _start(self) -> None:
         self._task = self._loop.create_task(self._guarded())
         self._task.add_done_callback(self._finish)
@@ -151,17 +146,9 @@ def run(coro: Coroutine[Any, Any, T], undo: Undo[T] | None = None) -> T:
         if not call.outcome.done():
             call.cancel()
             concurrent.futures.wait([call.outcome], timeout=INTERRUPT_TIMEOUT)
-        if undo is not None and call.has_result:
+        if undo is not None and call.outcome.done() and not call.outcome.cancelled() and not call.outcome.exception():
             run(undo(call.outcome.result()))
         raise
-
-
-def soon(call: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
-    """Call a function on the background loop, before anything that is asked of that loop after this."""
-    if is_here():
-        call(*args, **kwargs)
-    else:
-        loop().call_soon_threadsafe(partial(call, *args, **kwargs))
 
 
 async def bridge(coro: Coroutine[Any, Any, T], undo: Undo[T] | None = None) -> T:
@@ -170,53 +157,10 @@ async def bridge(coro: Coroutine[Any, Any, T], undo: Undo[T] | None = None) -> T
     Cancelling the caller cancels the coroutine, and waits until it has tidied up. If that comes together with the
     result, which is lost then, `undo` is run with it.
     """
-    import asyncio
-
     if is_here():
         return await coro
-    call = _Call(coro)
-    outcome = asyncio.wrap_future(call.outcome)
-    call.begin()
-    try:
-        return await asyncio.shield(outcome)
-    except asyncio.CancelledError:
-        if not outcome.done():
-            call.cancel()
-            await asyncio.wait([outcome], timeout=INTERRUPT_TIMEOUT)
-        if outcome.done() and not outcome.cancelled():
-            outcome.exception()
-        if undo is not None and call.has_result:
-            await unbroken(bridge(undo(call.outcome.result())))
-        raise
-
-
-async def unbroken(step: Coroutine[Any, Any, T], undo: Callable[[T], object] | None = None) -> T:
-    """Await a step that must not be left half done: if the caller is cancelled, once or more often, it is completed first.
-
-    `undo` is called with its result then, which nobody else gets. A step that takes longer than `INTERRUPT_TIMEOUT` is
-    not waited for any more, and goes on.
-    """
-    import asyncio
-
-    clock = asyncio.get_running_loop().time
-    task = asyncio.ensure_future(step)
-
-    def drop(task: asyncio.Future[T]) -> None:
-        if not task.cancelled() and task.exception() is None and undo is not None:
-            undo(task.result())
-
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        end = clock() + INTERRUPT_TIMEOUT
-        while not task.done() and (left := end - clock()) > 0:
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.wait([task], timeout=left)
-        if task.done():
-            drop(task)
-        else:
-            task.add_done_callback(drop)
-        raise
+    found: T = await import_module("invokeai_gen.server.other_loops").bridged(_Call(coro), undo)
+    return found
 
 
 async def in_thread(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:

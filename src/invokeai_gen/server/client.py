@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 from invokeai_gen.server.address import clean_url
 from invokeai_gen.server.answers import anything, mapping
-from invokeai_gen.server.background import bridge, unbroken
+from invokeai_gen.server.background import bridge
 from invokeai_gen.server.connections import Connections
 from invokeai_gen.server.constants import DEFAULT_URL
 from invokeai_gen.server.credentials import Secret, environment_token
@@ -169,6 +169,8 @@ class AsyncInvokeAIClient(_Portable):
 
     async def close(self) -> None:
         """Close all connections. Jobs that are being followed end with an error; the server goes on with them."""
+        from invokeai_gen.server.other_loops import unbroken
+
         await unbroken(bridge(self._connections.close()))
 
     async def __aenter__(self) -> Self:

@@ -15,7 +15,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from invokeai_gen.atomic_files import replacing
-from invokeai_gen.server.background import in_thread, unbroken
+from invokeai_gen.server.background import in_thread
+from invokeai_gen.server.other_loops import unbroken
 
 
 async def save_file(target: Path, write: Callable[[Path], Awaitable[object]], *, overwrite: bool = False) -> Path:

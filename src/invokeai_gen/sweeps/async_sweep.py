@@ -15,10 +15,11 @@ from invokeai_gen.runtime.cleanup import remove_boards, remove_outputs
 from invokeai_gen.runtime.failures import error_of
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.server import constants
-from invokeai_gen.server.background import bridge, in_thread, unbroken
+from invokeai_gen.server.background import bridge, in_thread
 from invokeai_gen.server.blocking import ServerClient
 from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.server.errors import JobCanceledError, JobDeletedError, JobTimeoutError
+from invokeai_gen.server.other_loops import unbroken
 from invokeai_gen.server.records import QueueItem
 from invokeai_gen.server.removal import Removal
 from invokeai_gen.sweeps.base import BaseSweep

@@ -21,8 +21,9 @@ from typing_extensions import override
 from invokeai_gen.runtime.cleanup import Preparations
 from invokeai_gen.runtime.runner import enqueue
 from invokeai_gen.server import background
-from invokeai_gen.server.background import in_thread, unbroken
+from invokeai_gen.server.background import in_thread
 from invokeai_gen.server.client import AsyncInvokeAIClient
+from invokeai_gen.server.other_loops import unbroken
 from invokeai_gen.server.records import QueueItem
 from invokeai_gen.server.status_errors import RejectedError
 from invokeai_gen.sweeps.batching import Block, Cell, Layout, ResolvedValues

@@ -22,9 +22,10 @@ from invokeai_gen.runtime.options import check_options
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.runtime.runner import AnyClient
 from invokeai_gen.runtime.workflow import RunnableWorkflow
-from invokeai_gen.server.background import bridge, in_thread, unbroken
+from invokeai_gen.server.background import bridge, in_thread
 from invokeai_gen.server.client import AsyncInvokeAIClient, core_of, shared_client
 from invokeai_gen.server.constants import DEFAULT_CAPACITY
+from invokeai_gen.server.other_loops import unbroken
 from invokeai_gen.sweeps import sweep_file
 from invokeai_gen.sweeps.async_sweep import AsyncSweep
 from invokeai_gen.sweeps.batching import Layout

@@ -11,9 +11,10 @@ from invokeai_gen.core.plan import JsonValue
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.runtime.cleanup import Preparations
 from invokeai_gen.server import constants
-from invokeai_gen.server.background import in_thread, unbroken
+from invokeai_gen.server.background import in_thread
 from invokeai_gen.server.client import AsyncInvokeAIClient, ClientFacade, core_of, shared_client
 from invokeai_gen.server.errors import JobError, ServerError
+from invokeai_gen.server.other_loops import unbroken
 from invokeai_gen.server.records import QueueItem
 from invokeai_gen.sweeps.batching import Layout
 from invokeai_gen.sweeps.journal import Journal

@@ -18,9 +18,10 @@ from invokeai_gen.core.short_texts import short_text
 from invokeai_gen.runtime.media import ImageOutput, VideoOutput
 from invokeai_gen.runtime.media_methods import media_suffix
 from invokeai_gen.runtime.output_methods import DOWNLOADS_AT_ONCE
-from invokeai_gen.server.background import in_thread, unbroken
+from invokeai_gen.server.background import in_thread
 from invokeai_gen.server.concurrency import gather_limited
 from invokeai_gen.server.errors import ServerError
+from invokeai_gen.server.other_loops import unbroken
 from invokeai_gen.server.run_errors import DownloadError
 from invokeai_gen.sweeps.batching import Layout
 from invokeai_gen.sweeps.files.manifest import read_manifest, rows_in, write_manifest
