@@ -1,6 +1,7 @@
 """`mcp --print-config`: the settings that MCP clients read. The tools themselves are in `test_mcp_tools`."""
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -31,3 +32,12 @@ def test_with_http_a_client_gets_the_address_and_the_header(cli: Cli, token: str
     headers = {"Authorization": f"Bearer {token}"}
     entry = {"type": "http", "url": "http://127.0.0.1:8765/mcp", "headers": headers}
     assert json.loads(answer.out) == {"servers": {"invokeai": entry}}
+
+
+def test_the_sdk_does_without_an_http_server_for_stdio() -> None:
+    code = (
+        "import sys\nfrom invokeai_gen.agents import quick_import\nfrom invokeai_gen.loading import missing\n"
+        "with quick_import(), missing('uvicorn'):\n    import invokeai_gen.agents.server\n"
+        "assert 'uvicorn' not in sys.modules\nimport uvicorn"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

@@ -12,9 +12,9 @@ def quick_import() -> Iterator[None]:
     Its hundreds of pydantic models are built when they are first used, not all at once (pydantic's `defer_build`), and
     the garbage collector does not search what stays until the end anyway.
     """
+    gc.disable()
     from pydantic import BaseModel
 
-    gc.disable()
     BaseModel.model_config["defer_build"] = True
     try:
         yield

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeVar
 
-from invokeai_gen.loading import load
+from invokeai_gen.loading import load, missing
 from invokeai_gen.server import constants
 from invokeai_gen.server.address import basic_authorization, clean_url, environment_proxy, public_url, segment
 from invokeai_gen.server.answers import Reader
@@ -358,12 +358,8 @@ def import_httpx_alone() -> None:
     It does the same itself if rich is not installed; only `httpx.main` misses the command then.
     """
     if "httpx" not in sys.modules:
-        command: Any = None  # Python's way to say that a module cannot be imported
-        sys.modules["httpx._main"] = command
-        try:
+        with missing("httpx._main"):
             importlib.import_module("httpx")
-        finally:
-            sys.modules.pop("httpx._main", None)  # another thread may do the same
 
 
 def _from_settings(url: str, options: Mapping[str, Any]) -> Transport:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from functools import cache
@@ -17,6 +18,7 @@ from invokeai_gen.cli.options import server_option
 from invokeai_gen.cli.settings import find_settings
 from invokeai_gen.cli.terminal import echo, print_messages
 from invokeai_gen.errors import InvokeAIGenError, MissingExtraError
+from invokeai_gen.loading import missing
 
 if TYPE_CHECKING:
     from invokeai_gen.core.plan import WorkflowPlan
@@ -72,7 +74,10 @@ def command(
         raise MissingExtraError("`invokeai-gen mcp` needs", "mcp and Pillow", "mcp")
     from invokeai_gen.agents import quick_import
 
-    with quick_import():
+    # Found by searching all installed packages; whoever wants plugins of pydantic here sets the variable to nothing.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    # Over stdio there is no HTTP server, and the SDK does without it.
+    with quick_import(), missing(*(() if port is not None else ("uvicorn",))):
         import asyncio
         import secrets
         import signal
