@@ -60,7 +60,7 @@ blocked = []
 
 def watch(event, args):
     if event in ("import", "open") and asyncio._get_running_loop() is not None:
-        if event == "import" or str(args[0]).endswith((".py", ".json")):
+        if event == "import" or str(args[0]).endswith((".py", ".pyc", ".json")):
             blocked.append(f"{event} {args[0]}")
 
 from generated import sunset_poster as wf

@@ -51,6 +51,7 @@ def on_the_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[Coroutine[Any, An
         loop = asyncio.SelectorEventLoop(selector)
         loop.time = lambda: selector.waited  # type: ignore[method-assign]
         gc.collect()  # clients of earlier tests would be closed on this loop, which ends before they are
+        background.run(_closed_clients())
         monkeypatch.setattr(background, "_loop", loop)
         monkeypatch.setattr(asyncio, "to_thread", counted)
         monkeypatch.setattr(random, "uniform", lambda low, high: (low + high) / 2)
@@ -60,6 +61,12 @@ def on_the_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[Coroutine[Any, An
             loop.close()
 
     return call
+
+
+async def _closed_clients() -> None:
+    """Wait for the clients that are being closed on the real loop: half of that would happen on the other one."""
+    tasks = asyncio.all_tasks()
+    await asyncio.gather(*(task for task in tasks if "Connections.close" in repr(task.get_coro())))
 
 
 def now() -> float:

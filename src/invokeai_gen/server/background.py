@@ -12,9 +12,9 @@ import os
 import sys
 from _thread import allocate_lock  # `threading` takes long to load, and is needed with the first call
 from collections.abc import Callable, Coroutine
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeAlias, TypeVar
 
+from invokeai_gen.loading import load
 from invokeai_gen.server.constants import INTERRUPT_TIMEOUT
 
 if TYPE_CHECKING:
@@ -159,7 +159,12 @@ async def bridge(coro: Coroutine[Any, Any, T], undo: Undo[T] | None = None) -> T
     """
     if is_here():
         return await coro
-    found: T = await import_module("invokeai_gen.server.other_loops").bridged(_Call(coro), undo)
+    try:
+        other_loops = await load("invokeai_gen.server.other_loops")
+    except BaseException:
+        coro.close()
+        raise
+    found: T = await other_loops.bridged(_Call(coro), undo)
     return found
 
 
