@@ -55,10 +55,7 @@ def basic_authorization(url: str) -> Secret | None:
 
 
 def environment_proxy(url: str) -> Secret | None:
-    """Return the proxy that the environment (or the system's settings) names for an address, if any.
-
-    httpx looks for one by itself. Files and events do not go over its connections.
-    """
+    """Return the proxy that the environment (or the system's settings) names for an address, if any."""
     from urllib.request import getproxies, proxy_bypass
 
     parts, proxies = urlsplit(url), getproxies()

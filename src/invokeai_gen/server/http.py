@@ -114,9 +114,9 @@ class Transport:
 
         return tls_context(self.verify)
 
-    def used_proxy(self) -> Secret | None:
-        """Return the proxy between here and the server: that of the options, or of the environment."""
-        return self.proxy or environment_proxy(self.url)
+    def used_proxy(self, url: str | None = None) -> Secret | None:
+        """Return the proxy for an address, the server's unless given: that of the options, or of the environment."""
+        return self.proxy or environment_proxy(url or self.url)
 
     @property
     def is_open(self) -> bool:
@@ -194,7 +194,7 @@ class Transport:
 
         # Reading certificates takes longer than a request to a server nearby: without TLS, none is trusted.
         verify = self.tls() if for_tls else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        proxy = self.proxy or environment_proxy(url)
+        proxy = self.used_proxy(url)
         if for_files and proxy is None:
             from invokeai_gen.server.file_transport import FileTransport
 

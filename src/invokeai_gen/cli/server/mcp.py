@@ -74,10 +74,10 @@ def command(
         raise MissingExtraError("`invokeai-gen mcp` needs", "mcp and Pillow", "mcp")
     from invokeai_gen.agents import quick_import
 
-    # Found by searching all installed packages; whoever wants plugins of pydantic here sets the variable to nothing.
+    # pydantic would search every installed package for plugins. An empty PYDANTIC_DISABLE_PLUGINS keeps them.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-    # Over stdio there is no HTTP server, and the SDK does without it.
-    with quick_import(), missing(*(() if port is not None else ("uvicorn",))):
+    unneeded = ["uvicorn"] if port is None else []  # the SDK uses it for HTTP only
+    with quick_import(), missing(*unneeded):
         import asyncio
         import secrets
         import signal
