@@ -6,14 +6,14 @@ a module imports is here, and so is the entrance for workflows that are opened a
 read `__init__.pyi` instead of this file.
 """
 
-from invokeai_gen.public_names import HOME_OF, find_public
+from invokeai_gen import public_names as _names
 from invokeai_gen.version import __version__ as __version__
 
-__all__ = list(HOME_OF)  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = list(_names.HOME_OF)  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> object:
-    value: object = find_public(name)
+    value: object = _names.find_public(name)
     globals()[name] = value
     return value
 

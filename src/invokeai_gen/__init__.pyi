@@ -1,240 +1,122 @@
 """The public names as type checkers and editors read them. At run time `public_names` reads here where each one lives."""
 
-from invokeai_gen.client import InvokeAIClient, default_client
-from invokeai_gen.codegen.datamodel import ValueTypesError
-from invokeai_gen.codegen.folder import OutputFolderError
-from invokeai_gen.compiler.readiness import NotReadyError
-from invokeai_gen.core.checks import Limits
-from invokeai_gen.core.file_pattern import FileClashError, FilePatternError
-from invokeai_gen.core.generators import GeneratorError
-from invokeai_gen.core.image_values import ImageValuesError, RecallWarning
-from invokeai_gen.core.inputs import Input
-from invokeai_gen.core.params import WorkflowParams, params
-from invokeai_gen.core.params_json import NoLocalFiles
-from invokeai_gen.core.plan import NotAPlanError, PlanFormatError
-from invokeai_gen.core.problems import ParamsError
-from invokeai_gen.core.results import ConditioningOutput, LatentsOutput, MaskOutput, NodeResult
-from invokeai_gen.core.signatures import lazy_hints
-from invokeai_gen.core.values import (
-    BoardInput,
-    BoardRef,
-    BoundingBox,
-    Color,
-    ColorInput,
-    ImageInput,
-    ImageRef,
-    LoRA,
-    ModelInput,
-    ModelRef,
-    VideoInput,
-    VideoRef,
-)
-from invokeai_gen.errors import InvokeAIGenError, MissingExtraError
-from invokeai_gen.handle.definition import WorkflowDefinition
-from invokeai_gen.handle.handle import WorkflowHandle
-from invokeai_gen.handle.index_map import IndexMapError
-from invokeai_gen.handle.repository import SnapshotWarning
-from invokeai_gen.runtime.async_job import AsyncJob, StreamedOutput
-from invokeai_gen.runtime.job import Job
-from invokeai_gen.runtime.media import ImageOutput, VideoOutput
-from invokeai_gen.runtime.options import RunOptions, SubmitOptions
-from invokeai_gen.runtime.outputs import WorkflowOutputs
-from invokeai_gen.runtime.workflow import PlanFileError
-from invokeai_gen.schema.openapi import SchemaError
-from invokeai_gen.server.client import AsyncInvokeAIClient, ClientOptions
-from invokeai_gen.server.errors import (
-    ConnectionFailedError,
-    DecodeError,
-    InvalidHeaderError,
-    InvalidTokenError,
-    InvalidUrlError,
-    JobCanceledError,
-    JobDeletedError,
-    JobError,
-    JobTimeoutError,
-    MissingOutputError,
-    NotFoundError,
-    NotInvokeAIError,
-    RequestTimeoutError,
-    ServerError,
-    ServerFaultError,
-    StatusError,
-    UnexpectedAnswerError,
-    UnreachableError,
-)
-from invokeai_gen.server.events import (
-    Event,
-    InvocationComplete,
-    InvocationError,
-    InvocationProgress,
-    InvocationStarted,
-    JobEvent,
-    NodeEvent,
-    Preview,
-    StatusChanged,
-)
-from invokeai_gen.server.resolution_errors import (
-    BoardResolutionError,
-    MediaResolutionError,
-    ModelResolutionError,
-    ValueResolutionError,
-)
-from invokeai_gen.server.run_errors import (
-    CleanupError,
-    DownloadError,
-    EnqueueClippedError,
-    EnqueueError,
-    EnqueueUncertainError,
-    InstallError,
-    JobFailedError,
-    NotCompletedError,
-    RedactedJobError,
-    SeveralItemsError,
-    UnknownStatusError,
-    UploadUncertainError,
-)
-from invokeai_gen.server.status_errors import (
-    BadRequestError,
-    ForbiddenError,
-    RejectedError,
-    TooManyRequestsError,
-    UnauthorizedError,
-    UnsupportedByServerError,
-    UnsupportedMediaError,
-)
-from invokeai_gen.sweeps.async_sweep import AsyncSweep
-from invokeai_gen.sweeps.dynamic_prompts import DynamicPrompts
-from invokeai_gen.sweeps.files.contact_sheet import ContactSheetError
-from invokeai_gen.sweeps.files.manifest import ManifestError
-from invokeai_gen.sweeps.files.sources import TableError, image_files, read_prompts
-from invokeai_gen.sweeps.journal import SweepFileError
-from invokeai_gen.sweeps.options import SweepOptions
-from invokeai_gen.sweeps.results import NoServerError, SweepCounts, SweepResult
-from invokeai_gen.sweeps.state import SweepClosedError
-from invokeai_gen.sweeps.sweep import Sweep
-from invokeai_gen.sweeps.workflow import Workflow
+from invokeai_gen.client import InvokeAIClient as InvokeAIClient
+from invokeai_gen.client import default_client as default_client
+from invokeai_gen.codegen.datamodel import ValueTypesError as ValueTypesError
+from invokeai_gen.codegen.folder import OutputFolderError as OutputFolderError
+from invokeai_gen.compiler.readiness import NotReadyError as NotReadyError
+from invokeai_gen.core.checks import Limits as Limits
+from invokeai_gen.core.file_pattern import FileClashError as FileClashError
+from invokeai_gen.core.file_pattern import FilePatternError as FilePatternError
+from invokeai_gen.core.generators import GeneratorError as GeneratorError
+from invokeai_gen.core.image_values import ImageValuesError as ImageValuesError
+from invokeai_gen.core.image_values import RecallWarning as RecallWarning
+from invokeai_gen.core.inputs import Input as Input
+from invokeai_gen.core.params import WorkflowParams as WorkflowParams
+from invokeai_gen.core.params import params as params
+from invokeai_gen.core.params_json import NoLocalFiles as NoLocalFiles
+from invokeai_gen.core.plan import NotAPlanError as NotAPlanError
+from invokeai_gen.core.plan import PlanFormatError as PlanFormatError
+from invokeai_gen.core.problems import ParamsError as ParamsError
+from invokeai_gen.core.results import ConditioningOutput as ConditioningOutput
+from invokeai_gen.core.results import LatentsOutput as LatentsOutput
+from invokeai_gen.core.results import MaskOutput as MaskOutput
+from invokeai_gen.core.results import NodeResult as NodeResult
+from invokeai_gen.core.signatures import lazy_hints as lazy_hints
+from invokeai_gen.core.values import BoardInput as BoardInput
+from invokeai_gen.core.values import BoardRef as BoardRef
+from invokeai_gen.core.values import BoundingBox as BoundingBox
+from invokeai_gen.core.values import Color as Color
+from invokeai_gen.core.values import ColorInput as ColorInput
+from invokeai_gen.core.values import ImageInput as ImageInput
+from invokeai_gen.core.values import ImageRef as ImageRef
+from invokeai_gen.core.values import LoRA as LoRA
+from invokeai_gen.core.values import ModelInput as ModelInput
+from invokeai_gen.core.values import ModelRef as ModelRef
+from invokeai_gen.core.values import VideoInput as VideoInput
+from invokeai_gen.core.values import VideoRef as VideoRef
+from invokeai_gen.errors import InvokeAIGenError as InvokeAIGenError
+from invokeai_gen.errors import MissingExtraError as MissingExtraError
+from invokeai_gen.handle.definition import WorkflowDefinition as WorkflowDefinition
+from invokeai_gen.handle.handle import WorkflowHandle as WorkflowHandle
+from invokeai_gen.handle.index_map import IndexMapError as IndexMapError
+from invokeai_gen.handle.repository import SnapshotWarning as SnapshotWarning
+from invokeai_gen.runtime.async_job import AsyncJob as AsyncJob
+from invokeai_gen.runtime.async_job import StreamedOutput as StreamedOutput
+from invokeai_gen.runtime.job import Job as Job
+from invokeai_gen.runtime.media import ImageOutput as ImageOutput
+from invokeai_gen.runtime.media import VideoOutput as VideoOutput
+from invokeai_gen.runtime.options import RunOptions as RunOptions
+from invokeai_gen.runtime.options import SubmitOptions as SubmitOptions
+from invokeai_gen.runtime.outputs import WorkflowOutputs as WorkflowOutputs
+from invokeai_gen.runtime.workflow import PlanFileError as PlanFileError
+from invokeai_gen.schema.openapi import SchemaError as SchemaError
+from invokeai_gen.server.client import AsyncInvokeAIClient as AsyncInvokeAIClient
+from invokeai_gen.server.client import ClientOptions as ClientOptions
+from invokeai_gen.server.errors import ConnectionFailedError as ConnectionFailedError
+from invokeai_gen.server.errors import DecodeError as DecodeError
+from invokeai_gen.server.errors import InvalidHeaderError as InvalidHeaderError
+from invokeai_gen.server.errors import InvalidTokenError as InvalidTokenError
+from invokeai_gen.server.errors import InvalidUrlError as InvalidUrlError
+from invokeai_gen.server.errors import JobCanceledError as JobCanceledError
+from invokeai_gen.server.errors import JobDeletedError as JobDeletedError
+from invokeai_gen.server.errors import JobError as JobError
+from invokeai_gen.server.errors import JobTimeoutError as JobTimeoutError
+from invokeai_gen.server.errors import MissingOutputError as MissingOutputError
+from invokeai_gen.server.errors import NotFoundError as NotFoundError
+from invokeai_gen.server.errors import NotInvokeAIError as NotInvokeAIError
+from invokeai_gen.server.errors import RequestTimeoutError as RequestTimeoutError
+from invokeai_gen.server.errors import ServerError as ServerError
+from invokeai_gen.server.errors import ServerFaultError as ServerFaultError
+from invokeai_gen.server.errors import StatusError as StatusError
+from invokeai_gen.server.errors import UnexpectedAnswerError as UnexpectedAnswerError
+from invokeai_gen.server.errors import UnreachableError as UnreachableError
+from invokeai_gen.server.events import Event as Event
+from invokeai_gen.server.events import InvocationComplete as InvocationComplete
+from invokeai_gen.server.events import InvocationError as InvocationError
+from invokeai_gen.server.events import InvocationProgress as InvocationProgress
+from invokeai_gen.server.events import InvocationStarted as InvocationStarted
+from invokeai_gen.server.events import JobEvent as JobEvent
+from invokeai_gen.server.events import NodeEvent as NodeEvent
+from invokeai_gen.server.events import Preview as Preview
+from invokeai_gen.server.events import StatusChanged as StatusChanged
+from invokeai_gen.server.resolution_errors import BoardResolutionError as BoardResolutionError
+from invokeai_gen.server.resolution_errors import MediaResolutionError as MediaResolutionError
+from invokeai_gen.server.resolution_errors import ModelResolutionError as ModelResolutionError
+from invokeai_gen.server.resolution_errors import ValueResolutionError as ValueResolutionError
+from invokeai_gen.server.run_errors import CleanupError as CleanupError
+from invokeai_gen.server.run_errors import DownloadError as DownloadError
+from invokeai_gen.server.run_errors import EnqueueClippedError as EnqueueClippedError
+from invokeai_gen.server.run_errors import EnqueueError as EnqueueError
+from invokeai_gen.server.run_errors import EnqueueUncertainError as EnqueueUncertainError
+from invokeai_gen.server.run_errors import InstallError as InstallError
+from invokeai_gen.server.run_errors import JobFailedError as JobFailedError
+from invokeai_gen.server.run_errors import NotCompletedError as NotCompletedError
+from invokeai_gen.server.run_errors import RedactedJobError as RedactedJobError
+from invokeai_gen.server.run_errors import SeveralItemsError as SeveralItemsError
+from invokeai_gen.server.run_errors import UnknownStatusError as UnknownStatusError
+from invokeai_gen.server.run_errors import UploadUncertainError as UploadUncertainError
+from invokeai_gen.server.status_errors import BadRequestError as BadRequestError
+from invokeai_gen.server.status_errors import ForbiddenError as ForbiddenError
+from invokeai_gen.server.status_errors import RejectedError as RejectedError
+from invokeai_gen.server.status_errors import TooManyRequestsError as TooManyRequestsError
+from invokeai_gen.server.status_errors import UnauthorizedError as UnauthorizedError
+from invokeai_gen.server.status_errors import UnsupportedByServerError as UnsupportedByServerError
+from invokeai_gen.server.status_errors import UnsupportedMediaError as UnsupportedMediaError
+from invokeai_gen.sweeps.async_sweep import AsyncSweep as AsyncSweep
+from invokeai_gen.sweeps.dynamic_prompts import DynamicPrompts as DynamicPrompts
+from invokeai_gen.sweeps.files.contact_sheet import ContactSheetError as ContactSheetError
+from invokeai_gen.sweeps.files.manifest import ManifestError as ManifestError
+from invokeai_gen.sweeps.files.sources import TableError as TableError
+from invokeai_gen.sweeps.files.sources import image_files as image_files
+from invokeai_gen.sweeps.files.sources import read_prompts as read_prompts
+from invokeai_gen.sweeps.journal import SweepFileError as SweepFileError
+from invokeai_gen.sweeps.options import SweepOptions as SweepOptions
+from invokeai_gen.sweeps.results import NoServerError as NoServerError
+from invokeai_gen.sweeps.results import SweepCounts as SweepCounts
+from invokeai_gen.sweeps.results import SweepResult as SweepResult
+from invokeai_gen.sweeps.state import SweepClosedError as SweepClosedError
+from invokeai_gen.sweeps.sweep import Sweep as Sweep
+from invokeai_gen.sweeps.workflow import Workflow as Workflow
 from invokeai_gen.version import __version__ as __version__
-from invokeai_gen.workflow.errors import WorkflowError
-
-__all__ = [
-    "AsyncInvokeAIClient",
-    "AsyncJob",
-    "AsyncSweep",
-    "BadRequestError",
-    "BoardInput",
-    "BoardRef",
-    "BoardResolutionError",
-    "BoundingBox",
-    "CleanupError",
-    "ClientOptions",
-    "Color",
-    "ColorInput",
-    "ConditioningOutput",
-    "ConnectionFailedError",
-    "ContactSheetError",
-    "DecodeError",
-    "DownloadError",
-    "DynamicPrompts",
-    "EnqueueClippedError",
-    "EnqueueError",
-    "EnqueueUncertainError",
-    "Event",
-    "FileClashError",
-    "FilePatternError",
-    "ForbiddenError",
-    "GeneratorError",
-    "ImageInput",
-    "ImageOutput",
-    "ImageRef",
-    "ImageValuesError",
-    "IndexMapError",
-    "Input",
-    "InstallError",
-    "InvalidHeaderError",
-    "InvalidTokenError",
-    "InvalidUrlError",
-    "InvocationComplete",
-    "InvocationError",
-    "InvocationProgress",
-    "InvocationStarted",
-    "InvokeAIClient",
-    "InvokeAIGenError",
-    "Job",
-    "JobCanceledError",
-    "JobDeletedError",
-    "JobError",
-    "JobEvent",
-    "JobFailedError",
-    "JobTimeoutError",
-    "LatentsOutput",
-    "Limits",
-    "LoRA",
-    "ManifestError",
-    "MaskOutput",
-    "MediaResolutionError",
-    "MissingExtraError",
-    "MissingOutputError",
-    "ModelInput",
-    "ModelRef",
-    "ModelResolutionError",
-    "NoLocalFiles",
-    "NoServerError",
-    "NodeEvent",
-    "NodeResult",
-    "NotAPlanError",
-    "NotCompletedError",
-    "NotFoundError",
-    "NotInvokeAIError",
-    "NotReadyError",
-    "OutputFolderError",
-    "ParamsError",
-    "PlanFileError",
-    "PlanFormatError",
-    "Preview",
-    "RecallWarning",
-    "RedactedJobError",
-    "RejectedError",
-    "RequestTimeoutError",
-    "RunOptions",
-    "SchemaError",
-    "ServerError",
-    "ServerFaultError",
-    "SeveralItemsError",
-    "SnapshotWarning",
-    "StatusChanged",
-    "StatusError",
-    "StreamedOutput",
-    "SubmitOptions",
-    "Sweep",
-    "SweepClosedError",
-    "SweepCounts",
-    "SweepFileError",
-    "SweepOptions",
-    "SweepResult",
-    "TableError",
-    "TooManyRequestsError",
-    "UnauthorizedError",
-    "UnexpectedAnswerError",
-    "UnknownStatusError",
-    "UnreachableError",
-    "UnsupportedByServerError",
-    "UnsupportedMediaError",
-    "UploadUncertainError",
-    "ValueResolutionError",
-    "ValueTypesError",
-    "VideoInput",
-    "VideoOutput",
-    "VideoRef",
-    "Workflow",
-    "WorkflowDefinition",
-    "WorkflowError",
-    "WorkflowHandle",
-    "WorkflowOutputs",
-    "WorkflowParams",
-    "__version__",
-    "default_client",
-    "image_files",
-    "lazy_hints",
-    "params",
-    "read_prompts",
-]
+from invokeai_gen.workflow.errors import WorkflowError as WorkflowError

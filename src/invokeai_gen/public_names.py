@@ -6,18 +6,13 @@ from collections.abc import Mapping
 from os.path import dirname, join
 from typing import Any, Final
 
-_IMPORTS: Final = re.compile(r"^from (\S+) import (?:\(([^)]*)\)|(.*))$", re.MULTILINE)
+_IMPORT: Final = re.compile(r"^from (\S+) import (\S+) as", re.MULTILINE)
 
 
 def _homes() -> dict[str, str]:
     loader: Any = __spec__.loader  # reads out of a zip file, too
     stub = loader.get_data(join(dirname(__file__), "__init__.pyi")).decode()
-    return {
-        name.split()[0]: home
-        for home, several, one in _IMPORTS.findall(stub)
-        for name in (several or one).split(",")
-        if name.strip()
-    }
+    return {name: home for home, name in _IMPORT.findall(stub)}
 
 
 HOME_OF: Final[Mapping[str, str]] = _homes()

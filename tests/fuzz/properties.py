@@ -35,6 +35,7 @@ from invokeai_gen.core.plan import PlannedInput, WorkflowPlan
 from invokeai_gen.core.request import build_request
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.js_json import UNSET
+from invokeai_gen.public_names import HOME_OF
 from invokeai_gen.schema import Schema, SchemaError
 from invokeai_gen.workflow.load import parse_workflow_file
 from tests.fuzz import attacks
@@ -143,7 +144,7 @@ def assert_plain(text: str) -> None:
 def _vocabulary() -> frozenset[str]:
     """Every name that our own code may print: the template's, the runtime's, and those of `typing` that we use."""
     templates = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "templates").glob("*.py.template"))
-    words = {*_WORDS.findall(templates), *keyword.kwlist, *invokeai_gen.__all__}
+    words = {*_WORDS.findall(templates), *keyword.kwlist, *HOME_OF}
     words |= {"annotations", "dataclasses", "typing", "_types", "__future__", "invokeai_gen", "runtime", "__all__"}
     words |= {"abc", "collections", "os", "overload", "self", "__getitem__", "property", "image", "ImageOutput"}
     words |= {"Annotated", "Any", "ClassVar", "Final", "Literal", "TYPE_CHECKING", "Unpack", "field", "lambda"}
@@ -398,7 +399,7 @@ def prepare() -> None:
     importlib.import_module("pydantic.type_adapter")
     module.types_source("Name: int\n")  # loads black
     _vocabulary()
-    for name in invokeai_gen.__all__:
+    for name in HOME_OF:
         getattr(invokeai_gen, name)
     for seed in attacks.seeds()[:9]:
         plan, schema = compiled(Case(0, seed.encode(), None, "workflow.json", validate=False))

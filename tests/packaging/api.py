@@ -32,9 +32,10 @@ def last_release() -> str:
 
 
 def _names(module: griffe.Module | griffe.Alias) -> Iterator[str]:
-    if module.exports is not None:
+    if module.exports:  # that of `invokeai_gen` is not a list of literals
         return (str(name) for name in module.exports)
-    return (name for name, member in module.members.items() if not name.startswith("_") and member.is_alias)
+    aliases = (name for name, member in module.members.items() if member.is_alias)
+    return (name for name in aliases if name == "__version__" or not name.startswith("_"))
 
 
 def _public(root: griffe.Module) -> dict[str, griffe.Object]:
