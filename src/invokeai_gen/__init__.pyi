@@ -11,7 +11,6 @@ from invokeai_gen.core.file_pattern import FilePatternError as FilePatternError
 from invokeai_gen.core.generators import GeneratorError as GeneratorError
 from invokeai_gen.core.image_values import ImageValuesError as ImageValuesError
 from invokeai_gen.core.image_values import RecallWarning as RecallWarning
-from invokeai_gen.core.inputs import Input as Input
 from invokeai_gen.core.params import WorkflowParams as WorkflowParams
 from invokeai_gen.core.params import params as params
 from invokeai_gen.core.params_json import NoLocalFiles as NoLocalFiles
@@ -30,6 +29,7 @@ from invokeai_gen.core.values import Color as Color
 from invokeai_gen.core.values import ColorInput as ColorInput
 from invokeai_gen.core.values import ImageInput as ImageInput
 from invokeai_gen.core.values import ImageRef as ImageRef
+from invokeai_gen.core.values import Input as Input
 from invokeai_gen.core.values import LoRA as LoRA
 from invokeai_gen.core.values import ModelInput as ModelInput
 from invokeai_gen.core.values import ModelRef as ModelRef

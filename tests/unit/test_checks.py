@@ -14,10 +14,9 @@ from pydantic_core import ArgsKwargs, SchemaValidator
 from typing_extensions import TypedDict
 
 from invokeai_gen.core.checks import Limits, dataclass_schema, validator
-from invokeai_gen.core.inputs import Input
 from invokeai_gen.core.params import WorkflowParams, params
 from invokeai_gen.core.problems import ParamsError
-from invokeai_gen.core.values import ColorInput, ImageInput, LoRA, ModelInput, ModelRef
+from invokeai_gen.core.values import ColorInput, ImageInput, Input, LoRA, ModelInput, ModelRef
 
 STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, validate_assignment=True)
 

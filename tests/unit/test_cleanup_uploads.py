@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from invokeai_gen.core.result_search import media_names
+from invokeai_gen.core.results import media_names
 from invokeai_gen.runtime.cleanup import Preparations
 from invokeai_gen.server import background
 from invokeai_gen.server.removal import Removal

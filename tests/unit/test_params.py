@@ -20,7 +20,6 @@ from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from invokeai_gen.core.checks import Limits
-from invokeai_gen.core.inputs import Input
 from invokeai_gen.core.params import WorkflowParams, params
 from invokeai_gen.core.pictures import png_bytes
 from invokeai_gen.core.problems import ParamsError
@@ -32,6 +31,7 @@ from invokeai_gen.core.values import (
     ColorInput,
     ImageInput,
     ImageRef,
+    Input,
     LoRA,
     ModelInput,
     ModelRef,

@@ -22,13 +22,13 @@ from invokeai_gen import NoLocalFiles
 from invokeai_gen.codegen.names import assign_names
 from invokeai_gen.compiler import NotReadyError, compile_workflow
 from invokeai_gen.core import field_values
-from invokeai_gen.core.dynamic_params import params_type
 from invokeai_gen.core.json_schema import plan_schema
 from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.problems import ParamsError
 from invokeai_gen.core.values import BoardRef, BoundingBox, Color, ImageRef, LoRA, ModelRef, VideoRef
 from invokeai_gen.js_json import UNSET
 from invokeai_gen.schema import shipped_schema
+from invokeai_gen.sweeps.dynamic_workflow import params_type
 from invokeai_gen.workflow import WorkflowError, read_workflow_file
 from tests.unit.test_params import Params
 

@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 
 from invokeai_gen.codegen.names import assign_names
-from invokeai_gen.core.dynamic_params import params_type
 from invokeai_gen.core.field_values import default_of
 from invokeai_gen.core.json_schema import _description
+from invokeai_gen.core.json_writing import asset_kind, is_sendable, look_ups
 from invokeai_gen.core.problems import ParamsError
-from invokeai_gen.core.request_values import asset_kind, is_sendable, look_ups
 from invokeai_gen.core.values import BoardRef, ImageRef, LoRA, ModelRef, VideoRef
 from invokeai_gen.js_json import UNSET
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.runtime.workflow import RunnableWorkflow
 from invokeai_gen.schema import Schema
+from invokeai_gen.sweeps.dynamic_workflow import params_type
 from tests.plan_factory import an_input
 from tests.plans import form_field
 from tests.unit.workflow_builder import Builder

@@ -10,11 +10,11 @@ import pytest
 
 from invokeai_gen.codegen.names import assign_names
 from invokeai_gen.compiler import NotReadyError
-from invokeai_gen.core.dynamic_params import params_type
 from invokeai_gen.core.plan import PlanEdge
 from invokeai_gen.core.problems import ParamsError
 from invokeai_gen.core.values import ModelRef
 from invokeai_gen.schema.releases import release_of
+from invokeai_gen.sweeps.dynamic_workflow import params_type
 from tests.schemas import release_schema, releases
 from tests.schemas.figures import LIVE, PAGE, TABLE, figures_of, rows
 from tests.unit.workflow_builder import Builder

@@ -10,7 +10,7 @@ import pytest
 from invokeai_gen import ImageOutput, WorkflowOutputs
 from invokeai_gen.core.older_results import iteration_paths
 from invokeai_gen.core.plan import PlannedOutput
-from invokeai_gen.core.rejections import failing_node
+from invokeai_gen.core.problems import failing_node
 from invokeai_gen.core.results import results_by_node
 from invokeai_gen.runtime.output_files import file_names
 from invokeai_gen.server.errors import DecodeError, MissingOutputError

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from generated import color_study_batch, ink_wash, sd15_image_to_image, sunset_poster
-from invokeai_gen.core.dynamic_params import params_type
 from invokeai_gen.core.problems import ParamsError
 from invokeai_gen.core.values import Color, ImageRef
 from invokeai_gen.js_json import UNSET
+from invokeai_gen.sweeps.dynamic_workflow import params_type
 from invokeai_gen.sweeps.files.tables import TableError, TableProblem, image_files, read_csv, read_jsonl, read_prompts
 from tests.plan_factory import a_plan, an_input
 

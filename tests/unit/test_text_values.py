@@ -9,10 +9,9 @@ import pytest
 
 from invokeai_gen.cli.assignments import read_assignments
 from invokeai_gen.core.field_values import check_value
-from invokeai_gen.core.input_lookup import find_input
 from invokeai_gen.core.plan import Constraints, PlannedInput
 from invokeai_gen.core.problems import ParamsError
-from invokeai_gen.core.text_values import text_reader, value_of_json
+from invokeai_gen.core.text_values import find_input, text_reader, value_of_json
 from invokeai_gen.core.values import BoardRef, BoundingBox, Color, ImageRef, LoRA, ModelRef
 from invokeai_gen.js_json import UNSET
 from tests.plan_factory import a_plan, an_input

@@ -18,11 +18,10 @@ import mcp_types as types
 from mcp import UriTemplate
 from mcp.server.mcpserver import Image
 
-from invokeai_gen.core.image_files import small_copy
-from invokeai_gen.core.image_formats import ImageFormat
 from invokeai_gen.core.json_schema import outputs_schema, plain_schema, plan_schema, with_choices
 from invokeai_gen.core.json_writing import to_json
 from invokeai_gen.core.params import WorkflowParams
+from invokeai_gen.core.pictures import ImageFormat, small_copy
 from invokeai_gen.core.plan import JsonValue, PlannedInput, WorkflowPlan
 from invokeai_gen.core.problems import ParamsError
 from invokeai_gen.runtime.outputs import WorkflowOutputs

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any
 from invokeai_gen import js_reading
 from invokeai_gen.cli.files import read_bytes
 from invokeai_gen.core.field_values import check_value
-from invokeai_gen.core.input_lookup import find_input
 from invokeai_gen.core.problems import ParamsError, Problem, title
-from invokeai_gen.core.text_values import text_reader, value_of_json
+from invokeai_gen.core.text_values import find_input, text_reader, value_of_json
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.texts import shown
 

@@ -46,10 +46,10 @@ def kind_of(planned: PlannedInput) -> str:
 
 def allowed_values(planned: PlannedInput, *, most: int = _MAX_CHOICES) -> list[str]:
     """Return what the input accepts beyond its kind, such as `64 or more`; of choices, at most `most`."""
-    from invokeai_gen.core import allowed_values as rule
+    from invokeai_gen.core import field_values
 
     if not planned.choices:
-        texts = [text.replace("`", "") for text in rule.allowed_values(planned)]
+        texts = [text.replace("`", "") for text in field_values.allowed_values(planned)]
         return [text[:1].lower() + text[1:] for text in texts]
     names: list[str] = []
     for choice in planned.choices:

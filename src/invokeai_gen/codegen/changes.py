@@ -12,8 +12,7 @@ from invokeai_gen.codegen.docs import short_default
 from invokeai_gen.codegen.literals import literal
 from invokeai_gen.codegen.name_memory import Planned, key_of, same_items
 from invokeai_gen.core import field_values
-from invokeai_gen.core.allowed_values import allowed_values, parts_of
-from invokeai_gen.core.field_values import NONE, Choice, Limited, ListOf, OneOf, Plain, Shape
+from invokeai_gen.core.field_values import NONE, Choice, Limited, ListOf, OneOf, Plain, Shape, allowed_values, parts_of
 from invokeai_gen.core.plan import PlannedInput, PlannedOutput, WorkflowPlan
 from invokeai_gen.js_json import UNSET
 from invokeai_gen.texts import collapsed

@@ -9,8 +9,7 @@ from typing import Any, Final
 from invokeai_gen.codegen.annotations import Imports, Names, type_text, value_text
 from invokeai_gen.codegen.literals import literal
 from invokeai_gen.core import field_values
-from invokeai_gen.core.allowed_values import allowed_values, parts_of
-from invokeai_gen.core.field_values import Choice, Limited, ListOf, OneOf, Shape
+from invokeai_gen.core.field_values import Choice, Limited, ListOf, OneOf, Shape, allowed_values, parts_of
 from invokeai_gen.core.plan import PlannedInput, PlannedOutput, WorkflowPlan
 from invokeai_gen.core.problems import range_text
 from invokeai_gen.js_json import UNSET

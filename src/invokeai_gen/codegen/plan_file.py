@@ -10,8 +10,7 @@ from typing import Any, Final, Self
 from invokeai_gen.codegen.stamp import digest
 from invokeai_gen.codegen.structures import pascal
 from invokeai_gen.core import field_values
-from invokeai_gen.core.allowed_values import parts_of
-from invokeai_gen.core.field_values import Choice, Structure
+from invokeai_gen.core.field_values import Choice, Structure, parts_of
 from invokeai_gen.core.plan import JsonValue, PlannedInput, WorkflowPlan
 from invokeai_gen.js_json import escape_surrogates
 

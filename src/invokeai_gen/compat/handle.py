@@ -15,7 +15,7 @@ from invokeai_gen.compat.outputs import (
     WorkflowOutput,
     described,
 )
-from invokeai_gen.core.image_formats import DEFAULT_QUALITY, ImageFormat
+from invokeai_gen.core.pictures import DEFAULT_QUALITY, ImageFormat
 from invokeai_gen.core.values import BoardRef, ImageRef
 from invokeai_gen.handle import HandleOutputs, handle
 from invokeai_gen.handle.runs import POLL_INTERVAL, DownloadOptions, FollowedSubmitOptions

@@ -9,9 +9,9 @@ from pydantic_core import ValidationError
 
 from invokeai_gen.core import problems
 from invokeai_gen.core.field_values import batch_item_validator
-from invokeai_gen.core.inputs import Input
 from invokeai_gen.core.plan import JsonValue, PlanBatch, WorkflowPlan
 from invokeai_gen.core.problems import NamedInput, ParamsError, Problem
+from invokeai_gen.core.values import Input
 from invokeai_gen.js_json import UNSET, Unset, in_key_order
 from invokeai_gen.texts import shown
 

@@ -73,7 +73,7 @@ class Limits:
                 yield name, value
 
     def __iter__(self) -> Iterator[object]:
-        from invokeai_gen.core.pydantic_checks import annotated_limit
+        from invokeai_gen.core.rare_checks import annotated_limit
 
         return (annotated_limit(name, value) for name, value in self.items())
 
@@ -120,7 +120,7 @@ def core_schema_of(hint: Any) -> CoreSchema:
         return _union(arguments)
     if origin is Literal:
         if any(not isinstance(choice, str) for choice in arguments):
-            from invokeai_gen.core.number_choices import choice_schema
+            from invokeai_gen.core.rare_checks import choice_schema
 
             return choice_schema(arguments)
         return core_schema.literal_schema([*arguments])
@@ -175,6 +175,6 @@ def _union(members: tuple[Any, ...]) -> CoreSchema:
 
 
 def _by_pydantic(hint: Any) -> CoreSchema:
-    from invokeai_gen.core.pydantic_checks import schema_by_pydantic
+    from invokeai_gen.core.rare_checks import schema_by_pydantic
 
     return schema_by_pydantic(hint, STRICT)

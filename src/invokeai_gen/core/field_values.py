@@ -2,11 +2,12 @@
 
 `shape_of` says what an input accepts. Generated modules render that shape as an annotation; `validator_for` turns the
 same shape into a check at run time, for values that come without a generated module (`payload --set`, opened workflows).
+`allowed_values` says it in words.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, reduce
 from operator import or_
@@ -17,12 +18,23 @@ from pydantic_core import CoreConfig, SchemaValidator, ValidationError
 from invokeai_gen.core import checks, problems
 from invokeai_gen.core.checks import Limits
 from invokeai_gen.core.file_values import file_value, may_be_none
-from invokeai_gen.core.inputs import Input
 from invokeai_gen.core.plan import FieldLimits, PlannedInput
 from invokeai_gen.core.problems import ParamsError
-from invokeai_gen.core.values import BoardInput, BoundingBox, ColorInput, ImageInput, LoRA, ModelInput, VideoInput
+from invokeai_gen.core.values import (
+    BoardInput,
+    BoundingBox,
+    ColorInput,
+    ImageInput,
+    Input,
+    LoRA,
+    ModelInput,
+    VideoInput,
+)
 from invokeai_gen.js_json import UNSET, Unset, is_encodable
 from invokeai_gen.limits import LENGTH_LIMITS, NUMBER_LIMITS, ModelLimits
+from invokeai_gen.texts import collapsed
+
+_MAX_CHOICES: Final = 12
 
 _AS_THE_SERVER: Final = CoreConfig(coerce_numbers_to_str=True)
 """As InvokeAI itself: a text field accepts a number, and an integer field accepts `64.0`."""
@@ -241,3 +253,63 @@ def _limited(shape: Shape, planned: PlannedInput | FieldLimits, names: Mapping[s
     """Return the shape with those limits of the input that apply to it, by pydantic's names."""
     limits = tuple((names[limit], value) for limit, value in planned.constraints.items() if limit in names)
     return Limited(shape, limits) if limits else shape
+
+
+def allowed_values(planned: PlannedInput, names: Mapping[tuple[Any, ...], str] = {}) -> Iterable[str]:
+    """Yield what the input accepts, beyond its type."""
+    shape = shape_of(planned)
+    for part in parts_of(shape):
+        if isinstance(part, Limited):
+            if isinstance(part.shape, ListOf):
+                yield _sizes(dict(part.limits), "item")
+            elif any(name.endswith("_length") for name, _ in part.limits):
+                yield _sizes(dict(part.limits), "character")
+            else:
+                yield problems.range_text(part.limits)
+        elif isinstance(part, Choice):
+            yield _choices(part, planned, names)
+    limits = model_limits(planned)
+    if planned.field_type == "ModelIdentifierField":
+        words = [
+            f"{noun} {' or '.join(collapsed(item) for item in allowed)}"
+            for noun, allowed in (
+                ("base", limits.base),
+                ("type", limits.type),
+                ("variant", limits.variant),
+                ("format", limits.format),
+            )
+            if allowed
+        ]
+        if words:
+            yield f"A model of {', '.join(words)}"
+
+
+def parts_of(shape: Shape) -> Iterable[Shape]:
+    """Yield the shape and all shapes inside it, outermost first."""
+    yield shape
+    match shape:
+        case OneOf(members):
+            for member in members:
+                yield from parts_of(member)
+        case Limited(inner) | ListOf(inner):
+            yield from parts_of(inner)
+        case _:
+            return
+
+
+def _sizes(limits: dict[str, float], noun: str) -> str:
+    low, high = int(limits.get("min_length", 0)), limits.get("max_length")
+    if high is None:
+        return f"At least {low} {noun}{'' if low == 1 else 's'}"
+    return f"{low} to {int(high)} {noun}s" if low else f"At most {int(high)} {noun}s"
+
+
+def _choices(choice: Choice, planned: PlannedInput, names: Mapping[tuple[Any, ...], str]) -> str:
+    labels, many = planned.choice_labels, len(choice.options)
+    if many > _MAX_CHOICES and not labels:
+        named = names.get(choice.options)
+        return f"One of the {many} choices of `{named}`" if named else f"One of {many} choices"
+    return "One of " + ", ".join(
+        f"`{option!r}` ({collapsed(labels[str(option)])})" if labels.get(str(option)) else f"`{option!r}`"
+        for option in choice.options
+    )

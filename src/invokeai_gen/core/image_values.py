@@ -18,11 +18,10 @@ from pydantic_core import ValidationError
 from invokeai_gen import js_reading
 from invokeai_gen.core import checks, problems
 from invokeai_gen.core.duck_types import HasInputs
-from invokeai_gen.core.inputs import Input
 from invokeai_gen.core.json_values import read_value
 from invokeai_gen.core.plan import JsonValue
 from invokeai_gen.core.problems import Problem
-from invokeai_gen.core.values import Accepted, ImageRef
+from invokeai_gen.core.values import Accepted, ImageRef, Input
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.js_json import UNSET, Unset
 from invokeai_gen.png_texts import GRAPH_KEY, WORKFLOW_KEY, PngError, png_texts

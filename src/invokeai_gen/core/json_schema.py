@@ -14,10 +14,9 @@ from invokeai_gen.core.checks import Limits
 from invokeai_gen.core.css_colors import CSS_COLORS
 from invokeai_gen.core.duck_types import HasInputs
 from invokeai_gen.core.field_values import default_of, input_of, model_limits, runtime_type, shape_of
-from invokeai_gen.core.inputs import Input
 from invokeai_gen.core.json_values import IDENTITY_KEYS, AllowedFiles
 from invokeai_gen.core.json_writing import to_json
-from invokeai_gen.core.values import MODEL_KEYS, Accepted, BoundingBox, LoRA
+from invokeai_gen.core.values import MODEL_KEYS, Accepted, BoundingBox, Input, LoRA
 from invokeai_gen.js_json import UNSET
 from invokeai_gen.limits import KEYWORDS
 from invokeai_gen.texts import MAX_PLAIN, plain

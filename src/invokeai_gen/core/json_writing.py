@@ -1,12 +1,17 @@
-"""Values as JSON: writing the forms that `json_values` reads."""
+"""The walk from a value to JSON: what the request holds for a run, a dry run or a printed request, and what a file stores.
+
+What only a server can say (the key of a model, the id of a board, the name of an uploaded image) comes from a look-up,
+which is live for a run and a placeholder otherwise. `json_values` reads what is stored.
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Final, TypeAlias
 
+from invokeai_gen.core.plan import ASSET_KINDS, AssetKind, JsonValue, PlannedInput, WorkflowPlan
 from invokeai_gen.core.values import (
     MODEL_KEYS,
     BoardRef,
@@ -18,9 +23,19 @@ from invokeai_gen.core.values import (
     VideoRef,
     as_color,
 )
+from invokeai_gen.js_json import UNSET, Unset, is_encodable
 
-if TYPE_CHECKING:
-    from invokeai_gen.core.plan import JsonValue
+LookUp: TypeAlias = Callable[[AssetKind, Any], JsonValue]
+"""Returns what the request holds for an image, video, board or model that was given as a name, a file or a reference."""
+
+_REFERENCES: Final[Mapping[type, AssetKind]] = {
+    ImageRef: "image",
+    VideoRef: "video",
+    BoardRef: "board",
+    ModelRef: "model",
+}
+_LEGACY_MODEL_SUFFIX: Final = "ModelField"
+"""Older custom nodes name the type of their model fields `VAEModelField`, `LoRAModelField` …"""
 
 
 def to_json(value: Any, field_type: str = "", *, embed: bool = False) -> JsonValue:
@@ -80,3 +95,80 @@ def model_from_json(data: Mapping[str, Any]) -> ModelRef:
 
 def _is_color_tuple(value: object) -> bool:
     return isinstance(value, tuple) and len(value) in (3, 4) and all(type(channel) is int for channel in value)
+
+
+def request_value(planned: PlannedInput, value: Any, look_up: LookUp) -> JsonValue | Unset:
+    """Return a value as the request holds it; `UNSET` for `None`, which leaves the field out.
+
+    `look_up` is called for each image, video, board and model, in order, but not for what is JSON data already, nor for
+    the boards `auto` and `none`. Raises `ParamsError` for what JSON cannot hold: an object of Python, NaN.
+    """
+    try:
+        return _request_value(planned, value, look_up)
+    except (TypeError, RecursionError) as error:
+        from invokeai_gen.core import problems
+
+        raise problems.ParamsError([problems.unusable(planned, value, problems.reason_of(error))]) from None
+
+
+def _request_value(planned: PlannedInput, value: Any, look_up: LookUp) -> JsonValue | Unset:
+    if value is None or isinstance(value, Unset):
+        return UNSET
+    if isinstance(value, list):
+        return [_request_value(planned, item, look_up) for item in value]
+    if isinstance(value, LoRA):
+        return {"lora": look_up("model", value.lora), "weight": value.weight}
+    kind = asset_kind(planned, value)
+    if kind is None:
+        return to_json(value, planned.field_type)
+    if isinstance(value, Mapping) or (kind == "board" and value in ("auto", "none")):
+        return to_json(value)
+    return look_up(kind, value)
+
+
+def look_ups(planned: PlannedInput, value: Any) -> list[tuple[AssetKind, Any]]:
+    """Return what `request_value` would look up, in order."""
+    found: list[tuple[AssetKind, Any]] = []
+    request_value(planned, value, lambda kind, item: found.append((kind, item)))
+    return found
+
+
+def plain_values(
+    plan: WorkflowPlan, values: Mapping[tuple[str, str], Any]
+) -> dict[tuple[str, str], JsonValue | Unset] | None:
+    """Return values as the request holds them; `None` if a server has to look something up, or a text to be refused.
+
+    Hidden fields that refer to something count, too.
+    """
+    inputs = {planned.binding: planned for planned in plan.inputs}
+    if any(look_ups(inputs[binding], value) or not is_sendable(value) for binding, value in values.items()) or any(
+        field.asset is not None and isinstance(field.value, (Mapping, list)) and (node.id, field.name) not in inputs
+        for node in plan.nodes
+        for field in node.fields
+    ):
+        return None
+    return {binding: answered(inputs[binding], value, iter(())) for binding, value in values.items()}
+
+
+def is_sendable(value: Any) -> bool:
+    """Return whether the texts in a value have a form in UTF-8."""
+    if isinstance(value, dict):
+        return all(is_sendable(part) for pair in value.items() for part in pair)
+    if isinstance(value, list):
+        return all(map(is_sendable, value))
+    return not isinstance(value, str) or is_encodable(value)
+
+
+def answered(planned: PlannedInput, value: Any, answers: Iterator[JsonValue]) -> JsonValue | Unset:
+    """Return a value as the request holds it, with the answers to its `look_ups`, in order."""
+    return request_value(planned, value, lambda kind, item: next(answers))
+
+
+def asset_kind(planned: PlannedInput, value: Any) -> AssetKind | None:
+    """Return what a single value refers to: by its own type, else by the type of the field; `None` for a plain value."""
+    for reference, kind in _REFERENCES.items():
+        if isinstance(value, reference):
+            return kind
+    if planned.field_type.endswith(_LEGACY_MODEL_SUFFIX):
+        return "model"
+    return ASSET_KINDS.get(planned.field_type)

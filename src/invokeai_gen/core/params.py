@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast, dataclass_transf
 from pydantic_core import ArgsKwargs, CoreSchema, SchemaValidator, ValidationError
 
 from invokeai_gen.core import checks
-from invokeai_gen.core.inputs import Input
 from invokeai_gen.core.signatures import ClassSignature
+from invokeai_gen.core.values import Input
 from invokeai_gen.loading import later
 
 if TYPE_CHECKING:

@@ -17,11 +17,10 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, Val
 from invokeai_gen import js_reading
 from invokeai_gen.core import problems
 from invokeai_gen.core.duck_types import HasInputs
-from invokeai_gen.core.inputs import Input
 from invokeai_gen.core.json_values import AllowedFiles, read_value
-from invokeai_gen.core.json_writing import to_json
+from invokeai_gen.core.json_writing import is_sendable, to_json
 from invokeai_gen.core.problems import ParamsError, Problem
-from invokeai_gen.core.request_values import is_sendable
+from invokeai_gen.core.values import Input
 from invokeai_gen.js_json import escape_surrogates
 from invokeai_gen.texts import shown
 

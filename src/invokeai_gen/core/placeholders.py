@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from invokeai_gen.core.generators import ServerQuery
-from invokeai_gen.core.json_writing import to_json
+from invokeai_gen.core.json_writing import request_value, to_json
 from invokeai_gen.core.plan import AssetKind, JsonValue, PlannedInput
-from invokeai_gen.core.request_values import request_value
 from invokeai_gen.core.values import BoardRef, ImageRef, ModelRef, VideoRef
 from invokeai_gen.js_json import Unset
 

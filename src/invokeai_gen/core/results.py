@@ -1,10 +1,15 @@
-"""Which result of a finished session belongs to which node of the workflow: pure rules over the server's JSON."""
+"""Which result of a finished session belongs to which node of the workflow, and what is found anywhere in a result.
+
+Pure rules over the server's JSON.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
+
+_MEDIA_KEYS: Final = ("image_name", "video_name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,3 +107,31 @@ def image_sizes(results: Iterable[NodeResult]) -> dict[str, Mapping[str, int]]:
         for result in results
         if isinstance(result.get("image"), Mapping) and result.get("width") and result.get("height")
     }
+
+
+def media_names(value: Any) -> Iterator[tuple[str, str]]:
+    """Yield `("image_name" | "video_name", name)` of every image and video anywhere in a result."""
+    for key in _MEDIA_KEYS:
+        for item in objects_with(key, value):
+            yield key, item[key]
+
+
+def objects_with(key: str, value: Any) -> Iterator[Mapping[str, Any]]:
+    """Yield every object anywhere in a result that has a text under `key`, in order."""
+    if isinstance(value, Mapping):
+        if isinstance(value.get(key), str):
+            yield value
+        for item in value.values():
+            yield from objects_with(key, item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from objects_with(key, item)
+
+
+def flat(value: Any) -> Iterator[Any]:
+    """Yield the values in an output, which may be a list of lists."""
+    if isinstance(value, list):
+        for item in value:
+            yield from flat(item)
+    else:
+        yield value

@@ -1,4 +1,4 @@
-"""From text to the value of an input, on the command line and in the cells of a table.
+"""From text to an input and its value, on the command line and in the headings and cells of a table.
 
 A text becomes JSON data here, which `json_values` reads like all other JSON data. Whether the input accepts the value
 is decided by its own check.
@@ -24,7 +24,7 @@ from invokeai_gen.limits import NUMBER_LIMITS
 from invokeai_gen.texts import shown
 
 if TYPE_CHECKING:
-    from invokeai_gen.core.plan import JsonValue, PlannedInput
+    from invokeai_gen.core.plan import JsonValue, PlannedInput, WorkflowPlan
 
 TextReader: TypeAlias = "Callable[[str], JsonValue]"
 
@@ -36,6 +36,38 @@ _NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[
 _DECIMAL_COMMA: Final = re.compile(r"[+-]?[0-9]+,[0-9]+")
 _CHANNELS: Final = re.compile(r"[(\[] *([0-9]{1,3}(?: *, *[0-9]{1,3}){2,3}) *[)\]]")
 _EXAMPLES: Final = {"IntegerField": "[1, 2]", "FloatField": "[0.5, 1]", "BooleanField": "[true, false]"}
+
+
+def find_input(plan: WorkflowPlan, name: str) -> PlannedInput:
+    """Return the input with that index, Python name or label, tried in this order; `sky-color` is `sky_color`, too.
+
+    Raises `ParamsError` for an unknown name, with similar ones; for a label of several inputs, with their names and
+    indices; and for an input that is fed by an edge, with the node at its other end.
+    """
+    if name.isascii() and name.isdigit() and len(name) < 10:
+        for planned in plan.inputs:
+            if planned.index == int(name):
+                return _settable(planned)
+        raise ParamsError([problems.unknown_index(int(name), plan.inputs)])
+    named = {planned.name: planned for planned in plan.inputs}
+    if name in named:
+        return _settable(named[name])
+    labelled = [planned for planned in plan.inputs if planned.label == name]
+    if len(labelled) > 1:
+        names = ", ".join(f"{planned.name} (index {planned.index})" for planned in labelled)
+        message = f"{len(labelled)} inputs are labelled {shown(name)}: use a name or an index: {names}"
+        raise ParamsError([Problem(name, message)])
+    if labelled:
+        return _settable(labelled[0])
+    if (spelled := name.replace("-", "_")) in named:
+        return _settable(named[spelled])
+    raise ParamsError([problems.unsettable(name, named)])
+
+
+def _settable(planned: PlannedInput) -> PlannedInput:
+    if planned.fed_by is not None:
+        raise ParamsError([problems.unsettable(planned.name, {planned.name: planned})])
+    return planned
 
 
 def text_reader(planned: PlannedInput) -> TextReader:

@@ -15,10 +15,10 @@ from typing_extensions import TypeVar
 from invokeai_gen.core import problems
 from invokeai_gen.core.checks import without_numpy
 from invokeai_gen.core.field_values import check_value
-from invokeai_gen.core.inputs import Input
 from invokeai_gen.core.params_json import MAX_REPR
 from invokeai_gen.core.plan import Constraints, JsonValue, PlannedInput
 from invokeai_gen.core.problems import ParamsError
+from invokeai_gen.core.values import Input
 from invokeai_gen.texts import shown
 
 if TYPE_CHECKING:

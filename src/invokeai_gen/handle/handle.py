@@ -10,7 +10,6 @@ from typing import Any, ClassVar, TypeAlias
 
 from invokeai_gen.codegen.names import assign_names
 from invokeai_gen.compiler import NotReadyError, Reason, compile_workflow
-from invokeai_gen.core.dynamic_params import params_type
 from invokeai_gen.core.field_values import model_limits
 from invokeai_gen.core.matching import fits
 from invokeai_gen.core.params import WorkflowParams
@@ -36,6 +35,7 @@ from invokeai_gen.server import background
 from invokeai_gen.server.blocking import ServerClient
 from invokeai_gen.server.inventory import Model
 from invokeai_gen.server.resolution_errors import ModelResolutionError
+from invokeai_gen.sweeps.dynamic_workflow import params_type
 from invokeai_gen.sweeps.workflow import Workflow
 from invokeai_gen.texts import shown
 

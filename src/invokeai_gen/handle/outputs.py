@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any, overload
 
 from invokeai_gen.core.plan import OutputRole
-from invokeai_gen.core.result_search import flat
-from invokeai_gen.core.results import ConditioningOutput, LatentsOutput
+from invokeai_gen.core.results import ConditioningOutput, LatentsOutput, flat
 from invokeai_gen.runtime.media import ImageOutput
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 

@@ -11,8 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypedDict, Unpack, cast
 
-from invokeai_gen.core.image_formats import DEFAULT_QUALITY, ImageFormat
 from invokeai_gen.core.params import WorkflowParams
+from invokeai_gen.core.pictures import DEFAULT_QUALITY, ImageFormat
 from invokeai_gen.core.plan import JsonValue
 from invokeai_gen.core.values import BoardRef, ImageRef
 from invokeai_gen.handle.outputs import HandleOutputs, OutputMapping

@@ -7,7 +7,7 @@ from collections.abc import Collection, Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from invokeai_gen.core.result_search import media_names
+from invokeai_gen.core.results import media_names
 from invokeai_gen.server import constants
 from invokeai_gen.server.concurrency import gather_limited
 from invokeai_gen.server.errors import NotFoundError, ServerError, StatusError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from invokeai_gen.core.rejections import failing_node, labelled_rejections
+from invokeai_gen.core.problems import failing_node, labelled_rejections
 from invokeai_gen.server.errors import JobCanceledError, JobError
 from invokeai_gen.server.run_errors import JobFailedError, NotCompletedError, RedactedJobError, UnknownStatusError
 from invokeai_gen.server.status_errors import RejectedError, reasons

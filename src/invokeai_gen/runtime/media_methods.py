@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, get_args
 
 from invokeai_gen.core.file_names import safe_name
-from invokeai_gen.core.image_files import converted, open_image
-from invokeai_gen.core.image_formats import DEFAULT_QUALITY, FORMATS, ImageFormat
+from invokeai_gen.core.pictures import DEFAULT_QUALITY, FORMATS, ImageFormat, converted, open_image
 from invokeai_gen.core.values import VideoRef
 from invokeai_gen.server.background import in_thread
 from invokeai_gen.server.errors import DecodeError

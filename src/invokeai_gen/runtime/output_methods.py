@@ -8,8 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from invokeai_gen.core.result_search import flat, objects_with
-from invokeai_gen.core.results import ConditioningOutput, LatentsOutput, NodeResult
+from invokeai_gen.core.results import ConditioningOutput, LatentsOutput, NodeResult, flat, objects_with
 from invokeai_gen.loading import load
 from invokeai_gen.runtime.decoding import handle
 from invokeai_gen.runtime.media import ImageOutput, VideoOutput

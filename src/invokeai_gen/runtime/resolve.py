@@ -15,11 +15,10 @@ from typing import Any, Final, TypeVar
 
 from invokeai_gen.core.batch import Binding, Values
 from invokeai_gen.core.field_values import model_limits
-from invokeai_gen.core.json_writing import to_json
+from invokeai_gen.core.json_writing import answered, is_sendable, look_ups, to_json
 from invokeai_gen.core.matching import has_board
 from invokeai_gen.core.pictures import png_bytes
 from invokeai_gen.core.plan import AssetKind, JsonValue, PlannedInput, WorkflowPlan
-from invokeai_gen.core.request_values import answered, is_sendable, look_ups
 from invokeai_gen.core.values import BoardRef, ImageRef, ModelRef, VideoRef
 from invokeai_gen.js_json import Unset
 from invokeai_gen.runtime.cleanup import Preparations

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final, Generic, TypeAlias, TypeVar
 
+from invokeai_gen.core.json_writing import plain_values
 from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.plan import JsonValue, WorkflowPlan
 from invokeai_gen.core.request import CALL_SAVED_WORKFLOW, build_request
-from invokeai_gen.core.request_values import needs_server, plain_values
 from invokeai_gen.core.terminal import wants_progress
 from invokeai_gen.js_json import Unset
 from invokeai_gen.loading import load
@@ -177,8 +177,8 @@ class Runner(Generic[P, O]):
     ) -> tuple[Values, Preparations | None]:
         """Return the values as JSON, and what was uploaded and created for them; many need neither."""
         given = params.values()
-        if not needs_server(self.plan, given):
-            return plain_values(self.plan, given), None
+        if (plain := plain_values(self.plan, given)) is not None:
+            return plain, None
         resolving = await load("invokeai_gen.runtime.resolve")
         found: tuple[Values, Preparations] = await resolving.resolve(
             self.plan,

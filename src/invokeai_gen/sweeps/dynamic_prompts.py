@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from invokeai_gen.core.inputs import Input
 from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.problems import ParamsError, Problem, title
+from invokeai_gen.core.values import Input
 from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.texts import shown
 

@@ -13,9 +13,9 @@ from typing import Any, Final, Generic, TypeVar, cast
 
 from invokeai_gen.core import problems
 from invokeai_gen.core.batch import Binding
-from invokeai_gen.core.inputs import Input
 from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.problems import ParamsError, Problem
+from invokeai_gen.core.values import Input
 from invokeai_gen.texts import shown
 
 P = TypeVar("P", bound=WorkflowParams)

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.plan import JsonValue, WorkflowPlan
-from invokeai_gen.core.result_search import objects_with
+from invokeai_gen.core.results import objects_with
 from invokeai_gen.testing.outcomes import Run, ScriptedRun, image_file, png_size, results_of
 
 VERSION: Final = "6.14.2"

@@ -17,9 +17,8 @@ from invokeai_gen.cli.assignments import checked
 from invokeai_gen.cli.run.prompt_lines import prompt_lists
 from invokeai_gen.core import problems
 from invokeai_gen.core.field_values import check_value
-from invokeai_gen.core.input_lookup import find_input
 from invokeai_gen.core.problems import ParamsError, Problem
-from invokeai_gen.core.text_values import text_reader
+from invokeai_gen.core.text_values import find_input, text_reader
 from invokeai_gen.texts import shown
 
 if TYPE_CHECKING:

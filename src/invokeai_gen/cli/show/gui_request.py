@@ -13,11 +13,10 @@ from invokeai_gen.cli.named_workflow import NamedWorkflow
 from invokeai_gen.compiler import Reason, reasons_of
 from invokeai_gen.core.assets import assets_of, with_assets
 from invokeai_gen.core.batch import GENERATOR_FIELD, Binding, Values, batch_items, server_queries, value_of
-from invokeai_gen.core.json_writing import to_json
+from invokeai_gen.core.json_writing import request_value, to_json
 from invokeai_gen.core.plan import AssetKind, JsonValue, WorkflowPlan
 from invokeai_gen.core.problems import ParamsError
 from invokeai_gen.core.request import build_request
-from invokeai_gen.core.request_values import request_value
 from invokeai_gen.js_json import UNSET, Unset
 from invokeai_gen.runtime.called import renewed
 from invokeai_gen.runtime.matching import look_up

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from invokeai_gen.atomic_files import remove_leftovers, replacing
 from invokeai_gen.core.file_pattern import FilePattern, unique
-from invokeai_gen.core.image_formats import DEFAULT_QUALITY, FORMATS
+from invokeai_gen.core.pictures import DEFAULT_QUALITY, FORMATS
 from invokeai_gen.core.plan import WorkflowPlan
-from invokeai_gen.core.result_search import flat
+from invokeai_gen.core.results import flat
 from invokeai_gen.core.short_texts import short_text
 from invokeai_gen.runtime.media import ImageOutput, VideoOutput
 from invokeai_gen.runtime.media_methods import media_suffix

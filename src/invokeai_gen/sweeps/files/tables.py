@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 from invokeai_gen import js_reading
 from invokeai_gen.core import problems
-from invokeai_gen.core.input_lookup import find_input
 from invokeai_gen.core.problems import ParamsError, Problem
-from invokeai_gen.core.text_values import text_reader, value_of_json
+from invokeai_gen.core.text_values import find_input, text_reader, value_of_json
 from invokeai_gen.sweeps.files.sources import (
     Neighbourhood,
     TableError,
