@@ -119,4 +119,4 @@ from invokeai_gen.sweeps.state import SweepClosedError as SweepClosedError
 from invokeai_gen.sweeps.sweep import Sweep as Sweep
 from invokeai_gen.sweeps.workflow import Workflow as Workflow
 from invokeai_gen.version import __version__ as __version__
-from invokeai_gen.workflow.errors import WorkflowError as WorkflowError
+from invokeai_gen.workflow.json_object import WorkflowError as WorkflowError

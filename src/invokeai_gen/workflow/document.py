@@ -300,27 +300,22 @@ class Form:
 
     def fields(self) -> Iterator[tuple[FormElement, tuple[str, ...]]]:
         """Yield the node fields, depth first, each with the headings and texts above it."""
-        seen = {self.root_id}
-        stack = [self._visit(self.root_id, ())]
+        seen: set[str] = set()
+        stack: list[tuple[str, tuple[str, ...]]] = [(self.root_id, ())]
         while stack:
-            for element_id, sections in stack[-1]:
-                element = self.elements.get(element_id)
-                if element is None or element_id in seen:
-                    continue
-                seen.add(element_id)
-                if element.type == "node-field":
-                    yield element, sections
-                elif element.type == "container":
-                    stack.append(self._visit(element_id, sections))
-                    break
-            else:
-                stack.pop()
+            element_id, sections = stack.pop()
+            element = self.elements.get(element_id)
+            if element is None or element_id in seen:
+                continue
+            seen.add(element_id)
+            if element.type == "node-field":
+                yield element, sections
+            stack += reversed(list(self._with_sections(element.children, sections)))
 
-    def _visit(self, container_id: str, above: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    def _with_sections(self, children: list[str], above: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...]]]:
         """Yield the children of a container, each with the sections it belongs to."""
-        container = self.elements.get(container_id)
         heading = text = ""
-        for child_id in container.children if container is not None else ():
+        for child_id in children:
             child = self.elements.get(child_id)
             if child is not None and child.type == "heading":
                 heading, text = child.content.strip(), ""

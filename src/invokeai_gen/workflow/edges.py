@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from invokeai_gen.schema import FieldType, InputTemplate
-from invokeai_gen.workflow.connections import are_compatible, are_equal, can_connect
 from invokeai_gen.workflow.document import ConnectorNode, Edge, InvocationNode, LoadedWorkflow, Node, NotesNode
 from invokeai_gen.workflow.edge_index import CONNECTOR_IN, CONNECTOR_OUT, EdgeIndex
 
@@ -53,12 +52,10 @@ def _check_ends(edge: Edge, nodes: dict[str, Node]) -> None:
     for node in (source, target):
         if isinstance(node, InvocationNode) and node.template is None:
             raise DroppedEdgeError(f"node {node.id} is of unknown type {node.type}")
-    if not edge.is_default:
-        return
-    if isinstance(source, InvocationNode) and _output_type(source, edge.source_handle) is None:
-        raise DroppedEdgeError(f"source node {edge.source} has no output {edge.source_handle}")
-    if isinstance(target, InvocationNode) and target.input_template(edge.target_handle or "") is None:
-        raise DroppedEdgeError(f"target node {edge.target} has no input {edge.target_handle}")
+    if edge.is_default and isinstance(source, InvocationNode):
+        _output_type(source, edge.source_handle)
+    if edge.is_default and isinstance(target, InvocationNode):
+        _input_template(target, edge.target_handle)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +79,7 @@ class _Check:
         if isinstance(target, ConnectorNode):
             self._check_connector(edge, target, source is not None)
             return
-        template = target.input_template(target_handle)
-        if template is None:
-            raise DroppedEdgeError(f"target node {edge.target} has no input {target_handle}")
+        template = _input_template(target, target_handle)
         if template.connection == "direct":
             raise DroppedEdgeError("the input takes no connection")
         if source is None:
@@ -104,10 +99,7 @@ class _Check:
             return self._source(*real) if real is not None else None
         if not isinstance(node, InvocationNode):
             raise DroppedEdgeError("a note cannot be connected")
-        kind = _output_type(node, handle)
-        if kind is None:
-            raise DroppedEdgeError(f"source node {node_id} has no output {handle}")
-        return node, handle, kind
+        return node, handle, _output_type(node, handle)
 
     def _check_connector(self, edge: Edge, target: ConnectorNode, has_source: bool) -> None:
         if edge.target_handle != CONNECTOR_IN:
@@ -142,7 +134,7 @@ class _Check:
         source_types = [source_type]
         if source_node.type == "if" and source_handle == "value":
             source_types = self._if_input_types(source_node) or source_types
-        if not all(can_connect(item, template.type) for item in source_types):
+        if not all(_can_connect(item, template.type) for item in source_types):
             raise DroppedEdgeError(f"{' and '.join(map(str, source_types))} cannot be connected to {template.type}")
 
     def _check_dangling(self, edge: Edge, template: InputTemplate) -> None:
@@ -152,7 +144,7 @@ class _Check:
                 continue
             node = self.index.nodes.get(end.target)
             other = node.input_template(end.target_handle or "") if isinstance(node, InvocationNode) else None
-            if other is None or not are_compatible(other.type, template.type):
+            if other is None or not _are_compatible(other.type, template.type):
                 raise DroppedEdgeError("the targets of a connector must be of one type")
 
     def _check_collect(
@@ -164,7 +156,7 @@ class _Check:
         is_chained = (handle, source.type, source_handle) == ("collection", "collect", "collection")
         items = source_type if handle == "item" else self._collected_type(source) if is_chained else None
         collected = self._collected_type(target)
-        if items is not None and collected is not None and not are_equal(items, collected):
+        if items is not None and collected is not None and not _are_equal(items, collected):
             raise DroppedEdgeError("cannot mix and match types in a collection")
 
     def _collected_type(self, node: InvocationNode) -> FieldType | None:
@@ -177,8 +169,7 @@ class _Check:
                 return None
             ends = (edge.target_handle, source.type, edge.source_handle)
             if ends != ("collection", "collect", "collection"):
-                kind = _output_type(source, edge.source_handle)
-                return _item_type(kind) if kind is not None else None
+                return _item_type(_output_type(source, edge.source_handle))
             node = source
         return None
 
@@ -189,20 +180,13 @@ class _Check:
         if edge is None:
             return
         other = self._source(edge.source, edge.source_handle or "")
-        if other is None or not are_compatible(source_type, other[2]):
+        if other is None or not _are_compatible(source_type, other[2]):
             raise DroppedEdgeError("both inputs of an if node must be of one type")
 
     def _if_input_types(self, node: InvocationNode) -> list[FieldType]:
-        types = []
-        for edge in self.index.by_target.get(node.id, ()):
-            if edge.target_handle in _IF_INPUTS:
-                try:
-                    source = self._source(edge.source, edge.source_handle or "")
-                except DroppedEdgeError:
-                    continue
-                if source is not None:
-                    types.append(source[2])
-        return types
+        edges = [edge for edge in self.index.by_target.get(node.id, ()) if edge.target_handle in _IF_INPUTS]
+        sources = [self._source(edge.source, edge.source_handle or "") for edge in edges]
+        return [source[2] for source in sources if source is not None]
 
 
 def _item_type(collected: FieldType) -> FieldType | None:
@@ -211,5 +195,63 @@ def _item_type(collected: FieldType) -> FieldType | None:
     return collected if collected.is_single else replace(collected, cardinality="SINGLE")
 
 
-def _output_type(node: InvocationNode, handle: str | None) -> FieldType | None:
-    return node.template.outputs.get(handle or "") if node.template is not None else None
+def _output_type(node: InvocationNode, handle: str | None) -> FieldType:
+    kind = node.template.outputs.get(handle or "") if node.template is not None else None
+    if kind is None:
+        raise DroppedEdgeError(f"source node {node.id} has no output {handle}")
+    return kind
+
+
+def _input_template(node: InvocationNode, handle: str | None) -> InputTemplate:
+    template = node.input_template(handle or "")
+    if template is None:
+        raise DroppedEdgeError(f"target node {node.id} has no input {handle}")
+    return template
+
+
+def _are_equal(first: FieldType, second: FieldType) -> bool:
+    """Return whether two types are equal, each either as declared or as in the JSON schema."""
+    if first == second:
+        return True
+    firsts = (replace(first, original=None), first.original)
+    seconds = (replace(second, original=None), second.original)
+    return any(one == other for one in firsts if one is not None for other in seconds if other is not None)
+
+
+def _can_connect(source: FieldType, target: FieldType) -> bool:
+    """Return whether an output of type `source` may feed an input of type `target`."""
+    if _are_equal(source, target):
+        return True
+    if source.batch != target.batch:
+        return False
+    if source.name == "CollectionItemField" and not target.is_collection:
+        return True
+    if source.is_single and target.name == "CollectionItemField":
+        return True
+    if target.is_single_or_collection and source.name == target.name:
+        return True
+    if source.name == "CollectionField" and not target.is_single:
+        return True
+    if target.name == "CollectionField" and source.is_collection:
+        return True
+    if target.name == "AnyField":
+        return True
+    is_cardinality_fine = target.is_single_or_collection or (
+        source.cardinality == target.cardinality and not source.is_single_or_collection
+    )
+    is_widening = (source.name, target.name) in {
+        ("IntegerField", "FloatField"),
+        ("IntegerField", "StringField"),
+        ("FloatField", "StringField"),
+    }
+    return is_cardinality_fine and (is_widening or source.name == "AnyField")
+
+
+def _are_compatible(first: FieldType, second: FieldType) -> bool:
+    """Return whether two types can carry the same value: one may feed the other, or is a collection of the other."""
+    is_one_of_many = (
+        first.name == second.name
+        and first.batch == second.batch
+        and {first.cardinality, second.cardinality} == {"SINGLE", "COLLECTION"}
+    )
+    return _can_connect(first, second) or _can_connect(second, first) or is_one_of_many

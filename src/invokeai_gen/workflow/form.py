@@ -9,9 +9,7 @@ from typing import Any
 from invokeai_gen.js_reading import is_number
 from invokeai_gen.schema import FieldType
 from invokeai_gen.workflow.document import Form, FormElement, InvocationNode, LoadedWorkflow
-from invokeai_gen.workflow.errors import WorkflowError
-from invokeai_gen.workflow.json_object import JsonObject, wrong
-from invokeai_gen.workflow.nodes import updated_field_name
+from invokeai_gen.workflow.json_object import JsonObject, WorkflowError, wrong
 
 _NUMBER_COMPONENTS = ("number-input", "slider", "number-input-and-slider")
 
@@ -32,19 +30,6 @@ def parse_form(data: Any) -> Form:
     if not form.is_sound:
         raise WorkflowError("the form's structure is invalid: an element is missing, or no container reaches it")
     return form
-
-
-def rename_fields(workflow: LoadedWorkflow) -> None:
-    """Update the form and the exposed fields after an update has renamed fields."""
-    nodes = workflow.node_by_id()
-    workflow.exposed_fields = [
-        (node_id, updated_field_name(node, name) if isinstance(node := nodes.get(node_id), InvocationNode) else name)
-        for node_id, name in workflow.exposed_fields
-    ]
-    for element in workflow.form.elements.values():
-        node = nodes.get(element.node_id)
-        if element.type == "node-field" and isinstance(node, InvocationNode):
-            element.field_name = updated_field_name(node, element.field_name)
 
 
 def form_of(workflow: LoadedWorkflow, warnings: list[str]) -> Form:

@@ -6,9 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.js_reading import trim
 from invokeai_gen.texts import shown
-from invokeai_gen.workflow.errors import WorkflowError
+
+
+class WorkflowError(InvokeAIGenError):
+    """Raised for a file that is not a workflow, or that the GUI refuses to load."""
 
 
 @dataclass(slots=True)

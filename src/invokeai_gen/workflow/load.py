@@ -26,15 +26,15 @@ from invokeai_gen.workflow.document import (
     NotesNode,
 )
 from invokeai_gen.workflow.edges import validated_edges
-from invokeai_gen.workflow.errors import WorkflowError
-from invokeai_gen.workflow.file_kinds import IMAGE, kind_of_file, kind_of_object
-from invokeai_gen.workflow.form import form_of, parse_form, rename_fields
-from invokeai_gen.workflow.json_object import JsonObject, wrong
+from invokeai_gen.workflow.form import form_of, parse_form
+from invokeai_gen.workflow.json_object import JsonObject, WorkflowError, wrong
 from invokeai_gen.workflow.migrate import migrate
 from invokeai_gen.workflow.nodes import drop_uncalled_inputs, update_nodes
 from invokeai_gen.workflow.values import ModelVocabulary, parse_value
 
 MAX_WORKFLOW_BYTES: Final = 64 * 1024 * 1024
+_EXPORT: Final = "in InvokeAI's workflow editor, choose Download Workflow"
+_NO_WORKFLOW: Final = f"an image without a workflow in it: use one that the workflow editor made, or {_EXPORT}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def parse_workflow_file(name: str, raw: bytes) -> WorkflowFile:
     try:
         data = js_reading.loads(raw)
     except ValueError as error:
-        raise WorkflowError(kind_of_file(raw) or f"not JSON: {error}") from error
+        raise WorkflowError(_kind_of_file(raw) or f"not JSON: {error}") from error
     return WorkflowFile(name, data, hashlib.sha256(raw).hexdigest())
 
 
@@ -79,10 +79,22 @@ def _in_image(raw: bytes) -> bytes:
     try:
         text = png_texts(raw).get(WORKFLOW_KEY)
     except PngError as error:
-        raise WorkflowError(str(error) if WORKFLOW_KEY.encode() in raw else IMAGE) from error
+        raise WorkflowError(str(error) if WORKFLOW_KEY.encode() in raw else _NO_WORKFLOW) from error
     if text is None:
-        raise WorkflowError(IMAGE)
+        raise WorkflowError(_NO_WORKFLOW)
     return text.encode()
+
+
+def _kind_of_file(content: bytes) -> str:
+    """Return what a file is that is not JSON, and what to use instead; an empty text if it is of no known kind."""
+    start = content.lstrip()[:300].lower()
+    if not start:
+        return "not a workflow: the file is empty"
+    if content.startswith((b"\xff\xd8\xff", b"RIFF", b"GIF8")):
+        return _NO_WORKFLOW
+    if start.startswith((b"<!doctype", b"<html", b"<?xml")):
+        return "an HTML page, not a workflow: download the file itself (on GitHub: Raw)"
+    return "a ZIP archive, not a workflow: unpack it first" if start.startswith(b"pk\x03\x04") else ""
 
 
 def load_workflow(data: Any, schema: Schema) -> tuple[LoadedWorkflow, list[str]]:
@@ -95,7 +107,6 @@ def load_workflow(data: Any, schema: Schema) -> tuple[LoadedWorkflow, list[str]]
     warnings: list[str] = []
     workflow.edges = validated_edges(workflow, warnings)
     update_nodes(workflow, warnings)
-    rename_fields(workflow)
     workflow.form = form_of(workflow, warnings)
     drop_uncalled_inputs(workflow)
     # On the GUI's canvas a node whose id is taken already turns into a copy of the first.
@@ -116,8 +127,24 @@ def check_is_workflow(data: Any) -> None:
         lack = "it has no list of nodes"
     else:
         return
-    kind = kind_of_object(data) if isinstance(data, dict) else ""
+    kind = _kind_of_object(data) if isinstance(data, dict) else ""
     raise WorkflowError(kind or f"not a workflow: {lack} (export it from the InvokeAI workflow editor)")
+
+
+def _kind_of_object(data: dict[str, Any]) -> str:
+    """Return what a JSON object is that is not a workflow, and what to use instead; else an empty text."""
+    nodes = data.get("nodes")
+    if "openapi" in data and ("paths" in data or isinstance(data.get("components"), dict)):
+        return "the openapi.json of a server, not a workflow"
+    if isinstance(nodes, list) and ("links" in data or "last_node_id" in data):
+        return f"a ComfyUI workflow, not one of InvokeAI: build it anew, and {_EXPORT}"
+    if data and all(isinstance(value, dict) and "class_type" in value for value in data.values()):
+        return f"a ComfyUI prompt in API format, not an InvokeAI workflow: build it anew, and {_EXPORT}"
+    if "batch" in data or "graph" in data or (isinstance(nodes, dict) and "edges" in data):
+        return f"a graph in API format, which has no form, not a workflow: {_EXPORT}"
+    if "generation_mode" in data or "positive_prompt" in data:
+        return f"the metadata of an image, not a workflow: {_EXPORT}"
+    return ""
 
 
 def _parse(data: JsonObject, schema: Schema) -> LoadedWorkflow:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from invokeai_gen.js_json import UNSET, Unset
 from invokeai_gen.js_reading import is_integer, is_number
 from invokeai_gen.schema import Schema
 from invokeai_gen.workflow.document import TEXTS
-from invokeai_gen.workflow.errors import WorkflowError
-from invokeai_gen.workflow.json_object import JsonObject, wrong
+from invokeai_gen.workflow.json_object import JsonObject, WorkflowError, wrong
 from invokeai_gen.workflow.values import parse_color, parse_named
 
 CURRENT_VERSION: Final = "4.0.0"
@@ -70,23 +69,18 @@ def migrate(data: JsonObject, schema: Schema) -> JsonObject:
 
 
 def _from_v1(data: JsonObject, schema: Schema) -> JsonObject:
-    nodes = []
-    for node in data.records("nodes", optional=True):
-        if node.data.get("type") == "invocation":
-            body = node.record("data")
-            body.flag("embedWorkflow")
-            template = schema.template(body.name("type"))
-            node_data = {
-                **body.data,
-                "useCache": body.flag("useCache", True),
-                "version": body.data.get("version") or "1.0.0",
-                "nodePack": template.node_pack if template is not None else "unknown",
-                "inputs": {name: _field_from_v1(item) for name, item in body.members("inputs")},
-                "outputs": {name: _field_from_v1(item) for name, item in body.members("outputs")},
-            }
-            nodes.append({**node.data, "data": node_data})
-        else:
-            nodes.append(node.data)
+    def converted(body: JsonObject) -> dict[str, Any]:
+        body.flag("embedWorkflow")
+        template = schema.template(body.name("type"))
+        return {
+            "useCache": body.flag("useCache", True),
+            "version": body.data.get("version") or "1.0.0",
+            "nodePack": template.node_pack if template is not None else "unknown",
+            "inputs": {name: _field_from_v1(item) for name, item in body.members("inputs")},
+            "outputs": {name: _field_from_v1(item) for name, item in body.members("outputs")},
+        }
+
+    nodes = _nodes(data.records("nodes", optional=True), converted)
     return JsonObject(
         {
             **{key: data.text(key, "") for key in TEXTS},
@@ -98,30 +92,36 @@ def _from_v1(data: JsonObject, schema: Schema) -> JsonObject:
     )
 
 
+def _nodes(nodes: Iterable[JsonObject], converted: Callable[[JsonObject], dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return nodes with what `converted` makes of the data of each invocation node."""
+    return [
+        {**node.data, "data": {**node.record("data").data, **converted(node.record("data"))}}
+        if node.data.get("type") == "invocation"
+        else node.data
+        for node in nodes
+    ]
+
+
 def _field_from_v1(item: JsonObject) -> dict[str, Any]:
     """Return a field of version 1. Raises `WorkflowError` for a value that does not match the field's type."""
     old = item.text("type")
     name = _SINGLE_V1.get(old) or _MANY_V1.get(old)
     if name is None:
         raise WorkflowError(f"{item.at('type')}: unknown field type {old!r}")
-    if "value" in item.data and not _suits_v1(old, item.data["value"]):
+    if "value" in item.data and not _suits_v1(old, name, item.data["value"]):
         raise wrong(item.at("value"), f"a value for a field of type {old}", item.data["value"])
     is_collection = old == "Collection" or (old in _MANY_V1 and old.endswith("Collection"))
     kind = {"name": name, "isCollection": is_collection, "isCollectionOrScalar": old.endswith("Polymorphic")}
     return {**item.data, "type": kind}
 
 
-def _suits_v1(old: str, value: Any) -> bool:
-    if old in ("Any", "CollectionItem"):
-        return True
-    if old in _SUITS_V1:
-        return _SUITS_V1[old](value)
-    stem = old.removesuffix("Collection").removesuffix("Polymorphic")
-    suits = _SUITS_V1.get(stem, _SUITS_V1.get(stem.lower(), _SUITS_V1.get(stem + "Field", _is_object)))
-    if stem == old or (old.endswith("Polymorphic") and stem in _ONE_VALUE_V1):
+def _suits_v1(old: str, name: str, value: Any) -> bool:
+    """Return whether a field of type `old`, now called `name`, could have a value."""
+    suits = _SUITS.get(name, _is_object)
+    is_polymorphic = old.endswith("Polymorphic")
+    if old not in _MANY_V1 or (is_polymorphic and name in _ONE_VALUE_V1):
         return suits(value)
-    is_list = isinstance(value, list) and all(map(suits, value))
-    return is_list or (old.endswith("Polymorphic") and suits(value))
+    return (isinstance(value, list) and all(map(suits, value))) or (is_polymorphic and suits(value))
 
 
 def _is_object(value: Any) -> bool:
@@ -142,36 +142,37 @@ def _is_main_model(value: Any) -> bool:
     return _is_model(value) and value.get("model_type") in ("main", "onnx")
 
 
-_ONE_VALUE_V1: Final = frozenset({"Boolean", "Float", "Image", "Integer", "String"})
+_ONE_VALUE_V1: Final = frozenset({"BooleanField", "FloatField", "ImageField", "IntegerField", "StringField"})
 """Types whose polymorphic fields only accepted one value."""
 
-_SUITS_V1: Final[Mapping[str, Callable[[Any], bool]]] = {
-    "integer": is_integer,
-    "float": is_number,
-    "string": _is_text,
-    "enum": _is_text,
-    "boolean": lambda value: isinstance(value, bool),
-    "Collection": lambda value: isinstance(value, list),
-    "Scheduler": lambda value: _is_text(value) and value in _SCHEDULERS_V2,
+_PLAIN: Final[Mapping[str, Callable[[Any], bool]]] = {
+    "IntegerField": is_integer,
+    "FloatField": is_number,
+    "StringField": _is_text,
+    "EnumField": _is_text,
+    "BooleanField": lambda value: isinstance(value, bool),
+    "SchedulerField": lambda value: _is_text(value) and value in _SCHEDULERS_V2,
+}
+_SUITS: Final[Mapping[str, Callable[[Any], bool]]] = {
+    **_PLAIN,
+    "AnyField": lambda value: True,
+    "CollectionItemField": lambda value: True,
+    "CollectionField": lambda value: isinstance(value, list),
     "ImageField": lambda value: parse_named(value, "image_name") is not None,
     "BoardField": lambda value: parse_named(value, "board_id") is not None,
     "ColorField": lambda value: parse_color(value) is not None,
     **dict.fromkeys(_MAIN_MODELS_V2, _is_main_model),
-    **dict.fromkeys(_MODELS_V2 | {"VaeModelField"}, _is_model),
+    **dict.fromkeys(_MODELS_V2, _is_model),
 }
-"""The values that a field of a type could have; other types could have objects."""
+"""The values that a field of a type could have in version 1; other types could have objects."""
 
 
 def _from_v2(data: JsonObject) -> JsonObject:
-    nodes = []
-    for node in data.records("nodes"):
-        if node.data.get("type") == "invocation":
-            body = node.record("data")
-            body.record("outputs")
-            inputs = {name: _input_from_v2(item) for name, item in body.members("inputs")}
-            nodes.append({**node.data, "data": {**body.data, "inputs": inputs}})
-        else:
-            nodes.append(node.data)
+    def converted(body: JsonObject) -> dict[str, Any]:
+        body.record("outputs")
+        return {"inputs": {name: _input_from_v2(item) for name, item in body.members("inputs")}}
+
+    nodes = _nodes(data.records("nodes"), converted)
     kept = {key: value for key, value in data.data.items() if key != "form"}
     return JsonObject({**kept, "nodes": nodes})
 
@@ -188,23 +189,13 @@ def _input_from_v2(item: JsonObject) -> dict[str, Any]:
 
 def _value_from_v2(kind: str, value: Any) -> Any | Unset:
     """Return a value of version 2, which is kept only if it matches the field's type."""
-    fits = {
-        "IntegerField": is_integer(value),
-        "FloatField": is_number(value),
-        "StringField": isinstance(value, str),
-        "EnumField": isinstance(value, str),
-        "BooleanField": isinstance(value, bool),
-        "SchedulerField": isinstance(value, str) and value in _SCHEDULERS_V2,
-    }
-    if kind in fits:
-        return value if fits[kind] else UNSET
-    shapes = {
-        "ImageField": parse_named(value, "image_name"),
-        "BoardField": parse_named(value, "board_id"),
-        "ColorField": parse_color(value),
-    }
-    if kind in shapes:
-        return UNSET if shapes[kind] is None else shapes[kind]
-    if kind in _MAIN_MODELS_V2 | _MODELS_V2 and isinstance(value, dict) and _is_model(value, least=3):
-        return value if kind in _MODELS_V2 or value.get("model_type") == "main" else UNSET
-    return UNSET
+    kept: Any = None
+    if kind in _PLAIN:
+        kept = value if _PLAIN[kind](value) else None
+    elif kind in ("ImageField", "BoardField"):
+        kept = parse_named(value, "image_name" if kind == "ImageField" else "board_id")
+    elif kind == "ColorField":
+        kept = parse_color(value)
+    elif kind in _MAIN_MODELS_V2 | _MODELS_V2 and _is_model(value, least=3):
+        kept = value if kind in _MODELS_V2 or value.get("model_type") == "main" else None
+    return UNSET if kept is None else kept

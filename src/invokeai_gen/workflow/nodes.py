@@ -18,7 +18,10 @@ from invokeai_gen.workflow.document import (
 
 
 def update_nodes(workflow: LoadedWorkflow, warnings: list[str]) -> None:
-    """Update every node whose version differs from its template's, if the major version is the same."""
+    """Update every node whose version differs from its template's, if the major version is the same.
+
+    The form and the exposed fields follow if that renames a field.
+    """
     connected: dict[str, set[str]] = {}
     for edge in workflow.edges:
         connected.setdefault(edge.target, set()).add(edge.target_handle or "")
@@ -38,6 +41,7 @@ def update_nodes(workflow: LoadedWorkflow, warnings: list[str]) -> None:
         if not node.takes_extra_inputs:
             unknown = [name for name in node.inputs if node.input_template(name) is None]
             warnings += [f"node {node.id} of type {node.type} has no input {name}" for name in unknown]
+    _rename_fields(workflow)
 
 
 def drop_uncalled_inputs(workflow: LoadedWorkflow) -> None:
@@ -58,11 +62,17 @@ def drop_uncalled_inputs(workflow: LoadedWorkflow) -> None:
     workflow.form.remove({key for key, element in fields if (element.node_id, element.field_name) in dropped})
 
 
-def updated_field_name(node: InvocationNode, name: str) -> str:
-    """Return the name of a field after an update may have renamed it."""
-    if node.type == "image_collection" and name == "collection" and "images" in node.inputs:
-        return "images"
-    return name
+def _rename_fields(workflow: LoadedWorkflow) -> None:
+    """Rename `collection` of an image collection, which is now called `images`, on the form and among the exposed fields."""
+    renamed = {
+        (node.id, "collection")
+        for node in workflow.node_by_id().values()
+        if isinstance(node, InvocationNode) and node.type == "image_collection" and "images" in node.inputs
+    }
+    workflow.exposed_fields = [(field[0], "images") if field in renamed else field for field in workflow.exposed_fields]
+    for element in workflow.form.elements.values():
+        if (element.node_id, element.field_name) in renamed:
+            element.field_name = "images"
 
 
 def _update(node: InvocationNode, template: NodeTemplate, connected: set[str]) -> None:
