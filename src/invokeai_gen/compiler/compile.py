@@ -24,8 +24,7 @@ from invokeai_gen.core.plan import (
 )
 from invokeai_gen.core.problems import ParamsError
 from invokeai_gen.js_json import UNSET
-from invokeai_gen.schema import InputTemplate, Schema
-from invokeai_gen.schema.summary import summaries
+from invokeai_gen.schema import Schema
 from invokeai_gen.schema.templates import BATCH_FIELDS
 from invokeai_gen.workflow import LoadedWorkflow, WorkflowFile, load_workflow
 from invokeai_gen.workflow.document import (
@@ -76,6 +75,7 @@ def plan_of(workflow: LoadedWorkflow, schema: Schema, file: WorkflowFile) -> Wor
     """Return the plan of a loaded workflow, even if the GUI would not invoke it."""
     index = EdgeIndex.of(workflow.node_by_id(), workflow.edges)
     nodes = [node for node in workflow.invocations() if node.template is not None]
+    templates = {node.type: node.template for node in nodes if node.template is not None}
     edges = tuple(_edges(workflow, index))
     connected = {(edge.target_node_id, edge.target_field) for edge in edges}
     inputs = tuple(planned_inputs(workflow, index))
@@ -87,7 +87,7 @@ def plan_of(workflow: LoadedWorkflow, schema: Schema, file: WorkflowFile) -> Wor
         workflow=_stored(workflow, schema) if workflow.form.is_sound else None,
         inputs=inputs,
         outputs=tuple(planned_outputs(workflow, edges, inputs)),
-        node_types=summaries(schema, (node.type for node in nodes)),
+        node_types={kind: template.summary() for kind, template in sorted(templates.items())},
     )
 
 
@@ -137,7 +137,10 @@ def _fields(node: InvocationNode, connected: set[tuple[str, str]]) -> Iterator[P
         if template is None and not node.takes_extra_inputs and not is_called_input:
             continue
         is_connected = (node.id, name) in connected
-        asset = None if is_connected else _asset(node, template)
+        asset = None
+        # The entries of `core_metadata` refer to nothing: the server only stores them.
+        if template is not None and not is_connected and not node.takes_extra_inputs:
+            asset = _REFERENCES.get(template.type.name)
         yield PlanField(
             name=name,
             value=instance.value,
@@ -151,16 +154,6 @@ def _fields(node: InvocationNode, connected: set[tuple[str, str]]) -> Iterator[P
 
 _REFERENCES: Final[Mapping[str, AssetKind]] = {**ASSET_KINDS, "LoRAField": "model", "ImageGeneratorField": "board"}
 """What the value of a field type refers to, whole or in a part of it."""
-
-
-def _asset(node: InvocationNode, template: InputTemplate | None) -> AssetKind | None:
-    """Return what kind of asset a field refers to, `None` for any other field.
-
-    The entries of `core_metadata` do not count, because the server only stores them.
-    """
-    if template is None or node.takes_extra_inputs:
-        return None
-    return _REFERENCES.get(template.type.name)
 
 
 def _edges(workflow: LoadedWorkflow, index: EdgeIndex) -> Iterator[PlanEdge]:
@@ -187,9 +180,8 @@ def _batch(node: InvocationNode, index: EdgeIndex) -> PlanBatch:
         for edge in index.out_of(node.id)
         if edge.source_handle == handle and edge.target_handle is not None
     ]
-    feeding = next(index.into(node.id, field_name), None)
-    origin = index.origin(feeding) if feeding is not None else None
-    generator = origin[0].id if origin is not None else None
+    feeding = index.feeding(node.id, field_name)
+    generator = feeding.id if feeding is not None else None
     limits = tuple(_target_limits(index.nodes.get(target), name) for target, name in targets)
     return PlanBatch(node.id, field_name, tuple(targets), generator, limits)
 

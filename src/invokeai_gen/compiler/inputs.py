@@ -45,11 +45,11 @@ def _planned_input(
     edges: EdgeIndex,
 ) -> PlannedInput:
     instance = node.inputs[element.field_name]
-    fed_by = _fed_by(node, element.field_name, edges)
+    feeding = edges.feeding(node.id, element.field_name)
     # A node that takes any input keeps an explicit null, which a form shows as an empty field.
     own = UNSET if instance.value is None else instance.value
     problems = [*value_problems(own, template), choice_problem(own, template)]
-    is_refused = fed_by is None and (any(problems) or _is_unfilled(node, element.field_name, own))
+    is_refused = feeding is None and (any(problems) or _is_unfilled(node, element.field_name, own))
     value: JsonValue | Unset = UNSET if is_refused or _is_misread(own, template) else own
     options = _options(element, template, value)
     return PlannedInput(
@@ -66,7 +66,7 @@ def _planned_input(
         sections=sections,
         required=is_refused or template.required,
         value=value,
-        fed_by=fed_by,
+        fed_by=feeding.title if feeding is not None else None,
         constraints=_constraints(element, template, value),
         choices=tuple(options) if options else template.choices,
         choice_labels=options or dict(template.choice_labels),
@@ -85,12 +85,6 @@ def _is_misread(value: JsonValue | Unset, template: InputTemplate) -> bool:
     """Return whether the GUI took an object of unknown shape for the settings of a float generator."""
     kind = value.get("type") if isinstance(value, dict) else None
     return str(kind).startswith("float_generator_") and template.type.name != "FloatGeneratorField"
-
-
-def _fed_by(node: InvocationNode, field_name: str, edges: EdgeIndex) -> str | None:
-    edge = next(edges.into(node.id, field_name), None)
-    origin = edges.origin(edge) if edge is not None else None
-    return origin[0].title if origin is not None else None
 
 
 def _constraints(element: FormElement, template: InputTemplate, value: JsonValue | Unset) -> Constraints:

@@ -14,7 +14,7 @@ from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.js_json import UNSET, Unset
 from invokeai_gen.js_reading import is_integer, is_number
 from invokeai_gen.schema import InputTemplate, Schema
-from invokeai_gen.schema.releases import newest, release_of
+from invokeai_gen.schema.releases import RELEASE_OF, newest
 from invokeai_gen.schema.templates import BATCH_FIELDS
 from invokeai_gen.texts import shown
 from invokeai_gen.workflow.document import ConnectorNode, InvocationNode, LoadedWorkflow
@@ -101,7 +101,7 @@ def reasons_of(
 def _newer_server_reason(workflow: LoadedWorkflow, schema: Schema) -> Iterator[Reason]:
     """Yield one reason that names all node types of a newer InvokeAI."""
     types = dict.fromkeys(node.type for node in workflow.invocations() if node.template is None)
-    releases = {node_type: release for node_type in types if (release := release_of(node_type)) is not None}
+    releases = {node_type: RELEASE_OF[node_type] for node_type in types if node_type in RELEASE_OF}
     if releases:
         server = f" (the server has {schema.version})" if schema.version else ""
         yield Reason(problem=f"needs InvokeAI {newest(releases.values())} or newer{server}: {', '.join(releases)}")
@@ -110,7 +110,7 @@ def _newer_server_reason(workflow: LoadedWorkflow, schema: Schema) -> Iterator[R
 def _node_reasons(node: InvocationNode, values: Values, connected: set[tuple[str, str | None]]) -> Iterator[Reason]:
     template = node.template
     if template is None:
-        if release_of(node.type) is None:
+        if node.type not in RELEASE_OF:
             yield _reason(
                 node, "this node type does not exist on the server (install its node pack, or delete the node)"
             )

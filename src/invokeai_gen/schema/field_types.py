@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, TypeAlias
 
 from invokeai_gen.generator_settings import GENERATOR_FIELDS
-from invokeai_gen.schema.model_types import MODEL_FIELD, MODEL_UI_TYPES
+from invokeai_gen.limits import ModelLimits
 
 Cardinality: TypeAlias = Literal["SINGLE", "COLLECTION", "SINGLE_OR_COLLECTION"]
 
@@ -75,7 +75,7 @@ def field_type(schema: Mapping[str, Any]) -> FieldType | None:
         return parsed
     if not isinstance(ui_type, str):
         raise TypeError("ui_type is not a string")
-    if ui_type in MODEL_UI_TYPES and parsed is not None and parsed.name == MODEL_FIELD:
+    if ui_type in MODEL_UI_TYPES and parsed is not None and parsed.name == "ModelIdentifierField":
         return parsed
     declared = FieldType(ui_type, "COLLECTION" if ui_type == "CollectionField" else "SINGLE")
     if declared.is_stateful and parsed is not None and parsed != declared:
@@ -134,3 +134,45 @@ def ref_name(schema: Mapping[str, Any]) -> str:
 
 def _primitive(kind: object) -> str | None:
     return _PRIMITIVES.get(kind) if isinstance(kind, str) else None
+
+
+def _main(*base: str) -> ModelLimits:
+    return ModelLimits(type=("main",), base=base)
+
+
+MODEL_UI_TYPES: Final[Mapping[str, ModelLimits]] = {
+    "MainModelField": _main("sd-1", "sd-2"),
+    "SDXLMainModelField": _main("sdxl"),
+    "SDXLRefinerModelField": _main("sdxl-refiner"),
+    "SD3MainModelField": _main("sd-3"),
+    "FluxMainModelField": _main("flux"),
+    "CogView4MainModelField": _main("cogview4"),
+    "Imagen3ModelField": _main("imagen3"),
+    "Imagen4ModelField": _main("imagen4"),
+    "ChatGPT4oModelField": _main("chatgpt-4o"),
+    "Gemini2_5ModelField": _main("gemini-2.5"),
+    "FluxKontextModelField": _main("flux-kontext"),
+    "Veo3ModelField": ModelLimits(type=("video",), base=("veo3",)),
+    "RunwayModelField": ModelLimits(type=("video",), base=("runway",)),
+    "ONNXModelField": ModelLimits(type=("onnx",)),
+    "VAEModelField": ModelLimits(type=("vae",)),
+    "FluxVAEModelField": ModelLimits(type=("vae",), base=("flux",)),
+    "LoRAModelField": ModelLimits(type=("lora",)),
+    "ControlLoRAModelField": ModelLimits(type=("control_lora",)),
+    "ControlNetModelField": ModelLimits(type=("controlnet",)),
+    "IPAdapterModelField": ModelLimits(type=("ip_adapter",)),
+    "T2IAdapterModelField": ModelLimits(type=("t2i_adapter",)),
+    "T5EncoderModelField": ModelLimits(type=("t5_encoder",)),
+    "CLIPEmbedModelField": ModelLimits(type=("clip_embed",)),
+    "CLIPLEmbedModelField": ModelLimits(type=("clip_embed",), variant=("large",)),
+    "CLIPGEmbedModelField": ModelLimits(type=("clip_embed",), variant=("gigantic",)),
+    "SigLipModelField": ModelLimits(type=("siglip",)),
+    "FluxReduxModelField": ModelLimits(type=("flux_redux",)),
+    "LLaVAModelField": ModelLimits(type=("llava_onevision",)),
+    "SpandrelImageToImageModelField": ModelLimits(type=("spandrel_image_to_image",)),
+}
+"""The models that a field accepts, as servers before InvokeAI 6.8 declare them: by a `ui_type` for each kind.
+
+Newer servers use `ui_model_base`, `ui_model_type` and `ui_model_variant` instead, and translate the old names of custom
+nodes in the same way.
+"""

@@ -44,17 +44,10 @@ _ADDED: Final[Mapping[str, str]] = {
 }
 """Release to the node types that came with it, as far as the tested releases show; all others are as old as 6.0."""
 
-_RELEASE_OF: Final[Mapping[str, str]] = {
+RELEASE_OF: Final[Mapping[str, str]] = {
     node_type: release for release, node_types in _ADDED.items() for node_type in node_types.split()
 }
-
-
-def release_of(node_type: str) -> str | None:
-    """Return the release that introduced a node type of InvokeAI itself, such as `6.14`.
-
-    `None` for one that 6.0 already had, and for one of a custom node.
-    """
-    return _RELEASE_OF.get(node_type)
+"""The release that introduced a node type of InvokeAI itself, such as `6.14`; none for those that 6.0 already had."""
 
 
 def newest(releases: Iterable[str]) -> str:

@@ -12,8 +12,7 @@ from invokeai_gen.generator_settings import GENERATOR_FIELDS, default_settings
 from invokeai_gen.js_json import UNSET, Unset
 from invokeai_gen.js_reading import is_integer, is_number
 from invokeai_gen.limits import ANY_MODEL, ITEM_LIMITS, KEYWORDS, LENGTH_LIMITS, NUMBER_LIMITS, ModelLimits
-from invokeai_gen.schema.field_types import FieldType, field_type, ref_name
-from invokeai_gen.schema.model_types import MODEL_UI_TYPES
+from invokeai_gen.schema.field_types import MODEL_UI_TYPES, FieldType, field_type, ref_name
 
 Connection: TypeAlias = Literal["connection", "direct", "any"]
 
@@ -72,6 +71,20 @@ class InputTemplate:
     choice_labels: Mapping[str, str]
     models: ModelLimits
 
+    def summary(self) -> dict[str, Any]:
+        """Return what decides whether the field takes a value, as plan files record it."""
+        facts = {
+            "type": _in_words(self.type),
+            "required": self.required,
+            "choices": list(self.choices),
+            "base": list(self.models.base),
+            "type of model": list(self.models.type),
+            "variant": list(self.models.variant),
+            "format": list(self.models.format),
+            **self.exact_limits,
+        }
+        return {key: value for key, value in facts.items() if value not in ([], False)}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeTemplate:
@@ -86,6 +99,21 @@ class NodeTemplate:
     outputs: Mapping[str, FieldType]
     schema_names: tuple[str, str] = field(compare=False)
     """Names of its own and of its output's schema in openapi.json."""
+
+    def summary(self) -> dict[str, Any]:
+        """Return what decides whether a node of this type can run with given values, as plan files record it."""
+        return {
+            "version": self.version,
+            "inputs": {name: item.summary() for name, item in self.inputs.items()},
+            "outputs": {name: _in_words(kind) for name, kind in self.outputs.items()},
+        }
+
+
+_IN_WORDS: Final = {"SINGLE": "", "COLLECTION": "list of ", "SINGLE_OR_COLLECTION": "one or a list of "}
+
+
+def _in_words(kind: FieldType) -> str:
+    return _IN_WORDS[kind.cardinality] + kind.name
 
 
 def build_template(name: str, schemas: Mapping[str, Any]) -> NodeTemplate | None:
@@ -140,7 +168,7 @@ def _input_template(
     labels = schema.get("ui_choice_labels") or {}
     return InputTemplate(
         name=name,
-        title=_title(schema, name),
+        title=start_case(name) if schema.get("title") is None else str(schema["title"]),
         type=kind,
         required=bool(schema.get("orig_required")),
         connection=schema.get("input", "any") if kind.is_stateful else "connection",
@@ -159,11 +187,6 @@ def _output_type(node_type: str, name: str, schema: Mapping[str, Any]) -> FieldT
     if kind is not None and GENERATOR_OUTPUTS.get(node_type) == name:
         return replace(kind, batch=True)
     return kind
-
-
-def _title(schema: Mapping[str, Any], name: str) -> str:
-    title = schema.get("title")
-    return str(title) if title is not None else start_case(name)
 
 
 def _default(kind: FieldType, schema: Mapping[str, Any], choices: tuple[str, ...]) -> Any | Unset:

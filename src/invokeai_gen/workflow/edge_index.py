@@ -63,6 +63,12 @@ class EdgeIndex:
         source = self.nodes.get(end[0]) if end is not None else None
         return (source, end[1]) if end is not None and isinstance(source, InvocationNode) else None
 
+    def feeding(self, node_id: str, handle: str) -> InvocationNode | None:
+        """Return the node that feeds an input, behind any connectors."""
+        edge = next(self.into(node_id, handle), None)
+        origin = self.origin(edge) if edge is not None else None
+        return origin[0] if origin is not None else None
+
     def connector_source(self, connector_id: str) -> tuple[str, str] | None:
         """Return the node and field at the start of a chain of connectors; `None` if nothing feeds the chain."""
         seen: set[str] = set()

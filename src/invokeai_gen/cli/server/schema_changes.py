@@ -9,7 +9,6 @@ from invokeai_gen.cli.terminal import few
 from invokeai_gen.core.problems import range_text
 from invokeai_gen.limits import NUMBER_LIMITS
 from invokeai_gen.schema import NodeTemplate
-from invokeai_gen.schema.summary import summary_of
 
 _LISTS: Final = ("choices", "base", "type of model", "variant", "format")
 _SIZES: Final = {
@@ -22,8 +21,8 @@ _MAX_NAMED: Final = 5
 
 
 def changes_since(recorded: Mapping[str, Any], template: NodeTemplate) -> Iterator[tuple[str, str]]:
-    """Yield the name of each field that differs from a recorded `schema.summary`, and how, in words."""
-    now = summary_of(template)
+    """Yield the name of each field that differs from a recorded `NodeTemplate.summary`, and how, in words."""
+    now = template.summary()
     for kind, members in (("field", "inputs"), ("output", "outputs")):
         was, is_now = recorded.get(members, {}), now[members]
         for name in dict.fromkeys((*was, *is_now)):
