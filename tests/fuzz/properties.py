@@ -90,14 +90,14 @@ def check(case: Case, *, formatted: bool = True) -> Made | None:
     with watched():
         try:
             plan, schema = compiled(case)
-            found = value_types.collect([Outline.of(plan)], schema.schemas)
-            text = module.render(plan, found.names, module=NAME, package=PACKAGE)
-            declared = datamodel.render(found.to_json()) if found.schemas else ""
+            names, types = value_types.collect([Outline.of(plan)], schema.schemas)
+            text = module.render(plan, names, module=NAME, package=PACKAGE)
+            declared = datamodel.render(types)
             shared = module.types_source(declared) if formatted else f"{HEAD}{declared}"
         except InvokeAIGenError as error:
             check_error(error)
             return None
-        check_text(text, plan, {*found.names.choices.values(), *found.names.structures.values()})
+        check_text(text, plan, {*names.values()})
         check_round_trip(plan, text, shared)
         check_shown(plan)
         check_request(plan)
@@ -403,9 +403,9 @@ def prepare() -> None:
         getattr(invokeai_gen, name)
     for seed in attacks.seeds()[:9]:
         plan, schema = compiled(Case(0, seed.encode(), None, "workflow.json", validate=False))
-        found = value_types.collect([Outline.of(plan)], schema.schemas)
-        text = module.render(plan, found.names, module=NAME, package=PACKAGE)
-        check_round_trip(plan, text, HEAD + (datamodel.render(found.to_json()) if found.schemas else ""))
+        names, types = value_types.collect([Outline.of(plan)], schema.schemas)
+        text = module.render(plan, names, module=NAME, package=PACKAGE)
+        check_round_trip(plan, text, HEAD + datamodel.render(types))
         check_shown(plan)
         check_request(plan)
 

@@ -126,10 +126,9 @@ def case(number: int) -> tuple[WorkflowPlan, dict[str, Any]]:
 def check(number: int) -> str:
     """Make the module of a case, import it, and return its `_types.py`."""
     plan, schemas = case(number)
-    found = value_types.collect([Outline.of(plan)], schemas)
-    names = value_types.names_used(Outline.of(plan), found.names)
+    names, types = value_types.collect([Outline.of(plan)], schemas)
     text = module.render(plan, names, module=PythonIdentifier("zq_module"), package=properties.PACKAGE)
-    shared = module.types_source(datamodel.render(found.to_json()) if found.schemas else "")
+    shared = module.types_source(datamodel.render(types))
     assert all(char.isprintable() or char == "\n" for char in shared), "a terminal could be steered"
     made = properties.loaded(text, shared)
     assert [item.name for item in made.Params.inputs()] == [item.name for item in plan.inputs]

@@ -99,7 +99,7 @@ def test_json_cannot_steer_a_terminal() -> None:
 )
 def test_the_generator_of_value_types_fails_in_words(schema: Any) -> None:
     with pytest.raises(ValueTypesError, match="value types that cannot be written as Python"):
-        datamodel.render(json.dumps({"Evil": schema}))
+        datamodel.render({"Evil": schema})
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,14 @@ import pytest
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import SchemaValidator
 
-from invokeai_gen.codegen.annotations import Imports, Names, default, type_text
+from invokeai_gen.codegen.annotations import Names, default, names_in, type_text
+from invokeai_gen.codegen.literals import Source
 from invokeai_gen.codegen.names import PythonIdentifier
 from invokeai_gen.core import field_values, values
 from invokeai_gen.core.checks import Limits
 from invokeai_gen.core.field_values import (
+    Choice,
+    Structure,
     check_value,
     default_of,
     shape_of,
@@ -79,7 +82,7 @@ def outcome(check: TypeAdapter[Any] | SchemaValidator, value: Any) -> tuple[obje
 
 def evaluated(planned: PlannedInput) -> TypeAdapter[Any]:
     """What pydantic makes of the annotation in a generated module."""
-    text = type_text(shape_of(planned), Names(), Imports())
+    text = type_text(shape_of(planned), {})
     scope = {**vars(typing), **vars(values), "Limits": Limits}
     made = eval(text, scope)
     return TypeAdapter(made, config=None if is_dataclass(made) else STRICT)
@@ -97,7 +100,7 @@ def test_annotation_and_validator_agree(planned: PlannedInput) -> None:
 
 
 def text_of(**changes: Any) -> str:
-    return type_text(shape_of(an_input(**changes)), Names(), Imports())
+    return type_text(shape_of(an_input(**changes)), {})
 
 
 @pytest.mark.parametrize(
@@ -140,11 +143,22 @@ def test_annotation_text(changes: dict[str, Any], text: str) -> None:
 
 
 def test_shared_types_are_called_by_their_name() -> None:
-    names = Names({("a", "b"): PythonIdentifier("ModeName")}, {"Tile": PythonIdentifier("Tile")})
-    imports = Imports()
-    assert type_text(shape_of(an_input(choices=("a", "b"))), names, imports) == "ModeName"
-    assert type_text(shape_of(an_input(field_type="Tile", required=True)), names, imports) == "Tile"
-    assert imports.types == {"ModeName", "Tile"}
+    names: Names = {Choice(("a", "b")): PythonIdentifier("ModeName"), Structure("Tile"): PythonIdentifier("Tile")}
+    assert type_text(shape_of(an_input(choices=("a", "b"))), names) == "ModeName"
+    assert type_text(shape_of(an_input(field_type="Tile", value=UNSET, required=True)), names) == "Tile"
+
+
+def test_a_structure_that_need_not_fit_the_value_in_the_file_is_any_object() -> None:
+    names: Names = {Structure("Tile"): PythonIdentifier("Tile")}
+    assert type_text(shape_of(an_input(field_type="Tile", value={"x": 1}, required=True)), names) == "dict[str, Any]"
+
+
+def test_names_to_import_are_found_outside_of_strings_and_keywords() -> None:
+    source = """a: Annotated[Mode | list[Tile], Input(0, field='Any', label="It\\"s Literal")] = field(default_factory=list)"""
+    found = names_in(Source(source))
+    assert {"Annotated", "Mode", "Tile", "Input", "field", "list"} <= found
+    assert not found & {"Any", "Literal", "label", "default_factory"}
+    assert "field" not in names_in(Source("Input(0, field='f')"))
 
 
 MODEL = {"key": "k", "hash": "h", "name": "n", "base": "sdxl", "type": "main"}
@@ -180,19 +194,17 @@ MODEL = {"key": "k", "hash": "h", "name": "n", "base": "sdxl", "type": "main"}
 def test_default_there_and_back(field_type: str, data: Any, value: Any, text: str) -> None:
     planned = an_input(field_type=field_type, value=data)
     assert default_of(planned) == value
-    assert default(planned, Names(), Imports()) == text
+    assert default(planned, {}) == text
     assert to_json(value, field_type) == data
     assert guess_value(to_json(value)) == value
 
 
 def test_default_lists_are_made_anew() -> None:
     planned = an_input(field_type="LoRAField", cardinality="COLLECTION", value=[{"lora": MODEL, "weight": 1}])
-    text = default(planned, Names(), Imports())
+    text = default(planned, {})
     assert text is not None
     assert text.startswith("field(default_factory=lambda: [LoRA(ModelRef(key='k'")
-    assert (
-        default(an_input(cardinality="COLLECTION", value=[]), Names(), Imports()) == "field(default_factory=list[int])"
-    )
+    assert default(an_input(cardinality="COLLECTION", value=[]), {}) == "field(default_factory=list[int])"
 
 
 @pytest.mark.parametrize(
@@ -212,7 +224,7 @@ def test_default_lists_are_made_anew() -> None:
 )
 def test_what_the_field_could_not_hold_is_no_default(changes: dict[str, Any]) -> None:
     assert default_of(an_input(**changes)) is UNSET
-    assert default(an_input(**changes), Names(), Imports()) is None
+    assert default(an_input(**changes), {}) is None
 
 
 def test_an_empty_board_is_the_one_that_the_gui_adds_to() -> None:

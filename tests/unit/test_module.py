@@ -18,7 +18,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from invokeai_gen.codegen import module
-from invokeai_gen.codegen.annotations import Names
 from invokeai_gen.codegen.literals import Source, docstring, literal
 from invokeai_gen.codegen.names import PythonIdentifier, assign_names
 from invokeai_gen.core.plan import Constraints, PlanBatch, WorkflowPlan
@@ -56,7 +55,7 @@ HOSTILE = [
 
 
 def rendered(plan: WorkflowPlan) -> str:
-    return module.render(assign_names(plan), Names(), module=NAME)
+    return module.render(assign_names(plan), {}, module=NAME)
 
 
 def loaded(text: str, folder: Path, name: str = "made_for_a_test") -> ModuleType:
@@ -232,14 +231,14 @@ def sample_plan() -> WorkflowPlan:
 
 def test_the_whole_module_is_as_expected() -> None:
     golden = Path(__file__).with_name("expected") / "sdxl_flux_refine.py.txt"
-    text = module.render(sample_plan(), Names(), module=NAME)
+    text = module.render(sample_plan(), {}, module=NAME)
     if os.environ.get("UPDATE_GOLDEN"):
         golden.write_text(text, encoding="utf-8", newline="\n")
     assert text == golden.read_text(encoding="utf-8")
 
 
 def test_a_module_does_what_it_says(tmp_path: Path) -> None:
-    made = loaded(module.render(sample_plan(), Names(), module=NAME), tmp_path)
+    made = loaded(module.render(sample_plan(), {}, module=NAME), tmp_path)
     assert made.Params(prompt="a fox").width == 600
     assert made.Outputs.__annotations__.keys() == {"final_image", "variants"}
     with pytest.raises(ValueError, match=r"Prompt \(prompt\) is required: the workflow has no usable value for it"):
@@ -250,7 +249,7 @@ def test_a_module_does_what_it_says(tmp_path: Path) -> None:
 
 def test_a_workflow_with_batches_can_return_many_results(tmp_path: Path) -> None:
     plan = replace(sample_plan(), batches=(PlanBatch("b", "strings", (("n", "value"),)),))
-    made = loaded(module.render(plan, Names(), module=NAME), tmp_path)
+    made = loaded(module.render(plan, {}, module=NAME), tmp_path)
     assert {"run_all", "arun_all"} <= set(made.__all__)
     assert "for out in wf.run_all(wf.Params(" in (made.__doc__ or "")
 
@@ -264,8 +263,8 @@ def test_the_text_does_not_depend_on_hash_seed_or_folder(tmp_path: Path) -> None
     script = textwrap.dedent(
         """
         import sys
-        from tests.unit.test_module import NAME, Names, module, sample_plan
-        sys.stdout.buffer.write(module.render(sample_plan(), Names(), module=NAME).encode())
+        from tests.unit.test_module import NAME, module, sample_plan
+        sys.stdout.buffer.write(module.render(sample_plan(), {}, module=NAME).encode())
         """
     )
     root = Path(__file__).parents[2]
@@ -274,4 +273,4 @@ def test_the_text_does_not_depend_on_hash_seed_or_folder(tmp_path: Path) -> None
         env = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join([str(root), *sys.path])}
         done = subprocess.run([sys.executable, "-c", script], cwd=folder, env=env, capture_output=True, check=True)
         texts.add(done.stdout)
-    assert texts == {module.render(sample_plan(), Names(), module=NAME).encode()}
+    assert texts == {module.render(sample_plan(), {}, module=NAME).encode()}

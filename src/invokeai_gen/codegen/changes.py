@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Literal, TypeAlias
 
-from invokeai_gen.codegen.annotations import Imports, Names, type_text
+from invokeai_gen.codegen.annotations import type_text
 from invokeai_gen.codegen.docs import short_default
 from invokeai_gen.codegen.literals import literal
 from invokeai_gen.codegen.name_memory import Planned, key_of, same_items
@@ -163,7 +163,7 @@ def _skeleton(shape: Shape) -> str:
         case Plain(name):
             return name
         case _:
-            return type_text(shape, Names(), Imports())
+            return type_text(shape, {})
 
 
 def _choices(item: PlannedInput) -> dict[str, None]:

@@ -1,10 +1,11 @@
-"""The one place that knows datamodel-code-generator: schemas in, Python source out, both as text."""
+"""The one place that knows datamodel-code-generator: schemas in, Python source out."""
 
 from __future__ import annotations
 
 import ast
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from invokeai_gen.codegen.literals import printable_source
@@ -15,18 +16,20 @@ class ValueTypesError(InvokeAIGenError):
     """The value types of a schema cannot be written as Python types."""
 
 
-def render(schemas: str) -> str:
-    """Return Python source of the types in a JSON object of schemas. Raises `ValueTypesError` if it is more than declarations."""
-    document: dict[str, Any] = {
+def render(schemas: Mapping[str, Any]) -> str:
+    """Return Python source of the types with these schemas. Raises `ValueTypesError` if it is more than declarations."""
+    if not schemas:
+        return ""
+    document = {
         "openapi": "3.1.0",
         "info": {"title": "value types", "version": "1"},
         "paths": {},
-        "components": {"schemas": json.loads(schemas)},
+        "components": {"schemas": schemas},
     }
     try:
         text = _generated(document)
         # The modules import each type by its name in the schema.
-        if missing := sorted(document["components"]["schemas"].keys() - _check_declarations(text)):
+        if missing := sorted(schemas.keys() - _check_declarations(text)):
             raise ValueError(f"the types {', '.join(missing)} have other names in it")
     except Exception as error:  # the generator and its libraries raise anything for a malformed schema
         reason = next(iter(str(error).splitlines()), type(error).__name__)

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any, Final
 
-from invokeai_gen.codegen.annotations import Imports, Names, type_text, value_text
+from invokeai_gen.codegen.annotations import Names, type_text, value_text
 from invokeai_gen.codegen.literals import literal
 from invokeai_gen.core import field_values
 from invokeai_gen.core.field_values import Choice, Limited, ListOf, OneOf, Shape, allowed_values, parts_of
@@ -26,7 +26,7 @@ def input_doc(planned: PlannedInput, names: Names) -> str:
     if planned.description:
         head = f"{head} {_sentence(collapsed(planned.description))}"
     where = f"Input {planned.index}: {_place(planned)}."
-    facts = [*allowed_values(planned, names.choices), _default(planned)]
+    facts = [*allowed_values(planned, names), _default(planned)]
     if planned.fed_by is not None:
         facts = [f"Cannot be set: it is fed by the node {literal(planned.fed_by)}"]
     return _paragraphs([head, " ".join([*map(_sentence, facts), where])])
@@ -35,7 +35,7 @@ def input_doc(planned: PlannedInput, names: Names) -> str:
 def sweep_doc(planned: PlannedInput, names: Names) -> str:
     """Return label and range of an input that a sweep varies."""
     head = collapsed(planned.label) or planned.name
-    return _paragraphs([" ".join(_sentence(part) for part in (head, *allowed_values(planned, names.choices)))])
+    return _paragraphs([" ".join(_sentence(part) for part in (head, *allowed_values(planned, names)))])
 
 
 def output_doc(output: PlannedOutput, inputs: Sequence[PlannedInput]) -> str:
@@ -174,7 +174,7 @@ def _default(planned: PlannedInput) -> str:
 def short_default(value: Any) -> str:
     """Return a default for a table or a sentence, cut if it is long."""
     name = getattr(value, "name", "")
-    text = literal(name) if isinstance(name, str) and name else value_text(value, Imports())
+    text = literal(name) if isinstance(name, str) and name else value_text(value)
     return shortened(text, _MAX_DEFAULT, tail=1)
 
 
@@ -184,7 +184,7 @@ def _input_rows(inputs: Sequence[PlannedInput], names: Names) -> list[tuple[str,
         value = field_values.default_of(item)
         fed = item.fed_by is not None
         default = f"from {literal(item.fed_by)}" if fed else "required" if value is UNSET else short_default(value)
-        kind = "" if fed else short_type(field_values.shape_of(item), names.of(item))
+        kind = "" if fed else short_type(field_values.shape_of(item), names)
         rows.append((str(item.index), item.name, kind, "" if fed else _range(item), default, collapsed(item.label)))
     return rows
 
@@ -205,10 +205,10 @@ def short_type(shape: Shape, names: Names) -> str:
             return f"list[{short_type(item, names)}]"
         case OneOf(members):
             return " | ".join(short_type(member, names) for member in members)
-        case Choice(options) if options not in names.choices and len(options) > 3:
+        case Choice(options) if shape not in names and len(options) > 3:
             return f"one of {len(options)}"
         case _:
-            return type_text(shape, names, Imports())
+            return type_text(shape, names)
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -8,11 +8,12 @@ from string import Template
 from typing import Final
 
 from invokeai_gen.codegen import docs
-from invokeai_gen.codegen.annotations import Imports, Names, annotation, binding, default, plain_type
+from invokeai_gen.codegen.annotations import Names, declaration, names_in, plain_type
 from invokeai_gen.codegen.layout import WIDTH, import_line, laid_out
 from invokeai_gen.codegen.literals import Source, docstring, literal
 from invokeai_gen.codegen.names import PythonIdentifier
 from invokeai_gen.core.plan import PlannedInput, PlannedOutput, WorkflowPlan
+from invokeai_gen.public_names import HOME_OF
 from invokeai_gen.shipped_files import templates_folder
 from invokeai_gen.version import __version__
 
@@ -31,26 +32,25 @@ _BATCH_EXPORTS: Final = frozenset({"arun_all", "run_all"})
 
 def render(plan: WorkflowPlan, names: Names, *, module: PythonIdentifier, package: str = "generated") -> str:
     """Return the module of a plan whose inputs and outputs have names. The same plan always gives the same text."""
-    imports = Imports(
-        typing={"TYPE_CHECKING", "Final", "Unpack"},
-        runtime={*_ALWAYS_IMPORTED},
-        editors={*_IN_SIGNATURES},
-    )
     exports = _EXPORTS | (_BATCH_EXPORTS if plan.batches else set())
     settable = [item for item in plan.inputs if item.fed_by is None]
-    if settable:
-        imports.typing |= {"Any", "Literal", "overload"}
     about = docs.module_doc(plan, names, module=module, package=package, version=__version__)
-    inputs = [_input(item, names, imports) for item in plan.inputs]
-    values = [_values(item, names, imports) for item in settable]
-    indexed = [_indexed(item, names, imports) for item in settable]
-    outputs = [_output(item, plan, imports) for item in plan.outputs if item.role != "debug"]
-    import_lines, editor_imports = _import_lines(imports)
+    declarations = [declaration(item, names) for item in plan.inputs]
+    inputs = [
+        _documented(text, docs.input_doc(item, names), 4) for text, item in zip(declarations, plan.inputs, strict=True)
+    ]
+    values = [_values(item, names) for item in settable]
+    indexed = [_indexed(item, names) for item in settable]
+    results = [item for item in plan.outputs if item.role != "debug"]
+    outputs = [_output(item, plan) for item in results]
+    used = set[str]().union(*map(names_in, declarations))
+    import_lines = _import_lines(used, used & {*names.values()}, has_inputs=bool(settable))
+    for_editors = _IN_SIGNATURES | {item.item_type.name for item in results if not item.item_type.is_plain}
     return filled(
         "module.py.template",
         docstring=docstring(about),
         imports=Source("\n".join(import_lines)),
-        editor_imports=editor_imports,
+        editor_imports=import_line("invokeai_gen", sorted(for_editors - used, key=_import_order), 4),
         values=Source("".join(f"{declaration}\n" for declaration in values)),
         exports=laid_out(Source(f"__all__ = {literal(sorted(exports, key=_import_order))}")),
         params_doc=docstring(docs.params_doc(plan), 4),
@@ -116,38 +116,25 @@ if not _TYPE_CHECKING:
 """
 
 
-def _input(planned: PlannedInput, names: Names, imports: Imports) -> Source:
-    if planned.fed_by is not None:
-        imports.typing.add("ClassVar")
-        declaration = f"{planned.name}: ClassVar[Input] = {binding(planned, imports)}"
-    else:
-        value = default(planned, names, imports)
-        declaration = f"{planned.name}: {annotation(planned, names, imports)}"
-        declaration += f" = {value}" if value is not None else ""
-    return _declaration(declaration, docs.input_doc(planned, names), 4)
-
-
-def _values(planned: PlannedInput, names: Names, imports: Imports) -> Source:
+def _values(planned: PlannedInput, names: Names) -> Source:
     """Return the list of values for an input in a sweep."""
-    declaration = f"{planned.name}: Iterable[{plain_type(planned, names, imports)}]"
-    return _declaration(declaration, docs.sweep_doc(planned, names), 8)
+    text = f"{PythonIdentifier(planned.name)}: Iterable[{plain_type(planned, names)}]"
+    return _documented(Source(text), docs.sweep_doc(planned, names), 8)
 
 
-def _output(output: PlannedOutput, plan: WorkflowPlan, imports: Imports) -> Source:
-    if not output.item_type.is_plain:
-        imports.editors.add(output.item_type.name)
-    return _declaration(f"{output.name}: {output.result_type}", docs.output_doc(output, plan.inputs), 4)
+def _output(output: PlannedOutput, plan: WorkflowPlan) -> Source:
+    text = f"{PythonIdentifier(output.name)}: {output.result_type}"
+    return _documented(Source(text), docs.output_doc(output, plan.inputs), 4)
 
 
-def _declaration(text: str, doc: str, indent: int) -> Source:
+def _documented(declaration: Source, doc: str, indent: int) -> Source:
     """Return an attribute of a class, and the docstring below it."""
-    PythonIdentifier(text.partition(":")[0])  # a name that is no identifier must not become source
-    return Source(f"{laid_out(Source(text), indent)}\n{' ' * indent}{docstring(doc, indent)}")
+    return Source(f"{laid_out(declaration, indent)}\n{' ' * indent}{docstring(doc, indent)}")
 
 
-def _indexed(planned: PlannedInput, names: Names, imports: Imports) -> Source:
+def _indexed(planned: PlannedInput, names: Names) -> Source:
     """Return what `params[3]` is, for a type checker that knows the 3."""
-    result = plain_type(planned, names, imports)
+    result = plain_type(planned, names)
     head = f"def __getitem__(self, index: Literal[{planned.index}]) -> "
     return laid_out(Source(f"{head}{result}: ..."), 8)
 
@@ -181,17 +168,18 @@ _IMAGE: Final = '''
 '''
 
 
-def _import_lines(imports: Imports) -> tuple[list[Source], Source]:
-    """Return the imports of a module, and those of the runtime that only editors and type checkers need."""
+def _import_lines(used: set[str], types: set[str], *, has_inputs: bool) -> list[Source]:
+    """Return the imports of a module whose annotations and defaults use some names, of which `types` are in `_types.py`."""
 
-    def line(module: str, names: Iterable[str], indent: int = 0) -> Source:
-        return import_line(module, sorted(names, key=_import_order), indent)
+    def line(module: str, names: Iterable[str]) -> Source:
+        return import_line(module, sorted(names, key=_import_order))
 
-    lines = [line("dataclasses", imports.dataclasses)] if imports.dataclasses else []
-    lines += [line("typing", imports.typing), Source(""), line("invokeai_gen", imports.runtime)]
-    if imports.types:
-        lines += [Source(""), line("._types", imports.types)]
-    return lines, line("invokeai_gen", imports.editors - imports.runtime, 4)
+    typing = {"TYPE_CHECKING", "Final", "Unpack"} | (used & {"Annotated", "Any", "ClassVar", "Literal"})
+    typing |= {"Any", "Literal", "overload"} if has_inputs else set()
+    runtime = _ALWAYS_IMPORTED | {name for name in used & HOME_OF.keys() if name[0].isupper()}
+    lines = [line("dataclasses", ["field"])] if "field" in used else []
+    lines += [line("typing", typing), Source(""), line("invokeai_gen", runtime)]
+    return [*lines, Source(""), line("._types", types)] if types else lines
 
 
 def _import_order(name: str) -> tuple[int, str]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import keyword
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
@@ -66,6 +67,16 @@ class PythonIdentifier(str):
 def is_identifier(text: str) -> bool:
     """Return whether a text can be a name in Python source, and Python reads it as the same name."""
     return text.isidentifier() and not keyword.iskeyword(text) and unicodedata.normalize("NFKC", text) == text
+
+
+def pascal(name: str) -> str:
+    """Return a name in the letters and the case of a class."""
+    return "".join(word[:1].upper() + word[1:] for word in re.split(r"[^0-9A-Za-z]+", name))
+
+
+def is_class_name(name: str) -> bool:
+    """Return whether a name can be used for a class without changes."""
+    return is_identifier(name) and name.isascii() and name[0].isupper()
 
 
 def words_of(label: str) -> str:

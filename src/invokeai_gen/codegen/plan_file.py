@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, Final, Self
 
+from invokeai_gen.codegen.names import pascal
 from invokeai_gen.codegen.stamp import digest
-from invokeai_gen.codegen.structures import pascal
 from invokeai_gen.core import field_values
-from invokeai_gen.core.field_values import Choice, Structure, parts_of
+from invokeai_gen.core.field_values import Choice, Shape, Structure, parts_of
 from invokeai_gen.core.plan import JsonValue, PlannedInput, WorkflowPlan
 from invokeai_gen.js_json import escape_surrogates
 
@@ -60,6 +60,11 @@ class Outline:
             choices=tuple(dict.fromkeys(choices)),
             structures=tuple(dict.fromkeys(part.name for _, part in parts if isinstance(part, Structure))),
         )
+
+    @property
+    def shapes(self) -> tuple[Shape, ...]:
+        """The shapes that can have a name in `_types.py`."""
+        return *(Choice(options) for options, _ in self.choices), *map(Structure, self.structures)
 
     @classmethod
     def from_json(cls, data: JsonValue) -> Self:

@@ -21,7 +21,6 @@ from invokeai_gen.codegen.names import PythonIdentifier, assign_names, words_of
 from invokeai_gen.codegen.plan_file import Known, PlanFile
 from invokeai_gen.codegen.report import Reason, Report
 from invokeai_gen.codegen.stamp import digest, is_edited, is_generated, stamped, version_of
-from invokeai_gen.codegen.value_types import ValueTypes
 from invokeai_gen.core.plan import PlanFormatError, WorkflowPlan
 from invokeai_gen.version import __version__
 
@@ -165,10 +164,9 @@ def _texts(modules: list[_Module], out: Path, schemas: Mapping[str, Any], read: 
     """Return every file of the package."""
     package = out.resolve().name
     package = package if package.isidentifier() and not keyword.iskeyword(package) else ""
-    types = value_types.collect([item.file.outline for item in modules], schemas)
+    names, types = value_types.collect([item.file.outline for item in modules], schemas)
     texts = {"py.typed": ""}
     for item in modules:
-        names = value_types.names_used(item.file.outline, types.names)
         texts[f"{item.name}.json"] = item.file.text
         texts[f"{item.name}.py"] = _module_text(item, names, package, read, known)
         item.file.remember(known)
@@ -178,7 +176,7 @@ def _texts(modules: list[_Module], out: Path, schemas: Mapping[str, Any], read: 
 
 
 def _module_text(item: _Module, names: Names, package: str, read: Read, known: Known) -> str:
-    made_from = [item.file.digest, package, item.name, sorted(names.choices.values()), sorted(names.structures)]
+    made_from = [item.file.digest, package, item.name, *map(names.get, item.file.outline.shapes)]
     text = _known_text(known, made_from, read(f"{item.name}.py"))
     if text is None:
         text = stamped(module.render(item.file.plan, names, module=item.name, package=package))
@@ -186,12 +184,11 @@ def _module_text(item: _Module, names: Names, package: str, read: Read, known: K
     return text
 
 
-def _types_text(types: ValueTypes, read: Read, known: Known) -> str:
-    made_from = [types.to_json()]
+def _types_text(types: Mapping[str, Any], read: Read, known: Known) -> str:
+    made_from = [types]
     text = _known_text(known, made_from, read("_types.py"))
     if text is None:
-        declarations = datamodel.render(types.to_json()) if types.schemas else ""
-        text = stamped(module.types_source(declarations))
+        text = stamped(module.types_source(datamodel.render(types)))
         _remember(known, made_from, text)
     return text
 

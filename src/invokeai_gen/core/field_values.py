@@ -245,7 +245,9 @@ def _item_shape(planned: PlannedInput | FieldLimits) -> Shape:
         return Choice(options)
     name = _PLAIN_TYPES.get(planned.field_type)
     if name is None:
-        return Structure(planned.field_type)
+        # If the file has a value, only the server knows whether a structure fits it.
+        has_value = isinstance(planned, PlannedInput) and planned.value is not UNSET
+        return Plain("dict[str, Any]") if has_value else Structure(planned.field_type)
     return _limited(Plain(name), planned, {limit: limit for limit in _LIMITS_OF.get(name, ())})
 
 
@@ -255,7 +257,7 @@ def _limited(shape: Shape, planned: PlannedInput | FieldLimits, names: Mapping[s
     return Limited(shape, limits) if limits else shape
 
 
-def allowed_values(planned: PlannedInput, names: Mapping[tuple[Any, ...], str] = {}) -> Iterable[str]:
+def allowed_values(planned: PlannedInput, names: Mapping[Shape, str] = {}) -> Iterable[str]:
     """Yield what the input accepts, beyond its type."""
     shape = shape_of(planned)
     for part in parts_of(shape):
@@ -304,10 +306,10 @@ def _sizes(limits: dict[str, float], noun: str) -> str:
     return f"{low} to {int(high)} {noun}s" if low else f"At most {int(high)} {noun}s"
 
 
-def _choices(choice: Choice, planned: PlannedInput, names: Mapping[tuple[Any, ...], str]) -> str:
+def _choices(choice: Choice, planned: PlannedInput, names: Mapping[Shape, str]) -> str:
     labels, many = planned.choice_labels, len(choice.options)
     if many > _MAX_CHOICES and not labels:
-        named = names.get(choice.options)
+        named = names.get(choice)
         return f"One of the {many} choices of `{named}`" if named else f"One of {many} choices"
     return "One of " + ", ".join(
         f"`{option!r}` ({collapsed(labels[str(option)])})" if labels.get(str(option)) else f"`{option!r}`"

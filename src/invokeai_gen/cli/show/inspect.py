@@ -75,12 +75,12 @@ def command(
 def json_of(plan: WorkflowPlan) -> dict[str, Any]:
     """Return the plan's own description of inputs and outputs, with the types that its module would give them."""
     from invokeai_gen.cli.explain import is_required
-    from invokeai_gen.codegen.annotations import Imports, Names, type_text
+    from invokeai_gen.codegen.annotations import type_text
     from invokeai_gen.core.field_values import shape_of
 
     data = plan.to_dict()
     for item, planned in zip(data["inputs"], plan.inputs, strict=True):
-        item["python_type"] = type_text(shape_of(planned), Names(), Imports())
+        item["python_type"] = type_text(shape_of(planned), {})
         item["required"] = is_required(planned)
     for item, output in zip(data["outputs"], plan.outputs, strict=True):
         item["python_type"] = output.result_type
