@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from invokeai_gen.cli.library import file_names
 from invokeai_gen.cli.server.models import module_text
-from invokeai_gen.server.inventory import Board, Model, SavedWorkflow
+from invokeai_gen.server.boards import Board
+from invokeai_gen.server.models import Model
+from invokeai_gen.server.workflows import SavedWorkflow
 from tests.cli import Cli, adder, save
 from tests.fuzz import attacks, properties
 

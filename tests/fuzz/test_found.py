@@ -16,7 +16,7 @@ from invokeai_gen.compiler.inputs import constraints_of
 from invokeai_gen.core.field_values import default_of
 from invokeai_gen.js_json import UNSET
 from invokeai_gen.schema import Schema, SchemaError
-from invokeai_gen.server.inventory import Model
+from invokeai_gen.server.models import Model
 from invokeai_gen.workflow.nodes import _release
 from tests.cli import adder
 from tests.fuzz import attacks, properties

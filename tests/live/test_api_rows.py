@@ -23,7 +23,7 @@ from invokeai_gen import AsyncJob, BoundingBox, ParamsError, compat
 from invokeai_gen import handle as ivk
 from invokeai_gen.compat import InvokeAIClient, JobStatus, WorkflowDefinition, WorkflowHandle
 from invokeai_gen.handle import IvkModelIdentifierField
-from invokeai_gen.server import errors, events, inventory, resolution_errors, run_errors
+from invokeai_gen.server import errors, events, images, resolution_errors, run_errors
 
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = ROOT / "data" / "workflows"
@@ -128,7 +128,7 @@ def row(number: int, described: str, ours: object) -> Any:
         row(152, "InkImageOutput", None),
         row(153, "InkLatentsOutput", None),
         row(154, "InkConditioningOutput", None),
-        row(155, "IvkImage", inventory.Image),
+        row(155, "IvkImage", images.Image),
         row(156, "OutputNode", ivk.OutputMapping),
         row(157, "DebugNode", ivk.OutputMapping),
         row(196, "ImageDecodeError", errors.DecodeError),

@@ -18,7 +18,7 @@ from invokeai_gen import InvokeAIClient
 from invokeai_gen.cli import cli as group
 from invokeai_gen.schema import Schema, load_schema
 from invokeai_gen.server import constants
-from invokeai_gen.server.inventory import Board
+from invokeai_gen.server.boards import Board
 from tests.cli import Cli, adder, save
 from tests.live import proxy as faults
 from tests.live.proxy import Proxy

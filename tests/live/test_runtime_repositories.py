@@ -9,8 +9,8 @@ import PIL.Image
 import pytest
 
 from invokeai_gen import AsyncInvokeAIClient, InvokeAIClient
+from invokeai_gen.server.boards import Board
 from invokeai_gen.server.errors import NotFoundError
-from invokeai_gen.server.inventory import Board
 from invokeai_gen.server.status_errors import RejectedError, UnsupportedMediaError
 from tests import plans
 

@@ -13,6 +13,7 @@ import PIL.Image
 import pytest
 
 from invokeai_gen import InvokeAIClient
+from invokeai_gen.server.boards import Board
 from invokeai_gen.server.errors import (
     ConnectionFailedError,
     JobTimeoutError,
@@ -20,7 +21,7 @@ from invokeai_gen.server.errors import (
     ServerError,
     StatusError,
 )
-from invokeai_gen.server.inventory import Board, InstallJob
+from invokeai_gen.server.models import InstallJob
 from invokeai_gen.server.run_errors import InstallError
 from invokeai_gen.server.status_errors import UnauthorizedError
 from tests import plans

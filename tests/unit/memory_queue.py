@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from invokeai_gen import AsyncInvokeAIClient
+from invokeai_gen.server.boards import Board
 from invokeai_gen.server.errors import ConnectionFailedError, NotFoundError
 from invokeai_gen.server.events import StatusChanged
-from invokeai_gen.server.inventory import Board, Image
+from invokeai_gen.server.images import Image
 from invokeai_gen.server.records import Enqueued, QueueCounts, QueueItem
 from invokeai_gen.server.removal import Removal
 from invokeai_gen.server.run_queue import batch_size

@@ -25,8 +25,10 @@ from invokeai_gen.codegen.names import assign_names
 from invokeai_gen.core.plan import WorkflowPlan
 from invokeai_gen.schema import Schema
 from invokeai_gen.schema.openapi import VERSION_KEY
+from invokeai_gen.server.boards import Board
 from invokeai_gen.server.errors import NotFoundError
-from invokeai_gen.server.inventory import Board, Model, SavedWorkflow
+from invokeai_gen.server.models import Model
+from invokeai_gen.server.workflows import SavedWorkflow
 from tests.unit.workflow_builder import Builder
 
 SDXL = Model(key="k1", hash="blake3:1", name="Dream", base="sdxl", type="main", format="checkpoint")

@@ -24,7 +24,8 @@ from invokeai_gen.core.plan import WorkflowPlan
 from invokeai_gen.core.problems import ParamsError
 from invokeai_gen.core.values import ImageRef
 from invokeai_gen.schema import shipped_schema
-from invokeai_gen.server.inventory import Board, Model
+from invokeai_gen.server.boards import Board
+from invokeai_gen.server.models import Model
 from invokeai_gen.workflow import WorkflowError, read_workflow_file
 from tests.unit.test_params_json import FILES, SHIPPED, name_of
 from tests.unit.workflow_builder import Builder

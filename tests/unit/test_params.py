@@ -39,8 +39,10 @@ from invokeai_gen.core.values import (
     VideoRef,
 )
 from invokeai_gen.errors import InvokeAIGenError
-from invokeai_gen.server.inventory import Board, Model, Video
-from invokeai_gen.server.inventory import Image as ServerImage
+from invokeai_gen.server.boards import Board
+from invokeai_gen.server.images import Image as ServerImage
+from invokeai_gen.server.models import Model
+from invokeai_gen.server.videos import Video
 
 
 @params

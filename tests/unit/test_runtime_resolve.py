@@ -13,7 +13,8 @@ from invokeai_gen.limits import ModelLimits
 from invokeai_gen.runtime.matching import find_board, find_model
 from invokeai_gen.runtime.resolve import UPLOADS_AT_ONCE, resolve
 from invokeai_gen.server import background, constants
-from invokeai_gen.server.inventory import Board, Model
+from invokeai_gen.server.boards import Board
+from invokeai_gen.server.models import Model
 from invokeai_gen.server.resolution_errors import BoardResolutionError, MediaResolutionError, ModelResolutionError
 from tests import plans
 

@@ -20,6 +20,7 @@ from invokeai_gen import InvokeAIClient
 from invokeai_gen.runtime.failures import in_labels
 from invokeai_gen.server import answers, constants
 from invokeai_gen.server.answers import ShapeError
+from invokeai_gen.server.boards import Board
 from invokeai_gen.server.errors import (
     ConnectionFailedError,
     NotFoundError,
@@ -30,7 +31,7 @@ from invokeai_gen.server.errors import (
     StatusError,
     UnexpectedAnswerError,
 )
-from invokeai_gen.server.inventory import Board, Image
+from invokeai_gen.server.images import Image
 from invokeai_gen.server.records import QueueCounts, QueueItem
 from invokeai_gen.server.status_errors import RejectedError
 from tests import plans

@@ -12,10 +12,12 @@ import pytest
 
 from invokeai_gen import AsyncInvokeAIClient, InvokeAIClient
 from invokeai_gen.server import constants
+from invokeai_gen.server.accounts import Account
 from invokeai_gen.server.errors import NotFoundError
 from invokeai_gen.server.events import InvocationComplete, JobEvent, StatusChanged, events_so_far
 from invokeai_gen.server.facades import iterate
-from invokeai_gen.server.inventory import Account, FoundModel, Image, InstallJob
+from invokeai_gen.server.images import Image
+from invokeai_gen.server.models import FoundModel, InstallJob
 from invokeai_gen.server.records import QueueCounts, QueueItem
 
 MISSING = httpx.Response(404, json={"detail": "Not Found"})

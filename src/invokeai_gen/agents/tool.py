@@ -29,9 +29,10 @@ from invokeai_gen.server.constants import INTERRUPT_TIMEOUT
 from invokeai_gen.texts import plain
 
 if TYPE_CHECKING:
+    from invokeai_gen.server.boards import Board
     from invokeai_gen.server.client import AsyncInvokeAIClient
     from invokeai_gen.server.events import InvocationComplete, InvocationProgress, Preview
-    from invokeai_gen.server.inventory import Board, Model
+    from invokeai_gen.server.models import Model
     from invokeai_gen.sweeps.workflow import Workflow
 
 IMAGES: Final = UriTemplate.parse("invokeai://images/{name}")

@@ -11,7 +11,7 @@ from invokeai_gen.core.file_names import safe_name
 from invokeai_gen.errors import InvokeAIGenError
 
 if TYPE_CHECKING:
-    from invokeai_gen.server.inventory import SavedWorkflow
+    from invokeai_gen.server.workflows import SavedWorkflow
 
 _MAX_NAME: Final = 80
 """Letters of a file name; in UTF-8 it has at most twice as many bytes."""

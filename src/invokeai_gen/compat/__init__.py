@@ -38,7 +38,7 @@ from invokeai_gen.handle import IvkWorkflowInput as IvkWorkflowInput
 from invokeai_gen.server import errors as _errors
 from invokeai_gen.server import run_errors as _run_errors
 from invokeai_gen.server.events import Event
-from invokeai_gen.server.inventory import Image
+from invokeai_gen.server.images import Image
 
 # Names of the described API, in its several versions.
 InkField = _handle.IvkField

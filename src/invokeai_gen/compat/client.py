@@ -15,8 +15,9 @@ from invokeai_gen.handle.runs import DownloadOptions
 from invokeai_gen.schema import Schema
 from invokeai_gen.server import boards
 from invokeai_gen.server.blocking import ServerClient
+from invokeai_gen.server.boards import Board
 from invokeai_gen.server.client import core_of
-from invokeai_gen.server.inventory import Board, Image
+from invokeai_gen.server.images import Image
 from invokeai_gen.server.removal import Removal
 
 

@@ -17,10 +17,9 @@ from invokeai_gen.handle.runs import DownloadOptions
 from invokeai_gen.schema import Schema, shipped_schema
 from invokeai_gen.schema.openapi import with_version
 from invokeai_gen.server.errors import ConnectionFailedError
-from invokeai_gen.server.inventory import SavedWorkflow
 from invokeai_gen.server.removal import Removal
 from invokeai_gen.server.saving import write_bytes
-from invokeai_gen.server.workflows import WorkflowCategory
+from invokeai_gen.server.workflows import SavedWorkflow, WorkflowCategory
 
 if TYPE_CHECKING:
     from invokeai_gen.server.blocking import ServerClient

@@ -11,7 +11,6 @@ from invokeai_gen.core.results import media_names
 from invokeai_gen.server import constants
 from invokeai_gen.server.concurrency import gather_limited
 from invokeai_gen.server.errors import NotFoundError, ServerError, StatusError
-from invokeai_gen.server.inventory import Image, Video
 from invokeai_gen.server.records import QueueItem
 from invokeai_gen.server.removal import Removal
 from invokeai_gen.server.status_watch import is_final
@@ -19,6 +18,8 @@ from invokeai_gen.server.uploads import Uploads
 
 if TYPE_CHECKING:
     from invokeai_gen.server.client import AsyncInvokeAIClient
+    from invokeai_gen.server.images import Image
+    from invokeai_gen.server.videos import Video
 
 QUESTIONS_AT_ONCE: Final = 8
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary
 
 from invokeai_gen.core.assets import Asset, assets_of, with_assets
@@ -20,10 +20,8 @@ from invokeai_gen.core.values import BoardRef, ModelRef
 from invokeai_gen.js_json import UNSET
 from invokeai_gen.limits import ModelLimits
 from invokeai_gen.runtime.cleanup import QUESTIONS_AT_ONCE
-from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.server.concurrency import gather_limited
 from invokeai_gen.server.errors import NotFoundError
-from invokeai_gen.server.inventory import Board, Model
 from invokeai_gen.server.resolution_errors import (
     BoardResolutionError,
     MediaResolutionError,
@@ -31,6 +29,11 @@ from invokeai_gen.server.resolution_errors import (
     ValueResolutionError,
 )
 from invokeai_gen.server.status_errors import ForbiddenError
+
+if TYPE_CHECKING:
+    from invokeai_gen.server.boards import Board
+    from invokeai_gen.server.client import AsyncInvokeAIClient
+    from invokeai_gen.server.models import Model
 
 MEMORY: Final = 30.0
 """Seconds for which an answer counts."""

@@ -25,10 +25,10 @@ from invokeai_gen.server.saving import save_bytes, save_file, write_bytes
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
 
+    from invokeai_gen.server.boards import Board
     from invokeai_gen.server.client import AsyncInvokeAIClient
-    from invokeai_gen.server.images import AsyncImages
-    from invokeai_gen.server.inventory import Board, Image, Video
-    from invokeai_gen.server.videos import AsyncVideos
+    from invokeai_gen.server.images import AsyncImages, Image
+    from invokeai_gen.server.videos import AsyncVideos, Video
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from invokeai_gen.core.batch import Binding, Values
 from invokeai_gen.core.field_values import model_limits
@@ -25,14 +25,16 @@ from invokeai_gen.runtime.cleanup import Preparations
 from invokeai_gen.runtime.matching import check_media, find_board, hidden_values, model_on
 from invokeai_gen.runtime.options import ResolveModels, UploadPolicy
 from invokeai_gen.server import constants
-from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.server.errors import ConnectionFailedError
 from invokeai_gen.server.idempotency import send_once
-from invokeai_gen.server.inventory import Board
 from invokeai_gen.server.other_loops import unbroken
 from invokeai_gen.server.resolution_errors import MediaResolutionError, ModelResolutionError, ValueResolutionError
 from invokeai_gen.server.status_errors import UnsupportedMediaError
 from invokeai_gen.server.uploads import MediaKind, upload_once
+
+if TYPE_CHECKING:
+    from invokeai_gen.server.boards import Board
+    from invokeai_gen.server.client import AsyncInvokeAIClient
 
 T = TypeVar("T")
 UPLOADS_AT_ONCE: Final = 4

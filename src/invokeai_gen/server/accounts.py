@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import builtins
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from invokeai_gen.server.answers import at, flag, ignored, list_of, text
 from invokeai_gen.server.credentials import Secret
 from invokeai_gen.server.facades import Facade, facade
 from invokeai_gen.server.http import Transport, segment
-from invokeai_gen.server.inventory import Account
+from invokeai_gen.server.records import ServerRecord
 from invokeai_gen.server.removal import delete_thing
 from invokeai_gen.server.status_errors import UnsupportedByServerError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account(ServerRecord):
+    """An account of a server that has accounts."""
+
+    user_id: str
+    email: str
+    display_name: str | None = None
+    is_admin: bool = False
+    is_active: bool = True
+    created_at: datetime | None = None
+    last_login_at: datetime | None = None
 
 
 class AsyncAccounts:

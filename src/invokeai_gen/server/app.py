@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from invokeai_gen.server.answers import at, ignored, mapping, text
 from invokeai_gen.server.facades import Facade, facade
 from invokeai_gen.server.http import Transport
-from invokeai_gen.server.inventory import CacheStatus
+from invokeai_gen.server.records import ServerRecord
 
 _CACHE = "/api/v1/app/invocation_cache"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheStatus(ServerRecord):
+    """The server's cache of node results."""
+
+    size: int
+    """Results in the cache."""
+    max_size: int
+    hits: int
+    misses: int
+    enabled: bool
 
 
 class AsyncApp:

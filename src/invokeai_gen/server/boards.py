@@ -5,20 +5,40 @@ from __future__ import annotations
 import builtins
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
-from typing import Any, Final, Literal
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from invokeai_gen.server.answers import at, list_of, text
 from invokeai_gen.server.errors import NotFoundError
 from invokeai_gen.server.facades import Facade, facade, iterating
 from invokeai_gen.server.http import Transport, segment
-from invokeai_gen.server.images import AsyncImages
-from invokeai_gen.server.inventory import Board, Image
-from invokeai_gen.server.media import FileContent, MediaCategory
+from invokeai_gen.server.records import ServerRecord
 from invokeai_gen.server.removal import Removal, delete_once
+
+if TYPE_CHECKING:
+    from invokeai_gen.server.images import Image
+    from invokeai_gen.server.media import FileContent, MediaCategory
 
 UNCATEGORIZED: Final = "none"
 """What InvokeAI calls the board of the images on no board."""
 OnDelete = Literal["keep", "delete"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Board(ServerRecord):
+    """A board of the gallery."""
+
+    board_id: str
+    board_name: str
+    image_count: int = 0
+    """Results on the board, without intermediate ones."""
+    asset_count: int = 0
+    """Uploads on the board."""
+    video_count: int = 0
+    archived: bool = False
+    cover_image_name: str | None = None
+    created_at: datetime | None = None
 
 
 class AsyncBoards:
@@ -104,6 +124,8 @@ class AsyncBoardHandle:
     """One board of one server, or (`"none"`) the images that are on no board."""
 
     def __init__(self, transport: Transport, board_id: str) -> None:
+        from invokeai_gen.server.images import AsyncImages
+
         self.board_id = board_id
         self._boards = AsyncBoards(transport)
         self._images = AsyncImages(transport)

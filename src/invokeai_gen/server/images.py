@@ -6,22 +6,37 @@ import builtins
 import json
 import os
 from collections.abc import AsyncGenerator, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 
 from invokeai_gen.loading import load
 from invokeai_gen.server import constants
 from invokeai_gen.server.answers import at, ignored, integer, list_of, mapping, optional, text
 from invokeai_gen.server.facades import Facade, facade, iterating
-from invokeai_gen.server.inventory import Image
-from invokeai_gen.server.media import (
-    FileContent,
-    MediaCategory,
-    StoredMedia,
-    as_names,
-    file_target,
-)
+from invokeai_gen.server.media import FileContent, MediaCategory, StoredMedia, as_names, file_target
+from invokeai_gen.server.records import ServerRecord
 
-ImageCategory = MediaCategory
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image(ServerRecord):
+    """An image on the server, without its pixels."""
+
+    image_name: str
+    width: int
+    """Pixels."""
+    height: int
+    """Pixels."""
+    image_category: str = ""
+    """`general` for a result, `user` for an upload, or `mask`, `control`, `other`."""
+    is_intermediate: bool = False
+    starred: bool = False
+    has_workflow: bool = False
+    session_id: str | None = None
+    """The session that made it. An upload has `None`, or an id that belongs to no session."""
+    node_id: str | None = None
+    board_id: str | None = None
+    created_at: datetime | None = None
 
 
 class AsyncImages(StoredMedia[Image]):
@@ -66,7 +81,13 @@ class AsyncImages(StoredMedia[Image]):
         only_starred: bool = False,
     ) -> builtins.list[str]:
         """Return the names of all images, in the order of `list`, with one request."""
-        filters = _filters(board_id, category, is_intermediate, search, starred_first or only_starred)
+        filters = {
+            "board_id": board_id,
+            "categories": category,
+            "is_intermediate": is_intermediate,
+            "search_term": search,
+            "starred_first": starred_first or only_starred,
+        }
         return await self._names(filters, only_starred=only_starred)
 
     async def starred(self, *, board_id: str | None = None) -> AsyncGenerator[Image, None]:
@@ -82,7 +103,14 @@ class AsyncImages(StoredMedia[Image]):
 
         `category="user"` returns the newest uploads, `None` the newest of any category.
         """
-        params = _filters(board_id, category, False, None, False) | {"offset": 0, "limit": count}
+        params = {
+            "board_id": board_id,
+            "categories": category,
+            "is_intermediate": False,
+            "starred_first": False,
+            "offset": 0,
+            "limit": count,
+        }
         return await self._transport.get("/api/v1/images/", params, read=at("items", list_of(Image.of)))
 
     async def upload(
@@ -217,19 +245,3 @@ class Images(Facade[AsyncImages]):
     clear_intermediates = facade(AsyncImages.clear_intermediates)
     list = iterating(AsyncImages.list)
     starred = iterating(AsyncImages.starred)
-
-
-def _filters(
-    board_id: str | None,
-    category: MediaCategory | None,
-    is_intermediate: bool | None,
-    search: str | None,
-    starred_first: bool,
-) -> dict[str, Any]:
-    return {
-        "board_id": board_id,
-        "categories": category,
-        "is_intermediate": is_intermediate,
-        "search_term": search,
-        "starred_first": starred_first,
-    }

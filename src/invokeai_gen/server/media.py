@@ -17,12 +17,12 @@ from invokeai_gen.server.background import in_thread
 from invokeai_gen.server.errors import NotFoundError, StatusError
 from invokeai_gen.server.http import Transport, segment
 from invokeai_gen.server.idempotency import send_once
-from invokeai_gen.server.inventory import Image, Video
+from invokeai_gen.server.records import ServerRecord
 from invokeai_gen.server.removal import Removal, delete_once
 from invokeai_gen.server.run_errors import UploadUncertainError
 from invokeai_gen.server.transfers import download, read_file, upload
 
-M = TypeVar("M", Image, Video)
+M = TypeVar("M", bound=ServerRecord)
 MediaCategory: TypeAlias = Literal["general", "user", "mask", "control", "other"]
 FileContent: TypeAlias = "bytes | str | os.PathLike[str]"
 """The bytes of a file, or its path."""

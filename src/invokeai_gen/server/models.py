@@ -8,6 +8,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from invokeai_gen.server import constants
@@ -15,11 +16,67 @@ from invokeai_gen.server.answers import at, ignored, list_of, mapping, optional,
 from invokeai_gen.server.credentials import Secret
 from invokeai_gen.server.facades import Facade, facade
 from invokeai_gen.server.http import Transport, segment
-from invokeai_gen.server.inventory import FoundModel, InstallJob, Model
+from invokeai_gen.server.records import ServerRecord
 from invokeai_gen.server.removal import delete_thing
 from invokeai_gen.server.run_errors import InstallError
 
 _ROOT = "/api/v2/models"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model(ServerRecord):
+    """An installed model."""
+
+    key: str
+    """Unique on this server only."""
+    hash: str
+    """Hash of the model's files: the same on every server."""
+    name: str
+    base: str
+    """`sd-1`, `sdxl`, `flux` …"""
+    type: str
+    """`main`, `vae`, `lora` …"""
+    variant: str | None = None
+    format: str | None = None
+    description: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.base} {self.type})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundModel(ServerRecord):
+    """A model file or folder on the server's disk, which may not be installed yet."""
+
+    path: str
+    is_installed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstallJob(ServerRecord):
+    """An install of a model: waiting, under way or ended."""
+
+    id: int
+    status: str = "waiting"
+    """`waiting`, `downloading`, `downloads_done`, `running`, `paused`, `completed`, `error` or `cancelled`."""
+    bytes: int = 0
+    """Downloaded so far."""
+    total_bytes: int = 0
+    """To download in all; 0 while that is not known, and for a local file."""
+    error: str | None = None
+    error_reason: str | None = None
+    config_out: Mapping[str, Any] | None = field(default=None, repr=False)
+    """The installed model, as the server's JSON describes it, once it is completed."""
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the install has ended, one way or another."""
+        return self.status in ("completed", "error", "cancelled")
+
+    @property
+    def model(self) -> Model | None:
+        """The installed model, once the install is completed."""
+        return None if self.config_out is None or self.status != "completed" else Model.of(self.config_out)
 
 
 class AsyncModels:

@@ -7,6 +7,7 @@ import builtins
 import contextlib
 import math
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NoReturn
 
@@ -15,13 +16,22 @@ from invokeai_gen.server.answers import at, integer, list_of, mapping, optional
 from invokeai_gen.server.errors import JobTimeoutError, NotFoundError, ServerError, StatusError
 from invokeai_gen.server.facades import Facade, facade
 from invokeai_gen.server.idempotency import send_once
-from invokeai_gen.server.inventory import ProcessorStatus
-from invokeai_gen.server.records import Enqueued, QueueCounts, QueueItem
+from invokeai_gen.server.records import Enqueued, QueueCounts, QueueItem, ServerRecord
 from invokeai_gen.server.removal import Removal, delete_thing
 from invokeai_gen.server.run_errors import EnqueueClippedError, EnqueueUncertainError
 from invokeai_gen.server.run_queue import RunQueue, batch_size
 from invokeai_gen.server.status_errors import ForbiddenError, UnauthorizedError
 from invokeai_gen.server.status_watch import StatusWatch, is_final
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessorStatus(ServerRecord):
+    """What the part of the server that works through the queue does."""
+
+    is_started: bool
+    """Whether it takes new items, or is paused."""
+    is_processing: bool
+    """Whether an item runs now."""
 
 
 class AsyncQueue(RunQueue):

@@ -1,6 +1,6 @@
 """What a server reports, as small frozen classes: their base, and those of the queue.
 
-Keys that a server adds are ignored, and optional ones may be missing. The other classes are in `inventory`.
+Keys that a server adds are ignored, and optional ones may be missing.
 """
 
 from __future__ import annotations

@@ -4,17 +4,31 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable
+from dataclasses import dataclass
+from datetime import datetime
 
 from invokeai_gen.server.answers import ignored
 from invokeai_gen.server.errors import NotFoundError
 from invokeai_gen.server.facades import Facade, facade, iterating
-from invokeai_gen.server.inventory import Video
-from invokeai_gen.server.media import (
-    FileContent,
-    MediaCategory,
-    StoredMedia,
-    as_names,
-)
+from invokeai_gen.server.media import FileContent, MediaCategory, StoredMedia, as_names
+from invokeai_gen.server.records import ServerRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Video(ServerRecord):
+    """A video on the server, without its frames."""
+
+    video_name: str
+    width: int
+    height: int
+    duration: float = 0.0
+    """Seconds."""
+    fps: float | None = None
+    is_intermediate: bool = False
+    starred: bool = False
+    session_id: str | None = None
+    board_id: str | None = None
+    created_at: datetime | None = None
 
 
 class AsyncVideos(StoredMedia[Video]):

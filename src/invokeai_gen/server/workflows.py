@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
 from invokeai_gen.server import constants
@@ -11,13 +13,31 @@ from invokeai_gen.server.answers import at, ignored, integer, list_of, mapping, 
 from invokeai_gen.server.errors import NotFoundError, ServerFaultError
 from invokeai_gen.server.facades import Facade, facade
 from invokeai_gen.server.http import Transport, segment
-from invokeai_gen.server.inventory import SavedWorkflow
 from invokeai_gen.server.media import FileContent, as_names, opened
+from invokeai_gen.server.records import ServerRecord
 from invokeai_gen.server.removal import delete_thing
 from invokeai_gen.server.transfers import read_file, upload
 
 WorkflowCategory: TypeAlias = Literal["user", "default"]
 _ROOT = "/api/v1/workflows"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedWorkflow(ServerRecord):
+    """A workflow in the server's library. `workflow` is the workflow itself, which lists leave out."""
+
+    workflow_id: str
+    name: str
+    description: str = ""
+    category: str = ""
+    tags: str = ""
+    thumbnail_url: str | None = None
+    workflow: Mapping[str, Any] | None = field(default=None, repr=False)
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    opened_at: datetime | None = None
+    is_public: bool = False
+    """Whether other accounts of the server see it."""
 
 
 class AsyncWorkflows:

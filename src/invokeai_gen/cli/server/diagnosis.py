@@ -20,13 +20,13 @@ from invokeai_gen.js_json import UNSET
 from invokeai_gen.runtime.matching import look_up
 from invokeai_gen.server import constants
 from invokeai_gen.server.errors import RequestTimeoutError
-from invokeai_gen.server.inventory import Model
 from invokeai_gen.server.resolution_errors import ValueResolutionError
 from invokeai_gen.workflow.document import NODES_WITH_EXTRA_INPUTS
 
 if TYPE_CHECKING:
     from invokeai_gen.schema import NodeTemplate, Schema
     from invokeai_gen.server.client import AsyncInvokeAIClient
+    from invokeai_gen.server.models import Model
 
 _MAX_NAMES: Final = 5
 

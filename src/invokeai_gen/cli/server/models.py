@@ -18,7 +18,8 @@ from invokeai_gen.errors import InvokeAIGenError
 if TYPE_CHECKING:
     from invokeai_gen.codegen.literals import Source
     from invokeai_gen.codegen.names import PythonIdentifier
-    from invokeai_gen.server.inventory import Board, Model
+    from invokeai_gen.server.boards import Board
+    from invokeai_gen.server.models import Model
 
 _TAKEN: Final = frozenset({"BoardRef", "Boards", "Final", "ModelRef", "None", "True", "False"})
 """Names that a class for a type of models cannot have."""
