@@ -8,11 +8,14 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Callable
-from typing import Any, TypeVar, Union
+from functools import partial
+from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
 Reader = Callable[[Any], T]
 """Takes decoded JSON, returns the checked value."""
+_NAMES: Final = {str: "a text", int: "a whole number", bool: "true or false", dict: "an object", list: "a list"}
+"""What a part of an answer is called in a message."""
 
 
 class ShapeError(ValueError):
@@ -28,25 +31,39 @@ def ignored(_data: Any) -> None:
     """Accept any answer, and return nothing."""
 
 
-def text(data: Any) -> str:
-    """Accept a string."""
-    return expect(data, str)
+def expect(data: Any, kind: type[T]) -> T:
+    """Return the data if it is of that class. Raises `ShapeError`."""
+    if fits(data, kind):
+        found: T = data
+        return found
+    got = "nothing" if data is None else _NAMES.get(type(data), type(data).__name__)
+    if isinstance(data, (int, float)):
+        got = repr(data)[:40]
+    raise ShapeError(f"expected {_NAMES.get(kind, kind.__name__)}, got {got}")
 
 
-def integer(data: Any) -> int:
-    """Accept a whole number."""
-    return expect(data, int)
+def fits(value: Any, hint: Any) -> bool:
+    """Return whether a JSON value is of the type of an annotation: a class, a union, a list or a mapping."""
+    if hint is Any:
+        return True
+    origin = typing.get_origin(hint)
+    if origin is types.UnionType:
+        return any(fits(value, part) for part in typing.get_args(hint))
+    if origin is list:
+        return isinstance(value, list) and all(fits(item, typing.get_args(hint)[0]) for item in value)
+    if isinstance(value, bool):  # which Python takes for a number
+        return hint is bool
+    return isinstance(value, (int, float) if hint is float else origin or hint)
 
 
-def flag(data: Any) -> bool:
-    """Accept true or false."""
-    return expect(data, bool)
-
-
-def mapping(data: Any) -> dict[str, Any]:
-    """Accept an object."""
-    found: dict[str, Any] = expect(data, dict)
-    return found
+text: Final[Reader[str]] = partial(expect, kind=str)
+"""Accept a string."""
+integer: Final[Reader[int]] = partial(expect, kind=int)
+"""Accept a whole number."""
+flag: Final[Reader[bool]] = partial(expect, kind=bool)
+"""Accept true or false."""
+mapping: Final[Reader[dict[str, Any]]] = partial(expect, kind=dict)
+"""Accept an object."""
 
 
 def list_of(read: Reader[T]) -> Reader[list[T]]:
@@ -81,31 +98,3 @@ def at(key: str, read: Reader[T]) -> Reader[T]:
             raise ShapeError(f"{key!r}: {error}") from None
 
     return reader
-
-
-def expect(data: Any, kind: type[T]) -> T:
-    """Return the data if it is of that class. Raises `ShapeError`."""
-    if not fits(data, kind):
-        from invokeai_gen.server.shape_names import name_of, shape_of
-
-        raise ShapeError(f"expected {name_of(kind)}, got {shape_of(data)}")
-    found: T = data
-    return found
-
-
-def fits(value: Any, hint: Any) -> bool:
-    """Return whether a JSON value is of the type of an annotation: a class, a union, a list or a mapping."""
-    if hint is Any:
-        return True
-    origin = typing.get_origin(hint)
-    if origin in (Union, types.UnionType):
-        return any(fits(value, part) for part in typing.get_args(hint))
-    if origin is list:
-        return isinstance(value, list) and all(fits(item, typing.get_args(hint)[0]) for item in value)
-    if origin is not None:
-        return isinstance(value, origin)
-    if hint is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, types.NoneType if hint is None else hint)
