@@ -31,7 +31,7 @@ from invokeai_gen.handle import field as field_module
 from invokeai_gen.handle.index_map import compare_index_maps
 from invokeai_gen.runtime.options import SubmitOptions
 from invokeai_gen.schema import Schema, shipped_schema
-from invokeai_gen.server.callbacks import Callbacks
+from invokeai_gen.server.events import Callbacks
 from invokeai_gen.server.run_errors import NotCompletedError
 from invokeai_gen.workflow import WorkflowError
 from tests.unit.workflow_builder import Builder

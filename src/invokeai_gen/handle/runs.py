@@ -22,10 +22,9 @@ from invokeai_gen.runtime.media import ImageOutput
 from invokeai_gen.runtime.options import RunOptions, SubmitOptions, callbacks_of, check_options, submit_options
 from invokeai_gen.server import background
 from invokeai_gen.server.blocking import ServerClient
-from invokeai_gen.server.callbacks import Callbacks
 from invokeai_gen.server.client import AsyncInvokeAIClient, core_of
 from invokeai_gen.server.errors import JobDeletedError, NotFoundError
-from invokeai_gen.server.events import JobEvent
+from invokeai_gen.server.events import Callbacks, JobEvent
 from invokeai_gen.server.facades import blocking
 from invokeai_gen.server.records import QueueItem
 from invokeai_gen.server.removal import Removal

@@ -17,11 +17,10 @@ from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.runtime.running_job import RunningJob, overall_status
 from invokeai_gen.server import background
 from invokeai_gen.server.background import bridge
-from invokeai_gen.server.callbacks import Callbacks, call_back
 from invokeai_gen.server.client import AsyncInvokeAIClient, core_of
 from invokeai_gen.server.deadline import Deadline
 from invokeai_gen.server.errors import JobError, NotFoundError, ServerError
-from invokeai_gen.server.events import InvocationComplete, JobEvent, events_so_far
+from invokeai_gen.server.events import Callbacks, InvocationComplete, JobEvent, call_back, events_so_far
 from invokeai_gen.server.records import QueueItem
 from invokeai_gen.server.removal import Removal
 from invokeai_gen.server.run_errors import SeveralItemsError

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias, cast, get_args
 from typing_extensions import TypedDict
 
 from invokeai_gen.core.values import BoardRef
-from invokeai_gen.server.callbacks import Callbacks
+from invokeai_gen.server.events import Callbacks
 from invokeai_gen.texts import shown
 
 if TYPE_CHECKING:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from invokeai_gen.runtime.async_job import AsyncJob
     from invokeai_gen.runtime.cleanup import Preparations
     from invokeai_gen.runtime.options import CleanupTarget, RunOptions, SubmitOptions
-    from invokeai_gen.server.callbacks import Callbacks
+    from invokeai_gen.server.events import Callbacks
     from invokeai_gen.server.records import Enqueued
 
 P = TypeVar("P", bound=WorkflowParams)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from invokeai_gen.core.params import WorkflowParams
     from invokeai_gen.core.plan import WorkflowPlan
     from invokeai_gen.runtime.cleanup import Preparations
-    from invokeai_gen.server.callbacks import Callbacks
+    from invokeai_gen.server.events import Callbacks
     from invokeai_gen.server.records import QueueItem
 
 O_co = TypeVar("O_co", bound=WorkflowOutputs, covariant=True)

@@ -1,13 +1,16 @@
-"""What a server reports while it works: one small class for each kind of event about a queue item."""
+"""What a server reports while it works: one small class for each kind of event about a queue item, and callbacks for them."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, Final, TypeAlias
 
+from typing_extensions import TypedDict
+
+from invokeai_gen.server import background
 from invokeai_gen.server.answers import at, expect, integer, mapping, optional, text
 from invokeai_gen.server.records import QueueItem, parse_time
 from invokeai_gen.server.status_watch import NODE_EVENTS, STATUS_EVENT, is_final
@@ -162,6 +165,38 @@ class InvocationError(NodeEvent):
 
 
 JobEvent: TypeAlias = StatusChanged | InvocationStarted | InvocationProgress | InvocationComplete | InvocationError
+
+
+class Callbacks(TypedDict, total=False):
+    """Functions that are called with each event of a kind, one after another.
+
+    Async methods call them on their own event loop, and await the result if it is awaitable; blocking ones in a thread.
+    """
+
+    on_status: Callable[[StatusChanged], object]
+    on_invocation_started: Callable[[InvocationStarted], object]
+    on_invocation_progress: Callable[[InvocationProgress], object]
+    on_invocation_complete: Callable[[InvocationComplete], object]
+    on_invocation_error: Callable[[InvocationError], object]
+
+
+_CALLBACK_OF: Final[dict[type, str]] = {
+    StatusChanged: "on_status",
+    InvocationStarted: "on_invocation_started",
+    InvocationProgress: "on_invocation_progress",
+    InvocationComplete: "on_invocation_complete",
+    InvocationError: "on_invocation_error",
+}
+
+
+async def call_back(callbacks: Callbacks, event: JobEvent) -> None:
+    """Call the callback for an event, if there is one, and wait for it."""
+    callback: Any = callbacks.get(_CALLBACK_OF[type(event)])
+    if callback is None:
+        return
+    answer = await background.in_thread(callback, event) if background.is_here() else callback(event)
+    if hasattr(answer, "__await__"):
+        await answer
 
 
 def parse_event(name: str, data: Mapping[str, Any], labels: Mapping[str, str]) -> JobEvent | None:
