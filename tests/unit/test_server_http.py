@@ -26,6 +26,7 @@ from invokeai_gen.server.errors import (
     ServerFaultError,
 )
 from invokeai_gen.server.failed_requests import failure_of
+from invokeai_gen.server.http import ApiRequest
 from invokeai_gen.server.status_errors import (
     ForbiddenError,
     RejectedError,
@@ -479,5 +480,5 @@ def test_a_pipe_is_uploaded_whole() -> None:
 
 @pytest.mark.parametrize(("url", "hinted"), [(constants.DEFAULT_URL, True), ("http://elsewhere:9090", False)])
 def test_only_the_default_address_is_followed_by_how_to_set_another(url: str, hinted: bool) -> None:
-    error = failure_of(httpx.ConnectError("refused"), url, "GET", "/", ())
+    error = failure_of(httpx.ConnectError("refused"), url, ApiRequest("GET", "/", True), ())
     assert ("set INVOKEAI_URL" in str(error)) is hinted

@@ -7,7 +7,7 @@ import random
 import re
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import httpx
 
@@ -23,7 +23,7 @@ from invokeai_gen.server.errors import (
     UnexpectedAnswerError,
     UnreachableError,
 )
-from invokeai_gen.server.http import Transport
+from invokeai_gen.server.http import ApiRequest, Transport
 from invokeai_gen.server.logs import log
 from invokeai_gen.server.response import BodyError, Response
 from invokeai_gen.server.status_errors import TooManyRequestsError, UnsupportedByServerError
@@ -45,15 +45,16 @@ _SINCE: Final = (
 """Of the routes that this package uses, those that not every InvokeAI 6 has."""
 
 
-def failure_of(error: Exception, url: str, method: str, path: str, secrets: Iterable[str | None]) -> ServerError:
+def failure_of(error: Exception, url: str, request: ApiRequest, secrets: Iterable[str | None]) -> ServerError:
     """Return the error for a request that failed. None of the secrets is in its message."""
+    asked = f"{request.method} {request.path}"
     if isinstance(error, httpx.ConnectTimeout):
         return UnreachableError(f"no answer from {url} within {constants.CONNECT_TIMEOUT:g} s. Is the server on?")
     if isinstance(error, (TimeoutError, httpx.TimeoutException)):
-        return RequestTimeoutError(f"{url} did not finish its answer to {method} {path} in time")
+        return RequestTimeoutError(f"{url} did not finish its answer to {asked} in time")
     if isinstance(error, BodyError):
         kind = ConnectionFailedError if error.is_cut else UnexpectedAnswerError
-        return kind(f"the answer of {url} to {method} {path} cannot be used: {error}")
+        return kind(f"the answer of {url} to {asked} cannot be used: {error}")
     reason = str(error)
     for secret in secrets:
         reason = reason.replace(secret, "***") if secret else reason
@@ -65,25 +66,23 @@ def failure_of(error: Exception, url: str, method: str, path: str, secrets: Iter
         return UnreachableError(f"{url} cannot be reached through the proxy ({reason})")
     if isinstance(error, (httpx.InvalidURL, UnicodeError)):
         return InvalidUrlError(
-            f"{method} {path} cannot be sent to {url}: the address, or a value that would be part of it, is too long or "
+            f"{asked} cannot be sent to {url}: the address, or a value that would be part of it, is too long or "
             "contains characters that are not allowed"
         )
-    return ConnectionFailedError(f"the connection to {url} broke during {method} {path} ({reason})")
+    return ConnectionFailedError(f"the connection to {url} broke during {asked} ({reason})")
 
 
 async def again(
     transport: Transport,
     failed: ServerError,
-    method: str,
-    path: str,
+    request: ApiRequest,
     take: Callable[[Response], Awaitable[T]],
-    is_repeatable: bool,
-    **content: Any,
 ) -> T:
     """Send a request again after its first attempt has failed, as often as the rules below allow."""
+    method, path = request.method, request.path
     about = {"method": method, "path": path}
     attempt = 1
-    while attempt <= retries_after(failed, transport.max_retries, is_repeatable):
+    while attempt <= retries_after(failed, transport.max_retries, request.is_repeatable):
         pause = pause_after(failed, attempt)
         log.info(
             "%s %s failed (%s); trying again in %.1f s",
@@ -96,7 +95,7 @@ async def again(
         await asyncio.sleep(pause)
         attempt += 1
         try:
-            return await transport.once(method, path, take, **content)
+            return await transport.once(request, take)
         except ServerError as error:
             failed = error
     if isinstance(failed, ConnectionFailedError):
@@ -113,7 +112,9 @@ async def _unsupported(transport: Transport, error: StatusError) -> UnsupportedB
     if needed_version(error.path, "") is None:
         return None
     try:
-        version = await transport.once("GET", _VERSION, partial(Response.json, read=at("version", text)))
+        version = await transport.once(
+            ApiRequest("GET", _VERSION, True), partial(Response.json, read=at("version", text))
+        )
     except ServerError:
         return None
     needed = needed_version(error.path, version)

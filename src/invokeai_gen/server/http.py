@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import os
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple, TypeVar, Unpack
 
 from invokeai_gen.loading import load, missing
 from invokeai_gen.server import constants
@@ -36,35 +35,41 @@ _REPEATABLE: Final = {"GET", "PUT", "DELETE"}
 """Methods that have the same effect when they are sent twice."""
 
 
+class ApiRequest(NamedTuple):
+    """A request to the server, which may be sent more than once."""
+
+    method: str
+    path: str
+    is_repeatable: bool
+    """Whether it does no harm if the server works on it twice."""
+    params: Mapping[str, Any] | None = None
+    timeout: float | None = None
+    """Seconds that the server may stay silent before it answers; the client's own unless given."""
+    content: bytes | None = None
+    """JSON."""
+    files: Mapping[str, tuple[str, BinaryIO, str]] | None = None
+    """By the field of the form, each with its name, content and MIME type."""
+    is_for_file: bool = False
+    """Whether it, or its answer, carries a large file."""
+
+
 class Transport:
     """The HTTP side of one server. Every method may be awaited on any event loop."""
 
-    def __init__(
-        self,
-        url: str,
-        *,
-        token: str | None = None,
-        timeout: float = constants.READ_TIMEOUT,
-        request_timeout: float | None = None,
-        max_retries: int = constants.MAX_RETRIES,
-        headers: Mapping[str, str] | None = None,
-        verify: bool | str | os.PathLike[str] = True,
-        proxy: str | None = None,
-        unreachable_after: float | None = None,
-        http_backend: Backend | None = None,
-    ) -> None:
+    def __init__(self, url: str, **options: Unpack[TransportOptions]) -> None:
         self.url = public_url(clean_url(url))
         """Without user name and password."""
-        self.timeout = timeout
-        self.request_timeout = request_timeout
-        self.max_retries = max_retries
-        self.verify = checked_verify(verify)
+        self.timeout = options.get("timeout", constants.READ_TIMEOUT)
+        self.request_timeout = options.get("request_timeout")
+        self.max_retries = options.get("max_retries", constants.MAX_RETRIES)
+        self.verify = checked_verify(options.get("verify", True))
+        proxy = options.get("proxy")
         self.proxy = Secret(clean_url(proxy)) if proxy else None
-        self.unreachable_after = constants.UNREACHABLE_AFTER if unreachable_after is None else unreachable_after
-        self.backend = http_backend
-        self._own_headers = checked_headers(headers)
+        self.unreachable_after = options.get("unreachable_after", constants.UNREACHABLE_AFTER)
+        self.backend = options.get("http_backend")
+        self._own_headers = checked_headers(options.get("headers"))
         self._for_proxy = basic_authorization(clean_url(url))
-        self._token = checked_token(token)
+        self._token = checked_token(options.get("token"))
         self._pools: dict[tuple[bool, bool], Backend] = {}
         """The connections, by whether they are for files, and for TLS."""
         self._slots: asyncio.Semaphore | None = None
@@ -143,24 +148,16 @@ class Transport:
         It is sent again, with growing pauses, if it certainly never arrived or the server asks for that; after any
         other connection trouble only if that does no harm: for GET, PUT and DELETE, unless `repeatable` says otherwise.
         """
-        is_repeatable = method in _REPEATABLE if repeatable is None else repeatable
+        if repeatable is None:
+            repeatable = method in _REPEATABLE
         body = None
         if json is not None:
             from json import dumps
 
             body = Payload(dumps(json, allow_nan=False, separators=(",", ":")).encode())
 
-        return await bridge(
-            self.ask(
-                method,
-                path,
-                lambda answer: answer.json(read),
-                is_repeatable,
-                params=params,
-                timeout=timeout,
-                content=body,
-            )
-        )
+        request = ApiRequest(method, path, repeatable, params, timeout, body)
+        return await bridge(self.ask(request, lambda answer: answer.json(read)))
 
     async def close(self) -> None:
         """Close all connections; the next request opens new ones."""
@@ -204,9 +201,7 @@ class Transport:
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=constants.MAX_CONNECTIONS)
         return httpx.AsyncHTTPTransport(verify=verify, proxy=proxy, limits=limits)
 
-    async def ask(
-        self, method: str, path: str, take: Callable[[Response], Awaitable[T]], is_repeatable: bool, **content: Any
-    ) -> T:
+    async def ask(self, request: ApiRequest, take: Callable[[Response], Awaitable[T]]) -> T:
         """Return what `take` makes of the answer to a request; it is called anew for each attempt. See `send`."""
         import asyncio
 
@@ -215,20 +210,20 @@ class Transport:
         try:
             async with clock:
                 try:
-                    return await self.once(method, path, take, **content)
+                    return await self.once(request, take)
                 except ServerError as error:
                     failed = error
                 failed_requests = await load("invokeai_gen.server.failed_requests")
-                answer: T = await failed_requests.again(self, failed, method, path, take, is_repeatable, **content)
+                answer: T = await failed_requests.again(self, failed, request, take)
                 return answer
         except TimeoutError:
             if not clock.expired():
                 raise
         raise RequestTimeoutError(
-            f"{self.url} did not finish its answer to {method} {path} within {self.request_timeout:g} s"
+            f"{self.url} did not finish its answer to {request.method} {request.path} within {self.request_timeout:g} s"
         )
 
-    async def once(self, method: str, path: str, take: Callable[[Response], Awaitable[T]], **content: Any) -> T:
+    async def once(self, request: ApiRequest, take: Callable[[Response], Awaitable[T]]) -> T:
         """Send one request and take its answer; what fails below leaves here as an error of ours.
 
         That error has no cause and no context: what the libraries raise may repeat headers and addresses.
@@ -239,7 +234,7 @@ class Transport:
         try:
             self._slots = self._slots or asyncio.Semaphore(constants.MAX_CONNECTIONS)
             async with self._slots:
-                return await self._exchange(method, path, take, **content)
+                return await self._exchange(request, take)
         except Exception as error:
             # A `TimeoutError` is an `OSError`; any other is one of the file that is written.
             if isinstance(error, (ServerError, OSError)) and not isinstance(error, TimeoutError):
@@ -247,27 +242,17 @@ class Transport:
             failed = error
         failed_requests = await load("invokeai_gen.server.failed_requests")
         secrets = self._token, self.proxy, *self.headers.values()
-        failure: ServerError = failed_requests.failure_of(failed, self.url, method, path, secrets)
+        failure: ServerError = failed_requests.failure_of(failed, self.url, request, secrets)
         del failed  # a report of the crash with the variables of this frame would show it
         raise failure
 
-    async def _exchange(
-        self,
-        method: str,
-        path: str,
-        take: Callable[[Response], Awaitable[T]],
-        *,
-        params: Mapping[str, Any] | None = None,
-        timeout: float | None = None,
-        content: bytes | None = None,
-        files: Mapping[str, tuple[str, BinaryIO, str]] | None = None,
-        is_for_file: bool = False,
-    ) -> T:
+    async def _exchange(self, request: ApiRequest, take: Callable[[Response], Awaitable[T]]) -> T:
         from invokeai_gen.server.logs import log
         from invokeai_gen.server.response import Response
 
+        method, path = request.method, request.path
         began = time.monotonic()
-        answer = await self._answer(method, path, params, timeout or self.timeout, content, files, is_for_file)
+        answer = await self._answer(request)
         response = Response(answer, method, path, self.url, self.timeout)
         try:
             log.debug(
@@ -294,16 +279,7 @@ class Transport:
         finally:
             await answer.aclose()
 
-    async def _answer(
-        self,
-        method: str,
-        path: str,
-        params: Mapping[str, Any] | None,
-        silence: float,
-        content: bytes | None,
-        files: Mapping[str, tuple[str, BinaryIO, str]] | None,
-        is_for_file: bool,
-    ) -> httpx.Response:
+    async def _answer(self, asked: ApiRequest) -> httpx.Response:
         """Send a request and return its answer, with the body still to come.
 
         A GET follows redirects; any other request would be sent to the other address with its whole body.
@@ -317,22 +293,23 @@ class Transport:
 
         plain = httpx.Headers({"Accept": "*/*", "Accept-Encoding": ACCEPTED_ENCODING, "User-Agent": "invokeai-gen"})
         headers = plain.copy()
-        if content is not None:
+        if asked.content is not None:
             headers["Content-Type"] = "application/json"
         headers.update(self.headers)
+        silence = asked.timeout or self.timeout
         limits = httpx.Timeout(silence, connect=constants.CONNECT_TIMEOUT, pool=None).as_dict()
         extensions: dict[str, Any] = {"timeout": limits}
         if self.url.startswith("https:"):
             from invokeai_gen.server.tls import closing_half_made
 
             extensions["trace"] = closing_half_made()
-        query = {key: value for key, value in (params or {}).items() if value is not None}
+        query = {key: value for key, value in (asked.params or {}).items() if value is not None}
         request = httpx.Request(
-            method,
-            httpx.URL(self.url + path, params=query or None),
+            asked.method,
+            httpx.URL(self.url + asked.path, params=query or None),
             headers=headers,
-            content=content,
-            files=files,
+            content=asked.content,
+            files=asked.files,
             extensions=extensions,
         )
         size = int(request.headers.get("Content-Length", 0))
@@ -341,12 +318,12 @@ class Transport:
 
         async def send(request: httpx.Request) -> httpx.Response:
             async with asyncio.timeout(limit):
-                answer = await self._pool(is_for_file, request.url).handle_async_request(request)
+                answer = await self._pool(asked.is_for_file, request.url).handle_async_request(request)
             answer.request = request
             return answer
 
         answer = await send(request)
-        if method == "GET" and answer.has_redirect_location:
+        if asked.method == "GET" and answer.has_redirect_location:
             redirects = await load("invokeai_gen.server.redirects")
             answer = await redirects.followed(answer, send, self.url, headers, plain)
         return answer

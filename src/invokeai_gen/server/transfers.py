@@ -15,7 +15,7 @@ from invokeai_gen.server.answers import Reader
 from invokeai_gen.server.background import bridge, in_thread
 from invokeai_gen.server.constants import MAX_FILE_IN_MEMORY
 from invokeai_gen.server.errors import NotInvokeAIError
-from invokeai_gen.server.http import Transport, import_httpx_alone
+from invokeai_gen.server.http import ApiRequest, Transport, import_httpx_alone
 from invokeai_gen.server.response import BodyError, Response, collected
 from invokeai_gen.texts import shortened
 
@@ -40,14 +40,13 @@ async def upload(
     """
     await _load_connections()
     take = partial(Response.json, read=read)
-    return await bridge(
-        transport.ask(method, path, take, method == "PUT", params=params, files={field: file}, is_for_file=True)
-    )
+    request = ApiRequest(method, path, method == "PUT", params, files={field: file}, is_for_file=True)
+    return await bridge(transport.ask(request, take))
 
 
 async def read_file(transport: Transport, path: str) -> bytes:
     """Return the file that a GET returns."""
-    return await bridge(transport.ask("GET", path, _content, True))
+    return await bridge(transport.ask(ApiRequest("GET", path, True), _content))
 
 
 async def download(transport: Transport, path: str, target: Path) -> int:
@@ -66,7 +65,7 @@ async def _load_connections() -> None:
 
 async def _download(transport: Transport, path: str, target: Path) -> int:
     with replacing(target) as file:
-        return await transport.ask("GET", path, partial(_save, file=file), True, is_for_file=True)
+        return await transport.ask(ApiRequest("GET", path, True, is_for_file=True), partial(_save, file=file))
 
 
 async def _content(response: Response) -> bytes:
