@@ -14,7 +14,13 @@ from typing import Any, Final, TypeVar
 T = TypeVar("T")
 Reader = Callable[[Any], T]
 """Takes decoded JSON, returns the checked value."""
-_NAMES: Final = {str: "a text", int: "a whole number", bool: "true or false", dict: "an object", list: "a list"}
+_NAMES: Final[dict[type, str]] = {
+    str: "a text",
+    int: "a whole number",
+    bool: "true or false",
+    dict: "an object",
+    list: "a list",
+}
 """What a part of an answer is called in a message."""
 
 
