@@ -13,7 +13,7 @@ import pytest
 
 from invokeai_gen.server.run_errors import DownloadError
 from invokeai_gen.sweeps import sweep_file
-from invokeai_gen.sweeps.files.manifest import read_manifest
+from invokeai_gen.sweeps.files.manifest import OWN_COLUMNS, read_manifest
 from invokeai_gen.sweeps.files.saving import Saver
 from invokeai_gen.testing import FakeInvokeAI
 from tests import plans
@@ -41,6 +41,9 @@ def test_files_that_were_saved_stand_for_items_that_are_no_longer_in_the_queue(
     sweep.cleanup_queue_items()
     again = plans.picture().resume_sweep(file, errors="collect")
     assert again.download(folder, manifest=manifest) == saved  # type: ignore[arg-type]
+    assert tuple(rows[0])[: len(OWN_COLUMNS)] == OWN_COLUMNS
+    read_again = plans.picture().read_csv if manifest == "csv" else plans.picture().read_jsonl
+    assert [params.width for params in read_again(folder / f"manifest.{manifest}")] == [8, 16, 24]
     assert read_manifest(folder / f"manifest.{manifest}") == rows
     assert again.failures() == []
 

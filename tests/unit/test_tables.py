@@ -17,7 +17,9 @@ from invokeai_gen.core.problems import ParamsError
 from invokeai_gen.core.values import Color, ImageRef
 from invokeai_gen.js_json import UNSET
 from invokeai_gen.sweeps.dynamic_workflow import params_type
-from invokeai_gen.sweeps.files.tables import TableError, TableProblem, image_files, read_csv, read_jsonl, read_prompts
+from invokeai_gen.sweeps.files.manifest import OWN_COLUMNS, write_manifest
+from invokeai_gen.sweeps.files.sources import TableError, TableProblem, image_files, read_prompts
+from invokeai_gen.sweeps.files.tables import read_csv, read_jsonl
 from tests.plan_factory import a_plan, an_input
 
 POSTER = sunset_poster.WORKFLOW.plan
@@ -64,6 +66,43 @@ def test_an_empty_cell_keeps_the_value_of_the_base() -> None:
     assert (first.title, first.width, first.height) == ("x", 400, 300)
     assert (second.title, second.width, second.height) == ("base", 500, 512)
     assert (base.title, base.width) == ("base", 400)
+
+
+@pytest.mark.parametrize("name", ["manifest.csv", "manifest.jsonl"])
+def test_the_manifest_of_a_sweep_is_a_table_of_its_runs(name: str) -> None:
+    plan = a_plan(
+        an_input("Seconds", name="seconds"),
+        an_input("Photo", index=1, name="photo", field_type="ImageField", value=UNSET),
+    )
+    written(b"", "in.png")
+    written(b"", "out/in.png")  # paths in a manifest are relative to the working directory
+    rows: list[dict[str, Any]] = [
+        {
+            **dict.fromkeys(OWN_COLUMNS, ""),
+            "file": f"{index}-{output}.png",
+            "index": index,
+            "run": 0,
+            "seconds": 1.5,
+            "seconds (input)": index,
+            "photo": "in.png" if index else None,
+            "Prompts: value": "a fox",
+        }
+        for index in (5, 0, 3)
+        for output in ("poster", "sketch")
+    ]
+    write_manifest(f"out/{name}", rows)
+    read = read_csv if name.endswith(".csv") else read_jsonl
+    made = read(f"out/{name}", plan, params_type(plan, {"seconds": 7, "photo": None}))
+    assert [params.to_dict() for params in made] == [
+        {"seconds": 5, "photo": {"path": "in.png"}},
+        {"seconds": 0, "photo": None},
+        {"seconds": 3, "photo": {"path": "in.png"}},
+    ]
+    rows[2]["seconds (input)"] = rows[3]["seconds (input)"] = "x"
+    write_manifest(f"out/{name}", rows)
+    place = f"out/{name}, " + ("row 5, column" if name.endswith(".csv") else "line 4, key")
+    messages = refused(lambda: read(f"out/{name}", plan, params_type(plan, {"seconds": 7, "photo": None})))
+    assert messages == [f"{place} 'seconds' (Seconds): \"x\" should be a valid integer"]
 
 
 def test_labels_of_any_language() -> None:

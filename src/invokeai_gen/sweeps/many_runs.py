@@ -82,7 +82,8 @@ class ManyRuns(RunnableWorkflow[P, O]):
         """Submit a run for each row of a CSV file, whose columns are Python names or labels of inputs; like `sweep`.
 
         An empty cell, and an input without a column, keeps its value in `base`. Paths of images are relative to the
-        file. `product` multiplies the rows. Raise `TableError` with every cell that does not fit, by row and column.
+        file. `product` multiplies the rows. The manifest of a sweep is such a file, too: each of its runs is run again
+        with its values. Raise `TableError` with every cell that does not fit, by row and column.
         """
         return self.sweep(rows=self.read_csv(path, base), client=client, **options)
 

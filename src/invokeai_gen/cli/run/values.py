@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 from invokeai_gen.cli.assignments import random_value, read_assignments
 from invokeai_gen.cli.explain import is_required
 from invokeai_gen.cli.run.axes import Axes, read_axes
 from invokeai_gen.cli.run.report import print_tracebacks
-from invokeai_gen.cli.run.rows import read_rows
 from invokeai_gen.cli.terminal import lines_of, print_messages
 from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.plan import PlannedInput
@@ -29,6 +30,8 @@ from invokeai_gen.sweeps.workflow import Workflow
 
 if TYPE_CHECKING:
     from invokeai_gen.cli.run.command_line import CommandLine
+
+_STDIN: Final = Path("-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +116,7 @@ class ValueReader:
         rows = None
         try:
             if line.csv is not None or line.jsonl is not None:
-                rows = read_rows(workflow, csv=line.csv, jsonl=line.jsonl, ignore_extra=line.ignore_extra_columns)
+                rows = self._rows(workflow)
             else:
                 known = {*values, *(problem.name for _, problem in self._mistakes)}
                 left = [item for item in self._plan.inputs if is_required(item) and item.name not in known]
@@ -127,6 +130,21 @@ class ValueReader:
         if runs > 1 and rows is None:
             self._hint_at_seeds({*zipped, *axes.product})
         return RunValues(workflow, axes.product, zipped, axes.replaced, rows, runs, frozenset(values))
+
+    def _rows(self, workflow: Workflow[WorkflowParams, WorkflowOutputs]) -> list[WorkflowParams]:
+        """Return the rows of the table that was given; `-` is stdin. Raise `ParamsError` with all its mistakes."""
+        line = self._line
+        given, read = (line.csv, workflow.read_csv) if line.csv is not None else (line.jsonl, workflow.read_jsonl)
+        if given is not None and given != _STDIN:
+            return read(given, ignore_extra=line.ignore_extra_columns)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "stdin"
+            path.write_bytes(sys.stdin.buffer.read())
+            try:
+                return read(path, ignore_extra=line.ignore_extra_columns)
+            except ParamsError as error:
+                named = [replace(each, message=each.message.replace(str(path), "stdin")) for each in error.problems]
+                raise ParamsError(named) from None
 
     def _assigned(self) -> tuple[dict[str, Any], list[PlannedInput]]:
         """Return the values of options and files by Python name, and the inputs whose value was drawn at random."""

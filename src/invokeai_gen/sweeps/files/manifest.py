@@ -6,9 +6,10 @@ import csv
 import io
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from invokeai_gen.atomic_files import replacing
 from invokeai_gen.core.plan import JsonValue
@@ -20,6 +21,15 @@ _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "�
 _MARK: Final = "'"
 _MAX_CELL_LENGTH: Final = 131_072
 """The limit of Python's own CSV reader; Excel shows a quarter of it."""
+
+
+OWN_COLUMNS: Final = (
+    "file", "index", "run", "item_id", "output", "name", "server", "status", "seconds", "error",
+)  # fmt: skip
+"""The first columns in the manifest of a sweep; the others are values by Python name."""
+_IN_EVERY_VERSION: Final = OWN_COLUMNS[:5]
+OF_INPUT: Final = " (input)"
+"""What is added to the name of an input that is also one of `OWN_COLUMNS`."""
 
 
 class ManifestError(InvokeAIGenError, ValueError):
@@ -44,6 +54,25 @@ def write_manifest(path: str | os.PathLike[str], rows: Sequence[Mapping[str, Jso
     return target
 
 
+def is_of_sweep(columns: Iterable[str]) -> bool:
+    """Return whether a table with these columns is the manifest of a sweep."""
+    return (*columns,)[: len(_IN_EVERY_VERSION)] == _IN_EVERY_VERSION
+
+
+def runs_among(rows: Iterable[tuple[int, Mapping[str, Any]]]) -> list[tuple[int, dict[str, Any]]]:
+    """Return the values of each run in the manifest of a sweep, with the number of its last row.
+
+    A run has a row for each of its files. What it has no value for is left out.
+    """
+    runs: dict[tuple[Any, Any], tuple[int, dict[str, Any]]] = {}
+    for number, row in rows:
+        own = {*takewhile(OWN_COLUMNS.__contains__, row)}
+        values = {name.removesuffix(OF_INPUT): value for name, value in row.items() if name not in own}
+        given = {name: value for name, value in values.items() if value is not None}
+        runs[row["index"], row["run"]] = number, given
+    return [*runs.values()]
+
+
 def rows_in(folder: Path) -> Iterator[dict[str, object]]:
     """Yield the rows of the manifests in a folder. Raise `ManifestError` and `OSError` for one that cannot be read."""
     for manifest in (folder / "manifest.csv", folder / "manifest.jsonl"):
@@ -59,7 +88,7 @@ def read_manifest(path: str | os.PathLike[str]) -> list[dict[str, object]]:
     `FileNotFoundError`.
     """
     source = Path(path)
-    decode = {".csv": _from_csv, ".jsonl": _from_lines}[_kind(source)]
+    decode = {".csv": rows_of_csv, ".jsonl": _from_lines}[_kind(source)]
     try:
         return list(decode(source.read_bytes().decode("utf-8-sig")))
     except UnicodeDecodeError as error:
@@ -102,7 +131,8 @@ def _as_csv(rows: Sequence[Mapping[str, JsonValue]]) -> bytes:
     return buffer.getvalue().encode("utf-8-sig")
 
 
-def _from_csv(text: str) -> Iterator[dict[str, object]]:
+def rows_of_csv(text: str) -> Iterator[dict[str, object]]:
+    """Yield the rows of a CSV manifest; see `read_manifest`."""
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         columns = [value if isinstance(value := _value(cell), str) else cell for cell in next(reader, [])]

@@ -24,7 +24,7 @@ from invokeai_gen.server.errors import ServerError
 from invokeai_gen.server.other_loops import unbroken
 from invokeai_gen.server.run_errors import DownloadError
 from invokeai_gen.sweeps.batching import Layout
-from invokeai_gen.sweeps.files.manifest import read_manifest, rows_in, write_manifest
+from invokeai_gen.sweeps.files.manifest import OF_INPUT, read_manifest, rows_in, write_manifest
 from invokeai_gen.sweeps.results import DELETED, SweepResult
 
 if TYPE_CHECKING:
@@ -213,9 +213,9 @@ def _row(
         "status": result.status,
         "seconds": result.seconds,
         "error": problem,
-    }
+    }  # these are `manifest.OWN_COLUMNS`
     values = {name: _manifest_value(value) for name, value in result.values.items()}
-    return own | {f"{name} (input)" if name in own else name: value for name, value in values.items()}
+    return own | {name + OF_INPUT if name in own else name: value for name, value in values.items()}
 
 
 def saved_indexes(folder: Path, indexes: Iterable[int], values: Values) -> frozenset[int]:
@@ -230,7 +230,7 @@ def _saved_rows(folder: Path, rows: Iterable[dict[str, Any]], values: Mapping[st
     """Return the rows whose files were made with these values; an empty list if a file is missing."""
     found = [row for row in rows if row.get("file") and not row.get("error")]
     for row in found:
-        stored = {name: row.get(f"{name} (input)", row.get(name)) for name in values}
+        stored = {name: row.get(name + OF_INPUT, row.get(name)) for name in values}
         if not (folder / str(row["file"])).is_file() or any(
             str(_manifest_value(value)) != str(stored[name]) for name, value in values.items()
         ):

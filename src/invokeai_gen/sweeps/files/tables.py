@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
@@ -18,22 +19,13 @@ from invokeai_gen import js_reading
 from invokeai_gen.core import problems
 from invokeai_gen.core.problems import ParamsError, Problem
 from invokeai_gen.core.text_values import find_input, text_reader, value_of_json
-from invokeai_gen.sweeps.files.sources import (
-    Neighbourhood,
-    TableError,
-    TableProblem,
-    image_files,
-    lines_of,
-    read_prompts,
-    read_text,
-)
+from invokeai_gen.sweeps.files.manifest import ManifestError, is_of_sweep, rows_of_csv, runs_among
+from invokeai_gen.sweeps.files.sources import Neighbourhood, TableError, TableProblem, lines_of, read_text
 from invokeai_gen.texts import shortened, shown
 
 if TYPE_CHECKING:
     from invokeai_gen.core.params import WorkflowParams
     from invokeai_gen.core.plan import PlannedInput, WorkflowPlan
-
-__all__ = ["TableError", "TableProblem", "image_files", "read_csv", "read_jsonl", "read_prompts"]
 
 P = TypeVar("P", bound="WorkflowParams")
 T = TypeVar("T")
@@ -64,6 +56,10 @@ def read_csv(
     such file and has no folder in it is taken for the name of an image on the server. With `ignore_extra`, columns that
     name no input are skipped.
 
+    The manifest of a sweep is such a file: each of its runs is a row, however many files it has. Its paths are relative
+    to the working directory, as they were for the sweep, and the values of batch nodes that are not on the form are
+    skipped.
+
     Raise `TableError` with everything that is wrong with the file, rows counted as in a spreadsheet: the first row is
     1. Raise `ParamsError` if `base` itself is no longer valid.
     """
@@ -74,6 +70,12 @@ def read_csv(
     rows = _Rows(os.fspath(path), plan, params_type, base, ignore_extra, delimiter)
     (number, header), *records = [*_records(text, delimiter, rows)] or [(1, [])]
     header = [name.strip() for name in header]
+    if is_of_sweep(header):
+        rows.delimiter = None  # its cells are JSON, and separated by commas
+        try:
+            return rows.of_objects(enumerate(rows_of_csv(text), start=2))
+        except ManifestError as error:
+            raise TableError.of_file(path, f"cannot be read: {error}") from None
     if header and header[0].startswith("# "):  # as numpy writes its header
         header[0] = header[0].removeprefix("# ")
     named = {place: name for place, name in enumerate(header) if name}
@@ -114,17 +116,15 @@ def read_jsonl(
 
     Names are as in `read_csv`, and so are paths; values are as `WorkflowParams.to_dict` writes them, and `null` is
     `None`. A name that a line leaves out keeps the value of `base`, or without a `base` the default. Empty lines are
-    left out. With `ignore_extra`, names of no input are skipped.
+    left out. With `ignore_extra`, names of no input are skipped. The manifest of a sweep is such a file, as for `read_csv`.
 
     Raise `TableError` with everything that is wrong with the file, and `ParamsError` if `base` itself is no longer
     valid.
     """
     rows = _Rows(os.fspath(path), plan, params_type, base, ignore_extra)
-    for number, line in enumerate(lines_of(read_text(path)), start=1):
-        if line.strip() and (data := _object(rows, number, line)) is not None:
-            entries, is_complete = rows.entries(number, data.items())
-            rows.add(number, entries, is_complete=is_complete)
-    return rows.finish()
+    lines = ((number, line) for number, line in enumerate(lines_of(read_text(path)), start=1) if line.strip())
+    objects = ((number, _object(rows, number, line)) for number, line in lines)
+    return rows.of_objects((number, data) for number, data in objects if data is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +192,18 @@ class _Rows(Generic[P]):
         for name, problem in unknown:
             self.note(row, problem.message, name, problem)
         return [*found.values()], not unknown
+
+    def of_objects(self, objects: Iterator[tuple[int, Mapping[str, Any]]]) -> list[P]:
+        """Return the `Params` of JSON objects, each with its number in the file. Raise what `finish` raises."""
+        first = [*itertools.islice(objects, 1)]
+        found: Iterable[tuple[int, Mapping[str, Any]]] = itertools.chain(first, objects)
+        if first and is_of_sweep(first[0][1]):
+            found = runs_among(found)
+            self.ignore_extra, self._neighbourhood = True, Neighbourhood("")
+        for number, data in found:
+            entries, is_complete = self.entries(number, data.items())
+            self.add(number, entries, is_complete=is_complete)
+        return self.finish()
 
     def _column(self, name: str) -> _Column | Problem:
         """Return the input that a column or key of a file names, or the problem if it names none."""
