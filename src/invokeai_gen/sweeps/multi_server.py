@@ -18,7 +18,6 @@ from typing import Any, Final, cast
 
 from typing_extensions import override
 
-from invokeai_gen.runtime.cleanup import Preparations
 from invokeai_gen.runtime.options import SubmitOptions
 from invokeai_gen.server.background import in_thread
 from invokeai_gen.server.client import AsyncInvokeAIClient, shared_client
@@ -32,7 +31,7 @@ from invokeai_gen.sweeps.options import SweepOptions
 from invokeai_gen.sweeps.results import UNSENT, NoServerError
 from invokeai_gen.sweeps.server_item import Outcome, ServerItem
 from invokeai_gen.sweeps.state import SweepState
-from invokeai_gen.sweeps.sweep_file import ServerAttempt
+from invokeai_gen.sweeps.sweep_file import ServerAttempt, preparations_in, replay_attempts
 
 WORKER_POLL: Final = 1.0
 """Seconds between checks for servers that have joined or left."""
@@ -52,13 +51,13 @@ class MultiServer(SweepState):
         clients: Sequence[AsyncInvokeAIClient],
         options: SweepOptions,
         journal: Journal | None,
+        entries: Sequence[Mapping[str, Any]] = (),
         *,
         dask: Any = None,
-        prepare: Callable[[str], Preparations] = lambda _url: Preparations(),
     ) -> None:
-        """`prepare` returns what an earlier process has uploaded to a server; `dask` is a cluster of the caller's."""
+        """`entries` are those of an earlier process in the sweep file; `dask` is a cluster of the caller's."""
         super().__init__(layout, options, journal)
-        self._prepare = prepare
+        self._entries = entries
         self._named: set[str] = set()
         """Servers that take part by their address, and not as a worker of the caller's cluster."""
         self._leaving: set[str] = set()
@@ -130,10 +129,10 @@ class MultiServer(SweepState):
             server_item.resume(self._key)
             self._task = asyncio.create_task(self._run())
 
-    async def resume(self, attempts: Mapping[int, ServerAttempt]) -> None:
-        """Continue from what an earlier process noted about each item."""
+    async def resume(self) -> None:
+        """Run all items, or those that an earlier process has left. Raise `DAMAGE` for impossible entries."""
         completed: dict[AsyncInvokeAIClient, dict[int, int]] = {}
-        for index, attempt in attempts.items():
+        for index, attempt in replay_attempts(len(self.layout), self._entries).items():
             if not attempt.status:
                 self._earlier[index] = attempt
             elif attempt.item_id is None:
@@ -160,7 +159,7 @@ class MultiServer(SweepState):
     def _know(self, client: AsyncInvokeAIClient) -> None:
         self.clients[client.url] = client
         if client.url not in self.preparations:
-            self.preparations[client.url] = self._prepare(client.url)
+            self.preparations[client.url] = preparations_in(self._journal, self._entries, client.url)
 
     @override
     async def add_server(self, client: AsyncInvokeAIClient) -> None:

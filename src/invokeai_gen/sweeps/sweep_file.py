@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar, get_args
 from urllib.parse import urlsplit
@@ -20,9 +20,10 @@ from invokeai_gen.core.params_json import read_input
 from invokeai_gen.core.plan import JsonValue, WorkflowPlan
 from invokeai_gen.core.problems import ParamsError, Problem
 from invokeai_gen.errors import InvokeAIGenError
+from invokeai_gen.runtime.cleanup import Preparations
 from invokeai_gen.server.uploads import MediaKind
 from invokeai_gen.sweeps.batching import Block, Cell, Group, Layout
-from invokeai_gen.sweeps.journal import SweepFileError, entries_of
+from invokeai_gen.sweeps.journal import Journal, SweepFileError, entries_of
 from invokeai_gen.sweeps.options import SweepOptions
 from invokeai_gen.sweeps.space import Axis, Space
 from invokeai_gen.texts import shortened, shown
@@ -234,8 +235,14 @@ def replay(layout: Layout, stored: Mapping[str, Any], entries: Sequence[Mapping[
     return ReplayedState([*blocks.values()], sent, frozenset(sending.difference(sent)), frozenset(withdrawn))
 
 
-def uploads_in(entries: Sequence[Mapping[str, Any]], server: str | None) -> Iterator[tuple[MediaKind, str, str]]:
-    """Yield kind, hash and name of each upload that was not deleted since; of a sweep over several, to this server."""
+def preparations_in(
+    journal: Journal | None, entries: Sequence[Mapping[str, Any]] = (), server: str | None = None
+) -> Preparations:
+    """Return what was uploaded for a sweep and not deleted since. New uploads and deletions are noted in its file.
+
+    `server` is the one of several that it was uploaded to.
+    """
+    made = Preparations()
     removed = {_text(name) for names in entries_of(entries, "removed") for name in names}
     for entry in entries[1:]:
         if "uploaded" not in entry:
@@ -244,7 +251,13 @@ def uploads_in(entries: Sequence[Mapping[str, Any]], server: str | None) -> Iter
         if kind not in get_args(MediaKind):
             raise ValueError(f"{kind!r} cannot be uploaded")
         if _text(name) not in removed and (server is None or same_server(_text(entry["server"]), server)):
-            yield kind, _text(digest), name
+            made.uploads.keep(kind, _text(digest), name)
+    if journal is not None:
+        place = {} if server is None else {"server": server}
+        made.uploads.owner = journal.path
+        made.uploads.on_add = lambda *upload: journal.note(uploaded=upload, **place)
+        made.uploads.on_remove = lambda names: journal.note(removed=names)
+    return made
 
 
 def layout_in(entries: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:

@@ -24,7 +24,7 @@ from invokeai_gen.server.connections import Connections
 from invokeai_gen.server.event_link import EventLink
 from invokeai_gen.server.follow import Follower
 from invokeai_gen.server.queue import AsyncQueue
-from invokeai_gen.sweeps import start
+from invokeai_gen.sweeps import many_runs
 from invokeai_gen.sweeps.space import Space
 from invokeai_gen.testing.outcomes import Run, ScriptedRun
 from invokeai_gen.testing.server import FakeServer, Submission, submission
@@ -142,7 +142,7 @@ class FakeInvokeAI:
             mock.patch.dict(os.environ, {"INVOKEAI_URL": URL}),
             mock.patch.dict(clients._shared, {URL: self._core}),
             mock.patch.object(Runner, "start", _announced(Runner.start, _of_run)),
-            mock.patch.object(start, "start", _announced(start.start, _of_sweep)),
+            mock.patch.object(many_runs, "start", _announced(many_runs.start, _of_sweep)),
         ):
             self._patches.enter_context(patch)
         return self
