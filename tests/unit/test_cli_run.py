@@ -487,6 +487,6 @@ def test_a_generated_module_runs_without_the_generator(cli: Cli) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stderr.split())
-    assert "invokeai_gen.sweeps.dry_run" in loaded
+    assert "invokeai_gen.sweeps.layout" in loaded
     packages = {f"invokeai_gen.{name}" for name in ("codegen", "compiler", "handle", "schema", "workflow")}
     assert not loaded & (packages | {"pydantic", "jinja2", "black", "rich"})

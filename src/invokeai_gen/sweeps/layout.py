@@ -12,6 +12,7 @@ from invokeai_gen.core import problems
 from invokeai_gen.core.batch import Binding, own_batches
 from invokeai_gen.core.called_workflows import WORKFLOW_ID, with_called
 from invokeai_gen.core.field_values import batch_item_validator
+from invokeai_gen.core.placeholders import board_placeholder, placeholder
 from invokeai_gen.core.plan import FieldLimits, JsonValue, PlannedInput, WorkflowPlan
 from invokeai_gen.core.problems import ParamsError
 from invokeai_gen.core.request import CALL_SAVED_WORKFLOW
@@ -19,10 +20,12 @@ from invokeai_gen.js_json import Unset
 from invokeai_gen.runtime.called import fetch_called
 from invokeai_gen.runtime.cleanup import Preparations
 from invokeai_gen.runtime.matching import hidden_values
-from invokeai_gen.runtime.options import SubmitOptions
+from invokeai_gen.runtime.options import SubmitOptions, check_options
 from invokeai_gen.runtime.resolve import Resolver, resolve_board
 from invokeai_gen.server.client import AsyncInvokeAIClient
+from invokeai_gen.server.constants import DEFAULT_CAPACITY
 from invokeai_gen.sweeps.batching import Group, Layout, ResolvedValues, graph_values, is_batchable, selections
+from invokeai_gen.sweeps.options import SweepOptions
 from invokeai_gen.sweeps.space import Space
 
 
@@ -127,6 +130,34 @@ async def lay_out_singly(
         batches = {binding: value for binding, (value,) in found.items()}
         groups.append(Group(selection, await own_batches(plan, batches, client.ask)))
     return Layout(plan, space, groups, runs=options.get("runs", 1))
+
+
+async def dry_run(
+    plan: WorkflowPlan, space: Space[Any], client: AsyncInvokeAIClient, options: SweepOptions
+) -> tuple[Layout, int, dict[str, JsonValue]]:
+    """Return the items of a sweep, the number of requests that would put them into an empty queue, and the first request.
+
+    Nothing is sent; the server is asked only for what batch nodes need. Names of models and boards, and files, are not
+    looked up: the request has `<model dreamshaper>`, `<board Cats>` and `<upload of in.png>` in their place. Raise
+    `ParamsError` for values that cannot be sent.
+    """
+    check_options(options, SweepOptions.__annotations__)
+    inputs = {planned.name: planned for planned in plan.inputs}
+    first = space.params(0)
+    resolved = ResolvedValues(
+        base={
+            planned.binding: placeholder(planned, getattr(first, name))
+            for name, planned in inputs.items()
+            if planned.fed_by is None and name not in space.names
+        },
+        columns={
+            name: [placeholder(inputs[name], value) for value in values] for name, values in space.columns().items()
+        },
+        auto_board_id=board_placeholder(options.get("auto_board")),
+    )
+    layout = await lay_out(plan, space, client, options, resolved)
+    blocks = layout.blocks(DEFAULT_CAPACITY)
+    return layout, len(blocks), layout.request(blocks[0], resolved)
 
 
 def _check_items(planned: PlannedInput, values: Sequence[JsonValue | Unset]) -> None:

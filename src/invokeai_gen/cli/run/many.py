@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from invokeai_gen.cli.run.values import RunValues
     from invokeai_gen.client import InvokeAIClient
     from invokeai_gen.core.params import WorkflowParams
+    from invokeai_gen.core.plan import JsonValue
     from invokeai_gen.runtime.outputs import WorkflowOutputs
-    from invokeai_gen.sweeps.dry_run import DryRun
+    from invokeai_gen.sweeps.batching import Layout
     from invokeai_gen.sweeps.options import CollectOptions, SweepOptions
     from invokeai_gen.sweeps.space import Space
     from invokeai_gen.sweeps.sweep import Sweep
@@ -56,7 +57,7 @@ class ManyRuns:
         with explained_errors(self._line):
             space = values.space()
             if not self._line.no_save:
-                check_for_many(self._folder, self._line, self._dry_run(values, space).layout)
+                check_for_many(self._folder, self._line, self._dry_run(values, space)[0])
 
         def start(client: InvokeAIClient) -> Sweep[WorkflowParams, WorkflowOutputs]:
             return values.workflow.sweep(
@@ -86,15 +87,15 @@ class ManyRuns:
         values = self._expanded(values)
         with explained_errors(self._line):
             space = values.space()
-            planned_run = self._dry_run(values, space)
-        counts = f"{_counted(len(planned_run.layout), 'item')} in {_counted(planned_run.enqueues, 'enqueue')}"
+            layout, enqueues, request = self._dry_run(values, space)
+        counts = f"{_counted(len(layout), 'item')} in {_counted(enqueues, 'enqueue')}"
         title = self._line.plan.info.name or self._line.workflow.stem
         echo(f"{one_line(title)}: {counts}; nothing was sent", err=True)
         labels = {planned.name: planned.label for planned in self._line.plan.inputs}
         for axis in space.axes:
             names = ", ".join(f"{labels[name] or name} ({name})" for name in axis.names)
             echo(f"varies: {one_line(names)}: {_counted(len(axis.rows), 'value')}", err=True)
-        echo_json(planned_run.request)
+        echo_json(request)
 
     def _expanded(self, values: RunValues) -> RunValues:
         """Return the values with the prompts that the server makes of `--dynamic`."""
@@ -106,8 +107,8 @@ class ManyRuns:
             product = background.run(expand(values.workflow.params_type, values.product, core_of(client)))
         return replace(values, product=product or {})
 
-    def _dry_run(self, values: RunValues, space: Space[Any]) -> DryRun:
-        from invokeai_gen.sweeps.dry_run import dry_run
+    def _dry_run(self, values: RunValues, space: Space[Any]) -> tuple[Layout, int, dict[str, JsonValue]]:
+        from invokeai_gen.sweeps.layout import dry_run
 
         with make_client(self._line.server) as client:
             return background.run(dry_run(self._line.plan, space, core_of(client), self._sweep_options(values.runs)))
