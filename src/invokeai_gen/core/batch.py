@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, TypeAlias
 
 from pydantic_core import ValidationError
 
 from invokeai_gen.core import problems
 from invokeai_gen.core.field_values import batch_item_validator
-from invokeai_gen.core.plan import JsonValue, PlanBatch, WorkflowPlan
+from invokeai_gen.core.plan import FieldLimits, JsonValue, PlanBatch, WorkflowPlan
 from invokeai_gen.core.problems import NamedInput, ParamsError, Problem
 from invokeai_gen.core.values import Input
 from invokeai_gen.js_json import UNSET, Unset, in_key_order
@@ -134,22 +134,26 @@ def check_items(plan: WorkflowPlan, values: Values, items: Mapping[str, list[Jso
         _problem(plan, batches[0], problem) if len(batches) == 1 else Problem("", problem)
         for batches, problem in size_problems(plan, values, items)
     ]
-    found += [problem for batch in plan.batches for problem in _unfit(plan, batch, items[batch.node_id])]
+    for batch in plan.batches:
+        for (node_id, field_name), limits in zip(batch.targets, batch.target_limits, strict=False):
+            target = f"{plan.node(node_id).label!r} ({field_name})"
+            found += unfit_items(_input_of(plan, batch), limits, target, items[batch.node_id])
     if found:
         raise ParamsError(found)
 
 
-def _unfit(plan: WorkflowPlan, batch: PlanBatch, items: list[JsonValue]) -> Iterator[Problem]:
-    for (node_id, field_name), limits in zip(batch.targets, batch.target_limits, strict=False):
-        validator = batch_item_validator(limits)
-        if validator is None:
-            continue
-        target = f"{plan.node(node_id).label!r} ({field_name})"
-        for place, value in enumerate(items):
-            try:
-                validator.validate_python(value)
-            except ValidationError as error:
-                yield problems.unfit(_input_of(plan, batch), place, value, target, error)
+def unfit_items(
+    item: NamedInput, limits: FieldLimits, target: str, values: Iterable[JsonValue | Unset]
+) -> Iterator[Problem]:
+    """Yield the problem of each value that does not fit the field `target`, into which a batch would put it."""
+    validator = batch_item_validator(limits)
+    if validator is None:
+        return
+    for place, value in enumerate(values):
+        try:
+            validator.validate_python(value)
+        except ValidationError as error:
+            yield problems.unfit(item, place, value, target, error)
 
 
 def _problem(plan: WorkflowPlan, batch: PlanBatch, problem: str) -> Problem:

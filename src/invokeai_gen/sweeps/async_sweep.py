@@ -22,10 +22,9 @@ from invokeai_gen.server.errors import JobCanceledError, JobDeletedError, JobTim
 from invokeai_gen.server.other_loops import unbroken
 from invokeai_gen.server.records import QueueItem
 from invokeai_gen.server.removal import Removal
-from invokeai_gen.sweeps.base import BaseSweep
 from invokeai_gen.sweeps.files.saving import ManifestFormat, Saver, save_image, saved_indexes, sheet_of
 from invokeai_gen.sweeps.results import SweepCounts, SweepResult
-from invokeai_gen.sweeps.state import SweepState, named_client
+from invokeai_gen.sweeps.state import BaseSweep, SweepState, named_client
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage

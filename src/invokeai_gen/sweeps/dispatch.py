@@ -162,11 +162,13 @@ class Dispatcher(SweepState):
 
     async def _values(self) -> ResolvedValues:
         if self._resolved is None:
-            made = self.preparations[self._client.url]
-            more = made.branch()  # undoing these must not delete what was made before
-            plan, space = self.layout.plan, self.layout.space
-            self._resolved = await resolve_values(plan, space, self._client, self._options, more)
-            made.add(more)
+            self._resolved = await resolve_values(
+                self.layout.plan,
+                self.layout.space,
+                self._client,
+                self._options,
+                self.preparations[self._client.url],
+            )
         return self._resolved
 
     async def _take_sent(self, block: Block, item_ids: Sequence[int], watch: Watch) -> None:

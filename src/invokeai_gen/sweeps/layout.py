@@ -6,12 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic_core import ValidationError
-
-from invokeai_gen.core import problems
-from invokeai_gen.core.batch import Binding, own_batches
+from invokeai_gen.core.batch import Binding, own_batches, unfit_items
 from invokeai_gen.core.called_workflows import WORKFLOW_ID, with_called
-from invokeai_gen.core.field_values import batch_item_validator
 from invokeai_gen.core.placeholders import board_placeholder, placeholder
 from invokeai_gen.core.plan import FieldLimits, JsonValue, PlannedInput, WorkflowPlan
 from invokeai_gen.core.problems import ParamsError
@@ -44,9 +40,8 @@ async def resolve_columns(
     hidden fields are looked up too, and returned if they have another key here, unless `with_hidden` is off.
     """
     models = options.get("resolve_models", "auto")
-    resolver = Resolver(
-        client, models, options.get("create_boards", False), options.get("upload", "once"), preparations
-    )
+    more = preparations.branch()  # undoing these must not delete what was made before
+    resolver = Resolver(client, models, options.get("create_boards", False), options.get("upload", "once"), more)
     inputs = {planned.binding: planned for planned in plan.inputs}
     keyed = {binding: [_key(value, place) for place, value in enumerate(each)] for binding, each in columns.items()}
     distinct = {
@@ -55,10 +50,11 @@ async def resolve_columns(
         for key, value in zip(keyed[binding], each, strict=True)
     }
     hidden = (lambda: hidden_values(plan, client)) if with_hidden and models == "auto" else None
-    answers, more = await resolver.resolve(list(distinct.values()), hidden)
+    answers, changed = await resolver.resolve(list(distinct.values()), hidden)
+    preparations.add(more)
     found = dict(zip(distinct, answers, strict=True))
     given = {binding: [found[binding, key] for key in keys] for binding, keys in keyed.items()}
-    return {binding: [value] for binding, value in more.items()} | given
+    return {binding: [value] for binding, value in changed.items()} | given
 
 
 def _key(value: Any, place: int) -> object:
@@ -163,12 +159,6 @@ async def dry_run(
 def _check_items(planned: PlannedInput, values: Sequence[JsonValue | Unset]) -> None:
     """Raise `ParamsError` for a value of the wrong type: the server accepts it and then its queue is blocked."""
     limits = FieldLimits(field_type=planned.field_type, constraints=planned.constraints, choices=planned.choices)
-    validator = batch_item_validator(limits)
-    if validator is None:
-        return
-    for place, value in enumerate(values):
-        try:
-            validator.validate_python(value)
-        except ValidationError as error:
-            target = f"{planned.node_label or planned.node_title!r} ({planned.field_name})"
-            raise ParamsError([problems.unfit(planned, place, value, target, error)]) from None
+    target = f"{planned.node_label or planned.node_title!r} ({planned.field_name})"
+    if (problem := next(unfit_items(planned, limits, target, values), None)) is not None:
+        raise ParamsError([problem])

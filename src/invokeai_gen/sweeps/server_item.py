@@ -182,11 +182,9 @@ async def _request(
     item: ServerItem, plan: WorkflowPlan, client: AsyncInvokeAIClient, made: Preparations
 ) -> dict[str, Any]:
     """Return the request of one item with the names of files, models and boards that this server has."""
-    more = made.branch()
     options = item.options
     given = {binding: [value] for binding, value in item.values.items()}
-    found = await resolve_columns(plan, given, client, options, more)
-    made.add(more)
+    found = await resolve_columns(plan, given, client, options, made)
     values = {binding: value for binding, (value,) in found.items()}
     return build_request(
         await renewed(plan, values, client),

@@ -1,15 +1,21 @@
-"""`SweepState`: the items of a sweep and their statuses. The base of the two engines that send them."""
+"""The items of a sweep and their statuses.
+
+`SweepState` is the base of the two engines that send them, `BaseSweep` what `AsyncSweep` and `Sweep` know without waiting.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final
+from dataclasses import asdict
+from typing import Final, Generic, NoReturn, TypeVar
 
+from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.plan import JsonValue
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.runtime.cleanup import Preparations
+from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.server import constants
 from invokeai_gen.server.background import in_thread
 from invokeai_gen.server.client import AsyncInvokeAIClient, ClientFacade, core_of, shared_client
@@ -19,7 +25,10 @@ from invokeai_gen.server.records import QueueItem
 from invokeai_gen.sweeps.batching import Layout
 from invokeai_gen.sweeps.journal import Journal
 from invokeai_gen.sweeps.options import SweepOptions
-from invokeai_gen.sweeps.results import Tally, slim
+from invokeai_gen.sweeps.results import SweepCounts, Tally, slim
+
+P = TypeVar("P", bound=WorkflowParams)
+O = TypeVar("O", bound=WorkflowOutputs)
 
 INTERRUPTION_RETRIES: Final = 1
 """How often an item is sent again that was canceled while its server could not be reached, as by a restart."""
@@ -172,3 +181,56 @@ class SweepState:
         self._changed.set()
         if self._journal is not None:
             self._journal.close()
+
+
+class BaseSweep(Generic[P, O]):
+    """The items of a sweep and their statuses, as far as they are known."""
+
+    def __init__(self, state: SweepState) -> None:
+        self.plan = state.layout.plan
+        """The plan of the workflow."""
+        self._state = state
+
+    def __repr__(self) -> str:
+        counts = self.counts
+        return f"{type(self).__name__}({self.plan.info.name!r}, {counts.finished} of {counts.total} ended)"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a sweep cannot be pickled or copied: start it with file=, and continue with resume_sweep(file)"
+        )
+
+    def _repr_html_(self) -> str:
+        """Return how far the sweep is, for a notebook."""
+        from invokeai_gen.core import notebook
+
+        rows = {name: str(count) for name, count in asdict(self.counts).items() if count}
+        return notebook.card(f"{self.plan.info.name}, {self.counts.finished} of {self.total} ended", rows)
+
+    def __len__(self) -> int:
+        return self.total
+
+    @property
+    def total(self) -> int:
+        """The number of queue items."""
+        return len(self._state.layout)
+
+    @property
+    def counts(self) -> SweepCounts:
+        """How many items have each status, as far as is known; no request is sent."""
+        return SweepCounts.of(self._state.tally.statuses)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether every item is known to have ended."""
+        return self._state.tally.all_ended
+
+    @property
+    def varying(self) -> tuple[str, ...]:
+        """The inputs whose values change, by Python name."""
+        return self._state.layout.space.names
+
+    def params(self, index: int) -> P:
+        """Return the values of an item; a batch of the workflow holds only the item's own value."""
+        params: P = self._state.layout.params(index)
+        return params

@@ -10,8 +10,8 @@ from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.server import background
 from invokeai_gen.server.facades import facade, iterate
 from invokeai_gen.sweeps.async_sweep import AsyncSweep
-from invokeai_gen.sweeps.base import BaseSweep
 from invokeai_gen.sweeps.results import SweepResult
+from invokeai_gen.sweeps.state import BaseSweep
 
 P = TypeVar("P", bound=WorkflowParams)
 O = TypeVar("O", bound=WorkflowOutputs)
