@@ -24,7 +24,7 @@ from invokeai_gen.server.events import StatusChanged
 from invokeai_gen.server.records import Enqueued, QueueItem
 from invokeai_gen.server.status_errors import RejectedError
 from invokeai_gen.server.watch import Watch
-from invokeai_gen.sweeps import cluster, multi_server, server_item
+from invokeai_gen.sweeps import dask_workers, multi_server
 from invokeai_gen.sweeps.async_sweep import AsyncSweep
 from invokeai_gen.sweeps.journal import Journal, SweepFileError
 from invokeai_gen.sweeps.results import SweepCounts
@@ -91,16 +91,16 @@ class Dask:
         return {"workers": workers, "n_workers": len(self.workers)}
 
     def run(self, call: Callable[..., Any], *args: Any, workers: list[str] | None = None) -> dict[str, Any]:
-        if call is server_item.server_of_worker:
+        if call is dask_workers.server_of_worker:
             return {address: self.workers[address] for address in workers or ()}
         key, batch_ids = args
         for url in self.workers.values():
-            background.run(server_item.stop(f"elsewhere {key}", batch_ids, _shared[url]))
+            background.run(dask_workers.stop(f"elsewhere {key}", batch_ids, _shared[url]))
         return {}
 
     def submit(self, call: Callable[..., Any], *args: Any, workers: list[str] | None = None, **_options: Any) -> Any:
         future: Future[Any] = Future()
-        if call is server_item.hold:
+        if call is dask_workers.hold:
             future.set_result(call(*args))
             return future
         item, plan = args
@@ -111,7 +111,7 @@ class Dask:
 
         def work() -> None:
             try:
-                future.set_result(background.run(server_item.run(item, plan.result(), url)))
+                future.set_result(background.run(dask_workers.run(item, plan.result(), url)))
             except BaseException as error:  # noqa: BLE001 - raised where the result is asked for
                 future.set_exception(error)
 
@@ -137,7 +137,7 @@ def servers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         def own_cluster() -> Iterator[tuple[Any, Callable[[str], None]]]:
             yield dask, lambda url: dask.workers.update({f"tcp://{len(dask.workers)}": url})
 
-        monkeypatch.setattr(cluster, "_own_cluster", own_cluster)
+        monkeypatch.setattr(dask_workers, "_own_cluster", own_cluster)
         return [*clients]
 
     return make

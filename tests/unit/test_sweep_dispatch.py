@@ -18,7 +18,7 @@ from invokeai_gen.server import background
 from invokeai_gen.server.errors import ConnectionFailedError, NotFoundError
 from invokeai_gen.server.resolution_errors import ValueResolutionError
 from invokeai_gen.server.run_errors import EnqueueUncertainError, JobFailedError
-from invokeai_gen.sweeps import async_sweep, dispatch, server_item
+from invokeai_gen.sweeps import async_sweep, dask_workers, dispatch
 from invokeai_gen.sweeps.async_sweep import AsyncSweep
 from invokeai_gen.sweeps.batching import Group, Layout
 from invokeai_gen.sweeps.journal import Journal, SweepFileError
@@ -350,10 +350,10 @@ def multi_server(*clients: FakeClient) -> MultiServer:
     return MultiServer(layout, clients, {}, None)
 
 
-def run_on(shared: MultiServer, client: FakeClient, index: int) -> asyncio.Task[server_item.Outcome]:
+def run_on(shared: MultiServer, client: FakeClient, index: int) -> asyncio.Task[dask_workers.Outcome]:
     """What the worker of a server does for an item."""
     item = shared.hand_out(index, client.url)
-    return asyncio.create_task(server_item.run(item, shared.layout.plan, client.url))
+    return asyncio.create_task(dask_workers.run(item, shared.layout.plan, client.url))
 
 
 @scenario
@@ -369,7 +369,7 @@ async def test_over_several_servers_an_item_on_its_way_is_taken_back_too(_file: 
     assert client.fake.status == {1: "canceled"}
     client.finish(1, status="canceled")
     assert (await running).status == "canceled"
-    assert await run_on(shared, client, 1) == server_item.Outcome()
+    assert await run_on(shared, client, 1) == dask_workers.Outcome()
     assert client.fake.asked["enqueue"] == 1, "nothing is sent after it"
 
 

@@ -7,13 +7,12 @@ import contextlib
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Final, Self
 
-from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.terminal import wants_progress
 from invokeai_gen.runtime.cleanup import remove_boards, remove_outputs
 from invokeai_gen.runtime.failures import error_of
-from invokeai_gen.runtime.outputs import WorkflowOutputs
+from invokeai_gen.runtime.workflow import O, P
 from invokeai_gen.server import constants
 from invokeai_gen.server.background import bridge, in_thread
 from invokeai_gen.server.blocking import ServerClient
@@ -30,9 +29,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
 
     from invokeai_gen.sweeps.options import CollectOptions
-
-P = TypeVar("P", bound=WorkflowParams)
-O = TypeVar("O", bound=WorkflowOutputs)
 
 FIRST_DEBOUNCE: Final = 0.2
 MAX_DEBOUNCE: Final = 2.0

@@ -41,10 +41,10 @@ from invokeai_gen.sweeps.sweep import Sweep
 from invokeai_gen.texts import shown
 
 if TYPE_CHECKING:
+    from invokeai_gen.runtime.workflow import AnyClient
     from invokeai_gen.server.blocking import ServerClient
 
     StrPath = str | os.PathLike[str]
-    AnyClient = AsyncInvokeAIClient | ServerClient
 
 
 class ManyRuns(RunnableWorkflow[P, O]):

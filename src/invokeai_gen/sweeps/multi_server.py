@@ -23,13 +23,12 @@ from invokeai_gen.server.background import in_thread
 from invokeai_gen.server.client import AsyncInvokeAIClient, shared_client
 from invokeai_gen.server.errors import ConnectionFailedError, JobDeletedError, ServerError
 from invokeai_gen.server.records import QueueItem
-from invokeai_gen.sweeps import server_item
+from invokeai_gen.sweeps import dask_workers
 from invokeai_gen.sweeps.batching import Layout
-from invokeai_gen.sweeps.cluster import Cluster
+from invokeai_gen.sweeps.dask_workers import Cluster, Outcome, ServerItem
 from invokeai_gen.sweeps.journal import Journal
 from invokeai_gen.sweeps.options import SweepOptions
 from invokeai_gen.sweeps.results import UNSENT, NoServerError
-from invokeai_gen.sweeps.server_item import Outcome, ServerItem
 from invokeai_gen.sweeps.state import SweepState
 from invokeai_gen.sweeps.sweep_file import ServerAttempt, preparations_in, replay_attempts
 
@@ -86,7 +85,7 @@ class MultiServer(SweepState):
         self._is_stopped = False
         self._task: asyncio.Task[None] | None = None
         """Runs the items."""
-        server_item.sweeps[self._key] = self
+        dask_workers.sweeps[self._key] = self
         for client in clients:
             self._add(client)
 
@@ -126,7 +125,7 @@ class MultiServer(SweepState):
         self._left += indexes
         if self._left and not self._is_running:
             self.failure, self._is_stopped = None, False
-            server_item.resume(self._key)
+            dask_workers.resume(self._key)
             self._task = asyncio.create_task(self._run())
 
     async def resume(self) -> None:
@@ -205,13 +204,13 @@ class MultiServer(SweepState):
         # What may be in a queue is looked up there by the next process.
         await self._noted(withdrawn=[index for index in withdrawn if index not in self._earlier])
         canceling = [
-            server_item.stop(self._key, batches.get(url, []), self.clients[url]) for url in batches or self.clients
+            dask_workers.stop(self._key, batches.get(url, []), self.clients[url]) for url in batches or self.clients
         ]
         answers = await asyncio.gather(*canceling, return_exceptions=True)  # each, even if one server is away
         if self._dask is not None and batches:
             ids = [batch_id for several in batches.values() for batch_id in several]
             with contextlib.suppress(Exception):
-                await in_thread(self._dask.run, server_item.stop_on_worker, self._key, ids)
+                await in_thread(self._dask.run, dask_workers.stop_on_worker, self._key, ids)
         self._changed.set()
         for answer in answers:
             if isinstance(answer, BaseException) and self._dask is None:

@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic
 
-from invokeai_gen.core.params import WorkflowParams
-from invokeai_gen.runtime.outputs import WorkflowOutputs
+from invokeai_gen.runtime.workflow import O, P
 from invokeai_gen.server.errors import JobCanceledError, JobDeletedError, JobError
 from invokeai_gen.server.records import QueueItem
 from invokeai_gen.server.status_watch import is_final
-
-P = TypeVar("P", bound=WorkflowParams)
-O = TypeVar("O", bound=WorkflowOutputs)
 
 DELETED: Final = "deleted"
 """Status of an item that is no longer in the queue."""

@@ -9,13 +9,12 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Final, Generic, NoReturn, TypeVar
+from typing import Final, Generic, NoReturn
 
-from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.plan import JsonValue
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.runtime.cleanup import Preparations
-from invokeai_gen.runtime.outputs import WorkflowOutputs
+from invokeai_gen.runtime.workflow import O, P
 from invokeai_gen.server import constants
 from invokeai_gen.server.background import in_thread
 from invokeai_gen.server.client import AsyncInvokeAIClient, ClientFacade, core_of, shared_client
@@ -26,9 +25,6 @@ from invokeai_gen.sweeps.batching import Layout
 from invokeai_gen.sweeps.journal import Journal
 from invokeai_gen.sweeps.options import SweepOptions
 from invokeai_gen.sweeps.results import SweepCounts, Tally, slim
-
-P = TypeVar("P", bound=WorkflowParams)
-O = TypeVar("O", bound=WorkflowOutputs)
 
 INTERRUPTION_RETRIES: Final = 1
 """How often an item is sent again that was canceled while its server could not be reached, as by a restart."""

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Self, TypeVar
+from typing import Self
 
-from invokeai_gen.core.params import WorkflowParams
-from invokeai_gen.runtime.outputs import WorkflowOutputs
+from invokeai_gen.runtime.workflow import O, P
 from invokeai_gen.server import background
 from invokeai_gen.server.facades import facade, iterate
 from invokeai_gen.sweeps.async_sweep import AsyncSweep
 from invokeai_gen.sweeps.results import SweepResult
 from invokeai_gen.sweeps.state import BaseSweep
-
-P = TypeVar("P", bound=WorkflowParams)
-O = TypeVar("O", bound=WorkflowOutputs)
 
 
 class Sweep(BaseSweep[P, O]):
