@@ -204,7 +204,7 @@ class AsyncSweep(BaseSweep[P, O]):
         saved: frozenset[int] = frozenset()
         if unless_saved_in is not None:
             lost = self._tally.lost(deleted=True)
-            saved = await in_thread(saved_indexes, Path(unless_saved_in), lost, self._layout.values)
+            saved = await in_thread(saved_indexes, Path(unless_saved_in), lost, self._layout)
         return await bridge(
             self._state.again(lambda: [each for each in self._tally.lost(deleted=deleted) if each not in saved])
         )

@@ -31,7 +31,7 @@ from invokeai_gen.sweeps.batching import Layout
 from invokeai_gen.sweeps.dispatch import Dispatcher
 from invokeai_gen.sweeps.dynamic_prompts import expand
 from invokeai_gen.sweeps.files.tables import read_csv, read_jsonl
-from invokeai_gen.sweeps.journal import Journal
+from invokeai_gen.sweeps.journal import Journal, entries_of
 from invokeai_gen.sweeps.layout import lay_out, lay_out_singly, resolve_values
 from invokeai_gen.sweeps.multi_server import MultiServer
 from invokeai_gen.sweeps.options import CollectOptions, SweepOptions, TableOptions
@@ -202,7 +202,7 @@ def _read(
         is_shared = several is not None
         if not is_shared or "server" in header:
             sweep_file.check_server(file, header, None if is_shared else client.url)
-        if (stored := sweep_file.layout_in(entries)) is not None:
+        if (stored := next(entries_of(entries, "layout"), None)) is not None:  # else nothing was sent
             layout = sweep_file.decode_layout(workflow.plan, space, stored, options)
             past = None if is_shared else sweep_file.replay(layout, stored, entries)
         preparations = sweep_file.preparations_in(journal, () if is_shared else entries)

@@ -18,7 +18,7 @@ from typing import Any, Final, cast
 
 from typing_extensions import override
 
-from invokeai_gen.runtime.options import SubmitOptions
+from invokeai_gen.runtime.options import RunOptions, submit_options
 from invokeai_gen.server.background import in_thread
 from invokeai_gen.server.client import AsyncInvokeAIClient, shared_client
 from invokeai_gen.server.errors import ConnectionFailedError, JobDeletedError, ServerError
@@ -57,15 +57,14 @@ class MultiServer(SweepState):
         """`entries` are those of an earlier process in the sweep file; `dask` is a cluster of the caller's."""
         super().__init__(layout, options, journal)
         self._entries = entries
-        self._named: set[str] = set()
+        self._named = {client.url for client in clients}
         """Servers that take part by their address, and not as a worker of the caller's cluster."""
         self._leaving: set[str] = set()
         self._out: dict[str, Exception] = {}
         """Servers that take no further part, and why."""
         self._serving: set[str] = set()
         """Servers that take items now."""
-        submit = {name: value for name, value in options.items() if name in SubmitOptions.__annotations__}
-        self._submit_options = cast("SubmitOptions", submit)
+        self._submit_options = submit_options(cast("RunOptions", options))
         self._dask = dask
         self._key = str(uuid.uuid4())
         self._items: dict[int, bytes] = {}
@@ -87,7 +86,7 @@ class MultiServer(SweepState):
         """Runs the items."""
         dask_workers.sweeps[self._key] = self
         for client in clients:
-            self._add(client)
+            self._know(client)
 
     @override
     def is_cached(self, index: int) -> bool:
@@ -162,9 +161,6 @@ class MultiServer(SweepState):
 
     @override
     async def add_server(self, client: AsyncInvokeAIClient) -> None:
-        self._add(client)
-
-    def _add(self, client: AsyncInvokeAIClient) -> None:
         self._know(client)
         self._leaving.discard(client.url)
         self._named.add(client.url)

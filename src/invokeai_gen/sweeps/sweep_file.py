@@ -260,11 +260,6 @@ def preparations_in(
     return made
 
 
-def layout_in(entries: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    """Return the layout that a file has; `None` if nothing was sent yet."""
-    return next(entries_of(entries, "layout"), None)
-
-
 def _integer(value: Any, least: int = 0) -> int:
     if type(value) is not int or value < least:
         raise ValueError(f"{value!r} should be a whole number of {least} or more")

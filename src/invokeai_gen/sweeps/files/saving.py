@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
 ManifestFormat: TypeAlias = Literal["csv", "jsonl"]
 Media: TypeAlias = ImageOutput | VideoOutput
-Values: TypeAlias = Callable[[int], Mapping[str, Any]]
-"""Returns the values of an item by name."""
 
 DEFAULT_PATTERN: Final = "{index:04d}"
 OWN_NAMES: Final = ("index", "run", "item_id", "output", "number")
@@ -73,8 +71,7 @@ class Saver:
 
     async def begin(self) -> None:
         """Create the folder, and read the manifest of an earlier call. Raise `FileClashError` for equal names."""
-        await in_thread(self.check)
-        await in_thread(self._open_folder)
+        await in_thread(self._begin)
 
     def check(self) -> None:
         """Raise `FileClashError` if two items would be saved under one name."""
@@ -82,7 +79,8 @@ class Saver:
             cells, values = self.layout.cells, self.layout.values
             unique(self._format(index, cell.run, values(index)) for index, cell in enumerate(cells))
 
-    def _open_folder(self) -> None:
+    def _begin(self) -> None:
+        self.check()
         self.folder.mkdir(parents=True, exist_ok=True)
         remove_leftovers(self.folder)
         if self._manifest is not None and self._manifest.exists():
@@ -218,12 +216,12 @@ def _row(
     return own | {name + OF_INPUT if name in own else name: value for name, value in values.items()}
 
 
-def saved_indexes(folder: Path, indexes: Iterable[int], values: Values) -> frozenset[int]:
-    """Return which of these items have their files in a folder, with these values, as its manifest says."""
+def saved_indexes(folder: Path, indexes: Iterable[int], layout: Layout) -> frozenset[int]:
+    """Return which of these items have their files in a folder, with the same values, as its manifest says."""
     rows: dict[Any, list[dict[str, Any]]] = {}
     for row in rows_in(folder):
         rows.setdefault(row.get("index"), []).append(row)
-    return frozenset(index for index in indexes if _saved_rows(folder, rows.get(index, ()), values(index)))
+    return frozenset(index for index in indexes if _saved_rows(folder, rows.get(index, ()), layout.values(index)))
 
 
 def _saved_rows(folder: Path, rows: Iterable[dict[str, Any]], values: Mapping[str, Any]) -> list[dict[str, Any]]:
