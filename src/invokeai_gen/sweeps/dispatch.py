@@ -1,4 +1,4 @@
-"""Sending the items of a sweep to one server: `Dispatcher`, which lives on the background loop.
+"""Sending the items of a sweep to one server, and following them: `Dispatcher`, which lives on the background loop.
 
 An item is sent once. The id of each enqueue is noted before it is sent; if the response is lost, or the process dies
 before it arrives, the batch is looked up by that id before anything is sent again.
@@ -11,7 +11,7 @@ import atexit
 import contextlib
 import logging
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 from weakref import WeakSet
@@ -23,14 +23,18 @@ from invokeai_gen.runtime.runner import enqueue
 from invokeai_gen.server import background
 from invokeai_gen.server.background import in_thread
 from invokeai_gen.server.client import AsyncInvokeAIClient
+from invokeai_gen.server.errors import JobDeletedError, ServerError
+from invokeai_gen.server.events import InvocationComplete, StatusChanged, status_of
 from invokeai_gen.server.other_loops import unbroken
+from invokeai_gen.server.pacing import Pace
 from invokeai_gen.server.records import QueueItem
 from invokeai_gen.server.status_errors import RejectedError
 from invokeai_gen.sweeps.batching import Block, Cell, Layout, ResolvedValues
+from invokeai_gen.sweeps.event_results import EventResults
 from invokeai_gen.sweeps.journal import Journal
 from invokeai_gen.sweeps.layout import resolve_values
 from invokeai_gen.sweeps.options import SweepOptions
-from invokeai_gen.sweeps.sent_batches import SentBatches
+from invokeai_gen.sweeps.results import DELETED
 from invokeai_gen.sweeps.state import SweepState
 from invokeai_gen.sweeps.sweep_file import ReplayedState, encode_block
 
@@ -68,7 +72,13 @@ class Dispatcher(SweepState):
         """Items that failed and are to be sent again with the next block."""
         self._doubtful: set[str] = set()
         """Batches that may have been sent."""
-        self._sent = SentBatches(layout.plan, client, self.tally, self._take_status, self._take_failure)
+        self._index_of: dict[int, int] = {}
+        """The number in the sweep of each queue item."""
+        self._followed: dict[str, tuple[Watch, asyncio.Task[None]]] = {}
+        """By batch id."""
+        self._unfollowed: dict[str, tuple[int, ...]] = {}
+        """Queue items of batches that could not be followed to their end."""
+        self._event_results = EventResults(layout.plan)
         self._feeder: asyncio.Task[None] | None = None
         self._renewing = asyncio.Lock()
         self._room: int | None = None
@@ -78,12 +88,12 @@ class Dispatcher(SweepState):
 
     @override
     def is_cached(self, index: int) -> bool:
-        return self.tally.item_ids[index] in self._sent.event_results
+        return self.tally.item_ids[index] in self._event_results
 
     @override
     def _known_item(self, index: int) -> QueueItem | None:
         item_id = self.tally.item_ids[index]
-        if self._resolved is None or item_id is None or (item := self._sent.event_results.take(item_id)) is None:
+        if self._resolved is None or item_id is None or (item := self._event_results.take(item_id)) is None:
             return None
         return replace(item, field_values=self.layout.field_values(index, self._resolved.columns))
 
@@ -100,7 +110,7 @@ class Dispatcher(SweepState):
     @property
     def may_have_sent(self) -> bool:
         """Whether anything is in the queue, or may be."""
-        return bool(self._sent.index_of or self._doubtful)
+        return bool(self._index_of or self._doubtful)
 
     # -- sending ---------------------------------------------------------------------------------------------------
 
@@ -142,7 +152,7 @@ class Dispatcher(SweepState):
         if block.batch_id in self._doubtful:  # before it is split: the whole block was sent
             patience = len(block.cells) * ENQUEUE_OVERHEAD
             if found := await self._client.queue.find_batch(block.batch_id, patience=patience):
-                await self._take_sent(block, found, await self._sent.watch(block.batch_id))
+                await self._take_sent(block, found, await self._watch(block.batch_id))
                 return
             self._doubtful.discard(block.batch_id)
         room = await self._wait_for_room(len(block.cells))
@@ -150,7 +160,7 @@ class Dispatcher(SweepState):
             await unbroken(self._split(block, room))
             return
         request = self.layout.request(block, await self._values())
-        watch = await self._sent.watch(block.batch_id)
+        watch = await self._watch(block.batch_id)
         await self._noted(sending=block.batch_id)
         self._doubtful.add(block.batch_id)
         try:
@@ -186,7 +196,9 @@ class Dispatcher(SweepState):
         await self._noted(sent=block.batch_id, items=list(item_ids))
         self._waiting.popleft()
         self._doubtful.discard(block.batch_id)
-        self._sent.adopt(self._indexes(block), item_ids, watch)
+        self._note_sent(block, item_ids)
+        self._follow(watch)
+        watch.expect(tuple(item_ids))
         self._changed.set()
 
     async def _split(self, block: Block, size: int) -> Block:
@@ -215,10 +227,74 @@ class Dispatcher(SweepState):
                         self.raise_failure()
                         await self.wait_for_change()
 
-    # -- statuses ----------------------------------------------------------------------------------------
+    # -- following -------------------------------------------------------------------------------------------------
 
-    def _take_status(self, item_id: int, status: str, was_interrupted: bool) -> None:
-        index = self._sent.index_of.get(item_id)
+    async def _watch(self, batch_id: str) -> Watch:
+        """Watch a batch that is about to be sent, so that no event is missed."""
+        watch = await self._client.follow(batch_id, {}, keeps_events=False)
+        watch.pace = Pace()
+        return watch
+
+    def _note_sent(self, block: Block, item_ids: Sequence[int]) -> None:
+        """Note that the items of a block are in the queue, perhaps once more."""
+        for index, item_id in zip(self._indexes(block), item_ids, strict=False):
+            self.tally.send(index, item_id)
+            self._index_of[item_id] = index
+
+    def _follow(self, watch: Watch) -> None:
+        """Follow a batch that has been sent to its end."""
+        self._followed[watch.batch_id] = watch, asyncio.create_task(self._listen(watch))
+
+    async def _follow_again(self, batches: Mapping[str, Sequence[int]]) -> None:
+        """Follow batches that were sent before. The server is asked for the status of their items, a page at a time."""
+        watches = {batch_id: await self._watch(batch_id) for batch_id in batches}
+        open_ids = [
+            item_id for ids in batches.values() for item_id in ids if not self.tally.has_ended(self._index_of[item_id])
+        ]
+        try:
+            found = {item.item_id: item for item in await self._client.queue.items(open_ids, with_sessions=False)}
+        except BaseException:
+            for watch in watches.values():
+                await self._client.forget(watch)
+            raise
+        for item_id in open_ids:
+            if item_id not in found:
+                self._take_status(item_id, DELETED, was_interrupted=False)
+        for batch_id, ids in batches.items():
+            watch = watches[batch_id]
+            left = tuple(item_id for item_id in ids if item_id in found)
+            self._unfollowed.pop(batch_id, None)
+            self._follow(watch)
+            for item_id in left:
+                watch.add(status_of(found[item_id].raw))
+            watch.expect(left)
+
+    async def _listen(self, watch: Watch) -> None:
+        """Note the statuses of a batch until all its items have ended."""
+        events = watch.subscribe()
+        while (event := await events.get()) is not None:
+            if isinstance(event, InvocationComplete):
+                self._event_results.add(event)
+            elif isinstance(event, StatusChanged):
+                if event.is_final:
+                    self._event_results.end(event)
+                self._take_status(event.item_id, event.status, was_interrupted=watch.was_interrupted)
+        self._followed.pop(watch.batch_id, None)
+        await self._client.forget(watch)
+        error = watch.done.exception() if watch.done.done() else None
+        if isinstance(error, JobDeletedError):  # find out which items, and continue following the others
+            try:
+                await self._follow_again({watch.batch_id: watch.item_ids or ()})
+                error = None
+            except ServerError as trouble:
+                error = trouble
+        if isinstance(error, Exception):
+            self._unfollowed[watch.batch_id] = watch.item_ids or ()
+            self.failure = error
+        self._settle()
+
+    def _take_status(self, item_id: int, status: str, *, was_interrupted: bool) -> None:
+        index = self._index_of.get(item_id)
         if index is None or self.tally.item_ids[index] != item_id or self.tally.has_ended(index):
             return
         if not self._is_canceled and self._should_retry(index, status, was_interrupted):
@@ -229,11 +305,6 @@ class Dispatcher(SweepState):
             self.tally.update(index, item_id, status)
         self._settle()
 
-    def _take_failure(self, error: Exception | None) -> None:
-        if error is not None:
-            self.failure = error
-        self._settle()
-
     # -- resuming and stopping --------------------------------------------------------------------------------------
 
     async def resume(self, past: ReplayedState) -> None:
@@ -242,10 +313,10 @@ class Dispatcher(SweepState):
         sent = Counter(index for block in past.blocks for index in self._indexes(block))
         self._attempts = {index: count - 1 for index, count in sent.items() if count > 1}
         for block in past.blocks:
-            self._sent.note(self._indexes(block), past.sent.get(block.batch_id, ()))
+            self._note_sent(block, past.sent.get(block.batch_id, ()))
         if late := past.sending & past.withdrawn:
             await self._client.queue.cancel_batches(late)
-        await self._sent.follow_again(past.sent)
+        await self._follow_again(past.sent)
         for block in past.blocks:
             for index in self._indexes(block) if block.batch_id in past.withdrawn else ():
                 self.tally.withdraw(index)
@@ -259,7 +330,7 @@ class Dispatcher(SweepState):
     async def again(self, choose: Callable[[], Sequence[int]]) -> int:
         failure, self.failure = self.failure, None
         try:
-            await self._sent.follow_again()
+            await self._follow_again({**self._unfollowed})
         except BaseException:
             self.failure = failure
             raise
@@ -303,7 +374,7 @@ class Dispatcher(SweepState):
             self.tally.withdraw(index)
         self._waiting.clear()
         self._to_retry.clear()
-        if batches := [*self._sent.open_ids, *self._doubtful]:
+        if batches := [*self._followed, *self._unfollowed, *self._doubtful]:
             await self._client.queue.cancel_batches(batches)
             await self._client.ask_soon()
         self._settle()
@@ -311,7 +382,11 @@ class Dispatcher(SweepState):
     @override
     async def close(self) -> None:
         await self._stop_sending()
-        await self._sent.close()
+        for batch_id, (watch, task) in [*self._followed.items()]:
+            task.cancel()
+            await self._client.forget(watch)
+            self._unfollowed[batch_id] = watch.item_ids or ()
+        self._followed.clear()
         self._end()
 
     async def _stop_sending(self) -> None:
