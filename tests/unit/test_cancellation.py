@@ -470,3 +470,33 @@ def test_many_calls_that_are_cancelled_have_all_ended_then() -> None:
         assert ended == [0, 1, 2, 3]
 
     asyncio.run(main())
+
+
+def test_what_a_call_did_is_undone_even_if_its_caller_is_cancelled_again_before_it_ends() -> None:
+    undone: list[str] = []
+    is_stopping, may_end = threading.Event(), threading.Event()
+
+    async def call() -> str:
+        try:
+            await asyncio.Event().wait()
+            return ""
+        except asyncio.CancelledError:
+            is_stopping.set()
+            await asyncio.to_thread(may_end.wait, GUARD)
+            return "done already"
+
+    async def undo(found: str) -> None:
+        undone.append(found)
+
+    async def main() -> None:
+        task = asyncio.create_task(background.bridge(call(), undo=undo))
+        await _steps(task, 10)
+        task.cancel()
+        assert await asyncio.to_thread(is_stopping.wait, GUARD)
+        task.cancel()
+        await _steps(task, 10)
+        may_end.set()
+        await _ended(task)
+
+    asyncio.run(main())
+    assert undone == ["done already"]

@@ -21,12 +21,17 @@ async def bridged(call: _Call[T], undo: Undo[T] | None) -> T:
     try:
         return await asyncio.shield(outcome)
     except asyncio.CancelledError:
-        if not outcome.done():
-            call.cancel()
-            await asyncio.wait([outcome], timeout=INTERRUPT_TIMEOUT)
-        if outcome.done() and not outcome.cancelled() and outcome.exception() is None and undo is not None:
-            await unbroken(bridge(undo(outcome.result())))
+        await unbroken(_taken_back(call, outcome, undo))
         raise
+
+
+async def _taken_back(call: _Call[T], outcome: asyncio.Future[T], undo: Undo[T] | None) -> None:
+    """Cancel a call, wait until it has tidied up, and undo what it did if it had come to its end already."""
+    if not outcome.done():
+        call.cancel()
+        await asyncio.wait([outcome], timeout=INTERRUPT_TIMEOUT)
+    if outcome.done() and not outcome.cancelled() and outcome.exception() is None and undo is not None:
+        await bridge(undo(outcome.result()))
 
 
 async def unbroken(step: Coroutine[Any, Any, T], undo: Callable[[T], object] | None = None) -> T:
