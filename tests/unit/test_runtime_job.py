@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from invokeai_gen import AsyncInvokeAIClient, AsyncJob, Workflow, WorkflowOutputs
+from invokeai_gen.runtime.async_job import overall_status
 from invokeai_gen.runtime.failures import error_of, in_labels
-from invokeai_gen.runtime.running_job import overall_status
 from invokeai_gen.runtime.workflow import PlanFileError
 from invokeai_gen.server import background
 from invokeai_gen.server.errors import JobCanceledError, JobTimeoutError

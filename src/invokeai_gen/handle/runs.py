@@ -19,7 +19,7 @@ from invokeai_gen.handle.outputs import HandleOutputs, OutputMapping
 from invokeai_gen.runtime.async_job import AsyncJob, StreamedOutput
 from invokeai_gen.runtime.job import Job
 from invokeai_gen.runtime.media import ImageOutput
-from invokeai_gen.runtime.options import RunOptions, SubmitOptions, callbacks_of, check_options, submit_options
+from invokeai_gen.runtime.options import RunOptions, SubmitOptions, check_options, run_options
 from invokeai_gen.server import background
 from invokeai_gen.server.blocking import ServerClient
 from invokeai_gen.server.client import AsyncInvokeAIClient, core_of
@@ -123,8 +123,7 @@ class WorkflowRuns(ABC):
         an awaitable, unless `subscribe_events` is off. What one of them raises comes out of `wait_for_completion`.
         """
         check_options(options, ["subscribe_events", "board", *FollowedSubmitOptions.__annotations__])
-        given = cast("RunOptions", options)
-        callbacks, others = callbacks_of(given), submit_options(given)
+        others, callbacks, _ = run_options(cast("RunOptions", options))
         params = self._params(board, others)
         job = await self._workflow.asubmit(params, client=self.client, **others)
         self._job, self._following = job, None

@@ -14,12 +14,12 @@ from invokeai_gen.runtime.cleanup import Preparations, remove_boards, remove_out
 from invokeai_gen.runtime.decoding import decode
 from invokeai_gen.runtime.options import CleanupTarget, cleanup_targets
 from invokeai_gen.runtime.outputs import WorkflowOutputs
-from invokeai_gen.runtime.running_job import RunningJob, overall_status
-from invokeai_gen.server import background
+from invokeai_gen.runtime.running_job import RunningJob
+from invokeai_gen.server import background, constants
 from invokeai_gen.server.background import bridge
 from invokeai_gen.server.client import AsyncInvokeAIClient, core_of
 from invokeai_gen.server.deadline import Deadline
-from invokeai_gen.server.errors import JobError, NotFoundError, ServerError
+from invokeai_gen.server.errors import JobError, JobTimeoutError, NotFoundError, ServerError
 from invokeai_gen.server.events import Callbacks, InvocationComplete, JobEvent, call_back, events_so_far
 from invokeai_gen.server.records import QueueItem
 from invokeai_gen.server.removal import Removal
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     A = TypeVarWithDefault("A", bound=WorkflowOutputs, default=WorkflowOutputs)
 
 O_co = TypeVar("O_co", bound=WorkflowOutputs, covariant=True)
+_STATUS_ORDER: Final = ("in_progress", "waiting", "pending", "failed", "canceled", "completed")
 _kept: Final[set[AsyncJob[Any]]] = set()
 """Jobs with a callback that is still to be called: nobody else may refer to them."""
 
@@ -70,7 +71,7 @@ class AsyncJob(RunningJob[O_co]):
         from invokeai_gen.core import notebook
 
         values = vars(self.params) if self.params is not None else {}
-        rows = {"Queue items": ", ".join(map(str, self.item_ids)), "Status": self.last_status}
+        rows = {"Queue items": self._numbers, "Status": self.last_status}
         return notebook.card(
             self.plan.info.name if self.plan is not None else "Job", rows | notebook.rows_of(self.plan, values)
         )
@@ -105,6 +106,10 @@ class AsyncJob(RunningJob[O_co]):
         return self._prepared.uploads
 
     @property
+    def _numbers(self) -> str:
+        return ", ".join(map(str, self.item_ids))
+
+    @property
     def _prepared(self) -> Preparations:
         self._preparations = self._preparations or Preparations()
         return self._preparations
@@ -116,6 +121,11 @@ class AsyncJob(RunningJob[O_co]):
     def is_done(self) -> bool:
         """Whether every item is known to have ended."""
         return is_final(self.last_status)
+
+    @property
+    def last_status(self) -> str:
+        """The last known status, without asking the server; see `status`."""
+        return overall_status(self._watch.statuses.get(item_id, "pending") for item_id in self.item_ids)
 
     async def status(self) -> str:
         """Return the status; the server is only asked if it can still change.
@@ -142,9 +152,41 @@ class AsyncJob(RunningJob[O_co]):
         raises an exception. Raises `ConnectionFailedError` if the server does not answer for a minute, and
         `JobDeletedError` if an item is no longer in the queue.
         """
-        return await self.wait_until(
+        await self.wait_until(
             Deadline(timeout), callbacks, cancel_on_timeout=cancel_on_timeout, cancel_on_interrupt=cancel_on_interrupt
         )
+        return self.last_status
+
+    async def _timeout_error(self, deadline: Deadline, *, cancel: bool) -> JobTimeoutError:
+        """Return the error of a job that did not end in time, after canceling it if `cancel`."""
+        what = f"queue {'item' if len(self.item_ids) == 1 else 'items'} {self._numbers}"
+        limit, status = f"{deadline.timeout:g} s", self.last_status
+        if is_final(status):
+            about = f"{what} ended ({status}), but a callback was not done with its events within {limit}"
+            return JobTimeoutError(about, item_id=self.item_ids[0])
+        about = f"its status was {status}"
+        if cancel:
+            trouble = await self._cancel_quietly()
+            about += f", it could not be canceled: {trouble}" if trouble else ", it is canceled now"
+        elif self._watch.was_interrupted and self.client._connections.is_silent:
+            about += f"; {self.client.url} fails to answer"
+        return JobTimeoutError(f"{what} did not end within {limit} ({about})", item_id=self.item_ids[0])
+
+    async def cancel(self) -> None:
+        """Cancel the items that have not ended. Finished nodes keep their results."""
+        if len(self.item_ids) == 1:
+            await self.client.run_queue.cancel(self.item_ids[0])
+        else:
+            await self.client.run_queue.cancel_batches([self.batch_id])
+
+    async def _cancel_quietly(self) -> str | None:
+        """Cancel the items that have not ended; return the reason if that fails."""
+        try:
+            async with asyncio.timeout(constants.CANCEL_TIMEOUT):
+                await self.cancel()
+        except (ServerError, TimeoutError) as error:
+            return str(error) or f"no answer within {constants.CANCEL_TIMEOUT:g} s"
+        return None
 
     async def _call_back(self, callbacks: Callbacks, *, cancel_on_error: bool) -> None:
         """Call the callbacks until every item has ended."""
@@ -155,7 +197,7 @@ class AsyncJob(RunningJob[O_co]):
                 raise
             except BaseException as error:
                 if cancel_on_error and (trouble := await self._cancel_quietly()):
-                    error.add_note(f"queue items {', '.join(map(str, self.item_ids))} could not be canceled: {trouble}")
+                    error.add_note(f"queue items {self._numbers} could not be canceled: {trouble}")
                 raise
 
     async def events(self) -> AsyncGenerator[JobEvent, None]:
@@ -216,7 +258,8 @@ class AsyncJob(RunningJob[O_co]):
         that did finish.
         """
         roles = {"user", "result", "debug"} if debug else {"user", "result"}
-        planned = {output.node_id: output for output in self._planned() if output.role in roles}
+        outputs = self.plan.outputs if self.plan is not None else ()
+        planned = {output.node_id: output for output in outputs if output.role in roles}
         seen: set[str] = set()
         async for event in self.events():
             if isinstance(event, InvocationComplete) and event.node_id in planned and event.prepared_id not in seen:
@@ -327,9 +370,6 @@ class AsyncJob(RunningJob[O_co]):
         if timeout is not None:
             await self.wait(timeout)
 
-    def _planned(self) -> tuple[Any, ...]:
-        return self.plan.outputs if self.plan is not None else ()
-
     async def _known_items(self) -> list[QueueItem]:
         """Return the items that are still in the queue or were fetched before."""
         found: list[QueueItem] = []
@@ -337,6 +377,13 @@ class AsyncJob(RunningJob[O_co]):
             with contextlib.suppress(NotFoundError):
                 found.append(await self._item(item_id))
         return found
+
+
+def overall_status(statuses: Iterable[str]) -> str:
+    """Return one status for several items: the one that says most about what is still to come, unknown ones first."""
+    found = set(statuses)
+    unknown = sorted(found.difference(_STATUS_ORDER))
+    return next((status for status in (*_STATUS_ORDER[:3], *unknown, *_STATUS_ORDER[3:]) if status in found), "pending")
 
 
 async def _replay(watch: Watch, item: QueueItem, labels: Mapping[str, str]) -> None:

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from invokeai_gen.core.problems import ParamsError
 
 CleanupTarget: TypeAlias = Literal["inputs", "outputs", "boards", "queue_items"]
-ResolveModels: TypeAlias = Literal["auto", "off"]
-UploadPolicy: TypeAlias = Literal["once", "always"]
 
 
 class SubmitOptions(TypedDict, total=False):
@@ -28,9 +26,9 @@ class SubmitOptions(TypedDict, total=False):
     """The board that `auto` stands for, by name or id; no board by default."""
     create_boards: bool
     """Create boards that do not exist yet. The job's `cleanup_boards`, or `cleanup=("boards",)`, deletes them again."""
-    resolve_models: ResolveModels
+    resolve_models: Literal["auto", "off"]
     """`"auto"` finds each model on this server by key, hash or name; `"off"` sends models as they are given."""
-    upload: UploadPolicy
+    upload: Literal["once", "always"]
     """`"once"`, the default, does not upload a file again that this client has uploaded before, while the image still
     exists on the server; `"always"` uploads every file."""
     prepend: bool
@@ -64,20 +62,16 @@ _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
 """Options with a fixed set of values; the first one is the default."""
 
 
-def submit_options(options: RunOptions) -> SubmitOptions:
-    """Return the options of a run that are about its submission."""
+def submit_options(options: Mapping[str, object]) -> SubmitOptions:
+    """Return the options of a run or sweep that are about its submission."""
     return cast("SubmitOptions", {key: value for key, value in options.items() if key in SubmitOptions.__annotations__})
-
-
-def callbacks_of(options: RunOptions) -> Callbacks:
-    """Return the callbacks among the options of a run."""
-    return cast("Callbacks", {key: value for key, value in options.items() if key in Callbacks.__annotations__})
 
 
 def run_options(options: RunOptions) -> tuple[SubmitOptions, Callbacks, frozenset[CleanupTarget]]:
     """Return the parts of a run's options after checking them: submission, callbacks, clean-up."""
     check_options(options, RunOptions.__annotations__)
-    return submit_options(options), callbacks_of(options), cleanup_targets(options.get("cleanup", ()))
+    callbacks = cast("Callbacks", {key: value for key, value in options.items() if key in Callbacks.__annotations__})
+    return submit_options(options), callbacks, cleanup_targets(options.get("cleanup", ()))
 
 
 def check_options(given: Mapping[str, object], known: Iterable[str]) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from invokeai_gen.core.results import ConditioningOutput, LatentsOutput, NodeResult, flat, objects_with
 from invokeai_gen.loading import load
-from invokeai_gen.runtime.decoding import handle
+from invokeai_gen.runtime.decoding import NAME_KEYS, handle
 from invokeai_gen.runtime.media import ImageOutput, VideoOutput
 from invokeai_gen.server import background
 from invokeai_gen.server.errors import MissingOutputError
@@ -19,7 +19,6 @@ from invokeai_gen.server.facades import blocking
 if TYPE_CHECKING:
     from invokeai_gen.core.params import WorkflowParams
     from invokeai_gen.core.plan import JsonValue, WorkflowPlan
-    from invokeai_gen.runtime.decoding import ItemResults
     from invokeai_gen.server.client import AsyncInvokeAIClient
     from invokeai_gen.server.records import QueueItem
     from invokeai_gen.server.removal import Removal
@@ -28,12 +27,6 @@ if TYPE_CHECKING:
 
 DOWNLOADS_AT_ONCE: Final = 4
 H = TypeVar("H", ImageOutput, VideoOutput, LatentsOutput, ConditioningOutput)
-_NAME_KEYS: Final[Mapping[type, str]] = {
-    ImageOutput: "image_name",
-    VideoOutput: "video_name",
-    LatentsOutput: "latents_name",
-    ConditioningOutput: "conditioning_name",
-}
 
 
 class OutputMethods:
@@ -45,7 +38,8 @@ class OutputMethods:
         _client: AsyncInvokeAIClient | None
         _uploads: Uploads | None
         _params: WorkflowParams | None
-        _results: ItemResults
+        _results: Mapping[str, tuple[NodeResult, ...]]
+        _sizes: Mapping[str, Mapping[str, int]]
         _named: dict[str, Any]
 
     def __repr__(self) -> str:
@@ -124,7 +118,7 @@ class OutputMethods:
     @property
     def nodes(self) -> Mapping[str, tuple[NodeResult, ...]]:
         """Everything that every node returned, by the node's id in the workflow, in the order of execution."""
-        return self._results.by_node
+        return self._results
 
     def every(self, kind: type[H]) -> list[H]:
         """Return every image, video, latents or conditioning that any node returned, each once.
@@ -132,10 +126,10 @@ class OutputMethods:
         `kind` is `ImageOutput`, `VideoOutput`, `LatentsOutput` or `ConditioningOutput`.
         """
         found: dict[str, Any] = {}
-        key = _NAME_KEYS[kind]
+        key = NAME_KEYS[kind.__name__]
         for result in itertools.chain(*self.nodes.values()):
             for value in objects_with(key, result.fields):
-                sizes = result.fields if value in result.fields.values() else self._results.sizes.get(value[key], {})
+                sizes = result.fields if value in result.fields.values() else self._sizes.get(value[key], {})
                 found.setdefault(value[key], handle(kind.__name__, value, sizes, result, self._client))
         return list(found.values())
 
@@ -150,7 +144,7 @@ class OutputMethods:
 
     def by_node(self, node_id: str) -> tuple[NodeResult, ...]:
         """Return everything that a node returned: several results behind an `iterate` node, none if it did not run."""
-        return self._results.by_node.get(node_id, ())
+        return self._results.get(node_id, ())
 
     async def adownload_outputs(
         self,
@@ -249,7 +243,7 @@ def _to_json(value: Any) -> JsonValue:
         return [_to_json(item) for item in value]
     if isinstance(value, NodeResult):
         return dict(value.fields)
-    key = _NAME_KEYS.get(type(value))
+    key = NAME_KEYS.get(type(value).__name__)
     return {key: value.name} if key is not None else value
 
 

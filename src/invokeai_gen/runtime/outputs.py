@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 from typing import TYPE_CHECKING, Any
 
 from invokeai_gen.loading import later
@@ -38,7 +39,9 @@ class WorkflowOutputs(OutputMethods):
         uploads: Uploads | None = None,
         params: WorkflowParams | None = None,
     ) -> None:
-        from invokeai_gen.runtime.decoding import ItemResults  # loaded with the runner: this may be an event loop
+        # Loaded with the runner: this may be an event loop.
+        from invokeai_gen.core.results import image_sizes, results_by_node
+        from invokeai_gen.runtime.decoding import decode
 
         self._plan = plan
         self._client = client
@@ -48,14 +51,14 @@ class WorkflowOutputs(OutputMethods):
         """The queue item itself."""
         self.cleanup: Removal | None = None
         """What `run(cleanup=…)` deleted; `None` without `cleanup`."""
-        self._results = ItemResults(item.session, client)
+        self._results = results_by_node(item.session)
+        self._sizes = image_sizes(itertools.chain(*self._results.values()))
         self._named: dict[str, Any] = {}
         declared = inspect.get_annotations(type(self))
         for output in plan.outputs if plan is not None else ():
             is_raw = "NodeResult" in str(declared.get(output.name))  # a module of a version that knew fewer types
-            found: list[Any] = (
-                [*self._results.by_node.get(output.node_id, ())] if is_raw else self._results.decoded(output)
-            )
+            results = self._results.get(output.node_id, ())
+            found = [result if is_raw else decode(output, result, client, self._sizes) for result in results]
             if output.is_iterated or found:
                 value = found if output.is_iterated else found[-1]
                 self._named[output.node_id] = value

@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, Unpack
 
 from invokeai_gen.core.batch import Binding, Values
 from invokeai_gen.core.field_values import model_limits
@@ -23,7 +23,7 @@ from invokeai_gen.core.values import BoardRef, ImageRef, ModelRef, VideoRef
 from invokeai_gen.js_json import Unset
 from invokeai_gen.runtime.cleanup import Preparations
 from invokeai_gen.runtime.matching import check_media, find_board, hidden_values, model_on
-from invokeai_gen.runtime.options import ResolveModels, UploadPolicy
+from invokeai_gen.runtime.options import SubmitOptions
 from invokeai_gen.server import constants
 from invokeai_gen.server.errors import ConnectionFailedError
 from invokeai_gen.server.idempotency import send_once
@@ -42,13 +42,7 @@ _A_KIND: Final[Mapping[MediaKind, str]] = {"image": "an image", "video": "a vide
 
 
 async def resolve(
-    plan: WorkflowPlan,
-    values: Mapping[Binding, Any],
-    client: AsyncInvokeAIClient,
-    *,
-    resolve_models: ResolveModels = "auto",
-    create_boards: bool = False,
-    upload: UploadPolicy = "once",
+    plan: WorkflowPlan, values: Mapping[Binding, Any], client: AsyncInvokeAIClient, **options: Unpack[SubmitOptions]
 ) -> tuple[Values, Preparations]:
     """Return the values as JSON, and what was uploaded and created for them.
 
@@ -60,11 +54,9 @@ async def resolve(
     was made.
     """
     preparations = Preparations()
-    resolver = Resolver(client, resolve_models, create_boards, upload, preparations)
     inputs = {planned.binding: planned for planned in plan.inputs}
     given = [(inputs[binding], value) for binding, value in values.items()]
-    hidden = (lambda: hidden_values(plan, client)) if resolve_models == "auto" else None
-    found, more = await resolver.resolve(given, hidden)
+    found, more = await Resolver(client, options, preparations).resolve(given, plan)
     return {**more, **dict(zip(values, found, strict=True))}, preparations
 
 
@@ -76,38 +68,22 @@ async def resolve_board(client: AsyncInvokeAIClient, board: BoardRef | str | Non
 
 
 @dataclass(frozen=True, slots=True)
-class _ToUpload:
-    """A file that is uploaded once everything else was found."""
+class _Promise:
+    """A file to upload, or the name of a board to create, once everything else was found."""
 
     label: str
-    kind: MediaKind
+    kind: MediaKind | Literal["board"]
     value: Any
-
-
-@dataclass(frozen=True, slots=True)
-class _ToCreate:
-    """A board that is created once everything else was found."""
-
-    label: str
-    name: str
 
 
 class Resolver:
     """Asks the server each question once, however many values need the answer."""
 
-    def __init__(
-        self,
-        client: AsyncInvokeAIClient,
-        resolve_models: ResolveModels,
-        create_boards: bool,
-        upload: UploadPolicy,
-        preparations: Preparations,
-    ) -> None:
+    def __init__(self, client: AsyncInvokeAIClient, options: SubmitOptions, preparations: Preparations) -> None:
         self.preparations = preparations
         self._client = client
-        self._resolve_models = resolve_models
-        self._create_boards = create_boards
-        self._policy: UploadPolicy = upload
+        self._options = options
+        self._finds_models = options.get("resolve_models", "auto") == "auto"
         self._boards: list[Board] | None = None
         self._one_at_a_time = asyncio.Lock()
         self._uploading = asyncio.Semaphore(UPLOADS_AT_ONCE)
@@ -116,14 +92,14 @@ class Resolver:
         """Questions and uploads that several values share. They complete even if the caller is cancelled."""
 
     async def resolve(
-        self, given: Sequence[tuple[PlannedInput, Any]], hidden: Callable[[], Coroutine[Any, Any, Values]] | None
+        self, given: Sequence[tuple[PlannedInput, Any]], plan: WorkflowPlan | None
     ) -> tuple[list[JsonValue | Unset], Values]:
-        """Return the JSON of values, in order, and the values of hidden fields that have to change.
+        """Return the JSON of values, in order, and the values of hidden fields of `plan` that have to change.
 
         After an error, delete again what was created, then raise it.
         """
         try:
-            return await self._resolve(given, hidden)
+            return await self._resolve(given, plan)
         except BaseException as error:
             await unbroken(self._undo(error))
             raise
@@ -133,7 +109,7 @@ class Resolver:
         await self.preparations.undo(self._client, error)
 
     async def _resolve(
-        self, given: Sequence[tuple[PlannedInput, Any]], hidden: Callable[[], Coroutine[Any, Any, Values]] | None
+        self, given: Sequence[tuple[PlannedInput, Any]], plan: WorkflowPlan | None
     ) -> tuple[list[JsonValue | Unset], Values]:
         local = [
             (planned.label, item)
@@ -143,8 +119,9 @@ class Resolver:
         ]
         self._files = await asyncio.to_thread(files_among, local)
         questions: list[Coroutine[Any, Any, Any]] = [self._found(planned, value) for planned, value in given]
-        found = await _all([*questions, *([hidden()] if hidden is not None else [])])
-        more: Values = found.pop() if hidden is not None else {}
+        hidden = [hidden_values(plan, self._client)] if plan is not None and self._finds_models else []
+        found = await _all([*questions, *hidden])
+        more: Values = found.pop() if hidden else {}
         made = await _all(_all(map(self._made, answers)) for answers in found)
         values = [answered(*pair, iter(answers)) for pair, answers in zip(given, made, strict=True)]
         return values, more
@@ -167,7 +144,7 @@ class Resolver:
         elif (key := (planned.label, id(value))) in self._files:
             if (unreadable := self._files[key]) is not None:
                 raise unreadable
-            return _ToUpload(planned.label, kind, value)
+            return _Promise(planned.label, kind, value)
         await self._once((kind, value), self._check_media(planned.label, kind, value))
         return {f"{kind}_name": value}
 
@@ -175,12 +152,12 @@ class Resolver:
         async with self._one_at_a_time:
             if self._boards is None:
                 self._boards = await self._client.boards.list(include_archived=True)
-        if self._create_boards and isinstance(value, str) and not has_board(value, self._boards):
-            return _ToCreate(label, value)
+        if self._options.get("create_boards") and isinstance(value, str) and not has_board(value, self._boards):
+            return _Promise(label, "board", value)
         return {"board_id": find_board(label, value, self._boards).board_id}
 
     async def _model(self, planned: PlannedInput, value: ModelRef | str) -> JsonValue:
-        if self._resolve_models == "off":
+        if not self._finds_models:
             if isinstance(value, str):
                 raise ModelResolutionError(planned.label, f"{value!r} is only looked up with resolve_models='auto'.")
             return to_json(value, "ModelIdentifierField")
@@ -197,37 +174,39 @@ class Resolver:
 
     async def _made(self, answer: Any) -> JsonValue:
         """Return the answer to a look-up, after uploading or creating what it promises."""
-        if isinstance(answer, _ToCreate):
-            return {"board_id": await self._once(("new board", answer.name), self._new_board(answer))}
-        if not isinstance(answer, _ToUpload):
+        if not isinstance(answer, _Promise):
             return answer
+        label, kind, value = answer.label, answer.kind, answer.value
+        if kind == "board":
+            return {"board_id": await self._once(("new board", value), self._new_board(label, value))}
         async with self._uploading:
-            data, file_name = await asyncio.to_thread(read_file, answer.label, answer.value)
+            data, file_name = await asyncio.to_thread(read_file, label, value)
             digest = await asyncio.to_thread(lambda: hashlib.sha256(data).hexdigest())
-            upload = self._upload(answer, data, file_name, digest)
-            return {f"{answer.kind}_name": await self._once((answer.kind, digest, "file"), upload)}
+            upload = self._upload(label, kind, data, file_name, digest)
+            return {f"{kind}_name": await self._once((kind, digest, "file"), upload)}
 
-    async def _upload(self, file: _ToUpload, data: bytes, file_name: str, digest: str) -> str:
+    async def _upload(self, label: str, kind: MediaKind, data: bytes, file_name: str, digest: str) -> str:
         async def send() -> str:
-            if file.kind == "image":
+            if kind == "image":
                 return (await self._client.images.upload(data, file_name)).image_name
             return (await self._client.videos.upload(data, file_name)).video_name
 
+        uploads, policy = self.preparations.uploads, self._options.get("upload", "once")
         try:
-            return await upload_once(self._client, self.preparations.uploads, file.kind, digest, send, self._policy)
+            return await upload_once(self._client, uploads, kind, digest, send, policy)
         except UnsupportedMediaError:
-            problem = f"the server cannot read {file_name!r} as {_A_KIND[file.kind]}."
-            raise MediaResolutionError(file.label, problem) from None
+            problem = f"the server cannot read {file_name!r} as {_A_KIND[kind]}."
+            raise MediaResolutionError(label, problem) from None
 
-    async def _new_board(self, board: _ToCreate) -> str:
+    async def _new_board(self, label: str, name: str) -> str:
         async def find() -> Board | None:
             boards = await self._client.boards.list()
-            return find_board(board.label, board.name, boards) if has_board(board.name, boards) else None
+            return find_board(label, name, boards) if has_board(name, boards) else None
 
         def uncertain(reason: Exception) -> Exception:
-            return ConnectionFailedError(f"the server did not confirm the creation of board {board.name!r} ({reason})")
+            return ConnectionFailedError(f"the server did not confirm the creation of board {name!r} ({reason})")
 
-        made = await send_once(lambda: self._client.boards.create(board.name), find, uncertain)
+        made = await send_once(lambda: self._client.boards.create(name), find, uncertain)
         self.preparations.boards.append(made.board_id)
         return made.board_id
 

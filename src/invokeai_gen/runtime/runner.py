@@ -82,7 +82,7 @@ class Runner(Generic[P, O]):
             job = await self.start(params, client, submit, only_one=only_one, cancel=cancel, keeps_events=is_watched)
         try:
             if is_watched:
-                job = await _full(job)
+                job = await job._full()
             on_timeout, on_interrupt = options.get("cancel_on_timeout", True), options.get("cancel_on_interrupt", True)
             wait = partial(job.wait_until, deadline, cancel_on_timeout=on_timeout, cancel_on_interrupt=on_interrupt)
             if display is None:
@@ -95,7 +95,7 @@ class Runner(Generic[P, O]):
                 outputs = await job.read_outputs()
         except BaseException as error:
             if cleanup:
-                removal = await (await _full(job)).clean_up(cleanup, timeout=constants.CLEANUP_TIMEOUT)
+                removal = await (await job._full()).clean_up(cleanup, timeout=constants.CLEANUP_TIMEOUT)
                 importlib.import_module("invokeai_gen.runtime.cleanup").note_what_is_left(error, removal)
             raise
         finally:
@@ -103,7 +103,7 @@ class Runner(Generic[P, O]):
         if cleanup:
             left = deadline.left
             limit = None if left is None else max(left, constants.CLEANUP_TIMEOUT)
-            removal = await (await _full(job)).clean_up(cleanup, timeout=limit)
+            removal = await (await job._full()).clean_up(cleanup, timeout=limit)
             for output in outputs:
                 output.cleanup = removal
         return outputs
@@ -111,7 +111,8 @@ class Runner(Generic[P, O]):
     async def submit(self, params: P, client: AnyClient | None, options: SubmitOptions) -> AsyncJob[O]:
         """Put the workflow into the queue, and return its job."""
         await load(_FULL_JOB)  # before anything is sent, as in `run_all`
-        return await _full(await self.start(params, client, options))
+        job: AsyncJob[O] = await (await self.start(params, client, options))._full()
+        return job
 
     async def start(
         self,
@@ -180,14 +181,7 @@ class Runner(Generic[P, O]):
         if (plain := plain_values(self.plan, given)) is not None:
             return plain, None
         resolving = await load("invokeai_gen.runtime.resolve")
-        found: tuple[Values, Preparations] = await resolving.resolve(
-            self.plan,
-            given,
-            client,
-            resolve_models=options.get("resolve_models", "auto"),
-            create_boards=options.get("create_boards", False),
-            upload=options.get("upload", "once"),
-        )
+        found: tuple[Values, Preparations] = await resolving.resolve(self.plan, given, client, **options)
         return found
 
     async def _request(
@@ -213,12 +207,6 @@ class Runner(Generic[P, O]):
             batch_id=str(uuid.uuid4()),
             prepend=options.get("prepend", False),
         )
-
-
-async def _full(job: RunningJob[O]) -> AsyncJob[O]:
-    """Return the same job with everything that a job can do."""
-    full: AsyncJob[O] = (await load(_FULL_JOB)).AsyncJob.of(job)
-    return full
 
 
 async def enqueue(

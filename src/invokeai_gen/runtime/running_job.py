@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from collections.abc import Callable, Coroutine, Iterable
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from invokeai_gen.loading import load
 from invokeai_gen.runtime import decoding as decoding  # for the outputs: an event loop must not wait for its import
 from invokeai_gen.runtime.outputs import WorkflowOutputs
-from invokeai_gen.server import constants
 from invokeai_gen.server.background import bridge
 from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.server.deadline import Deadline
-from invokeai_gen.server.errors import JobDeletedError, JobTimeoutError, NotFoundError, ServerError
+from invokeai_gen.server.errors import JobDeletedError, NotFoundError
 from invokeai_gen.server.status_watch import StatusWatch, is_final
 
 if TYPE_CHECKING:
@@ -23,12 +22,12 @@ if TYPE_CHECKING:
     from invokeai_gen.server.events import Callbacks
     from invokeai_gen.server.records import QueueItem
 
+T = TypeVar("T")
 O_co = TypeVar("O_co", bound=WorkflowOutputs, covariant=True)
-_STATUS_ORDER: Final = ("in_progress", "waiting", "pending", "failed", "canceled", "completed")
 
 
 class RunningJob(Generic[O_co]):
-    """One submitted workflow: waited for, read and cancelled."""
+    """One submitted workflow: waited for and read."""
 
     def __init__(
         self,
@@ -57,10 +56,9 @@ class RunningJob(Generic[O_co]):
         self._preparations = preparations
         self._items: dict[int, QueueItem] = {}
 
-    @property
-    def last_status(self) -> str:
-        """The last known status, without asking the server; see `status`."""
-        return overall_status(self._watch.statuses.get(item_id, "pending") for item_id in self.item_ids)
+    async def _full(self) -> Any:
+        """Return the same job as an `AsyncJob`, with everything that a job can do."""
+        return (await load("invokeai_gen.runtime.async_job")).AsyncJob.of(self)
 
     async def wait_until(
         self,
@@ -69,8 +67,8 @@ class RunningJob(Generic[O_co]):
         *,
         cancel_on_timeout: bool = False,
         cancel_on_interrupt: bool = False,
-    ) -> str:
-        """Wait until every item has ended, and return the status. See `AsyncJob.wait`."""
+    ) -> None:
+        """Wait until every item has ended. See `AsyncJob.wait`."""
         clock = deadline.clock()
         try:
             async with clock:
@@ -78,23 +76,20 @@ class RunningJob(Generic[O_co]):
         except TimeoutError:
             if not clock.expired():  # a callback's own
                 raise
-            what = f"queue {'item' if len(self.item_ids) == 1 else 'items'} {', '.join(map(str, self.item_ids))}"
-            limit, status = f"{deadline.timeout:g} s", self.last_status
-            if is_final(status):
-                about = f"{what} ended ({status}), but a callback was not done with its events within {limit}"
-                raise JobTimeoutError(about, item_id=self.item_ids[0]) from None
-            about = f"its status was {status}"
-            if cancel_on_timeout:
-                trouble = await self._cancel_surely()
-                about += f", it could not be canceled: {trouble}" if trouble else ", it is canceled now"
-            elif self._watch.was_interrupted and self.client._connections.is_silent:
-                about += f"; {self.client.url} fails to answer"
-            raise JobTimeoutError(f"{what} did not end within {limit} ({about})", item_id=self.item_ids[0]) from None
+            raise await self._surely(lambda job: job._timeout_error(deadline, cancel=cancel_on_timeout)) from None
         except asyncio.CancelledError:
             if cancel_on_interrupt:
-                await self._cancel_surely()
+                await self._surely(lambda job: job._cancel_quietly())
             raise
-        return self.last_status
+
+    async def _surely(self, step: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
+        """Take a step of the full job to its end, even if the caller is cancelled meanwhile."""
+        from invokeai_gen.server.other_loops import unbroken
+
+        async def taken() -> T:
+            return await step(await self._full())
+
+        return await unbroken(taken())
 
     async def _until_done(self, _callbacks: Callbacks, *, cancel_on_error: bool) -> None:
         """Wait until every item has ended."""
@@ -104,31 +99,9 @@ class RunningJob(Generic[O_co]):
         """Return the outputs of every item. Raises the error of the first one that did not complete."""
         return [await self._outputs_of(item_id) for item_id in self.item_ids]
 
-    async def cancel(self) -> None:
-        """Cancel the items that have not ended. Finished nodes keep their results."""
-        if len(self.item_ids) == 1:
-            await self.client.run_queue.cancel(self.item_ids[0])
-        else:
-            await self.client.run_queue.cancel_batches([self.batch_id])
-
     async def close(self) -> None:
         """Stop following the job. The server goes on with it."""
         await self.client.forget(self._watch)
-
-    async def _cancel_quietly(self) -> str | None:
-        """Cancel the items that have not ended; return the reason if that fails."""
-        try:
-            async with asyncio.timeout(constants.CANCEL_TIMEOUT):
-                await self.cancel()
-        except (ServerError, TimeoutError) as error:
-            return str(error) or f"no answer within {constants.CANCEL_TIMEOUT:g} s"
-        return None
-
-    async def _cancel_surely(self) -> str | None:
-        """Cancel the items, even if the caller is cancelled again meanwhile."""
-        from invokeai_gen.server.other_loops import unbroken
-
-        return await unbroken(self._cancel_quietly())
 
     async def _item(self, item_id: int) -> QueueItem:
         """Return an item as it is now. One that has ended is fetched once."""
@@ -158,13 +131,6 @@ class RunningJob(Generic[O_co]):
         if item.status != "completed" or item.is_redacted:
             failures = await load("invokeai_gen.runtime.failures")
             raise failures.error_of(item, self.plan)
-
-
-def overall_status(statuses: Iterable[str]) -> str:
-    """Return one status for several items: the one that says most about what is still to come, unknown ones first."""
-    found = set(statuses)
-    unknown = sorted(found.difference(_STATUS_ORDER))
-    return next((status for status in (*_STATUS_ORDER[:3], *unknown, *_STATUS_ORDER[3:]) if status in found), "pending")
 
 
 async def _finished(watch: StatusWatch) -> None:

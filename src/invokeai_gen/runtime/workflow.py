@@ -38,39 +38,35 @@ class PlanFileError(InvokeAIGenError):
 class RunnableWorkflow(OtherCalls[P, O]):
     """One workflow with its plan, its class of parameters and its class of outputs: what a single run needs."""
 
-    def __init__(self, plan: WorkflowPlan, *, params: type[P], outputs: type[O]) -> None:
-        self._plan: WorkflowPlan | None = plan
-        self._path: Path | None = None
+    def __init__(self, plan: WorkflowPlan | Path, *, params: type[P], outputs: type[O]) -> None:
+        self._plan = plan
+        """The plan, or the file that has it until it is first used."""
         self._runner: Runner[P, O] | None = None
         self.params_type = params
         self.outputs_type = outputs
-        params.__plan__ = lambda: plan
+        params.__plan__ = lambda: self.plan
 
     @classmethod
     def beside(cls, module_file: str, *, params: type[P], outputs: type[O]) -> Self:
         """Return the workflow whose plan is the JSON file beside a module, with the same stem. It is read on first use."""
-        made = cls.__new__(cls)
-        made._plan, made._path, made._runner = None, Path(module_file).with_suffix(".json"), None
-        made.params_type, made.outputs_type = params, outputs
-        params.__plan__ = lambda: made.plan
-        return made
+        return cls(Path(module_file).with_suffix(".json"), params=params, outputs=outputs)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._plan.info.name if self._plan else str(self._path)!r})"
+        return f"{type(self).__name__}({str(self._plan) if isinstance(self._plan, Path) else self._plan.info.name!r})"
 
     @property
     def plan(self) -> WorkflowPlan:
         """The compiled workflow. Reads its file on first use; raises `PlanFileError` if that cannot be used."""
-        if self._plan is None:
-            assert self._path is not None
-            plan = read_plan(self._path)
+        plan = self._plan
+        if isinstance(plan, Path):
+            path, plan = plan, read_plan(plan)
             if {item.binding for item in self.params_type.inputs()} != {item.binding for item in plan.inputs}:
                 raise PlanFileError(
-                    f"{self._path} and {self._path.with_suffix('.py').name} are from different generations: "
+                    f"{path} and {path.with_suffix('.py').name} are from different generations: "
                     "their inputs differ. Generate the module again."
                 )
             self._plan = plan
-        return self._plan
+        return plan
 
     def run(
         self,

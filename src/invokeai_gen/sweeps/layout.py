@@ -15,7 +15,6 @@ from invokeai_gen.core.request import CALL_SAVED_WORKFLOW
 from invokeai_gen.js_json import Unset
 from invokeai_gen.runtime.called import fetch_called
 from invokeai_gen.runtime.cleanup import Preparations
-from invokeai_gen.runtime.matching import hidden_values
 from invokeai_gen.runtime.options import SubmitOptions, check_options
 from invokeai_gen.runtime.resolve import Resolver, resolve_board
 from invokeai_gen.server.client import AsyncInvokeAIClient
@@ -39,9 +38,7 @@ async def resolve_columns(
     What `preparations` contains is not uploaded again, and what is made is added to it. Models, images and boards of
     hidden fields are looked up too, and returned if they have another key here, unless `with_hidden` is off.
     """
-    models = options.get("resolve_models", "auto")
     more = preparations.branch()  # undoing these must not delete what was made before
-    resolver = Resolver(client, models, options.get("create_boards", False), options.get("upload", "once"), more)
     inputs = {planned.binding: planned for planned in plan.inputs}
     keyed = {binding: [_key(value, place) for place, value in enumerate(each)] for binding, each in columns.items()}
     distinct = {
@@ -49,8 +46,9 @@ async def resolve_columns(
         for binding, each in columns.items()
         for key, value in zip(keyed[binding], each, strict=True)
     }
-    hidden = (lambda: hidden_values(plan, client)) if with_hidden and models == "auto" else None
-    answers, changed = await resolver.resolve(list(distinct.values()), hidden)
+    answers, changed = await Resolver(client, options, more).resolve(
+        list(distinct.values()), plan if with_hidden else None
+    )
     preparations.add(more)
     found = dict(zip(distinct, answers, strict=True))
     given = {binding: [found[binding, key] for key in keys] for binding, keys in keyed.items()}

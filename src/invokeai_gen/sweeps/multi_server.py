@@ -14,11 +14,11 @@ import logging
 import uuid
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from typing_extensions import override
 
-from invokeai_gen.runtime.options import RunOptions, submit_options
+from invokeai_gen.runtime.options import submit_options
 from invokeai_gen.server.background import in_thread
 from invokeai_gen.server.client import AsyncInvokeAIClient, shared_client
 from invokeai_gen.server.errors import ConnectionFailedError, JobDeletedError, ServerError
@@ -64,7 +64,7 @@ class MultiServer(SweepState):
         """Servers that take no further part, and why."""
         self._serving: set[str] = set()
         """Servers that take items now."""
-        self._submit_options = submit_options(cast("RunOptions", options))
+        self._submit_options = submit_options(options)
         self._dask = dask
         self._key = str(uuid.uuid4())
         self._items: dict[int, bytes] = {}
