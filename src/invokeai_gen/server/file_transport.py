@@ -9,6 +9,7 @@ import socket
 import ssl
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from itertools import chain, islice
 from typing import Any, Final, ParamSpec, TypeVar, cast
 
 import httpx
@@ -19,6 +20,9 @@ P = ParamSpec("P")
 T = TypeVar("T")
 BODY: Final = "invokeai_gen.body"
 """Extension of an `httpx.Response` under which its `FileBody` is found."""
+
+FEW: Final = 8
+"""Pieces of an answer to an upload that are read where it was sent."""
 
 
 class FileTransport(httpx.AsyncBaseTransport):
@@ -31,8 +35,8 @@ class FileTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request, and return its answer with the body still to come."""
         connection = self._idle.pop() if self._idle else _Connection(self._verify)
-        answer = await connection.in_thread(connection.send, request)
-        body = FileBody(connection, cast(httpx.SyncByteStream, answer.stream), self._idle)
+        answer, chunks = await connection.in_thread(connection.send, request)
+        body = FileBody(connection, cast(httpx.SyncByteStream, answer.stream), chunks, self._idle)
         extensions = {**answer.extensions, BODY: body}
         return httpx.Response(answer.status_code, headers=answer.headers, stream=body, extensions=extensions)
 
@@ -45,14 +49,24 @@ class FileTransport(httpx.AsyncBaseTransport):
 class FileBody(httpx.AsyncByteStream):
     """The body of an answer."""
 
-    def __init__(self, connection: _Connection, stream: httpx.SyncByteStream, idle: list[_Connection]) -> None:
+    def __init__(
+        self,
+        connection: _Connection,
+        stream: httpx.SyncByteStream,
+        chunks: list[bytes] | Iterator[bytes],
+        idle: list[_Connection],
+    ) -> None:
         self._connection = connection
         self._stream = stream
-        self._chunks = iter(stream)
+        self._chunks = chunks
         self._idle = idle
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         """Yield the pieces, each of them read in a thread."""
+        if isinstance(self._chunks, list):
+            for chunk in self._chunks:
+                yield chunk
+            return
         while chunk := await self._connection.in_thread(next, self._chunks, b""):
             yield chunk
 
@@ -76,10 +90,18 @@ class _Connection:
         self.is_broken = False
         """Whether a call was cancelled, so that nothing may use the connection again."""
 
-    def send(self, request: httpx.Request) -> httpx.Response:
-        """Send a request, and return its answer with the body still to come."""
+    def send(self, request: httpx.Request) -> tuple[httpx.Response, list[bytes] | Iterator[bytes]]:
+        """Send a request, and return its answer with the pieces of the body: a list if they have arrived.
+
+        Those of the answer to an upload are few, and a thread for each would cost more than they do.
+        """
         request.extensions = {**request.extensions, "trace": self._note_socket}
-        return self._transport.handle_request(request)
+        answer = self._transport.handle_request(request)
+        chunks = iter(cast(httpx.SyncByteStream, answer.stream))
+        if request.method == "GET":
+            return answer, chunks
+        arrived = [*islice(chunks, FEW)]
+        return answer, arrived if len(arrived) < FEW else chain(arrived, chunks)
 
     def close(self) -> None:
         """Close the connection, which no thread uses."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import sys
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -59,7 +60,8 @@ async def download(transport: Transport, path: str, target: Path) -> int:
 
 
 async def _load_connections() -> None:
-    await in_thread(import_httpx_alone)
+    if "httpx" not in sys.modules:
+        await in_thread(import_httpx_alone)
     await load("invokeai_gen.server.file_transport")
 
 
