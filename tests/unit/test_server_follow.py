@@ -1,7 +1,8 @@
 """What a followed batch makes of the events it gets."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
 from functools import wraps
 from typing import Any
 from weakref import WeakSet
@@ -9,6 +10,7 @@ from weakref import WeakSet
 import httpx
 import pytest
 
+from invokeai_gen.server import constants
 from invokeai_gen.server.errors import ConnectionFailedError, NotFoundError, ServerFaultError, UnexpectedAnswerError
 from invokeai_gen.server.events import (
     InvocationError,
@@ -21,6 +23,7 @@ from invokeai_gen.server.events import (
 from invokeai_gen.server.follow import Follower
 from invokeai_gen.server.http import Transport
 from invokeai_gen.server.queue import AsyncQueue
+from invokeai_gen.server.status_watch import StatusWatch
 from invokeai_gen.server.watch import Watch
 
 
@@ -331,31 +334,108 @@ def test_a_lost_connection_is_worth_a_warning_only_if_something_is_waited_for(
     assert [record.levelname for record in caplog.records if "no event connection" in record.message] == [level]
 
 
-@on_a_loop
-async def test_a_run_that_may_have_ended_as_soon_as_the_last_one_is_asked_for_itself() -> None:
-    seen: list[str] = []
-    looks = {1: 2, 2: 2, 3: 4, 4: 1}
-    """After how many looks each item has ended."""
+def a_server_where_runs_end_after(looks: Mapping[str, int], seen: list[str], seconds: float) -> Transport:
+    """Return a transport on which each item has ended after so many looks, and took so long by the server's clock."""
 
     def answer(request: httpx.Request) -> httpx.Response:
         place, item_id = request.url.path.removesuffix("/status").split("/")[-2:]
         seen.append(f"{item_id} {place}")
-        status = "completed" if sum(each[0] == item_id for each in seen) >= looks[int(item_id)] else "in_progress"
+        has_ended = sum(each.split()[0] == item_id for each in seen) >= looks[item_id]
+        status = "completed" if has_ended else "in_progress"
         if place == "b":
             return httpx.Response(200, json={"total": 1, status: 1})
-        return httpx.Response(200, json={"item_id": int(item_id), "batch_id": item_id, "status": status})
+        begin = datetime(2026, 1, 1, tzinfo=UTC)
+        times = {
+            "created_at": str(begin),
+            "completed_at": str(begin + timedelta(seconds=seconds)) if has_ended else None,
+        }
+        return httpx.Response(200, json={"item_id": int(item_id), "batch_id": item_id, "status": status, **times})
 
-    transport = Transport("http://server", http_backend=httpx.MockTransport(answer))
-    follower = Follower(transport, AsyncQueue(transport))
-    for item_id in looks:
-        watch = follower.watch_status(str(item_id))
-        watch.expect((item_id,))
+    return Transport("http://server", http_backend=httpx.MockTransport(answer))
+
+
+async def follow_one_after_the_other(follower: Follower, item_ids: Iterable[str]) -> None:
+    for item_id in item_ids:
+        watch = follower.watch_status(item_id)
+        watch.expect((int(item_id),))
         await asyncio.wait_for(watch.done, 30)
-        assert watch.ended[item_id].status == "completed"
+        assert watch.ended[int(item_id)].status == "completed"
+
+
+@on_a_loop
+async def test_a_run_that_should_have_ended_as_the_last_one_did_is_asked_for_itself() -> None:
+    seen: list[str] = []
+    looks = {"1": 2, "2": 1, "3": 4, "4": 1}
+    transport = a_server_where_runs_end_after(looks, seen, 0.05)
+    follower = Follower(transport, AsyncQueue(transport))
+    await follow_one_after_the_other(follower, looks)
     await follower.close()
     assert seen == [
         *("1 b", "1 b", "1 i"),
-        *("2 b", "2 i"),
-        *("3 b", "3 i", "3 b", "3 b", "3 i"),  # it took longer
-        *("4 b", "4 i"),  # and this one less
+        "2 i",
+        *("3 i", "3 b", "3 b", "3 b", "3 i"),  # it took longer
+        "4 i",
     ]
+
+
+@pytest.mark.parametrize(("seconds", "is_closed"), [(0.05, True), (constants.BRIEF_RUN, False)])
+def test_runs_that_end_soon_are_followed_without_the_connection_that_others_left_open(
+    seconds: float, is_closed: bool
+) -> None:
+    @on_a_loop
+    async def follow() -> None:
+        seen: list[str] = []
+        transport = a_server_where_runs_end_after({"1": 1, "2": 1}, seen, seconds)
+        follower = Follower(transport, AsyncQueue(transport))
+        await follow_one_after_the_other(follower, "1")
+        await follower._open_link()
+        assert follower._link is not None
+        watch = follower.watch_status("2")
+        assert (follower._link.state == "off") is is_closed
+        watch.expect((2,))
+        await asyncio.wait_for(watch.done, 30)
+        at_once = follower.watch_status("3"), follower.watch_status("4")  # which says nothing about when they end
+        assert follower._link.state != "off"
+        await follower.close()
+        assert all(watch.done.done() for watch in at_once)
+
+    follow()
+
+
+@on_a_loop
+async def test_events_come_back_for_a_run_that_takes_longer_than_the_last_one() -> None:
+    seen: list[str] = []
+    transport = a_server_where_runs_end_after({"1": 1, "2": 99}, seen, 0.05)
+    follower = Follower(transport, AsyncQueue(transport))
+    await follow_one_after_the_other(follower, "1")
+    await follower._open_link()
+    watch = follower.watch_status("2")
+    watch.expect((2,))
+    assert follower._link is not None
+    assert follower._link.state == "off"
+    async with asyncio.timeout(60):
+        while follower._link.state == "off":
+            await asyncio.sleep(0)
+    assert seen.count("2 b") == constants.MAX_SHORT_POLLS - 1
+    await follower.close()
+
+
+def test_a_time_that_cannot_be_read_only_costs_requests() -> None:
+    async def lasted(**times: object) -> float | None:
+        watch = StatusWatch("b")
+        watch.expect((1,))
+        watch.take_status({"item_id": 1, "status": "completed", **times})
+        assert watch.done.done()
+        return watch.lasted
+
+    begin = "2026-01-01 00:00:00.000"
+    known = asyncio.run(lasted(created_at=begin, completed_at="2026-01-01 00:00:00.500"))
+    assert known is not None
+    assert known >= 0.5
+    unknown: tuple[dict[str, object], ...] = (
+        {},
+        {"created_at": None, "completed_at": begin},
+        {"created_at": begin, "completed_at": "later"},
+    )
+    for times in unknown:
+        assert asyncio.run(lasted(**times)) is None

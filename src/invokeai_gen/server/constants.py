@@ -60,6 +60,9 @@ SHORT_POLL: Final = 0.03
 MAX_SHORT_POLLS: Final = 8
 """How often a client asks for such runs before it opens the connection; counted anew once all of them have ended. To
 load what a connection takes costs as much CPU as a hundred polls."""
+BRIEF_RUN: Final = 1.0
+"""Seconds below which a run needs no events if the one before took as long: receiving them costs more than to ask when it
+should end."""
 FIRST_POLL: Final = 0.1
 MAX_POLL: Final = 1.0
 SAFETY_POLL: Final = 10.0

@@ -72,7 +72,7 @@ class FileBody(httpx.AsyncByteStream):
 
     async def read_by(self, read: Callable[[Iterator[bytes]], T]) -> T:
         """Return what `read`, called in a thread, makes of the pieces."""
-        return await self._connection.in_thread(read, self._chunks)
+        return await self._connection.in_thread(read, iter(self._chunks))
 
     async def aclose(self) -> None:
         """Leave the connection to the next request; it is a new one if not all of the body was read."""

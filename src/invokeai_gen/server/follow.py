@@ -44,8 +44,10 @@ class Follower:
         self._due_changed = asyncio.Event()
         self._pause = constants.FIRST_POLL
         self._short_polls = 0
-        self._usual_looks = 0
-        """How often the server was asked about the last run that ended without events; 0 before there was one."""
+        self._usual: float | None = None
+        """Seconds that the last run took, if they were few: the next one is asked for when it should end."""
+        self._is_brief = False
+        """Whether the run that is followed should end before events would pay off."""
         self._silent_since: float | None = None
 
     @property
@@ -67,12 +69,18 @@ class Follower:
     def watch_status(self, batch_id: str) -> StatusWatch:
         """Begin to follow a batch to its end, which does not wait until events arrive."""
         watch = StatusWatch(batch_id)
-        self._add(watch)
+        is_brief = self._usual is not None and not self._waiting
+        self._add(watch, self._usual if is_brief else None)
+        self._is_brief = is_brief
         if self._link is not None:
-            self._link.open()
+            if is_brief:
+                self._link.close()
+            else:
+                self._link.open()
         return watch
 
-    def _add(self, watch: StatusWatch) -> None:
+    def _add(self, watch: StatusWatch, first_look: float | None = None) -> None:
+        self._is_brief = False
         if not self._waiting:  # short runs, one after the other, never need a connection
             self._short_polls = 0
             self._silent_since = None
@@ -80,7 +88,7 @@ class Follower:
         if self._asking is None:
             self._asking = asyncio.create_task(self._keep_asking())
         self._pause = constants.FIRST_POLL
-        self._ask_within(self._rest())
+        self._ask_within(self._rest() if first_look is None else first_look)
 
     def forget(self, watch: StatusWatch) -> None:
         """Stop following a batch."""
@@ -113,7 +121,7 @@ class Follower:
     @property
     def _is_link_off(self) -> bool:
         """Whether there was a connection that was closed because events cost the server too much; see `pacing`."""
-        return self._link is not None and self._link.state == "off"
+        return self._link is not None and self._link.state == "off" and not self._is_brief
 
     async def _open_link(self) -> EventLink:
         links = await load("invokeai_gen.server.event_link")
@@ -121,6 +129,7 @@ class Follower:
             self._transport, self._queue.queue_id, self._receive, self._note_link
         )
         self._link = link
+        self._is_brief = False
         link.open()
         return link
 
@@ -156,7 +165,12 @@ class Follower:
                 else:
                     watch.handle(name, data)
                 if name == STATUS_EVENT:
+                    self._learn(watch)
                     self._weigh(watch)
+
+    def _learn(self, watch: StatusWatch) -> None:
+        if watch.lasted is not None:
+            self._usual = watch.lasted if watch.lasted < constants.BRIEF_RUN else None
 
     def _weigh(self, watch: StatusWatch) -> None:
         if watch.pace is not None and self._link is not None and self._link.weigh(self._all()):
@@ -187,7 +201,7 @@ class Follower:
             rest = constants.SAFETY_POLL
         elif self._is_link_off:
             rest = constants.BATCH_POLL
-        elif self._link is None:
+        elif self._link is None or self._is_brief:
             rest = constants.SHORT_POLL
         return rest + constants.POLL_COST * self._waiting
 
@@ -207,7 +221,7 @@ class Follower:
                 del watch  # or it would keep a dropped job alive during the pause
             if not self._waiting:
                 continue
-            if self._link is not None:
+            if self._link is not None and not self._is_brief:
                 self._pause = min(self._pause * 1.5, constants.MAX_POLL)
             elif self._short_polls >= constants.MAX_SHORT_POLLS:
                 await self._open_link()
@@ -221,7 +235,7 @@ class Follower:
         try:
             unfinished = 0
             # By now the last run had ended. The item itself, larger than the counts, would say so with one request.
-            if self._link is not None or watch.left > 1 or watch.looks != self._usual_looks:
+            if not self._is_brief or watch.left > 1 or watch.looks > 1:
                 counts = await self._queue.batch_counts(watch.batch_id)
                 unfinished = counts.pending + counts.in_progress + counts.waiting
             if unfinished < watch.left:
@@ -231,8 +245,7 @@ class Follower:
                 else:
                     queues = await load("invokeai_gen.server.queue")
                     await queues.find_ended(self._queue, watch, unfinished)
-            if self._link is None and watch.done.done():
-                self._usual_looks = watch.looks
+            self._learn(watch)
             self._silent_since = None
             self._weigh(watch)
         except NotFoundError:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import time
 from collections.abc import Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from invokeai_gen.server.answers import at, integer, text
@@ -39,6 +42,9 @@ class StatusWatch:
         """The latest known status of each item."""
         self.looks = 0
         """How often the server was asked about it."""
+        self.lasted: float | None = None
+        """Seconds from the beginning of this watch to the end of its only item, by the clock of the server; `None` until
+        that has completed."""
         self.was_interrupted = False
         """Whether the server could not be reached for a while, so that it may have been started again."""
         self.missed_events = False
@@ -47,10 +53,14 @@ class StatusWatch:
         self._left: dict[int, None] = {}
         """The items that have not ended, in order."""
         self._is_closed = False
+        self._began = time.monotonic()
+        self._sending = 0.0
+        """Seconds that the enqueue took."""
 
     def expect(self, item_ids: tuple[int, ...]) -> None:
         """Set which items the batch has."""
         self.item_ids, self._ids = item_ids, frozenset(item_ids)
+        self._sending = time.monotonic() - self._began
         self._left = {item_id: None for item_id in item_ids if not is_final(self.statuses.get(item_id, "pending"))}
         self._settle()
 
@@ -61,7 +71,10 @@ class StatusWatch:
 
     def take_status(self, data: Mapping[str, Any]) -> None:
         """Take in the status in an event or in a queue item: both have the same keys."""
-        if self._note(at("item_id", integer)(data), at("status", text)(data)):
+        status = at("status", text)(data)
+        if self._note(at("item_id", integer)(data), status):
+            if status == "completed":
+                self._note_time(data)
             self._settle()
 
     def catch_up(self, item: QueueItem) -> None:
@@ -118,6 +131,11 @@ class StatusWatch:
         if is_final(status):
             self._left.pop(item_id, None)
         return True
+
+    def _note_time(self, data: Mapping[str, Any]) -> None:
+        with contextlib.suppress(LookupError, TypeError, ValueError):  # it only saves requests
+            created, completed = (datetime.fromisoformat(data[key]) for key in ("created_at", "completed_at"))
+            self.lasted = self._sending + (completed - created).total_seconds()
 
     def _settle(self) -> None:
         """End the watch if all items have ended."""
