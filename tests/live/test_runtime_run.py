@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from invokeai_gen import AsyncInvokeAIClient, ImageOutput, InvokeAIClient, Job, ModelRef
-from invokeai_gen.server.connections import _open
+from invokeai_gen.server.client import _open
 from invokeai_gen.server.errors import (
     JobCanceledError,
     JobDeletedError,

@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterable
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -230,20 +231,23 @@ def test_a_sweep_file_that_is_read_when_its_reader_is_cancelled_is_unlocked(
 # -- files and connections ---------------------------------------------------------------------------------------------
 
 
-def test_a_file_that_is_open_when_its_reader_is_cancelled_is_closed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("is_late", [False, True])
+def test_a_file_whose_reader_is_cancelled_is_closed_as_soon_as_it_is_open(
+    is_late: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "a.png").write_bytes(b"a")
+    calls: list[Callable[..., Any]] = []
     files: list[BinaryIO] = []
-    opened = media._Opening.open
 
-    def kept(self: media._Opening) -> BinaryIO:
-        files.append(opened(self))
-        return files[0]
+    async def open_in_thread(call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        calls.append(partial(call, *args, **kwargs))
+        if not is_late:
+            files.append(calls.pop()())
+        await asyncio.sleep(0)
+        raise AssertionError("it was cancelled before")
 
     async def main() -> None:
-        monkeypatch.setattr(asyncio, "to_thread", _at_once)
-        monkeypatch.setattr(media._Opening, "open", kept)
+        monkeypatch.setattr(asyncio, "to_thread", open_in_thread)
 
         async def read() -> None:
             async with media.opened(tmp_path / "a.png", None, ""):
@@ -254,14 +258,8 @@ def test_a_file_that_is_open_when_its_reader_is_cancelled_is_closed(
         await _cancelled(task)
 
     asyncio.run(main())
+    files += [call() for call in calls]
     assert [file.closed for file in files] == [True]
-
-
-def test_a_file_that_opens_after_its_reader_was_cancelled_is_closed(tmp_path: Path) -> None:
-    (tmp_path / "a.png").write_bytes(b"a")
-    opening = media._Opening(tmp_path / "a.png")
-    opening.give_up()
-    assert opening.open().closed
 
 
 def test_saving_that_is_cancelled_leaves_no_file_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

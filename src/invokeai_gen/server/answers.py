@@ -20,6 +20,7 @@ _NAMES: Final[dict[type, str]] = {
     bool: "true or false",
     dict: "an object",
     list: "a list",
+    types.NoneType: "nothing",
 }
 """What a part of an answer is called in a message."""
 
@@ -42,9 +43,8 @@ def expect(data: Any, kind: type[T]) -> T:
     if fits(data, kind):
         found: T = data
         return found
-    got = "nothing" if data is None else _NAMES.get(type(data), type(data).__name__)
-    if isinstance(data, (int, float)):
-        got = repr(data)[:40]
+    kind_of_data = _NAMES.get(type(data), type(data).__name__)
+    got = repr(data)[:40] if isinstance(data, (int, float)) else kind_of_data
     raise ShapeError(f"expected {_NAMES.get(kind, kind.__name__)}, got {got}")
 
 

@@ -120,15 +120,8 @@ class AsyncBoards:
         return await self._transport.send("PATCH", _path(board_id), json=changes, read=Board.of)
 
 
-class AsyncBoardHandle:
-    """One board of one server, or (`"none"`) the images that are on no board."""
-
-    def __init__(self, transport: Transport, board_id: str) -> None:
-        from invokeai_gen.server.images import AsyncImages
-
-        self.board_id = board_id
-        self._boards = AsyncBoards(transport)
-        self._images = AsyncImages(transport)
+class _OneBoard:
+    board_id: str
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.board_id!r})"
@@ -137,6 +130,17 @@ class AsyncBoardHandle:
     def is_uncategorized(self) -> bool:
         """Whether this is the group of images without a board, which cannot be read, renamed or deleted."""
         return self.board_id == UNCATEGORIZED
+
+
+class AsyncBoardHandle(_OneBoard):
+    """One board of one server, or (`"none"`) the images that are on no board."""
+
+    def __init__(self, transport: Transport, board_id: str) -> None:
+        from invokeai_gen.server.images import AsyncImages
+
+        self.board_id = board_id
+        self._boards = AsyncBoards(transport)
+        self._images = AsyncImages(transport)
 
     async def get(self) -> Board:
         """Return the board as it is now. Raises `NotFoundError`."""
@@ -217,20 +221,12 @@ class Boards(Facade[AsyncBoards]):
         return BoardHandle(self._core.handle(board_id))
 
 
-class BoardHandle(Facade[AsyncBoardHandle]):
+class BoardHandle(_OneBoard, Facade[AsyncBoardHandle]):
     """One board of one server, or (`"none"`) the images that are on no board."""
 
     def __init__(self, core: AsyncBoardHandle) -> None:
         super().__init__(core)
         self.board_id = core.board_id
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.board_id!r})"
-
-    @property
-    def is_uncategorized(self) -> bool:
-        """Whether this is the group of images without a board, which cannot be read, renamed or deleted."""
-        return self._core.is_uncategorized
 
     list = iterating(AsyncBoardHandle.list)
     get = facade(AsyncBoardHandle.get)

@@ -18,12 +18,9 @@ async def gather_limited(call: Callable[[T], Awaitable[R]], items: Iterable[T], 
 
     slots = asyncio.Semaphore(at_once)
 
-    async def one(item: T) -> R | Exception:
+    async def one(item: T) -> R:
         async with slots:
-            try:
-                return await call(item)
-            except Exception as error:  # noqa: BLE001 - the caller knows which ones to expect
-                return error
+            return await call(item)
 
     answers = await asyncio.gather(*map(one, items), return_exceptions=True)
     found: list[R | Exception] = []

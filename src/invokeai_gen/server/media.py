@@ -158,43 +158,29 @@ async def opened(data: FileContent, name: str | None, default_name: str) -> Asyn
         yield io.BytesIO(data), name or default_name
         return
     path = Path(data)
-    opening = _Opening(path)
-    try:
-        file = await in_thread(opening.open)
-    except BaseException:
-        opening.give_up()
-        raise
-    with file:
-        yield file, name or path.name
+    files: list[BinaryIO] = []
+    is_wanted = True
 
-
-class _Opening:
-    """A file that is opened in a thread, and closed at once if nobody waits for it any more.
-
-    That thread cannot be waited for: a pipe opens when somebody else writes to it, and ends when they have.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._files: list[BinaryIO] = []
-        self._is_wanted = True
-
-    def open(self) -> BinaryIO:
-        """Open the file; of a pipe, return the content. Raises `OSError`."""
-        file = self._path.open("rb")
+    def open_file() -> BinaryIO:
+        file = path.open("rb")
         if not file.seekable():
             with file:
                 return io.BytesIO(file.read())
-        self._files.append(file)
-        if not self._is_wanted:
+        files.append(file)
+        if not is_wanted:
             file.close()
         return file
 
-    def give_up(self) -> None:
-        """Close the file now, or as soon as it is open."""
-        self._is_wanted = False
-        for file in self._files:
-            file.close()
+    try:
+        file = await in_thread(open_file)
+    except BaseException:
+        # The thread cannot be waited for: a pipe opens when somebody else writes to it, and ends when they have.
+        is_wanted = False
+        for each in files:
+            each.close()
+        raise
+    with file:
+        yield file, name or path.name
 
 
 def file_target(target: str | os.PathLike[str]) -> Path:

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any
 
 from invokeai_gen.server import constants
 from invokeai_gen.server.answers import at, integer, list_of, mapping, optional
@@ -18,7 +18,7 @@ from invokeai_gen.server.facades import Facade, facade
 from invokeai_gen.server.idempotency import send_once
 from invokeai_gen.server.records import Enqueued, QueueCounts, QueueItem, ServerRecord
 from invokeai_gen.server.removal import Removal, delete_thing
-from invokeai_gen.server.run_errors import EnqueueClippedError, EnqueueUncertainError
+from invokeai_gen.server.run_errors import EnqueueUncertainError
 from invokeai_gen.server.run_queue import RunQueue, batch_size
 from invokeai_gen.server.status_errors import ForbiddenError, UnauthorizedError
 from invokeai_gen.server.status_watch import StatusWatch, is_final
@@ -261,14 +261,6 @@ async def found_or_sent_again(
         return (len(ids), batch_size(request["batch"]), ids) if ids else None
 
     return await send_once(send, find, partial(EnqueueUncertainError, batch_id))
-
-
-async def take_clipped_back(queue: RunQueue, request: Mapping[str, Any], enqueued: int, asked: int) -> NoReturn:
-    """Cancel the part of a batch that went into a full queue, and raise `EnqueueClippedError`."""
-    batch_id: str = request["batch"]["batch_id"]
-    if enqueued:
-        await queue.cancel_batches([batch_id])
-    raise EnqueueClippedError(enqueued, asked, batch_id)
 
 
 async def take_back(queue: RunQueue, sending: asyncio.Task[Enqueued], batch_id: str) -> None:

@@ -14,7 +14,6 @@ from invokeai_gen.server.errors import (
     ServerFaultError,
     UnreachableError,
 )
-from invokeai_gen.server.run_errors import CleanupError
 
 if TYPE_CHECKING:
     from invokeai_gen.server.http import Transport
@@ -35,6 +34,8 @@ class Removal:
     def raise_for_failures(self) -> Self:
         """Raise `CleanupError`, which lists what is left, if something could not be deleted; otherwise return this."""
         if self.failed:
+            from invokeai_gen.server.run_errors import CleanupError
+
             raise CleanupError(self.deleted, self.failed)
         return self
 

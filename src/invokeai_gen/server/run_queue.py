@@ -30,6 +30,7 @@ class RunQueue:
         cannot be known whether the batch arrived. With `may_clip` a queue that fills up takes the first items, and the
         answer has fewer than were sent.
         """
+        batch_id: str = request["batch"]["batch_id"]
         failed: Exception | None = None
         answer = 0, 0, list[int]()
         try:
@@ -41,9 +42,11 @@ class RunQueue:
             answer = await queues.found_or_sent_again(self, request, failed)
         enqueued, asked, item_ids = answer
         if enqueued < asked and not may_clip:
-            queues = await load("invokeai_gen.server.queue")
-            await queues.take_clipped_back(self, request, enqueued, asked)
-        return Enqueued(batch_id=request["batch"]["batch_id"], item_ids=tuple(sorted(item_ids)))
+            if enqueued:
+                await self.cancel_batches([batch_id])
+            run_errors = await load("invokeai_gen.server.run_errors")
+            raise run_errors.EnqueueClippedError(enqueued, asked, batch_id)
+        return Enqueued(batch_id=batch_id, item_ids=tuple(sorted(item_ids)))
 
     async def post(self, request: Mapping[str, Any]) -> tuple[int, int, list[int]]:
         """Send a batch once; return how many items went in, how many were sent, and their ids."""

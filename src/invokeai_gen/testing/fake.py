@@ -19,8 +19,7 @@ from invokeai_gen.core.run_values import batch_values, params_of_item
 from invokeai_gen.runtime.runner import Runner
 from invokeai_gen.server import client as clients
 from invokeai_gen.server.blocking import ServerClient
-from invokeai_gen.server.client import AsyncInvokeAIClient
-from invokeai_gen.server.connections import Connections
+from invokeai_gen.server.client import AsyncInvokeAIClient, Connections
 from invokeai_gen.server.event_link import EventLink
 from invokeai_gen.server.follow import Follower
 from invokeai_gen.server.queue import AsyncQueue
