@@ -9,8 +9,8 @@ from typing import Any
 
 from invokeai_gen.server.answers import at, flag, ignored, list_of, text
 from invokeai_gen.server.credentials import Secret
-from invokeai_gen.server.facades import Facade, facade
-from invokeai_gen.server.http import Transport, segment
+from invokeai_gen.server.facades import AsyncPart, Facade, facade
+from invokeai_gen.server.http import segment
 from invokeai_gen.server.records import ServerRecord
 from invokeai_gen.server.removal import delete_thing
 from invokeai_gen.server.status_errors import UnsupportedByServerError
@@ -29,11 +29,8 @@ class Account(ServerRecord):
     last_login_at: datetime | None = None
 
 
-class AsyncAccounts:
+class AsyncAccounts(AsyncPart):
     """The accounts of one server. On a server without accounts most methods raise `ForbiddenError`."""
-
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
 
     async def are_enabled(self) -> bool:
         """Return whether the server has accounts, so that requests take a token."""
@@ -104,7 +101,7 @@ class AsyncAccounts:
 
     async def delete(self, user_id: str) -> None:
         """Delete an account. Only for administrators. Raises `NotFoundError`."""
-        await delete_thing(self._transport, _path(user_id))
+        await delete_thing(self._transport, _path(user_id), read=ignored, gone=None)
 
 
 class Accounts(Facade[AsyncAccounts]):

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from invokeai_gen.server.answers import at, ignored, mapping, text
-from invokeai_gen.server.facades import Facade, facade
-from invokeai_gen.server.http import Transport
+from invokeai_gen.server.facades import AsyncPart, Facade, facade
 from invokeai_gen.server.records import ServerRecord
 
 _CACHE = "/api/v1/app/invocation_cache"
@@ -25,11 +24,8 @@ class CacheStatus(ServerRecord):
     enabled: bool
 
 
-class AsyncApp:
+class AsyncApp(AsyncPart):
     """The InvokeAI application that runs on a server."""
-
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
 
     async def version(self) -> str:
         """Return the version of InvokeAI, such as `6.14.2`."""

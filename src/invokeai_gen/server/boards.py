@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from invokeai_gen.server.answers import at, list_of, text
 from invokeai_gen.server.errors import NotFoundError
-from invokeai_gen.server.facades import Facade, facade, iterating
+from invokeai_gen.server.facades import AsyncPart, Facade, facade, iterating
 from invokeai_gen.server.http import Transport, segment
 from invokeai_gen.server.records import ServerRecord
-from invokeai_gen.server.removal import Removal, delete_once
+from invokeai_gen.server.removal import Removal, delete_thing
 
 if TYPE_CHECKING:
     from invokeai_gen.server.images import Image
@@ -41,11 +41,8 @@ class Board(ServerRecord):
     created_at: datetime | None = None
 
 
-class AsyncBoards:
+class AsyncBoards(AsyncPart):
     """The boards of one server."""
-
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
 
     async def list(self, *, include_archived: bool = False) -> builtins.list[Board]:
         """Return all boards, oldest first. Names are not unique."""
@@ -81,22 +78,9 @@ class AsyncBoards:
 
         Raises `NotFoundError`.
         """
-
-        async def delete(was_sent: bool, may_repeat: bool) -> builtins.list[str]:
-            try:
-                return await self._transport.send(
-                    "DELETE",
-                    _path(board_id),
-                    params={"include_images": True if images == "delete" else None},
-                    repeatable=may_repeat,
-                    read=at("deleted_images", list_of(text)),
-                )
-            except NotFoundError:
-                if was_sent:
-                    return []
-                raise
-
-        return await delete_once(delete)
+        params = {"include_images": True if images == "delete" else None}
+        read = at("deleted_images", list_of(text))
+        return await delete_thing(self._transport, _path(board_id), params, read=read, gone=[])
 
     @contextlib.asynccontextmanager
     async def temporary(self, name: str = "temporary", *, images: OnDelete = "keep") -> AsyncIterator[Board]:

@@ -6,13 +6,23 @@ import os
 import sys
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from functools import wraps
-from typing import Any, Concatenate, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, TypeVar
 
 from invokeai_gen.server import background
 from invokeai_gen.server.background import P, T, run
 
+if TYPE_CHECKING:
+    from invokeai_gen.server.http import Transport
+
 C = TypeVar("C")
 S = TypeVar("S")
+
+
+class AsyncPart:
+    """Base of a part of an asynchronous client, such as its boards."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
 
 
 class Facade(Generic[C]):

@@ -109,7 +109,8 @@ async def _unsupported(transport: Transport, error: StatusError) -> UnsupportedB
     """Return the error for a route that the server is too old for; `None` if that is not the reason."""
     if error.status not in _MISSING_ROUTE or (error.status == 404 and error.detail != "Not Found"):
         return None
-    if needed_version(error.path, "") is None:
+    needed = next((version for pattern, version in _SINCE if re.fullmatch(pattern, error.path)), None)
+    if needed is None:
         return None
     try:
         version = await transport.once(
@@ -117,8 +118,8 @@ async def _unsupported(transport: Transport, error: StatusError) -> UnsupportedB
         )
     except ServerError:
         return None
-    needed = needed_version(error.path, version)
-    return UnsupportedByServerError(error, needed, version, transport.url) if needed else None
+    is_older = _numbers(version) < _numbers(needed)
+    return UnsupportedByServerError(error, needed, version, transport.url) if is_older else None
 
 
 def retries_after(error: ServerError, max_retries: int, is_repeatable: bool) -> int:
@@ -143,14 +144,6 @@ def pause_after(error: BaseException | None, attempt: int) -> float:
         return min(error.retry_after, constants.MAX_RETRY_AFTER)
     longest = constants.FIRST_RETRY_WAIT * float(2**attempt)
     return min(longest * random.uniform(0.5, 1), constants.MAX_RETRY_WAIT)
-
-
-def needed_version(path: str, server_version: str) -> str | None:
-    """Return the first version with the route of that path, if the server's version is older; else `None`."""
-    for pattern, version in _SINCE:
-        if re.fullmatch(pattern, path):
-            return version if _numbers(server_version) < _numbers(version) else None
-    return None
 
 
 def _numbers(version: str) -> list[int]:

@@ -14,17 +14,13 @@ log: Final = logging.getLogger("invokeai_gen")
 _HEADERS_IN_LOGS: Final = re.compile(r"(b'(?:x-refreshed-token|set-cookie)', b')[^']*", re.IGNORECASE)
 
 
-class _WithoutTokens(logging.Filter):
-    def filter(self, record: logging.LogRecord) -> bool:
-        if isinstance(record.msg, str):
-            record.msg = _HEADERS_IN_LOGS.sub(r"\1***", record.msg)
-        return True
-
-
-_without_tokens: Final = _WithoutTokens()
+def _hide_tokens(record: logging.LogRecord) -> bool:
+    if isinstance(record.msg, str):
+        record.msg = _HEADERS_IN_LOGS.sub(r"\1***", record.msg)
+    return True
 
 
 def keep_tokens_out_of_logs() -> None:
     """Filter the logs of httpcore, which hold the headers of answers with new tokens."""
     for name in ("httpcore.http11", "httpcore.http2", "httpcore.proxy"):
-        logging.getLogger(name).addFilter(_without_tokens)
+        logging.getLogger(name).addFilter(_hide_tokens)

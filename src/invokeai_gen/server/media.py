@@ -15,7 +15,8 @@ from invokeai_gen.server import constants
 from invokeai_gen.server.answers import Reader, anything, at, ignored, list_of, mapping, optional, text
 from invokeai_gen.server.background import in_thread
 from invokeai_gen.server.errors import NotFoundError, StatusError
-from invokeai_gen.server.http import Transport, segment
+from invokeai_gen.server.facades import AsyncPart
+from invokeai_gen.server.http import segment
 from invokeai_gen.server.idempotency import send_once
 from invokeai_gen.server.records import ServerRecord
 from invokeai_gen.server.removal import Removal, delete_once
@@ -28,16 +29,13 @@ FileContent: TypeAlias = "bytes | str | os.PathLike[str]"
 """The bytes of a file, or its path."""
 
 
-class StoredMedia(Generic[M]):
+class StoredMedia(AsyncPart, Generic[M]):
     """The images or the videos of one server, as far as they are alike."""
 
     _kind: ClassVar[Literal["image", "video"]]
     _format: ClassVar[str]
     """Of uploads without a file name."""
     _record: type[M]
-
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
 
     async def get(self, name: str) -> M:
         """Return what the server knows of the image or video of that name. Raises `NotFoundError`."""

@@ -14,8 +14,8 @@ from typing import Any
 from invokeai_gen.server import constants
 from invokeai_gen.server.answers import at, ignored, list_of, mapping, optional, text
 from invokeai_gen.server.credentials import Secret
-from invokeai_gen.server.facades import Facade, facade
-from invokeai_gen.server.http import Transport, segment
+from invokeai_gen.server.facades import AsyncPart, Facade, facade
+from invokeai_gen.server.http import segment
 from invokeai_gen.server.records import ServerRecord
 from invokeai_gen.server.removal import delete_thing
 from invokeai_gen.server.run_errors import InstallError
@@ -79,12 +79,10 @@ class InstallJob(ServerRecord):
         return None if self.config_out is None or self.status != "completed" else Model.of(self.config_out)
 
 
-class AsyncModels:
+class AsyncModels(AsyncPart):
     """The models of one server. Installing and changing them may be reserved for administrators."""
 
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
-        self._memory: tuple[float, builtins.list[Model]] | None = None
+    _memory: tuple[float, builtins.list[Model]] | None = None
 
     async def list(self, *, base: str | None = None, type: str | None = None) -> builtins.list[Model]:
         """Return all installed models, or those of one base (`sdxl` …) and type (`main` …)."""
@@ -213,7 +211,7 @@ class AsyncModels:
         Raises `NotFoundError`.
         """
         self._memory = None
-        await delete_thing(self._transport, _path(key))
+        await delete_thing(self._transport, _path(key), read=ignored, gone=None)
 
     async def stats(self) -> dict[str, Any] | None:
         """Return how the server's cache of loaded models is used; `None` before the first model was loaded."""

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from invokeai_gen.server import constants
-from invokeai_gen.server.answers import at, integer, list_of, mapping, optional
+from invokeai_gen.server.answers import at, ignored, integer, list_of, mapping, optional
 from invokeai_gen.server.errors import JobTimeoutError, NotFoundError, ServerError, StatusError
 from invokeai_gen.server.facades import Facade, facade
 from invokeai_gen.server.idempotency import send_once
@@ -193,7 +193,7 @@ class AsyncQueue(RunQueue):
         failed: dict[str, str] = {}
         for item_id in [item_ids] if isinstance(item_ids, int) else item_ids:
             try:
-                await delete_thing(self.transport, self._item(item_id))
+                await delete_thing(self.transport, self._item(item_id), read=ignored, gone=None)
                 deleted.append(str(item_id))
             except NotFoundError:
                 failed[str(item_id)] = "not in the queue"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from invokeai_gen.server.answers import ignored
+from invokeai_gen.server.answers import Reader
 from invokeai_gen.server.errors import (
     ConnectionFailedError,
     NotFoundError,
@@ -65,14 +65,20 @@ async def delete_once(delete: Callable[[bool, bool], Awaitable[T]]) -> T:
         return await delete(True, True)
 
 
-async def delete_thing(transport: Transport, path: str) -> None:
-    """Delete the object at a path. Raises `NotFoundError`, but not if it is missing because it was just deleted."""
+async def delete_thing(
+    transport: Transport, path: str, params: Mapping[str, Any] | None = None, *, read: Reader[T], gone: T
+) -> T:
+    """Delete the object at a path, and return what `read` makes of the answer.
 
-    async def delete(was_sent: bool, may_repeat: bool) -> None:
+    Raises `NotFoundError`; but returns `gone` if the object is missing because it was just deleted.
+    """
+
+    async def delete(was_sent: bool, may_repeat: bool) -> T:
         try:
-            await transport.send("DELETE", path, repeatable=may_repeat, read=ignored)
+            return await transport.send("DELETE", path, params=params, repeatable=may_repeat, read=read)
         except NotFoundError:
             if not was_sent:
                 raise
+            return gone
 
-    await delete_once(delete)
+    return await delete_once(delete)

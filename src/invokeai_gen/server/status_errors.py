@@ -70,7 +70,8 @@ _KIND_OF_STATUS: Final[Mapping[int, type[StatusError]]] = {
 def status_error(method: str, path: str, status: int, detail: Any, *, url: str = "") -> StatusError:
     """Return the error for an answer's status, with what a person can do about it."""
     if status == 422:
-        return RejectedError(method, path, status, detail, problems=_plain_problems(detail))
+        places = [(shortened(".".join(map(str, entry["loc"])), MAX_DETAIL), entry["msg"]) for entry in reasons(detail)]
+        return RejectedError(method, path, status, detail, problems=[f"{place}: {why}" for place, why in places])
     kind = ServerFaultError if status >= 500 else _KIND_OF_STATUS.get(status, StatusError)
     hint = ""
     if status == 401:
@@ -108,10 +109,6 @@ def _problem_text(entry: Mapping[str, Any]) -> str:
         # The server's own words list every node type it has.
         return f"this server has no node type {shortened(str(context.get('tag')), MAX_DETAIL)!r}"
     return shortened(str(entry.get("msg", "")), MAX_DETAIL)
-
-
-def _plain_problems(detail: Any) -> list[str]:
-    return [f"{shortened('.'.join(map(str, entry['loc'])), MAX_DETAIL)}: {entry['msg']}" for entry in reasons(detail)]
 
 
 async def error_of(response: Response) -> StatusError:

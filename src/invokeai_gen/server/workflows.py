@@ -11,8 +11,8 @@ from typing import Any, Literal, TypeAlias
 from invokeai_gen.server import constants
 from invokeai_gen.server.answers import at, ignored, integer, list_of, mapping, text
 from invokeai_gen.server.errors import NotFoundError, ServerFaultError
-from invokeai_gen.server.facades import Facade, facade
-from invokeai_gen.server.http import Transport, segment
+from invokeai_gen.server.facades import AsyncPart, Facade, facade
+from invokeai_gen.server.http import segment
 from invokeai_gen.server.media import FileContent, as_names, opened
 from invokeai_gen.server.records import ServerRecord
 from invokeai_gen.server.removal import delete_thing
@@ -40,11 +40,8 @@ class SavedWorkflow(ServerRecord):
     """Whether other accounts of the server see it."""
 
 
-class AsyncWorkflows:
+class AsyncWorkflows(AsyncPart):
     """The saved workflows of one server."""
-
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
 
     async def list(
         self,
@@ -94,7 +91,7 @@ class AsyncWorkflows:
 
     async def delete(self, workflow_id: str) -> None:
         """Delete a saved workflow. Those that InvokeAI ships stay, without an error."""
-        await delete_thing(self._transport, _path(workflow_id))
+        await delete_thing(self._transport, _path(workflow_id), read=ignored, gone=None)
 
     async def tags(self, *, category: WorkflowCategory | None = None) -> builtins.list[str]:
         """Return the tags that saved workflows have."""
