@@ -98,7 +98,7 @@ def _importing(setup: Setup, work: Path) -> Contest:
 
 def _shipped_workflows(setup: Setup) -> Path:
     from invokeai_gen import InvokeAIClient
-    from invokeai_gen.cli.library import file_names
+    from invokeai_gen.cli.named_workflow import file_names
 
     folder = setup.work / "generate" / "workflows"
     shutil.rmtree(folder, ignore_errors=True)

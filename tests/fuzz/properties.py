@@ -22,7 +22,7 @@ from random import Random
 from typing import Any, Final, Literal, get_args, get_origin
 
 import invokeai_gen
-from invokeai_gen.cli.show import graph, inspect
+from invokeai_gen.cli.show import inspect
 from invokeai_gen.cli.terminal import json_text, lines_of, one_line
 from invokeai_gen.codegen import datamodel, module, value_types
 from invokeai_gen.codegen.changes import changes
@@ -335,7 +335,7 @@ _MERMAID: Final = re.compile(
 
 def check_shown(plan: WorkflowPlan) -> None:
     """Lists, graphs and differences are text, whatever the labels say."""
-    for line in graph.mermaid(plan).splitlines():
+    for line in inspect.mermaid(plan).splitlines():
         assert _MERMAID.fullmatch(line), line
     for wide in (False, True):
         for line in inspect.lines_of(plan, width=80, wide=wide):

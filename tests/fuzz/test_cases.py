@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from invokeai_gen.cli.library import file_names
+from invokeai_gen.cli.named_workflow import file_names
 from invokeai_gen.cli.server.models import module_text
 from invokeai_gen.server.boards import Board
 from invokeai_gen.server.models import Model

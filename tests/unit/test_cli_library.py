@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from invokeai_gen.cli.library import file_names
+from invokeai_gen.cli.named_workflow import file_names
 from invokeai_gen.cli.server.diagnosis import Finding, diagnose, missing_assets
 from invokeai_gen.cli.server.models import module_text
 from invokeai_gen.codegen.names import assign_names

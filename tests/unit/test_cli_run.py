@@ -14,8 +14,7 @@ import pytest
 from click.shell_completion import ShellComplete
 
 from invokeai_gen.cli import cli as group
-from invokeai_gen.cli.run.command_line import CommandLine
-from invokeai_gen.cli.run.input_options import peek
+from invokeai_gen.cli.run.command_line import CommandLine, peek
 from invokeai_gen.cli.run.run import command
 from invokeai_gen.schema import Schema
 from tests.cli import Cli, adder, labelled, save, sent_batch, sent_items, sent_nodes
@@ -289,7 +288,7 @@ def test_a_value_and_a_list_for_one_input_exclude_each_other(cli: Cli, seeded: s
     for value in (["--seed", "9"], ["--set", "seed=9"]):
         answer = cli("run", seeded, "--product", "seed=1,2", *value)
         assert (answer.code, len(answer.errors)) == (1, 1)
-        assert "seed also has a list of values in --product or --each: keep one" in answer.err
+        assert "seed also has a list of values in --product: keep one" in answer.err
     save(Path("params.json"), {"seed": 9})
     assert cli("run", seeded, "--product", "seed=1,2", "--params", "params.json", "--dry-run").code == 0
 

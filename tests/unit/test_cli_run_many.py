@@ -93,6 +93,16 @@ def test_words_that_cannot_be_replaced_are_reported(cli: Cli, text: str, problem
     assert problem in answer.err
 
 
+def test_every_wrong_replacement_of_one_text_is_reported(cli: Cli) -> None:
+    texts = ["prompt=fox=owl", "prompt=fox:cat", "prompt=:dog"]
+    answer = cli("run", "text.json", *(word for text in texts for word in ("--replace", text)), "--dry-run")
+    assert answer.code == 1
+    assert [line.partition(" to replace")[0] for line in answer.errors] == [
+        "error: --replace (input 0): Prompt (prompt) has 'fox=owl'",
+        "error: --replace (input 0): Prompt (prompt) has ':dog'",
+    ]
+
+
 def test_dynamic_prompts_are_for_texts(cli: Cli) -> None:
     answer = cli("run", "adder.json", "--dynamic", "first={1|2}", "--dry-run")
     assert (answer.code, len(answer.errors)) == (1, 1)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from invokeai_gen.cli.show.graph import mermaid
+from invokeai_gen.cli.show.inspect import mermaid
 from invokeai_gen.codegen.names import assign_names
 from invokeai_gen.schema import Schema
 from tests.cli import Cli, adder, save

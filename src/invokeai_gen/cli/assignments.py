@@ -9,18 +9,16 @@ import random
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from invokeai_gen import js_reading
 from invokeai_gen.cli.files import read_bytes
 from invokeai_gen.core.field_values import check_value
+from invokeai_gen.core.plan import JsonValue, PlannedInput, WorkflowPlan
 from invokeai_gen.core.problems import ParamsError, Problem, title
 from invokeai_gen.core.text_values import find_input, text_reader, value_of_json
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.texts import shown
-
-if TYPE_CHECKING:
-    from invokeai_gen.core.plan import JsonValue, PlannedInput, WorkflowPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +44,8 @@ def read_assignments(
     """
     found: dict[tuple[str, str], Assignment] = {}
     unknown: list[tuple[Path | None, str]] = []
-    for name, value, source in [*_from_file(params), *_from_options(assignments)]:
+    options = ((name.strip(), value, None) for name, _, value in (text.partition("=") for text in assignments))
+    for name, value, source in [*_from_file(params), *options]:
         try:
             planned = find_input(plan, name)
         except ParamsError as error:
@@ -100,12 +99,6 @@ def _assigned(planned: PlannedInput, value: Any, source: Path | None, *, needs_f
         return Assignment(planned, read, is_random=_is_random(planned, value))
     except ParamsError as error:
         return Assignment(planned, value, source, "; ".join(problem.message for problem in error.problems))
-
-
-def _from_options(assignments: Iterable[str]) -> Iterator[tuple[str, str, None]]:
-    for assignment in assignments:
-        name, _, value = assignment.partition("=")
-        yield name.strip(), value, None
 
 
 def _from_file(path: Path | None) -> Iterator[tuple[str, JsonValue, Path]]:

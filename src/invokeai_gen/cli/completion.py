@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import glob
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -79,6 +79,8 @@ class _Fish(_Complete, FishComplete):
 class _Bash(_Complete, BashComplete):
     """Completion in bash that keeps values with spaces whole, and completes after a `=`."""
 
+    _incomplete = ""
+
     def get_completion_args(self) -> tuple[list[str], str]:
         """Return the words before the one to complete, and that word."""
         line = os.environ.get("COMP_LINE")
@@ -90,11 +92,8 @@ class _Bash(_Complete, BashComplete):
 
     def format_completion(self, item: CompletionItem) -> str:
         """Return the line for one completion; bash replaces only what follows the last `=`."""
-        value = str(item.value)
-        prefix = getattr(self, "_incomplete", "").rpartition("=")[0]
-        if prefix and value.startswith(f"{prefix}="):
-            value = value.removeprefix(f"{prefix}=")
-        return f"{item.type},{printable(value)}"
+        before, equals, _ = self._incomplete.rpartition("=")
+        return f"{item.type},{printable(str(item.value).removeprefix(before + equals))}"
 
 
 add_completion_class(_Bash, "bash")
@@ -154,11 +153,11 @@ def _install(shell: str, script: str) -> list[str]:
 
 def complete_workflows(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Return names of generated modules, else files, else names of workflows in the server's library."""
-    from invokeai_gen.cli.settings import SettingsError, find_settings
+    from invokeai_gen.cli.settings import find_settings
 
     try:
         output = find_settings().output_path
-    except SettingsError:
+    except InvokeAIGenError:
         return []
     names = sorted(path.stem for path in output.glob("*.json") if path.with_suffix(".py").is_file())
     found = [CompletionItem(name) for name in names if name.startswith(incomplete)]
@@ -172,9 +171,12 @@ def complete_workflows(ctx: click.Context, param: click.Parameter, incomplete: s
 
 def complete_library(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Return the names of workflows in the server's library."""
-    with contextlib.suppress(InvokeAIGenError), _server(ctx) as client:
-        return _starting(incomplete, (item.name for item in client.workflows.list()))
-    return []
+    return _starting(incomplete, _ask(ctx, lambda client: (item.name for item in client.workflows.list())))
+
+
+def complete_board(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Return the names of the server's boards."""
+    return _starting(incomplete, _ask(ctx, lambda client: (board.board_name for board in client.boards.list())))
 
 
 def complete_assignment(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -190,47 +192,34 @@ def complete_assignment(ctx: click.Context, param: click.Parameter, incomplete: 
     before, comma, last = text.rpartition(",") if param.name in ("product", "zipped") else ("", "", text)
     for planned in settable:
         if name in (planned.name, planned.label, str(planned.index)):
-            return [CompletionItem(f"{name}={before}{comma}{value}") for value in values_of(ctx, planned, last)]
+            return [CompletionItem(f"{name}={before}{comma}{item.value}") for item in values_of(ctx, planned, last)]
     return []
 
 
-def complete_board(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Return the names of the server's boards."""
-    return _starting(incomplete, _board_names(ctx))
-
-
-def values_of(ctx: click.Context, planned: PlannedInput, incomplete: str) -> list[str]:
+def values_of(ctx: click.Context, planned: PlannedInput, incomplete: str) -> list[CompletionItem]:
     """Return the values of an input that start with a text: its choices, or what the server has."""
+    from invokeai_gen.core.field_values import model_limits
+    from invokeai_gen.core.matching import model_choices
+
     values: Iterable[str] = map(str, planned.choices)
     if planned.field_type == "BooleanField":
         values = ("true", "false")
     elif planned.field_type == "ModelIdentifierField":
-        values = _model_names(ctx, planned)
+        limits = model_limits(planned)
+        values = sorted(_ask(ctx, lambda client: model_choices(client.models.list(), limits)))
     elif planned.field_type == "BoardField":
-        values = ("auto", "none", *_board_names(ctx))
-    return [value for value in values if value.casefold().startswith(incomplete.casefold())]
+        boards = _ask(ctx, lambda client: (board.board_name for board in client.boards.list()))
+        values = ("auto", "none", *boards)
+    return _starting(incomplete, values)
 
 
-def _model_names(ctx: click.Context, planned: PlannedInput) -> list[str]:
-    from invokeai_gen.core.field_values import model_limits
-    from invokeai_gen.core.matching import model_choices
-
-    with contextlib.suppress(InvokeAIGenError), _server(ctx) as client:
-        return sorted(model_choices(client.models.list(), model_limits(planned)))
-    return []
-
-
-def _board_names(ctx: click.Context) -> list[str]:
-    with contextlib.suppress(InvokeAIGenError), _server(ctx) as client:
-        return [board.board_name for board in client.boards.list()]
-    return []
-
-
-def _server(ctx: click.Context) -> InvokeAIClient:
-    """Return a client for the server of the command line so far that gives up early."""
+def _ask(ctx: click.Context, question: Callable[[InvokeAIClient], Iterable[str]]) -> list[str]:
+    """Return what the server of the command line so far answers; nothing unless it answers soon."""
     from invokeai_gen.cli.servers import make_client
 
-    return make_client(_given_server(ctx), _PATIENCE)
+    with contextlib.suppress(InvokeAIGenError), make_client(_given_server(ctx), _PATIENCE) as client:
+        return list(question(client))
+    return []
 
 
 def _given_server(ctx: click.Context) -> str | None:

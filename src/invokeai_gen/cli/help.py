@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import os
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
-from invokeai_gen.cli.terminal import QUIET, in_words, keep_quiet
-
-KNOWN_INPUTS: Final = "invokeai_gen.inputs"
-"""Where the context of a call keeps how the options of its inputs are spelled."""
+from invokeai_gen.cli.terminal import QUIET, in_words, keep_quiet, wants_color
 
 
 class HelpFormatter(click.HelpFormatter):
@@ -29,14 +25,14 @@ class HelpFormatter(click.HelpFormatter):
 
 
 class Context(click.Context):
-    """A context whose help has our colours, or none if NO_COLOR is set."""
+    """A context whose help shows defaults, and has our colours unless NO_COLOR is set."""
 
     formatter_class = HelpFormatter
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if os.environ.get("NO_COLOR"):
-            self.color = False
+        self.show_default = True
+        self.color = wants_color()
 
 
 class SuggestingChoice(click.Choice[str]):
@@ -80,24 +76,25 @@ class LazyGroup(CommandGroup):
         super().__init__(*args, **kwargs)
         self._sections = sections
         """The commands in each section of the help: a module of `cli` with it as `command`, and what it does."""
-        self._modules = {name: module for commands in sections.values() for name, (module, _) in commands.items()}
+        self._commands = {name: found for commands in sections.values() for name, found in commands.items()}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all commands, in the order of the help."""
-        return list(self._modules)
+        return list(self._commands)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command by its name, imported now."""
-        if cmd_name not in self._modules:
+        if cmd_name not in self._commands:
             return None
-        command: click.Command = importlib.import_module(f"invokeai_gen.cli.{self._modules[cmd_name]}").command
-        return with_our_ways(command)
+        module, _ = self._commands[cmd_name]
+        return with_our_ways(importlib.import_module(f"invokeai_gen.cli.{module}").command)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Return the options and commands that start with a text, without importing a command."""
-        commands = {name: text for commands in self._sections.values() for name, (_, text) in commands.items()}
-        found = [CompletionItem(name, help=text) for name, text in commands.items() if name.startswith(incomplete)]
-        return found + click.Command.shell_complete(self, ctx, incomplete)
+        found = [(name, text) for name, (_, text) in self._commands.items() if name.startswith(incomplete)]
+        return [CompletionItem(name, help=text) for name, text in found] + click.Command.shell_complete(
+            self, ctx, incomplete
+        )
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands, section by section."""
@@ -132,11 +129,9 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 def with_suggestion(error: click.NoSuchOption) -> click.UsageError:
     """Return the error about an unknown option with the closest options of its command."""
-    known: list[str] = []
-    if error.ctx is not None:
-        for param in error.ctx.command.get_params(error.ctx):
-            known += [option for option in (*param.opts, *param.secondary_opts) if option.startswith("--")]
+    params = error.ctx.command.get_params(error.ctx) if error.ctx is not None else []
+    known = [option for param in params for option in (*param.opts, *param.secondary_opts) if option.startswith("--")]
     hint = did_you_mean(error.option_name, known)
-    if not hint and (inputs := error.ctx.meta.get(KNOWN_INPUTS) if error.ctx is not None else None):
+    if not hint and (inputs := [param.opts[0] for param in params if hasattr(param, "planned")]):
         hint = f"; the inputs are {', '.join(inputs)}"
     return click.UsageError(f"no option {error.option_name!r}{hint}", error.ctx)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 
@@ -12,6 +12,23 @@ from invokeai_gen.cli.completion import complete_assignment
 
 F = TypeVar("F", bound=Callable[..., object])
 T = TypeVar("T")
+
+
+def _named_values(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+    """Return what an option that takes `NAME=VALUE` was given. Raise `BadParameter` if a `=` is missing."""
+    for text in given:
+        if "=" not in text:
+            what = param.metavar or "NAME=VALUE"
+            raise click.BadParameter(f"{text!r} has no '='; write {param.opts[0]} {what}", ctx, param)
+    return given
+
+
+NAMED: Final[Mapping[str, Any]] = {
+    "multiple": True,
+    "callback": _named_values,
+    "shell_complete": complete_assignment,
+}
+"""The settings of an option that takes `NAME=…` any number of times."""
 
 
 def schema_options(function: F) -> F:
@@ -46,29 +63,7 @@ def value_options(function: F) -> F:
     text = "Set inputs from a JSON object, {NAME: VALUE, …}."
     function = click.option("--params", metavar="FILE", type=path, help=text)(function)
     text = "Set an input by name, label or index (repeatable)."
-    return named_option("--set", "assignments", "NAME=VALUE", text)(function)
-
-
-def named_option(name: str, variable: str, metavar: str, text: str) -> Callable[[F], F]:
-    """Return an option that takes `NAME=…` any number of times."""
-    return click.option(
-        name,
-        variable,
-        metavar=metavar,
-        multiple=True,
-        callback=named_values,
-        shell_complete=complete_assignment,
-        help=text,
-    )
-
-
-def named_values(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
-    """Return what an option that takes `NAME=VALUE` was given. Raise `BadParameter` if a `=` is missing."""
-    for text in given:
-        if "=" not in text:
-            what = param.metavar or "NAME=VALUE"
-            raise click.BadParameter(f"{text!r} has no '='; write {param.opts[0]} {what}", ctx, param)
-    return given
+    return click.option("--set", "assignments", metavar="NAME=VALUE", help=text, **NAMED)(function)
 
 
 def _one_schema(ctx: click.Context, param: click.Parameter, given: T) -> T:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from invokeai_gen.cli.files import read_bytes
 from invokeai_gen.cli.help import did_you_mean
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.texts import shown
@@ -68,14 +69,12 @@ def find_settings() -> Settings:
 
 
 def read_table(path: Path) -> Mapping[str, Any] | None:
-    """Return our table in a pyproject.toml; `None` if it has none. Raise `SettingsError`."""
+    """Return our table in a pyproject.toml; `None` if it has none. Raise `InvokeAIGenError`."""
     import tomllib
 
     source = _shown(path)
     try:
-        document = tomllib.loads(path.read_bytes().decode())
-    except OSError as error:
-        raise SettingsError(f"{source}: {error.strerror or error}") from error
+        document = tomllib.loads(read_bytes(Path(source)).decode())
     except UnicodeDecodeError as error:
         raise SettingsError(f"{source}: not UTF-8 text") from error
     except tomllib.TOMLDecodeError as error:

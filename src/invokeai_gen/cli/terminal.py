@@ -175,13 +175,6 @@ def wants_color() -> bool | None:
     return False if os.environ.get("NO_COLOR") else None
 
 
-def columns() -> int:
-    """Return the width to print for: `COLUMNS`, else that of the terminal, else 80."""
-    import shutil
-
-    return max(40, shutil.get_terminal_size().columns)
-
-
 @contextlib.contextmanager
 def progress(title: str, total: int) -> Iterator[Callable[[str], None]]:
     """Show on stderr how far work has come, in a terminal only. Call what it yields with the name of each next step."""

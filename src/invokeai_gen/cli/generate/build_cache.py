@@ -14,14 +14,13 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from importlib.util import find_spec
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from invokeai_gen.atomic_files import replacing
-from invokeai_gen.cli.generate.generation import Generation
-from invokeai_gen.cli.sources import WorkflowSource
+from invokeai_gen.cli.generate.generation import Generation, WorkflowSource
 from invokeai_gen.codegen.folder import read_text
 from invokeai_gen.codegen.report import Report
 from invokeai_gen.codegen.stamp import digest
@@ -42,46 +41,37 @@ Compiled: TypeAlias = "tuple[WorkflowPlan | str | None, tuple[str, ...], tuple[s
 """What became of a workflow file: its plan or the text of it, if it has one, with errors and warnings."""
 
 
-@dataclass(slots=True)
 class BuildCache:
     """What the last generation left behind, and what the next one will find."""
 
-    generation: Generation
-    generator: str | None
-    """Digest of the generator itself; `None` if it cannot be read."""
-    schema_key: str | None
-    """Digest of the generator and the openapi.json; `None` if one cannot be read, or a server is asked."""
-    keys: Mapping[str, str]
-    """Digest of everything that the plan of a workflow file depends on, by its path; none without `schema_key`."""
-    note: Mapping[str, Any]
-    """What the last generation noted; empty if that was another generator."""
-    outcomes: Mapping[tuple[str, bool], Any]
-    """Its reports, by the workflow file and whether they are about a module."""
-
-    @classmethod
-    def load(cls, generation: Generation) -> Self:
-        """Load the cache of the last generation; empty if it is missing or damaged, or another generator wrote it."""
-        generator = _generator_digest()
-        schema_key = _schema_key(generation, generator)
-        note: dict[str, Any] = _read(note_path(generation.output)) or {}
-        if generator is None or note.get("generator") != generator:
-            note = {"keys": {}, "outputs": {}, "reports": []}
-        outcomes = {(report["source"], bool(report["file"])): report for report in note["reports"]}
-        return cls(generation, generator, schema_key, _keys(generation, schema_key), note, outcomes)
+    def __init__(self, generation: Generation) -> None:
+        self.generation = generation
+        self.generator = _generator_digest()
+        """Digest of the generator itself; `None` if it cannot be read."""
+        self.schema_key = _schema_key(generation, self.generator)
+        """Digest of the generator and the openapi.json; `None` if one cannot be read, or a server is asked."""
+        self.keys = _keys(generation, self.schema_key)
+        """Digest of everything that the plan of a workflow file depends on, by its path; none without `schema_key`."""
+        self.note: dict[str, Any] = _read(note_path(generation.output)) or {}
+        """What the last generation noted; empty if the file is missing or damaged, or another generator wrote it."""
+        if self.generator is None or self.note.get("generator") != self.generator:
+            self.note = {"keys": {}, "outputs": {}, "reports": []}
+        self.outcomes = {(report["source"], bool(report["file"])): report for report in self.note["reports"]}
+        """Its reports, by the workflow file and whether they are about a module."""
 
     def reports(self) -> tuple[Report, ...] | None:
         """Return the reports of the last generation if this one would change nothing."""
-        is_known = len(self.keys) == len({str(source) for source in self.generation.sources})
+        is_known = len(self.keys) == len({str(source.path) for source in self.generation.sources})
         if not is_known or self.note["keys"] != self.keys or self.note["options"] != _options(self.generation):
             return None
         return tuple(map(_report, self.note["reports"])) if self.note["outputs"] == self._outputs() else None
 
     def compiled_before(self, source: WorkflowSource) -> Compiled | None:
         """Return the cached result for a workflow file; `None` if it has to be compiled, or its plan on disk has changed."""
-        key = self.keys.get(str(source))
-        if key is None or self.note["keys"].get(str(source)) != key:
+        key = self.keys.get(str(source.path))
+        if key is None or self.note["keys"].get(str(source.path)) != key:
             return None
-        problem = self.outcomes.get((str(source), False), {"errors": (), "warnings": ()})
+        problem = self.outcomes.get((str(source.path), False), {"errors": (), "warnings": ()})
         plan = None
         if (module := self.outcomes.get((str(source.name), True))) is not None:
             name = str(PurePath(module["file"]).with_suffix(".json"))
@@ -114,7 +104,7 @@ class BuildCache:
             "options": _options(generation),
             "keys": {source: key for source, key in self.keys.items() if now.get(source) == key},
             "outputs": self._outputs(),
-            "reports": [asdict(_once_more(report)) for report in reports if report.source or report.status == "left"],
+            "reports": [_unchanged(report) for report in reports if report.source or report.status == "left"],
             "known": known,
         }
         # Without a note the next generation takes longer, that is all.
@@ -167,7 +157,7 @@ def _schema_key(generation: Generation, generator: str | None) -> str | None:
 
 def _keys(generation: Generation, schema_key: str | None) -> dict[str, str]:
     return {
-        str(source): _digest(schema_key, str(source.name), content)
+        str(source.path): _digest(schema_key, str(source.name), content)
         for source in (generation.sources if schema_key is not None else ())
         if (content := _content(source.path)) is not None
     }
@@ -182,11 +172,10 @@ def _digest(*parts: object) -> str:
     return hashlib.sha256(repr(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _once_more(report: Report) -> Report:
-    """Return the report of a next generation that changes nothing."""
-    if report.status in ("new", "changed"):
-        return replace(report, status="unchanged", reason=None, changes=())
-    return report
+def _unchanged(report: Report) -> dict[str, Any]:
+    """Return the report of a next generation that changes nothing, as JSON data."""
+    is_news = report.status in ("new", "changed")
+    return asdict(replace(report, status="unchanged", reason=None, changes=()) if is_news else report)
 
 
 def _report(data: dict[str, Any]) -> Report:
@@ -205,9 +194,7 @@ def _content(path: Path) -> str | None:
 def _generator_digest() -> str | None:
     """Return a digest of whatever decides the bytes of the output; `None` if a part of it cannot be read."""
     try:
-        contents = [(str(path), _content(path)) for path in _generator_files()]
-        if any(content is None for _, content in contents):
-            return None
+        contents = [(str(path), hashlib.sha256(path.read_bytes()).hexdigest()) for path in _generator_files()]
         return _digest(_FORMAT, __version__, sys.version_info[:3], _tool_releases(), contents)
     except OSError:
         return None

@@ -1,11 +1,14 @@
-"""One generation, as `generate`, `check` and `watch` share it: what was asked for."""
+"""One generation, as `generate`, `check` and `watch` share it: the workflow files, and what was asked for."""
 
 from __future__ import annotations
 
+import glob
 import keyword
+import os
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 import click
@@ -13,7 +16,7 @@ import click
 from invokeai_gen.cli.options import F, schema_options
 from invokeai_gen.cli.servers import open_schema, schema_path
 from invokeai_gen.cli.settings import Settings, find_settings
-from invokeai_gen.cli.sources import WorkflowSource, find_sources
+from invokeai_gen.errors import InvokeAIGenError
 
 if TYPE_CHECKING:
     from invokeai_gen.schema import Schema
@@ -36,6 +39,16 @@ def generation_options(function: F) -> F:
     return click.argument("workflows", type=click.Path(path_type=Path), nargs=-1)(function)
 
 
+@dataclass(frozen=True, slots=True)
+class WorkflowSource:
+    """A workflow file: its name for the user, and its path."""
+
+    name: PurePath
+    """As on the command line, or relative to the pyproject.toml: module names are made from this, so that they do not
+    depend on the current folder."""
+    path: Path
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
     """What was asked for."""
@@ -47,13 +60,13 @@ class Generation:
     server: str | None
     keep_names: bool
     """Inputs and outputs whose label changed keep their name."""
-    rename: bool
-    """All names are chosen again."""
-    prune: bool
-    """Modules whose workflow is gone are removed."""
-    check: bool
-    """Nothing is written."""
     settings: Settings
+    rename: bool = False
+    """All names are chosen again."""
+    prune: bool = False
+    """Modules whose workflow is gone are removed."""
+    check: bool = False
+    """Nothing is written."""
 
     @classmethod
     def of(
@@ -63,12 +76,9 @@ class Generation:
         keep_names: bool | None,
         openapi: Path | None,
         server: str | None,
-        *,
-        rename: bool = False,
-        prune: bool = False,
-        check: bool = False,
+        **how: bool,
     ) -> Generation:
-        """Return what the command line asks for, completed from pyproject.toml.
+        """Return what the command line asks for, completed from pyproject.toml; `how` has `rename`, `prune` and `check`.
 
         Raise `SettingsError`, and `InvokeAIGenError` or `UsageError` if no file is meant.
         """
@@ -78,11 +88,9 @@ class Generation:
             output=output if output is not None else settings.output_path,
             openapi=schema_path(openapi, server, settings),
             server=server,
-            keep_names=bool(settings.keep_names if keep_names is None else keep_names) and not rename,
-            rename=rename,
-            prune=prune,
-            check=check,
+            keep_names=bool(settings.keep_names if keep_names is None else keep_names) and not how.get("rename"),
             settings=settings,
+            **how,
         )
 
     def schema(self) -> Schema:
@@ -99,3 +107,41 @@ class Generation:
         else:
             return []
         return [f"{self.output}: {problem}; choose another for `from FOLDER import …`"]
+
+
+def find_sources(workflows: tuple[Path, ...], settings: Settings) -> list[WorkflowSource]:
+    """Return the files and folders of the command line, else those of pyproject.toml. Raise if there is neither."""
+    if workflows:
+        return [WorkflowSource(path, path) for path in _files(workflows, Path(), "")]
+    where = "" if settings.source is None else str(settings.path(settings.source))
+    if not settings.workflows:
+        hint = f" ({where} names none)" if where else ""
+        raise click.UsageError(f"missing WORKFLOWS: name files or folders, or run `invokeai-gen init` first{hint}")
+    found = _files(map(Path, settings.workflows), settings.root, f" (from {where})")
+    return [WorkflowSource(PurePath(os.path.relpath(path, settings.root)), settings.path(path)) for path in found]
+
+
+def _files(patterns: Iterable[Path], root: Path, where: str) -> list[Path]:
+    """Return the files below `root` that are named or match, and every `*.json` of such folders, each once.
+
+    Shells expand patterns themselves, except those of Windows.
+    """
+    searched = list(map(str, patterns))
+    found: list[Path] = []
+    for pattern in searched:
+        paths = [root / pattern]
+        if glob.has_magic(pattern) and not paths[0].exists():
+            paths = sorted(root / match for match in glob.glob(pattern, root_dir=root, recursive=True))
+        for path in paths:
+            if path.is_dir():
+                found += sorted(item for item in path.glob("*.json") if item.is_file())
+            elif path.exists():
+                found.append(path)
+            else:
+                library = f" (from a server's library: `invokeai-gen workflows pull {pattern!r}` first)"
+                raise InvokeAIGenError(f"{pattern}: no such file or folder{where}{'' if path.suffix else library}")
+    if not found:
+        below = next((text for text in searched if (root / text).is_dir() and any((root / text).rglob("*.json"))), None)
+        hint = f"; subfolders have some: {str(Path(below) / '**' / '*.json')!r}" if below is not None else ""
+        raise InvokeAIGenError(f"{', '.join(searched)}: no workflow files (*.json) there{where}{hint}")
+    return list(dict.fromkeys(found))

@@ -27,8 +27,8 @@ _COMMENTS: Final = {
 
 
 @click.command("init")
-@click.option("--workflows", metavar="GLOB", multiple=True, default=DEFAULT_WORKFLOWS, show_default=True, help="Workflow files or folders (may be repeated).")  # fmt: skip
-@click.option("-o", "--output", metavar="FOLDER", default=DEFAULT_OUTPUT, show_default=True, help="Folder of the generated package.")  # fmt: skip
+@click.option("--workflows", metavar="GLOB", multiple=True, default=DEFAULT_WORKFLOWS, help="Workflow files or folders (may be repeated).")  # fmt: skip
+@click.option("-o", "--output", metavar="FOLDER", default=DEFAULT_OUTPUT, help="Folder of the generated package.")  # fmt: skip
 @click.option("--openapi", metavar="FILE", help="Node types to generate against. Default: the snapshot that ships.")
 @click.option("--server", metavar="URL", help="Server for the commands that talk to one.")
 @click.option(

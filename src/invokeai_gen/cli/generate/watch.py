@@ -23,13 +23,7 @@ Snapshot = dict[str, tuple[int, int, int]]
 @click.command("watch")
 @generation_options
 @click.option("--prune", is_flag=True, help="Remove modules whose workflow is gone.")
-@click.option(
-    "--interval",
-    type=click.FloatRange(min=0.05),
-    default=0.5,
-    show_default=True,
-    help="Seconds between checks for changes.",
-)
+@click.option("--interval", type=click.FloatRange(min=0.05), default=0.5, help="Seconds between checks for changes.")
 def command(interval: float, **asked: Any) -> None:
     """Generate now, and again whenever a workflow file, the openapi.json or the pyproject.toml changes.
 
@@ -50,10 +44,25 @@ def watch(prepare: Callable[[], Generation], wait: Callable[[], None]) -> None:
 
     Never returns; `wait` may raise what ends it.
     """
-    generation = prepare()
     done: Snapshot | None = None
-    latest = _snapshot(generation)
     while True:
+        try:
+            generation = prepare()
+        except (InvokeAIGenError, click.ClickException) as error:
+            if done is None:
+                raise
+            # Without files there is nothing to watch: report it once, and look again.
+            latest: Snapshot = {f"error: {error}": (0, 0, 0)}
+            if latest != done:
+                print_messages("error", lines_of(error))
+            done = latest
+            wait()
+            continue
+        latest = _snapshot(generation)
+        before = latest if done is None else done
+        while before != latest:
+            wait()
+            before, latest = latest, _snapshot(generation)
         if latest != done:
             done = latest
             try:
@@ -62,22 +71,6 @@ def watch(prepare: Callable[[], Generation], wait: Callable[[], None]) -> None:
                 print_messages("error", lines_of(error))
             echo_done("watching for changes; Ctrl-C ends this")
         wait()
-        try:
-            generation = prepare()
-        except (InvokeAIGenError, click.ClickException) as error:
-            # Without files there is nothing to watch: report it once, and look again.
-            now: Snapshot = {f"error: {error}": (0, 0, 0)}
-            if now != done:
-                print_messages(
-                    "error", lines_of(error if isinstance(error, InvokeAIGenError) else error.format_message())
-                )
-                done = now
-            latest = now
-            continue
-        before, latest = latest, _snapshot(generation)
-        while before != latest:
-            wait()
-            before, latest = latest, _snapshot(generation)
 
 
 def _snapshot(generation: Generation) -> Snapshot:

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import functools
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from invokeai_gen import js_reading
-from invokeai_gen.cli.assignments import checked
-from invokeai_gen.cli.run.prompt_lines import prompt_lists
-from invokeai_gen.core import problems
-from invokeai_gen.core.field_values import check_value
-from invokeai_gen.core.problems import ParamsError, Problem
+from invokeai_gen.cli.assignments import checked, read_value
+from invokeai_gen.cli.help import did_you_mean
+from invokeai_gen.cli.run.command_line import CommandLine
+from invokeai_gen.core.field_values import check_value, default_of
+from invokeai_gen.core.plan import PlannedInput, WorkflowPlan
+from invokeai_gen.core.problems import ParamsError, Problem, title, unsettable
 from invokeai_gen.core.text_values import find_input, text_reader
+from invokeai_gen.js_json import UNSET
+from invokeai_gen.sweeps.dynamic_prompts import DynamicPrompts
+from invokeai_gen.sweeps.files.sources import TableError, image_files, read_prompts
 from invokeai_gen.texts import shown
-
-if TYPE_CHECKING:
-    from invokeai_gen.cli.run.command_line import CommandLine
-    from invokeai_gen.core.plan import PlannedInput
-    from invokeai_gen.sweeps.dynamic_prompts import DynamicPrompts
 
 _NUMBER: Final = r"[+-]?[0-9]+(?:\.[0-9]+)?"
 _RANGE: Final = re.compile(rf"({_NUMBER})\.\.({_NUMBER})(?:\.\.({_NUMBER}))?")
@@ -32,6 +30,8 @@ _REPLACEMENT: Final = re.compile(
     r'\s*(?:"(?P<quoted>(?:[^"]|"")+)"\s*|(?P<plain>[^":][^:]*)):(?P<others>.+)', re.DOTALL
 )
 _RANGES_GO_INTO: Final = frozenset({"IntegerField", "FloatField"})
+_OPTION: Final = re.compile(r"(?:^|\s)--([^\W\d][\w-]*)(?:=|(?=\s)|$)")
+_QUOTES: Final = ("'", '"')
 _MAX_VALUES: Final = 1_000_000
 _MAX_SHOWN: Final = 10
 """Mistakes of one list that are printed."""
@@ -47,8 +47,8 @@ class Axes:
     """The words that stand in place of each word of a text."""
     mistakes: list[tuple[str, Problem]]
     """Each with its option."""
-    of_lines: set[str] = dataclasses.field(default_factory=set)
-    """Inputs whose values are options in the lines of a prompt file; other lines have the value of the command line."""
+    options: dict[str, str]
+    """The option of each input that was given one of these lists."""
 
 
 def read_axes(line: CommandLine, base: Mapping[str, Any]) -> Axes:
@@ -56,8 +56,7 @@ def read_axes(line: CommandLine, base: Mapping[str, Any]) -> Axes:
 
     If the lines of a prompt file have options, its lists advance together; `base` has the values of other lines.
     """
-    axes = Axes({}, {}, {}, [])
-    seen: dict[str, str] = {}
+    axes = Axes({}, {}, {}, [], {})
     options: list[tuple[str, Iterable[str], Callable[[PlannedInput, str], Any], dict[str, Any]]] = [
         ("--each", line.each, values_of_files, axes.product),
         ("--product", line.product, values_of_text, axes.product),
@@ -71,24 +70,22 @@ def read_axes(line: CommandLine, base: Mapping[str, Any]) -> Axes:
             planned = None
             try:
                 planned = find_input(line.plan, name.strip())
-                if option == seen.get(planned.name) == "--replace":  # several words of one text
-                    found[planned.name] |= read(planned, values)
-                    continue
-                if planned.name in seen:
-                    raise _error(planned, f"has several lists of values, {seen[planned.name]} and {option}: keep one")
-                seen[planned.name] = option
-                if option == "--each" and _is_text(planned):
+                before = axes.options.get(planned.name)
+                if before is not None and not option == before == "--replace":
+                    raise _error(planned, f"has several lists of values, {before} and {option}: keep one")
+                axes.options[planned.name] = option
+                if option == "--replace":  # perhaps several words of one text
+                    axes.replaced.setdefault(planned.name, {}).update(words_of_text(planned, values))
+                elif option == "--each" and _is_text(planned):
                     lists = prompt_lists(line.plan, planned, os.path.expanduser(values), base)
-                    axes.of_lines.update(lists.keys() - {planned.name})
                     (axes.zipped if len(lists) > 1 else found).update(lists)
                 else:
                     found[planned.name] = read(planned, values)
             except ParamsError as error:
-                shown = [_about(planned, problem) for problem in error.problems[:_MAX_SHOWN]]
-                axes.mistakes.extend((option, problem) for problem in shown)
-                if len(error.problems) > len(shown):
-                    rest = f"and {len(error.problems) - len(shown)} more"
-                    axes.mistakes.append((option, _about(planned, Problem("", rest))))
+                mistakes = [*error.problems[:_MAX_SHOWN]]
+                if more := len(error.problems) - len(mistakes):
+                    mistakes.append(Problem("", f"and {more} more"))
+                axes.mistakes.extend((option, _about(planned, problem)) for problem in mistakes)
     return axes
 
 
@@ -112,8 +109,6 @@ def values_of_text(planned: PlannedInput, text: str) -> list[Any]:
 
 def values_of_files(planned: PlannedInput, text: str) -> list[Any]:
     """Return the images of a folder or pattern. Raise `ParamsError`."""
-    from invokeai_gen.sweeps.files.sources import image_files
-
     if planned.field_type == "ImageField" and planned.cardinality != "COLLECTION":
         return [check_value(planned, path) for path in image_files(os.path.expanduser(text))]
     raise _error(
@@ -133,8 +128,6 @@ def words_of_text(planned: PlannedInput, text: str) -> dict[str, list[str]]:
 
 def prompts_of_text(max_prompts: int, planned: PlannedInput, text: str) -> DynamicPrompts:
     """Return the dynamic prompts that the server is to expand. Raise `ParamsError` if the input takes no text."""
-    from invokeai_gen.sweeps.dynamic_prompts import DynamicPrompts
-
     if not _is_text(planned):
         raise _error(planned, "takes no --dynamic, which is for texts: use --product")
     return DynamicPrompts(text, max_prompts)
@@ -198,4 +191,59 @@ def _about(planned: PlannedInput | None, problem: Problem) -> Problem:
 
 
 def _error(planned: PlannedInput, problem: str) -> ParamsError:
-    return ParamsError([Problem(planned.name, f"{problems.title(planned)} {problem}", planned.label)])
+    return ParamsError([Problem(planned.name, f"{title(planned)} {problem}", planned.label)])
+
+
+# -- prompt files: each line may have options of its own, `a fox in the snow --width 768 --seed 7` ----------------------
+
+
+def prompt_lists(
+    plan: WorkflowPlan, planned: PlannedInput, path: str | os.PathLike[str], base: Mapping[str, Any]
+) -> dict[str, list[Any]]:
+    """Return the values of every input that the lines of a file have, all lists of one length, by Python name.
+
+    A line without an option that others have keeps the value of `base`, else the default. Raise `ParamsError`.
+    """
+    rows: list[dict[str, Any]] = []
+    mistakes: list[Problem] = []
+    for prompt in read_prompts(path):
+        try:
+            rows.append(_row(plan, planned, prompt))
+        except ParamsError as error:
+            mistakes += [Problem(each.name, f"{prompt!r}: {each.message}", each.label) for each in error.problems]
+    inputs = {item.name: item for item in plan.inputs}
+    names = dict.fromkeys([planned.name, *(name for row in rows for name in row)])
+    defaults = {name: base.get(name, default_of(inputs[name])) for name in names}
+    for name, default in defaults.items():
+        if default is UNSET and any(name not in row for row in rows):
+            mistakes.append(Problem(name, f"{title(inputs[name])} has no default, and not every line has it"))
+    if mistakes:
+        raise TableError(mistakes)
+    return {name: [row.get(name, default) for row in rows] for name, default in defaults.items()}
+
+
+def _row(plan: WorkflowPlan, planned: PlannedInput, line: str) -> dict[str, Any]:
+    """Return the values of one line; what comes before its first option is the prompt."""
+    inputs = {item.name.strip("_").replace("_", "-"): item for item in plan.inputs if item.fed_by is None}
+    found = [match for match in _OPTION.finditer(line) if _is_meant(match[1], inputs)]
+    prompt = line[: found[0].start()].strip() if found else line
+    row = {planned.name: check_value(planned, prompt)} if prompt else {}
+    ends = [*(match.start() for match in found[1:]), len(line)]
+    for match, end in zip(found, ends, strict=False):
+        item = inputs.get(match[1].replace("_", "-"))
+        if item is None:
+            raise ParamsError([unsettable(match[1].replace("-", "_"), {each.name: each for each in plan.inputs})])
+        text = line[match.end() : end].strip()
+        is_switch = item.field_type == "BooleanField" and not text
+        row[item.name] = read_value(item, "true" if is_switch else _unquoted(text))
+    return row
+
+
+def _is_meant(word: str, inputs: Mapping[str, PlannedInput]) -> bool:
+    """Return whether a word after `--` is an option, perhaps a misspelt one, and not a part of the prompt."""
+    name = word.replace("_", "-")
+    return name in inputs or bool(did_you_mean(name, inputs))
+
+
+def _unquoted(text: str) -> str:
+    return text[1:-1] if len(text) > 1 and text[0] in _QUOTES and text[-1] == text[0] else text

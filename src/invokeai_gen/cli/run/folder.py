@@ -6,14 +6,17 @@ import contextlib
 import itertools
 import os
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from invokeai_gen.atomic_files import locked, remove_leftovers
+from invokeai_gen.cli.run.command_line import CommandLine
 from invokeai_gen.cli.terminal import fail
+from invokeai_gen.core.file_names import safe_name
 from invokeai_gen.errors import MissingExtraError
 
 if TYPE_CHECKING:
-    from invokeai_gen.cli.run.command_line import CommandLine
     from invokeai_gen.sweeps.batching import Layout
 
 _SUFFIXES: Final = (".png", ".mp4", ".webm", ".mov")
@@ -42,8 +45,6 @@ def check_for_one(folder: Path, line: CommandLine) -> None:
 
 def check_for_many(folder: Path, line: CommandLine, layout: Layout) -> None:
     """Exit, or raise `InvokeAIGenError`, if it is already known that results cannot be saved."""
-    from importlib.util import find_spec
-
     from invokeai_gen.sweeps.files.saving import Saver
 
     Saver(layout, folder, line.pattern, None, include_debug=line.intermediate).check()
@@ -65,8 +66,6 @@ def check_for_many(folder: Path, line: CommandLine, layout: Layout) -> None:
 
 def remove_leftovers_of_killed_runs(folder: Path) -> None:
     """Remove the `.part` files that a killed run left in the folder, unless another process is saving there now."""
-    from invokeai_gen.atomic_files import locked, remove_leftovers
-
     if folder.is_dir():
         with contextlib.suppress(OSError), locked(folder, wait=False):
             remove_leftovers(folder, older_than=_LEFT_BEHIND)
@@ -83,8 +82,6 @@ def _check_folder(folder: Path) -> None:
 
 def _in_the_way(folder: Path, line: CommandLine) -> Iterator[Path]:
     """Yield the files in a folder that the outputs of a run would replace."""
-    from invokeai_gen.core.file_names import safe_name
-
     suffixes = (*_SUFFIXES, ".json") if line.metadata else _SUFFIXES
     for output in line.plan.outputs:
         if output.role == "debug" and not line.intermediate:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import sys
 import threading
 import time
@@ -11,26 +12,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from invokeai_gen.cli.run.command_line import CommandLine
 from invokeai_gen.cli.run.folder import check_for_many, folder_of
 from invokeai_gen.cli.run.report import SweepReport, clean_up, exit_interrupted, print_tracebacks
-from invokeai_gen.cli.run.single import shows_progress
-from invokeai_gen.cli.run.values import explained_errors
+from invokeai_gen.cli.run.values import RunValues, explained_errors
 from invokeai_gen.cli.servers import make_client, open_client
 from invokeai_gen.cli.terminal import echo, echo_json, lines_of, one_line, print_messages
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.server import background
 from invokeai_gen.server.client import core_of
+from invokeai_gen.server.errors import ServerError
+from invokeai_gen.sweeps.dynamic_prompts import expand
 from invokeai_gen.sweeps.dynamic_workflow import workflow_of
 
 if TYPE_CHECKING:
-    from invokeai_gen.cli.run.command_line import CommandLine
-    from invokeai_gen.cli.run.values import RunValues
     from invokeai_gen.client import InvokeAIClient
-    from invokeai_gen.core.params import WorkflowParams
     from invokeai_gen.core.plan import JsonValue
-    from invokeai_gen.runtime.outputs import WorkflowOutputs
     from invokeai_gen.sweeps.batching import Layout
-    from invokeai_gen.sweeps.options import CollectOptions, SweepOptions
+    from invokeai_gen.sweeps.options import SweepOptions
     from invokeai_gen.sweeps.space import Space
     from invokeai_gen.sweeps.sweep import Sweep
 
@@ -48,36 +47,27 @@ class ManyRuns:
     def run(self, values: RunValues) -> None:
         """Send all runs, wait for them and save their results."""
         values = self._expanded(values)
-        options = self._sweep_options(values.runs)
-        options["replace"] = values.replaced
-        if self._line.sweep_file is not None:
-            options["file"] = self._line.sweep_file
-        if len(self._line.servers) > 1:
-            options["servers"] = self._line.servers
         with explained_errors(self._line):
             space = values.space()
             if not self._line.no_save:
                 check_for_many(self._folder, self._line, self._dry_run(values, space)[0])
 
-        def start(client: InvokeAIClient) -> Sweep[WorkflowParams, WorkflowOutputs]:
-            return values.workflow.sweep(
-                values.base, product=values.product, zip=values.zipped, rows=values.rows, client=client, **options
-            )
+        def start(client: InvokeAIClient) -> Sweep[Any, Any]:
+            lists: dict[str, Any] = {"product": values.product, "zip": values.zipped, "rows": values.rows}
+            return values.workflow.sweep(values.base, client=client, **lists, **self._options(values))
 
         self._follow(start, values.given)
 
     def resume(self, file: Path) -> None:
         """Continue the runs that a sweep file records."""
-        options: CollectOptions = {"errors": "collect", "progress": shows_progress(self._line)}
-        if self._line.servers:
-            options["servers"] = self._line.servers
+        line = self._line
 
-        def start(client: InvokeAIClient) -> Sweep[WorkflowParams, WorkflowOutputs]:
-            sweep = workflow_of(self._line.plan).resume_sweep(file, client=client, **options)
-            if self._line.no_save:
-                sweep.retry()
-            else:  # what was pruned from the queue is run again, unless its files are there
-                sweep.retry(deleted=True, unless_saved_in=self._folder)
+        def start(client: InvokeAIClient) -> Sweep[Any, Any]:
+            sweep = workflow_of(line.plan).resume_sweep(
+                file, client=client, errors="collect", progress=line.shows_progress, servers=line.servers or None
+            )
+            # What was pruned from the queue is run again, unless its files are there.
+            sweep.retry(deleted=not line.no_save, unless_saved_in=None if line.no_save else self._folder)
             return sweep
 
         self._follow(start)
@@ -101,8 +91,6 @@ class ManyRuns:
         """Return the values with the prompts that the server makes of `--dynamic`."""
         if not self._line.dynamic:
             return values
-        from invokeai_gen.sweeps.dynamic_prompts import expand
-
         with open_client(self._line.server) as client, explained_errors(self._line):
             product = background.run(expand(values.workflow.params_type, values.product, core_of(client)))
         return replace(values, product=product or {})
@@ -111,23 +99,23 @@ class ManyRuns:
         from invokeai_gen.sweeps.layout import dry_run
 
         with make_client(self._line.server) as client:
-            return background.run(dry_run(self._line.plan, space, core_of(client), self._sweep_options(values.runs)))
+            return background.run(dry_run(self._line.plan, space, core_of(client), self._options(values)))
 
-    def _sweep_options(self, runs: int) -> SweepOptions:
+    def _options(self, values: RunValues) -> SweepOptions:
+        line = self._line
         return {
-            "runs": runs,
-            "retries": self._line.retries,
-            "auto_board": self._line.auto_board,
-            "create_boards": self._line.create_boards,
+            "runs": values.runs,
+            "retries": line.retries,
+            "auto_board": line.auto_board,
+            "create_boards": line.create_boards,
             "errors": "collect",
-            "progress": shows_progress(self._line),
+            "progress": line.shows_progress,
+            "replace": values.replaced,
+            "file": line.sweep_file,
+            "servers": line.servers if len(line.servers) > 1 else None,
         }
 
-    def _follow(
-        self,
-        start: Callable[[InvokeAIClient], Sweep[WorkflowParams, WorkflowOutputs]],
-        given: Collection[str] = (),
-    ) -> None:
+    def _follow(self, start: Callable[[InvokeAIClient], Sweep[Any, Any]], given: Collection[str] = ()) -> None:
         """Start a sweep, save its results as they come, and report; exit with 1 unless all runs were completed."""
         line = self._line
         with open_client(line.server, is_run=True) as client, explained_errors(line, given):
@@ -168,7 +156,7 @@ class ManyRuns:
             if not line.quiet:
                 echo(report.summary(), err=True)
 
-    def _save(self, sweep: Sweep[WorkflowParams, WorkflowOutputs], report: SweepReport) -> None:
+    def _save(self, sweep: Sweep[Any, Any], report: SweepReport) -> None:
         line = self._line
         manifest = line.manifest or "csv"
         saved = sweep.download(
@@ -202,23 +190,18 @@ class ManyRuns:
 @contextlib.contextmanager
 def canceling(sweep: Sweep[Any, Any], seconds: float | None, stops_at_failure: bool) -> Iterator[threading.Event]:
     """Cancel the sweep after so many seconds, which sets the event that is yielded, or when a run has failed."""
-    from invokeai_gen.server.errors import ServerError
-
     is_late, is_over = threading.Event(), threading.Event()
-    end = None if seconds is None else time.monotonic() + seconds
+    end = time.monotonic() + (math.inf if seconds is None else seconds)
 
     def watch() -> None:
         while not is_over.wait(_CHECK_INTERVAL):
-            if end is not None and time.monotonic() >= end:
+            if time.monotonic() >= end:
                 is_late.set()
             if is_late.is_set() or (stops_at_failure and sweep.counts.failed):
                 with contextlib.suppress(ServerError):
                     sweep.cancel()
                 return
 
-    if end is None and not stops_at_failure:
-        yield is_late
-        return
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     try:

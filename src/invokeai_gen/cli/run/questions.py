@@ -5,17 +5,20 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import click
 
+from invokeai_gen.cli.assignments import read_value
 from invokeai_gen.cli.explain import allowed_values, default_of_input, is_required, kind_of, text_of
+from invokeai_gen.cli.run.command_line import CommandLine
+from invokeai_gen.cli.servers import open_client
 from invokeai_gen.cli.terminal import echo, few, one_line, print_messages
+from invokeai_gen.core import matching
+from invokeai_gen.core.field_values import model_limits
+from invokeai_gen.core.plan import PlannedInput
 from invokeai_gen.core.problems import ParamsError
-
-if TYPE_CHECKING:
-    from invokeai_gen.cli.run.command_line import CommandLine
-    from invokeai_gen.core.plan import PlannedInput
+from invokeai_gen.server.errors import ServerError
 
 _MAX_SHOWN: Final = 10
 
@@ -42,18 +45,13 @@ class FittingModels:
 
 def fitting_models(inputs: Iterable[PlannedInput], server: str | None) -> FittingModels:
     """Ask the server which of its models fit each input."""
-    from invokeai_gen.cli.servers import open_client
-    from invokeai_gen.core.field_values import model_limits
-    from invokeai_gen.core.matching import fitting_models
-    from invokeai_gen.server.errors import ServerError
-
     try:
         with open_client(server) as client:
             models = client.models.list()
             url = client.url
     except ServerError as error:
         return FittingModels("", {}, str(error))
-    found = {planned.name: fitting_models(models, model_limits(planned)) for planned in inputs}
+    found = {planned.name: matching.fitting_models(models, model_limits(planned)) for planned in inputs}
     return FittingModels(url, {name: [model.name for model in fitting] for name, fitting in found.items()})
 
 
@@ -104,8 +102,6 @@ def _answer(planned: PlannedInput, choices: Sequence[str], models: FittingModels
 
 def _value_of(planned: PlannedInput, text: str, choices: Sequence[str]) -> Any:
     """Return the value for an answer, which is the number of a choice or a text. Raise `ParamsError`."""
-    from invokeai_gen.cli.assignments import read_value
-
     if text.isdecimal() and 0 < int(text) <= len(choices) and text not in choices:
         text = text_of(choices[int(text) - 1])
     return read_value(planned, text)

@@ -5,19 +5,17 @@ from __future__ import annotations
 import contextlib
 import shlex
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 import click
 
-from invokeai_gen.cli.completion import complete_board, complete_workflows
-from invokeai_gen.cli.help import KNOWN_INPUTS, SuggestingChoice
+from invokeai_gen.cli.completion import complete_workflows
 from invokeai_gen.cli.named_workflow import find_workflow
-from invokeai_gen.cli.options import F, named_option, value_options
-from invokeai_gen.cli.run.command_line import INPUTS, CommandLine
-from invokeai_gen.cli.run.input_options import InputOptions, peek
-from invokeai_gen.cli.terminal import keep_quiet, one_line, print_messages
+from invokeai_gen.cli.options import value_options
+from invokeai_gen.cli.run.command_line import INPUTS, CommandLine, InputOptions, options, peek
+from invokeai_gen.cli.terminal import one_line, print_messages
 from invokeai_gen.errors import InvokeAIGenError
 
 _SECTIONS: Final = {
@@ -61,8 +59,7 @@ class _RunCommand(click.Command):
         name, given = peek(args, own)
         if name is not None:
             try:
-                ctx.meta[INPUTS] = inputs = _find(name, given, own)
-                ctx.meta[KNOWN_INPUTS] = [option.opts[0] for option in inputs.options]
+                ctx.meta[INPUTS] = _find(name, given, own)
                 ctx.info_name = f"{ctx.info_name} {shlex.quote(name)}"
             except (InvokeAIGenError, click.ClickException):
                 if not ctx.resilient_parsing:
@@ -109,143 +106,10 @@ def _find(name: str, given: Mapping[str, str], own: Sequence[click.Parameter]) -
     return InputOptions.of(workflow, {text for option in own for text in option.opts})
 
 
-def _path(name: str, variable: str, text: str, *, dir_okay: bool = True) -> Callable[[F], F]:
-    """Return an option that takes the path of a file."""
-    path = click.Path(path_type=Path, dir_okay=dir_okay)
-    return click.option(name, variable, metavar="FILE", type=path, help=text)
-
-
 @click.command("run", cls=_RunCommand, epilog=_EPILOG)
 @click.argument("workflow", shell_complete=complete_workflows)
 @value_options
-@click.option("-i", "--interactive", is_flag=True, help="Ask for each input, with its choices and default.")
-@click.option("--runs", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Number of runs.")
-@named_option(
-    "--product",
-    "product",
-    "NAME=VALUES",
-    "A run for each value: 1,2,3 or 1..100 or 0..1..0.25 (a step) or 'a,\"b, with a comma\"' or a JSON list. "
-    "Repeated, also with --each: every combination, the last one changing fastest.",
-)
-@named_option("--zip", "zipped", "NAME=VALUES", "Like --product, but the lists of all --zip advance together.")
-@named_option(
-    "--each",
-    "each",
-    "NAME=FILES",
-    "A run for each image of a folder or quoted pattern such as 'photos/*.png'; for a text input, for each line of a "
-    "file, which may have options of its own: a fox in the snow --width 768.",
-)
-@named_option(
-    "--replace",
-    "replaced",
-    "NAME=WORD:OTHERS",
-    "A run for each other word in place of WORD in a text, such as 'prompt=fox:owl,cat'. Repeated: every combination.",
-)
-@named_option(
-    "--dynamic",
-    "dynamic",
-    "NAME=PROMPT",
-    "A run for each prompt that the server makes of a text such as 'prompt=a {red|blue} fox'.",
-)
-@click.option(
-    "--max-prompts",
-    type=click.IntRange(1, 10_000),
-    default=100,
-    show_default=True,
-    metavar="N",
-    help="Prompts that --dynamic may make of a text; more are an error.",
-)
-@_path("--csv", "csv", "A run for each row; columns are inputs. A manifest of earlier runs works too; - is stdin.")
-@_path("--jsonl", "jsonl", "A run for each line, a JSON object of values; - is stdin.")
-@click.option(
-    "--ignore-extra-columns", is_flag=True, help="Skip columns of --csv or keys of --jsonl that are no inputs."
-)
-@click.option(
-    "--errors",
-    type=SuggestingChoice(["collect", "raise"]),
-    default="collect",
-    show_default=True,
-    help="If one of many runs fails: continue and report at the end, or cancel the others.",
-)
-@click.option(
-    "--retries",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    metavar="N",
-    help="How often to run a failed run again.",
-)
-@_path("--file", "sweep_file", "Record what was sent in this new file, so that --resume can continue.")
-@_path("--resume", "resume", "Continue what was started with --file; failed and canceled runs are run again.")
-@click.option(
-    "-o",
-    "--output",
-    metavar="FOLDER",
-    type=click.Path(path_type=Path),
-    help="Where to save images and videos. Default: a new folder, NAME-out, NAME-out-2, …",
-)
-@click.option(
-    "--pattern", metavar="TEXT", help="File names below the folder, such as '{index:04d}_{seed}.png', with input names."
-)
-@click.option(
-    "--manifest",
-    type=SuggestingChoice(["csv", "jsonl", "none"]),
-    help="Table beside the images of many runs, with the values of each.  [default: csv]",
-)
-@_path(
-    "--contact-sheet",
-    "contact_sheet",
-    "Save one picture of all images with their values (needs Pillow).",
-    dir_okay=False,
-)
-@_path(
-    "--gallery", "gallery", "Save an HTML page of all images with their values, to open in a browser.", dir_okay=False
-)
-@click.option("--intermediate", is_flag=True, help="Also save the intermediate images.")
-@click.option("--metadata", is_flag=True, help="Save the metadata of each image as JSON beside it.")
-@click.option("--overwrite", is_flag=True, help="Replace existing files instead of refusing to start.")
-@click.option("--no-save", is_flag=True, help="Leave the results on the server.")
-@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON instead of file paths.")
-@click.option(
-    "--events", is_flag=True, help="Print each event of a single run as one line of JSON, before the results."
-)
-@click.option(
-    "--server",
-    "servers",
-    metavar="URL",
-    multiple=True,
-    help="Default: INVOKEAI_URL, else the server in pyproject.toml, else http://localhost:9090. Repeat it to share many "
-    "runs between several servers.",
-)
-@click.option(
-    "--openapi",
-    metavar="FILE",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Node types for an exported workflow. Default: those of --server, else the file in pyproject.toml, else the "
-    "included snapshot. A module has its own.",
-)
-@click.option(
-    "--timeout", metavar="SECONDS", type=click.FloatRange(min=0, min_open=True), help="Cancel after this time."
-)
-@click.option(
-    "--auto-board", metavar="NAME", shell_complete=complete_board, help="Board for the images of fields set to `auto`."
-)
-@click.option("--create-boards", is_flag=True, help="Create boards that do not exist yet.")
-@click.option(
-    "--cleanup",
-    type=SuggestingChoice(["inputs", "outputs", "boards", "queue-items"]),
-    multiple=True,
-    help="Delete from the server at the end (repeatable): uploaded files, saved results, created boards, queue entries.",
-)
-@click.option("--dry-run", is_flag=True, help="Send nothing: print the number of runs and the first request.")
-@click.option(
-    "-q",
-    "--quiet",
-    is_flag=True,
-    callback=keep_quiet,
-    help="No progress, summary and warnings, only results and errors.",
-)
-@click.option("-v", "--verbose", is_flag=True, help="Also print the server's traceback of a run that failed.")
+@options
 @click.pass_context
 def command(ctx: click.Context, /, **given: Any) -> None:
     """Run a workflow, once or many times, and save the results.
@@ -280,12 +144,10 @@ def command(ctx: click.Context, /, **given: Any) -> None:
 @contextlib.contextmanager
 def _terminated_like_interrupted() -> Iterator[None]:
     """Treat SIGTERM and SIGHUP (a closed terminal) like Ctrl-C, so that queued runs are canceled."""
-
-    def interrupt(*_: object) -> NoReturn:
-        raise KeyboardInterrupt
-
-    names = ("SIGTERM", "SIGHUP")  # Windows has no SIGHUP
-    before = {number: signal.signal(number, interrupt) for name in names if (number := getattr(signal, name, None))}
+    numbers = [
+        number for name in ("SIGTERM", "SIGHUP") if (number := getattr(signal, name, None))
+    ]  # Windows: no SIGHUP
+    before = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
     try:
         yield
     finally:

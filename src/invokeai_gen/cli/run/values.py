@@ -11,11 +11,13 @@ import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from invokeai_gen.cli.assignments import random_value, read_assignments
 from invokeai_gen.cli.explain import is_required
 from invokeai_gen.cli.run.axes import Axes, read_axes
+from invokeai_gen.cli.run.command_line import CommandLine
+from invokeai_gen.cli.run.questions import ask, can_ask, fitting_models
 from invokeai_gen.cli.run.report import print_tracebacks
 from invokeai_gen.cli.terminal import lines_of, print_messages
 from invokeai_gen.core.params import WorkflowParams
@@ -27,9 +29,6 @@ from invokeai_gen.server.run_errors import JobFailedError
 from invokeai_gen.sweeps.dynamic_workflow import workflow_of
 from invokeai_gen.sweeps.space import Space, space_of
 from invokeai_gen.sweeps.workflow import Workflow
-
-if TYPE_CHECKING:
-    from invokeai_gen.cli.run.command_line import CommandLine
 
 _STDIN: Final = Path("-")
 
@@ -153,20 +152,18 @@ class ValueReader:
         self._mistakes += [(str(source or "--set"), Problem("", problem)) for source, problem in unassigned]
         for item in assigned:
             if item.problem:
-                option = self._line.texts.get(item.planned.name, ("--set", ""))[0]
-                self._mistakes.append((str(item.source or option), Problem(item.planned.name, item.problem)))
+                place = str(item.source or self._line.option_of(item.planned.name))
+                self._mistakes.append((place, Problem(item.planned.name, item.problem)))
         values = {item.planned.name: item.value for item in assigned if not item.problem}
         return values, [item.planned for item in assigned if item.is_random]
 
     def _refuse_doubles(self, values: Mapping[str, Any], axes: Axes) -> None:
         """Note the inputs that have both a single value on the command line and a list of values."""
-        lists = {**dict.fromkeys(axes.zipped, "--zip"), **dict.fromkeys(axes.product, "--product or --each")}
-        lists |= {name: "--dynamic" for name, found in axes.product.items() if not isinstance(found, list)}
-        for name, option in lists.items():
-            is_default = name in axes.of_lines
-            if name in values and not is_default and (name in self._line.texts or self._line.assignments):
-                given = self._line.texts.get(name, ("--set", ""))[0]
-                self._mistakes.append((given, Problem(name, f"{name} also has a list of values in {option}: keep one")))
+        line = self._line
+        for name, option in axes.options.items():
+            if name in values and option != "--replace" and (name in line.texts or line.assignments):
+                problem = Problem(name, f"{name} also has a list of values in {option}: keep one")
+                self._mistakes.append((line.option_of(name), problem))
 
     def _vary(self, drawn: Sequence[PlannedInput], axes: Axes) -> tuple[int, dict[str, list[Any]]]:
         """Return how often to run everything, and the lists that advance together: `random` draws anew for each run."""
@@ -178,8 +175,6 @@ class ValueReader:
 
     def _asked(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return the values that the user was asked for: with --interactive all, else those that are required."""
-        from invokeai_gen.cli.run.questions import ask, can_ask
-
         line = self._line
         if line.csv is not None or line.jsonl is not None or not can_ask(line):
             return {}
@@ -192,8 +187,6 @@ class ValueReader:
 
     def _print_fitting_models(self, values: Mapping[str, Any]) -> None:
         """Print which of the server's models fit each missing model."""
-        from invokeai_gen.cli.run.questions import fitting_models
-
         known = {problem.name for _, problem in self._mistakes}
         left = [
             planned

@@ -4,31 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Any, Final, Literal
 
 from invokeai_gen.cli.explain import is_required
-from invokeai_gen.cli.server.schema_changes import changes_since
 from invokeai_gen.cli.terminal import few
 from invokeai_gen.compiler.readiness import choice_problem, value_problems
 from invokeai_gen.core.assets import assets_of
 from invokeai_gen.core.field_values import model_limits
 from invokeai_gen.core.matching import fitting_models
 from invokeai_gen.core.plan import PlanNode, WorkflowPlan
+from invokeai_gen.core.problems import range_text
 from invokeai_gen.js_json import UNSET
+from invokeai_gen.limits import NUMBER_LIMITS
 from invokeai_gen.runtime.matching import look_up
+from invokeai_gen.schema import NodeTemplate, Schema
 from invokeai_gen.server import constants
+from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.server.errors import RequestTimeoutError
+from invokeai_gen.server.models import Model
 from invokeai_gen.server.resolution_errors import ValueResolutionError
 from invokeai_gen.workflow.document import NODES_WITH_EXTRA_INPUTS
 
-if TYPE_CHECKING:
-    from invokeai_gen.schema import NodeTemplate, Schema
-    from invokeai_gen.server.client import AsyncInvokeAIClient
-    from invokeai_gen.server.models import Model
-
 _MAX_NAMES: Final = 5
+_LISTS: Final = ("choices", "base", "type of model", "variant", "format")
+_SIZES: Final = {
+    "min_length": ("at least", "character"),
+    "max_length": ("at most", "character"),
+    "min_items": ("at least", "item"),
+    "max_items": ("at most", "item"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +102,7 @@ def _node_findings(plan: WorkflowPlan, schema: Schema) -> Iterator[Finding]:
         if recorded is None:
             continue
         reported = {item.field for item in found}
-        changes = changes_since(recorded, template)
+        changes = _changes_since(recorded, template)
         rest = "".join(f"; {name}: {how}" for name, how in changes if name not in reported)
         then, now = recorded["version"], template.version
         if then != now:
@@ -163,3 +169,51 @@ def _missing_inputs(plan: WorkflowPlan, models: Sequence[Model]) -> Iterator[Fin
             yield Finding("warning", where, f"required: every run must set it; the server has {few(names, _MAX_NAMES)}")
         else:
             yield Finding("error", where, "required, and the server has no model that fits: install one")
+
+
+def _changes_since(recorded: Mapping[str, Any], template: NodeTemplate) -> Iterator[tuple[str, str]]:
+    """Yield the name of each field that differs from a recorded `NodeTemplate.summary`, and how, in words."""
+    now = template.summary()
+    for kind, members in (("field", "inputs"), ("output", "outputs")):
+        was, is_now = recorded.get(members, {}), now[members]
+        for name in dict.fromkeys((*was, *is_now)):
+            if name not in is_now:
+                yield name, f"this {kind} is gone"
+            elif name not in was:
+                yield name, f"this {kind} is new"
+            elif was[name] != is_now[name]:
+                yield name, _difference(was[name], is_now[name])
+
+
+def _difference(was: Any, now: Any) -> str:
+    if not isinstance(was, dict) or not isinstance(now, dict):
+        return f"now {now}, was {was}"
+    parts = []
+    for key in dict.fromkeys((*was, *now)):
+        before, after = was.get(key), now.get(key)
+        if before == after:
+            continue
+        if key == "required":
+            parts.append("now required" if after else "no longer required")
+        elif key in _LISTS:
+            parts += _list_difference("" if key == "choices" else f"{key} ", before or [], after or [])
+        elif key == "type":
+            parts.append(f"now {after}, was {before}")
+    before, after = _range(was), _range(now)
+    return "; ".join([*parts, f"{after}, was {before}"] if before != after else parts)
+
+
+def _list_difference(what: str, before: list[str], after: list[str]) -> Iterator[str]:
+    lost, gained = [item for item in before if item not in after], [item for item in after if item not in before]
+    for items, how in (lost, "removed"), (gained, "added"):
+        if items:
+            yield f"{what}{few([*map(repr, items)], _MAX_NAMES)} {how}"
+    if not lost and not gained:
+        yield f"{what or 'choices '}in another order"
+
+
+def _range(facts: Mapping[str, Any]) -> str:
+    """Return the limits of a field in words."""
+    numbers = [(key, facts[key]) for key in facts if key in NUMBER_LIMITS]
+    sizes = [f"{words} {facts[key]:g} {noun}s" for key, (words, noun) in _SIZES.items() if key in facts]
+    return ", ".join(filter(None, (range_text(numbers), *sizes))) or "unlimited"

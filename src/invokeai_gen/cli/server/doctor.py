@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from invokeai_gen.cli.completion import complete_workflows
-from invokeai_gen.cli.modules import ModuleError, find_plans
-from invokeai_gen.cli.named_workflow import find_workflow
+from invokeai_gen.cli.named_workflow import find_plans, find_workflow
 from invokeai_gen.cli.options import server_option
 from invokeai_gen.cli.servers import fetch_openapi, open_client
 from invokeai_gen.cli.settings import find_settings
@@ -55,7 +54,7 @@ def command(workflows: tuple[str, ...], server: str | None, as_json: bool) -> No
 
     output = find_settings().output_path
     if not workflows and not output.is_dir():
-        raise ModuleError(f"{output}: no such folder; name WORKFLOWS")
+        raise InvokeAIGenError(f"{output}: no such folder; name WORKFLOWS")
     plans: dict[str, WorkflowPlan | None] = {}
     for name in workflows or [str(output)]:
         plans |= find_plans(name)

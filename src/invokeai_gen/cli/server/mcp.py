@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from invokeai_gen.cli.modules import names_in
+from invokeai_gen.cli.named_workflow import names_in
 from invokeai_gen.cli.options import server_option
 from invokeai_gen.cli.settings import find_settings
 from invokeai_gen.cli.terminal import echo, print_messages
@@ -34,11 +34,11 @@ _FORMATS: Any = click.Choice(["png", "jpeg", "webp"])
 @click.argument("workflows", nargs=-1, metavar="WORKFLOWS...")
 @server_option
 @click.option("--http", "port", type=click.IntRange(1, 65535), help="Serve streamable HTTP on this port, not stdio.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on with --http.")
+@click.option("--host", default="127.0.0.1", help="Address to listen on with --http.")
 @click.option("--token", envvar="INVOKEAI_GEN_MCP_TOKEN", help="Bearer token that HTTP clients have to send.")
 @click.option("--timeout", type=click.FloatRange(min=1), help="Seconds that one call may take.  [default: no limit]")
-@click.option("--inline", type=_FORMATS, default="webp", show_default=True, help="Format of inline images.")
-@click.option("--max-inline-kb", type=click.IntRange(min=0), default=256, show_default=True, help="0 for links only.")
+@click.option("--inline", type=_FORMATS, default="webp", help="Format of inline images.")
+@click.option("--max-inline-kb", type=click.IntRange(min=0), default=256, help="0 for links only.")
 @click.option("--allow-dir", "folders", multiple=True, type=_OLD_FOLDER, help="Folder with images that agents may use.")
 @click.option("--save", type=_FOLDER, help="Folder to keep what was made, with a manifest.")
 @click.option("--print-config", type=_CLIENTS, help="Print the settings for an MCP client, and exit.")

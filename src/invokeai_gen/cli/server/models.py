@@ -31,7 +31,6 @@ _TAKEN: Final = frozenset({"BoardRef", "Boards", "Final", "ModelRef", "None", "T
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
     default=Path("server_models.py"),
-    show_default=True,
     help="File to write.",
 )
 @click.option("--force", is_flag=True, help="Overwrite the file even if invokeai-gen did not write it.")

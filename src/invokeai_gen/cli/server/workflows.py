@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from invokeai_gen.cli.completion import complete_library
 from invokeai_gen.cli.files import save_text
 from invokeai_gen.cli.help import CommandGroup, SuggestingChoice
-from invokeai_gen.cli.library import LibraryError, file_names, find_saved
+from invokeai_gen.cli.named_workflow import LibraryError, file_names, find_saved
 from invokeai_gen.cli.options import server_option
 from invokeai_gen.cli.servers import open_client
 from invokeai_gen.cli.terminal import echo, echo_done, echo_json, one_line, print_messages
 from invokeai_gen.errors import InvokeAIGenError
+
+if TYPE_CHECKING:
+    from invokeai_gen.server.workflows import SavedWorkflow
 
 
 @click.group("workflows", cls=CommandGroup)
@@ -62,7 +66,7 @@ def list_(category: Literal["user", "default"] | None, search: str | None, as_js
 @click.option("--all", "everything", is_flag=True, help="All workflows.")
 @_category
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path, file_okay=False), default=Path("workflows"), show_default=True,
+    "-o", "--output", type=click.Path(path_type=Path, file_okay=False), default=Path("workflows"),
     help="Folder to write to.",
 )  # fmt: skip
 @click.option("--force", is_flag=True, help="Overwrite existing files that differ.")
@@ -87,9 +91,9 @@ def pull(
     failed = False
     with open_client(server) as client:
         listed = client.workflows.list(category=category)
-        chosen = listed if everything else [find_saved(name, listed) for name in names]
+        chosen = listed if everything else _named(names, listed)
         files = file_names(chosen)
-        for item in {item.workflow_id: item for item in chosen}.values():
+        for item in chosen:
             path = output / files[item.workflow_id]
             text = _file_text(client.workflows.get(item.workflow_id).workflow)
             try:
@@ -126,9 +130,9 @@ def push(files: tuple[Path, ...], replace: str | None, server: str | None) -> No
         raise click.UsageError("--replace takes one file")
     contents = [_contents(path) for path in files]
     with open_client(server) as client:
-        old = find_saved(replace, client.workflows.list()) if replace is not None else None
-        if old is not None and old.category == "default":
-            raise LibraryError(f"{old.name!r} is included in InvokeAI and cannot be replaced")
+        old = None
+        if replace is not None:
+            (old,) = _named([replace], client.workflows.list(), to_be="replaced")
         for path, content in zip(files, contents, strict=True):
             if old is None:
                 saved = client.workflows.create(content)
@@ -143,23 +147,26 @@ def push(files: tuple[Path, ...], replace: str | None, server: str | None) -> No
 def remove(names: tuple[str, ...], server: str | None) -> None:
     """Delete workflows from the server's library. Those that InvokeAI includes cannot be deleted."""
     with open_client(server) as client:
-        listed = client.workflows.list()
-        chosen = [find_saved(name, listed) for name in names]
-        for item in chosen:
-            if item.category == "default":
-                raise LibraryError(f"{item.name!r} is included in InvokeAI and cannot be deleted")
-        for item in {item.workflow_id: item for item in chosen}.values():
+        for item in _named(names, client.workflows.list(), to_be="deleted"):
             client.workflows.delete(item.workflow_id)
             echo_done(f"deleted  {item.workflow_id}  {one_line(item.name)}")
+
+
+def _named(names: Sequence[str], listed: Sequence[SavedWorkflow], *, to_be: str = "") -> list[SavedWorkflow]:
+    """Return the workflows of these names or ids, each once. Raise `LibraryError` for one that is to be changed and cannot."""
+    found = {item.workflow_id: item for item in (find_saved(name, listed) for name in names)}
+    for item in found.values():
+        if to_be and item.category == "default":
+            raise LibraryError(f"{item.name!r} is included in InvokeAI and cannot be {to_be}")
+    return list(found.values())
 
 
 def _file_text(workflow: Any) -> str:
     """Return what the GUI would download: the workflow without its id in this library."""
     if not isinstance(workflow, dict):
         raise LibraryError("the server's answer contains no workflow")
-    return (
-        json.dumps({key: value for key, value in workflow.items() if key != "id"}, ensure_ascii=False, indent=2) + "\n"
-    )
+    content = {key: value for key, value in workflow.items() if key != "id"}
+    return json.dumps(content, ensure_ascii=False, indent=2) + "\n"
 
 
 def _contents(path: Path) -> dict[str, Any]:

@@ -1,7 +1,8 @@
-"""`inspect`: show the inputs and outputs of a workflow."""
+"""`inspect`: show the inputs and outputs of a workflow, or its graph."""
 
 from __future__ import annotations
 
+import shutil
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,14 +13,16 @@ import click
 from invokeai_gen.cli.completion import complete_workflows
 from invokeai_gen.cli.named_workflow import find_workflow
 from invokeai_gen.cli.options import schema_options
-from invokeai_gen.cli.terminal import columns, echo, echo_json, print_messages
-from invokeai_gen.texts import printable, shortened
+from invokeai_gen.cli.terminal import echo, echo_json, print_messages
+from invokeai_gen.texts import plain, printable, shortened
 
 if TYPE_CHECKING:
     from invokeai_gen.core.plan import PlannedInput, PlannedOutput, WorkflowPlan
 
 _MAX_CHOICES: Final = 8
 """Choices of an input that are listed unless `--wide` asks for all."""
+_MAX_LABEL: Final = 40
+_PLAIN_LETTERS: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 .,_-+/()")
 
 
 @click.command("inspect")
@@ -58,8 +61,6 @@ def command(
     found = find_workflow(workflow, openapi, server)
     print_messages("warning", found.warnings, source=found.shown)
     if graph:
-        from invokeai_gen.cli.show.graph import mermaid
-
         echo(mermaid(found.plan), nl=False)
     elif as_json:
         echo_json(json_of(found.plan))
@@ -68,7 +69,7 @@ def command(
 
         echo_json(workflow_of(found.plan).params_type.json_schema())
     else:
-        for line in lines_of(found.plan, width=columns(), wide=wide):
+        for line in lines_of(found.plan, width=max(40, shutil.get_terminal_size().columns), wide=wide):
             echo(line)
 
 
@@ -135,3 +136,49 @@ def _input_lines(planned: PlannedInput, *, wide: bool) -> Iterator[str]:
 def _output_line(output: PlannedOutput) -> str:
     node = output.node_label or output.node_title
     return f"{output.name}  {output.result_type}" + (f"  from node {node!r}" if node else "")
+
+
+def mermaid(plan: WorkflowPlan) -> str:
+    """Return a flowchart of a plan as Mermaid text: its nodes, batches and generators, and the connections between them.
+
+    Markdown files and https://mermaid.live show it.
+    """
+    inputs: dict[str, list[str]] = {}
+    for planned in plan.inputs:
+        if planned.fed_by is None:
+            inputs.setdefault(planned.node_id, []).append(planned.name)
+    results = {output.node_id for output in plan.outputs if output.role != "debug"}
+    ids = {node.id: f"n{index}" for index, node in enumerate(plan.nodes)}
+    lines = ["flowchart LR"]
+    for node in plan.nodes:
+        texts = (node.label, node.type, ", ".join(inputs.get(node.id, ())))
+        text = "<br/>".join(map(_mermaid_text, filter(None, texts)))
+        kind = ":::output" if node.id in results else ":::input" if node.id in inputs else ""
+        left, right = ("[", "]") if node.is_executable else ("[[", "]]")
+        if node.is_executable and node.id in results:
+            left, right = "([", "])"
+        lines.append(f'    {ids[node.id]}{left}"{text}"{right}{kind}')
+    for (source, target), fields in _lines(plan).items():
+        if source in ids and target in ids:
+            lines.append(f'    {ids[source]} -->|"{_mermaid_text(", ".join(fields))}"| {ids[target]}')
+    lines += ["    classDef input fill:#e0f2fe,stroke:#0284c7,color:#18181b"]
+    lines += ["    classDef output fill:#dcfce7,stroke:#16a34a,color:#18181b"]
+    return "\n".join(lines) + "\n"
+
+
+def _lines(plan: WorkflowPlan) -> dict[tuple[str, str], list[str]]:
+    """Return the fields that one node feeds of another, by the ids of both."""
+    lines: dict[tuple[str, str], list[str]] = {}
+    for edge in plan.edges:
+        lines.setdefault((edge.source_node_id, edge.target_node_id), []).append(edge.target_field)
+    for batch in plan.batches:
+        for target, field in batch.targets:
+            lines.setdefault((batch.node_id, target), []).append(field)
+        if batch.generator_node_id is not None:
+            lines.setdefault((batch.generator_node_id, batch.node_id), []).append(batch.field_name)
+    return lines
+
+
+def _mermaid_text(text: str) -> str:
+    """Return a text with all but plain letters as entities, which Mermaid never reads as syntax or markup."""
+    return "".join(char if char in _PLAIN_LETTERS else f"#{ord(char)};" for char in plain(text, _MAX_LABEL))

@@ -19,7 +19,7 @@ from invokeai_gen.cli.terminal import echo, fail, print_messages
 @click.command("payload")
 @click.argument("workflow", shell_complete=complete_workflows)
 @value_options
-@click.option("--runs", type=click.IntRange(min=1), default=1, show_default=True, help="Number of runs.")
+@click.option("--runs", type=click.IntRange(min=1), default=1, help="Number of runs.")
 @click.option("--auto-board", metavar="ID", help="Id of the board for images of fields set to `auto`.")
 @click.option("--no-validate", is_flag=True, help="Print the request even if the GUI would refuse it.")
 @schema_options

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +13,13 @@ import click
 
 from invokeai_gen.cli.completion import complete_workflows
 from invokeai_gen.cli.named_workflow import NamedWorkflow, find_workflow
-from invokeai_gen.cli.options import named_option, server_option
+from invokeai_gen.cli.options import NAMED, server_option
 from invokeai_gen.cli.servers import open_client
 from invokeai_gen.cli.terminal import echo, echo_json, one_line, print_messages
 from invokeai_gen.errors import InvokeAIGenError
 
 
-@click.command(
-    "recall",
-    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
-)
+@click.command("recall", context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
 @click.argument("image")
 @click.option(
     "--workflow",
@@ -30,7 +27,7 @@ from invokeai_gen.errors import InvokeAIGenError
     shell_complete=complete_workflows,
     help="The workflow to use instead of the one in the image.",
 )
-@named_option("--set", "assignments", "NAME=VALUE", "Replace a value (repeatable).")
+@click.option("--set", "assignments", metavar="NAME=VALUE", help="Replace a value (repeatable).", **NAMED)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, as `run --params` reads it.")
 @click.option(
     "--run", "run_again", is_flag=True, help="Run the workflow with these values; options of `run` may follow."
@@ -60,17 +57,25 @@ def command(
     """
     if ctx.args and not run_again:
         raise click.UsageError(f"{ctx.args[0]!r} is an option of `run`: it needs --run", ctx)
+    from invokeai_gen.cli.run.run import command as run
+    from invokeai_gen.core.json_writing import to_json
+
     with tempfile.TemporaryDirectory() as folder:
         path = _downloaded(image, Path(folder), server)
         found = find_workflow(workflow or str(path), None, server)
         values = _values(found, path, assignments)
+        data = {name: to_json(value) for name, value in values.items()}
         if run_again:
-            _run(workflow or str(path), values, folder, ([] if server is None else ["--server", server]) + ctx.args)
+            params = Path(folder) / "values.json"
+            params.write_text(json.dumps(data), encoding="utf-8")
+            words = [workflow or str(path), "--params", str(params)]
+            words += [] if server is None else ["--server", server]
+            run.main([*words, *ctx.args], prog_name="invokeai-gen run", standalone_mode=False)
         elif as_json:
-            echo_json(_as_json(values))
+            echo_json(data)
         else:
             for line in _lines(found, values):
-                echo(line)
+                echo(one_line(line))
 
 
 def _downloaded(image: str, folder: Path, server: str | None) -> Path:
@@ -112,29 +117,13 @@ def _values(found: NamedWorkflow, path: Path, assignments: tuple[str, ...]) -> d
     return {**recalled.values, **{item.planned.name: item.value for item in assigned}}
 
 
-def _as_json(values: Mapping[str, Any]) -> dict[str, Any]:
-    from invokeai_gen.core.json_writing import to_json
-
-    return {name: to_json(value) for name, value in values.items()}
-
-
-def _lines(found: NamedWorkflow, values: Mapping[str, Any]) -> list[str]:
-    """Return a line for each value: name, label and value, in the order of the form."""
+def _lines(found: NamedWorkflow, values: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a line for each value: name, label and value, in the order of the form."""
     from invokeai_gen.cli.explain import text_of
 
-    lines = [found.plan.info.name or found.shown]
+    yield found.plan.info.name or found.shown
     for planned in found.plan.inputs:
         if planned.name in values:
             label = f" ({planned.label})" if planned.label != planned.name else ""
             value = values[planned.name]
-            lines.append(f"  {planned.name}{label}: {'none' if value is None else text_of(value)}")
-    return list(map(one_line, lines))
-
-
-def _run(workflow: str, values: Mapping[str, Any], folder: str, options: list[str]) -> None:
-    """Run the command `run` with these values."""
-    from invokeai_gen.cli.run.run import command as run
-
-    params = Path(folder) / "values.json"
-    params.write_text(json.dumps(_as_json(values)), encoding="utf-8")
-    run.main([workflow, "--params", str(params), *options], prog_name="invokeai-gen run", standalone_mode=False)
+            yield f"  {planned.name}{label}: {'none' if value is None else text_of(value)}"
