@@ -25,14 +25,31 @@ class InvokeAIGenError(Exception):
         super().add_note(printable_lines(note))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        from invokeai_gen.error_copies import pickleable, rebuilt
-
-        return rebuilt, (type(self), self.args, pickleable(self.__dict__))
+        return _rebuilt, (type(self), self.args, {name: _pickleable(value) for name, value in vars(self).items()})
 
     def __copy__(self) -> InvokeAIGenError:
-        from invokeai_gen.error_copies import rebuilt
+        return _rebuilt(type(self), self.args, vars(self))
 
-        return rebuilt(type(self), self.args, self.__dict__)
+
+def _rebuilt(kind: type[InvokeAIGenError], args: tuple[Any, ...], attributes: dict[str, Any]) -> InvokeAIGenError:
+    """Return an error without calling `__init__`, whose parameters differ from class to class."""
+    error = kind.__new__(kind)
+    error.args = args
+    vars(error).update(attributes)
+    if "__notes__" in attributes:
+        error.__notes__ = list(attributes["__notes__"])
+    return error
+
+
+def _pickleable(value: object) -> object:
+    """Return a value, or its `repr` if it cannot be pickled: an unpicklable error would hang a pool."""
+    import pickle
+
+    try:
+        pickle.dumps(value)
+    except Exception:  # noqa: BLE001 - pickling calls code of any class
+        return repr(value)
+    return value
 
 
 class MissingExtraError(InvokeAIGenError, ImportError):

@@ -1,9 +1,9 @@
-"""The names of limits: JSON Schema's keywords, and pydantic's names for them, which we use everywhere else."""
+"""Limits of values: JSON Schema's keywords, and pydantic's names for them, which we use everywhere else."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
 from typing import Final
 
 KEYWORDS: Final[Mapping[str, str]] = {
@@ -22,6 +22,26 @@ LENGTH_LIMITS: Final = frozenset({"min_length", "max_length"})
 """Of a text, in characters."""
 ITEM_LIMITS: Final = frozenset({"min_items", "max_items"})
 """Of a collection."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValueLimits:
+    """Limits of a number, or of the length of a text or list; `None` means no limit."""
+
+    ge: float | None = None
+    gt: float | None = None
+    le: float | None = None
+    lt: float | None = None
+    multiple_of: float | None = None
+    min_length: int | None = None
+    max_length: int | None = None
+
+    def items(self) -> Iterator[tuple[str, float]]:
+        """Yield the limits that are set, in declaration order."""
+        for spec in fields(self):
+            value = getattr(self, spec.name)
+            if value is not None:
+                yield spec.name, value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

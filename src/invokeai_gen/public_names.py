@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from os.path import dirname, join
 from typing import Any, Final
 
-_IMPORT: Final = re.compile(r"^from (\S+) import (\S+) as", re.MULTILINE)
+_IMPORT: Final = re.compile(r"from (\S+) import (\S+) as")
 
 
 def _homes() -> dict[str, str]:

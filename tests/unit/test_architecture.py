@@ -19,7 +19,6 @@ ROOT = Path(__file__).parents[2]
 
 LEAVES = {
     "atomic_files",
-    "error_copies",
     "errors",
     "generator_settings",
     "js_json",

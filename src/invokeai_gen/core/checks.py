@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, fields
 from functools import partial
 from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, Union, cast, get_args, get_origin
 
 from pydantic_core import CoreConfig, CoreSchema, SchemaValidator, core_schema
 
-from invokeai_gen.limits import LENGTH_LIMITS, NUMBER_LIMITS
+from invokeai_gen.limits import LENGTH_LIMITS, NUMBER_LIMITS, ValueLimits
 
 STRICT: Final = CoreConfig(strict=True, extra_fields_behavior="forbid", allow_inf_nan=False)
 """Nothing is coerced: `"768"` and `True` are not integers. Only an integer is accepted as a float."""
@@ -45,32 +45,17 @@ class Instance:
         return core_schema.is_instance_schema(cls)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Limits(ValueLimits):
     """Limits of a number, or of the length of a text or list. Metadata in `Annotated`; `None` means no limit.
 
     Libraries that know annotated-types (pydantic, hypothesis …) understand it.
     """
 
-    ge: float | None = None
-    gt: float | None = None
-    le: float | None = None
-    lt: float | None = None
-    multiple_of: float | None = None
-    min_length: int | None = None
-    max_length: int | None = None
-
+    __slots__ = ()
     __is_annotated_types_grouped_metadata__ = True
 
     def __repr__(self) -> str:
         return f"Limits({', '.join(f'{name}={value!r}' for name, value in self.items())})"
-
-    def items(self) -> Iterator[tuple[str, float]]:
-        """Yield the limits that are set."""
-        for name in self.__slots__:
-            value = getattr(self, name)
-            if value is not None:
-                yield name, value
 
     def __iter__(self) -> Iterator[object]:
         from invokeai_gen.core.rare_checks import annotated_limit

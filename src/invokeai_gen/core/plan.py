@@ -7,13 +7,13 @@ The plan is plain data. `invokeai_gen.compiler` compiles one from a workflow fil
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Self, TypeAlias
 
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.js_json import UNSET, Unset
-from invokeai_gen.limits import ANY_MODEL, ModelLimits
+from invokeai_gen.limits import ANY_MODEL, ModelLimits, ValueLimits
 
 JsonValue: TypeAlias = Any
 """A value as `json.loads` gives it. (A recursive alias would be truer, but forces a cast at every use.)"""
@@ -88,32 +88,14 @@ class PlanEdge:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Constraints:
+class Constraints(ValueLimits):
     """The limits of a value: those of the schema, narrowed by the form. `None` means no limit.
 
-    The first four limit a number (or each number of a collection), `min_length`/`max_length` a string in characters
-    (or each string of a collection), `min_items`/`max_items` the size of a collection.
+    Those of a number or a string, in characters, apply to each one of a collection, `min_items`/`max_items` to its size.
     """
 
-    ge: float | None = None
-    gt: float | None = None
-    le: float | None = None
-    lt: float | None = None
-    multiple_of: float | None = None
-    min_length: int | None = None
-    max_length: int | None = None
     min_items: int | None = None
     max_items: int | None = None
-
-    def items(self) -> Iterator[tuple[str, float]]:
-        """Yield the limits that are set, in declaration order."""
-        for name in _LIMITS:
-            value = getattr(self, name)
-            if value is not None:
-                yield name, value
-
-
-_LIMITS: Final = tuple(item.name for item in fields(Constraints))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
