@@ -14,7 +14,7 @@ from typing import Any
 from invokeai_gen.codegen.names import assign_names
 from invokeai_gen.codegen.writer import generate
 from invokeai_gen.compiler import NotReadyError, compile_workflow, reasons_of
-from invokeai_gen.core.batch import batch_items, server_queries
+from invokeai_gen.core.batch import batch_data, batch_items, server_queries
 from invokeai_gen.core.json_values import guess_value
 from invokeai_gen.core.plan import JsonValue, PlannedInput, WorkflowPlan
 from invokeai_gen.core.problems import ParamsError
@@ -102,7 +102,7 @@ def by_payload(case: Case, schema: Schema, folder: Path) -> dict[str, JsonValue]
         values,
         runs=case.options.get("iterations", 1),
         auto_board_id=case.options.get("auto_board"),
-        items=items,
+        data=None if items is None else batch_data(plan, values, items),
     )
 
 

@@ -128,7 +128,7 @@ def test_limits_are_those_of_annotated_types() -> None:
     kinds = ("Ge", "Gt", "Le", "Lt", "MultipleOf", "MinLen", "MaxLen")
     assert [type(item).__name__ for item in limits] == [*kinds]
     assert isinstance(limits, annotated_types.GroupedMetadata)
-    assert dict(limits.items()) == dict(zip(Limits.__slots__, range(1, 8), strict=True))
+    assert dict(limits.items()) == {item.name: place for place, item in enumerate(dataclasses.fields(Limits), start=1)}
 
 
 @dataclasses.dataclass(kw_only=True)

@@ -11,7 +11,7 @@ from invokeai_gen.cli.assignments import read_assignments
 from invokeai_gen.core.field_values import check_value
 from invokeai_gen.core.plan import Constraints, PlannedInput
 from invokeai_gen.core.problems import ParamsError
-from invokeai_gen.core.text_values import find_input, text_reader, value_of_json
+from invokeai_gen.core.text_values import find_input, json_of_text, value_of_json
 from invokeai_gen.core.values import BoardRef, BoundingBox, Color, ImageRef, LoRA, ModelRef
 from invokeai_gen.js_json import UNSET
 from tests.plan_factory import a_plan, an_input
@@ -45,7 +45,7 @@ MODEL_DATA = '{"key": "k", "hash": "h", "name": "n", "base": "sdxl", "type": "ma
 
 
 def value_of(planned: PlannedInput, text: str) -> Any:
-    return check_value(planned, value_of_json(planned, text_reader(planned)(text)))
+    return check_value(planned, value_of_json(planned, json_of_text(planned, text)))
 
 
 def refused(planned: PlannedInput, text: str) -> str:
@@ -91,6 +91,7 @@ def refused(planned: PlannedInput, text: str) -> str:
         (SKY, "[255, 128, 0]", Color(255, 128, 0)),
         (SKY, "orange", "orange"),
         (LORA, "detail", LoRA("detail")),
+        (LORA, " detail@0.5 ", LoRA("detail", 0.5)),
         (LORA, '{"lora": "detail", "weight": 0.5}', LoRA("detail", 0.5)),
         (LORAS, '["detail"]', [LoRA("detail")]),
         (SKY, '{"r": 255, "g": 128, "b": 0}', Color(255, 128, 0)),
@@ -175,11 +176,6 @@ def test_choices_may_be_numbers() -> None:
     assert value_of(level, " 3") == 3
     assert refused(level, "7").endswith("is 7, but should be 1, 2 or 3")
     assert refused(level, "x").endswith("is 'x', but should be 1, 2 or 3")
-
-
-def test_a_reader_is_for_many_texts() -> None:
-    read = text_reader(WIDTH)
-    assert [read("1"), read("2")] == [1, 2]
 
 
 def test_the_command_line_reads_by_the_same_rule() -> None:

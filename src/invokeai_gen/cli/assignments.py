@@ -16,7 +16,7 @@ from invokeai_gen.cli.files import read_bytes
 from invokeai_gen.core.field_values import check_value
 from invokeai_gen.core.plan import JsonValue, PlannedInput, WorkflowPlan
 from invokeai_gen.core.problems import ParamsError, Problem, title
-from invokeai_gen.core.text_values import find_input, text_reader, value_of_json
+from invokeai_gen.core.text_values import find_input, json_of_text, value_of_json
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.texts import shown
 
@@ -69,7 +69,7 @@ def read_value(planned: PlannedInput, text: str, *, needs_files: bool = True) ->
     """Return the checked value of a text for an input; `random` draws an integer. Raise `ParamsError`."""
     if _is_random(planned, text):
         return random_value(planned)
-    return checked(planned, text_reader(planned)(text), needs_files=needs_files)
+    return checked(planned, json_of_text(planned, text), needs_files=needs_files)
 
 
 def checked(planned: PlannedInput, data: JsonValue, *, needs_files: bool = True) -> Any:

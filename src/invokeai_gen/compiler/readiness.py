@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from invokeai_gen.core.batch import GENERATOR_FIELD, Binding, Values, batch_fields, size_problems, value_of
+from invokeai_gen.core.batch import GENERATOR_FIELD, Binding, Values, size_problems, source_of, value_of
 from invokeai_gen.core.plan import JsonValue, PlanBatch, WorkflowPlan
 from invokeai_gen.core.problems import range_text
 from invokeai_gen.errors import InvokeAIGenError
@@ -232,7 +232,7 @@ def _batch_reasons(
             )
         yield from _batch_value_reasons(node, batch, workflow, plan, values)
     for batches, problem in size_problems(plan, values, items) if items is not None else ():
-        fields = frozenset[Binding]().union(*map(batch_fields, batches))
+        fields = frozenset(map(source_of, batches))
         if len(batches) == 1:
             yield _batch_reason(nodes[batches[0].node_id], problem, fields)
         else:
@@ -250,14 +250,14 @@ def _batch_value_reasons(
             return
         own = value_of(plan, values, node.id, batch.field_name)
         if own is not UNSET and not _is_list_of(own, f"{item.title()}Field"):
-            yield _batch_reason(node, f"its list does not suit {node.type}", batch_fields(batch))
+            yield _batch_reason(node, f"its list does not suit {node.type}", [source_of(batch)])
         return
     generator = plan.node(batch.generator_node_id)
     settings = value_of(plan, values, generator.id, GENERATOR_FIELD)
     kind = settings.get("type", "") if isinstance(settings, dict) else ""
     if not str(kind).startswith(f"{item}_generator_"):
         problem = f"the generator {shown(generator.label)} has no settings for {node.type}"
-        yield _batch_reason(node, problem, batch_fields(batch))
+        yield _batch_reason(node, problem, [source_of(batch)])
 
 
 def _is_list_of(value: JsonValue, type_name: str) -> bool:

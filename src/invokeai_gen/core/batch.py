@@ -118,11 +118,11 @@ def size_problems(
             yield tuple(batches), f"the batches of group {shown(group)} differ in length: {listed}"
 
 
-def batch_fields(batch: PlanBatch) -> set[Binding]:
-    """Return the fields that decide the items of a batch: its list, or the settings of its generator."""
+def source_of(batch: PlanBatch) -> Binding:
+    """Return the field that decides the items of a batch: its list, or the settings of its generator."""
     if batch.generator_node_id is not None:
-        return {(batch.generator_node_id, GENERATOR_FIELD)}
-    return {(batch.node_id, batch.field_name)}
+        return batch.generator_node_id, GENERATOR_FIELD
+    return batch.node_id, batch.field_name
 
 
 def check_items(plan: WorkflowPlan, values: Values, items: Mapping[str, list[JsonValue]]) -> None:
@@ -163,10 +163,10 @@ def _problem(plan: WorkflowPlan, batch: PlanBatch, problem: str) -> Problem:
 
 def _input_of(plan: WorkflowPlan, batch: PlanBatch) -> NamedInput:
     """Return the input to change: the list or its generator on the form, else a stand-in that names the node."""
-    bindings = batch_fields(batch)
-    node = plan.node(batch.generator_node_id or batch.node_id)
+    source = source_of(batch)
+    node = plan.node(source[0])
     return next(
-        (planned for planned in plan.inputs if planned.binding in bindings),
+        (planned for planned in plan.inputs if planned.binding == source),
         Input(-1, node=node.id, field=batch.field_name, label=node.label),
     )
 

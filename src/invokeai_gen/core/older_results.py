@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from graphlib import TopologicalSorter
 from typing import Any
 
 
@@ -10,12 +11,13 @@ def iteration_paths(session: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     """Return the iteration of each execution, by its id: the indices of all `iterate` nodes before it, outermost first."""
     graph = session.get("execution_graph") or {}
     nodes: Mapping[str, Mapping[str, Any]] = graph.get("nodes") or {}
-    parents: dict[str, list[str]] = {}
+    parents: dict[str, list[str]] = {prepared: [] for prepared in nodes}
     for edge in graph.get("edges") or ():
-        parents.setdefault(edge["destination"]["node_id"], []).append(edge["source"]["node_id"])
+        if edge["source"]["node_id"] in nodes and edge["destination"]["node_id"] in nodes:
+            parents[edge["destination"]["node_id"]].append(edge["source"]["node_id"])
     iterates: dict[str, frozenset[str]] = {}
-    for prepared in _parents_first(nodes, parents):
-        known = [iterates[parent] for parent in parents.get(prepared, ()) if parent in iterates]
+    for prepared in TopologicalSorter(parents).static_order():
+        known = [iterates[parent] for parent in parents[prepared]]
         join = frozenset.intersection if nodes[prepared]["type"] == "collect" else frozenset.union
         before: frozenset[str] = join(*known) if known else frozenset()
         iterates[prepared] = before | {prepared} if nodes[prepared]["type"] == "iterate" else before
@@ -24,20 +26,3 @@ def iteration_paths(session: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
         for prepared, before in iterates.items()
         if before
     }
-
-
-def _parents_first(nodes: Mapping[str, Any], parents: Mapping[str, list[str]]) -> Iterator[str]:
-    """Yield the nodes so that each comes after all nodes that feed it."""
-    seen: set[str] = set()
-    for start in nodes:
-        stack = [start]
-        while stack:
-            current = stack[-1]
-            waiting = [parent for parent in parents.get(current, ()) if parent in nodes and parent not in seen]
-            if current in seen or not waiting:
-                stack.pop()
-                if current not in seen:
-                    seen.add(current)
-                    yield current
-            else:
-                stack += waiting

@@ -124,9 +124,7 @@ class ParamsJson(HasInputs):
         Titles are the labels in the GUI; ranges, steps, choices, defaults and descriptions come from the workflow.
         Raises `PlanFileError` if the plan beside a generated module is missing.
         """
-        from invokeai_gen.core.json_schema import params_schema
-
-        return {"$schema": DIALECT, **params_schema(cls, _plan(cls), allow_files=allow_files)}
+        return {"$schema": DIALECT, **_schema(cls, allow_files=allow_files)}
 
     @classmethod
     def _checked(cls, name: str, value: Any) -> Any:
@@ -161,7 +159,7 @@ class ParamsJson(HasInputs):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: Any) -> dict[str, JsonValue]:
-        return _without_dialect(cls.json_schema())
+        return _schema(cls)
 
 
 def values_by_name(params: ParamsJson) -> dict[str, Any]:
@@ -174,9 +172,11 @@ def _plan(params: type[ParamsJson]) -> WorkflowPlan | None:
     return found
 
 
-def _without_dialect(schema: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    """Return a JSON Schema as it stands inside another one."""
-    return {key: value for key, value in schema.items() if key != "$schema"}
+def _schema(params: type[ParamsJson], *, allow_files: AllowedFiles = True) -> dict[str, JsonValue]:
+    """Return the JSON Schema as it stands inside another one."""
+    from invokeai_gen.core.json_schema import params_schema
+
+    return params_schema(params, _plan(params), allow_files=allow_files)
 
 
 def read_input(params: type[ParamsJson], name: str, data: JsonValue, *, allow_files: AllowedFiles = True) -> Any:
@@ -246,5 +246,4 @@ class NoLocalFiles:
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: Any) -> dict[str, JsonValue]:
-        params: type[ParamsJson] = cast("Any", schema)["metadata"]["params"]
-        return _without_dialect(params.json_schema(allow_files=False))
+        return _schema(cast("Any", schema)["metadata"]["params"], allow_files=False)

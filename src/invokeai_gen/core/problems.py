@@ -11,7 +11,7 @@ from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.texts import shown
 
 if TYPE_CHECKING:
-    from pydantic_core import ValidationError
+    from pydantic_core import ErrorDetails, ValidationError
 
     from invokeai_gen.core.plan import PlannedInput, WorkflowPlan
     from invokeai_gen.core.values import Input
@@ -55,13 +55,6 @@ _MEANINGS: Final = {
     "lt": "less than {}",
     "multiple_of": "a multiple of {}",
 }
-_PYDANTIC_LIMITS: Final = {
-    "greater than or equal to": "ge",
-    "greater than": "gt",
-    "less than or equal to": "le",
-    "less than": "lt",
-}
-_PYDANTIC_LIMIT: Final = re.compile(rf"should be ({'|'.join(_PYDANTIC_LIMITS)}) (\S+)")
 _HALF_CHARACTER: Final = (
     "a valid string, unable to parse raw data as a unicode string",
     "a text that UTF-8 can hold, without unpaired surrogates",
@@ -74,12 +67,12 @@ _MEMBER: Final = re.compile(r"[A-Za-z_]")
 
 def invalid(item: NamedInput, error: ValidationError) -> Problem:
     """Return the problem that pydantic found with the value of one input."""
-    return _invalid(item, [dict(part) for part in error.errors(include_url=False, include_context=False)], 0)
+    return _invalid(item, error.errors(include_url=False), 0)
 
 
 def unfit(item: NamedInput, place: int, value: object, target: str, error: ValidationError) -> Problem:
     """Return the problem of a batch item that does not fit the field it is for."""
-    sentence = _sentence(str(error.errors(include_url=False, include_context=False)[0]["msg"]))
+    sentence = _sentence(error.errors(include_url=False)[0])
     return Problem(
         item.name, f"{title(item)}, item {place} is {shown(value)}, but what goes into {target} {sentence}", item.label
     )
@@ -87,9 +80,9 @@ def unfit(item: NamedInput, place: int, value: object, target: str, error: Valid
 
 def from_validation(error: ValidationError, inputs: Mapping[str, NamedInput]) -> list[Problem]:
     """Return every problem in a validation of several inputs, whose locations start with the Python name."""
-    parts: dict[str, list[dict[str, Any]]] = {}
-    for part in error.errors(include_url=False, include_context=False):
-        parts.setdefault(str(part["loc"][0]) if part["loc"] else "", []).append(dict(part))
+    parts: dict[str, list[ErrorDetails]] = {}
+    for part in error.errors(include_url=False):
+        parts.setdefault(str(part["loc"][0]) if part["loc"] else "", []).append(part)
     problems = []
     for name, details in parts.items():
         item = inputs.get(name)
@@ -149,11 +142,14 @@ def fed_reason(item: NamedInput) -> str:
 
 def range_text(limits: Iterable[tuple[str, float]]) -> str:
     """Return the limits of a number in words: `64 to 2048, a multiple of 8`."""
-    left = {
-        name: str(int(limit) if isinstance(limit, float) and limit.is_integer() else limit) for name, limit in limits
-    }
+    left = {name: _number(limit) for name, limit in limits}
     words = [f"{left.pop('ge')} to {left.pop('le')}"] if {"ge", "le"} <= left.keys() else []
     return ", ".join([*words, *(_MEANINGS[name].format(limit) for name, limit in left.items())])
+
+
+def _number(limit: float) -> str:
+    text = str(int(limit) if isinstance(limit, float) and limit.is_integer() else limit)
+    return text if len(text) < _MAX_DIGITS else f"{float(limit):.1e}"
 
 
 def title(item: NamedInput) -> str:
@@ -195,12 +191,12 @@ def failing_node(session: Mapping[str, Any]) -> tuple[str, str] | None:
     return None
 
 
-def _invalid(item: NamedInput, details: Sequence[Mapping[str, Any]], skip: int) -> Problem:
+def _invalid(item: NamedInput, details: Sequence[ErrorDetails], skip: int) -> Problem:
     allowed: list[str] = []
     for part in details:
         where = "".join(f"item {step}: " for step in part["loc"][skip:] if isinstance(step, int))
         value = f"got {shown(part['input'])}, " if where else ""
-        sentence = where + value + _with_suggestion(_sentence(str(part["msg"])), part)
+        sentence = where + value + _with_suggestion(_sentence(part), part)
         if sentence not in allowed:
             allowed.append(sentence)
     if all(sentence.startswith("item ") for sentence in allowed):
@@ -212,17 +208,17 @@ def _invalid(item: NamedInput, details: Sequence[Mapping[str, Any]], skip: int) 
     return Problem(item.name, f"{title(item)} is {shown(details[0]['input'])}, but {wanted}", item.label, wanted)
 
 
-def _sentence(message: str) -> str:
+def _sentence(part: ErrorDetails) -> str:
     """Return a message of pydantic without its first words, and limits in the words of `range_text`."""
-    message = message.replace(*_HALF_CHARACTER)
+    for name, limit in part.get("ctx", {}).items():
+        if name in _MEANINGS:
+            return f"should be {range_text([(name, limit)])}"
+    message = part["msg"].replace(*_HALF_CHARACTER)
     message = message.removeprefix("Value error, ").removeprefix("Assertion failed, ").removeprefix("Input ")
-    if limit := _PYDANTIC_LIMIT.fullmatch(message):
-        number = limit[2] if len(limit[2]) < _MAX_DIGITS else f"{float(limit[2]):.1e}"
-        return f"should be {_MEANINGS[_PYDANTIC_LIMITS[limit[1]]].format(number)}"
     return message[0].lower() + message[1:] if _MEMBER.match(message) else message
 
 
-def _with_suggestion(sentence: str, part: Mapping[str, Any]) -> str:
+def _with_suggestion(sentence: str, part: ErrorDetails) -> str:
     """Return the sentence about a value that is not one of the choices, with the choice that is most like it."""
     if part["type"] != "literal_error" or not isinstance(part["input"], str):
         return sentence

@@ -26,7 +26,6 @@ def build_request(
     *,
     runs: int = 1,
     auto_board_id: str | None = None,
-    items: Mapping[str, list[JsonValue]] | None = None,
     batch_id: str | None = None,
     prepend: bool = False,
     data: list[list[dict[str, JsonValue]]] | None = None,
@@ -34,9 +33,8 @@ def build_request(
     """Return the request that the GUI would send on Invoke if its form held `values`.
 
     `values` must be JSON data already: images uploaded, boards and models resolved. `runs` repeats the whole batch.
-    `auto_board_id` is the board that fields set to `auto` add their images to; without one they add to none. `items`
-    are the lists of the batch nodes (`batch_items`), computed here unless given. `batch_id` is chosen by the server
-    unless given. `data` is the batch data, made of `items` unless given.
+    `auto_board_id` is the board that fields set to `auto` add their images to; without one they add to none. `batch_id`
+    is chosen by the server unless given. `data` is the batch data (`batch_data`), computed here unless given.
     """
     # What is in the plan was read as a browser reads it; values from elsewhere are put into that form here.
     values = {
@@ -45,7 +43,7 @@ def build_request(
     if data is None:
         from invokeai_gen.core.batch import batch_data, batch_items
 
-        data = batch_data(plan, values, batch_items(plan, values, {}) if items is None else items)
+        data = batch_data(plan, values, batch_items(plan, values, {}))
     graph = {
         "id": str(uuid.uuid4()),
         "nodes": in_key_order(

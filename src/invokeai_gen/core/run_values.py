@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final, TypeVar, cast
 
-from invokeai_gen.core.batch import GENERATOR_FIELD, Binding
+from invokeai_gen.core.batch import GENERATOR_FIELD, Binding, source_of
 from invokeai_gen.core.json_values import guess_value
 from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.params_json import values_by_name
@@ -83,12 +83,7 @@ def _values_on_form(
     inputs = {planned.binding: planned for planned in plan.inputs if planned.fed_by is None}
     for batch in plan.batches:
         target = next((target for target in batch.targets if target in given), None)
-        source = (
-            (batch.node_id, batch.field_name)
-            if batch.generator_node_id is None
-            else (batch.generator_node_id, GENERATOR_FIELD)
-        )
-        if target is not None and (planned := inputs.get(source)) is not None:
+        if target is not None and (planned := inputs.get(source_of(batch))) is not None:
             written: Any = getattr(params, planned.name, None)
             place, size = places.get(target, (0, -1))
             is_listed = isinstance(written, list) and len(written) == size

@@ -9,8 +9,8 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 from invokeai_gen import js_json, js_reading
 from invokeai_gen.core import problems
@@ -26,10 +26,8 @@ from invokeai_gen.texts import shown
 if TYPE_CHECKING:
     from invokeai_gen.core.plan import JsonValue, PlannedInput, WorkflowPlan
 
-TextReader: TypeAlias = "Callable[[str], JsonValue]"
-
 _FREE_TEXT: Final = frozenset({"StringField", "EnumField", "SchedulerField", "SavedWorkflowField"})
-_REFERENCES: Final = frozenset({"ImageField", "VideoField", "BoardField", "ModelIdentifierField", "LoRAField"})
+_REFERENCES: Final = frozenset({"ImageField", "VideoField", "BoardField", "ModelIdentifierField", "ColorField"})
 _NUMBERS: Final = {"IntegerField": ("a whole number", "768"), "FloatField": ("a number", "0.5")}
 _BOOLEANS: Final[Mapping[str, bool]] = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?")
@@ -70,40 +68,35 @@ def _settable(planned: PlannedInput) -> PlannedInput:
     return planned
 
 
-def text_reader(planned: PlannedInput) -> TextReader:
-    """Return a function that reads texts for this input.
+def json_of_text(planned: PlannedInput, text: str) -> JsonValue:
+    """Return a text as JSON data for this input.
 
     * Free text is taken as it is. Anything else may have blanks around it.
     * A choice is one of the values, or one of the labels that the GUI shows for them.
     * A number is written with a decimal point. A fraction is kept even for an integer input, which then refuses it.
     * A boolean is `true`, `yes`, `1`, `false`, `no` or `0`, in any case.
     * Images, videos, boards, models, LoRAs and colours are a name, path or `#ff8000`, or an object in JSON; a colour may also be
-      `(255, 128, 0)` or `[255, 128, 0]`.
+      `(255, 128, 0)` or `[255, 128, 0]`, and a LoRA have a weight: `watercolor@0.75`.
     * `null` is `None` for an input that may be empty, unless it is one of free text.
     * Lists and everything else are JSON.
 
-    The function raises `ParamsError` for any other text. It returns the value even if the input does not accept it.
+    Raises `ParamsError` for any other text, but not for a value that the input does not accept.
     """
-    one = _reader_of_one(planned)
     if planned.cardinality == "SINGLE":
-        return one
-
-    def read(text: str) -> JsonValue:
-        data: JsonValue | Unset = UNSET
-        with contextlib.suppress(ValueError):
-            data = js_reading.loads(text)
-        if isinstance(data, list):
-            return data
-        if planned.field_type == "LoRAField" and data is UNSET:
-            return loras_of_text(text)
-        if planned.cardinality == "SINGLE_OR_COLLECTION":
-            return one(text)
-        if data is not UNSET:
-            return data
-        example = _EXAMPLES.get(planned.field_type, '["a", "b"]')
-        raise _unreadable(planned, text, f"should be a list in JSON, such as {example}")
-
-    return read
+        return _read_one(planned, text)
+    data: JsonValue | Unset = UNSET
+    with contextlib.suppress(ValueError):
+        data = js_reading.loads(text)
+    if isinstance(data, list):
+        return data
+    if planned.field_type == "LoRAField" and data is UNSET:
+        return loras_of_text(text)
+    if planned.cardinality == "SINGLE_OR_COLLECTION":
+        return _read_one(planned, text)
+    if data is not UNSET:
+        return data
+    example = _EXAMPLES.get(planned.field_type, '["a", "b"]')
+    raise _unreadable(planned, text, f"should be a list in JSON, such as {example}")
 
 
 def value_of_json(planned: PlannedInput, data: JsonValue) -> Any:
@@ -117,65 +110,62 @@ def value_of_json(planned: PlannedInput, data: JsonValue) -> Any:
         raise ParamsError([problems.unusable(planned, data, str(error))]) from None
 
 
-def _reader_of_one(planned: PlannedInput) -> TextReader:
-    """Return the reader of a single value."""
+def _read_one(planned: PlannedInput, text: str) -> JsonValue:
+    """Return a text as a single value."""
+    kind, stripped = planned.field_type, text.strip()
+    if kind in _FREE_TEXT and not planned.choices:
+        return text
+    if stripped == "null" and may_be_none(planned) and "null" not in planned.choices:
+        return None
     if planned.choices:
-        read = _choice_reader(planned)
-    elif planned.field_type in _FREE_TEXT:
-        return str
-    elif planned.field_type in _NUMBERS:
-        read = _number_reader(planned)
-    elif planned.field_type == "BooleanField":
-        read = _boolean_reader(planned)
-    elif planned.field_type == "ColorField":
-        read = _color
-    elif planned.field_type in _REFERENCES:
-        read = _reference
-    else:
-        read = _json_reader(planned)
-    if not may_be_none(planned) or "null" in planned.choices:
-        return read
-    return lambda text: None if text.strip() == "null" else read(text)
+        return _choice(planned, text)
+    if kind in _NUMBERS:
+        return _checked_number(planned, text)
+    if kind == "BooleanField":
+        if stripped.lower() not in _BOOLEANS:
+            raise _unreadable(planned, text, "should be true or false (or yes, no, 1, 0)")
+        return _BOOLEANS[stripped.lower()]
+    if kind == "ColorField" and (channels := _CHANNELS.fullmatch(stripped)):
+        return dict(zip("rgba", map(int, channels[1].split(",")), strict=False))
+    if kind in _REFERENCES or kind == "LoRAField":
+        if stripped.startswith("{"):
+            with contextlib.suppress(ValueError):
+                return js_reading.loads(stripped)
+        return lora_of_text(stripped) if kind == "LoRAField" else stripped
+    try:
+        return js_reading.loads(text)
+    except ValueError:
+        if kind == "BoundingBoxField" and (box := box_of_text(text)) is not None:
+            return box
+        raise _unreadable(planned, text, "should be JSON, such as 768, 0.5, true or [1, 2]") from None
 
 
-def _choice_reader(planned: PlannedInput) -> TextReader:
-    """Return a reader that finds a choice by value, else by a unique label; other texts stay as they are, to be refused."""
-    options: dict[str, JsonValue] = {}
-    for option in planned.choices:
-        label = planned.choice_labels.get(option, "")
-        others = [planned.choice_labels.get(other) for other in planned.choices if other != option]
-        if label and label not in others:
-            options[label] = option
-    options |= {option if isinstance(option, str) else json.dumps(option): option for option in planned.choices}
-    has_numbers = not any(isinstance(option, str) for option in planned.choices)
-
-    def read(text: str) -> JsonValue:
-        if text in options:
-            return options[text]
-        stripped = text.strip()
-        return options.get(stripped, _number(stripped, text) if has_numbers else text)
-
-    return read
+def _choice(planned: PlannedInput, text: str) -> JsonValue:
+    """Return the choice with that value, else with that label and no other; other texts stay as they are, to be refused."""
+    for given in (text, text.strip()):
+        for option in planned.choices:
+            if given == (option if isinstance(option, str) else json.dumps(option)):
+                return option
+        labelled = [option for option in planned.choices if given and planned.choice_labels.get(option) == given]
+        if len(labelled) == 1:
+            return labelled[0]
+    return text if any(isinstance(option, str) for option in planned.choices) else _number(text.strip(), text)
 
 
-def _number_reader(planned: PlannedInput) -> TextReader:
+def _checked_number(planned: PlannedInput, text: str) -> JsonValue:
+    """Return a text as a number. Raises `ParamsError` that says what the input accepts."""
+    stripped = text.strip()
+    number = _number(stripped, None)
+    if number is not None:
+        return number
     kind, example = _NUMBERS[planned.field_type]
     limits = problems.range_text(item for item in planned.constraints.items() if item[0] in NUMBER_LIMITS)
     wanted = f"should be {kind}, {limits or f'such as {example}'}"
     if planned.cardinality == "SINGLE_OR_COLLECTION":
         wanted += f", or a list of them, such as {_EXAMPLES[planned.field_type]}"
-
-    def read(text: str) -> JsonValue:
-        stripped = text.strip()
-        number = _number(stripped, None)
-        if number is not None:
-            return number
-        hint = ""
-        if _DECIMAL_COMMA.fullmatch(stripped):
-            hint = f"; use a decimal point, as in {stripped.replace(',', '.')}"
-        raise _unreadable(planned, text, wanted + hint)
-
-    return read
+    if _DECIMAL_COMMA.fullmatch(stripped):
+        wanted += f"; use a decimal point, as in {stripped.replace(',', '.')}"
+    raise _unreadable(planned, text, wanted)
 
 
 def _number(text: str, otherwise: JsonValue) -> JsonValue:
@@ -186,44 +176,6 @@ def _number(text: str, otherwise: JsonValue) -> JsonValue:
         return js_json.number(int(text) if text.isdigit() and len(text) < 400 else float(text))
     except ValueError:  # beyond what a double holds
         return otherwise
-
-
-def _boolean_reader(planned: PlannedInput) -> TextReader:
-    def read(text: str) -> JsonValue:
-        value = _BOOLEANS.get(text.strip().lower())
-        if value is None:
-            raise _unreadable(planned, text, "should be true or false (or yes, no, 1, 0)")
-        return value
-
-    return read
-
-
-def _reference(text: str) -> JsonValue:
-    """Return a text that is a name or path as it is, and an object in JSON as data."""
-    text = text.strip()
-    if text.startswith("{"):
-        with contextlib.suppress(ValueError):
-            return js_reading.loads(text)
-    return text
-
-
-def _color(text: str) -> JsonValue:
-    channels = _CHANNELS.fullmatch(text.strip())
-    return dict(zip("rgba", map(int, channels[1].split(",")), strict=False)) if channels else _reference(text)
-
-
-def _json_reader(planned: PlannedInput) -> TextReader:
-    def read(text: str) -> JsonValue:
-        try:
-            return js_reading.loads(text)
-        except ValueError:
-            if planned.field_type == "LoRAField":
-                return lora_of_text(text)
-            if planned.field_type == "BoundingBoxField" and (box := box_of_text(text)) is not None:
-                return box
-            raise _unreadable(planned, text, "should be JSON, such as 768, 0.5, true or [1, 2]") from None
-
-    return read
 
 
 def _unreadable(planned: PlannedInput, text: str, reason: str) -> ParamsError:

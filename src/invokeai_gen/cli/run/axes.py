@@ -18,7 +18,7 @@ from invokeai_gen.cli.run.command_line import CommandLine
 from invokeai_gen.core.field_values import check_value, default_of
 from invokeai_gen.core.plan import PlannedInput, WorkflowPlan
 from invokeai_gen.core.problems import ParamsError, Problem, title, unsettable
-from invokeai_gen.core.text_values import find_input, text_reader
+from invokeai_gen.core.text_values import find_input, json_of_text
 from invokeai_gen.js_json import UNSET
 from invokeai_gen.sweeps.dynamic_prompts import DynamicPrompts
 from invokeai_gen.sweeps.files.sources import TableError, image_files, read_prompts
@@ -91,12 +91,11 @@ def read_axes(line: CommandLine, base: Mapping[str, Any]) -> Axes:
 
 def values_of_text(planned: PlannedInput, text: str) -> list[Any]:
     """Return the values of `1,2,3`, `1..100`, `0..1..0.25`, `"a, b",c` or a JSON list. Raise `ParamsError`."""
-    read = text_reader(planned)
     values: list[Any] = []
     wrong: list[Problem] = []
     for part in _parts(planned, text):
         try:
-            data = read(part) if isinstance(part, str) else part
+            data = json_of_text(planned, part) if isinstance(part, str) else part
             values.append(checked(planned, data))
         except ParamsError as error:
             wrong += error.problems
@@ -138,7 +137,7 @@ def _is_text(planned: PlannedInput) -> bool:
 
 
 def _parts(planned: PlannedInput, text: str) -> Iterator[Any]:
-    """Yield each value of a list: a text for `text_reader`, or JSON data."""
+    """Yield each value of a list: a text for `json_of_text`, or JSON data."""
     if planned.cardinality == "COLLECTION":
         yield from _lists(planned, text)
     elif text.lstrip().startswith("["):

@@ -12,7 +12,7 @@ from invokeai_gen.cli.assignments import Assignment
 from invokeai_gen.cli.named_workflow import NamedWorkflow
 from invokeai_gen.compiler import Reason, reasons_of
 from invokeai_gen.core.assets import assets_of, with_assets
-from invokeai_gen.core.batch import GENERATOR_FIELD, Binding, Values, batch_items, server_queries, value_of
+from invokeai_gen.core.batch import GENERATOR_FIELD, Binding, Values, batch_data, batch_items, server_queries, value_of
 from invokeai_gen.core.json_writing import request_value, to_json
 from invokeai_gen.core.plan import AssetKind, JsonValue, WorkflowPlan
 from invokeai_gen.core.problems import ParamsError
@@ -80,7 +80,8 @@ async def gui_request(
                 problems.append((sources.get(binding), str(reason)))
     if problems:
         return GuiRequest(None, problems, warnings)
-    return GuiRequest(build_request(plan, values, runs=runs, auto_board_id=auto_board, items=items), (), warnings)
+    data = batch_data(plan, values, items or {})
+    return GuiRequest(build_request(plan, values, runs=runs, auto_board_id=auto_board, data=data), (), warnings)
 
 
 async def _json_values(

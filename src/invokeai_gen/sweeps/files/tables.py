@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 from invokeai_gen import js_reading
 from invokeai_gen.core import problems
 from invokeai_gen.core.problems import ParamsError, Problem
-from invokeai_gen.core.text_values import find_input, text_reader, value_of_json
+from invokeai_gen.core.text_values import find_input, json_of_text, value_of_json
 from invokeai_gen.sweeps.files.manifest import ManifestError, is_of_sweep, rows_of_csv, runs_among
 from invokeai_gen.sweeps.files.sources import Neighbourhood, TableError, TableProblem, lines_of, read_text
 from invokeai_gen.texts import shortened, shown
@@ -50,7 +50,7 @@ def read_csv(
     The first row names an input in each column, by its label, Python name or index in the form. Cells are separated by
     commas, semicolons or tabs, whichever the first row has; the file is UTF-8, or UTF-16 with a byte order mark.
 
-    Cells are read by the rules of `text_values.text_reader`. An empty one keeps the value of `base`, or without a
+    Cells are read by the rules of `text_values.json_of_text`. An empty one keeps the value of `base`, or without a
     `base` the default (so that an empty text cannot be given: JSONL can). Rows whose cells are all empty are left out.
     The path of an image or video is looked for beside the file first, then in the working directory; a text that is no
     such file and has no folder in it is taken for the name of an image on the server. With `ignore_extra`, columns that
@@ -211,14 +211,13 @@ class _Rows(Generic[P]):
             planned = find_input(self.plan, name)
         except ParamsError as error:
             return error.problems[0]
-        from_text = None if self.delimiter is None else text_reader(planned)
         # `0,5` is one half if something else separates cells, as in many European tables.
         has_decimal_commas = self.delimiter in (";", "\t") and planned.field_type == "FloatField"
 
         def read(given: Any) -> Any:
             if has_decimal_commas and _DECIMAL_COMMA.fullmatch(given.strip()):
                 given = given.replace(",", ".")
-            value = value_of_json(planned, given if from_text is None else from_text(given))
+            value = value_of_json(planned, given if self.delimiter is None else json_of_text(planned, given))
             if planned.field_type not in _MEDIA:
                 return value
             try:
