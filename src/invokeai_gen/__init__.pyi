@@ -3,7 +3,7 @@
 from invokeai_gen.client import InvokeAIClient as InvokeAIClient
 from invokeai_gen.client import default_client as default_client
 from invokeai_gen.codegen.datamodel import ValueTypesError as ValueTypesError
-from invokeai_gen.codegen.folder import OutputFolderError as OutputFolderError
+from invokeai_gen.codegen.generated_files import OutputFolderError as OutputFolderError
 from invokeai_gen.compiler.readiness import NotReadyError as NotReadyError
 from invokeai_gen.core.checks import Limits as Limits
 from invokeai_gen.core.file_pattern import FileClashError as FileClashError

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from invokeai_gen import WorkflowOutputs
 from invokeai_gen.codegen import names
-from invokeai_gen.codegen.module_memory import assign_modules
 from invokeai_gen.codegen.names import MAX_LABEL, PythonIdentifier, assign_names, module_names, words_of
 from invokeai_gen.codegen.plan_file import Outline
+from invokeai_gen.codegen.writer import assign_modules
 from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.plan import PlannedInput, RetiredName, WorkflowPlan
 from tests.plan_factory import a_plan, an_input, an_output

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from invokeai_gen.atomic_files import locked
-from invokeai_gen.codegen import folder, module, stamp, writer
+from invokeai_gen.codegen import generated_files, module, writer
 from invokeai_gen.codegen.changes import Change, changes
-from invokeai_gen.codegen.folder import OutputFolderError
+from invokeai_gen.codegen.generated_files import OutputFolderError
 from invokeai_gen.codegen.names import assign_names
 from invokeai_gen.codegen.plan_file import Known
 from invokeai_gen.codegen.report import Report
@@ -256,7 +256,7 @@ def test_an_edited_module_is_written_again(out: Path) -> None:
 def test_a_module_of_another_version_is_written_again(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made(out, {"fox.json": fox()})
     monkeypatch.setattr(writer, "__version__", "99.0")
-    monkeypatch.setattr(stamp, "__version__", "99.0")
+    monkeypatch.setattr(generated_files, "__version__", "99.0")
     (item, *_) = made(out, {"fox.json": fox()})
     assert (item.status, item.reason) == ("changed", "version")
 
@@ -332,7 +332,7 @@ def test_a_file_that_cannot_be_written_is_named(out: Path, monkeypatch: pytest.M
     def refuse(path: Path, _: str) -> None:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(folder, "write_text", refuse)
+    monkeypatch.setattr(generated_files, "write_text", refuse)
     with pytest.raises(OutputFolderError, match=r"generated.fox\.json: Permission denied"):
         made(out, {"fox.json": fox()})
 

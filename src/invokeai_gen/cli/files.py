@@ -13,7 +13,7 @@ def save_text(path: Path, text: str, *, overwrite: bool = True) -> None:
     Without `overwrite`, an existing file or link is an error.
     """
     from invokeai_gen.atomic_files import remove_leftovers
-    from invokeai_gen.codegen.folder import write_text
+    from invokeai_gen.codegen.generated_files import write_text
 
     try:
         if not overwrite and (path.exists() or path.is_symlink()):

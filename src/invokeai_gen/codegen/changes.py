@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 from invokeai_gen.codegen.annotations import type_text
 from invokeai_gen.codegen.docs import short_default
 from invokeai_gen.codegen.literals import literal
-from invokeai_gen.codegen.name_memory import Planned, key_of, same_items
+from invokeai_gen.codegen.name_memory import Planned, key_of, results_of, same_items
 from invokeai_gen.core import field_values
 from invokeai_gen.core.field_values import NONE, Choice, Limited, ListOf, OneOf, Plain, Shape, allowed_values, parts_of
 from invokeai_gen.core.plan import PlannedInput, PlannedOutput, WorkflowPlan
@@ -62,13 +62,13 @@ def changes(old: WorkflowPlan, new: WorkflowPlan) -> tuple[Change, ...]:
 
     Inputs are matched by node and field, outputs by node. A node that was deleted and added again is the same node.
     """
-    inputs, outputs = same_items(old.inputs, new.inputs), same_items(_results(old), _results(new))
+    inputs, outputs = same_items(old.inputs, new.inputs), same_items(results_of(old), results_of(new))
     nodes = {key[0]: was.node_id for key, was in inputs.items()} | {key[0]: was.node_id for key, was in outputs.items()}
     return (
         *_removed(old.inputs, inputs.values(), "input"),
         *chain.from_iterable(_input_changes(inputs.get(key_of(item)), item) for item in new.inputs),
-        *_removed(_results(old), outputs.values(), "output"),
-        *chain.from_iterable(_output_changes(outputs.get(key_of(item)), item) for item in _results(new)),
+        *_removed(results_of(old), outputs.values(), "output"),
+        *chain.from_iterable(_output_changes(outputs.get(key_of(item)), item) for item in results_of(new)),
         *_hidden_changes(old, new, nodes),
     )
 
@@ -76,10 +76,6 @@ def changes(old: WorkflowPlan, new: WorkflowPlan) -> tuple[Change, ...]:
 def _removed(before: Iterable[Planned], kept: Collection[Planned], what: Literal["input", "output"]) -> list[Change]:
     keys = {key_of(item) for item in kept}
     return [Change("removed", what, item.name, label=_label(item)) for item in before if key_of(item) not in keys]
-
-
-def _results(plan: WorkflowPlan) -> list[PlannedOutput]:
-    return [item for item in plan.outputs if item.role != "debug"]
 
 
 def _label(item: PlannedInput | PlannedOutput) -> str:

@@ -80,36 +80,34 @@ def _check_declarations(text: str) -> set[str]:
     Raise `ValueError` for anything but imports, aliases and bare classes: a server's schema is foreign text too.
     """
     names: set[str] = set()
-    for statement in ast.parse(text).body:
+    pending = list(ast.parse(text).body)
+    while pending:
+        statement = pending.pop()
         match statement:
             case ast.ImportFrom(module="typing" | "typing_extensions" | "__future__"):
-                continue
-            case ast.Expr(value=ast.Constant(value=str())):
-                continue
+                types: list[ast.expr] = []
+            case ast.Expr(value=ast.Constant(value=str())) | ast.Pass():
+                types = []
+            case ast.AnnAssign(target=ast.Name(name), annotation=annotation, value=None):
+                types = [annotation]
             case ast.AnnAssign(target=ast.Name(name), annotation=ast.Name(id="TypeAlias"), value=ast.expr() as value):
-                _check_type(value)
                 names.add(name)
+                types = [value]
             case ast.ClassDef(name, decorator_list=[], bases=[ast.Name()], keywords=[], body=members):
-                for member in members:
-                    match member:
-                        case ast.AnnAssign(target=ast.Name(), annotation=annotation, value=None):
-                            _check_type(annotation)
-                        case ast.Expr(value=ast.Constant(value=str())) | ast.Pass():
-                            continue
-                        case _:
-                            raise _unexpected(member)
                 names.add(name)
+                pending += members
+                types = []
             case ast.Assign(
                 targets=[ast.Name(name)],
                 value=ast.Call(
                     func=ast.Name(id="TypedDict"), args=[ast.Constant(), ast.Dict(values=types)], keywords=[]
                 ),
             ):
-                for annotation in types:
-                    _check_type(annotation)
                 names.add(name)
             case _:
                 raise _unexpected(statement)
+        for expression in types:
+            _check_type(expression)
     return names
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from invokeai_gen.codegen.annotations import Names, type_text, value_text
 from invokeai_gen.codegen.literals import literal
+from invokeai_gen.codegen.name_memory import results_of
 from invokeai_gen.core import field_values
 from invokeai_gen.core.field_values import Choice, Limited, ListOf, OneOf, Shape, allowed_values, parts_of
 from invokeai_gen.core.plan import PlannedInput, PlannedOutput, WorkflowPlan
@@ -70,11 +71,8 @@ def module_doc(plan: WorkflowPlan, names: Names, *, module: str, package: str, v
         blocks.append(
             "Inputs::\n\n" + _table(("", "name", "type", "range", "default", "label"), _input_rows(plan.inputs, names))
         )
-    outputs = [output for output in plan.outputs if output.role != "debug"]
-    if outputs:
-        rows = [
-            (output.name, output.result_type, collapsed(output.node_label or output.node_title)) for output in outputs
-        ]
+    if outputs := results_of(plan):
+        rows = [(item.name, item.result_type, collapsed(item.node_label or item.node_title)) for item in outputs]
         blocks.append("Outputs::\n\n" + _table(("name", "type", "node"), rows))
     blocks.append("Example::\n\n" + textwrap.indent(example(plan, module=module, package=package), "    "))
     blocks.append(_origin(plan, version))
@@ -91,7 +89,7 @@ def params_doc(plan: WorkflowPlan) -> str:
 def outputs_doc(plan: WorkflowPlan) -> str:
     """Return the docstring of `Outputs`."""
     text = "The results of one run."
-    if all(output.role == "debug" for output in plan.outputs):
+    if not results_of(plan):
         text += " No node of this workflow has a result with a name."
     hidden = [output.name for output in plan.outputs if output.role == "debug"]
     if hidden:
@@ -113,7 +111,7 @@ def example(plan: WorkflowPlan, *, module: str, package: str) -> str:
     if len(arguments) > WIDTH - 30:
         lines.append("params = wf.Params(\n" + "".join(f"    {argument},\n" for argument in required) + ")")
         arguments = "params"
-    results = [output for output in plan.outputs if output.role != "debug"]
+    results = results_of(plan)
     images = [output for output in results if output.item_type.name == "ImageOutput"]
     shown = next(iter([*images, *results]), None)
     if plan.batches:

@@ -23,20 +23,27 @@ def literal(value: object) -> Source:
     Everything that is not printable (control and bidirectional characters, lone surrogates) is written as an escape.
     Raises `TypeError` for any other value and `ValueError` for a number that has no literal.
     """
-    if value is None or isinstance(value, (bool, int, str)):
-        return Source(_plain(value))
-    if isinstance(value, float):
-        if not math.isfinite(value):
+    match value:
+        case None | bool():
+            return Source(repr(value))
+        # A subclass could bring a `__repr__` of its own.
+        case str():
+            return Source(str.__repr__(value))
+        case int():
+            return Source(int.__repr__(value))
+        case float() if math.isfinite(value):
+            return Source(float.__repr__(value))
+        case float():
             raise ValueError(f"{value!r} has no literal")
-        return Source(repr(value))
-    if isinstance(value, (tuple, list)):
-        items = ", ".join(literal(item) for item in value)
-        if isinstance(value, list):
-            return Source(f"[{items}]")
-        return Source(f"({items},)" if len(value) == 1 else f"({items})")
-    if isinstance(value, Mapping):
-        return Source("{" + ", ".join(f"{literal(key)}: {literal(item)}" for key, item in value.items()) + "}")
-    raise TypeError(f"{type(value).__name__} has no literal")
+        case list():
+            return Source(f"[{', '.join(map(literal, value))}]")
+        case tuple():
+            items = ", ".join(map(literal, value))
+            return Source(f"({items},)" if len(value) == 1 else f"({items})")
+        case Mapping():
+            return Source("{" + ", ".join(f"{literal(key)}: {literal(item)}" for key, item in value.items()) + "}")
+        case _:
+            raise TypeError(f"{type(value).__name__} has no literal")
 
 
 def call(name: Source, /, *positional: Source, **keywords: Source) -> Source:
@@ -68,15 +75,6 @@ def printable_source(text: str) -> str:
         char if char.isprintable() or char == "\n" else char.encode("unicode_escape", "surrogatepass").decode("ascii")
         for char in text
     )
-
-
-def _plain(value: bool | int | str | None) -> str:
-    # A subclass could bring a `__repr__` of its own.
-    if isinstance(value, str):
-        return str.__repr__(value)
-    if value is None or isinstance(value, bool):
-        return repr(value)
-    return int.__repr__(value)
 
 
 def _escaped(line: str) -> str:

@@ -11,6 +11,7 @@ from invokeai_gen.codegen import docs
 from invokeai_gen.codegen.annotations import Names, declaration, names_in, plain_type
 from invokeai_gen.codegen.layout import WIDTH, import_line, laid_out
 from invokeai_gen.codegen.literals import Source, docstring, literal
+from invokeai_gen.codegen.name_memory import results_of
 from invokeai_gen.codegen.names import PythonIdentifier
 from invokeai_gen.core.plan import PlannedInput, PlannedOutput, WorkflowPlan
 from invokeai_gen.public_names import HOME_OF
@@ -41,7 +42,7 @@ def render(plan: WorkflowPlan, names: Names, *, module: PythonIdentifier, packag
     ]
     values = [_values(item, names) for item in settable]
     indexed = [_indexed(item, names) for item in settable]
-    results = [item for item in plan.outputs if item.role != "debug"]
+    results = results_of(plan)
     outputs = [_output(item, plan) for item in results]
     used = set[str]().union(*map(names_in, declarations))
     import_lines = _import_lines(used, used & {*names.values()}, has_inputs=bool(settable))
@@ -152,8 +153,7 @@ _ANY_INDEX: Final = "        def __getitem__(self, index: int) -> Any: ...\n"
 
 def _image_property(plan: WorkflowPlan) -> Source:
     """Return a property `image` for the one output that is an image, if nothing else has that name."""
-    results = [output for output in plan.outputs if output.role != "debug"]
-    images = [output for output in results if output.item_type.name == "ImageOutput"]
+    images = [output for output in results_of(plan) if output.item_type.name == "ImageOutput"]
     is_only = len(images) == 1 and images[0].result_type == "ImageOutput"
     if not is_only or any(output.name == "image" for output in plan.outputs):
         return Source()

@@ -45,6 +45,11 @@ def items_of(plan: WorkflowPlan) -> Iterator[PlannedInput | PlannedOutput]:
     yield from plan.outputs
 
 
+def results_of(plan: WorkflowPlan) -> list[PlannedOutput]:
+    """Return the outputs that have an attribute in a module: all but the intermediate images."""
+    return [item for item in plan.outputs if item.role != "debug"]
+
+
 def memory_of(
     before: Iterable[Planned], after: Iterable[Planned], retired: Iterable[RetiredName], *, keep_renamed: bool
 ) -> Memory:

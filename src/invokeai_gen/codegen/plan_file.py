@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, Final, Self
 
+from invokeai_gen.codegen.generated_files import digest
 from invokeai_gen.codegen.names import pascal
-from invokeai_gen.codegen.stamp import digest
 from invokeai_gen.core import field_values
 from invokeai_gen.core.field_values import Choice, Shape, Structure, parts_of
 from invokeai_gen.core.plan import JsonValue, PlannedInput, WorkflowPlan

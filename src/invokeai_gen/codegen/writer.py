@@ -11,16 +11,21 @@ from pathlib import Path, PurePath
 from typing import Any, Final, TypeAlias
 
 from invokeai_gen.atomic_files import locked, remove_leftovers
-from invokeai_gen.codegen import datamodel, folder, module, value_types
+from invokeai_gen.codegen import datamodel, generated_files, module, value_types
 from invokeai_gen.codegen.annotations import Names
 from invokeai_gen.codegen.changes import changes
-from invokeai_gen.codegen.folder import OutputFolderError
-from invokeai_gen.codegen.module_memory import assign_modules
+from invokeai_gen.codegen.generated_files import (
+    OutputFolderError,
+    digest,
+    is_edited,
+    is_generated,
+    stamped,
+    version_of,
+)
 from invokeai_gen.codegen.name_memory import Key, items_of, key_of
-from invokeai_gen.codegen.names import PythonIdentifier, assign_names, words_of
-from invokeai_gen.codegen.plan_file import Known, PlanFile
+from invokeai_gen.codegen.names import PythonIdentifier, assign_names, module_names, words_of
+from invokeai_gen.codegen.plan_file import Known, Outline, PlanFile
 from invokeai_gen.codegen.report import Reason, Report
-from invokeai_gen.codegen.stamp import digest, is_edited, is_generated, stamped, version_of
 from invokeai_gen.core.plan import PlanFormatError, WorkflowPlan
 from invokeai_gen.version import __version__
 
@@ -66,7 +71,7 @@ def generate(
         if out.exists() and not out.is_dir():
             raise OutputFolderError(f"{out} is not a folder")
         with locked(out):
-            read: Read = cache(lambda name: folder.read_text(out / name))
+            read: Read = cache(lambda name: generated_files.read_text(out / name))
             existing = _existing(out, read, known)
             modules = _named(plans, {} if rename else existing, existing, keep_renamed=keep_renamed)
             vanished = sorted(existing.keys() - {item.name for item in modules})
@@ -95,7 +100,7 @@ def named_as_in(out: Path, source: PurePath, plan: WorkflowPlan) -> WorkflowPlan
     existing = {
         name: old
         for name, old in _existing(
-            out, lambda name: folder.read_text(out / name), Known(), words_of(source.stem)
+            out, lambda name: generated_files.read_text(out / name), Known(), words_of(source.stem)
         ).items()
         if not ids.isdisjoint(old.outline.nodes)  # else it is another workflow of the same name
     }
@@ -147,6 +152,43 @@ def _named(
     ]
 
 
+def assign_modules(
+    plans: Mapping[PurePath, Outline], existing: Mapping[str, Outline]
+) -> dict[PurePath, PythonIdentifier]:
+    """Return a module name for each workflow file. A file whose module exists already keeps that name.
+
+    A plan does not record folders, so files with the same name are distinguished by their contents: the same bytes, then a name
+    with the file's own folders in it, then the nodes that both have.
+    """
+    by_stem: dict[str, list[str]] = {}
+    for name, old in existing.items():
+        by_stem.setdefault(words_of(PurePath(old.source).stem), []).append(name)
+    pairs = [
+        (score, path, name)
+        for path, plan in plans.items()
+        for name in by_stem.get(words_of(path.stem), ())
+        if (score := _likeness(path, plan, name, existing[name])) is not None
+    ]
+    kept: dict[PurePath, str] = {}
+    taken: set[str] = set()
+    for _, path, name in sorted(pairs, key=lambda pair: (*(-part for part in pair[0]), pair[1], pair[2])):
+        if path not in kept and name not in taken:
+            kept[path] = name
+            taken.add(name)
+    return module_names(plans, kept=kept)
+
+
+def _likeness(path: PurePath, plan: Outline, name: str, old: Outline) -> tuple[int, int, int] | None:
+    """Return how well a module fits a file; `None` if its name has the folders of another file."""
+    base = words_of(path.stem)
+    folders = {words_of(part) for part in path.parts[:-1]} - {""}
+    has_own_folder = any(name.startswith(f"{folder}_") for folder in folders) and name.rstrip("_").endswith(base)
+    if not has_own_folder and name.rstrip("_") != base and name not in module_names([path]).values():
+        return None
+    same_bytes = bool(plan.sha256) and plan.sha256 == old.sha256
+    return int(same_bytes), int(has_own_folder), len({*plan.nodes} & {*old.nodes})
+
+
 def _with_names(file: PlanFile, earlier: PlanFile | None, keep_renamed: bool = False) -> PlanFile:
     """Return a plan whose inputs and outputs have names; the same one if `earlier` is that plan with its good names."""
     if file is earlier and file.is_known:
@@ -170,36 +212,29 @@ def _texts(modules: list[_Module], out: Path, schemas: Mapping[str, Any], read: 
         texts[f"{item.name}.json"] = item.file.text
         texts[f"{item.name}.py"] = _module_text(item, names, package, read, known)
         item.file.remember(known)
-    texts["_types.py"] = _types_text(types, read, known)
+    texts["_types.py"] = _text(read("_types.py"), [types], known, lambda: module.types_source(datamodel.render(types)))
     texts["__init__.py"] = stamped(module.init_source(sorted(item.name for item in modules)))
     return texts
 
 
 def _module_text(item: _Module, names: Names, package: str, read: Read, known: Known) -> str:
     made_from = [item.file.digest, package, item.name, *map(names.get, item.file.outline.shapes)]
-    text = _known_text(known, made_from, read(f"{item.name}.py"))
-    if text is None:
-        text = stamped(module.render(item.file.plan, names, module=item.name, package=package))
-        _remember(known, made_from, text)
+    return _text(
+        read(f"{item.name}.py"),
+        made_from,
+        known,
+        lambda: module.render(item.file.plan, names, module=item.name, package=package),
+    )
+
+
+def _text(present: str | None, made_from: list[Any], known: Known, make: Callable[[], str]) -> str:
+    """Return the text on disk if it is exactly what was made from the same data before; otherwise make it."""
+    key = digest(json.dumps(made_from))
+    if present is not None and known.get(key) == digest(present):
+        return present
+    text = stamped(make())
+    known.current[key] = digest(text)
     return text
-
-
-def _types_text(types: Mapping[str, Any], read: Read, known: Known) -> str:
-    made_from = [types]
-    text = _known_text(known, made_from, read("_types.py"))
-    if text is None:
-        text = stamped(module.types_source(datamodel.render(types)))
-        _remember(known, made_from, text)
-    return text
-
-
-def _known_text(known: Known, made_from: list[Any], text: str | None) -> str | None:
-    """Return the text on disk if it is exactly what was made from the same data before."""
-    return text if text is not None and known.get(digest(json.dumps(made_from))) == digest(text) else None
-
-
-def _remember(known: Known, made_from: list[Any], text: str) -> None:
-    known.current[digest(json.dumps(made_from))] = digest(text)
 
 
 def _write(out: Path, files: Mapping[str, str], removed: list[str], read: Read) -> None:
@@ -211,7 +246,7 @@ def _write(out: Path, files: Mapping[str, str], removed: list[str], read: Read) 
     for name in sorted(
         files, key=lambda name: (name == "__init__.py", name.endswith(".py"), name != "_types.py", name)
     ):
-        folder.write_text(out / name, files[name])
+        generated_files.write_text(out / name, files[name])
     for name in removed:
         (out / name).unlink(missing_ok=True)
 

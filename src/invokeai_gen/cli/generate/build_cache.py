@@ -21,9 +21,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from invokeai_gen.atomic_files import replacing
 from invokeai_gen.cli.generate.generation import Generation, WorkflowSource
-from invokeai_gen.codegen.folder import read_text
+from invokeai_gen.codegen.generated_files import digest, read_text
 from invokeai_gen.codegen.report import Report
-from invokeai_gen.codegen.stamp import digest
 from invokeai_gen.shipped_files import openapi_path, templates_folder
 from invokeai_gen.version import __version__
 

@@ -46,7 +46,7 @@ def command(output: Path, force: bool, server: str | None) -> None:
       from server_models import Boards, Main
       portrait.run(portrait.Params(model=Main.dreamshaper_8, board=Boards.portraits))
     """
-    from invokeai_gen.codegen.stamp import is_generated
+    from invokeai_gen.codegen.generated_files import is_generated
 
     if output.exists() and not force and not is_generated(read_bytes(output).decode(errors="replace")):
         raise InvokeAIGenError(f"{output}: was not made by invokeai-gen; --force overwrites it")
@@ -58,9 +58,9 @@ def command(output: Path, force: bool, server: str | None) -> None:
 
 def module_text(models: Sequence[Model], boards: Sequence[Board], version: str) -> str:
     """Return the text of the module, which does not depend on the order of models and boards."""
+    from invokeai_gen.codegen.generated_files import stamped
     from invokeai_gen.codegen.literals import docstring, literal
     from invokeai_gen.codegen.module import formatted
-    from invokeai_gen.codegen.stamp import stamped
 
     body: list[str] = []
     exports: list[str] = []
