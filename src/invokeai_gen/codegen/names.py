@@ -14,16 +14,14 @@ import keyword
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
-from typing import Final, Generic, Self, TypeVar
+from typing import Final, Self
 
 from invokeai_gen.codegen.name_memory import Key, Memory, key_of, memory_of, retired_names
 from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.plan import PlannedInput, PlannedOutput, WorkflowPlan
-
-H = TypeVar("H", bound=Hashable)
 
 MAX_LABEL: Final = 60
 """Most characters of a name that one label gives; a longer label is cut after its last whole word."""
@@ -117,7 +115,7 @@ def assign_names(
     """
     if plan is earlier and _has_good_names(plan):
         return plan
-    labels = {item.index: item.label for item in plan.inputs}
+    labels: dict[int | None, str] = {item.index: item.label for item in plan.inputs}
     in_memory = out_memory = Memory()
     if earlier is not None:
         in_memory = memory_of(earlier.inputs, plan.inputs, earlier.retired, keep_renamed=keep_renamed)
@@ -141,7 +139,6 @@ def module_names(
     depth = max((len(path.parts) for path in paths), default=0)
     subjects = [
         _Subject(
-            path,
             words_of(path.stem),
             [*_innermost_first(path.parts[:-1], depth), words_of(path.suffix)],
             [_digest(path.as_posix())[:4], _digest(path.as_posix())],
@@ -149,64 +146,68 @@ def module_names(
         )
         for path in paths
     ]
-    return _distinct(subjects, fallback="workflow", reserved=_DEVICES)
+    return dict(zip(paths, _distinct(subjects, fallback="workflow", reserved=_DEVICES), strict=True))
 
 
 def _named_inputs(inputs: tuple[PlannedInput, ...], memory: Memory) -> tuple[PlannedInput, ...]:
-    depth = max((len(item.sections) for item in inputs), default=0)
-    given = _usable(memory.names, _INPUT_RESERVED)
-    subjects = [
-        _Subject(
-            item.index,
-            words_of(item.label) or words_of(item.field_name),
-            [
-                *_innermost_first(item.sections, depth),
-                words_of(item.node_label or item.node_title),
-                words_of(item.node_type),
-                words_of(item.field_name),
-            ],
-            _id_pieces(item.node_id, item.field_name),
-            given.pop(key_of(item), None),
-            memory.formerly.get(key_of(item), ""),
-        )
-        for item in inputs
-    ]
-    names = _distinct(subjects, fallback="input", reserved=_INPUT_RESERVED, avoid=memory.formerly.values())
-    return tuple(replace(item, name=names[item.index]) for item in inputs)
+    names = _names_of(
+        inputs,
+        [words_of(item.label) or words_of(item.field_name) for item in inputs],
+        [(item.node_label or item.node_title, item.node_type, item.field_name) for item in inputs],
+        memory,
+        fallback="input",
+        reserved=_INPUT_RESERVED,
+    )
+    return tuple(replace(item, name=name) for item, name in zip(inputs, names, strict=True))
 
 
 def _named_outputs(
-    outputs: tuple[PlannedOutput, ...], labels: Mapping[int, str], memory: Memory
+    outputs: tuple[PlannedOutput, ...], labels: Mapping[int | None, str], memory: Memory
 ) -> tuple[PlannedOutput, ...]:
     """Name results first, so that a debug output never changes the name of a result."""
     names: dict[Key, PythonIdentifier] = {}
     for is_debug in (False, True):
         group = [item for item in outputs if (item.role == "debug") is is_debug]
-        keys = {key_of(item) for item in group}
-        given = _usable({key: name for key, name in memory.names.items() if key in keys}, _OUTPUT_RESERVED)
-        bases = _output_bases(group)
-        depth = max((len(item.sections) for item in group), default=0)
-        subjects = []
-        for item in group:
-            kept = given.pop(key_of(item), None)
-            subjects.append(
-                _Subject(
-                    key_of(item),
-                    bases[item.node_id],
-                    [
-                        *_innermost_first(item.sections, depth),
-                        words_of(item.node_label),
-                        words_of(labels.get(item.board_input, "") if item.board_input is not None else ""),
-                        words_of(item.node_type),
-                    ],
-                    _id_pieces(item.node_id),
-                    None if kept in names.values() else kept,
-                    memory.formerly.get(key_of(item), ""),
-                )
-            )
-        avoid = {*memory.formerly.values(), *names.values()}
-        names |= _distinct(subjects, fallback="output", reserved=_OUTPUT_RESERVED, avoid=avoid)
+        made = _names_of(
+            group,
+            _output_bases(group),
+            [(item.node_label, labels.get(item.board_input, ""), item.node_type) for item in group],
+            memory,
+            fallback="output",
+            reserved=_OUTPUT_RESERVED,
+            taken=frozenset(names.values()),
+        )
+        names.update(zip(map(key_of, group), made, strict=True))
     return tuple(replace(item, name=names[key_of(item)]) for item in outputs)
+
+
+def _names_of(
+    items: Sequence[PlannedInput | PlannedOutput],
+    bases: Sequence[str],
+    around: Sequence[tuple[str, ...]],
+    memory: Memory,
+    *,
+    fallback: str,
+    reserved: frozenset[str],
+    taken: frozenset[str] = frozenset(),
+) -> list[PythonIdentifier]:
+    """Return a name for each item, from the words of `bases`, of the sections it is in, and of what is `around` it."""
+    keys = {key_of(item) for item in items}
+    given = _usable({key: name for key, name in memory.names.items() if key in keys}, reserved)
+    depth = max((len(item.sections) for item in items), default=0)
+    subjects = []
+    for item, base, words in zip(items, bases, around, strict=True):
+        kept = given.pop(key_of(item), None)
+        subjects.append(
+            _Subject(
+                base,
+                [*_innermost_first(item.sections, depth), *map(words_of, words)],
+                _id_pieces(*(part for part in key_of(item) if part is not None)),
+                None if kept in taken else kept,
+                memory.formerly.get(key_of(item), ""),
+            )
+        )
+    return _distinct(subjects, fallback=fallback, reserved=reserved, avoid={*memory.formerly.values(), *taken})
 
 
 def _has_good_names(plan: WorkflowPlan) -> bool:
@@ -215,7 +216,7 @@ def _has_good_names(plan: WorkflowPlan) -> bool:
     return len(inputs) == len(plan.inputs) and len(outputs) == len(plan.outputs)
 
 
-def _usable(names: Mapping[H, str], reserved: frozenset[str]) -> dict[H, PythonIdentifier]:
+def _usable(names: Mapping[Key, str], reserved: frozenset[str]) -> dict[Key, PythonIdentifier]:
     """Return the earlier names that can still be used: a plan on disk may have been edited by hand."""
     count = Counter(names.values())
     return {
@@ -225,28 +226,23 @@ def _usable(names: Mapping[H, str], reserved: frozenset[str]) -> dict[H, PythonI
     }
 
 
-def _output_bases(outputs: Sequence[PlannedOutput]) -> dict[str, str]:
+def _output_bases(outputs: Sequence[PlannedOutput]) -> list[str]:
     """Return the node's own label if no other output has it, else the section of its board if unique, else label or title."""
-    labels = {item.node_id: words_of(item.node_label) for item in outputs}
-    sections = {item.node_id: words_of(item.sections[-1]) if item.sections else "" for item in outputs}
-    label_count, section_count = Counter(labels.values()), Counter(sections.values())
-    bases = {}
-    for item in outputs:
-        label, section = labels[item.node_id], sections[item.node_id]
-        if label and label_count[label] == 1:
-            bases[item.node_id] = label
-        elif section and section_count[section] == 1:
-            bases[item.node_id] = section
-        else:
-            bases[item.node_id] = label or words_of(item.node_title)
+    labels = [words_of(item.node_label) for item in outputs]
+    sections = [words_of(item.sections[-1]) if item.sections else "" for item in outputs]
+    label_count, section_count = Counter(labels), Counter(sections)
+    bases = []
+    for item, label, section in zip(outputs, labels, sections, strict=True):
+        has_own_label = label and label_count[label] == 1
+        use_section = section and section_count[section] == 1 and not has_own_label
+        bases.append(section if use_section else label or words_of(item.node_title))
     return bases
 
 
 @dataclass(slots=True)
-class _Subject(Generic[H]):
+class _Subject:
     """Something that needs a name: its own words, and the words that distinguish it from others, best first."""
 
-    key: H
     base: str
     qualifiers: list[str]
     """Words to put in front."""
@@ -271,15 +267,15 @@ class _Subject(Generic[H]):
 
 
 def _distinct(
-    subjects: Sequence[_Subject[H]],
+    subjects: Sequence[_Subject],
     *,
     fallback: str,
     reserved: frozenset[str],
     avoid: Iterable[str] = (),
-) -> dict[H, PythonIdentifier]:
+) -> list[PythonIdentifier]:
     """Return a name for each subject, no two the same and none of `avoid` for a subject without a name."""
 
-    def name_of(subject: _Subject[H]) -> PythonIdentifier:
+    def name_of(subject: _Subject) -> PythonIdentifier:
         return subject.name or identifier(subject.words(fallback), fallback=fallback, reserved=reserved)
 
     # The plain label of an input with a longer name is not free either: readers would confuse the two.
@@ -290,7 +286,7 @@ def _distinct(
     }
     blocked = {*avoid} | labels
     while True:
-        groups: dict[str, list[_Subject[H]]] = {}
+        groups: dict[str, list[_Subject]] = {}
         for subject in subjects:
             groups.setdefault(name_of(subject), []).append(subject)
         clashes = [
@@ -299,12 +295,12 @@ def _distinct(
             if len(group) > 1 or name in blocked
         ]
         if not any(clashes):
-            return {subject.key: name_of(subject) for subject in subjects}
+            return [name_of(subject) for subject in subjects]
         for group in filter(None, clashes):
             _distinguish(group)
 
 
-def _distinguish(group: Sequence[_Subject[H]]) -> None:
+def _distinguish(group: Sequence[_Subject]) -> None:
     """Give every member the first unused qualifier or suffix that makes their names differ."""
     ways = len(group[0].qualifiers) + len(group[0].suffixes)
     for level in range(max(subject.level for subject in group), ways):

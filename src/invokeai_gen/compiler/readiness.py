@@ -77,25 +77,18 @@ def reasons_of(
     batches cannot be checked.
     """
     connected: set[tuple[str, str | None]] = {(edge.target, edge.target_handle) for edge in workflow.edges}
-    # The GUI looks for problems of a node by the id in its data.
-    nodes = workflow.node_by_id()
-    by_data_id = [(node, nodes.get(node.data_id)) for node in workflow.invocations()]
     connected |= workflow.fed_by_unknown  # the missing node is the reason, not that its targets are now empty
-    return [
-        *_newer_server_reason(workflow, schema),
-        *_batch_reasons(workflow, plan, values, items),
-        *(
-            _reason(node, f"the id in its data, {shown(node.data_id)}, is not the id of any such node")
-            for node, other in by_data_id
-            if not isinstance(other, InvocationNode)
-        ),
-        *(
-            reason
-            for _, node in by_data_id
-            if isinstance(node, InvocationNode)
-            for reason in _node_reasons(node, values, connected)
-        ),
-    ]
+    reasons = [*_newer_server_reason(workflow, schema), *_batch_reasons(workflow, plan, values, items)]
+    nodes = workflow.node_by_id()
+    found: list[Reason] = []
+    for node in workflow.invocations():
+        # The GUI looks for problems of a node by the id in its data.
+        other = nodes.get(node.data_id)
+        if isinstance(other, InvocationNode):
+            found += _node_reasons(other, values, connected)
+        else:
+            reasons.append(_reason(node, f"the id in its data, {shown(node.data_id)}, is not the id of any such node"))
+    return reasons + found
 
 
 def _newer_server_reason(workflow: LoadedWorkflow, schema: Schema) -> Iterator[Reason]:
@@ -138,13 +131,12 @@ def refused_choices(workflow: LoadedWorkflow) -> Iterator[Reason]:
     connected = {(edge.target, edge.target_handle) for edge in workflow.edges}
     for node in workflow.invocations():
         for name, instance in node.inputs.items():
-            field_template = node.input_template(name)
-            if field_template is None or (node.id, name) in connected:
-                continue
-            problem = choice_problem(instance.value, field_template)
-            if problem is not None:
-                label = instance.label or field_template.title
-                yield _reason(node, f"{problem}, so the server will refuse it", name, label)
+            template = node.input_template(name)
+            if template is not None and (node.id, name) not in connected:
+                problem = choice_problem(instance.value, template)
+                if problem is not None:
+                    label = instance.label or template.title
+                    yield _reason(node, f"{problem}, so the server will refuse it", name, label)
 
 
 def value_problems(value: JsonValue | Unset, template: InputTemplate) -> Iterator[str]:
@@ -153,50 +145,38 @@ def value_problems(value: JsonValue | Unset, template: InputTemplate) -> Iterato
         if template.required:
             yield "a value is required, and the field is empty"
         return
-    kind, limits = template.type, template.limits
+    kind = template.type
     if isinstance(value, list):
-        yield from _collection_problems(value, template)
-    elif kind.is_collection:
-        return
-    elif (kind.name == "IntegerField" and is_integer(value)) or (kind.name == "FloatField" and is_number(value)):
-        yield from _number_problems(value, limits)
+        if kind.is_collection and _is_list_of(value, kind.name):
+            yield from _collection_problems(value, template.limits)
+    elif not kind.is_collection and kind.name in ("IntegerField", "FloatField") and _IS_ITEM[kind.name](value):
+        yield from _number_problems(value, template.limits)
 
 
 def choice_problem(value: JsonValue | Unset, template: InputTemplate) -> str | None:
     """Return what is wrong with a value that is not among the choices: the GUI sends it, and the server answers 422."""
-    if (
-        value is UNSET
-        or value is None
-        or not template.choices
-        or template.type.name not in {"EnumField", "SchedulerField"}
-    ):
-        return None
-    if value in template.choices:
+    is_choice = bool(template.choices) and template.type.name in ("EnumField", "SchedulerField")
+    if not is_choice or value is UNSET or value is None or value in template.choices:
         return None
     listed = ", ".join(map(repr, template.choices[:MAX_LISTED]))
     more = f", … ({len(template.choices)} in all)" if len(template.choices) > MAX_LISTED else ""
     return f"{shown(value)} is not one of {listed}{more}"
 
 
-def _collection_problems(items: list[JsonValue], template: InputTemplate) -> Iterator[str]:
-    kind, limits = template.type, template.limits
-    if not kind.is_collection or not _is_list_of(items, kind.name):
-        return
-    yield from _size_problems(
-        f"it has {len(items)} items", len(items), limits.get("min_items"), limits.get("max_items")
-    )
+def _collection_problems(items: list[JsonValue], limits: Mapping[str, float]) -> Iterator[str]:
+    yield from _size_problems(f"it has {len(items)} items", len(items), limits, "items")
     for item in items:
         if isinstance(item, str):
-            what = f"{shown(item)} has {len(item)} characters"
-            yield from _size_problems(what, len(item), limits.get("min_length"), limits.get("max_length"))
+            yield from _size_problems(f"{shown(item)} has {len(item)} characters", len(item), limits, "length")
         elif isinstance(item, (int, float)):
             yield from _number_problems(item, limits)
 
 
-def _size_problems(what: str, size: int, low: float | None, high: float | None) -> Iterator[str]:
-    if low is not None and size < low:
+def _size_problems(what: str, size: int, limits: Mapping[str, float], suffix: str) -> Iterator[str]:
+    low, high = limits.get(f"min_{suffix}", size), limits.get(f"max_{suffix}", size)
+    if size < low:
         yield f"{what}, but should have {range_text([('ge', low)])}"
-    if high is not None and size > high:
+    if size > high:
         yield f"{what}, but should have {range_text([('le', high)])}"
 
 
@@ -218,9 +198,9 @@ def _number_problems(value: float, limits: Mapping[str, float]) -> Iterator[str]
 def _batch_reasons(
     workflow: LoadedWorkflow, plan: WorkflowPlan, values: Values, items: Mapping[str, list[JsonValue]] | None
 ) -> Iterator[Reason]:
-    if not any(node.is_executable for node in workflow.invocations()):
-        yield Reason(problem="the workflow has no node that could run")
     nodes = {node.id: node for node in workflow.invocations()}
+    if not any(node.is_executable for node in nodes.values()):
+        yield Reason(problem="the workflow has no node that could run")
     connectors = {node.id for node in workflow.nodes if isinstance(node, ConnectorNode)}
     for batch in plan.batches:
         node = nodes[batch.node_id]
