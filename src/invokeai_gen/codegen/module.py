@@ -98,27 +98,14 @@ def types_source(declarations: str) -> str:
 
 def init_source(names: Sequence[PythonIdentifier]) -> str:
     """Return the text of `__init__.py`: submodules are loaded when first used, and known to editors before."""
-    lines = ['"""InvokeAI workflows as Python modules."""', ""]
-    if names:
-        lines += ["import importlib as _importlib", "from types import ModuleType as _ModuleType"]
-        lines += ["from typing import TYPE_CHECKING as _TYPE_CHECKING", ""]
-        lines += ["if _TYPE_CHECKING:", *(f"    from . import {name} as {name}" for name in names), ""]
-    lines += [laid_out(Source(f"__all__ = {literal([str(name) for name in names])}")), ""]
-    return "\n".join(lines) + (_LAZY_SUBMODULES if names else "")
-
-
-_LAZY_SUBMODULES: Final = """
-if not _TYPE_CHECKING:
-
-    def __getattr__(name: str) -> _ModuleType:
-        if name not in __all__:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return _importlib.import_module(f"{__name__}.{name}")
-"""
+    exports = laid_out(Source(f"__all__ = {literal([str(name) for name in names])}"))
+    if not names:
+        return f'"""InvokeAI workflows as Python modules."""\n\n{exports}\n'
+    imports = Source("\n".join(f"    from . import {name} as {name}" for name in names))
+    return filled("package.py.template", imports=imports, exports=exports)
 
 
 def _values(planned: PlannedInput, names: Names) -> Source:
-    """Return the list of values for an input in a sweep."""
     text = f"{PythonIdentifier(planned.name)}: Iterable[{plain_type(planned, names)}]"
     return _documented(Source(text), docs.sweep_doc(planned, names), 8)
 
@@ -188,7 +175,6 @@ def _import_order(name: str) -> tuple[int, str]:
 
 
 def _attributes(declarations: Iterable[Source]) -> Source:
-    """Return the declarations of a class, each below an empty line."""
     return Source("".join(f"\n{declaration}\n" for declaration in declarations))
 
 

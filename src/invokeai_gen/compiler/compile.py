@@ -189,7 +189,7 @@ def _batch(node: InvocationNode, index: EdgeIndex) -> PlanBatch:
 def _target_limits(node: Node | None, name: str) -> FieldLimits:
     """Return what the server accepts in a field that a batch feeds."""
     template = node.input_template(name) if isinstance(node, InvocationNode) else None
-    if template is None or template.type.is_collection:
+    if template is None or template.type.cardinality == "COLLECTION":
         return FieldLimits()
     return FieldLimits(
         field_type=template.type.name,

@@ -147,9 +147,9 @@ def value_problems(value: JsonValue | Unset, template: InputTemplate) -> Iterato
         return
     kind = template.type
     if isinstance(value, list):
-        if kind.is_collection and _is_list_of(value, kind.name):
+        if kind.cardinality == "COLLECTION" and _is_list_of(value, kind.name):
             yield from _collection_problems(value, template.limits)
-    elif not kind.is_collection and kind.name in ("IntegerField", "FloatField") and _IS_ITEM[kind.name](value):
+    elif isinstance(value, (int, float)) and kind.cardinality != "COLLECTION" and _is_list_of([value], kind.name):
         yield from _number_problems(value, template.limits)
 
 

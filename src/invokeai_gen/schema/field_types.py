@@ -49,16 +49,6 @@ class FieldType:
         """Whether the field takes one value."""
         return self.cardinality == "SINGLE"
 
-    @property
-    def is_collection(self) -> bool:
-        """Whether the field takes a list."""
-        return self.cardinality == "COLLECTION"
-
-    @property
-    def is_single_or_collection(self) -> bool:
-        """Whether the field takes one value or a list."""
-        return self.cardinality == "SINGLE_OR_COLLECTION"
-
     def __str__(self) -> str:
         suffix = {"SINGLE": "", "COLLECTION": " collection", "SINGLE_OR_COLLECTION": " or collection"}
         return self.name + suffix[self.cardinality]

@@ -201,7 +201,7 @@ def _default(kind: FieldType, schema: Mapping[str, Any], choices: tuple[str, ...
         return copy.deepcopy(default)
     if kind.name == "EnumField":
         return choices[0]
-    if kind.is_collection and kind.name in _EDITABLE_ITEMS and schema.get("orig_required"):
+    if kind.cardinality == "COLLECTION" and kind.name in _EDITABLE_ITEMS and schema.get("orig_required"):
         return []  # as the GUI has it; an optional collection of numbers or text starts as 0 or ""
     return copy.deepcopy(_NULL_DEFAULTS.get(kind.name, UNSET))
 

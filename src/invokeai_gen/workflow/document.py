@@ -272,16 +272,15 @@ class Form:
         if root is None or root.type != "container" or root.parent_id is not None or root.id != self.root_id:
             return False
         reached = {self.root_id}
-        pending = [self.root_id]
+        pending = list(root.children)
         while pending:
-            parent = self.elements[pending.pop()]
-            for child_id in parent.children:
-                child = self.elements.get(child_id)
-                if child is None or child_id == self.root_id or not self._is_linked(child_id, child):
-                    return False
-                if child_id not in reached and child.type == "container":
-                    pending.append(child_id)
-                reached.add(child_id)
+            child_id = pending.pop()
+            child = self.elements.get(child_id)
+            if child is None or child_id == self.root_id or not self._is_linked(child_id, child):
+                return False
+            if child_id not in reached:
+                pending += child.children
+            reached.add(child_id)
         return len(reached) == len(self.elements)
 
     def remove(self, keys: set[str]) -> None:

@@ -224,27 +224,21 @@ def _can_connect(source: FieldType, target: FieldType) -> bool:
         return True
     if source.batch != target.batch:
         return False
-    if source.name == "CollectionItemField" and not target.is_collection:
-        return True
-    if source.is_single and target.name == "CollectionItemField":
-        return True
-    if target.is_single_or_collection and source.name == target.name:
-        return True
-    if source.name == "CollectionField" and not target.is_single:
-        return True
-    if target.name == "CollectionField" and source.is_collection:
-        return True
-    if target.name == "AnyField":
-        return True
-    is_cardinality_fine = target.is_single_or_collection or (
-        source.cardinality == target.cardinality and not source.is_single_or_collection
-    )
+    is_cardinality_fine = target.cardinality in (source.cardinality, "SINGLE_OR_COLLECTION")
     is_widening = (source.name, target.name) in {
         ("IntegerField", "FloatField"),
         ("IntegerField", "StringField"),
         ("FloatField", "StringField"),
     }
-    return is_cardinality_fine and (is_widening or source.name == "AnyField")
+    return (
+        target.name == "AnyField"
+        or (source.name == "CollectionItemField" and target.cardinality != "COLLECTION")
+        or (source.is_single and target.name == "CollectionItemField")
+        or (source.name == target.name and target.cardinality == "SINGLE_OR_COLLECTION")
+        or (source.name == "CollectionField" and not target.is_single)
+        or (source.cardinality == "COLLECTION" and target.name == "CollectionField")
+        or (is_cardinality_fine and (is_widening or source.name == "AnyField"))
+    )
 
 
 def _are_compatible(first: FieldType, second: FieldType) -> bool:

@@ -38,10 +38,8 @@ def form_of(workflow: LoadedWorkflow, warnings: list[str]) -> Form:
     form = workflow.form
     if workflow.exposed_fields and form.is_empty:
         form = _from_exposed_fields(workflow)
-    for element in list(form.elements.values()):
+    for element in [element for element in form.elements.values() if element.type == "node-field"]:
         node = nodes.get(element.node_id)
-        if element.type != "node-field":
-            continue
         if not isinstance(node, InvocationNode) or element.field_name not in node.inputs:
             # The GUI deletes by the element's own id, so nothing is deleted if the form lists it under another.
             form.elements.pop(element.id, None)
@@ -119,12 +117,10 @@ def _parse_element(item: JsonObject) -> FormElement:
 
 
 def _parse_settings(data: JsonObject) -> dict[str, Any]:
-    """Return the settings of a number field or of a string field, whichever matches first."""
-    for parse in (_number_settings, _string_settings):
-        settings = parse(data)
-        if settings is not None:
-            return settings
-    raise wrong(data.path, "the settings of a number or string field", data.data)
+    settings = _number_settings(data) or _string_settings(data)
+    if settings is None:
+        raise wrong(data.path, "the settings of a number or string field", data.data)
+    return settings
 
 
 def _number_settings(data: JsonObject) -> dict[str, Any] | None:
