@@ -13,7 +13,7 @@ import PIL.Image
 import pytest
 
 from invokeai_gen import AsyncInvokeAIClient, DecodeError, ImageOutput, VideoOutput
-from invokeai_gen.runtime.output_files import file_names
+from invokeai_gen.runtime.output_methods import file_names
 
 EVIL = [
     "../../evil.png",

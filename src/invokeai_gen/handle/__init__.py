@@ -14,7 +14,6 @@ A handle and the generated module of a workflow share every rule: names, checks,
 
 from typing import TYPE_CHECKING
 
-from invokeai_gen.handle.collection_field import IvkCollectionField as IvkCollectionField
 from invokeai_gen.handle.definition import WorkflowDefinition as WorkflowDefinition
 from invokeai_gen.handle.field import FIELD_CLASSES as FIELD_CLASSES
 from invokeai_gen.handle.field import IvkField as IvkField
@@ -40,6 +39,7 @@ from invokeai_gen.handle.structured_fields import IvkUNetField as IvkUNetField
 from invokeai_gen.handle.structured_fields import IvkVAEField as IvkVAEField
 from invokeai_gen.handle.value_fields import IvkBoardField as IvkBoardField
 from invokeai_gen.handle.value_fields import IvkBooleanField as IvkBooleanField
+from invokeai_gen.handle.value_fields import IvkCollectionField as IvkCollectionField
 from invokeai_gen.handle.value_fields import IvkEnumField as IvkEnumField
 from invokeai_gen.handle.value_fields import IvkFloatField as IvkFloatField
 from invokeai_gen.handle.value_fields import IvkImageField as IvkImageField

@@ -25,6 +25,22 @@ class WorkflowDefinition:
         check_is_workflow(file.data)
         self.file = file
         """The input of the compiler. Treat its data as read-only; `to_dict` returns a copy."""
+        self.source = file.name
+        """Name of the file, without any folder."""
+        self.name = _text(file.data, "name")
+        """Its name; empty if the file has none, as are the texts below."""
+        self.author = _text(file.data, "author")
+        """Who made it."""
+        self.description = _text(file.data, "description")
+        """What it is for."""
+        self.version = _text(file.data, "version")
+        """The author's version of it."""
+        self.contact = _text(file.data, "contact")
+        """How to reach its author."""
+        self.tags = _text(file.data, "tags")
+        """Words to find it by, separated by commas."""
+        self.notes = _text(file.data, "notes")
+        """The author's notes."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name or self.source!r})"
@@ -76,46 +92,6 @@ class WorkflowDefinition:
         """The form as it is in the file; `None` for a workflow without a form."""
         form = self.to_dict().get("form")
         return form if isinstance(form, dict) else None
-
-    @property
-    def source(self) -> str:
-        """Name of the file, without any folder."""
-        return self.file.name
-
-    @property
-    def name(self) -> str:
-        """Its name; empty if the file has none, as are the properties below."""
-        return _text(self.file.data, "name")
-
-    @property
-    def author(self) -> str:
-        """Who made it."""
-        return _text(self.file.data, "author")
-
-    @property
-    def description(self) -> str:
-        """What it is for."""
-        return _text(self.file.data, "description")
-
-    @property
-    def version(self) -> str:
-        """The author's version of it."""
-        return _text(self.file.data, "version")
-
-    @property
-    def contact(self) -> str:
-        """How to reach its author."""
-        return _text(self.file.data, "contact")
-
-    @property
-    def tags(self) -> str:
-        """Words to find it by, separated by commas."""
-        return _text(self.file.data, "tags")
-
-    @property
-    def notes(self) -> str:
-        """The author's notes."""
-        return _text(self.file.data, "notes")
 
 
 def _text(data: Any, key: str) -> str:

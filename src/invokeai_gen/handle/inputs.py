@@ -8,9 +8,8 @@ from invokeai_gen.core import problems
 from invokeai_gen.core.field_values import default_of
 from invokeai_gen.core.plan import PlannedInput
 from invokeai_gen.core.problems import Problem
-from invokeai_gen.handle.collection_field import IvkCollectionField
 from invokeai_gen.handle.field import IvkField
-from invokeai_gen.handle.value_fields import item_class
+from invokeai_gen.handle.value_fields import IvkCollectionField, item_class
 from invokeai_gen.js_json import UNSET
 from invokeai_gen.texts import shown
 
@@ -21,6 +20,26 @@ class IvkWorkflowInput:
     def __init__(self, planned: PlannedInput) -> None:
         self.planned = planned
         """The compiled input: its type, limits, choices and place in the workflow."""
+        self.input_index = planned.index
+        """Position in the form, counted from 0."""
+        self.label = planned.label
+        """The label in the GUI: the user's, else the title from the node type. Several inputs may share it."""
+        self.user_name = planned.label
+        """The label."""
+        self.name = planned.name
+        """The name of the input in a generated module."""
+        self.node_id = planned.node_id
+        """Id of the node in the workflow."""
+        self.node_name = planned.node_label or planned.node_type
+        """The user's label of the node, else its type."""
+        self.field_name = planned.field_name
+        """Name of the field of the node."""
+        self.system_name = f"{planned.node_id}.{planned.field_name}"
+        """`"<node id>.<field name>"`, which is unique."""
+        self.description = planned.description
+        """The description by the workflow's author, else the one of the node type."""
+        self.fed_by = planned.fed_by
+        """Label of the node that feeds the field, so that it cannot be set; `None` for any other input."""
         self._field = field_for(planned)
 
     def __repr__(self) -> str:
@@ -42,51 +61,6 @@ class IvkWorkflowInput:
             raise TypeError(f"{problems.title(self.planned)}: {error}") from None
 
     @property
-    def input_index(self) -> int:
-        """Position in the form, counted from 0."""
-        return self.planned.index
-
-    @property
-    def label(self) -> str:
-        """The label in the GUI: the user's, else the title from the node type."""
-        return self.planned.label
-
-    @property
-    def name(self) -> str:
-        """The name of the input in a generated module."""
-        return self.planned.name
-
-    @property
-    def user_name(self) -> str:
-        """The label; several inputs may share it."""
-        return self.planned.label
-
-    @property
-    def system_name(self) -> str:
-        """`"<node id>.<field name>"`, which is unique."""
-        return f"{self.node_id}.{self.field_name}"
-
-    @property
-    def node_name(self) -> str:
-        """The user's label of the node, else its type."""
-        return self.planned.node_label or self.planned.node_type
-
-    @property
-    def node_id(self) -> str:
-        """Id of the node in the workflow."""
-        return self.planned.node_id
-
-    @property
-    def field_name(self) -> str:
-        """Name of the field of the node."""
-        return self.planned.field_name
-
-    @property
-    def description(self) -> str:
-        """The description by the workflow's author, else the one of the node type."""
-        return self.planned.description
-
-    @property
     def required(self) -> bool:
         """Whether the node cannot run without a value from the form, as the server's schema says.
 
@@ -94,11 +68,6 @@ class IvkWorkflowInput:
         given before the workflow can run.
         """
         return self.planned.required and self.planned.fed_by is None
-
-    @property
-    def fed_by(self) -> str | None:
-        """Label of the node that feeds the field, so that it cannot be set; `None` for any other input."""
-        return self.planned.fed_by
 
     @property
     def jsonpath(self) -> str:

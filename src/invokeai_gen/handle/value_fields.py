@@ -1,8 +1,8 @@
-"""Fields that are one value: text, numbers, choices, and images, videos, boards and tensors by name."""
+"""Fields that are one value, or a list: text, numbers, choices, and images, videos, boards and tensors by name."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Annotated, Any, ClassVar, Final, Generic, Self, TypeAlias, TypeVar
 
@@ -13,6 +13,8 @@ from pydantic import (
     ModelWrapValidatorHandler,
     Strict,
     Tag,
+    ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -23,7 +25,7 @@ from invokeai_gen.core.json_writing import to_json
 from invokeai_gen.core.plan import Constraints, JsonValue, PlannedInput
 from invokeai_gen.core.results import LatentsOutput, MaskOutput
 from invokeai_gen.core.values import BoardInput, ImageInput, VideoInput
-from invokeai_gen.handle.field import FIELD_CLASSES, IvkField, register_field, unwrapped
+from invokeai_gen.handle.field import FIELD_CLASSES, IvkField, details_of, register_field, unwrapped
 
 T = TypeVar("T")
 
@@ -218,6 +220,49 @@ class IvkStructureField(IvkValueField[Any]):
         return unwrapped(value)
 
 
+class IvkCollectionField(IvkValueField[Any]):
+    """A list. In a handle, each item is checked as by the field of a single value.
+
+    `value` may be a single item if the input takes one or several.
+    """
+
+    @field_validator("value", mode="before")
+    @classmethod
+    def _items(cls, value: Any, info: ValidationInfo) -> Any:
+        if not isinstance(info.context, PlannedInput) or value is None:
+            return value
+        one = item_class(info.context.field_type)
+        if isinstance(value, list):
+            return [_item(one, item, place) for place, item in enumerate(value)]
+        return one.from_value(unwrapped(value)).to_value()
+
+    @classmethod
+    def plain(cls, value: Any) -> Any:
+        """Return the values of the fields in a list; a handle, which knows their class, converts the items."""
+        if isinstance(value, list):
+            return [unwrapped(item) for item in value]
+        return unwrapped(value)
+
+    def append(self, item: Any) -> None:
+        """Add an item at the end. Raise `ParamsError`."""
+        self.extend([item])
+
+    def extend(self, items: Iterable[Any]) -> None:
+        """Add items at the end, all or none. Raise `ParamsError`."""
+        self.value = [*self._list(), *items]
+
+    def __len__(self) -> int:
+        return len(self._list())
+
+    def __getitem__(self, index: int) -> Any:
+        return self._list()[index]
+
+    def _list(self) -> list[Any]:
+        if self.value is None:
+            return []
+        return self.value if isinstance(self.value, list) else [self.value]
+
+
 def _own_input(cls: type[IvkField], limits: Constraints) -> PlannedInput:
     """Return the input for a field with limits of its own; messages use the name of its class."""
     return PlannedInput(
@@ -238,3 +283,10 @@ def _own_input(cls: type[IvkField], limits: Constraints) -> PlannedInput:
 def item_class(schema_type: str) -> type[IvkField]:
     """Return the class of field for one value of a schema type."""
     return FIELD_CLASSES.get(schema_type, IvkStructureField)
+
+
+def _item(cls: type[IvkField], item: Any, place: int) -> Any:
+    try:
+        return cls.from_value(unwrapped(item)).to_value()
+    except ValueError as error:
+        raise ValidationError.from_exception_data(cls.__name__, details_of(error, item, place)) from None

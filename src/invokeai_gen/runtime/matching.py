@@ -7,7 +7,7 @@ looked up by `resolve`.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary
 
@@ -90,25 +90,16 @@ async def hidden_values(plan: WorkflowPlan, client: AsyncInvokeAIClient) -> Valu
     if time.monotonic() - asked_at < MEMORY:
         return values
     assets = assets_of(plan, {planned.binding: UNSET for planned in plan.inputs})
-    values = with_assets(plan, {}, await _looked_up(assets, client)) if assets else {}
-    answers[id(plan)] = time.monotonic(), plan, values
-    return values
-
-
-async def _looked_up(
-    assets: tuple[Asset, ...], client: AsyncInvokeAIClient
-) -> Mapping[tuple[tuple[str, str], int | None], JsonValue]:
-    """Return a model in place of each that this server knows by another key."""
-    found: dict[tuple[tuple[str, str], int | None], JsonValue] = {}
-    missing: list[ValueResolutionError] = []
-    for asset, answer in zip(assets, await look_up(assets, client), strict=True):
-        if isinstance(answer, ValueResolutionError):
-            missing.append(answer)
-        elif answer is not None:
-            found[asset.binding, asset.place] = answer
+    found = await look_up(assets, client)
+    missing = [answer for answer in found if isinstance(answer, ValueResolutionError)]
     if missing:
         raise missing[0].with_others(missing[1:])
-    return found
+    changed = {
+        (asset.binding, asset.place): model for asset, model in zip(assets, found, strict=True) if model is not None
+    }
+    values = with_assets(plan, {}, changed)
+    answers[id(plan)] = time.monotonic(), plan, values
+    return values
 
 
 async def look_up(
@@ -119,7 +110,9 @@ async def look_up(
 
     async def one(asset: Asset) -> JsonValue | None:
         if asset.kind == "model":
-            return await _model(asset, client)
+            wanted = model_from_json(asset.value)
+            found = await model_on(client, asset.label, wanted, asset.models)
+            return None if found["key"] == wanted.key else found
         if asset.kind == "board":
             find_board(asset.label, BoardRef(asset.value["board_id"]), boards)
         else:
@@ -134,9 +127,3 @@ async def look_up(
         if isinstance(answer, Exception) and not isinstance(answer, ValueResolutionError):
             raise answer
     return list(answers)
-
-
-async def _model(asset: Asset, client: AsyncInvokeAIClient) -> JsonValue | None:
-    wanted = model_from_json(asset.value)
-    found = await model_on(client, asset.label, wanted, asset.models)
-    return None if found["key"] == wanted.key else found

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from invokeai_gen.core.file_names import safe_name
+from invokeai_gen.core.file_pattern import FilePattern, unique
 from invokeai_gen.core.results import ConditioningOutput, LatentsOutput, NodeResult, flat, objects_with
-from invokeai_gen.loading import load
 from invokeai_gen.runtime.decoding import NAME_KEYS, handle
 from invokeai_gen.runtime.media import ImageOutput, VideoOutput
+from invokeai_gen.runtime.media_methods import media_suffix
 from invokeai_gen.server import background
-from invokeai_gen.server.errors import MissingOutputError
+from invokeai_gen.server.background import in_thread
+from invokeai_gen.server.concurrency import gather_limited
+from invokeai_gen.server.errors import MissingOutputError, ServerError
 from invokeai_gen.server.facades import blocking
+from invokeai_gen.server.run_errors import DownloadError
 
 if TYPE_CHECKING:
     from invokeai_gen.core.params import WorkflowParams
@@ -168,19 +173,29 @@ class OutputMethods:
         intermediate images; `concurrency` is the number of parallel downloads. Raises `DownloadError`, which lists
         what is saved and what is not, and `FilePatternError`.
         """
-        files = await load("invokeai_gen.runtime.output_files")
         named = self.user_outputs | (self.debug_outputs if include_debug else {})
-        pairs = files.file_names(named)
-        if pattern is not None:
-            pairs = files.names_by_pattern(named, pattern, self.input_values, self.item_id)
-        saved: list[Path] = await files.save_all(
-            Path(folder),
-            pairs,
-            overwrite=overwrite,
-            include_metadata=include_metadata,
-            skip_existing=skip_existing,
-            concurrency=concurrency,
+        pairs: Iterator[tuple[str | PurePath, ImageOutput | VideoOutput]] = (
+            file_names(named) if pattern is None else _names_by_pattern(named, pattern, self.input_values, self.item_id)
         )
+        wanted = [(Path(folder) / name, item) for name, item in pairs]
+        await in_thread(Path(folder).mkdir, parents=True, exist_ok=True)
+
+        async def save(pair: tuple[Path, ImageOutput | VideoOutput]) -> None:
+            path, item = pair
+            if not (skip_existing and await in_thread(path.exists)):
+                await item.asave(path, overwrite=overwrite)
+            if include_metadata:
+                await item.asave_metadata(path.with_suffix(".json"), overwrite=overwrite or skip_existing)
+
+        failed: dict[str, str] = {}
+        for (path, _), outcome in zip(wanted, await gather_limited(save, wanted, at_once=concurrency), strict=True):
+            if isinstance(outcome, (ServerError, OSError)):
+                failed[path.name] = str(outcome)
+            elif outcome is not None:
+                raise outcome
+        saved = [path for path, _ in wanted if path.name not in failed]
+        if failed:
+            raise DownloadError(saved, failed)
         return saved
 
     async def acleanup_inputs(self) -> Removal:
@@ -238,6 +253,34 @@ def media(value: Any) -> list[ImageOutput | VideoOutput]:
     return [item for item in flat(value) if isinstance(item, (ImageOutput, VideoOutput))]
 
 
+def file_names(named: Mapping[str, Any]) -> Iterator[tuple[str, ImageOutput | VideoOutput]]:
+    """Yield a file name for each image and video among outputs: safe on every system, and the same every time.
+
+    No two have the same stem, even on systems that ignore case.
+    """
+    taken: set[str] = set()
+    for name, value in named.items():
+        for number, item in enumerate(media(value)):
+            wanted = safe_name(name) + (f"-{number:03d}" if isinstance(value, list) else "")
+            others = (f"{wanted}_{again}" for again in itertools.count(2))
+            stem = next(free for free in itertools.chain([wanted], others) if free.casefold() not in taken)
+            taken.add(stem.casefold())
+            yield stem + media_suffix(item), item
+
+
+def _names_by_pattern(
+    named: Mapping[str, Any], pattern: str, values: Mapping[str, Any], item_id: int
+) -> Iterator[tuple[PurePath, ImageOutput | VideoOutput]]:
+    """Yield a path for each image and video by a pattern. Raises `FilePatternError`, also for two equal paths."""
+    own = {"item_id": item_id, "output": "", "number": 0}
+    made = FilePattern(pattern, {*values, *own})
+    found = [(name, number, item) for name, value in named.items() for number, item in enumerate(media(value))]
+    paths = [made.format({**values, **own, "output": name, "number": number}) for name, number, _ in found]
+    for path, (_, _, item) in zip(unique(paths), found, strict=True):
+        suffix = media_suffix(item)
+        yield path if path.suffix.lower() == suffix else path.with_name(path.name + suffix), item
+
+
 def _to_json(value: Any) -> JsonValue:
     if isinstance(value, list):
         return [_to_json(item) for item in value]
@@ -250,7 +293,6 @@ def _to_json(value: Any) -> JsonValue:
 async def _card(title: str, outputs: OutputMethods) -> str:
     """Return the values and the pictures of a queue item as HTML."""
     from invokeai_gen.core import notebook
-    from invokeai_gen.server.concurrency import gather_limited
 
     async def picture(item: ImageOutput | VideoOutput) -> bytes | str:
         return await item.stored.thumbnail(item.name) if isinstance(item, ImageOutput) else item.name

@@ -5,16 +5,17 @@ from __future__ import annotations
 import sys
 import threading
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, cast
 
 from invokeai_gen.core.terminal import is_notebook
-from invokeai_gen.server.events import InvocationComplete, InvocationProgress, InvocationStarted, StatusChanged
+from invokeai_gen.server.events import Callbacks, InvocationComplete, InvocationProgress, JobEvent, StatusChanged
 from invokeai_gen.server.status_watch import is_final
 from invokeai_gen.texts import printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+_SHOWN: Final = ("on_status", "on_invocation_started", "on_invocation_progress", "on_invocation_complete")
 _TURN: Final = threading.Lock()
 """Held by the display that is on the screen: of several runs at a time only one is shown."""
 
@@ -115,41 +116,28 @@ class Display:
             )
             self._screen.update(printable(text), counted, share)
 
-    def wrapped(self, callbacks: dict[str, Any]) -> dict[str, Any]:
-        """Return the callbacks with this display's own called before each of them."""
-        ours = {
-            "on_status": self.status,
-            "on_invocation_started": self.started,
-            "on_invocation_progress": self.progressed,
-            "on_invocation_complete": self.completed,
-        }
-        return {**callbacks, **{name: _both(show, callbacks.get(name)) for name, show in ours.items()}}
+    def wrapped(self, callbacks: Callbacks) -> Callbacks:
+        """Return callbacks that show an event here before they call those given."""
+        shown = {name: self._before(callbacks.get(name)) for name in _SHOWN}
+        return cast("Callbacks", {**callbacks, **shown})
 
-    def status(self, event: StatusChanged) -> None:
-        """Show a change of status."""
-        self._ended += is_final(event.status)
-        self._show(event.status, 1 if self._ended >= self._items else None)
+    def _before(self, callback: Any) -> Any:
+        def call(event: JobEvent) -> Any:
+            self.show(event)
+            return callback(event) if callback is not None else None
 
-    def started(self, event: InvocationStarted) -> None:
-        """Show the start of a node."""
-        self._show(event.node_label)
+        return call
 
-    def progressed(self, event: InvocationProgress) -> None:
-        """Show the progress of a node."""
-        self._show(f"{event.node_label}: {event.message}", event.percentage)
-
-    def completed(self, event: InvocationComplete) -> None:
-        """Show the end of a node."""
-        self._nodes += 1
-        self._show(event.node_label)
-
-
-def _both(first: Any, second: Any) -> Any:
-    def call(event: Any) -> Any:
-        first(event)
-        return second(event) if second is not None else None
-
-    return call
+    def show(self, event: JobEvent) -> None:
+        """Show a change of status, or the start, progress or end of a node."""
+        if isinstance(event, StatusChanged):
+            self._ended += is_final(event.status)
+            self._show(event.status, 1 if self._ended >= self._items else None)
+        elif isinstance(event, InvocationProgress):
+            self._show(f"{event.node_label}: {event.message}", event.percentage)
+        else:
+            self._nodes += isinstance(event, InvocationComplete)
+            self._show(event.node_label)
 
 
 def escaped(text: str) -> str:

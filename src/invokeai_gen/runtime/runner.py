@@ -89,7 +89,7 @@ class Runner(Generic[P, O]):
                 await wait(callbacks)
             else:
                 with display(len(job.item_ids)) as shown:
-                    await wait(shown.wrapped({**callbacks}))
+                    await wait(shown.wrapped(callbacks))
             late = f"queue item {job.item_ids[0]} has ended, but its outputs could not be read"
             async with deadline.within(late, job.item_ids[0]):
                 outputs = await job.read_outputs()
