@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from invokeai_gen.server.answers import at, flag, ignored, list_of, text
-from invokeai_gen.server.credentials import Secret
+from invokeai_gen.server.credentials import Secret, checked_token
 from invokeai_gen.server.facades import AsyncPart, Facade, facade
 from invokeai_gen.server.http import segment
 from invokeai_gen.server.records import ServerRecord
@@ -50,7 +50,7 @@ class AsyncAccounts(AsyncPart):
         token = await self._transport.send(
             "POST", "/api/v1/auth/login", json=body, read=lambda data: Secret(at("token", text)(data))
         )
-        self._transport.token = token
+        self._transport.token = checked_token(token)
 
     async def logout(self) -> None:
         """Log out on the server; later requests of this client carry no token."""

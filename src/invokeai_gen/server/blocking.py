@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
+from invokeai_gen.server.client import AsyncInvokeAIClient, ClientFacade, ClientOptions, with_parts
 from invokeai_gen.server.facades import facade
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from invokeai_gen.server.queue import Queue
     from invokeai_gen.server.videos import Videos
     from invokeai_gen.server.workflows import Workflows
-from invokeai_gen.server.client import AsyncInvokeAIClient, ClientFacade, ClientOptions, with_parts
 
 
 @with_parts

@@ -17,8 +17,7 @@ from invokeai_gen.server.answers import anything, mapping
 from invokeai_gen.server.background import bridge
 from invokeai_gen.server.constants import DEFAULT_URL, EXIT_TIMEOUT
 from invokeai_gen.server.credentials import Secret, environment_token
-from invokeai_gen.server.http import Transport, import_httpx_alone
-from invokeai_gen.server.options import TransportOptions
+from invokeai_gen.server.http import Transport, TransportOptions, import_httpx_alone
 
 if TYPE_CHECKING:
     from invokeai_gen.server.accounts import AsyncAccounts

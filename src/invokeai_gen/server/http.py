@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import os
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple, TypeAlias, TypedDict, TypeVar, Unpack
 
 from invokeai_gen.loading import load, missing
 from invokeai_gen.server import constants
@@ -17,7 +18,6 @@ from invokeai_gen.server.answers import Reader
 from invokeai_gen.server.background import bridge
 from invokeai_gen.server.credentials import Payload, Secret, checked_headers, checked_token, environment_token
 from invokeai_gen.server.errors import InvalidTokenError, NotInvokeAIError, RequestTimeoutError, ServerError
-from invokeai_gen.server.options import Backend, TransportOptions, checked_verify
 
 if TYPE_CHECKING:
     import asyncio
@@ -30,9 +30,37 @@ if TYPE_CHECKING:
 __all__ = ["Backend", "Transport", "TransportOptions", "clean_url", "public_url", "segment"]
 
 T = TypeVar("T")
+Backend: TypeAlias = "httpx.AsyncBaseTransport"
+"""Carries requests in place of the network, for tests."""
 
 _REPEATABLE: Final = {"GET", "PUT", "DELETE"}
 """Methods that have the same effect when they are sent twice."""
+
+
+class TransportOptions(TypedDict, total=False):
+    """How a client talks to its server."""
+
+    token: str | None
+    """Token of an account on a server with accounts."""
+    timeout: float
+    """Seconds that the server may stay silent during one request; 60 unless given."""
+    request_timeout: float | None
+    """Seconds that one request may take in all, with its retries and the transfer of its files; unlimited unless
+    given. It also ends an answer that never stops coming, which `timeout` does not."""
+    max_retries: int
+    """How often a request that failed in passing is sent again; 3 unless given. It is only repeated if that cannot have
+    an effect twice. After silence of `timeout` seconds it is repeated once at most."""
+    headers: Mapping[str, str] | None
+    """Further headers of every request and of the event connection, for a proxy in front of the server. Like the
+    token they never go to another host."""
+    verify: bool | str | os.PathLike[str]
+    """Whether to check TLS certificates, or a file or folder of certificates (PEM) to check them with."""
+    proxy: str | None
+    """Address of an HTTP proxy for requests and events; the environment (`HTTPS_PROXY` …) decides unless given."""
+    unreachable_after: float
+    """Seconds that the server may fail to answer before jobs that are being followed fail; 60 unless given."""
+    http_backend: Backend | None
+    """Carries requests in place of the network, for tests."""
 
 
 class ApiRequest(NamedTuple):
@@ -62,14 +90,15 @@ class Transport:
         self.timeout = options.get("timeout", constants.READ_TIMEOUT)
         self.request_timeout = options.get("request_timeout")
         self.max_retries = options.get("max_retries", constants.MAX_RETRIES)
-        self.verify = checked_verify(options.get("verify", True))
+        self.verify = _checked_verify(options.get("verify", True))
         proxy = options.get("proxy")
         self.proxy = Secret(clean_url(proxy)) if proxy else None
         self.unreachable_after = options.get("unreachable_after", constants.UNREACHABLE_AFTER)
         self.backend = options.get("http_backend")
         self._own_headers = checked_headers(options.get("headers"))
         self._for_proxy = basic_authorization(clean_url(url))
-        self._token = checked_token(options.get("token"))
+        self.token = checked_token(options.get("token"))
+        """The token of the account."""
         self._pools: dict[tuple[bool, bool], Backend] = {}
         """The connections, by whether they are for files, and for TLS."""
         self._slots: asyncio.Semaphore | None = None
@@ -83,22 +112,13 @@ class Transport:
         return partial(_from_settings, self.url, self.options()), ()
 
     @property
-    def token(self) -> Secret | None:
-        """The token of the account."""
-        return self._token
-
-    @token.setter
-    def token(self, token: str | None) -> None:
-        self._token = checked_token(token)
-
-    @property
     def headers(self) -> dict[str, str]:
         """The headers of every request to this server, and to no other.
 
         User name and password in the address are for a proxy in front of the server, which gets to see the header
         first.
         """
-        authorization = self._for_proxy or (Secret(f"Bearer {self._token}") if self._token else None)
+        authorization = self._for_proxy or (Secret(f"Bearer {self.token}") if self.token else None)
         return {**self._own_headers, **({"Authorization": authorization} if authorization else {})}
 
     def options(self) -> TransportOptions:
@@ -241,7 +261,7 @@ class Transport:
                 raise
             failed = error
         failed_requests = await load("invokeai_gen.server.failed_requests")
-        secrets = self._token, self.proxy, *self.headers.values()
+        secrets = self.token, self.proxy, *self.headers.values()
         failure: ServerError = failed_requests.failure_of(failed, self.url, request, secrets)
         del failed  # a report of the crash with the variables of this frame would show it
         raise failure
@@ -274,7 +294,7 @@ class Transport:
             token = answer.headers.get("X-Refreshed-Token")
             if token and "invokeai_gen.elsewhere" not in answer.request.extensions:
                 with contextlib.suppress(InvalidTokenError):
-                    self._token = checked_token(token) or self._token
+                    self.token = checked_token(token) or self.token
             return await take(response)
         finally:
             await answer.aclose()
@@ -337,6 +357,16 @@ def import_httpx_alone() -> None:
     if "httpx" not in sys.modules:
         with missing("httpx._main"):
             importlib.import_module("httpx")
+
+
+def _checked_verify(verify: bool | str | os.PathLike[str]) -> bool | str:
+    """Return the option, with a path as text. Raise `FileNotFoundError` with the path, which Python's own lacks."""
+    if isinstance(verify, bool):
+        return verify
+    path = os.fspath(verify)
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"verify: no such file or folder of certificates: {path}")
+    return path
 
 
 def _from_settings(url: str, options: Mapping[str, Any]) -> Transport:

@@ -143,13 +143,13 @@ class AsyncQueue(RunQueue):
 
     async def is_busy(self) -> bool:
         """Return whether an item runs or waits to run."""
-        return _unfinished(await self.counts()) > 0
+        return (await self.counts()).unfinished > 0
 
     async def wait_until_idle(self, timeout: float | None = None) -> None:
         """Wait until no item runs or waits, of any account. Raises `JobTimeoutError` after `timeout` seconds."""
         clock = asyncio.get_running_loop().time
         end, pause = clock() + (timeout or math.inf), constants.FIRST_POLL
-        while left := _unfinished(await self.counts()):
+        while left := (await self.counts()).unfinished:
             if clock() >= end:
                 raise JobTimeoutError(f"the queue still has {left} unfinished items after {timeout:g} s")
             await asyncio.sleep(min(pause, max(end - clock(), 0)))
@@ -216,10 +216,6 @@ def _brief(data: Any) -> QueueItem:
 
 
 _maybe_item = optional(QueueItem.of)
-
-
-def _unfinished(counts: QueueCounts) -> int:
-    return counts.pending + counts.in_progress + counts.waiting
 
 
 async def find_ended(queue: RunQueue, watch: StatusWatch, unfinished: int) -> None:

@@ -102,6 +102,11 @@ class QueueCounts(ServerRecord):
     total: int = 0
 
     @property
+    def unfinished(self) -> int:
+        """Items that run or wait to run."""
+        return self.pending + self.in_progress + self.waiting
+
+    @property
     def finished(self) -> int:
         """Items that have ended, one way or another."""
         return self.completed + self.failed + self.canceled
