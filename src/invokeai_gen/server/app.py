@@ -40,7 +40,7 @@ class AsyncApp(AsyncPart):
         return await self._transport.get("/api/v1/app/app_deps", read=mapping)
 
     async def cache_status(self) -> CacheStatus:
-        """Return how full the cache of node results is, and how often it was of use."""
+        """Return how full the cache of node results is, and its hits and misses."""
         return await self._transport.get(f"{_CACHE}/status", read=CacheStatus.of)
 
     async def clear_cache(self) -> None:

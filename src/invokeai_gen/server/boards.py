@@ -84,7 +84,7 @@ class AsyncBoards(AsyncPart):
 
     @contextlib.asynccontextmanager
     async def temporary(self, name: str = "temporary", *, images: OnDelete = "keep") -> AsyncIterator[Board]:
-        """Create a board for the time of a `with` block; its images are kept, on no board, or deleted with it."""
+        """Create a board for the duration of a `with` block; its images are kept, on no board, or deleted with it."""
         board = await self.create(name)
         try:
             yield board
@@ -192,7 +192,7 @@ class Boards(Facade[AsyncBoards]):
 
     @contextlib.contextmanager
     def temporary(self, name: str = "temporary", *, images: OnDelete = "keep") -> Iterator[Board]:
-        """Create a board for the time of a `with` block; its images are kept, on no board, or deleted with it."""
+        """Create a board for the duration of a `with` block; its images are kept, on no board, or deleted with it."""
         board = self.create(name)
         try:
             yield board

@@ -208,7 +208,7 @@ def preload() -> None:
 
 
 def shared_client(url: str | None = None) -> AsyncInvokeAIClient:
-    """Return the client that everything in this process shares which names no other; there is one for each address.
+    """Return the client that is used if none is given: one for each address, shared by the whole process.
 
     The address is `url`, else `INVOKEAI_URL`, else `http://localhost:9090`. It is closed when the process ends.
     """

@@ -140,7 +140,7 @@ class Transport:
         return tls_context(self.verify)
 
     def used_proxy(self, url: str | None = None) -> Secret | None:
-        """Return the proxy for an address, the server's unless given: that of the options, or of the environment."""
+        """Return the proxy for an address (by default the server's): from the options, else from the environment."""
         return self.proxy or environment_proxy(url or self.url)
 
     @property
@@ -180,18 +180,15 @@ class Transport:
         return await bridge(self.ask(request, lambda answer: answer.json(read)))
 
     async def close(self) -> None:
-        """Close all connections; the next request opens new ones."""
-        await bridge(self._close())
+        """Close all connections, on the background loop; the next request opens new ones."""
+        for pool in self.abandon().values():
+            await pool.aclose()
 
     def abandon(self) -> Mapping[tuple[bool, bool], Backend]:
         """Forget all connections without closing them, and return them: after a fork they belong to the parent."""
         pools, self._pools = self._pools, {}
         self._slots = None
         return pools
-
-    async def _close(self) -> None:
-        for pool in self.abandon().values():
-            await pool.aclose()
 
     def _pool(self, for_files: bool, url: httpx.URL) -> Backend:
         """Return the connections for a kind of requests. Files go another way unless there is a proxy."""

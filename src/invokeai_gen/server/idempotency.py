@@ -23,19 +23,23 @@ async def send_once(
     send: Callable[[], Awaitable[T]],
     find: Callable[[], Awaitable[T | None]],
     uncertain: Callable[[Exception], Exception],
+    failed: Exception | None = None,
 ) -> T:
     """Return the answer to a request or, if it is lost, what the request has created on the server according to `find`.
 
     It is sent a second time if the first one has created nothing. Raises `uncertain(reason)` if that cannot be known:
-    the server was silent and may still be at work, or it cannot be asked.
+    the server was silent and may still be at work, or it cannot be asked. `failed` is why a first attempt, which the
+    caller made, has no answer.
     """
     for is_last in (False, True):
         try:
+            if failed is not None:
+                raise failed
             return await send()
         except UnreachableError:
             raise
         except (ConnectionFailedError, ServerFaultError) as error:
-            reason = error
+            reason, failed = error, None
         status = reason.status if isinstance(reason, ServerFaultError) else None
         try:
             # A server that says itself that it failed is not still at work.

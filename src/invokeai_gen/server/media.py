@@ -102,10 +102,10 @@ class StoredMedia(AsyncPart, Generic[M]):
         return True
 
     async def _upload(self, data: FileContent, name: str | None, params: Mapping[str, Any]) -> M:
-        """Upload a file, which exists once even if an answer is lost.
+        """Upload a file exactly once, even if an answer is lost.
 
-        The server has no other way to name an upload than the id of a session. With a new one for each upload, the file
-        can be recognised in a list; no queue item ever has that session.
+        Only the id of a session can mark an upload. With a new one for each, the file can be recognised in a list; no
+        queue item ever has that session.
         """
         marker = str(uuid.uuid4())
         read: Reader[M] = self._record.of

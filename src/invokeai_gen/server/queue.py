@@ -245,18 +245,12 @@ async def found_or_sent_again(
     `failed` is why the first attempt has no answer. Raises it or `EnqueueUncertainError`.
     """
     batch_id: str = request["batch"]["batch_id"]
-    earlier = [failed]
-
-    async def send() -> tuple[int, int, list[int]]:
-        if earlier:  # the first attempt
-            raise earlier.pop()
-        return await queue.post(request)
 
     async def find() -> tuple[int, int, list[int]] | None:
         ids = await AsyncQueue(queue.transport, queue.queue_id).item_ids_of(batch_id)
         return (len(ids), batch_size(request["batch"]), ids) if ids else None
 
-    return await send_once(send, find, partial(EnqueueUncertainError, batch_id))
+    return await send_once(partial(queue.post, request), find, partial(EnqueueUncertainError, batch_id), failed)
 
 
 async def take_back(queue: RunQueue, sending: asyncio.Task[Enqueued], batch_id: str) -> None:

@@ -19,7 +19,7 @@ async def followed(
 ) -> httpx.Response:
     """Return the answer at the end of the redirects; one that still redirects if there are too many.
 
-    Requests to another server than that of `url` have the extension `invokeai_gen.elsewhere`.
+    A request to a server other than the one in `url` has the extension `invokeai_gen.elsewhere`.
     """
     for _ in range(constants.MAX_REDIRECTS):
         if not answer.has_redirect_location:
