@@ -24,17 +24,8 @@ class Sweep(BaseSweep[P, O]):
         """Yield the result of each item as soon as it has ended; see `AsyncSweep.__aiter__`."""
         return iterate(self._core.__aiter__())
 
-    def results(self) -> list[SweepResult[P, O]]:
-        """Wait for all items, and return their results in the order of their numbers.
-
-        With `errors="raise"`, raise the error of the first item that was not completed.
-        """
-        return background.run(self._core.results())
-
-    def failures(self) -> list[SweepResult[P, O]]:
-        """Return the items that have ended so far without being completed, each with its error, in order."""
-        return background.run(self._core.failures())
-
+    results = facade(AsyncSweep[P, O].results)
+    failures = facade(AsyncSweep[P, O].failures)
     wait = facade(AsyncSweep.wait)
     download = facade(AsyncSweep.download)
     contact_sheet = facade(AsyncSweep.contact_sheet)

@@ -23,11 +23,10 @@ from invokeai_gen.server.errors import ServerError
 from invokeai_gen.shipped_files import templates_folder
 from invokeai_gen.sweeps.batching import Layout
 from invokeai_gen.sweeps.files.manifest import ManifestError, rows_in
-from invokeai_gen.sweeps.files.saving import Media, media_of
+from invokeai_gen.sweeps.files.saving import THUMBNAILS_AT_ONCE, Media, media_of
 from invokeai_gen.sweeps.results import SweepResult
 from invokeai_gen.sweeps.space import Space
 
-THUMBNAILS_AT_ONCE: Final = 8
 MAX_EMBEDDED: Final = 2000
 """Thumbnails that one gallery embeds; with more images it shows the saved files themselves where there are any."""
 _MAX_TEXT: Final = 2000

@@ -13,11 +13,10 @@ from invokeai_gen.atomic_files import remove_leftovers, replacing
 from invokeai_gen.core.file_pattern import FilePattern, unique
 from invokeai_gen.core.pictures import DEFAULT_QUALITY, FORMATS
 from invokeai_gen.core.plan import WorkflowPlan
-from invokeai_gen.core.results import flat
 from invokeai_gen.core.short_texts import short_text
 from invokeai_gen.runtime.media import ImageOutput, VideoOutput
 from invokeai_gen.runtime.media_methods import media_suffix
-from invokeai_gen.runtime.output_methods import DOWNLOADS_AT_ONCE
+from invokeai_gen.runtime.output_methods import DOWNLOADS_AT_ONCE, media
 from invokeai_gen.server.background import in_thread
 from invokeai_gen.server.concurrency import gather_limited
 from invokeai_gen.server.errors import ServerError
@@ -36,12 +35,12 @@ Media: TypeAlias = ImageOutput | VideoOutput
 DEFAULT_PATTERN: Final = "{index:04d}"
 OWN_NAMES: Final = ("index", "run", "item_id", "output", "number")
 """Names that a pattern may use besides the inputs: `output` is the output's name, `number` its place in a list."""
-_CONVERTED: Final = (".png", ".jpg", ".jpeg", ".webp")
+_CONVERTED: Final = (".png", *FORMATS)
 _MANIFEST_EVERY: Final = 100
 """New rows after which the manifest is written again; later, a tenth of the rows it has."""
 _THUMBNAIL: Final = 256
 """Pixels on the longer side of a server's thumbnail."""
-_THUMBNAILS_AT_ONCE: Final = 8
+THUMBNAILS_AT_ONCE: Final = 8
 
 
 @dataclass(eq=False)
@@ -175,8 +174,7 @@ def media_of(result: SweepResult[Any, Any], *, include_debug: bool = False) -> I
     if result.error is None:
         named = result.outputs.user_outputs | (result.outputs.debug_outputs if include_debug else {})
         for output, value in named.items():
-            handles = (item for item in flat(value) if isinstance(item, (ImageOutput, VideoOutput)))
-            yield from ((output, number, handle, isinstance(value, list)) for number, handle in enumerate(handles))
+            yield from ((output, number, handle, isinstance(value, list)) for number, handle in enumerate(media(value)))
 
 
 def _pattern_of(plan: WorkflowPlan, pattern: str | None, *, include_debug: bool) -> tuple[FilePattern, str]:
@@ -262,13 +260,13 @@ async def sheet_of(
         raise sheets.ContactSheetError(f"unknown output {output!r}; the image outputs are: {', '.join(known)}")
 
     async def load(result: SweepResult[Any, Any]) -> bytes | None:
-        media = (handle for name, _, handle, _ in media_of(result) if output in (None, name))
-        image = next((handle for handle in media if isinstance(handle, ImageOutput)), None)
+        found = (handle for name, _, handle, _ in media_of(result) if output in (None, name))
+        image = next((handle for handle in found if isinstance(handle, ImageOutput)), None)
         if image is None or image.client is None:
             return None
         return await (image.client.images.thumbnail(image.name) if size <= _THUMBNAIL else image.abytes())
 
-    loaded = await gather_limited(load, results, at_once=_THUMBNAILS_AT_ONCE)
+    loaded = await gather_limited(load, results, at_once=THUMBNAILS_AT_ONCE)
     labels = {planned.name: planned.label or planned.name for planned in plan.inputs}
     cells = []
     for result, data in zip(results, loaded, strict=True):
