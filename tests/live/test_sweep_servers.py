@@ -129,6 +129,21 @@ def test_batches_of_the_workflow_are_shared_too(server_url: str, other: Server) 
     sweep.close()
 
 
+def test_images_of_a_batch_go_to_the_server_that_runs_them(server_url: str, other: Server, tmp_path: Path) -> None:
+    pictures: list[Any] = [tmp_path / f"{number}.png" for number in range(3)]
+    for number, path in enumerate(pictures):
+        PIL.Image.new("RGB", (30, 30), (0, 0, number)).save(path)
+    base = plans.ShrinkAllParams(pictures=pictures)
+    sweep = plans.shrink_all().sweep(base, servers=[server_url, other.url], runs=4)
+    results = sweep.results()
+    assert [result.params.pictures for result in results] == [[path] for path in pictures] * 4
+    assert [result.outputs.small.pil().getpixel((0, 0)) for result in results] == [(0, 0, n) for n in range(3)] * 4
+    used = {result.outputs.small.client.url for result in results if result.outputs.small.client is not None}
+    assert used == {server_url, other.url}
+    assert not sweep.cleanup_inputs().kept
+    sweep.close()
+
+
 def test_without_any_server_left_the_sweep_ends_with_an_error_and_can_go_on(other: Server, impatient: None) -> None:
     sweep = plans.picture().sweep(product={"width": range(8, 48)}, servers=[other.url])
     with pytest.raises(ConnectionFailedError):

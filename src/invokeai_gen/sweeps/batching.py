@@ -77,11 +77,11 @@ class Group:
 
     def own_item(self, cell: Cell) -> dict[Binding, JsonValue]:
         """Return a cell's item in each list of the workflow's own batch nodes, by the field that it fills."""
-        return {_binding(column): column["items"][place] for column, (place,) in self.own_columns([cell])}
+        return {binding_of(column): column["items"][place] for column, (place,) in self.own_columns([cell])}
 
     def own_places(self, cell: Cell) -> dict[Binding, tuple[int, int]]:
         """Return the place of each item of `own_item` in its list, and the length of that list."""
-        return {_binding(column): (place, len(column["items"])) for column, (place,) in self.own_columns([cell])}
+        return {binding_of(column): (place, len(column["items"])) for column, (place,) in self.own_columns([cell])}
 
     def own_data(self, cells: Sequence[Cell]) -> list[dict[str, JsonValue]]:
         """Return the lists of the workflow's own batch nodes with the items of these cells, one for each cell."""
@@ -242,7 +242,7 @@ class Layout:
         """Return the `field_values` of an item, as the server would report them."""
         cell = self.cells[index]
         lists = [self._lists(place, [row], columns) for place, row in enumerate(self.space.rows_of(cell.point))]
-        varying = {_binding(column): column["items"][0] for column in itertools.chain(*lists)}
+        varying = {binding_of(column): column["items"][0] for column in itertools.chain(*lists)}
         own = self.groups[self.group_of(cell)].own_item(cell)
         return [
             {"node_path": node, "field_name": name, "value": value} for (node, name), value in (varying | own).items()
@@ -301,5 +301,6 @@ def _list(binding: Binding, items: list[JsonValue | Unset]) -> dict[str, JsonVal
     return {"node_path": node, "field_name": name, "items": items}
 
 
-def _binding(column: Mapping[str, JsonValue]) -> Binding:
+def binding_of(column: Mapping[str, JsonValue]) -> Binding:
+    """Return the field that a list of batch data fills."""
     return column["node_path"], column["field_name"]

@@ -9,13 +9,13 @@ import asyncio
 import contextlib
 import importlib
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
-from invokeai_gen.core.batch import Binding
-from invokeai_gen.core.plan import WorkflowPlan
+from invokeai_gen.core.batch import Binding, Values
+from invokeai_gen.core.plan import JsonValue, WorkflowPlan
 from invokeai_gen.core.problems import ParamsError
 from invokeai_gen.core.request import build_request
 from invokeai_gen.runtime.called import renewed
@@ -36,7 +36,7 @@ from invokeai_gen.server.resolution_errors import ValueResolutionError
 from invokeai_gen.server.run_errors import EnqueueUncertainError
 from invokeai_gen.server.status_errors import RejectedError
 from invokeai_gen.server.uploads import MediaKind, Uploads
-from invokeai_gen.sweeps.batching import Data
+from invokeai_gen.sweeps.batching import Data, binding_of
 from invokeai_gen.sweeps.layout import resolve_columns
 from invokeai_gen.sweeps.results import DELETED, slim
 from invokeai_gen.sweeps.state import SweepState
@@ -57,8 +57,10 @@ class ServerItem:
     index: int
     batch_id: str
     values: Mapping[Binding, Any]
-    data: Data
-    """The item's values of the workflow's own batch nodes."""
+    data: Sequence[dict[str, JsonValue]]
+    """The item's values of the workflow's own batch nodes, as batch data."""
+    places: Mapping[Binding, tuple[int, int]]
+    """The place of each of these in the list of its batch node, and the length of that list."""
     options: SubmitOptions
     may_be_sent: bool = False
     """Whether an earlier process may have sent it to this server."""
@@ -199,7 +201,7 @@ async def _request(
         await renewed(plan, values, client),
         values,
         auto_board_id=await resolve_board(client, options.get("auto_board")),
-        data=item.data,
+        data=_own_data(item, plan, values),
         batch_id=item.batch_id,
         prepend=options.get("prepend", False),
     )
@@ -208,6 +210,21 @@ async def _request(
 def _client(key: str, url: str) -> AsyncInvokeAIClient:
     sweep = sweeps.get(key)
     return shared_client(url) if sweep is None else sweep.clients[url]
+
+
+def _own_data(item: ServerItem, plan: WorkflowPlan, values: Values) -> Data:
+    """Return the batch data of an item, with the names that images of a list have on the server of `values`."""
+    lists = {
+        target: values.get((batch.node_id, batch.field_name))
+        for batch in plan.batches
+        if batch.generator_node_id is None
+        for target in batch.targets
+    }
+    columns = []
+    for column in item.data:
+        listed, (place, _) = lists.get(binding_of(column)), item.places[binding_of(column)]
+        columns.append({**column, "items": [listed[place]]} if isinstance(listed, list) else column)
+    return [columns] if columns else []
 
 
 @contextlib.contextmanager

@@ -30,13 +30,11 @@ async def resolve_columns(
     client: AsyncInvokeAIClient,
     options: SubmitOptions,
     preparations: Preparations,
-    *,
-    with_hidden: bool = True,
 ) -> dict[Binding, list[JsonValue | Unset]]:
     """Return any number of values for each input as JSON; see `runtime.resolve.resolve`.
 
     What `preparations` contains is not uploaded again, and what is made is added to it. Models, images and boards of
-    hidden fields are looked up too, and returned if they have another key here, unless `with_hidden` is off.
+    hidden fields are looked up too, and returned if they have another key here.
     """
     more = preparations.branch()  # undoing these must not delete what was made before
     inputs = {planned.binding: planned for planned in plan.inputs}
@@ -46,9 +44,7 @@ async def resolve_columns(
         for binding, each in columns.items()
         for key, value in zip(keyed[binding], each, strict=True)
     }
-    answers, changed = await Resolver(client, options, more).resolve(
-        list(distinct.values()), plan if with_hidden else None
-    )
+    answers, changed = await Resolver(client, options, more).resolve(list(distinct.values()), plan)
     preparations.add(more)
     found = dict(zip(distinct, answers, strict=True))
     given = {binding: [found[binding, key] for key in keys] for binding, keys in keyed.items()}
@@ -119,9 +115,12 @@ async def lay_out_singly(
     groups: list[Group] = []
     for selection in selections(space, space.columns(), apart):
         values = space.params(space.point_of(rows[0] for rows in selection)).values()
-        own = {binding: [value] for binding, value in values.items() if binding[0] not in executable}
-        found = await resolve_columns(plan, own, client, {}, Preparations(), with_hidden=False)
-        batches = {binding: value for binding, (value,) in found.items()}
+        # Each server has other names for uploaded images; they are put into the data of an item when it is sent.
+        batches = {
+            planned.binding: placeholder(planned, values[planned.binding])
+            for planned in plan.inputs
+            if planned.binding in values and planned.node_id not in executable
+        }
         groups.append(Group(selection, await own_batches(plan, batches, client.ask)))
     return Layout(plan, space, groups, runs=options.get("runs", 1))
 

@@ -307,7 +307,7 @@ class MultiServer(SweepState):
         cell = self.layout.cells[index]
         earlier = self._earlier.get(index)
         may_be_sent = earlier is not None and earlier.server == url
-        own = self.layout.groups[self.layout.group_of(cell)].own_data([cell])
+        group = self.layout.groups[self.layout.group_of(cell)]
         batch_id = earlier.batch_id if earlier is not None and may_be_sent else str(uuid.uuid4())
         self._running[url], self._earlier[index] = index, ServerAttempt(batch_id, url)
         return ServerItem(
@@ -315,7 +315,8 @@ class MultiServer(SweepState):
             index=index,
             batch_id=batch_id,
             values=self.layout.space.params(cell.point).values(),
-            data=[own] if own else [],
+            data=group.own_data([cell]),
+            places=group.own_places(cell),
             options=self._submit_options,
             may_be_sent=may_be_sent,
             uploads={} if self._dask is None else {**self.preparations[url].uploads.known},
