@@ -92,7 +92,7 @@ class Resolver:
         """Questions and uploads that several values share. They complete even if the caller is cancelled."""
 
     async def resolve(
-        self, given: Sequence[tuple[PlannedInput, Any]], plan: WorkflowPlan | None
+        self, given: Sequence[tuple[PlannedInput, Any]], plan: WorkflowPlan
     ) -> tuple[list[JsonValue | Unset], Values]:
         """Return the JSON of values, in order, and the values of hidden fields of `plan` that have to change.
 
@@ -109,7 +109,7 @@ class Resolver:
         await self.preparations.undo(self._client, error)
 
     async def _resolve(
-        self, given: Sequence[tuple[PlannedInput, Any]], plan: WorkflowPlan | None
+        self, given: Sequence[tuple[PlannedInput, Any]], plan: WorkflowPlan
     ) -> tuple[list[JsonValue | Unset], Values]:
         local = [
             (planned.label, item)
@@ -119,7 +119,7 @@ class Resolver:
         ]
         self._files = await asyncio.to_thread(files_among, local)
         questions: list[Coroutine[Any, Any, Any]] = [self._found(planned, value) for planned, value in given]
-        hidden = [hidden_values(plan, self._client)] if plan is not None and self._finds_models else []
+        hidden = [hidden_values(plan, self._client)] if self._finds_models else []
         found = await _all([*questions, *hidden])
         more: Values = found.pop() if hidden else {}
         made = await _all(_all(map(self._made, answers)) for answers in found)
