@@ -80,10 +80,7 @@ from invokeai_gen.server.events import JobEvent as JobEvent
 from invokeai_gen.server.events import NodeEvent as NodeEvent
 from invokeai_gen.server.events import Preview as Preview
 from invokeai_gen.server.events import StatusChanged as StatusChanged
-from invokeai_gen.server.resolution_errors import BoardResolutionError as BoardResolutionError
-from invokeai_gen.server.resolution_errors import MediaResolutionError as MediaResolutionError
-from invokeai_gen.server.resolution_errors import ModelResolutionError as ModelResolutionError
-from invokeai_gen.server.resolution_errors import ValueResolutionError as ValueResolutionError
+from invokeai_gen.server.run_errors import BoardResolutionError as BoardResolutionError
 from invokeai_gen.server.run_errors import CleanupError as CleanupError
 from invokeai_gen.server.run_errors import DownloadError as DownloadError
 from invokeai_gen.server.run_errors import EnqueueClippedError as EnqueueClippedError
@@ -91,11 +88,14 @@ from invokeai_gen.server.run_errors import EnqueueError as EnqueueError
 from invokeai_gen.server.run_errors import EnqueueUncertainError as EnqueueUncertainError
 from invokeai_gen.server.run_errors import InstallError as InstallError
 from invokeai_gen.server.run_errors import JobFailedError as JobFailedError
+from invokeai_gen.server.run_errors import MediaResolutionError as MediaResolutionError
+from invokeai_gen.server.run_errors import ModelResolutionError as ModelResolutionError
 from invokeai_gen.server.run_errors import NotCompletedError as NotCompletedError
 from invokeai_gen.server.run_errors import RedactedJobError as RedactedJobError
 from invokeai_gen.server.run_errors import SeveralItemsError as SeveralItemsError
 from invokeai_gen.server.run_errors import UnknownStatusError as UnknownStatusError
 from invokeai_gen.server.run_errors import UploadUncertainError as UploadUncertainError
+from invokeai_gen.server.run_errors import ValueResolutionError as ValueResolutionError
 from invokeai_gen.server.status_errors import BadRequestError as BadRequestError
 from invokeai_gen.server.status_errors import ForbiddenError as ForbiddenError
 from invokeai_gen.server.status_errors import RejectedError as RejectedError

@@ -23,7 +23,7 @@ from invokeai_gen import AsyncJob, BoundingBox, ParamsError, compat
 from invokeai_gen import handle as ivk
 from invokeai_gen.compat import InvokeAIClient, JobStatus, WorkflowDefinition, WorkflowHandle
 from invokeai_gen.handle import IvkModelIdentifierField
-from invokeai_gen.server import errors, events, images, resolution_errors, run_errors
+from invokeai_gen.server import errors, events, images, run_errors
 
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = ROOT / "data" / "workflows"
@@ -815,7 +815,7 @@ def test_every_missing_model_is_named_at_once(client: InvokeAIClient) -> None:
             item.field.value = {"key": "", "hash": "", "name": f"no {item.label}", "base": "", "type": ""}
             labels.append(item.label)
     assert len(labels) > 1
-    with pytest.raises(resolution_errors.ModelResolutionError) as info:
+    with pytest.raises(run_errors.ModelResolutionError) as info:
         handle.submit_sync()
     assert [line.partition(":")[0] for line in str(info.value).splitlines()] == [repr(label) for label in labels]
     assert [error.label for error in info.value.others] == labels[1:]

@@ -22,8 +22,7 @@ from invokeai_gen.core.plan import WorkflowPlan
 from invokeai_gen.core.values import as_color
 from invokeai_gen.js_json import UNSET
 from invokeai_gen.schema import Schema
-from invokeai_gen.server.resolution_errors import ValueResolutionError
-from invokeai_gen.server.run_errors import EnqueueError
+from invokeai_gen.server.run_errors import EnqueueError, ValueResolutionError
 from invokeai_gen.workflow import read_workflow_file
 from tests.cli import Cli
 

@@ -15,8 +15,7 @@ from invokeai_gen.handle import HandleOutputs, IvkModelIdentifierField, Workflow
 from invokeai_gen.server.errors import JobCanceledError, JobTimeoutError, NotFoundError
 from invokeai_gen.server.events import InvocationComplete, InvocationProgress, InvocationStarted, StatusChanged
 from invokeai_gen.server.records import QueueItem
-from invokeai_gen.server.resolution_errors import ModelResolutionError
-from invokeai_gen.server.run_errors import JobFailedError, SeveralItemsError
+from invokeai_gen.server.run_errors import JobFailedError, ModelResolutionError, SeveralItemsError
 
 WORKFLOWS = Path(__file__).parents[2] / "data" / "workflows"
 TIME = 120.0

@@ -10,8 +10,7 @@ import PIL.Image
 import pytest
 
 from invokeai_gen import BoardRef, ImageRef, InvokeAIClient
-from invokeai_gen.server.resolution_errors import BoardResolutionError, MediaResolutionError
-from invokeai_gen.server.run_errors import DownloadError
+from invokeai_gen.server.run_errors import BoardResolutionError, DownloadError, MediaResolutionError
 from tests import plans
 
 TIME = 120.0

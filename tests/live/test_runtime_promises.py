@@ -25,8 +25,7 @@ from invokeai_gen.server.events import (
     JobEvent,
     StatusChanged,
 )
-from invokeai_gen.server.resolution_errors import ModelResolutionError, ValueResolutionError
-from invokeai_gen.server.run_errors import DownloadError
+from invokeai_gen.server.run_errors import DownloadError, ModelResolutionError, ValueResolutionError
 from tests import plans
 from tests.live.proxy import FOR_GOOD, Proxy, silent
 

@@ -29,8 +29,7 @@ from invokeai_gen.server.events import (
     InvocationStarted,
     StatusChanged,
 )
-from invokeai_gen.server.resolution_errors import MediaResolutionError, ModelResolutionError
-from invokeai_gen.server.run_errors import JobFailedError, SeveralItemsError
+from invokeai_gen.server.run_errors import JobFailedError, MediaResolutionError, ModelResolutionError, SeveralItemsError
 from invokeai_gen.server.status_errors import RejectedError
 from tests import plans
 from tests.live.proxy import Proxy, lost

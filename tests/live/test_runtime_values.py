@@ -21,7 +21,7 @@ from invokeai_gen import (
     ParamsError,
     VideoOutput,
 )
-from invokeai_gen.server.resolution_errors import MediaResolutionError, ModelResolutionError
+from invokeai_gen.server.run_errors import MediaResolutionError, ModelResolutionError
 from tests import plans
 from tests.live.proxy import Proxy
 

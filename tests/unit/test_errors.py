@@ -14,7 +14,7 @@ import pytest
 import invokeai_gen
 from invokeai_gen.core.problems import ParamsError, Problem
 from invokeai_gen.errors import InvokeAIGenError
-from invokeai_gen.server import errors, resolution_errors, run_errors, status_errors
+from invokeai_gen.server import errors, run_errors, status_errors
 
 
 def every_kind(kind: type[InvokeAIGenError] = InvokeAIGenError) -> list[type[InvokeAIGenError]]:
@@ -42,7 +42,7 @@ EXAMPLES: list[InvokeAIGenError] = [
     errors.MissingOutputError("no output"),
     run_errors.DownloadError([Path("a.png")], {"b": "gone"}),
     run_errors.CleanupError(["a"], {"b": "gone"}),
-    resolution_errors.ValueResolutionError("Model", "unknown", ["a", "b"]),
+    run_errors.ValueResolutionError("Model", "unknown", ["a", "b"]),
     ParamsError([Problem("width", "'Width' is 1", "Width", "should be 64 or more")]),
 ]
 
@@ -71,7 +71,7 @@ def test_an_error_keeps_what_it_knows(error: InvokeAIGenError) -> None:
 
 @pytest.mark.parametrize(("number", "shown"), [(10, "Model 9."), (11, "Model 9, … (11 in all).")])
 def test_a_long_list_of_candidates_says_how_many_there_are(number: int, shown: str) -> None:
-    error = resolution_errors.ValueResolutionError("Model", "unknown", [f"Model {place}" for place in range(number)])
+    error = run_errors.ValueResolutionError("Model", "unknown", [f"Model {place}" for place in range(number)])
     assert str(error).endswith(shown)
 
 

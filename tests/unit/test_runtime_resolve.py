@@ -15,7 +15,7 @@ from invokeai_gen.runtime.resolve import UPLOADS_AT_ONCE, resolve
 from invokeai_gen.server import background, constants
 from invokeai_gen.server.boards import Board
 from invokeai_gen.server.models import Model
-from invokeai_gen.server.resolution_errors import BoardResolutionError, MediaResolutionError, ModelResolutionError
+from invokeai_gen.server.run_errors import BoardResolutionError, MediaResolutionError, ModelResolutionError
 from tests import plans
 
 SD1 = Model(key="k1", hash="h1", name="dream", base="sd-1", type="main")

@@ -16,8 +16,7 @@ import pytest
 from invokeai_gen.core.problems import ParamsError
 from invokeai_gen.server import background
 from invokeai_gen.server.errors import ConnectionFailedError, NotFoundError
-from invokeai_gen.server.resolution_errors import ValueResolutionError
-from invokeai_gen.server.run_errors import EnqueueUncertainError, JobFailedError
+from invokeai_gen.server.run_errors import EnqueueUncertainError, JobFailedError, ValueResolutionError
 from invokeai_gen.sweeps import async_sweep, dask_workers, dispatch
 from invokeai_gen.sweeps.async_sweep import AsyncSweep
 from invokeai_gen.sweeps.batching import Group, Layout

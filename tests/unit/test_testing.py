@@ -17,8 +17,7 @@ from generated import color_study_batch, sd15_image_to_image, sd15_text_to_image
 from generated import sunset_poster as wf
 from invokeai_gen.server.errors import JobTimeoutError
 from invokeai_gen.server.events import InvocationProgress, StatusChanged
-from invokeai_gen.server.resolution_errors import ModelResolutionError, ValueResolutionError
-from invokeai_gen.server.run_errors import JobFailedError, SeveralItemsError
+from invokeai_gen.server.run_errors import JobFailedError, ModelResolutionError, SeveralItemsError, ValueResolutionError
 from invokeai_gen.testing import FakeInvokeAI
 from tests import plans
 

@@ -34,7 +34,7 @@ from invokeai_gen.schema import Schema
 from invokeai_gen.server import background
 from invokeai_gen.server.blocking import ServerClient
 from invokeai_gen.server.models import Model
-from invokeai_gen.server.resolution_errors import ModelResolutionError
+from invokeai_gen.server.run_errors import ModelResolutionError
 from invokeai_gen.sweeps.dynamic_workflow import params_type
 from invokeai_gen.sweeps.workflow import Workflow
 from invokeai_gen.texts import shown

@@ -10,7 +10,7 @@ from invokeai_gen.core.plan import JsonValue, WorkflowPlan
 from invokeai_gen.js_json import Unset, normalized
 from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.server.errors import NotFoundError
-from invokeai_gen.server.resolution_errors import ValueResolutionError
+from invokeai_gen.server.run_errors import ValueResolutionError
 
 
 async def renewed(

@@ -22,7 +22,7 @@ from invokeai_gen.limits import ModelLimits
 from invokeai_gen.runtime.cleanup import QUESTIONS_AT_ONCE
 from invokeai_gen.server.concurrency import gather_limited
 from invokeai_gen.server.errors import NotFoundError
-from invokeai_gen.server.resolution_errors import (
+from invokeai_gen.server.run_errors import (
     BoardResolutionError,
     MediaResolutionError,
     ModelResolutionError,

@@ -28,7 +28,7 @@ from invokeai_gen.server import constants
 from invokeai_gen.server.errors import ConnectionFailedError
 from invokeai_gen.server.idempotency import send_once
 from invokeai_gen.server.other_loops import unbroken
-from invokeai_gen.server.resolution_errors import MediaResolutionError, ModelResolutionError, ValueResolutionError
+from invokeai_gen.server.run_errors import MediaResolutionError, ModelResolutionError, ValueResolutionError
 from invokeai_gen.server.status_errors import UnsupportedMediaError
 from invokeai_gen.server.uploads import MediaKind, upload_once
 

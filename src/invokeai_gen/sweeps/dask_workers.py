@@ -32,8 +32,7 @@ from invokeai_gen.server.errors import (
     NotFoundError,
     ServerError,
 )
-from invokeai_gen.server.resolution_errors import ValueResolutionError
-from invokeai_gen.server.run_errors import EnqueueUncertainError
+from invokeai_gen.server.run_errors import EnqueueUncertainError, ValueResolutionError
 from invokeai_gen.server.status_errors import RejectedError
 from invokeai_gen.server.uploads import MediaKind, Uploads
 from invokeai_gen.sweeps.batching import Data, binding_of

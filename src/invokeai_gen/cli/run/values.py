@@ -24,8 +24,7 @@ from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.plan import PlannedInput
 from invokeai_gen.core.problems import ParamsError, Problem, missing
 from invokeai_gen.runtime.outputs import WorkflowOutputs
-from invokeai_gen.server.resolution_errors import ValueResolutionError
-from invokeai_gen.server.run_errors import JobFailedError
+from invokeai_gen.server.run_errors import JobFailedError, ValueResolutionError
 from invokeai_gen.sweeps.dynamic_workflow import workflow_of
 from invokeai_gen.sweeps.space import Space, space_of
 from invokeai_gen.sweeps.workflow import Workflow

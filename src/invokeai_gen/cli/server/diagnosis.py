@@ -24,7 +24,7 @@ from invokeai_gen.server import constants
 from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.server.errors import RequestTimeoutError
 from invokeai_gen.server.models import Model
-from invokeai_gen.server.resolution_errors import ValueResolutionError
+from invokeai_gen.server.run_errors import ValueResolutionError
 from invokeai_gen.workflow.document import NODES_WITH_EXTRA_INPUTS
 
 _MAX_NAMES: Final = 5

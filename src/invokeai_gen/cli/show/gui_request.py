@@ -23,7 +23,7 @@ from invokeai_gen.runtime.matching import look_up
 from invokeai_gen.runtime.resolve import resolve
 from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.server.errors import NotFoundError
-from invokeai_gen.server.resolution_errors import ValueResolutionError
+from invokeai_gen.server.run_errors import ValueResolutionError
 
 _Problem: TypeAlias = tuple[Path | None, str]
 """What is wrong, and the file of `--params` that has it; `None` for the workflow and the command line."""

@@ -50,7 +50,7 @@ def command(
     from invokeai_gen.core.problems import ParamsError
     from invokeai_gen.server import background
     from invokeai_gen.server.client import core_of
-    from invokeai_gen.server.resolution_errors import ValueResolutionError
+    from invokeai_gen.server.run_errors import ValueResolutionError
 
     found = find_workflow(workflow, openapi, server, validate=False)
     if found.compiled is None:
