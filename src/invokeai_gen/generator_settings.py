@@ -31,11 +31,12 @@ def parse_settings(value: Mapping[str, Any]) -> dict[str, Any] | None:
     An object without a `type` fits the first kind that it does not contradict in its own fields. That is how the GUI comes
     to take any object of unknown shape for a float generator.
     """
-    for parse in _GENERATORS:
-        settings = parse(value)
-        if settings is not None:
-            return settings
-    return None
+    for kind, fields in _KINDS.items():
+        is_kind = value.get("type", kind) == kind
+        if is_kind and all(check(value[name]) for name, (check, _) in fields.items() if name in value):
+            filled = {name: value.get(name, default) for name, (_, default) in fields.items()}
+            return {"type": kind, **{name: item for name, item in filled.items() if item is not UNSET}}
+    return _image_settings(value)
 
 
 def default_settings(field_type: str) -> dict[str, Any]:
@@ -61,28 +62,7 @@ def _is_count(value: Any) -> bool:
     return is_integer(value) and value >= 1
 
 
-def _generator(
-    kind: str, fields: Mapping[str, tuple[Check, Any | Unset]]
-) -> Callable[[Mapping[str, Any]], dict[str, Any] | None]:
-    """Return a parser for the settings of one kind: it fills in missing fields, and returns `None` for wrong ones."""
-
-    def parse(value: Mapping[str, Any]) -> dict[str, Any] | None:
-        if value.get("type", kind) != kind:
-            return None
-        parsed: dict[str, Any] = {"type": kind}
-        for name, (check, default) in fields.items():
-            item = value.get(name, default)
-            if item is UNSET:
-                continue
-            if name in value and not check(item):
-                return None
-            parsed[name] = item
-        return parsed
-
-    return parse
-
-
-def _image_generator(value: Mapping[str, Any]) -> dict[str, Any] | None:
+def _image_settings(value: Mapping[str, Any]) -> dict[str, Any] | None:
     kind = IMAGE_GENERATOR
     if value.get("type", kind) != kind or value.get("category", "images") not in ("images", "assets"):
         return None
@@ -98,57 +78,44 @@ def _image_generator(value: Mapping[str, Any]) -> dict[str, Any] | None:
 _FLOAT_COUNT: Final = {"count": (is_integer, 10), "values": (_is_numbers, UNSET)}
 _DYNAMIC_PROMPT: Final = (_is_text, "a super {cute|ferocious} {dog|cat}")
 
-_GENERATORS: Final = (
-    _generator(
-        "float_generator_arithmetic_sequence", {"start": (is_number, 0), "step": (is_number, 0.1), **_FLOAT_COUNT}
-    ),
-    _generator("float_generator_linear_distribution", {"start": (is_number, 0), "end": (is_number, 1), **_FLOAT_COUNT}),
-    _generator(
-        "float_generator_random_distribution_uniform",
-        {
-            "min": (is_number, 0),
-            "max": (is_number, 1),
-            "count": (is_integer, 10),
-            "seed": (_is_optional_integer, UNSET),
-            "values": (_is_numbers, UNSET),
-        },
-    ),
-    _generator(
-        "float_generator_parse_string",
-        {
-            "input": (_is_text, "0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1"),
-            "splitOn": (_is_text, ","),
-            "values": (_is_numbers, UNSET),
-        },
-    ),
-    _generator(
-        "integer_generator_arithmetic_sequence",
-        {"start": (is_integer, 0), "step": (is_integer, 1), "count": (is_integer, 10)},
-    ),
-    _generator(
-        "integer_generator_linear_distribution",
-        {"start": (is_integer, 0), "end": (is_integer, 10), "count": (is_integer, 10)},
-    ),
-    _generator(
-        "integer_generator_random_distribution_uniform",
-        {
-            "min": (is_integer, 0),
-            "max": (is_integer, 10),
-            "count": (is_integer, 10),
-            "seed": (_is_optional_integer, UNSET),
-        },
-    ),
-    _generator(
-        "integer_generator_parse_string",
-        {"input": (_is_text, "1,2,3,4,5,6,7,8,9,10"), "splitOn": (_is_text, ",")},
-    ),
-    _generator("string_generator_parse_string", {"input": (_is_text, "foo,bar,baz,qux"), "splitOn": (_is_text, ",")}),
-    _generator(
-        "string_generator_dynamic_prompts_combinatorial", {"input": _DYNAMIC_PROMPT, "maxPrompts": (_is_count, 10)}
-    ),
-    _generator(
-        "string_generator_dynamic_prompts_random",
-        {"input": _DYNAMIC_PROMPT, "count": (_is_count, 10), "seed": (_is_optional_integer, UNSET)},
-    ),
-    _image_generator,
-)
+_KINDS: Final[Mapping[str, Mapping[str, tuple[Check, Any | Unset]]]] = {
+    "float_generator_arithmetic_sequence": {"start": (is_number, 0), "step": (is_number, 0.1), **_FLOAT_COUNT},
+    "float_generator_linear_distribution": {"start": (is_number, 0), "end": (is_number, 1), **_FLOAT_COUNT},
+    "float_generator_random_distribution_uniform": {
+        "min": (is_number, 0),
+        "max": (is_number, 1),
+        "count": (is_integer, 10),
+        "seed": (_is_optional_integer, UNSET),
+        "values": (_is_numbers, UNSET),
+    },
+    "float_generator_parse_string": {
+        "input": (_is_text, "0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1"),
+        "splitOn": (_is_text, ","),
+        "values": (_is_numbers, UNSET),
+    },
+    "integer_generator_arithmetic_sequence": {
+        "start": (is_integer, 0),
+        "step": (is_integer, 1),
+        "count": (is_integer, 10),
+    },
+    "integer_generator_linear_distribution": {
+        "start": (is_integer, 0),
+        "end": (is_integer, 10),
+        "count": (is_integer, 10),
+    },
+    "integer_generator_random_distribution_uniform": {
+        "min": (is_integer, 0),
+        "max": (is_integer, 10),
+        "count": (is_integer, 10),
+        "seed": (_is_optional_integer, UNSET),
+    },
+    "integer_generator_parse_string": {"input": (_is_text, "1,2,3,4,5,6,7,8,9,10"), "splitOn": (_is_text, ",")},
+    "string_generator_parse_string": {"input": (_is_text, "foo,bar,baz,qux"), "splitOn": (_is_text, ",")},
+    "string_generator_dynamic_prompts_combinatorial": {"input": _DYNAMIC_PROMPT, "maxPrompts": (_is_count, 10)},
+    "string_generator_dynamic_prompts_random": {
+        "input": _DYNAMIC_PROMPT,
+        "count": (_is_count, 10),
+        "seed": (_is_optional_integer, UNSET),
+    },
+}
+"""The fields of each kind, but for that of images: the check of a value, and the default of a missing one."""

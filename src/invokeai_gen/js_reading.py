@@ -34,7 +34,9 @@ def loads(text: str | bytes) -> Any:
 def loads_unordered(text: str | bytes) -> Any:
     """Parse JSON as `loads` does, but leave the order of keys and the depth to `put_in_order`."""
     try:
-        return json.loads(text, parse_int=_integer, parse_float=_float, parse_constant=_infinite)
+        return json.loads(
+            text, parse_int=_integer, parse_float=lambda digits: number(float(digits)), parse_constant=_infinite
+        )
     except RecursionError:
         raise ValueError(_TOO_DEEP) from None
 
@@ -84,10 +86,6 @@ def _integer(digits: str) -> int | float:
     if len(digits) < _SAFE_DIGITS:
         return int(digits)
     return number(int(digits)) if len(digits) < 400 else _infinite(digits)
-
-
-def _float(digits: str) -> int | float:
-    return number(float(digits))
 
 
 def _infinite(text: str) -> float:

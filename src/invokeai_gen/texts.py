@@ -40,16 +40,16 @@ def collapsed(text: str) -> str:
     return " ".join(text.split())
 
 
-def printable(text: str) -> str:
-    """Return the text with every control, format or line-end character (escape codes, bidi controls …) escaped."""
-    return text if text.isprintable() else "".join(map(_printable, text))
+def printable(text: str, *, keep: str = "") -> str:
+    """Return the text with control, format and line-end characters escaped (escape codes, bidi controls …), not `keep`."""
+    if text.isprintable():
+        return text
+    return "".join(character if character in keep else _printable(character) for character in text)
 
 
 def printable_lines(text: str) -> str:
     """Do the same as `printable`, but keep line feeds and tabs."""
-    if text.isprintable():
-        return text
-    return "".join(character if character in "\n\t" else _printable(character) for character in text)
+    return printable(text, keep="\n\t")
 
 
 def _printable(character: str) -> str:

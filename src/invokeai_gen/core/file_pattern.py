@@ -6,7 +6,7 @@ import numbers
 import re
 import string
 import unicodedata
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath, PurePosixPath
 from typing import Final, TypeAlias, TypeVar
@@ -20,12 +20,7 @@ P = TypeVar("P", bound=PurePath)
 
 _SEPARATORS: Final = re.compile(r"[/\\]")
 _ABSOLUTE: Final = re.compile(r"[/\\]|[A-Za-z]:")
-_CONVERSIONS: Final[Mapping[str | None, Callable[[object], object]]] = {
-    None: lambda value: value,
-    "s": str,
-    "r": repr,
-    "a": ascii,
-}
+_FORMATTER: Final = string.Formatter()
 _MAX_NAMES: Final = 20
 _ROOM_FOR_VALUES: Final = 40
 """Bytes of a name that are kept free for values."""
@@ -66,11 +61,11 @@ class _Field:
             raise FilePatternError(f"this item has no value for {self}; there are {_listed(values)}")
         value = values[self.name]
         is_number = isinstance(value, numbers.Number) and not isinstance(value, bool)
-        shown_names = _CONVERSIONS[self.conversion](value if is_number else short_text(value))
+        converted: object = _FORMATTER.convert_field(value if is_number else short_text(value), self.conversion)
         try:
-            formatted = format(shown_names, self.spec)
+            formatted = format(converted, self.spec)
         except (ValueError, TypeError, OverflowError) as error:
-            kind = "a number" if isinstance(shown_names, numbers.Number) else "a text"
+            kind = "a number" if isinstance(converted, numbers.Number) else "a text"
             raise FilePatternError(
                 f"{self}: the value {shown(value)} is written as {kind}, which cannot have the format {self.spec!r} "
                 f"({error}); for whole numbers use one such as 04d, for others .2f, for texts .40"
@@ -78,7 +73,7 @@ class _Field:
         return formatted if is_number else edges_off(formatted)
 
 
-_Component: TypeAlias = tuple[str | _Field, ...]
+_Component: TypeAlias = Sequence[str | _Field]
 
 
 class FilePattern:
@@ -94,7 +89,7 @@ class FilePattern:
 
     def __init__(self, pattern: str, known: Collection[str]) -> None:
         self.pattern: Final = pattern
-        components = [component for component in _components(pattern, known) if component not in ((), (".",))]
+        components = [component for component in _components(pattern, known) if component not in ([], ["."])]
         if not pattern.strip() or not components:
             raise FilePatternError(f"the pattern {shown(pattern)} is empty; use one such as '{{index:04d}}.png'")
         if _ABSOLUTE.match(pattern):
@@ -151,46 +146,31 @@ def unique(paths: Iterable[P]) -> list[P]:
     return listed
 
 
-def _components(pattern: str, known: Collection[str]) -> Iterator[_Component]:
-    component: list[str | _Field] = []
-    for part in _parts(pattern, known):
-        if isinstance(part, str):
-            first, *others = _SEPARATORS.split(part)
-            component += [first] if first else []
-            for other in others:
-                yield tuple(component)
-                component = [other] if other else []
-        else:
-            component.append(part)
-    yield tuple(component)
-
-
-def _parts(pattern: str, known: Collection[str]) -> Iterator[str | _Field]:
-    """Yield fixed texts, each as long as possible, and fields."""
-    text = ""
+def _components(pattern: str, known: Collection[str]) -> list[list[str | _Field]]:
+    """Return the parts of each name in the path: fixed texts, each as long as possible, and fields."""
+    components: list[list[str | _Field]] = [[]]
     try:
-        for literal, name, spec, conversion in string.Formatter().parse(pattern):
-            text += literal
-            if name is not None:
-                if text:
-                    yield text
-                    text = ""
-                yield _field(_Field(name, conversion, spec or ""), known)
-    except FilePatternError:
-        raise
+        parsed = [*_FORMATTER.parse(pattern)]
     except ValueError as error:
         raise FilePatternError(
             f"the pattern {shown(pattern)} is malformed: {error}; "
             "names are in braces, as in '{index:04d}.png', and a brace itself is written twice"
         ) from None
-    if text:
-        yield text
+    for literal, name, spec, conversion in parsed:
+        for place, text in enumerate(_SEPARATORS.split(literal)):
+            if place:
+                components.append([])
+            before = components[-1].pop() if components[-1] and isinstance(components[-1][-1], str) else ""
+            components[-1] += [f"{before}{text}"] if before or text else []
+        if name is not None:
+            components[-1].append(_field(_Field(name, conversion, spec or ""), known))
+    return components
 
 
 def _field(field: _Field, known: Collection[str]) -> _Field:
     if field.name not in known:
         raise FilePatternError(_unknown(field, known))
-    if field.conversion not in _CONVERSIONS:
+    if field.conversion not in (None, "s", "r", "a"):
         raise FilePatternError(f"{field} in the pattern: unknown conversion !{field.conversion}; use !s, !r or !a")
     if "{" in field.spec or "}" in field.spec:
         raise FilePatternError(f"{field} in the pattern: a format cannot contain another field")
@@ -242,7 +222,7 @@ def _stem_and_suffix(component: _Component) -> tuple[_Component, str]:
         return component, ""
     stem, _, suffix = last.rpartition(".")
     suffix = edges_off(safe_text(suffix))
-    return (*others, stem), (f".{suffix}" if suffix else "")
+    return [*others, stem], (f".{suffix}" if suffix else "")
 
 
 def _name(component: _Component, suffix: str, values: Mapping[str, object]) -> str:

@@ -62,7 +62,8 @@ def is_picture(value: object) -> TypeGuard[PillowImage]:
 def as_image(value: Any) -> Any:
     """Return an image in memory as bytes or a Pillow image. Raises `ValueError` for anything else."""
     if is_picture(value):
-        _check_mode(value.mode)
+        if value.mode == "F":  # of floats, whose black and white points are unknown
+            raise ValueError("Input should be an image with a range: scale mode F to 0–255 and convert it to L or RGB")
         return value
     content = _in_memory(value)
     if content is None:
@@ -109,12 +110,6 @@ def _in_memory(value: Any) -> Any:
     if content == b"":
         raise ValueError("Input should not be empty: the file has no bytes")
     return content
-
-
-def _check_mode(mode: str) -> None:
-    """Raise `ValueError` for a Pillow image of floats, whose black and white points are unknown."""
-    if mode == "F":
-        raise ValueError("Input should be an image with a range: scale mode F to 0–255 and convert it to L or RGB")
 
 
 def png_bytes(image: Any) -> bytes:
