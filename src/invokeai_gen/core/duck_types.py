@@ -69,6 +69,16 @@ class BoardRecord(Protocol):
         """The id, which is unique on one server."""
         ...
 
+    @property
+    def board_name(self) -> str:
+        """Name; not unique."""
+        ...
+
+    @property
+    def image_count(self) -> int:
+        """Number of images on the board."""
+        ...
+
 
 class ModelRecord(Protocol):
     """A model as `client.models` returns it."""
@@ -97,24 +107,6 @@ class ModelRecord(Protocol):
     def type(self) -> str:
         """`main`, `vae`, `lora` …"""
         ...
-
-
-class KnownBoard(BoardRecord, Protocol):
-    """A board as a server reports it."""
-
-    @property
-    def board_name(self) -> str:
-        """Name; not unique."""
-        ...
-
-    @property
-    def image_count(self) -> int:
-        """Number of images on the board."""
-        ...
-
-
-class KnownModel(ModelRecord, Protocol):
-    """A model as a server reports it."""
 
     @property
     def variant(self) -> str | None:

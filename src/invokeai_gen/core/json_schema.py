@@ -22,7 +22,7 @@ from invokeai_gen.limits import KEYWORDS
 from invokeai_gen.texts import MAX_PLAIN, plain
 
 if TYPE_CHECKING:
-    from invokeai_gen.core.duck_types import KnownBoard, KnownModel
+    from invokeai_gen.core.duck_types import BoardRecord, ModelRecord
     from invokeai_gen.core.plan import PlannedInput, WorkflowPlan
 
 JsonSchema = dict[str, Any]
@@ -35,15 +35,6 @@ MAX_DEFAULT: Final = 4000
 _KEYWORD_OF: Final = {limit: keyword for keyword, limit in KEYWORDS.items()}
 _TEXT: Final[JsonSchema] = {"type": "string", "pattern": r"\S"}
 _CHANNEL: Final[JsonSchema] = {"type": "integer", "minimum": 0, "maximum": 255}
-_TYPES: Final[Mapping[Any, JsonSchema]] = {
-    int: {"type": "integer"},
-    float: {"type": "number"},
-    str: {"type": "string"},
-    bool: {"type": "boolean"},
-    None: {"type": "null"},
-    NoneType: {"type": "null"},
-    Any: {},
-}
 
 
 def params_schema(
@@ -99,7 +90,7 @@ def _schema_of(
 
 
 def with_choices(
-    schema: JsonSchema, plan: WorkflowPlan, models: Sequence[KnownModel], boards: Sequence[KnownBoard]
+    schema: JsonSchema, plan: WorkflowPlan, models: Sequence[ModelRecord], boards: Sequence[BoardRecord]
 ) -> JsonSchema:
     """Return the schema of `Params` with the models and boards of a server as choices of the inputs for one of them.
 
@@ -121,7 +112,7 @@ def with_choices(
     return {**schema, "properties": properties, "required": [name for name in properties if name in required]}
 
 
-def _choices(planned: PlannedInput, models: Sequence[KnownModel], boards: Sequence[KnownBoard]) -> list[str]:
+def _choices(planned: PlannedInput, models: Sequence[ModelRecord], boards: Sequence[BoardRecord]) -> list[str]:
     """Return what an input for one model or board takes; empty for other inputs."""
     from invokeai_gen.core.matching import board_choices, model_choices
 
@@ -143,10 +134,6 @@ def value_schema(hint: Any, item: Input | None = None, *, allow_files: AllowedFi
         return {"enum": [*arguments], **({"type": "string"} if all(isinstance(one, str) for one in arguments) else {})}
     if origin is list:
         return {"type": "array", "items": value_schema(arguments[0], item, allow_files=allow_files)}
-    if hint is BoundingBox:
-        return _box()
-    if hint is LoRA:
-        return _lora()
     if hint in _TYPES:
         return {**_TYPES[hint]}
     return {"type": "object"} if origin is dict else _structure(hint)
@@ -156,17 +143,10 @@ def _annotated(inner: Any, metadata: tuple[Any, ...], item: Input | None, allow_
     """Return the schema of a type with limits, or of what an `Accepted` takes, which overrides the type before it."""
     item = next((one for one in metadata if isinstance(one, Input)), item)
     accepted = next((one for one in metadata if isinstance(one, Accepted)), None)
-    match accepted.kind if accepted is not None else None:
-        case "image" | "video" as kind:
-            return _media(kind, allow_files)
-        case "board":
-            return {**_BOARD}
-        case "model":
-            return _model(item)
-        case "color":
-            return {**_COLOR}
-        case None:
-            pass
+    if accepted is not None:
+        if accepted.kind in ("image", "video"):
+            return _media(accepted.kind, allow_files)
+        return _model(item) if accepted.kind == "model" else {**(_BOARD if accepted.kind == "board" else _COLOR)}
     schema = value_schema(inner, item, allow_files=allow_files)
     for limits in metadata:
         if isinstance(limits, Limits):
@@ -239,19 +219,26 @@ _COLOR: Final[JsonSchema] = {
 }
 
 
-def _box() -> JsonSchema:
-    sides: JsonSchema = {side: {"type": "integer"} for side in ("x_min", "x_max", "y_min", "y_max")}
-    score = {"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, {"type": "null"}]}
-    return {
+_BOX_SIDES: Final[JsonSchema] = {side: {"type": "integer"} for side in ("x_min", "x_max", "y_min", "y_max")}
+_BOX_SCORE: Final[JsonSchema] = {"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, {"type": "null"}]}
+_ANY_MODEL: Final = _model(None)
+_WEIGHT: Final[JsonSchema] = {"type": "number", "default": LoRA("model").weight}
+_TYPES: Final[Mapping[Any, JsonSchema]] = {
+    int: {"type": "integer"},
+    float: {"type": "number"},
+    str: {"type": "string"},
+    bool: {"type": "boolean"},
+    NoneType: {"type": "null"},
+    Any: {},
+    BoundingBox: {
         "description": "In pixels, the maxima exclusive and not below the minima.",
-        **_object({**sides, "score": score}, [*sides]),
-    }
-
-
-def _lora() -> JsonSchema:
-    model = _model(None)
-    weighted = _object({"lora": model, "weight": {"type": "number", "default": LoRA("model").weight}}, ["lora"])
-    return {"description": "A LoRA by name, key or hash, and its weight.", "anyOf": [*model["anyOf"], weighted]}
+        **_object({**_BOX_SIDES, "score": _BOX_SCORE}, [*_BOX_SIDES]),
+    },
+    LoRA: {
+        "description": "A LoRA by name, key or hash, and its weight.",
+        "anyOf": [*_ANY_MODEL["anyOf"], _object({"lora": _ANY_MODEL, "weight": _WEIGHT}, ["lora"])],
+    },
+}
 
 
 def _structure(hint: Any) -> JsonSchema:
@@ -279,10 +266,7 @@ def _structure(hint: Any) -> JsonSchema:
 
 
 _RESULT_TYPES: Final[Mapping[str, JsonSchema]] = {
-    "int": {"type": "integer"},
-    "float": {"type": "number"},
-    "str": {"type": "string"},
-    "bool": {"type": "boolean"},
+    **{kind.__name__: _TYPES[kind] for kind in (int, float, str, bool)},
     "ImageOutput": {"type": "object", "properties": {"image_name": {"type": "string"}}, "required": ["image_name"]},
     "VideoOutput": {"type": "object", "properties": {"video_name": {"type": "string"}}, "required": ["video_name"]},
 }

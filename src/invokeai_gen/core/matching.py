@@ -10,7 +10,7 @@ from invokeai_gen.core.values import BoardRef, ModelRef
 from invokeai_gen.limits import ModelLimits
 
 if TYPE_CHECKING:
-    from invokeai_gen.core.duck_types import KnownBoard, KnownModel
+    from invokeai_gen.core.duck_types import BoardRecord, ModelRecord
 
 
 class NoMatchError(Exception):
@@ -21,11 +21,11 @@ class NoMatchError(Exception):
         super().__init__(problem)
 
 
-B = TypeVar("B", bound="KnownBoard")
-M = TypeVar("M", bound="KnownModel")
+B = TypeVar("B", bound="BoardRecord")
+M = TypeVar("M", bound="ModelRecord")
 
 
-def has_board(wanted: str, boards: Iterable[KnownBoard]) -> bool:
+def has_board(wanted: str, boards: Iterable[BoardRecord]) -> bool:
     """Return whether any board has that id or name."""
     return any(wanted in (board.board_id, board.board_name) for board in boards)
 
@@ -88,12 +88,12 @@ def fitting_models(models: Iterable[M], limits: ModelLimits) -> list[M]:
     return sorted(found, key=lambda model: (order.get(model.base, len(order)), model.name.casefold()))
 
 
-def model_choices(models: Iterable[KnownModel], limits: ModelLimits) -> list[str]:
+def model_choices(models: Iterable[ModelRecord], limits: ModelLimits) -> list[str]:
     """Return what refers to each model that a field accepts, best first: its name, or its key if others have that name."""
     return _unique([(model.name, model.key) for model in fitting_models(models, limits)])
 
 
-def board_choices(boards: Iterable[KnownBoard]) -> list[str]:
+def board_choices(boards: Iterable[BoardRecord]) -> list[str]:
     """Return what a board field accepts: `auto`, `none`, and each board by name, or by id if others have that name."""
     return ["auto", "none", *_unique([(board.board_name, board.board_id) for board in boards])]
 
@@ -104,7 +104,7 @@ def _unique(named: Sequence[tuple[str, str]]) -> list[str]:
     return [name if names.count(name) == 1 and name.strip() else key for name, key in named]
 
 
-def fits(model: KnownModel, limits: ModelLimits) -> bool:
+def fits(model: ModelRecord, limits: ModelLimits) -> bool:
     """Return whether a field with these limits accepts a model."""
     return (
         (not limits.base or model.base in limits.base or model.base == "any")
@@ -120,7 +120,7 @@ def _takes(limits: ModelLimits) -> str:
     return " ".join(parts or ["any"]) + " models"
 
 
-def _offered(wanted: str, models: Sequence[KnownModel]) -> list[str]:
+def _offered(wanted: str, models: Sequence[ModelRecord]) -> list[str]:
     return _closest_first(wanted, [str(model) for model in models])
 
 
