@@ -120,7 +120,7 @@ def test_a_job_that_is_late_is_called_canceled_only_if_it_is(answer: httpx.Respo
         client = AsyncInvokeAIClient("http://server", http_backend=httpx.MockTransport(lambda _request: answer))
         watch = Watch("b", {})
         watch.expect((7,))
-        return await AsyncJob(client, "b", (7,), watch, outputs=WorkflowOutputs).wait(0.01, cancel_on_timeout=True)
+        return await AsyncJob(client, (7,), watch, outputs=WorkflowOutputs).wait(0.01, cancel_on_timeout=True)
 
     with pytest.raises(JobTimeoutError, match=rf"did not end within 0.01 s \(its status was pending, {told}$"):
         background.run(main())
@@ -134,7 +134,7 @@ def test_a_job_that_has_ended_is_not_called_canceled_because_a_callback_is_late(
         watch = Watch("b", {})
         watch.expect((7,))
         watch.catch_up(QueueItem.of({"item_id": 7, "status": "completed", "batch_id": "b"}))
-        job = AsyncJob(client, "b", (7,), watch, outputs=WorkflowOutputs)
+        job = AsyncJob(client, (7,), watch, outputs=WorkflowOutputs)
         return await job.wait(0.01, cancel_on_timeout=True, on_status=lambda _: go_on.wait())
 
     about = r"^queue item 7 ended \(completed\), but a callback was not done with its events within 0.01 s$"

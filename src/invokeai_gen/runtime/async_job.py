@@ -91,7 +91,7 @@ class AsyncJob(RunningJob[O_co]):
         watch = await core.follow(batch_id, labels)
         # Once more, because of events between that answer and the first one received.
         await bridge(_replay(watch, await core.queue.get(item_id), labels))
-        return AsyncJob(core, batch_id, (item_id,), watch, plan=plan, outputs=outputs)
+        return AsyncJob(core, (item_id,), watch, plan=plan, outputs=outputs)
 
     @property
     def item_id(self) -> int:

@@ -70,7 +70,7 @@ class Runner(Generic[P, O]):
             known = await load("invokeai_gen.runtime.options")
             submit, callbacks, cleanup = known.run_options(options)
         is_shown = wants_progress(options.get("progress"))
-        is_watched, display = bool(callbacks) or is_shown, None
+        is_watched, display, cancel = bool(callbacks) or is_shown, None, options.get("cancel_on_interrupt", True)
         # Loaded before anything is sent: a run that was cancelled between enqueue and wait would leave its items there.
         if is_watched:
             await load(_FULL_JOB)
@@ -78,13 +78,12 @@ class Runner(Generic[P, O]):
             progress = await load("invokeai_gen.runtime.progress")
             display = partial(progress.Display, await in_thread(progress.screen, self.plan.info.name))  # loads rich
         async with deadline.within("the server did not confirm that the workflow is in the queue"):
-            cancel = options.get("cancel_on_interrupt", True)
             job = await self.start(params, client, submit, only_one=only_one, cancel=cancel, keeps_events=is_watched)
         try:
             if is_watched:
                 job = await job._full()
-            on_timeout, on_interrupt = options.get("cancel_on_timeout", True), options.get("cancel_on_interrupt", True)
-            wait = partial(job.wait_until, deadline, cancel_on_timeout=on_timeout, cancel_on_interrupt=on_interrupt)
+            on_timeout = options.get("cancel_on_timeout", True)
+            wait = partial(job.wait_until, deadline, cancel_on_timeout=on_timeout, cancel_on_interrupt=cancel)
             if display is None:
                 await wait(callbacks)
             else:
@@ -150,16 +149,8 @@ class Runner(Generic[P, O]):
             if preparations is not None:
                 await importlib.import_module(_OTHER_LOOPS).unbroken(preparations.undo(client, error))
             raise
-        return RunningJob(
-            client,
-            batch["batch_id"],
-            enqueued.item_ids,
-            watch,
-            plan=self.plan,
-            outputs=self.outputs,
-            params=params,
-            preparations=preparations,
-        )
+        ids, plan, outputs = enqueued.item_ids, self.plan, self.outputs
+        return RunningJob(client, ids, watch, plan=plan, outputs=outputs, params=params, preparations=preparations)
 
     async def check(self, params: WorkflowParams, options: SubmitOptions) -> None:
         """Raise `ParamsError` for the `Params` of another workflow, and what `check_options` raises."""
@@ -191,7 +182,7 @@ class Runner(Generic[P, O]):
         if any(node.type == CALL_SAVED_WORKFLOW for node in plan.nodes):
             called = await load("invokeai_gen.runtime.called")
             plan = await called.renewed(plan, values, client)
-        if (board := options.get("auto_board")) not in (None, "auto", "none"):
+        if (board := options.get("auto_board")) is not None:
             resolving = await load("invokeai_gen.runtime.resolve")
             auto_board_id = await resolving.resolve_board(client, board)
         data: list[list[dict[str, JsonValue]]] = []

@@ -32,7 +32,6 @@ class RunningJob(Generic[O_co]):
     def __init__(
         self,
         client: AsyncInvokeAIClient,
-        batch_id: str,
         item_ids: Iterable[int],
         watch: StatusWatch,
         *,
@@ -43,7 +42,7 @@ class RunningJob(Generic[O_co]):
     ) -> None:
         self.client = client
         """The client that it was submitted with."""
-        self.batch_id = batch_id
+        self.batch_id = watch.batch_id
         """Id of the batch, chosen by this client."""
         self.item_ids = tuple(item_ids)
         """Ids of the queue items, in the order in which they run."""
