@@ -15,7 +15,6 @@ from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.plan import JsonValue, WorkflowPlan
 from invokeai_gen.core.request import CALL_SAVED_WORKFLOW, build_request
 from invokeai_gen.core.terminal import wants_progress
-from invokeai_gen.js_json import Unset
 from invokeai_gen.loading import load
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.runtime.running_job import RunningJob
@@ -28,7 +27,7 @@ from invokeai_gen.server.run_queue import batch_size
 from invokeai_gen.server.status_watch import StatusWatch
 
 if TYPE_CHECKING:
-    from invokeai_gen.core.batch import Binding, Values
+    from invokeai_gen.core.batch import Values
     from invokeai_gen.runtime.async_job import AsyncJob
     from invokeai_gen.runtime.cleanup import Preparations
     from invokeai_gen.runtime.options import CleanupTarget, RunOptions, SubmitOptions
@@ -132,7 +131,7 @@ class Runner(Generic[P, O]):
         await self.check(params, options)
         values, preparations = await self._resolved(params, client, options)
         try:
-            request = await self._request(values, client, options)
+            request = await self.request(values, client, options, batch_id=str(uuid.uuid4()))
             batch = request["batch"]
             if only_one and (size := batch_size(batch)) != 1:
                 run_errors = await load("invokeai_gen.server.run_errors")
@@ -175,9 +174,10 @@ class Runner(Generic[P, O]):
         found: tuple[Values, Preparations] = await resolving.resolve(self.plan, given, client, **options)
         return found
 
-    async def _request(
-        self, values: Mapping[Binding, JsonValue | Unset], client: AsyncInvokeAIClient, options: SubmitOptions
+    async def request(
+        self, values: Values, client: AsyncInvokeAIClient, options: SubmitOptions, *, batch_id: str | None = None
     ) -> dict[str, JsonValue]:
+        """Return the request for values that are JSON, after asking the server for what it calls and generates."""
         plan, auto_board_id = self.plan, None
         if any(node.type == CALL_SAVED_WORKFLOW for node in plan.nodes):
             called = await load("invokeai_gen.runtime.called")
@@ -195,7 +195,7 @@ class Runner(Generic[P, O]):
             runs=options.get("runs", 1),
             auto_board_id=auto_board_id,
             data=data,
-            batch_id=str(uuid.uuid4()),
+            batch_id=batch_id,
             prepend=options.get("prepend", False),
         )
 
