@@ -26,12 +26,7 @@ from invokeai_gen.runtime.runner import enqueue
 from invokeai_gen.server import background
 from invokeai_gen.server.background import in_thread
 from invokeai_gen.server.client import AsyncInvokeAIClient, shared_client
-from invokeai_gen.server.errors import (
-    ConnectionFailedError,
-    JobDeletedError,
-    NotFoundError,
-    ServerError,
-)
+from invokeai_gen.server.errors import ConnectionFailedError, JobDeletedError, NotFoundError, ServerError
 from invokeai_gen.server.run_errors import EnqueueUncertainError, ValueResolutionError
 from invokeai_gen.server.status_errors import RejectedError
 from invokeai_gen.server.uploads import MediaKind, Uploads
@@ -52,7 +47,7 @@ class ServerItem:
     """One item of a sweep, with everything a worker needs to run it besides the plan."""
 
     key: str
-    """Of the sweep."""
+    """The key of the sweep."""
     index: int
     batch_id: str
     values: Mapping[Binding, Any]
@@ -93,7 +88,7 @@ class Outcome:
     def is_unfit(self, varying: Collection[str]) -> bool:
         """Return whether the server cannot run any item: it is away, or lacks a value that all items have.
 
-        `varying` are the labels of the inputs that change. A request that is rejected as a whole says nothing of others.
+        `varying` are the labels of the inputs that change. A rejected request says nothing about other items.
         """
         if isinstance(self.error, ValueResolutionError):
             return not {error.label for error in (self.error, *self.error.others)} <= {*varying}
@@ -180,7 +175,7 @@ async def _run(
         found = slim(await client.queue.get(item_id))
         return Outcome(found.status, item_id, found.raw, was_interrupted=watch.was_interrupted)
     except (JobDeletedError, NotFoundError) as error:
-        # Before it was in the queue, 404 means that this is no InvokeAI server, or has no such queue.
+        # Before it was in the queue, 404 means that this is not an InvokeAI server, or that it lacks the queue.
         return Outcome(error=error) if item_id is None else Outcome(DELETED, item_id)
     except (ServerError, ParamsError) as error:
         return Outcome(error=error)
@@ -206,11 +201,6 @@ async def _request(
     )
 
 
-def _client(key: str, url: str) -> AsyncInvokeAIClient:
-    sweep = sweeps.get(key)
-    return shared_client(url) if sweep is None else sweep.clients[url]
-
-
 def _own_data(item: ServerItem, plan: WorkflowPlan, values: Values) -> Data:
     """Return the batch data of an item, with the names that images of a list have on the server of `values`."""
     lists = {
@@ -224,6 +214,11 @@ def _own_data(item: ServerItem, plan: WorkflowPlan, values: Values) -> Data:
         listed, (place, _) = lists.get(binding_of(column)), item.places[binding_of(column)]
         columns.append({**column, "items": [listed[place]]} if isinstance(listed, list) else column)
     return [columns] if columns else []
+
+
+def _client(key: str, url: str) -> AsyncInvokeAIClient:
+    sweep = sweeps.get(key)
+    return shared_client(url) if sweep is None else sweep.clients[url]
 
 
 @contextlib.contextmanager

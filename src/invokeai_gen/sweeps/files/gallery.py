@@ -28,7 +28,7 @@ from invokeai_gen.sweeps.results import SweepResult
 from invokeai_gen.sweeps.space import Space
 
 MAX_EMBEDDED: Final = 2000
-"""Thumbnails that one gallery embeds; with more images it shows the saved files themselves where there are any."""
+"""Thumbnails that one gallery embeds; with more images it shows the saved files themselves, if any."""
 _MAX_TEXT: Final = 2000
 _SIGNATURES: Final = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpeg", b"RIFF": "webp"}
 Key = int | float | str

@@ -97,7 +97,7 @@ def image_files(where: str | os.PathLike[str]) -> list[Path]:
 
     Images are recognised by their suffix (`IMAGE_SUFFIXES`, in upper or lower case); hidden files and subfolders are
     skipped (`**` in a pattern finds these). They are in natural order: `img2` before `img10`.
-    Paths are relative if `where` is. Raise `TableError` if there is no image, or no such folder.
+    Paths are relative if `where` is. Raise `TableError` if no image is found, or the folder is missing.
     """
     folder, text = Path(where), os.fspath(where)
     try:
