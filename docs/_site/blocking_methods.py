@@ -42,6 +42,9 @@ def _awaited(attribute: griffe.Attribute, modules: griffe.ModulesCollection) -> 
 def _path(expression: str | griffe.Expr) -> str:
     """Return the full name of a method that an expression names."""
     assert isinstance(expression, griffe.ExprName | griffe.ExprAttribute)
+    owner = expression.first if isinstance(expression, griffe.ExprAttribute) else None
+    if isinstance(owner, griffe.ExprSubscript):  # of a generic class, as in `AsyncSweep[P, O].results`
+        return f"{owner.canonical_path}.{expression.canonical_name}"
     return expression.canonical_path
 
 
