@@ -21,11 +21,10 @@ from invokeai_gen.server.client import AsyncInvokeAIClient, core_of
 from invokeai_gen.server.deadline import Deadline
 from invokeai_gen.server.errors import JobError, JobTimeoutError, NotFoundError, ServerError
 from invokeai_gen.server.events import Callbacks, InvocationComplete, JobEvent, call_back, events_so_far
-from invokeai_gen.server.records import QueueItem
+from invokeai_gen.server.records import QueueItem, Timings
 from invokeai_gen.server.removal import Removal
 from invokeai_gen.server.run_errors import SeveralItemsError
 from invokeai_gen.server.status_watch import is_final
-from invokeai_gen.server.timings import Timings, spanning
 from invokeai_gen.server.uploads import Uploads
 from invokeai_gen.server.watch import Watch
 
@@ -308,7 +307,7 @@ class AsyncJob(RunningJob[O_co]):
 
     async def timings(self) -> Timings:
         """Return when the first item was created and started, and when the last one ended; `None` for what is still to come."""
-        return spanning([item.timings for item in await self.items()])
+        return Timings.spanning([item.timings for item in await self.items()])
 
     async def cleanup_inputs(self) -> Removal:
         """Delete the images and videos that this job uploaded as its inputs, unless another run still uses them."""

@@ -25,9 +25,8 @@ if TYPE_CHECKING:
     from invokeai_gen.core.params import WorkflowParams
     from invokeai_gen.core.plan import JsonValue, WorkflowPlan
     from invokeai_gen.server.client import AsyncInvokeAIClient
-    from invokeai_gen.server.records import QueueItem
+    from invokeai_gen.server.records import QueueItem, Timings
     from invokeai_gen.server.removal import Removal
-    from invokeai_gen.server.timings import Timings
     from invokeai_gen.server.uploads import Uploads
 
 DOWNLOADS_AT_ONCE: Final = 4

@@ -7,16 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from functools import cache
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from invokeai_gen.server.answers import ShapeError, fits, mapping
-
-if TYPE_CHECKING:
-    from invokeai_gen.server.timings import Timings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +52,32 @@ def _fields(kind: Any) -> tuple[tuple[str, Any, bool], ...]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Timings:
+    """When an item entered the queue, began and ended, by the server's clock (UTC)."""
+
+    created: datetime | None
+    started: datetime | None
+    completed: datetime | None
+
+    @classmethod
+    def spanning(cls, several: Sequence[Timings]) -> Self:
+        """Return the first creation, the first start and the last end; the end is `None` until all have ended."""
+        completed = [each.completed for each in several if each.completed]
+        return cls(
+            created=min((each.created for each in several if each.created), default=None),
+            started=min((each.started for each in several if each.started), default=None),
+            completed=max(completed, default=None) if len(completed) == len(several) else None,
+        )
+
+    @property
+    def execution_seconds(self) -> float | None:
+        """Seconds from start to end; `None` for an item that has not ended, or was canceled before it began."""
+        if self.started is None or self.completed is None:
+            return None
+        return (self.completed - self.started).total_seconds()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class QueueItem(ServerRecord):
     """One entry of the queue: a graph with its state of execution."""
 
@@ -84,8 +107,6 @@ class QueueItem(ServerRecord):
     @property
     def timings(self) -> Timings:
         """When it was created, started and completed."""
-        from invokeai_gen.server.timings import Timings
-
         return Timings(created=self.created_at, started=self.started_at, completed=self.completed_at)
 
 
