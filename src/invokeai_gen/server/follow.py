@@ -236,8 +236,7 @@ class Follower:
             unfinished = 0
             # By now the last run had ended. The item itself, larger than the counts, would say so with one request.
             if not self._is_brief or watch.left > 1 or watch.looks > 1:
-                counts = await self._queue.batch_counts(watch.batch_id)
-                unfinished = counts.pending + counts.in_progress + counts.waiting
+                unfinished = (await self._queue.batch_counts(watch.batch_id)).unfinished
             if unfinished < watch.left:
                 await asyncio.sleep(constants.EVENT_TIMEOUT if self.is_connected else 0)
                 if watch.left == 1:
