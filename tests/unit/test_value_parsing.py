@@ -9,10 +9,10 @@ import pytest
 from invokeai_gen.js_json import UNSET
 from invokeai_gen.schema import shipped_schema
 from invokeai_gen.workflow import WorkflowError
-from invokeai_gen.workflow.values import ModelVocabulary, parse_value
+from invokeai_gen.workflow.values import parse_value
 from tests.unit.workflow_builder import Builder
 
-MODELS = ModelVocabulary(frozenset({"sdxl", "any"}), frozenset({"main", "lora"}), frozenset({"vae"}))
+SCHEMA = shipped_schema()
 MODEL = {"key": "k", "hash": "h", "name": "n", "base": "sdxl", "type": "main"}
 FLOAT_GENERATOR = {"type": "float_generator_arithmetic_sequence", "start": 0, "step": 0.1, "count": 10}
 
@@ -63,12 +63,12 @@ FLOAT_GENERATOR = {"type": "float_generator_arithmetic_sequence", "start": 0, "s
     ],
 )
 def test_the_first_shape_that_fits(value: Any, parsed: Any) -> None:
-    assert parse_value(value, MODELS) == parsed
+    assert parse_value(value, SCHEMA) == parsed
 
 
 @pytest.mark.parametrize("value", [None, [{"model": 1}], [1, "a"], {"type": "unheard-of"}])
 def test_extras_keep_what_no_shape_fits(value: Any) -> None:
-    assert parse_value(value, MODELS, keep_extras=True) == value
+    assert parse_value(value, SCHEMA, keep_extras=True) == value
 
 
 @pytest.mark.parametrize(

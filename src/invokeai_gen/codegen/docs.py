@@ -114,12 +114,11 @@ def example(plan: WorkflowPlan, *, module: str, package: str) -> str:
     results = results_of(plan)
     images = [output for output in results if output.item_type.name == "ImageOutput"]
     shown = next(iter([*images, *results]), None)
+    use = _use(shown) if shown is not None else "print(out)"
     if plan.batches:
-        lines.append(f"for out in wf.run_all({arguments}):")
-        lines.append(textwrap.indent(_use(shown), "    ") if shown is not None else "    print(out)")
+        lines += [f"for out in wf.run_all({arguments}):", textwrap.indent(use, "    ")]
     else:
-        lines.append(f"out = wf.run({arguments})")
-        lines.append(_use(shown) if shown is not None else "print(out)")
+        lines += [f"out = wf.run({arguments})", use]
     return "\n".join(lines)
 
 

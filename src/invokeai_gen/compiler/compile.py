@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from invokeai_gen.compiler.inputs import constraints_of, planned_inputs
-from invokeai_gen.compiler.outputs import planned_outputs
 from invokeai_gen.compiler.readiness import NotReadyError, reasons_of, refused_choices
 from invokeai_gen.core.batch import batch_items, server_queries
 from invokeai_gen.core.plan import (
@@ -15,16 +14,19 @@ from invokeai_gen.core.plan import (
     AssetKind,
     FieldLimits,
     JsonValue,
+    OutputRole,
     PlanBatch,
     PlanEdge,
     PlanField,
+    PlannedInput,
+    PlannedOutput,
     PlanNode,
     WorkflowInfo,
     WorkflowPlan,
 )
 from invokeai_gen.core.problems import ParamsError
 from invokeai_gen.js_json import UNSET
-from invokeai_gen.schema import Schema
+from invokeai_gen.schema import FieldType, NodeTemplate, Schema
 from invokeai_gen.schema.templates import BATCH_FIELDS
 from invokeai_gen.workflow import LoadedWorkflow, WorkflowFile, load_workflow
 from invokeai_gen.workflow.document import (
@@ -34,7 +36,7 @@ from invokeai_gen.workflow.document import (
     Node,
 )
 from invokeai_gen.workflow.edge_index import EdgeIndex
-from invokeai_gen.workflow.values import ModelVocabulary, parse_value
+from invokeai_gen.workflow.values import parse_value
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ def plan_of(workflow: LoadedWorkflow, schema: Schema, file: WorkflowFile) -> Wor
         batches=tuple(_batch(node, index) for node in nodes if node.is_batch),
         workflow=_stored(workflow, schema) if workflow.form.is_sound else None,
         inputs=inputs,
-        outputs=tuple(planned_outputs(workflow, edges, inputs)),
+        outputs=tuple(_outputs(workflow, edges, inputs)),
         node_types={kind: template.summary() for kind, template in sorted(templates.items())},
     )
 
@@ -96,13 +98,12 @@ def _stored(workflow: LoadedWorkflow, schema: Schema) -> JsonValue:
 
     The GUI parses it once more, which drops what an update has merged into a value of another shape.
     """
-    models = ModelVocabulary.of(schema)
     stored = workflow.to_json()
     for node in stored["nodes"]:
         keep_extras = node["data"]["type"] in NODES_WITH_EXTRA_INPUTS
         for instance in node["data"].get("inputs", {}).values():
             if isinstance(instance.get("value"), dict):
-                value = parse_value(instance.pop("value"), models, keep_extras=keep_extras)
+                value = parse_value(instance.pop("value"), schema, keep_extras=keep_extras)
                 if value is not UNSET:
                     instance["value"] = value
     return stored
@@ -196,3 +197,71 @@ def _target_limits(node: Node | None, name: str) -> FieldLimits:
         constraints=constraints_of(template.exact_limits, template.type.name),
         choices=template.choices,
     )
+
+
+def _outputs(
+    workflow: LoadedWorkflow, edges: Sequence[PlanEdge], inputs: Sequence[PlannedInput]
+) -> Iterator[PlannedOutput]:
+    """Return the nodes with a board on the form, the nodes that are not intermediate, the ends of chains, and other images.
+
+    The first three come in the order of the form, then of the file. The intermediate images come last; they are for
+    debugging.
+    """
+    boards = {item.node_id: item for item in inputs if item.field_type == "BoardField"}
+    sources = {edge.source_node_id for edge in edges}
+    iterated = _iterated(workflow, edges)
+    outputs = []
+    # If two nodes have the same id, they are one node with one result.
+    for node in {node.id: node for node in workflow.invocations()}.values():
+        template = node.template
+        if template is None or not node.is_executable or not template.outputs:
+            continue
+        role = _role(node, template, node.id in boards, node.id not in sources)
+        if role is None:
+            continue
+        board = boards.get(node.id)
+        outputs.append(
+            PlannedOutput(
+                node_id=node.id,
+                node_type=node.type,
+                node_label=node.label,
+                node_title=template.title,
+                output_type=template.output_type,
+                output_fields={name: _described(kind) for name, kind in template.outputs.items()},
+                role=role,
+                is_iterated=node.id in iterated,
+                board_input=board.index if board is not None else None,
+                sections=board.sections if board is not None else (),
+            )
+        )
+    order: Mapping[OutputRole, int] = {"user": 0, "result": 1, "debug": 2}
+    return iter(sorted(outputs, key=lambda item: (order[item.role], item.board_input or 0)))
+
+
+def _role(node: InvocationNode, template: NodeTemplate, has_board: bool, is_end: bool) -> OutputRole | None:
+    if has_board:
+        return "user"
+    if not node.is_intermediate or is_end:
+        return "result"
+    types = {kind.name for kind in template.outputs.values()}
+    return "debug" if types & {"ImageField", "VideoField"} and "board" in template.inputs else None
+
+
+def _described(kind: FieldType) -> str:
+    return kind.name if kind.is_single else f"list[{kind.name}]"
+
+
+def _iterated(workflow: LoadedWorkflow, edges: Sequence[PlanEdge]) -> set[str]:
+    """Return the nodes that run once for each item of an `iterate` node: everything after it, up to a `collect` node."""
+    types = {node.id: node.type for node in workflow.invocations()}
+    targets: dict[str, list[str]] = {}
+    for edge in edges:
+        targets.setdefault(edge.source_node_id, []).append(edge.target_node_id)
+    pending = [node_id for node_id, node_type in types.items() if node_type == "iterate"]
+    found = set(pending)
+    while pending:
+        for target in targets.get(pending.pop(), ()):
+            if target not in found and types[target] != "collect":
+                found.add(target)
+                pending.append(target)
+    return found

@@ -48,6 +48,7 @@ class Schema:
         version = _member(_member(document, "info"), VERSION_KEY)
         self.version = version if isinstance(version, str) else ""
         self._templates: dict[str, NodeTemplate | None] = {}
+        self._enums: dict[str, frozenset[str]] = {}
         self._schema_names = dict(_node_types(schemas))
         if not self._schema_names:
             raise SchemaError(f'{source}: has no InvokeAI node types (schemas with "class": "invocation")')
@@ -69,8 +70,11 @@ class Schema:
 
     def enum(self, name: str) -> frozenset[str]:
         """Return the values of a named enum such as `BaseModelType`; empty if there is no such enum."""
-        values = _member(self.schemas.get(name), "enum")
-        return frozenset(item for item in values if isinstance(item, str)) if isinstance(values, list) else frozenset()
+        if name not in self._enums:
+            values = _member(self.schemas.get(name), "enum")
+            texts = (item for item in values if isinstance(item, str)) if isinstance(values, list) else ()
+            self._enums[name] = frozenset(texts)
+        return self._enums[name]
 
     def fingerprint(self, node_types: Iterable[str]) -> str:
         """Return a SHA-256 over the schemas of some node types, which changes only if one of them does."""

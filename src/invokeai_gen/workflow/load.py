@@ -30,7 +30,7 @@ from invokeai_gen.workflow.form import form_of, parse_form
 from invokeai_gen.workflow.json_object import JsonObject, WorkflowError, wrong
 from invokeai_gen.workflow.migrate import migrate
 from invokeai_gen.workflow.nodes import drop_uncalled_inputs, update_nodes
-from invokeai_gen.workflow.values import ModelVocabulary, parse_value
+from invokeai_gen.workflow.values import parse_value
 
 MAX_WORKFLOW_BYTES: Final = 64 * 1024 * 1024
 _EXPORT: Final = "in InvokeAI's workflow editor, choose Download Workflow"
@@ -148,7 +148,6 @@ def _kind_of_object(data: dict[str, Any]) -> str:
 
 
 def _parse(data: JsonObject, schema: Schema) -> LoadedWorkflow:
-    models = ModelVocabulary.of(schema)
     meta = data.record("meta")
     category = meta.text("category", "user")
     if category not in ("user", "default"):
@@ -158,7 +157,7 @@ def _parse(data: JsonObject, schema: Schema) -> LoadedWorkflow:
     workflow = LoadedWorkflow(
         texts={key: data.text(key) for key in TEXTS},
         category=category,
-        nodes=[_parse_node(node, schema, models) for node in data.records("nodes")],
+        nodes=[_parse_node(node, schema) for node in data.records("nodes")],
         edges=[_parse_edge(edge) for edge in data.records("edges")],
         exposed_fields=[(item.name("nodeId"), item.name("fieldName")) for item in data.records("exposedFields")],
         form=parse_form(data.data.get("form")),
@@ -168,13 +167,13 @@ def _parse(data: JsonObject, schema: Schema) -> LoadedWorkflow:
     return workflow
 
 
-def _parse_node(node: JsonObject, schema: Schema, models: ModelVocabulary) -> Node:
+def _parse_node(node: JsonObject, schema: Schema) -> Node:
     node_id, data = node.name("id"), node.record("data")
     data.name("id")
     position = _parse_position(node)
     match node.data.get("type"):
         case "invocation":
-            return _parse_invocation(node_id, data, position, schema, models)
+            return _parse_invocation(node_id, data, position, schema)
         case "notes" | "connector" as kind:
             seen = {"id": node_id, "type": kind, "label": data.text("label"), "isOpen": data.flag("isOpen")}
             if kind == "connector":
@@ -184,9 +183,7 @@ def _parse_node(node: JsonObject, schema: Schema, models: ModelVocabulary) -> No
             raise wrong(node.at("type"), "'invocation', 'notes' or 'connector'", other)
 
 
-def _parse_invocation(
-    node_id: str, data: JsonObject, position: dict[str, float], schema: Schema, models: ModelVocabulary
-) -> InvocationNode:
+def _parse_invocation(node_id: str, data: JsonObject, position: dict[str, float], schema: Schema) -> InvocationNode:
     node_type = data.name("type")
     pack = data.text("nodePack", "invokeai")
     if not pack:
@@ -200,7 +197,7 @@ def _parse_invocation(
         label=data.text("label"),
         notes=data.text("notes"),
         inputs={
-            name: _parse_instance(item, models, keep_extras=node_type in NODES_WITH_EXTRA_INPUTS)
+            name: _parse_instance(item, schema, keep_extras=node_type in NODES_WITH_EXTRA_INPUTS)
             for name, item in data.members("inputs")
         },
         dynamic_input_templates=_parse_dynamic_templates(data),
@@ -236,13 +233,13 @@ def _parse_dynamic_templates(data: JsonObject) -> dict[str, Any]:
     return {name: template.data for name, template in templates.items()}
 
 
-def _parse_instance(item: JsonObject, models: ModelVocabulary, *, keep_extras: bool) -> FieldInstance:
+def _parse_instance(item: JsonObject, schema: Schema, *, keep_extras: bool) -> FieldInstance:
     label, description = (item.data.get(key) for key in ("label", "description"))
     return FieldInstance(
         name=item.name("name"),
         label=label if isinstance(label, str) else "",
         description=description if isinstance(description, str) else "",
-        value=parse_value(item.data.get("value", UNSET), models, keep_extras=keep_extras),
+        value=parse_value(item.data.get("value", UNSET), schema, keep_extras=keep_extras),
     )
 
 

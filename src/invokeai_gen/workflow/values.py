@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from invokeai_gen.generator_settings import IMAGE_GENERATOR, parse_settings
@@ -11,31 +10,18 @@ from invokeai_gen.js_reading import is_number, trim
 from invokeai_gen.schema import Schema
 
 
-@dataclass(frozen=True, slots=True)
-class ModelVocabulary:
-    """The words that a model identifier may contain; an object with other words is not taken for a model."""
-
-    bases: frozenset[str]
-    types: frozenset[str]
-    submodels: frozenset[str]
-
-    @classmethod
-    def of(cls, schema: Schema) -> ModelVocabulary:
-        """Return the words that a server knows."""
-        return cls(schema.enum("BaseModelType"), schema.enum("ModelType"), schema.enum("SubModelType"))
-
-
-def parse_value(value: Any, models: ModelVocabulary, *, keep_extras: bool = False) -> Any | Unset:
+def parse_value(value: Any, schema: Schema, *, keep_extras: bool = False) -> Any | Unset:
     """Return the value as the GUI holds it after loading; `UNSET` if no shape fits.
 
+    `schema` has the words that a model may contain: the GUI takes an object with others for something else.
     `keep_extras` keeps values of unknown shape, for nodes that take any input.
     """
     if isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, list):
-        parsed = _parse_list(value, models)
+        parsed = _parse_list(value, schema)
     elif isinstance(value, dict):
-        parsed = _parse_object(value, models)
+        parsed = _parse_object(value, schema)
     else:
         parsed = UNSET
     if parsed is UNSET and keep_extras and value is not UNSET:
@@ -43,25 +29,25 @@ def parse_value(value: Any, models: ModelVocabulary, *, keep_extras: bool = Fals
     return parsed
 
 
-def _parse_list(items: list[Any], models: ModelVocabulary) -> Any | Unset:
+def _parse_list(items: list[Any], schema: Schema) -> Any | Unset:
     """Return a list if all items are numbers, all strings, all images or all LoRAs."""
     if all(is_number(item) for item in items) or all(isinstance(item, str) for item in items):
         return list(items)
-    for parse in (lambda item: parse_named(item, "image_name"), lambda item: _lora(item, models)):
+    for parse in (lambda item: parse_named(item, "image_name"), lambda item: _lora(item, schema)):
         parsed = [parse(item) for item in items]
         if None not in parsed:
             return parsed
     return UNSET
 
 
-def _parse_object(value: dict[str, Any], models: ModelVocabulary) -> Any | Unset:
+def _parse_object(value: dict[str, Any], schema: Schema) -> Any | Unset:
     if value.get("type") == IMAGE_GENERATOR and (settings := parse_settings(value)) is not None:
         # The GUI takes these for a board because of their board_id, and from then on fails at every Invoke.
         return settings
     for key in ("image_name", "video_name", "board_id", "style_preset_id", "system_prompt_id"):
         if (named := parse_named(value, key)) is not None:
             return named
-    for parsed in (_model(value, models), parse_color(value), parse_settings(value)):
+    for parsed in (_model(value, schema), parse_color(value), parse_settings(value)):
         if parsed is not None:
             return parsed
     return UNSET
@@ -73,19 +59,21 @@ def parse_named(value: Any, key: str) -> dict[str, str] | None:
     return {key: trim(name)} if isinstance(name, str) and trim(name) else None
 
 
-def _model(value: Any, models: ModelVocabulary) -> dict[str, Any] | None:
+def _model(value: Any, schema: Schema) -> dict[str, Any] | None:
     if not isinstance(value, dict):
         return None
     for key in ("key", "hash", "name"):
         if not isinstance(value.get(key), str) or not value[key]:
             return None
-    if not _is_one_of(value.get("base"), models.bases) or not _is_one_of(value.get("type"), models.types):
+    if not _is_one_of(value.get("base"), schema.enum("BaseModelType")) or not _is_one_of(
+        value.get("type"), schema.enum("ModelType")
+    ):
         return None
     kept = {key: value[key] for key in ("key", "hash", "name", "base", "type")}
     if "submodel_type" not in value:
         return kept
     submodel = value["submodel_type"]
-    is_known = submodel is None or _is_one_of(submodel, models.submodels)
+    is_known = submodel is None or _is_one_of(submodel, schema.enum("SubModelType"))
     return kept | {"submodel_type": submodel} if is_known else None
 
 
@@ -94,8 +82,8 @@ def _is_one_of(value: Any, words: frozenset[str]) -> bool:
     return isinstance(value, str) and value in words
 
 
-def _lora(value: Any, models: ModelVocabulary) -> dict[str, Any] | None:
-    lora = _model(value.get("lora"), models) if isinstance(value, dict) else None
+def _lora(value: Any, schema: Schema) -> dict[str, Any] | None:
+    lora = _model(value.get("lora"), schema) if isinstance(value, dict) else None
     if lora is None or not is_number(value.get("weight")):
         return None
     return {"lora": lora, "weight": value["weight"]}
