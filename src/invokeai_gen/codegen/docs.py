@@ -54,13 +54,8 @@ def output_doc(output: PlannedOutput, inputs: Sequence[PlannedInput]) -> str:
 def module_doc(plan: WorkflowPlan, names: Names, *, module: str, package: str, version: str) -> str:
     """Return the docstring of a module: what the workflow does, its inputs and outputs, an example, and its origin."""
     info = plan.info
-    about = [
-        f"{title}: {collapsed(text)}."
-        for title, text in (("Author", info.author), ("Version", info.version), ("Tags", info.tags))
-        if text.strip()
-    ]
-    if info.contact.strip():
-        about.append(f"Contact: {collapsed(info.contact)}.")
+    credits = {"Author": info.author, "Version": info.version, "Tags": info.tags, "Contact": info.contact}
+    about = [f"{title}: {collapsed(text)}." for title, text in credits.items() if text.strip()]
     blocks = [
         _sentence(collapsed(info.name) or collapsed(info.source) or module),
         *_wrapped(info.description),
@@ -218,10 +213,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _origin(plan: WorkflowPlan, version: str) -> str:
     info = plan.info
-    parts = [f"Made by invokeai-gen {version}"]
-    if info.source:
-        parts.append(f"from {collapsed(info.source)}")
-    lines = [" ".join(parts)]
+    lines = [f"Made by invokeai-gen {version}" + (f" from {collapsed(info.source)}" if info.source else "")]
     if info.sha256:
         lines.append(f"source SHA-256  {info.sha256}")
     if info.schema_fingerprint:

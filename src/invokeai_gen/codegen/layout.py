@@ -39,11 +39,11 @@ def laid_out(statement: Source, indent: int = 0) -> Source:
 
     Text in single quotes gets double quotes if that needs no escapes.
     """
-    text = statement
-    if "'" in text:
-        text = Source("".join(map(_double_quoted, _TOKEN.findall(text))))
+    tokens = list(map(_double_quoted, _TOKEN.findall(statement)))
+    text = "".join(tokens)
     if indent + len(text) > WIDTH:
-        text = Source(_broken(_parsed(text), indent, indent, 0))
+        (items,), _ = _items_until("", iter(tokens))
+        text = _broken(items, indent, indent, 0)
     return Source(" " * indent + text)
 
 
@@ -59,12 +59,6 @@ def import_line(module: str, names: Sequence[str], indent: int = 0) -> Source:
 
 def _double_quoted(token: str) -> str:
     return f'"{token[1:-1]}"' if token[0] == "'" and '"' not in token and "\\'" not in token else token
-
-
-def _parsed(text: str) -> _Items:
-    tokens = iter(_TOKEN.findall(text))
-    items, _ = _items_until("", tokens)
-    return items[0]
 
 
 def _items_until(closing: str, tokens: Iterator[str]) -> tuple[list[_Items], str]:

@@ -78,11 +78,17 @@ def plan_of(workflow: LoadedWorkflow, schema: Schema, file: WorkflowFile) -> Wor
     index = EdgeIndex.of(workflow.node_by_id(), workflow.edges)
     nodes = [node for node in workflow.invocations() if node.template is not None]
     templates = {node.type: node.template for node in nodes if node.template is not None}
-    edges = tuple(_edges(workflow, index))
+    edges = tuple(dict.fromkeys(_edges(workflow, index)))
     connected = {(edge.target_node_id, edge.target_field) for edge in edges}
     inputs = tuple(planned_inputs(workflow, index))
     return WorkflowPlan(
-        info=_info(workflow, schema, file),
+        info=WorkflowInfo(
+            **workflow.texts,
+            source=file.name,
+            sha256=file.sha256,
+            server_version=schema.version,
+            schema_fingerprint=schema.fingerprint(node.type for node in workflow.invocations()),
+        ),
         nodes=tuple(_node(node, connected) for node in nodes),
         edges=edges,
         batches=tuple(_batch(node, index) for node in nodes if node.is_batch),
@@ -107,16 +113,6 @@ def _stored(workflow: LoadedWorkflow, schema: Schema) -> JsonValue:
                 if value is not UNSET:
                     instance["value"] = value
     return stored
-
-
-def _info(workflow: LoadedWorkflow, schema: Schema, file: WorkflowFile) -> WorkflowInfo:
-    return WorkflowInfo(
-        **workflow.texts,
-        source=file.name,
-        sha256=file.sha256,
-        server_version=schema.version,
-        schema_fingerprint=schema.fingerprint(node.type for node in workflow.invocations()),
-    )
 
 
 def _node(node: InvocationNode, connected: set[tuple[str, str]]) -> PlanNode:
@@ -158,19 +154,13 @@ _REFERENCES: Final[Mapping[str, AssetKind]] = {**ASSET_KINDS, "LoRAField": "mode
 
 
 def _edges(workflow: LoadedWorkflow, index: EdgeIndex) -> Iterator[PlanEdge]:
-    """Yield the edges between executable nodes, each once, with connectors replaced by their real source."""
-    seen: set[PlanEdge] = set()
+    """Yield the edges between executable nodes, with connectors replaced by their real source."""
     for edge in workflow.edges:
         target = index.nodes.get(edge.target)
-        if not edge.is_default or not isinstance(target, InvocationNode) or not target.is_executable:
-            continue
-        origin = index.origin(edge)
-        if origin is None or not origin[0].is_executable:
-            continue
-        flat = PlanEdge(origin[0].id, origin[1], edge.target, edge.target_handle or "")
-        if flat not in seen:
-            seen.add(flat)
-            yield flat
+        if edge.is_default and isinstance(target, InvocationNode) and target.is_executable:
+            origin = index.origin(edge)
+            if origin is not None and origin[0].is_executable:
+                yield PlanEdge(origin[0].id, origin[1], edge.target, edge.target_handle or "")
 
 
 def _batch(node: InvocationNode, index: EdgeIndex) -> PlanBatch:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from invokeai_gen.schema import FieldType, InputTemplate
 from invokeai_gen.workflow.document import ConnectorNode, Edge, InvocationNode, LoadedWorkflow, Node, NotesNode
@@ -58,6 +58,14 @@ def _check_ends(edge: Edge, nodes: dict[str, Node]) -> None:
         _input_template(target, edge.target_handle)
 
 
+class _Source(NamedTuple):
+    """The output that an edge comes from, behind any connectors."""
+
+    node: InvocationNode
+    handle: str
+    kind: FieldType
+
+
 @dataclass(frozen=True, slots=True)
 class _Check:
     """Checks an edge against those already kept."""
@@ -85,12 +93,12 @@ class _Check:
         if source is None:
             self._check_dangling(edge, template)
             return
-        self._check_types(target, template, *source)
+        self._check_types(target, template, source)
         if self.index.is_cyclic or self.index.leads_to(edge.target, edge.source):
             raise DroppedEdgeError("the connection would create a cycle")
 
-    def _source(self, node_id: str, handle: str) -> tuple[InvocationNode, str, FieldType] | None:
-        """Return the real source behind any connectors; `None` for a connector that nothing feeds yet."""
+    def _source(self, node_id: str, handle: str) -> _Source | None:
+        """Return the real source of an edge; `None` for a connector that nothing feeds yet."""
         node = self.index.nodes.get(node_id)
         if isinstance(node, ConnectorNode):
             if handle != CONNECTOR_OUT:
@@ -99,7 +107,7 @@ class _Check:
             return self._source(*real) if real is not None else None
         if not isinstance(node, InvocationNode):
             raise DroppedEdgeError("a note cannot be connected")
-        return node, handle, _output_type(node, handle)
+        return _Source(node, handle, _output_type(node, handle))
 
     def _check_connector(self, edge: Edge, target: ConnectorNode, has_source: bool) -> None:
         if edge.target_handle != CONNECTOR_IN:
@@ -117,23 +125,16 @@ class _Check:
         for end in ends:
             rest.check(replace(edge, target=end.target, target_handle=end.target_handle))
 
-    def _check_types(
-        self,
-        target: InvocationNode,
-        template: InputTemplate,
-        source_node: InvocationNode,
-        source_handle: str,
-        source_type: FieldType,
-    ) -> None:
+    def _check_types(self, target: InvocationNode, template: InputTemplate, source: _Source) -> None:
         handle = template.name
-        self._check_collect(target, handle, source_node, source_handle, source_type)
+        self._check_collect(target, handle, source)
         if target.type == "if" and handle in _IF_INPUTS:
-            self._check_if_inputs(target, handle, source_type)
+            self._check_if_inputs(target, handle, source.kind)
         if template.type.name != "CollectionItemField" and next(self.index.into(target.id, handle), None) is not None:
             raise DroppedEdgeError("an input may only have one connection")
-        source_types = [source_type]
-        if source_node.type == "if" and source_handle == "value":
-            source_types = self._if_input_types(source_node) or source_types
+        source_types = [source.kind]
+        if source.node.type == "if" and source.handle == "value":
+            source_types = self._if_input_types(source.node) or source_types
         if not all(_can_connect(item, template.type) for item in source_types):
             raise DroppedEdgeError(f"{' and '.join(map(str, source_types))} cannot be connected to {template.type}")
 
@@ -147,14 +148,12 @@ class _Check:
             if other is None or not _are_compatible(other.type, template.type):
                 raise DroppedEdgeError("the targets of a connector must be of one type")
 
-    def _check_collect(
-        self, target: InvocationNode, handle: str, source: InvocationNode, source_handle: str, source_type: FieldType
-    ) -> None:
+    def _check_collect(self, target: InvocationNode, handle: str, source: _Source) -> None:
         """Raise `DroppedEdgeError` if a `collect` node, or a chain of them, would collect items of different types."""
         if target.type != "collect":
             return
-        is_chained = (handle, source.type, source_handle) == ("collection", "collect", "collection")
-        items = source_type if handle == "item" else self._collected_type(source) if is_chained else None
+        is_chained = (handle, source.node.type, source.handle) == ("collection", "collect", "collection")
+        items = source.kind if handle == "item" else self._collected_type(source.node) if is_chained else None
         collected = self._collected_type(target)
         if items is not None and collected is not None and not _are_equal(items, collected):
             raise DroppedEdgeError("cannot mix and match types in a collection")
@@ -180,13 +179,13 @@ class _Check:
         if edge is None:
             return
         other = self._source(edge.source, edge.source_handle or "")
-        if other is None or not _are_compatible(source_type, other[2]):
+        if other is None or not _are_compatible(source_type, other.kind):
             raise DroppedEdgeError("both inputs of an if node must be of one type")
 
     def _if_input_types(self, node: InvocationNode) -> list[FieldType]:
         edges = [edge for edge in self.index.by_target.get(node.id, ()) if edge.target_handle in _IF_INPUTS]
         sources = [self._source(edge.source, edge.source_handle or "") for edge in edges]
-        return [source[2] for source in sources if source is not None]
+        return [source.kind for source in sources if source is not None]
 
 
 def _item_type(collected: FieldType) -> FieldType | None:
