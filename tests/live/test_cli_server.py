@@ -218,7 +218,7 @@ def test_a_workflow_goes_to_the_library_and_back(cli: Cli, client: InvokeAIClien
     assert "id" not in back
     assert (back["name"], back["nodes"]) == (name, json.loads(json.dumps(data["nodes"])))
     assert cli("diff", "mine.json", pulled).code == 0
-    assert cli("diff", name, "mine.json").code == 0
+    assert cli("diff", listed.split()[-1], "mine.json").code == 0
 
     assert cli("workflows", "pull", name, "-o", "flows").lines[0].startswith("unchanged")
     pulled.write_text("mine", encoding="utf-8")
