@@ -21,7 +21,11 @@ from click.shell_completion import (
     split_arg_string,
 )
 
+from invokeai_gen.cli.files import read_bytes, save_text
 from invokeai_gen.cli.help import SuggestingChoice
+from invokeai_gen.cli.named_workflow import find_workflow
+from invokeai_gen.cli.servers import make_client
+from invokeai_gen.cli.settings import find_settings
 from invokeai_gen.cli.terminal import echo
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.texts import printable
@@ -130,8 +134,6 @@ def command(ctx: click.Context, shell: str | None, install: bool) -> None:
 
 def _install(shell: str, script: str) -> list[str]:
     """Write the script, and for bash and zsh a line that loads it into the start-up file; return what was done."""
-    from invokeai_gen.cli.files import read_bytes, save_text
-
     home = Path.home()
     if shell == "fish":
         path = Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config") / "fish/conf.d/invokeai-gen.fish"
@@ -153,8 +155,6 @@ def _install(shell: str, script: str) -> list[str]:
 
 def complete_workflows(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Return names of generated modules, else files, else names of workflows in the server's library."""
-    from invokeai_gen.cli.settings import find_settings
-
     try:
         output = find_settings().output_path
     except InvokeAIGenError:
@@ -215,8 +215,6 @@ def values_of(ctx: click.Context, planned: PlannedInput, incomplete: str) -> lis
 
 def _ask(ctx: click.Context, question: Callable[[InvokeAIClient], Iterable[str]]) -> list[str]:
     """Return what the server of the command line so far answers; nothing unless it answers soon."""
-    from invokeai_gen.cli.servers import make_client
-
     with contextlib.suppress(InvokeAIGenError), make_client(_given_server(ctx), _PATIENCE) as client:
         return list(question(client))
     return []
@@ -229,8 +227,6 @@ def _given_server(ctx: click.Context) -> str | None:
 
 def _plan_of(ctx: click.Context) -> WorkflowPlan | None:
     """Return the plan of the workflow that the command line names, if it can be read."""
-    from invokeai_gen.cli.named_workflow import find_workflow
-
     # If the option that is completed has no value yet, click leaves the arguments unprocessed.
     name = ctx.params.get("workflow") or next(iter(ctx.args), None)
     if not name:

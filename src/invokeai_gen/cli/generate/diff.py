@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 
 import click
 
 from invokeai_gen.cli.completion import complete_workflows
+from invokeai_gen.cli.named_workflow import find_workflow
 from invokeai_gen.cli.options import schema_options
+from invokeai_gen.cli.servers import open_schema
+from invokeai_gen.cli.terminal import echo, echo_json, fail, one_line
+from invokeai_gen.errors import InvokeAIGenError
 
 
 @click.command("diff")
@@ -35,15 +41,8 @@ def command(old: str, new: str, keep_names: bool, as_json: bool, openapi: Path |
       1  something
       2  OLD or NEW cannot be used
     """
-    from dataclasses import asdict
-    from functools import cache
-
-    from invokeai_gen.cli.named_workflow import find_workflow
-    from invokeai_gen.cli.servers import open_schema
-    from invokeai_gen.cli.terminal import echo, echo_json, fail, one_line
     from invokeai_gen.codegen.changes import changes
     from invokeai_gen.codegen.names import assign_names
-    from invokeai_gen.errors import InvokeAIGenError
 
     schema = cache(lambda: open_schema(openapi, server))
     try:

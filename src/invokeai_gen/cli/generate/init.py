@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import click
 
+from invokeai_gen.cli.files import read_bytes, save_text
 from invokeai_gen.cli.settings import DEFAULT_OUTPUT, DEFAULT_WORKFLOWS, TABLE, SettingsError, read_table, settings_of
 from invokeai_gen.cli.terminal import echo_done
 
@@ -48,8 +49,6 @@ def command(
       invokeai-gen init
       invokeai-gen init --workflows "flows/**/*.json" -o src/mine/flows --server http://localhost:9090
     """
-    from invokeai_gen.cli.files import read_bytes, save_text
-
     values: dict[str, Any] = {"server": server, "openapi": openapi, "workflows": list(workflows), "output": output}
     values["keep-names"] = keep_names or None
     table = {key: value for key, value in values.items() if value is not None}
@@ -106,12 +105,7 @@ def _says_the_same(before: str, after: str, table: Mapping[str, Any]) -> bool:
         old, new = tomllib.loads(before), tomllib.loads(after)
     except tomllib.TOMLDecodeError:
         return False
-    written = new.get("tool", {}).pop(TABLE, None)
-    old.get("tool", {}).pop(TABLE, None)
-    for document in (old, new):
-        if document.get("tool") == {}:
-            del document["tool"]
-    return bool(written == table and old == new)
+    return new == {**old, "tool": {**old.get("tool", {}), TABLE: table}}
 
 
 def _toml(value: Any) -> str:

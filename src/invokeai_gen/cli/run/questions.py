@@ -77,7 +77,9 @@ def ask(inputs: Sequence[PlannedInput], server: str | None) -> dict[str, Any]:
             if not text and not is_required(planned):
                 break
             try:
-                values[planned.name] = _value_of(planned, text, choices)
+                if text.isdecimal() and 0 < int(text) <= len(choices) and text not in choices:
+                    text = text_of(choices[int(text) - 1])
+                values[planned.name] = read_value(planned, text)
                 break
             except ParamsError as error:
                 print_messages("error", [problem.message for problem in error.problems])
@@ -98,10 +100,3 @@ def _answer(planned: PlannedInput, choices: Sequence[str], models: FittingModels
     if not text:
         raise click.Abort
     return text.strip()
-
-
-def _value_of(planned: PlannedInput, text: str, choices: Sequence[str]) -> Any:
-    """Return the value for an answer, which is the number of a choice or a text. Raise `ParamsError`."""
-    if text.isdecimal() and 0 < int(text) <= len(choices) and text not in choices:
-        text = text_of(choices[int(text) - 1])
-    return read_value(planned, text)

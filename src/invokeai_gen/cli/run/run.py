@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shlex
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -59,7 +59,9 @@ class _RunCommand(click.Command):
         name, given = peek(args, own)
         if name is not None:
             try:
-                ctx.meta[INPUTS] = _find(name, given, own)
+                openapi = Path(given["openapi"]) if "openapi" in given else None
+                workflow = find_workflow(name, openapi, given.get("servers"))
+                ctx.meta[INPUTS] = InputOptions.of(workflow, {text for option in own for text in option.opts})
                 ctx.info_name = f"{ctx.info_name} {shlex.quote(name)}"
             except (InvokeAIGenError, click.ClickException):
                 if not ctx.resilient_parsing:
@@ -98,12 +100,6 @@ class _RunCommand(click.Command):
         for title, records in sections.items():
             with formatter.section(title):
                 formatter.write_dl(records)
-
-
-def _find(name: str, given: Mapping[str, str], own: Sequence[click.Parameter]) -> InputOptions:
-    openapi = Path(given["openapi"]) if "openapi" in given else None
-    workflow = find_workflow(name, openapi, given.get("servers"))
-    return InputOptions.of(workflow, {text for option in own for text in option.opts})
 
 
 @click.command("run", cls=_RunCommand, epilog=_EPILOG)

@@ -54,7 +54,11 @@ def diagnose(plan: WorkflowPlan, schema: Schema, models: Sequence[Model]) -> lis
 
     Errors are decided by what a run without arguments would send; other changes of the node types are warnings.
     """
-    return [*_version_findings(plan, schema), *_node_findings(plan, schema), *_missing_inputs(plan, models)]
+    found = [*_node_findings(plan, schema), *_missing_inputs(plan, models)]
+    then, now = plan.info.server_version, schema.version
+    if then and now and then.split(".")[0] != now.split(".")[0]:
+        found.insert(0, Finding("warning", "InvokeAI", f"generated for version {then}, the server has {now}"))
+    return found
 
 
 async def missing_assets(plan: WorkflowPlan, client: AsyncInvokeAIClient) -> list[Finding]:
@@ -74,12 +78,6 @@ async def missing_assets(plan: WorkflowPlan, client: AsyncInvokeAIClient) -> lis
         for asset, answer in zip(assets, answers, strict=True)
         if isinstance(answer, ValueResolutionError)
     ]
-
-
-def _version_findings(plan: WorkflowPlan, schema: Schema) -> Iterator[Finding]:
-    then, now = plan.info.server_version, schema.version
-    if then and now and then.split(".")[0] != now.split(".")[0]:
-        yield Finding("warning", "InvokeAI", f"generated for version {then}, the server has {now}")
 
 
 def _node_findings(plan: WorkflowPlan, schema: Schema) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
@@ -18,7 +19,6 @@ from invokeai_gen.errors import InvokeAIGenError
 if TYPE_CHECKING:
     from invokeai_gen.cli.server.diagnosis import Finding
     from invokeai_gen.core.plan import WorkflowPlan
-    from invokeai_gen.schema import Schema
 
 
 @click.command("doctor")
@@ -45,9 +45,7 @@ def command(workflows: tuple[str, ...], server: str | None, as_json: bool) -> No
       0  the server can run all of them
       1  it cannot, or does not answer
     """
-    from dataclasses import asdict
-
-    from invokeai_gen.cli.server.diagnosis import diagnose, missing_assets
+    from invokeai_gen.cli.server.diagnosis import Finding, diagnose, missing_assets
     from invokeai_gen.schema import Schema
     from invokeai_gen.server import background
     from invokeai_gen.server.client import core_of
@@ -63,12 +61,14 @@ def command(workflows: tuple[str, ...], server: str | None, as_json: bool) -> No
         models, url = client.models.list(), client.url
         found: dict[str, list[Finding]] = {}
         for name, known in plans.items():
-            plan = known or _compiled(name, url, schema)
-            if isinstance(plan, list):
-                found[name] = plan
-            else:
-                missing = background.run(missing_assets(plan, core_of(client)))
-                found[name] = [*missing, *diagnose(plan, schema, models)]
+            try:
+                plan = known or find_workflow(name, None, url, schema=lambda: schema).plan
+            except InvokeAIGenError as error:
+                lines = [line.removeprefix(f"{name}: ") for line in lines_of(error)]
+                found[name] = [Finding("error", "workflow", line) for line in lines]
+                continue
+            missing = background.run(missing_assets(plan, core_of(client)))
+            found[name] = [*missing, *diagnose(plan, schema, models)]
     is_able = not any(item.kind == "error" for items in found.values() for item in items)
     if as_json:
         report = {name: [asdict(item) for item in items] for name, items in found.items()}
@@ -78,16 +78,6 @@ def command(workflows: tuple[str, ...], server: str | None, as_json: bool) -> No
         for name, items in found.items():
             _print(name, items)
     sys.exit(0 if is_able else 1)
-
-
-def _compiled(name: str, server: str, schema: Schema) -> WorkflowPlan | list[Finding]:
-    """Return the plan of a workflow for the node types of the server, or why it cannot be compiled."""
-    from invokeai_gen.cli.server.diagnosis import Finding
-
-    try:
-        return find_workflow(name, None, server, schema=lambda: schema).plan
-    except InvokeAIGenError as error:
-        return [Finding("error", "workflow", line.removeprefix(f"{name}: ")) for line in lines_of(error)]
 
 
 def _print(name: str, findings: list[Finding]) -> None:

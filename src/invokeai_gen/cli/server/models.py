@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -113,8 +114,6 @@ def _by_type(models: Sequence[Model]) -> Iterable[tuple[PythonIdentifier, list[M
 
 def _names(labels: Sequence[tuple[str, tuple[str, ...]]], fallback: str) -> list[PythonIdentifier]:
     """Return a name for each label; equal names get the words beside them, and last a number."""
-    from collections import Counter
-
     from invokeai_gen.codegen.names import identifier, words_of
 
     texts = [words_of(label) for label, _ in labels]

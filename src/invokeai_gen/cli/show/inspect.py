@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from invokeai_gen.cli.completion import complete_workflows
+from invokeai_gen.cli.explain import allowed_values, default_of_input, is_required, kind_of
 from invokeai_gen.cli.named_workflow import find_workflow
 from invokeai_gen.cli.options import schema_options
 from invokeai_gen.cli.terminal import echo, echo_json, print_messages
 from invokeai_gen.texts import plain, printable, shortened
 
 if TYPE_CHECKING:
-    from invokeai_gen.core.plan import PlannedInput, PlannedOutput, WorkflowPlan
+    from invokeai_gen.core.plan import PlannedInput, WorkflowPlan
 
 _MAX_CHOICES: Final = 8
 """Choices of an input that are listed unless `--wide` asks for all."""
@@ -75,7 +76,6 @@ def command(
 
 def json_of(plan: WorkflowPlan) -> dict[str, Any]:
     """Return the plan's own description of inputs and outputs, with the types that its module would give them."""
-    from invokeai_gen.cli.explain import is_required
     from invokeai_gen.codegen.annotations import type_text
     from invokeai_gen.core.field_values import shape_of
 
@@ -108,15 +108,15 @@ def lines_of(plan: WorkflowPlan, *, width: int, wide: bool) -> Iterator[str]:
     if outputs:
         yield ""
         yield "Outputs"
-        yield from (cut(f"    {_output_line(output)}") for output in outputs)
+        for output in outputs:
+            node = output.node_label or output.node_title
+            yield cut(f"    {output.name}  {output.result_type}" + (f"  from node {node!r}" if node else ""))
     if not wide:
         yield ""
         yield cut("--wide shows descriptions, nodes and all choices")
 
 
 def _input_lines(planned: PlannedInput, *, wide: bool) -> Iterator[str]:
-    from invokeai_gen.cli.explain import allowed_values, default_of_input, is_required, kind_of
-
     name = planned.name if planned.name == planned.label else f"{planned.name}  {planned.label}"
     yield f"{planned.index:>3} {name}"
     if planned.fed_by is not None:
@@ -131,11 +131,6 @@ def _input_lines(planned: PlannedInput, *, wide: bool) -> Iterator[str]:
         if planned.description:
             yield f"    {planned.description}"
         yield f"    node {planned.node_label or planned.node_title!r} ({planned.node_type}), field {planned.field_name}"
-
-
-def _output_line(output: PlannedOutput) -> str:
-    node = output.node_label or output.node_title
-    return f"{output.name}  {output.result_type}" + (f"  from node {node!r}" if node else "")
 
 
 def mermaid(plan: WorkflowPlan) -> str:

@@ -12,10 +12,12 @@ from typing import Any
 import click
 
 from invokeai_gen.cli.completion import complete_workflows
+from invokeai_gen.cli.explain import text_of
 from invokeai_gen.cli.named_workflow import NamedWorkflow, find_workflow
 from invokeai_gen.cli.options import NAMED, server_option
 from invokeai_gen.cli.servers import open_client
 from invokeai_gen.cli.terminal import echo, echo_json, one_line, print_messages
+from invokeai_gen.core.file_names import safe_name
 from invokeai_gen.errors import InvokeAIGenError
 
 
@@ -80,7 +82,6 @@ def command(
 
 def _downloaded(image: str, folder: Path, server: str | None) -> Path:
     """Return the file of an image; one that is not here is downloaded from the server into the folder."""
-    from invokeai_gen.core.file_names import safe_name
     from invokeai_gen.server.errors import NotFoundError
 
     path = Path(image)
@@ -119,8 +120,6 @@ def _values(found: NamedWorkflow, path: Path, assignments: tuple[str, ...]) -> d
 
 def _lines(found: NamedWorkflow, values: Mapping[str, Any]) -> Iterator[str]:
     """Yield a line for each value: name, label and value, in the order of the form."""
-    from invokeai_gen.cli.explain import text_of
-
     yield found.plan.info.name or found.shown
     for planned in found.plan.inputs:
         if planned.name in values:
