@@ -12,8 +12,8 @@ import click
 from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
-from invokeai_gen.cli.completion import complete_board
-from invokeai_gen.cli.explain import metavar_of
+from invokeai_gen.cli.completion import complete_board, values_of
+from invokeai_gen.cli.explain import allowed_values, default_of_input, metavar_of
 from invokeai_gen.cli.help import SuggestingChoice
 from invokeai_gen.cli.options import NAMED, F
 from invokeai_gen.cli.terminal import keep_quiet, one_line
@@ -285,16 +285,10 @@ class InputOption(click.Option):
         super().__init__([*spellings, f"input_{planned.index}"], metavar=metavar_of(planned), **alone)
         self.planned: Final = planned
 
-    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
-        """Return how the option is written, and what it is."""
-        return f"{self.opts[0]} {self.metavar}", explained(self.planned)
-
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Return files for images, else the values of the input that start so."""
         if self.planned.field_type in ("ImageField", "VideoField"):
             return [CompletionItem(incomplete, type="file")]
-        from invokeai_gen.cli.completion import values_of
-
         return values_of(ctx, self.planned, incomplete)
 
 
@@ -303,45 +297,37 @@ class InputOptions:
     """All inputs of a workflow that can be set, as options if their names are free."""
 
     workflow: NamedWorkflow
-    options: tuple[InputOption, ...]
-    shadowed: tuple[PlannedInput, ...]
-    """Inputs that have the name of another option: they are set with `--set NAME=VALUE`."""
+    options: Mapping[str, InputOption]
+    """By Python name. An input that has the name of another option is missing: it is set with `--set NAME=VALUE`."""
 
     @classmethod
     def of(cls, workflow: NamedWorkflow, taken: Collection[str]) -> InputOptions:
         """Return the options of a workflow's inputs; spellings in `taken` belong to other options."""
-        options: list[InputOption] = []
-        shadowed: list[PlannedInput] = []
+        options: dict[str, InputOption] = {}
         used = set(taken)
         for planned in workflow.plan.inputs:
-            if planned.fed_by is not None:
-                continue
             spellings = [text for text in spellings_of(planned) if text not in used]
-            if spellings_of(planned)[0] in taken or not spellings:
-                shadowed.append(planned)
-                continue
-            used.update(spellings)
-            options.append(InputOption(planned, spellings))
-        return cls(workflow, tuple(options), tuple(shadowed))
+            if planned.fed_by is None and spellings and spellings_of(planned)[0] not in taken:
+                used.update(spellings)
+                options[planned.name] = InputOption(planned, spellings)
+        return cls(workflow, options)
 
-    def help_records(self, ctx: click.Context) -> list[tuple[str, str]]:
+    def help_records(self) -> list[tuple[str, str]]:
         """Return how each input is written and what it is, in the order of the form."""
-        records = {option.planned.index: option.get_help_record(ctx) for option in self.options}
-        for planned in self.shadowed:
-            records[planned.index] = f"--set {planned.name}={metavar_of(planned)}", explained(planned)
-        return [record for _, record in sorted(records.items()) if record is not None]
+        records = []
+        for planned in (planned for planned in self.workflow.plan.inputs if planned.fed_by is None):
+            gap = " " if planned.name in self.options else ""
+            records.append((f"{self.spelling_of(planned.name)}{gap}{metavar_of(planned)}", explained(planned)))
+        return records
 
     def spelling_of(self, name: str) -> str:
-        """Return how the input of that Python name is set: `--output-width`, or `--set output=` if it is shadowed."""
-        for option in self.options:
-            if option.planned.name == name:
-                return option.opts[0]
-        return f"--set {name}=" if any(planned.name == name for planned in self.shadowed) else ""
+        """Return how the input of that Python name is set: `--output-width`, or `--set output=`."""
+        return self.options[name].opts[0] if name in self.options else f"--set {name}="
 
     def given(self, values: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
         """Return the option that each input was given with and its text, by Python name."""
-        texts = ((option, values.get(str(option.name))) for option in self.options)
-        return {option.planned.name: (option.opts[0], text) for option, text in texts if text is not None}
+        texts = {name: values.get(str(option.name)) for name, option in self.options.items()}
+        return {name: (self.spelling_of(name), text) for name, text in texts.items() if text is not None}
 
 
 def spellings_of(planned: PlannedInput) -> list[str]:
@@ -351,8 +337,6 @@ def spellings_of(planned: PlannedInput) -> list[str]:
 
 def explained(planned: PlannedInput) -> str:
     """Return label, index, description, what is allowed, and the default."""
-    from invokeai_gen.cli.explain import allowed_values, default_of_input
-
     label = planned.label or planned.name
     facts = [f"{label} (input {planned.index})"]
     facts += [text for text in (planned.description, *allowed_values(planned), default_of_input(planned)) if text]

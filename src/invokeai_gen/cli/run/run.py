@@ -72,7 +72,7 @@ class _RunCommand(click.Command):
         """Return the options of the command and those of the inputs."""
         inputs: InputOptions | None = ctx.meta.get(INPUTS)
         *own, help_option = super().get_params(ctx)
-        return [*own, *(inputs.options if inputs is not None else ()), help_option]
+        return [*own, *(inputs.options.values() if inputs is not None else ()), help_option]
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
         """Return the words of the usage line after those of the command, which may have the workflow already."""
@@ -84,8 +84,8 @@ class _RunCommand(click.Command):
         if inputs is not None:
             info = inputs.workflow.plan.info
             with formatter.section(f"Inputs of {one_line(info.name or info.source or inputs.workflow.stem)}"):
-                if inputs.options or inputs.shadowed:
-                    formatter.write_dl(inputs.help_records(ctx))
+                if records := inputs.help_records():
+                    formatter.write_dl(records)
                 else:
                     formatter.write_text("This workflow has no inputs: its form is empty.")
         else:
