@@ -94,7 +94,7 @@ class ValueReader:
 
     def __init__(self, line: CommandLine) -> None:
         self._line = line
-        self._plan = line.plan
+        self._settable = [planned for planned in line.plan.inputs if planned.fed_by is None]
         self._mistakes: list[tuple[str, Problem]] = []
         """Each with the option or file that it is in."""
 
@@ -110,14 +110,14 @@ class ValueReader:
             values[name] = found[0] if isinstance(found, list) else found.prompt
         if not self._mistakes:
             values |= self._asked(values)
-        workflow = workflow_of(self._plan, values)
+        workflow = workflow_of(line.plan, values)
         rows = None
         try:
             if line.csv is not None or line.jsonl is not None:
                 rows = self._rows(workflow)
             else:
                 known = {*values, *(problem.name for _, problem in self._mistakes)}
-                left = [item for item in self._plan.inputs if is_required(item) and item.name not in known]
+                left = [item for item in self._settable if is_required(item) and item.name not in known]
                 self._mistakes += [(line.inputs.spelling_of(item.name), missing(item)) for item in left]
         except ParamsError as error:
             self._mistakes += [("", problem) for problem in error.problems]
@@ -147,7 +147,7 @@ class ValueReader:
     def _assigned(self) -> tuple[dict[str, Any], list[PlannedInput]]:
         """Return the values of options and files by Python name, and the inputs whose value was drawn at random."""
         own = [f"{name}={text}" for name, (_, text) in self._line.texts.items()]
-        assigned, unassigned = read_assignments(self._plan, [*self._line.assignments, *own], self._line.params)
+        assigned, unassigned = read_assignments(self._line.plan, [*self._line.assignments, *own], self._line.params)
         self._mistakes += [(str(source or "--set"), Problem("", problem)) for source, problem in unassigned]
         for item in assigned:
             if item.problem:
@@ -177,22 +177,14 @@ class ValueReader:
         line = self._line
         if line.csv is not None or line.jsonl is not None or not can_ask(line):
             return {}
-        wanted = [
-            planned
-            for planned in self._plan.inputs
-            if planned.fed_by is None and planned.name not in values and (line.interactive or is_required(planned))
-        ]
-        return ask(wanted, line.server)
+        left = [planned for planned in self._settable if planned.name not in values]
+        return ask([planned for planned in left if line.interactive or is_required(planned)], line.server)
 
     def _print_fitting_models(self, values: Mapping[str, Any]) -> None:
         """Print which of the server's models fit each missing model."""
-        known = {problem.name for _, problem in self._mistakes}
-        left = [
-            planned
-            for planned in self._plan.inputs
-            if planned.field_type == "ModelIdentifierField" and planned.name in known and planned.name not in values
-        ]
-        if not left:
+        names = {problem.name for _, problem in self._mistakes} - values.keys()
+        models = [planned for planned in self._settable if planned.field_type == "ModelIdentifierField"]
+        if not (left := [planned for planned in models if planned.name in names]):
             return
         found = fitting_models(left, self._line.server)
         for planned in left:
@@ -200,13 +192,9 @@ class ValueReader:
 
     def _hint_at_seeds(self, varying: set[str]) -> None:
         """Print a hint if all runs have the same seed, so that they give the same image."""
-        seeds = [
-            planned
-            for planned in self._plan.inputs
-            if planned.field_name == "seed" and planned.fed_by is None and planned.name not in varying
-        ]
-        if seeds:
-            option = self._line.inputs.spelling_of(seeds[0].name)
+        seeds = [planned.name for planned in self._settable if planned.field_name == "seed"]
+        if same := [name for name in seeds if name not in varying]:
+            option = self._line.inputs.spelling_of(same[0])
             print_messages("hint", [f"all runs have the same seed; {option} random draws one for each"])
 
 
