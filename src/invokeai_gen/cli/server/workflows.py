@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from invokeai_gen.cli.completion import complete_library
-from invokeai_gen.cli.files import save_text
+from invokeai_gen.cli.files import read_bytes, save_text
 from invokeai_gen.cli.help import CommandGroup, SuggestingChoice
 from invokeai_gen.cli.named_workflow import LibraryError, file_names, find_saved
 from invokeai_gen.cli.options import server_option
@@ -97,7 +97,7 @@ def pull(
             path = output / files[item.workflow_id]
             text = _file_text(client.workflows.get(item.workflow_id).workflow)
             try:
-                is_same = path.is_file() and path.read_bytes() == text.encode()
+                is_same = path.is_file() and read_bytes(path) == text.encode()
                 if not is_same:
                     save_text(path, text, overwrite=force)
             except InvokeAIGenError as error:
