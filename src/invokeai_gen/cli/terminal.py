@@ -78,15 +78,11 @@ def json_text(data: Any, *, compact: bool = False) -> str:
     def plain(value: object) -> object:
         return dict(value) if isinstance(value, Mapping) else str(value)
 
+    def escaped(found: re.Match[str]) -> str:
+        return found[0] if printable(found[0]) == found[0] else json.dumps(found[0])[1:-1]
+
     text = json.dumps(data, ensure_ascii=False, indent=None if compact else 2, default=plain)
-    return re.sub(r"[^ -~\n]", _json_escaped, text)
-
-
-def _json_escaped(found: re.Match[str]) -> str:
-    import json
-
-    character = found[0]
-    return character if printable(character) == character else json.dumps(character)[1:-1]
+    return re.sub(r"[^ -~\n]", escaped, text)
 
 
 def few(items: Sequence[str], most: int) -> str:
@@ -112,10 +108,10 @@ def lines_of(error: Exception | str) -> list[str]:
     return [*lines, *notes]
 
 
-def print_messages(kind: Literal["error", "warning", "hint"] | str, lines: Iterable[str], *, source: str = "") -> None:
+def print_messages(kind: Literal["error", "warning", "hint"], lines: Iterable[str], *, source: str = "") -> None:
     """Print lines on stderr, each after its kind and what it is about; with --quiet only errors."""
     for line in lines if kind == "error" or not is_quiet() else ():
-        prefix = Colored(f"{kind}: ", _COLORS.get(kind, "white"))
+        prefix = Colored(f"{kind}: ", _COLORS[kind])
         echo(prefix, one_line(f"{source}: " if source else "") + one_line(line), err=True)
 
 
