@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 
 from invokeai_gen import ImageOutput, WorkflowOutputs
-from invokeai_gen.core.older_results import iteration_paths
 from invokeai_gen.core.plan import PlannedOutput
 from invokeai_gen.core.problems import failing_node
-from invokeai_gen.core.results import results_by_node
+from invokeai_gen.core.results import iteration_paths, results_by_node
 from invokeai_gen.runtime.output_methods import file_names
 from invokeai_gen.server.errors import DecodeError, MissingOutputError
 from invokeai_gen.server.records import QueueItem

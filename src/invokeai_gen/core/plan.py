@@ -186,12 +186,6 @@ class OutputType:
         return self.name in ("ImageOutput", "VideoOutput")
 
 
-def _field_type(text: str) -> tuple[str, bool]:
-    """Return InvokeAI's name of a type in `output_fields`, and whether it is a collection."""
-    inner = text.removeprefix("list[")
-    return inner.removesuffix("]"), inner != text
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedOutput:
     """A node with a result that gets a name."""
@@ -222,7 +216,8 @@ class PlannedOutput:
         An image, video, latents, mask or conditioning; for a node that returns a single number, string, boolean, color
         or box, or a collection of them or of images, that itself; `NodeResult` for everything else.
         """
-        types = [_field_type(text) for text in self.output_fields.values()]
+        texts = self.output_fields.values()
+        types = [(text.removeprefix("list[").removesuffix("]"), text.startswith("list[")) for text in texts]
         for field_type, name in _HANDLE_TYPES.items():
             if (field_type, False) in types:
                 return OutputType(name)
@@ -352,26 +347,20 @@ class WorkflowPlan:
             batches=tuple(_decode_batch(batch) for batch in data["batches"]),
             workflow=data.get("workflow"),
             inputs=tuple(_decode_input(item) for item in data["inputs"]),
-            outputs=tuple(
-                PlannedOutput(**_with(item, sections=tuple(item.get("sections", ())))) for item in data["outputs"]
-            ),
+            outputs=tuple(PlannedOutput(**_with(item, "sections")) for item in data["outputs"]),
             retired=tuple(RetiredName(**item) for item in data.get("retired", ())),
             node_types=data.get("node_types", {}),
         )
 
 
-def _with(data: Mapping[str, JsonValue], **decoded: Any) -> dict[str, Any]:
-    """Return the data of a plan file with some parts of it decoded."""
-    return {**data, **decoded}
+def _with(data: Mapping[str, JsonValue], *tuples: str, **decoded: Any) -> dict[str, Any]:
+    """Return the data of a plan file with some parts of it decoded, and some lists as tuples."""
+    return {**data, **{name: tuple(data[name]) for name in tuples if name in data}, **decoded}
 
 
 def _decode_batch(data: Mapping[str, JsonValue]) -> PlanBatch:
     limits = (
-        FieldLimits(
-            field_type=item.get("field_type", ""),
-            constraints=Constraints(**item.get("constraints", {})),
-            choices=tuple(item.get("choices", ())),
-        )
+        FieldLimits(**_with(item, "choices", constraints=Constraints(**item.get("constraints", {}))))
         for item in data.get("target_limits", ())
     )
     targets = tuple((node, name) for node, name in data["targets"])
@@ -380,12 +369,5 @@ def _decode_batch(data: Mapping[str, JsonValue]) -> PlanBatch:
 
 def _decode_input(data: Mapping[str, JsonValue]) -> PlannedInput:
     models = {key: tuple(value) for key, value in data.get("models", {}).items()}
-    return PlannedInput(
-        **_with(
-            data,
-            sections=tuple(data.get("sections", ())),
-            choices=tuple(data.get("choices", ())),
-            constraints=Constraints(**data.get("constraints", {})),
-            models=ModelLimits(**models),
-        )
-    )
+    constraints = Constraints(**data.get("constraints", {}))
+    return PlannedInput(**_with(data, "sections", "choices", constraints=constraints, models=ModelLimits(**models)))

@@ -116,7 +116,8 @@ def unsettable(name: str, inputs: Mapping[str, NamedInput]) -> Problem:
     """Return the problem of an unknown name, with similar names, or of an input that is fed by an edge."""
     item = inputs.get(name)
     if item is not None:
-        return Problem(name, f"{title(item)} cannot be set: {fed_reason(item)}", item.label)
+        reason = f"in the workflow it is fed by node {shown(item.fed_by)}"
+        return Problem(name, f"{title(item)} cannot be set: {reason}", item.label)
     settable = [item for item in inputs.values() if item.fed_by is None]
     close = _closest(name, settable)
     if close:
@@ -133,11 +134,6 @@ def unknown_index(index: object, inputs: Sequence[NamedInput]) -> Problem:
     """Return the problem of an unknown index."""
     known = f"indices run from 0 to {inputs[-1].index}" if inputs else "this workflow has no inputs"
     return Problem(str(index), f"unknown form index {shown(index)}; {known}")
-
-
-def fed_reason(item: NamedInput) -> str:
-    """Return why an input that is fed by an edge cannot be set."""
-    return f"in the workflow it is fed by node {shown(item.fed_by)}"
 
 
 def range_text(limits: Iterable[tuple[str, float]]) -> str:

@@ -79,8 +79,6 @@ def results_by_node(session: Mapping[str, Any]) -> dict[str, tuple[NodeResult, .
     results: Mapping[str, Mapping[str, Any]] = session.get("results") or {}
     paths: Mapping[str, Sequence[int]] = session.get("prepared_iteration_paths") or {}
     if results and not paths:
-        from invokeai_gen.core.older_results import iteration_paths
-
         paths = iteration_paths(session)
     found: dict[str, list[NodeResult]] = {}
     for prepared, result in results.items():
@@ -90,6 +88,32 @@ def results_by_node(session: Mapping[str, Any]) -> dict[str, tuple[NodeResult, .
     order: dict[str, int] = {node_id: place for place, node_id in enumerate(session.get("executed_history") or ())}
     nodes = sorted(found, key=lambda node_id: order.get(node_id, len(order)))
     return {node_id: tuple(sorted(found[node_id], key=lambda item: item.iteration)) for node_id in nodes}
+
+
+def iteration_paths(session: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Return the iteration of each execution, by its id: the indices of all `iterate` nodes before it, outermost first.
+
+    Servers before InvokeAI 6.14 do not report it; it is worked out from the execution graph.
+    """
+    from graphlib import TopologicalSorter
+
+    graph = session.get("execution_graph") or {}
+    nodes: Mapping[str, Mapping[str, Any]] = graph.get("nodes") or {}
+    parents: dict[str, list[str]] = {prepared: [] for prepared in nodes}
+    for edge in graph.get("edges") or ():
+        if edge["source"]["node_id"] in nodes and edge["destination"]["node_id"] in nodes:
+            parents[edge["destination"]["node_id"]].append(edge["source"]["node_id"])
+    iterates: dict[str, frozenset[str]] = {}
+    for prepared in TopologicalSorter(parents).static_order():
+        known = [iterates[parent] for parent in parents[prepared]]
+        join = frozenset.intersection if nodes[prepared]["type"] == "collect" else frozenset.union
+        before: frozenset[str] = join(*known) if known else frozenset()
+        iterates[prepared] = before | {prepared} if nodes[prepared]["type"] == "iterate" else before
+    return {
+        prepared: tuple(nodes[one]["index"] for one in sorted(before, key=lambda one: (len(iterates[one]), one)))
+        for prepared, before in iterates.items()
+        if before
+    }
 
 
 def node_result(
