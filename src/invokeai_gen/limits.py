@@ -53,5 +53,9 @@ class ModelLimits:
     variant: tuple[str, ...] = ()
     format: tuple[str, ...] = ()
 
+    def items(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Yield the limits that are set."""
+        return ((spec.name, getattr(self, spec.name)) for spec in fields(self) if getattr(self, spec.name))
+
 
 ANY_MODEL: Final = ModelLimits()

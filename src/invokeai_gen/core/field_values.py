@@ -8,7 +8,7 @@ same shape into a check at run time, for values that come without a generated mo
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, reduce
 from operator import or_
 from typing import Annotated, Any, Final, Literal, TypeAlias
@@ -202,11 +202,10 @@ def model_limits(planned: PlannedInput) -> ModelLimits:
     if not isinstance(value, dict):
         return limits
     base, kind = value.get("base"), value.get("type")
-    return ModelLimits(
+    return replace(
+        limits,
         base=(*limits.base, base) if limits.base and base and base not in limits.base else limits.base,
         type=(*limits.type, kind) if limits.type and kind and kind not in limits.type else limits.type,
-        variant=limits.variant,
-        format=limits.format,
     )
 
 
@@ -259,8 +258,7 @@ def _limited(shape: Shape, planned: PlannedInput | FieldLimits, names: Mapping[s
 
 def allowed_values(planned: PlannedInput, names: Mapping[Shape, str] = {}) -> Iterable[str]:
     """Yield what the input accepts, beyond its type."""
-    shape = shape_of(planned)
-    for part in parts_of(shape):
+    for part in parts_of(shape_of(planned)):
         if isinstance(part, Limited):
             if isinstance(part.shape, ListOf):
                 yield _sizes(dict(part.limits), "item")
@@ -270,20 +268,11 @@ def allowed_values(planned: PlannedInput, names: Mapping[Shape, str] = {}) -> It
                 yield problems.range_text(part.limits)
         elif isinstance(part, Choice):
             yield _choices(part, planned, names)
-    limits = model_limits(planned)
     if planned.field_type == "ModelIdentifierField":
-        words = [
-            f"{noun} {' or '.join(collapsed(item) for item in allowed)}"
-            for noun, allowed in (
-                ("base", limits.base),
-                ("type", limits.type),
-                ("variant", limits.variant),
-                ("format", limits.format),
-            )
-            if allowed
-        ]
+        limits = model_limits(planned).items()
+        words = ", ".join(f"{noun} {' or '.join(map(collapsed, allowed))}" for noun, allowed in limits)
         if words:
-            yield f"A model of {', '.join(words)}"
+            yield f"A model of {words}"
 
 
 def parts_of(shape: Shape) -> Iterable[Shape]:
