@@ -18,7 +18,8 @@ from typing import Any, BinaryIO, cast
 import pytest
 
 from generated import sunset_poster as wf
-from invokeai_gen import AsyncInvokeAIClient, InvokeAIClient
+from invokeai_gen import AsyncInvokeAIClient, InvokeAIClient, WorkflowDefinition, WorkflowHandle
+from invokeai_gen.schema import shipped_schema
 from invokeai_gen.server import background, constants, media, saving
 from invokeai_gen.server.answers import ignored
 from invokeai_gen.server.background import bridge, in_thread
@@ -34,6 +35,7 @@ from invokeai_gen.testing import FakeInvokeAI
 from tests.unit.memory_queue import GUARD
 
 MAX_STEPS = 200
+SUNSET = Path(__file__).parents[2] / "data" / "workflows" / "sunset_poster.json"
 
 
 async def _settle() -> None:
@@ -111,7 +113,7 @@ def test_at_whatever_step_a_call_is_cancelled_nothing_stays_in_the_queue(call: s
     assert was_in_queue, "it was cancelled between the enqueue and its end"
 
 
-@pytest.mark.parametrize("call", ["submit", "sweep"])
+@pytest.mark.parametrize("call", ["submit", "sweep", "handle"])
 def test_an_interrupt_that_comes_together_with_what_is_in_the_queue_takes_that_back(
     call: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -126,12 +128,16 @@ def test_an_interrupt_that_comes_together_with_what_is_in_the_queue_takes_that_b
     with FakeInvokeAI() as fake:
         fake.hangs()
         wf.WORKFLOW.load()
+        client = cast(InvokeAIClient, fake.client)
+        handle = WorkflowHandle(WorkflowDefinition.from_file(SUNSET), shipped_schema(), client)
         monkeypatch.setattr(concurrent.futures.Future, "result", interrupted)
         with pytest.raises(KeyboardInterrupt):
             if call == "submit":
-                wf.submit(wf.Params(), client=cast(InvokeAIClient, fake.client))
+                wf.submit(wf.Params(), client=client)
+            elif call == "sweep":
+                wf.sweep(product={"seed": [1, 2, 3]}, client=client)
             else:
-                wf.sweep(product={"seed": [1, 2, 3]}, client=cast(InvokeAIClient, fake.client))
+                handle.submit_sync()
         assert not interrupts
         assert fake.runs
         assert _statuses(fake) == {"canceled"}

@@ -95,7 +95,7 @@ class WorkflowRepository:
         return self._client.workflows.create(definition.to_dict())
 
     def delete(self, workflow_id: str) -> None:
-        """Delete a workflow from the library. Those that InvokeAI ships stay, without an error."""
+        """Delete a workflow from the library. InvokeAI keeps its own workflows; that is not an error."""
         self._client.workflows.delete(workflow_id)
 
     def upload(self, path: str | os.PathLike[str]) -> SavedWorkflow:

@@ -105,7 +105,7 @@ class WorkflowRuns(ABC):
         what `Workflow.submit` raises; `ValueResolutionError` lists every model, board and image that is missing.
         """
         params = self._params(board, options)
-        self._job = background.run(self._workflow.asubmit(params, client=self.client, **options))
+        self._job = self._workflow.submit(params, client=self.client, **options)._core
         self._following = None
         return self.job
 

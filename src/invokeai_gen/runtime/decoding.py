@@ -1,4 +1,4 @@
-"""From what a node returned to the Python value of an output. Loaded when there is something to decode."""
+"""Convert what a node returned to the Python value of an output. Loaded when there is something to decode."""
 
 from __future__ import annotations
 

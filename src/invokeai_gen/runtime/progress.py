@@ -54,7 +54,7 @@ class _Bar:
         self._progress.stop()
 
     def update(self, text: str, counted: str, share: float | None) -> None:
-        """Show what is at work, how much is done, and how far that is, from 0 to 1; `None` if that is unknown."""
+        """Show the current step, how many are done, and the progress from 0 to 1; `None` if it is unknown."""
         total = None if share is None else 1
         self._progress.update(self._task, description=text, counted=counted, total=total, completed=share or 0)
 
@@ -76,7 +76,7 @@ class _Line:
         sys.stderr.flush()
 
     def update(self, text: str, counted: str, share: float | None) -> None:
-        """Show what is at work, how much is done, and how far that is, from 0 to 1; `None` if that is unknown."""
+        """Show the current step, how many are done, and the progress from 0 to 1; `None` if it is unknown."""
         percent = "" if share is None else f"{share:.0%}"
         line = "  ".join(filter(None, (self._title, percent, counted, text)))
         sys.stderr.write(f"\r{line.ljust(self._length)}")
@@ -88,7 +88,7 @@ Screen: TypeAlias = _Bar | _Line
 
 
 class Display:
-    """A context manager that shows which node is at work and how far it is, unless another one is on the screen."""
+    """A context manager that shows the node that runs and its progress, unless another display is on the screen."""
 
     def __init__(self, screen: Screen, items: int = 1) -> None:
         self._screen = screen

@@ -1,4 +1,4 @@
-"""From the values that a user gave to those that a server understands: models and boards looked up, files uploaded.
+"""Turn the values of a user into those that a server understands: look up models and boards, upload files.
 
 Everything is looked up before anything is uploaded or created, and all that is missing is reported at once.
 """

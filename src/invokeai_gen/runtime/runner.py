@@ -1,4 +1,4 @@
-"""How a workflow is run: from values to a request, from the request to a job, from the job to its outputs."""
+"""Run a workflow: from values to a request, from the request to a job, from the job to its outputs."""
 
 from __future__ import annotations
 
