@@ -15,7 +15,7 @@ from invokeai_gen.codegen import datamodel, value_types
 from invokeai_gen.codegen.annotations import Names
 from invokeai_gen.codegen.module import formatted
 from invokeai_gen.codegen.plan_file import Outline
-from invokeai_gen.core.field_values import Choice
+from invokeai_gen.core.field_values import Choice, Structure
 from invokeai_gen.core.plan import PlannedInput
 from invokeai_gen.js_json import UNSET
 from tests.plan_factory import a_plan, an_input
@@ -108,6 +108,12 @@ def test_short_choices_and_those_of_one_form_stay_where_they_are() -> None:
     assert collected(field_of("EnumField", choices=("RGB", "RGBA")))[1] == {}
     assert collected(field_of("StringField", choices=LONG))[1] == {}
     assert collected(field_of("SchedulerField", choices=LONG, fed_by="x"))[1] == {}
+
+
+def test_a_structure_whose_value_is_in_the_file_is_not_declared() -> None:
+    points = {"points": [{"x": 1, "y": 2, "label": 1}]}
+    assert collected(field_of("SAMPointsField"))[0] == {Structure("SAMPointsField"): "SAMPointsField"}
+    assert collected(field_of("SAMPointsField", value=points)) == ({}, {})
 
 
 def test_lists_of_one_name_are_told_apart_by_their_nodes() -> None:

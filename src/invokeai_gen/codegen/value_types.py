@@ -189,11 +189,9 @@ def _referred(schema: Mapping[str, Any]) -> str | None:
 
 def _has_usable_properties(schema: Mapping[str, Any]) -> bool:
     names = schema.get("properties")
-    return (
-        isinstance(names, dict)
-        and bool(names)
-        and all(is_identifier(name) and not name.startswith("__") for name in names)
-    )
+    if not isinstance(names, dict) or not names:
+        return False
+    return all(is_identifier(name) and not name.startswith("__") for name in names)
 
 
 def _enum(options: Any) -> dict[str, JsonValue]:

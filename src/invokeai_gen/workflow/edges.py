@@ -168,7 +168,8 @@ class _Check:
                 return None
             ends = (edge.target_handle, source.type, edge.source_handle)
             if ends != ("collection", "collect", "collection"):
-                return _item_type(_output_type(source, edge.source_handle))
+                kind = _output_type(source, edge.source_handle)
+                return None if kind.name == "CollectionField" else replace(kind, cardinality="SINGLE")
             node = source
         return None
 
@@ -186,12 +187,6 @@ class _Check:
         edges = [edge for edge in self.index.by_target.get(node.id, ()) if edge.target_handle in _IF_INPUTS]
         sources = [self._source(edge.source, edge.source_handle or "") for edge in edges]
         return [source.kind for source in sources if source is not None]
-
-
-def _item_type(collected: FieldType) -> FieldType | None:
-    if collected.name == "CollectionField":
-        return None
-    return collected if collected.is_single else replace(collected, cardinality="SINGLE")
 
 
 def _output_type(node: InvocationNode, handle: str | None) -> FieldType:

@@ -31,7 +31,7 @@ def update_nodes(workflow: LoadedWorkflow, warnings: list[str]) -> None:
             warnings.append(f"node {node.id} is of unknown type {node.type} (is a node pack missing?)")
             continue
         if node.version != template.version:
-            if _major(node.version) != _major(template.version):
+            if _release(node.version)[0] != _release(template.version)[0]:
                 warnings.append(
                     f"node {node.id} of type {node.type} cannot be updated from version {node.version} to "
                     f"{template.version}: delete it in the GUI and add it again"
@@ -116,7 +116,3 @@ def _move_image_collection(inputs: dict[str, FieldInstance], connected: set[str]
 def _release(version: str) -> tuple[float, ...]:
     """Return the first three numbers of a version, as floats because JavaScript reads any number of digits."""
     return tuple(float(part) if part.strip().isdecimal() else 0 for part in version.split(".")[:3])
-
-
-def _major(version: str) -> float:
-    return _release(version)[0]
