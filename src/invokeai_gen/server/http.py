@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from invokeai_gen.server.response import Response
 
-__all__ = ["Backend", "Transport", "TransportOptions", "clean_url", "public_url", "segment"]
+__all__ = ["ApiRequest", "Transport", "TransportOptions", "import_httpx_alone", "segment"]
 
 T = TypeVar("T")
 Backend: TypeAlias = "httpx.AsyncBaseTransport"
@@ -82,7 +82,7 @@ class ApiRequest(NamedTuple):
 
 
 class Transport:
-    """The HTTP side of one server. Every method may be awaited on any event loop."""
+    """The HTTP side of one server. `get` and `send` may be awaited on any event loop; the rest is for the background loop."""
 
     def __init__(self, url: str, **options: Unpack[TransportOptions]) -> None:
         self.url = public_url(clean_url(url))
