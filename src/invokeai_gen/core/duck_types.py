@@ -1,6 +1,6 @@
 """Objects that are known by their attributes alone, for type checkers: what inputs accept, and what a server reports.
 
-At run time nothing of this is loaded; the checks of `values` look for the attributes.
+At run time only `HasInputs` is used; the checks of `values` look for the attributes.
 """
 
 from __future__ import annotations

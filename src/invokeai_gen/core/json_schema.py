@@ -14,7 +14,7 @@ from invokeai_gen.core.checks import Limits
 from invokeai_gen.core.css_colors import CSS_COLORS
 from invokeai_gen.core.duck_types import HasInputs
 from invokeai_gen.core.field_values import default_of, input_of, model_limits, runtime_type, shape_of
-from invokeai_gen.core.json_values import IDENTITY_KEYS, AllowedFiles
+from invokeai_gen.core.json_values import BASE64, IDENTITY_KEYS, AllowedFiles
 from invokeai_gen.core.json_writing import to_json
 from invokeai_gen.core.values import MODEL_KEYS, Accepted, BoundingBox, Input, LoRA
 from invokeai_gen.js_json import UNSET
@@ -172,7 +172,7 @@ def _object(properties: Mapping[str, JsonSchema], required: list[str]) -> JsonSc
 
 def _media(kind: str, allow_files: AllowedFiles) -> JsonSchema:
     name = {**_TEXT, "pattern": r"^(?!data:)[\s\S]*\S"}
-    url = {"type": "string", "pattern": rf"^data:{kind}/[A-Za-z0-9.+-]+;base64,{_BASE64}$"}
+    url = {"type": "string", "pattern": rf"^data:{kind}/[A-Za-z0-9.+-]+;base64,{BASE64}$"}
     path = [_object({"path": _TEXT}, ["path"])] if allow_files else []
     what = (
         "The path of a file, the name of one on the server" if allow_files is True else "The name of one on the server"
@@ -181,9 +181,6 @@ def _media(kind: str, allow_files: AllowedFiles) -> JsonSchema:
         "description": f"{what}, or a data URL.",
         "anyOf": [name, url, *path, _object({f"{kind}_name": _TEXT}, [f"{kind}_name"])],
     }
-
-
-_BASE64: Final = "(?=.)(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
 
 
 _BOARD: Final[JsonSchema] = {

@@ -54,10 +54,8 @@ AllowedFiles: TypeAlias = bool | Sequence[Path]
 """Whether values may name files of this machine; or the folders below which they may."""
 IDENTITY_KEYS: Final = ("name", "key", "hash")
 """At least one of them identifies the model."""
-DATA_URL: Final = re.compile(
-    r"data:(image|video)/[A-Za-z0-9.+-]+;base64,"
-    r"(?=.)((?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?)"
-)
+BASE64: Final = "(?=.)(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
+DATA_URL: Final = re.compile(f"data:(image|video)/[A-Za-z0-9.+-]+;base64,({BASE64})")
 _BOX: Final = frozenset({"x_min", "x_max", "y_min", "y_max"})
 _MODEL: Final = frozenset(MODEL_KEYS)
 

@@ -22,6 +22,7 @@ from invokeai_gen.core.values import (
     ModelRef,
     VideoRef,
     as_color,
+    is_channels,
 )
 from invokeai_gen.js_json import UNSET, Unset, is_encodable
 
@@ -46,7 +47,7 @@ def to_json(value: Any, field_type: str = "", *, embed: bool = False) -> JsonVal
     Raises `TypeError` for what only the server can turn into JSON (files, bytes, images in memory), and for numbers that
     JSON cannot hold: NaN, infinities, and integers of more than 308 digits.
     """
-    if (field_type == "ColorField" and isinstance(value, (tuple, str))) or (not field_type and _is_color_tuple(value)):
+    if (field_type == "ColorField" and isinstance(value, (tuple, str))) or (not field_type and is_channels(value)):
         value = as_color(value)
     match value:
         case list() | tuple():
@@ -91,10 +92,6 @@ def model_from_json(data: Mapping[str, Any]) -> ModelRef:
     """Return the model in a workflow file or a server's answer, where absent and `null` are the same."""
     known = {key: data.get(key) or "" for key in MODEL_KEYS}
     return ModelRef(**known, submodel_type=data.get("submodel_type"))
-
-
-def _is_color_tuple(value: object) -> bool:
-    return isinstance(value, tuple) and len(value) in (3, 4) and all(type(channel) is int for channel in value)
 
 
 def request_value(planned: PlannedInput, value: Any, look_up: LookUp) -> JsonValue | Unset:

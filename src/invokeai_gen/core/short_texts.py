@@ -19,6 +19,7 @@ from invokeai_gen.core.values import (
     ModelRef,
     VideoRef,
     as_color,
+    is_channels,
 )
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def short_text(value: object) -> str:
             return "{}x{}".format(*value.size)
         case Mapping():
             return ",".join(f"{key}={short_text(item)}" for key, item in value.items())
-        case tuple() if len(value) in (3, 4) and all(type(channel) is int for channel in value):
+        case tuple() if is_channels(value):
             return _channels(value)
         case list() | tuple() | set() | frozenset():
             return ",".join(short_text(item) for item in value)

@@ -147,6 +147,11 @@ def as_color(value: object) -> Color:
     raise ValueError('Input should be a colour: "#ff8000", a CSS name, (255, 128, 0), (255, 128, 0, 255) or a Color')
 
 
+def is_channels(value: object) -> bool:
+    """Return whether a value is a tuple of as many integers as a colour has channels."""
+    return isinstance(value, tuple) and len(value) in (3, 4) and all(type(channel) is int for channel in value)
+
+
 def _css_color(name: str) -> str | None:
     from invokeai_gen.core.css_colors import CSS_COLORS
 
