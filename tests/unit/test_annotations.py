@@ -153,11 +153,11 @@ def test_a_structure_that_need_not_fit_the_value_in_the_file_is_any_object() -> 
     assert type_text(shape_of(an_input(field_type="Tile", value={"x": 1}, required=True)), names) == "dict[str, Any]"
 
 
-def test_names_to_import_are_found_outside_of_strings_and_keywords() -> None:
-    source = """a: Annotated[Mode | list[Tile], Input(0, field='Any', label="It\\"s Literal")] = field(default_factory=list)"""
+def test_names_to_import_are_those_that_a_declaration_uses() -> None:
+    source = """Job: Annotated[Mode | list[Tile], Input(0, field='Any', label="It\\"s Literal")] = field(default_factory=list)"""
     found = names_in(Source(source))
     assert {"Annotated", "Mode", "Tile", "Input", "field", "list"} <= found
-    assert not found & {"Any", "Literal", "label", "default_factory"}
+    assert not found & {"Any", "Job", "Literal", "label", "default_factory"}
     assert "field" not in names_in(Source("Input(0, field='f')"))
 
 

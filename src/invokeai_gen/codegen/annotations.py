@@ -19,12 +19,12 @@ from invokeai_gen.js_reading import is_number
 Names: TypeAlias = Mapping[Shape, PythonIdentifier]
 """What `_types.py` calls the choices and structures that workflows share."""
 
-_NAME: Final = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|([^\W\d]\w*)\b(?!=)""")
+_NAME: Final = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|([^\W\d]\w*)\b(?![=:])""")
 
 
-def names_in(source: Source) -> set[str]:
-    """Return the names in a piece of source that have to be imported, besides others: not those of keyword arguments."""
-    return set(_NAME.findall(source))
+def names_in(declaration: Source) -> set[str]:
+    """Return the names that a declaration uses: not its own, those of keyword arguments, or words in strings."""
+    return set(_NAME.findall(declaration))
 
 
 def declaration(planned: PlannedInput, names: Names) -> Source:

@@ -52,7 +52,7 @@ def render(plan: WorkflowPlan, names: Names, *, module: PythonIdentifier, packag
         docstring=docstring(about),
         imports=Source("\n".join(import_lines)),
         editor_imports=import_line("invokeai_gen", sorted(for_editors - used, key=_import_order), 4),
-        values=Source("".join(f"{declaration}\n" for declaration in values)),
+        values=Source("".join(f"{item}\n" for item in values)),
         exports=laid_out(Source(f"__all__ = {literal(sorted(exports, key=_import_order))}")),
         params_doc=docstring(docs.params_doc(plan), 4),
         inputs=_attributes(inputs),
@@ -156,7 +156,7 @@ _IMAGE: Final = '''
 
 
 def _import_lines(used: set[str], types: set[str], *, has_inputs: bool) -> list[Source]:
-    """Return the imports of a module whose annotations and defaults use some names, of which `types` are in `_types.py`."""
+    """Return the imports of a module whose annotations and defaults use these names; `types` are those in `_types.py`."""
 
     def line(module: str, names: Iterable[str]) -> Source:
         return import_line(module, sorted(names, key=_import_order))
