@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Mapping
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from invokeai_gen.server.answers import at, integer, text
+from invokeai_gen.server.records import parse_time
 
 if TYPE_CHECKING:
     from invokeai_gen.server.pacing import Pace
@@ -74,7 +73,9 @@ class StatusWatch:
         status = at("status", text)(data)
         if self._note(at("item_id", integer)(data), status):
             if status == "completed":
-                self._note_time(data)
+                created, completed = (parse_time(data.get(key)) for key in ("created_at", "completed_at"))
+                if created is not None and completed is not None:
+                    self.lasted = self._sending + (completed - created).total_seconds()
             self._settle()
 
     def catch_up(self, item: QueueItem) -> None:
@@ -131,11 +132,6 @@ class StatusWatch:
         if is_final(status):
             self._left.pop(item_id, None)
         return True
-
-    def _note_time(self, data: Mapping[str, Any]) -> None:
-        with contextlib.suppress(LookupError, TypeError, ValueError):  # it only saves requests
-            created, completed = (datetime.fromisoformat(data[key]) for key in ("created_at", "completed_at"))
-            self.lasted = self._sending + (completed - created).total_seconds()
 
     def _settle(self) -> None:
         """End the watch if all items have ended."""
