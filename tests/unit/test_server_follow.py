@@ -403,6 +403,22 @@ def test_runs_that_end_soon_are_followed_without_the_connection_that_others_left
 
 
 @on_a_loop
+async def test_the_connection_stays_for_a_failed_run_whose_last_event_is_still_to_come() -> None:
+    transport = a_server_where_runs_end_after({"1": 1}, [], 0.05)
+    follower = Follower(transport, AsyncQueue(transport))
+    await follow_one_after_the_other(follower, "1")
+    failed = await follower.watch("2", {})
+    failed.expect((2,))
+    failed.handle("queue_item_status_changed", {"item_id": 2, "batch_id": "2", "status": "failed"})
+    assert failed.done.done()
+    watch = follower.watch_status("3")
+    assert follower._link is not None
+    assert follower._link.state != "off"
+    await follower.close()
+    assert watch.done.done()
+
+
+@on_a_loop
 async def test_events_come_back_for_a_run_that_takes_longer_than_the_last_one() -> None:
     seen: list[str] = []
     transport = a_server_where_runs_end_after({"1": 1, "2": 99}, seen, 0.05)

@@ -69,7 +69,7 @@ class Follower:
     def watch_status(self, batch_id: str) -> StatusWatch:
         """Begin to follow a batch to its end, which does not wait until events arrive."""
         watch = StatusWatch(batch_id)
-        is_brief = self._usual is not None and not self._waiting
+        is_brief = self._usual is not None and not any(each.is_open for each in self._all())
         self._add(watch, self._usual if is_brief else None)
         self._is_brief = is_brief
         if self._link is not None:
