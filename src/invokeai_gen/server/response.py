@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_codec
+import time
 import zlib
 from collections.abc import AsyncGenerator, AsyncIterable
 from dataclasses import dataclass
@@ -107,18 +108,15 @@ async def steady(chunks: AsyncIterable[bytes], window: float) -> AsyncGenerator[
 
     `window` is in seconds. The time that the consumer takes does not count.
     """
-    import asyncio
-
-    clock = asyncio.get_running_loop().time
     iterator = aiter(chunks)
     waited, size = 0.0, 0
     while True:
-        began = clock()
+        began = time.monotonic()
         try:
             chunk = await anext(iterator)
         except StopAsyncIteration:
             return
-        waited, size = waited + clock() - began, size + len(chunk)
+        waited, size = waited + time.monotonic() - began, size + len(chunk)
         if waited >= window:
             if size < constants.MIN_TRANSFER_RATE * waited:
                 raise TimeoutError

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import sys
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Coroutine, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Final, TypeVar
@@ -86,12 +85,20 @@ async def _save(response: Response, file: BinaryIO) -> int:
     if body is None:
         size = await _written(file, response.chunks())
     else:
-        # On a loop of its own, in the thread that reads the connection: nothing there waits for anything else.
-        size = await body.read_by(
-            lambda chunks: asyncio.run(_written(file, response.decoded(_each(chunks))), debug=False)
-        )
+        # In the thread that reads the connection, without a loop: nothing there waits for anything else.
+        size = await body.read_by(lambda chunks: _at_once(_written(file, response.decoded(_each(chunks)))))
     _check_complete(file, size)
     return size
+
+
+def _at_once(call: Coroutine[Any, Any, T]) -> T:
+    """Return the result of a coroutine that never waits."""
+    try:
+        call.send(None)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    raise AssertionError("it waits")
 
 
 async def _each(chunks: Iterable[bytes]) -> AsyncGenerator[bytes, None]:
