@@ -28,6 +28,7 @@ from invokeai_gen.core.json_values import guess_value
 from invokeai_gen.core.json_writing import to_json
 from invokeai_gen.core.plan import Constraints, PlannedInput
 from invokeai_gen.core.problems import ParamsError, range_text
+from invokeai_gen.core.text_values import value_of_json
 from invokeai_gen.core.values import BoardRef, BoundingBox, Color, ImageRef, LoRA, ModelRef, VideoRef
 from invokeai_gen.js_json import UNSET
 from invokeai_gen.limits import ModelLimits
@@ -197,6 +198,20 @@ def test_default_there_and_back(field_type: str, data: Any, value: Any, text: st
     assert default(planned, {}) == text
     assert to_json(value, field_type) == data
     assert guess_value(to_json(value)) == value
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"r": 0.5, "g": 0.25, "b": 1},
+        {"x_min": 8, "x_max": 0, "y_min": 0, "y_max": 8},
+        {"lora": 5, "weight": 1},
+        {"lora": "detail", "weight": "strong"},
+    ],
+)
+def test_an_object_that_only_looks_like_a_value_of_ours_stays_one(data: dict[str, object]) -> None:
+    planned = an_input(field_type="AnyField", value=UNSET, required=True)
+    assert value_of_json(planned, data) == guess_value(data) == data
 
 
 def test_default_lists_are_made_anew() -> None:

@@ -15,7 +15,7 @@ from invokeai_gen import js_reading
 from invokeai_gen.cli.files import read_bytes
 from invokeai_gen.core.field_values import check_value
 from invokeai_gen.core.plan import JsonValue, PlannedInput, WorkflowPlan
-from invokeai_gen.core.problems import ParamsError, Problem, title
+from invokeai_gen.core.problems import ParamsError, about
 from invokeai_gen.core.text_values import find_input, json_of_text, value_of_json
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.texts import shown
@@ -82,8 +82,7 @@ def checked(planned: PlannedInput, data: JsonValue, *, needs_files: bool = True)
         for item in value if isinstance(value, list) else [value]:
             is_path = isinstance(item, Path) or (isinstance(item, str) and ("/" in item or "\\" in item))
             if is_path and not os.path.isfile(item):
-                problem = f"{title(planned)} is {shown(str(item))}, but this file does not exist"
-                raise ParamsError([Problem(planned.name, problem, planned.label)])
+                raise ParamsError([about(planned, f" is {shown(str(item))}, but this file does not exist")])
     return value
 
 

@@ -70,7 +70,7 @@ def _items(
     try:
         return generate(_settings(plan, values, batch.generator_node_id))
     except GeneratorError as error:
-        raise ParamsError([_problem(plan, batch, str(error))]) from error
+        raise ParamsError([problems.about(_input_of(plan, batch), f": {error}")]) from error
 
 
 def _settings(plan: WorkflowPlan, values: Values, node_id: str) -> dict[str, JsonValue]:
@@ -131,7 +131,7 @@ def check_items(plan: WorkflowPlan, values: Values, items: Mapping[str, list[Jso
     The server does not check the items before it runs them, and one that does not fit blocks its whole queue.
     """
     found = [
-        _problem(plan, batches[0], problem) if len(batches) == 1 else Problem("", problem)
+        problems.about(_input_of(plan, batches[0]), f": {problem}") if len(batches) == 1 else Problem("", problem)
         for batches, problem in size_problems(plan, values, items)
     ]
     for batch in plan.batches:
@@ -154,11 +154,6 @@ def unfit_items(
             validator.validate_python(value)
         except ValidationError as error:
             yield problems.unfit(item, place, value, target, error)
-
-
-def _problem(plan: WorkflowPlan, batch: PlanBatch, problem: str) -> Problem:
-    planned = _input_of(plan, batch)
-    return Problem(planned.name, f"{problems.title(planned)}: {problem}", planned.label)
 
 
 def _input_of(plan: WorkflowPlan, batch: PlanBatch) -> NamedInput:

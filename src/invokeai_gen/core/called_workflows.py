@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 from invokeai_gen.core import problems
 from invokeai_gen.core.batch import Values, value_of
 from invokeai_gen.core.plan import JsonValue, PlanField, PlanNode, WorkflowPlan
-from invokeai_gen.core.problems import ParamsError, Problem
+from invokeai_gen.core.problems import ParamsError
 from invokeai_gen.core.request import CALL_SAVED_WORKFLOW, touched
 from invokeai_gen.js_json import UNSET
 
@@ -68,7 +68,7 @@ def with_called(plan: WorkflowPlan, values: Values, called: Mapping[str, JsonVal
         and planned.field_name not in exposed[planned.node_id]
     ]
     wrong = [
-        Problem(item.name, f"{problems.title(item)}: the called workflow has no such input any more", item.label)
+        problems.about(item, ": the called workflow has no such input any more")
         for item in gone
         if item.binding in given
     ]

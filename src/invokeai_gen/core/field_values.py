@@ -188,8 +188,7 @@ def _validator(shape: Shape, models: Input) -> SchemaValidator:
 
 def check_value(planned: PlannedInput, value: Any) -> Any:
     """Return the value as the input holds it. Raises `ParamsError`, which uses the labels of the GUI."""
-    if planned.fed_by is not None:
-        raise ParamsError([problems.unsettable(planned.name, {planned.name: planned})])
+    problems.settable(planned.name, {planned.name: planned})
     try:
         return validator_for(planned).validate_python(checks.without_numpy(value))
     except ValidationError as error:

@@ -85,8 +85,7 @@ def recall(params: type[HasInputs], image: Any, client: ReadsImages | None = Non
         try:
             values[item.name] = _checked(item, params.__annotations__[item.name], source)
         except ValueError as error:
-            reason = str(error)
-            unmatched.append(Problem(item.name, f"{problems.title(item)}: {reason}", item.label, reason))
+            unmatched.append(problems.about(item, f": {error}", str(error)))
         else:
             if item.node not in source.nodes:
                 notes.append(f"{problems.title(item)} is the list of the whole batch; the image shows one of its runs")

@@ -23,6 +23,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -89,14 +90,15 @@ def read_value(hint: Any, data: JsonValue, *, allow_files: AllowedFiles = True) 
 
 
 def guess_value(data: JsonValue) -> Any:
-    """Return JSON data of unknown type as a Python value: objects are recognized by their keys."""
+    """Return JSON data of unknown type as a Python value: objects are recognized by their keys, if their parts fit."""
     if isinstance(data, list):
         return [guess_value(item) for item in data]
-    if isinstance(data, dict):
-        keys = frozenset(data)
-        if _MODEL <= keys <= _MODEL | {"submodel_type"}:
+    if not isinstance(data, dict):
+        return data
+    with contextlib.suppress(ValueError):  # a colour with channels from 0 to 1 is an object of another kind
+        if _MODEL <= data.keys() <= _MODEL | {"submodel_type"}:
             return model_from_json(data)
-        if keys == frozenset({"lora", "weight"}):
+        if data.keys() == {"lora", "weight"}:
             return LoRA(guess_value(data["lora"]), data["weight"])
         for value in (_media("image", data), _media("video", data), _board(data), _color(data), _box(data)):
             if value is not data:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -54,22 +55,15 @@ def to_json(value: Any, field_type: str = "", *, embed: bool = False) -> JsonVal
             return [to_json(item, field_type, embed=embed) for item in value]
         case dict():
             return {str(key): to_json(item, embed=embed) for key, item in value.items()}
-        case Color():
-            return {"r": value.r, "g": value.g, "b": value.b, "a": value.a}
         case ImageRef():
             return {"image_name": value.name}
         case VideoRef():
             return {"video_name": value.name}
         case BoardRef():
             return {"board_id": value.id}
-        case ModelRef():
-            known: dict[str, JsonValue] = {key: getattr(value, key) for key in MODEL_KEYS}
-            return known if value.submodel_type is None else {**known, "submodel_type": value.submodel_type}
-        case LoRA():
-            return {"lora": to_json(value.lora, field_type), "weight": value.weight}
-        case BoundingBox():
-            box = {"x_min": value.x_min, "x_max": value.x_max, "y_min": value.y_min, "y_max": value.y_max}
-            return box if value.score is None else {**box, "score": value.score}
+        case BoundingBox() | Color() | LoRA() | ModelRef():
+            parts = {part.name: getattr(value, part.name) for part in fields(value)}
+            return {name: to_json(part, field_type) for name, part in parts.items() if part is not None}
         case Path() if not field_type:
             return {"path": value.as_posix()}
         case None | bool() | str():

@@ -54,8 +54,7 @@ class ParamsJson(HasInputs):
             try:
                 encoded[name] = to_json(value, embed=embed)
             except (TypeError, RecursionError) as error:
-                item = self.__inputs__[name]
-                wrong.append(Problem(name, f"{problems.title(item)}: {problems.reason_of(error)}", item.label))
+                wrong.append(problems.about(self.__inputs__[name], f": {problems.reason_of(error)}"))
         if wrong:
             raise ParamsError(wrong)
         return encoded
@@ -79,13 +78,13 @@ class ParamsJson(HasInputs):
                 values[str(name)] = read_input(cls, str(name), item, allow_files=allow_files)
             except ParamsError as error:
                 wrong[str(name)] = error.problems[0]
-        make = cast("Callable[..., Self]", cls)
-        if not wrong:
-            return make(**values)
         try:
-            make(**values)
+            made = cast("Callable[..., Self]", cls)(**values)
         except ParamsError as error:
-            wrong |= {problem.name: problem for problem in error.problems if problem.name not in wrong}
+            wrong = {problem.name: problem for problem in error.problems} | wrong
+        else:
+            if not wrong:
+                return made
         order = {item.name: item.index for item in cls.__inputs__.values()}
         raise ParamsError(sorted(wrong.values(), key=lambda problem: order.get(problem.name, len(order))))
 
@@ -141,9 +140,7 @@ class ParamsJson(HasInputs):
         found = next((item for item in inputs if type(index) is int and item.index == index), None)
         if found is None:
             raise ParamsError([problems.unknown_index(index, inputs)])
-        if found.fed_by is not None:
-            raise ParamsError([problems.unsettable(found.name, cls.__inputs__)])
-        return found
+        return problems.settable(found.name, cls.__inputs__)
 
     def _repr_html_(self) -> str:
         """Return the values by label, for a notebook."""
@@ -181,9 +178,7 @@ def _schema(params: type[ParamsJson], *, allow_files: AllowedFiles = True) -> di
 
 def read_input(params: type[ParamsJson], name: str, data: JsonValue, *, allow_files: AllowedFiles = True) -> Any:
     """Return the value of one input in JSON data; not yet checked. Raises `ParamsError`."""
-    item = params.__inputs__.get(name)
-    if item is None or item.fed_by is not None:
-        raise ParamsError([problems.unsettable(name, params.__inputs__)])
+    item = problems.settable(name, params.__inputs__)
     try:
         return read_value(params.__annotations__[name], data, allow_files=allow_files)
     except (TypeError, ValueError, RecursionError) as error:

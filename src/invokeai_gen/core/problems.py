@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.texts import shown
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 NamedInput: TypeAlias = "Input | PlannedInput"
 """What messages name by label: the input of a `Params`, or of a plan."""
+N = TypeVar("N", "Input", "PlannedInput")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,11 @@ _MAX_DIGITS: Final = 30
 _MEMBER: Final = re.compile(r"[A-Za-z_]")
 
 
+def about(item: NamedInput, rest: str, reason: str = "") -> Problem:
+    """Return the problem whose message is the title of an input and the rest of the sentence: `: the batch is empty`."""
+    return Problem(item.name, f"{title(item)}{rest}", item.label, reason)
+
+
 def invalid(item: NamedInput, error: ValidationError) -> Problem:
     """Return the problem that pydantic found with the value of one input."""
     return _invalid(item, error.errors(include_url=False), 0)
@@ -73,9 +79,7 @@ def invalid(item: NamedInput, error: ValidationError) -> Problem:
 def unfit(item: NamedInput, place: int, value: object, target: str, error: ValidationError) -> Problem:
     """Return the problem of a batch item that does not fit the field it is for."""
     sentence = _sentence(error.errors(include_url=False)[0])
-    return Problem(
-        item.name, f"{title(item)}, item {place} is {shown(value)}, but what goes into {target} {sentence}", item.label
-    )
+    return about(item, f", item {place} is {shown(value)}, but what goes into {target} {sentence}")
 
 
 def from_validation(error: ValidationError, inputs: Mapping[str, NamedInput]) -> list[Problem]:
@@ -98,13 +102,12 @@ def from_validation(error: ValidationError, inputs: Mapping[str, NamedInput]) ->
 
 def missing(item: NamedInput) -> Problem:
     """Return the problem of a required input without a value in the workflow or from the caller."""
-    return Problem(item.name, f"{title(item)} is required: the workflow has no usable value for it", item.label)
+    return about(item, " is required: the workflow has no usable value for it")
 
 
 def unusable(item: NamedInput, value: object, reason: str) -> Problem:
     """Return the problem of a value with a part that cannot be used, such as a colour with a channel of 300."""
-    message = f"{title(item)} is {shown(value)}, which cannot be used: {reason}"
-    return Problem(item.name, message, item.label, f"cannot be used: {reason}")
+    return about(item, f" is {shown(value)}, which cannot be used: {reason}", f"cannot be used: {reason}")
 
 
 def reason_of(error: Exception) -> str:
@@ -116,8 +119,7 @@ def unsettable(name: str, inputs: Mapping[str, NamedInput]) -> Problem:
     """Return the problem of an unknown name, with similar names, or of an input that is fed by an edge."""
     item = inputs.get(name)
     if item is not None:
-        reason = f"in the workflow it is fed by node {shown(item.fed_by)}"
-        return Problem(name, f"{title(item)} cannot be set: {reason}", item.label)
+        return about(item, f" cannot be set: in the workflow it is fed by node {shown(item.fed_by)}")
     settable = [item for item in inputs.values() if item.fed_by is None]
     close = _closest(name, settable)
     if close:
@@ -128,6 +130,14 @@ def unsettable(name: str, inputs: Mapping[str, NamedInput]) -> Problem:
     else:
         hint = "this workflow has no inputs that can be set"
     return Problem(name, f"unknown input {shown(name)}; {hint}")
+
+
+def settable(name: str, inputs: Mapping[str, N]) -> N:
+    """Return the input with that Python name. Raises `ParamsError` for an unknown one, or one that is fed by an edge."""
+    item = inputs.get(name)
+    if item is None or item.fed_by is not None:
+        raise ParamsError([unsettable(name, inputs)])
+    return item
 
 
 def unknown_index(index: object, inputs: Sequence[NamedInput]) -> Problem:
@@ -198,10 +208,10 @@ def _invalid(item: NamedInput, details: Sequence[ErrorDetails], skip: int) -> Pr
     if all(sentence.startswith("item ") for sentence in allowed):
         more = len(allowed) - _MAX_LISTED
         wanted = "; ".join([*allowed[:_MAX_LISTED], *([f"and {more} more"] if more > 0 else [])])
-        return Problem(item.name, f"{title(item)}: {wanted}", item.label, wanted)
+        return about(item, f": {wanted}", wanted)
     first, *others = allowed
     wanted = " or ".join([first, *(sentence.removeprefix("should be ") for sentence in others)])
-    return Problem(item.name, f"{title(item)} is {shown(details[0]['input'])}, but {wanted}", item.label, wanted)
+    return about(item, f" is {shown(details[0]['input'])}, but {wanted}", wanted)
 
 
 def _sentence(part: ErrorDetails) -> str:

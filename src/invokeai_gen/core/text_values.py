@@ -42,30 +42,23 @@ def find_input(plan: WorkflowPlan, name: str) -> PlannedInput:
     Raises `ParamsError` for an unknown name, with similar ones; for a label of several inputs, with their names and
     indices; and for an input that is fed by an edge, with the node at its other end.
     """
+    named = {planned.name: planned for planned in plan.inputs}
     if name.isascii() and name.isdigit() and len(name) < 10:
         for planned in plan.inputs:
             if planned.index == int(name):
-                return _settable(planned)
+                return problems.settable(planned.name, named)
         raise ParamsError([problems.unknown_index(int(name), plan.inputs)])
-    named = {planned.name: planned for planned in plan.inputs}
-    if name in named:
-        return _settable(named[name])
-    labelled = [planned for planned in plan.inputs if planned.label == name]
-    if len(labelled) > 1:
-        names = ", ".join(f"{planned.name} (index {planned.index})" for planned in labelled)
-        message = f"{len(labelled)} inputs are labelled {shown(name)}: use a name or an index: {names}"
-        raise ParamsError([Problem(name, message)])
-    if labelled:
-        return _settable(labelled[0])
-    if (spelled := name.replace("-", "_")) in named:
-        return _settable(named[spelled])
-    raise ParamsError([problems.unsettable(name, named)])
-
-
-def _settable(planned: PlannedInput) -> PlannedInput:
-    if planned.fed_by is not None:
-        raise ParamsError([problems.unsettable(planned.name, {planned.name: planned})])
-    return planned
+    if name not in named:
+        labelled = [planned for planned in plan.inputs if planned.label == name]
+        if len(labelled) > 1:
+            names = ", ".join(f"{planned.name} (index {planned.index})" for planned in labelled)
+            message = f"{len(labelled)} inputs are labelled {shown(name)}: use a name or an index: {names}"
+            raise ParamsError([Problem(name, message)])
+        if labelled:
+            name = labelled[0].name
+        elif (spelled := name.replace("-", "_")) in named:
+            name = spelled
+    return problems.settable(name, named)
 
 
 def json_of_text(planned: PlannedInput, text: str) -> JsonValue:
@@ -179,5 +172,4 @@ def _number(text: str, otherwise: JsonValue) -> JsonValue:
 
 
 def _unreadable(planned: PlannedInput, text: str, reason: str) -> ParamsError:
-    message = f"{problems.title(planned)} is {shown(text)}, but {reason}"
-    return ParamsError([Problem(planned.name, message, planned.label, reason)])
+    return ParamsError([problems.about(planned, f" is {shown(text)}, but {reason}", reason)])

@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 
@@ -164,39 +165,29 @@ def _color(value: Any) -> Any:
     return tuple(map(without_numpy, value)) if isinstance(value, (list, tuple)) else value
 
 
-def _image(value: Any) -> Any:
-    if (known := _path_or_name(value, ImageRef, "image_name")) is not None:
-        return known
-    from invokeai_gen.core.pictures import as_image
-
-    return as_image(value)
-
-
-def _video(value: Any) -> Any:
-    if (known := _path_or_name(value, VideoRef, "video_name")) is not None:
-        return known
-    from invokeai_gen.core.pictures import as_video
-
-    return as_video(value)
-
-
-def _path_or_name(value: Any, reference: Any, key: str) -> Any:
-    if is_text(value):
-        return _plain_text(value)
-    if isinstance(value, Path) or (isinstance(value, reference) and is_text(value.name)):
+def _media(kind: Literal["image", "video"], reference: type, value: Any) -> Any:
+    if isinstance(value, Path):
         return value
-    return reference(getattr(value, key)) if is_text(getattr(value, key, None)) else None
+    if (known := _known(value, reference, "name", f"{kind}_name")) is not None:
+        return known
+    from invokeai_gen.core import pictures
+
+    return pictures.as_image(value) if kind == "image" else pictures.as_video(value)
 
 
 def _board(value: Any) -> Any:
+    if (known := _known(value, BoardRef, "id", "board_id")) is not None:
+        return known
+    raise ValueError('Input should be a board: "none", "auto", its name or id, or a BoardRef')
+
+
+def _known(value: Any, reference: type, attribute: str, key: str) -> Any:
+    """Return a text or a reference as it is, and a reference to a record of the server; `None` for anything else."""
     if is_text(value):
         return _plain_text(value)
-    if isinstance(value, BoardRef) and is_text(value.id):
+    if isinstance(value, reference) and is_text(getattr(value, attribute)):
         return value
-    name: Any = getattr(value, "board_id", None)
-    if is_text(name):
-        return BoardRef(name)
-    raise ValueError('Input should be a board: "none", "auto", its name or id, or a BoardRef')
+    return reference(getattr(value, key)) if is_text(getattr(value, key, None)) else None
 
 
 def _model(value: Any) -> Any:
@@ -290,12 +281,15 @@ class Input(Check):
 
 
 ImageInput: TypeAlias = Annotated[
-    ImageRef | Path | bytes | str | PillowImage | ReadableFile | ArrayLike | ImageRecord, Accepted("image", _image)
+    ImageRef | Path | bytes | str | PillowImage | ReadableFile | ArrayLike | ImageRecord,
+    Accepted("image", partial(_media, "image", ImageRef)),
 ]
 """A path, the bytes of an image file, an open file, a Pillow image, an array of numpy (height × width × 3, `uint8`), or an
 image on the server: an `ImageRef`, its name as a string, or what `client.images.get` returned."""
 
-VideoInput: TypeAlias = Annotated[VideoRef | Path | bytes | str | ReadableFile | VideoRecord, Accepted("video", _video)]
+VideoInput: TypeAlias = Annotated[
+    VideoRef | Path | bytes | str | ReadableFile | VideoRecord, Accepted("video", partial(_media, "video", VideoRef))
+]
 """A path, the bytes of a video file, an open file, or a video on the server: a `VideoRef`, or its name as a string."""
 
 BoardInput: TypeAlias = Annotated[BoardRef | Literal["auto", "none"] | str | BoardRecord, Accepted("board", _board)]

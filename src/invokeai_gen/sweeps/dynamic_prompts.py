@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from invokeai_gen.core.params import WorkflowParams
-from invokeai_gen.core.problems import ParamsError, Problem, title
+from invokeai_gen.core.problems import ParamsError, about
 from invokeai_gen.core.values import Input
 from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.texts import shown
@@ -66,4 +66,4 @@ async def _prompts(item: Input, dynamic: DynamicPrompts, client: AsyncInvokeAICl
         )
     else:
         return [str(prompt) for prompt in answer["prompts"]]
-    raise ParamsError([Problem(item.name, f"{title(item)}: {message}", item.label)])
+    raise ParamsError([about(item, f": {message}")])

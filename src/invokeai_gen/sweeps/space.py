@@ -175,14 +175,11 @@ def _input(params_type: type[WorkflowParams], name: object, argument: str) -> In
     """Return the input of this name. Raise `ParamsError` if it cannot be set."""
     if not isinstance(name, str):
         raise ParamsError([Problem(str(name), f"{argument} takes Python names of inputs, not {shown(name)}")])
-    item = params_type.__inputs__.get(name)
-    if item is None or item.fed_by is not None:
-        raise ParamsError([problems.unsettable(name, params_type.__inputs__)])
-    return item
+    return problems.settable(name, params_type.__inputs__)
 
 
 def _unusable(item: Input, message: str) -> ParamsError:
-    return ParamsError([Problem(item.name, f"{problems.title(item)}: {message}", item.label)])
+    return ParamsError([problems.about(item, f": {message}")])
 
 
 def _listed(values: Iterable[T], what: str, name: str = "") -> list[T]:

@@ -18,7 +18,7 @@ from invokeai_gen.core.json_writing import to_json
 from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.params_json import read_input
 from invokeai_gen.core.plan import JsonValue, WorkflowPlan
-from invokeai_gen.core.problems import ParamsError, Problem
+from invokeai_gen.core.problems import ParamsError
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.runtime.cleanup import Preparations
 from invokeai_gen.server.uploads import MediaKind
@@ -60,9 +60,8 @@ def header_of(
         try:
             return to_json(value)
         except TypeError as error:
-            item = space.params_type.__inputs__[name]
-            message = f"{problems.title(item)}: {error}; a sweep file needs the path of a file"
-            raise ParamsError([Problem(name, message, item.label)]) from None
+            rest = f": {error}; a sweep file needs the path of a file"
+            raise ParamsError([problems.about(space.params_type.__inputs__[name], rest)]) from None
 
     return {
         "workflow": {"name": info.name, "source": info.source, "sha256": info.sha256, "content": content_hash(plan)},

@@ -17,7 +17,7 @@ from invokeai_gen.cli.help import did_you_mean
 from invokeai_gen.cli.run.command_line import CommandLine
 from invokeai_gen.core.field_values import check_value, default_of
 from invokeai_gen.core.plan import PlannedInput, WorkflowPlan
-from invokeai_gen.core.problems import ParamsError, Problem, title, unsettable
+from invokeai_gen.core.problems import ParamsError, Problem, about, title, unsettable
 from invokeai_gen.core.text_values import find_input, json_of_text
 from invokeai_gen.js_json import UNSET
 from invokeai_gen.sweeps.dynamic_prompts import DynamicPrompts
@@ -190,7 +190,7 @@ def _about(planned: PlannedInput | None, problem: Problem) -> Problem:
 
 
 def _error(planned: PlannedInput, problem: str) -> ParamsError:
-    return ParamsError([Problem(planned.name, f"{title(planned)} {problem}", planned.label)])
+    return ParamsError([about(planned, f" {problem}")])
 
 
 # -- prompt files: each line may have options of its own, `a fox in the snow --width 768 --seed 7` ----------------------

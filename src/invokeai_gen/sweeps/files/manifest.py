@@ -83,7 +83,7 @@ def rows_in(folder: Path) -> Iterator[dict[str, object]]:
 def read_manifest(path: str | os.PathLike[str]) -> list[dict[str, object]]:
     """Return the rows of a manifest, with values as in JSON: numbers are numbers and `null` is `None`.
 
-    A row of a CSV has every column: what it was written without is `None`. `field_values.guess_value` makes models,
+    A row of a CSV has every column: what it was written without is `None`. `json_values.guess_value` makes models,
     colours and the like of what stands for them. Raise `ManifestError` for a file that is not a manifest, and
     `FileNotFoundError`.
     """
