@@ -15,6 +15,7 @@ import pytest
 
 from generated import color_study_batch, sd15_image_to_image, sd15_text_to_image
 from generated import sunset_poster as wf
+from invokeai_gen.core.values import BoardRef
 from invokeai_gen.server.errors import JobTimeoutError
 from invokeai_gen.server.events import InvocationProgress, StatusChanged
 from invokeai_gen.server.run_errors import JobFailedError, ModelResolutionError, SeveralItemsError, ValueResolutionError
@@ -95,6 +96,13 @@ def test_a_sweep_records_the_values_of_each_item(invokeai: FakeInvokeAI) -> None
     assert len(results) == 4
     moods = [(run.params.mood, run.params.seed) for run in invokeai.runs if isinstance(run.params, wf.Params)]
     assert sorted(moods) == [("calm", 1), ("calm", 2), ("stormy", 1), ("stormy", 2)]
+
+
+def test_a_sweep_records_a_value_that_the_request_leaves_out(invokeai: FakeInvokeAI) -> None:
+    invokeai.has_board("Cats", "c1")
+    assert len(list(wf.sweep(product={"poster_board": ["Cats", "none"]}))) == 2
+    boards = [run.params.poster_board for run in invokeai.runs if isinstance(run.params, wf.Params)]
+    assert boards == [BoardRef("c1"), "none"]
 
 
 def test_the_workflow_of_a_batch_runs(invokeai: FakeInvokeAI) -> None:

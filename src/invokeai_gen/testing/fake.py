@@ -4,45 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import replace
 from typing import Any, Final, Self
 from unittest import mock
 
-import httpx
-
-from invokeai_gen.core.json_values import guess_value
 from invokeai_gen.core.params import WorkflowParams
-from invokeai_gen.core.plan import JsonValue, WorkflowPlan
-from invokeai_gen.core.run_values import batch_values, params_of_item
 from invokeai_gen.runtime.runner import Runner
 from invokeai_gen.server import client as clients
 from invokeai_gen.server.blocking import ServerClient
 from invokeai_gen.server.client import AsyncInvokeAIClient, Connections
 from invokeai_gen.server.event_link import EventLink
 from invokeai_gen.server.follow import Follower
-from invokeai_gen.server.queue import AsyncQueue
 from invokeai_gen.sweeps import many_runs
 from invokeai_gen.sweeps.space import Space
 from invokeai_gen.testing.outcomes import Run, ScriptedRun
 from invokeai_gen.testing.server import FakeServer, Submission, submission
 
 URL: Final = "http://invokeai.test"
-
-
-class _Backend(httpx.AsyncBaseTransport):
-    """Passes requests to the fake server instead of the network."""
-
-    def __init__(self, server: FakeServer) -> None:
-        self._server = server
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        body = await request.aread()
-        status, content = await self._server.answer(request.method, request.url.path, request.url.params, body)
-        if isinstance(content, bytes):
-            return httpx.Response(status, content=content, headers={"content-type": "image/png"})
-        return httpx.Response(status, json=content)
 
 
 class _Link(EventLink):
@@ -63,11 +41,11 @@ class _Connections(Connections):
     server: FakeServer
 
     def follower(self) -> Follower:
-        if self._follower is None:
-            self._follower = follower = Follower(self.transport, AsyncQueue(self.transport))
+        follower = super().follower()
+        if follower._link is None:
             follower._link = link = _Link(self.transport, "default", follower._receive, follower._note_link)
             link.server = self.server
-        return self._follower
+        return follower
 
 
 class FakeInvokeAI:
@@ -79,7 +57,7 @@ class FakeInvokeAI:
 
     def __init__(self) -> None:
         self._server = FakeServer()
-        core = AsyncInvokeAIClient(URL, http_backend=_Backend(self._server))
+        core = AsyncInvokeAIClient(URL, http_backend=self._server)
         core._connections = _Connections(core._transport, "default")
         core._connections.server = self._server
         self._core = core
@@ -140,8 +118,8 @@ class FakeInvokeAI:
         for patch in (
             mock.patch.dict(os.environ, {"INVOKEAI_URL": URL}),
             mock.patch.dict(clients._shared, {URL: self._core}),
-            mock.patch.object(Runner, "start", _announced(Runner.start, _of_run)),
-            mock.patch.object(many_runs, "start", _announced(many_runs.start, _of_sweep)),
+            mock.patch.object(Runner, "start", _announced(Runner.start)),
+            mock.patch.object(many_runs, "start", _announced(many_runs.start)),
         ):
             self._patches.enter_context(patch)
         return self
@@ -151,36 +129,14 @@ class FakeInvokeAI:
         self.client.close()
 
 
-def _announced(method: Any, about: Any) -> Any:
+def _announced(method: Any) -> Any:
     """Return a method that lets the fake server know what it is about to submit."""
 
-    async def call(self: Any, first: Any, *args: Any, **options: Any) -> Any:
-        token = submission.set(Submission(self.plan, about(self.plan, first)))
+    async def call(workflow: Any, values: WorkflowParams | Space[Any], *args: Any, **options: Any) -> Any:
+        token = submission.set(Submission(workflow.plan, values))
         try:
-            return await method(self, first, *args, **options)
+            return await method(workflow, values, *args, **options)
         finally:
             submission.reset(token)
 
     return call
-
-
-def _of_run(plan: WorkflowPlan, params: WorkflowParams) -> Any:
-    def params_of(_graph: Mapping[str, JsonValue], values: list[dict[str, JsonValue]]) -> WorkflowParams:
-        return params_of_item(plan, params, batch_values(values))
-
-    return params_of
-
-
-def _of_sweep(plan: WorkflowPlan, space: Space[Any]) -> Any:
-    def params_of(graph: Mapping[str, JsonValue], values: list[dict[str, JsonValue]]) -> WorkflowParams:
-        given, base = batch_values(values), space.params(0)
-        bindings = {planned.name: planned.binding for planned in plan.inputs}
-        changes: dict[str, Any] = {}
-        for name in space.names:
-            node_id, field = bindings[name]
-            if field in graph["nodes"].get(node_id, {}):
-                changes[name] = guess_value(graph["nodes"][node_id][field])
-        changed: WorkflowParams = replace(base, **changes)
-        return params_of_item(plan, changed, given)
-
-    return params_of

@@ -10,14 +10,19 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from graphlib import TopologicalSorter
 from typing import Any, Final
 
+import httpx
+
+from invokeai_gen.core.json_values import guess_value
 from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.plan import JsonValue, WorkflowPlan
 from invokeai_gen.core.results import objects_with
+from invokeai_gen.core.run_values import batch_values, params_of_item
+from invokeai_gen.sweeps.space import Space
 from invokeai_gen.testing.outcomes import Run, ScriptedRun, image_file, png_size, results_of
 
 VERSION: Final = "6.14.2"
@@ -29,8 +34,22 @@ class Submission:
     """What the client is about to submit, which is unknown to the HTTP API."""
 
     plan: WorkflowPlan
-    params_of: Callable[[Mapping[str, JsonValue], list[dict[str, JsonValue]]], WorkflowParams]
-    """Returns the values of one item, from its graph and its batch data."""
+    values: WorkflowParams | Space[Any]
+    """Those of a run, or of all items of a sweep."""
+
+    def params_of(self, graph: Mapping[str, JsonValue], batch: list[dict[str, JsonValue]]) -> WorkflowParams:
+        """Return the values of one item, from its graph and its batch data."""
+        if isinstance(self.values, WorkflowParams):
+            return params_of_item(self.plan, self.values, batch_values(batch))
+        changes: dict[str, Any] = {}
+        columns = self.values.columns()
+        for name, (node_id, field) in self.values.bindings.items():
+            node = graph["nodes"].get(node_id)
+            if node is not None:  # a batch node is not in the graph
+                left_out = (value for value in columns[name] if value in (None, "none", "auto"))
+                changes[name] = guess_value(node[field]) if field in node else next(left_out, None)
+        params: WorkflowParams = replace(self.values.params(0), **changes)
+        return params_of_item(self.plan, params, batch_values(batch))
 
 
 submission: ContextVar[Submission | None] = ContextVar("submission", default=None)
@@ -42,20 +61,8 @@ def _own_values() -> list[JsonValue]:
     return [field.value for node in current.plan.nodes for field in node.fields] if current is not None else []
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """The part of an HTTP request that an answer depends on."""
-
-    query: Mapping[str, str]
-    body: bytes
-
-    def json(self) -> Any:
-        """Return the body as JSON data."""
-        return json.loads(self.body)
-
-
-class FakeServer:
-    """Boards, images, models and the queue. Everything here runs on the client's event loop."""
+class FakeServer(httpx.AsyncBaseTransport):
+    """Boards, images, models and the queue, in place of the network. It runs on the client's event loop."""
 
     def __init__(self) -> None:
         self.runs: list[Run] = []
@@ -75,20 +82,24 @@ class FakeServer:
 
     # -- requests ------------------------------------------------------------------------------------------------------
 
-    async def answer(self, method: str, path: str, query: Mapping[str, str], body: bytes) -> tuple[int, JsonValue]:
-        """Return status and content, which is JSON or bytes, for a request."""
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Return the answer to a request: JSON, or the file of an image."""
+        method, path = request.method, request.url.path
         self.calls.append(f"{method} {path}")
-        request = Request(query, body)
+        await request.aread()
         for verb, pattern, route in _ROUTES:
             if verb == method and (match := re.fullmatch(pattern, path)):
                 try:
-                    return 200, await route(self, request, *match.groups())
+                    content = await route(self, request, *match.groups())
                 except KeyError as error:
-                    return 404, {"detail": f"{error} not found"}
-        return 501, {"detail": f"the fake server of invokeai_gen.testing has no {method} {path}"}
+                    return httpx.Response(404, json={"detail": f"{error} not found"})
+                if isinstance(content, bytes):
+                    return httpx.Response(200, content=content, headers={"content-type": "image/png"})
+                return httpx.Response(200, json=content)
+        return httpx.Response(501, json={"detail": f"the fake server of invokeai_gen.testing has no {method} {path}"})
 
-    async def _enqueue(self, request: Request) -> JsonValue:
-        content = request.json()
+    async def _enqueue(self, request: httpx.Request) -> JsonValue:
+        content = json.loads(request.content)
         batch, current, ids = content["batch"], submission.get(), []
         for values in _combinations(batch):
             item_id, graph = next(self._ids), json.loads(json.dumps(batch["graph"]))
@@ -112,16 +123,16 @@ class FakeServer:
         task.add_done_callback(self._working.discard)
         return {"enqueued": len(ids), "requested": len(ids), "item_ids": ids[::-1], "batch": batch, "priority": 0}
 
-    async def _item(self, _request: Request, item_id: str) -> JsonValue:
+    async def _item(self, _request: httpx.Request, item_id: str) -> JsonValue:
         return self._items[int(item_id)]
 
-    async def _items_by_ids(self, request: Request) -> JsonValue:
-        return [self._items[item_id] for item_id in request.json()["item_ids"] if item_id in self._items]
+    async def _items_by_ids(self, request: httpx.Request) -> JsonValue:
+        return [self._items[item_id] for item_id in json.loads(request.content)["item_ids"] if item_id in self._items]
 
-    async def _item_ids(self, _request: Request) -> JsonValue:
+    async def _item_ids(self, _request: httpx.Request) -> JsonValue:
         return {"item_ids": sorted(self._items), "total_count": len(self._items)}
 
-    async def _counts(self, _request: Request, batch_id: str | None = None) -> JsonValue:
+    async def _counts(self, _request: httpx.Request, batch_id: str | None = None) -> JsonValue:
         found = [item["status"] for item in self._items.values() if batch_id in (None, item["batch_id"])]
         names = ("pending", "in_progress", "waiting", "completed", "failed", "canceled")
         counts = {name: found.count(name) for name in names} | {"total": len(found)}
@@ -129,73 +140,73 @@ class FakeServer:
             return {"queue_id": "default", "batch_id": batch_id, **counts}
         return {"queue": {"queue_id": "default", **counts}, "processor": {"is_started": True, "is_processing": False}}
 
-    async def _cancel(self, _request: Request, item_id: str) -> JsonValue:
+    async def _cancel(self, _request: httpx.Request, item_id: str) -> JsonValue:
         item = self._items[int(item_id)]
         if item["status"] not in _FINAL:
             await self._status(item, "canceled")
         return item
 
-    async def _cancel_batches(self, request: Request) -> JsonValue:
-        ids = request.json()["batch_ids"]
+    async def _cancel_batches(self, request: httpx.Request) -> JsonValue:
+        ids = json.loads(request.content)["batch_ids"]
         left = [item for item in self._items.values() if item["batch_id"] in ids and item["status"] not in _FINAL]
         for item in left:
             await self._status(item, "canceled")
         return {"canceled": len(left)}
 
-    async def _delete_item(self, request: Request, item_id: str) -> JsonValue:
+    async def _delete_item(self, request: httpx.Request, item_id: str) -> JsonValue:
         await self._cancel(request, item_id)
         del self._items[int(item_id)]
         return {}
 
-    async def _list_models(self, _request: Request) -> JsonValue:
+    async def _list_models(self, _request: httpx.Request) -> JsonValue:
         for model in objects_with("key", _own_values()):  # what the workflow itself refers to is installed
             if {"name", "base", "type"} <= model.keys() and model["key"] not in self.models:
                 self.models[model["key"]] = {"hash": "", **model}
         return {"models": list(self.models.values())}
 
-    async def _list_boards(self, _request: Request) -> JsonValue:
+    async def _list_boards(self, _request: httpx.Request) -> JsonValue:
         for board in objects_with("board_id", _own_values()):
             self.boards.setdefault(board["board_id"], board["board_id"])
         return [{"board_id": board_id, "board_name": name} for board_id, name in self.boards.items()]
 
-    async def _create_board(self, request: Request) -> JsonValue:
+    async def _create_board(self, request: httpx.Request) -> JsonValue:
         board_id = str(uuid.uuid4())
-        self.boards[board_id] = request.query["board_name"]
-        return {"board_id": board_id, "board_name": request.query["board_name"]}
+        self.boards[board_id] = request.url.params["board_name"]
+        return {"board_id": board_id, "board_name": request.url.params["board_name"]}
 
-    async def _delete_board(self, _request: Request, board_id: str) -> JsonValue:
+    async def _delete_board(self, _request: httpx.Request, board_id: str) -> JsonValue:
         del self.boards[board_id]
         return {"deleted_images": []}
 
-    async def _board_images(self, _request: Request, board_id: str) -> JsonValue:
+    async def _board_images(self, _request: httpx.Request, board_id: str) -> JsonValue:
         return [name for name, (_, image) in self.images.items() if (image["board_id"] or "none") == board_id]
 
-    async def _upload(self, request: Request) -> JsonValue:
-        content = request.body.split(b"\r\n\r\n", 1)[1].rsplit(b"\r\n--", 1)[0]
-        place = {key: request.query.get(key) for key in ("session_id", "board_id")}
+    async def _upload(self, request: httpx.Request) -> JsonValue:
+        content = request.content.split(b"\r\n\r\n", 1)[1].rsplit(b"\r\n--", 1)[0]
+        place = {key: request.url.params.get(key) for key in ("session_id", "board_id")}
         name = self.store(content, category="user", **place)
         return self.images[name][1]
 
-    async def _image(self, _request: Request, name: str) -> JsonValue:
+    async def _image(self, _request: httpx.Request, name: str) -> JsonValue:
         own = (image["image_name"] for image in objects_with("image_name", _own_values()))
         if name not in self.images and name in own:
             self.store(None, name=name)  # what the workflow itself refers to exists
         return self.images[name][1]
 
-    async def _image_file(self, _request: Request, name: str, _form: str) -> JsonValue:
+    async def _image_file(self, _request: httpx.Request, name: str, _form: str) -> JsonValue:
         return self.images[name][0]
 
-    async def _no_metadata(self, _request: Request, name: str) -> JsonValue:
+    async def _no_metadata(self, _request: httpx.Request, name: str) -> JsonValue:
         return self.images[name] and None
 
-    async def _delete_images(self, request: Request) -> JsonValue:
-        names = [name for name in request.json()["image_names"] if self.images.pop(name, None)]
+    async def _delete_images(self, request: httpx.Request) -> JsonValue:
+        names = [name for name in json.loads(request.content)["image_names"] if self.images.pop(name, None)]
         return {"deleted_images": names, "affected_boards": []}
 
-    async def _version(self, _request: Request) -> JsonValue:
+    async def _version(self, _request: httpx.Request) -> JsonValue:
         return {"version": VERSION}
 
-    async def _config(self, _request: Request) -> JsonValue:
+    async def _config(self, _request: httpx.Request) -> JsonValue:
         return {"config": {"max_queue_size": 10_000}}
 
     # -- images --------------------------------------------------------------------------------------------------------
