@@ -5,17 +5,19 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import httpx
 import pytest
 
 import invokeai_gen
-from invokeai_gen import InvokeAIClient, server
+from invokeai_gen import InvokeAIClient, compat, server
 from invokeai_gen import handle as handles
 from invokeai_gen.handle import SnapshotWarning, WorkflowDefinition
 from invokeai_gen.schema import Schema, SchemaError, shipped_schema
 from invokeai_gen.server.errors import InvalidUrlError
+from invokeai_gen.testing import FakeInvokeAI
 
 SUNSET = Path(__file__).parents[2] / "data" / "workflows" / "sunset_poster.json"
 
@@ -106,3 +108,27 @@ def test_importing_handles_loads_nothing_heavy() -> None:
     )
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert loaded.stdout.split("\n")[:2] == ["False", "[]"], loaded.stdout
+
+
+def test_files_of_several_handles_in_one_folder_replace_no_others(invokeai: FakeInvokeAI, tmp_path: Path) -> None:
+    client = compat.InvokeAIClient.around(invokeai.async_client)
+    opened = client.create_workflow(WorkflowDefinition.from_file(SUNSET), schema=shipped_schema())
+    save = partial(client.workflow_repo.download_batch_outputs, [opened], tmp_path, organize_by_workflow=False)
+
+    def run(size: int) -> None:
+        invokeai.returns(poster=(size, size))
+        opened.submit_sync()
+        opened.wait_for_completion_sync(timeout=60)
+
+    run(8)
+    poster = tmp_path / "000-poster.png"
+    assert poster in save(include_metadata=True).files
+    assert poster.with_suffix(".json").is_file()
+    before = poster.read_bytes()
+    run(16)
+    with pytest.raises(FileExistsError, match="000-poster.png already exists, .* the new file is .*000"):
+        save()
+    assert poster.read_bytes() == before
+    save(overwrite=True)
+    assert poster.read_bytes() != before
+    assert [*(tmp_path / "000").iterdir()] == []

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import filecmp
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Self, Unpack, cast
 
 from invokeai_gen import client, handle
 from invokeai_gen.compat.handle import WorkflowHandle
-from invokeai_gen.compat.outputs import BatchCleanupResult, BatchResult
+from invokeai_gen.compat.outputs import BatchCleanupResult, BatchResult, copied
 from invokeai_gen.handle.runs import DownloadOptions
 from invokeai_gen.schema import Schema
 from invokeai_gen.server import boards
@@ -24,9 +25,7 @@ from invokeai_gen.server.removal import Removal
 class WorkflowDefinition(handle.WorkflowDefinition):
     """A workflow file, with pydantic's names for its conversions."""
 
-    def model_dump(self) -> dict[str, Any]:
-        """Return a copy of the contents."""
-        return self.to_dict()
+    model_dump = handle.WorkflowDefinition.to_dict
 
     @classmethod
     def model_validate(cls, data: dict[str, Any]) -> Self:
@@ -53,12 +52,13 @@ class WorkflowRepository(handle.WorkflowRepository):
     ) -> BatchResult:
         """Save the outputs of several handles, each in a folder of its own (`000`, `001` …).
 
-        Without `organize_by_workflow` all files are in one folder, and their names begin with the number.
+        Without `organize_by_workflow` all files are in one folder, and their names begin with the number. One that exists
+        with other content raises `FileExistsError`, unless `overwrite`; the new file then stays in the folder of its handle.
         """
         files = super().download_batch_outputs(workflows, output_dir, **options)
         if not organize_by_workflow:
-            root = Path(output_dir)
-            files = [file.replace(root / "-".join(file.relative_to(root).parts)) for file in files]
+            overwrite = options.get("overwrite", False)
+            files = [_moved_up(file, Path(output_dir), overwrite=overwrite) for file in files]
         return BatchResult(len(workflows), files)
 
     def cleanup_batch(  # type: ignore[override]
@@ -75,11 +75,9 @@ class WorkflowRepository(handle.WorkflowRepository):
         for kind, is_wanted in wanted.items():  # the queue items last: which images they made is read from them
             only: dict[str, bool] = {**dict.fromkeys(wanted, False), kind: is_wanted}
             found[kind] = super().cleanup_batch(handles, **only)
-        everything = sum(found.values(), Removal())
-        return BatchCleanupResult(
-            deleted=everything.deleted,
-            failed=everything.failed,
-            kept=everything.kept,
+        return copied(
+            BatchCleanupResult,
+            sum(found.values(), Removal()),
             inputs_deleted=len(found["inputs"].deleted),
             outputs_deleted=len(found["outputs"].deleted),
             queue_items_pruned=len(found["queue_items"].deleted),
@@ -98,9 +96,7 @@ class BoardHandle(boards.BoardHandle):
         """The board as the server has it now; `None` for the images on no board."""
         return None if self.is_uncategorized else self.get()
 
-    def list_images(self) -> Iterator[Image]:
-        """Yield the images on the board, newest first, without intermediate ones."""
-        return self.list()
+    list_images = boards.BoardHandle.list
 
     def download_image(self, image_name: str) -> bytes:
         """Return the file of an image, a PNG. Raise `NotFoundError`."""
@@ -178,3 +174,15 @@ class InvokeAIClient(client.InvokeAIClient):
         )
         opened.auto_cleanup_outputs = auto_cleanup_outputs
         return opened
+
+
+def _moved_up(file: Path, root: Path, *, overwrite: bool) -> Path:
+    """Move a file, and the metadata beside it, from a folder in `root` to `root`; its name begins with that folder's."""
+    target = root / "-".join(file.relative_to(root).parts)
+    for old, new in ((file.with_suffix(".json"), target.with_suffix(".json")), (file, target)):
+        if not old.exists():
+            continue
+        if new.exists() and not overwrite and not filecmp.cmp(old, new, shallow=False):
+            raise FileExistsError(f"{new} already exists, and its content is different: the new file is {old}")
+        old.replace(new)
+    return target

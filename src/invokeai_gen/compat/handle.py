@@ -13,6 +13,7 @@ from invokeai_gen.compat.outputs import (
     EnqueueBatchResult,
     SessionQueueItem,
     WorkflowOutput,
+    copied,
     described,
 )
 from invokeai_gen.core.pictures import DEFAULT_QUALITY, ImageFormat
@@ -91,11 +92,11 @@ class WorkflowHandle(handle.WorkflowHandle):
         cancel_on_timeout: bool = True,
     ) -> SessionQueueItem:
         """Wait for the only queue item, and return it."""
-        call = None if progress_callback is None else (lambda item: progress_callback(_readable(item)))
+        call = None if progress_callback is None else (lambda item: progress_callback(copied(SessionQueueItem, item)))
         item = super().wait_for_completion_sync(poll_interval, timeout, call, cancel_on_timeout=cancel_on_timeout)
         if self.cleanup_queue_after_completion:
             self.cleanup_queue_items()
-        return _readable(item)
+        return copied(SessionQueueItem, item)
 
     async def wait_for_completion(
         self, timeout: float | None = None, *, cancel_on_timeout: bool = True
@@ -104,11 +105,11 @@ class WorkflowHandle(handle.WorkflowHandle):
         item = await super().wait_for_completion(timeout, cancel_on_timeout=cancel_on_timeout)
         if self.cleanup_queue_after_completion:
             await self._submitted().cleanup_queue_items()
-        return _readable(item)
+        return copied(SessionQueueItem, item)
 
     async def get_queue_item(self) -> SessionQueueItem:  # type: ignore[override]
         """Return the only queue item as the server has it now."""
-        return _readable(await self.get_queue_item_async())
+        return copied(SessionQueueItem, await self.get_queue_item_async())
 
     async def cancel(self) -> None:  # type: ignore[override]
         """Cancel what has not ended of the last submission."""
@@ -219,23 +220,18 @@ class WorkflowHandle(handle.WorkflowHandle):
 
     def cleanup_inputs(self) -> CleanupResult:
         """Delete the images and videos that the last submission uploaded."""
-        return CleanupResult.of(super().cleanup_inputs())
+        return copied(CleanupResult, super().cleanup_inputs())
 
     def cleanup_outputs(self, *, delete_images: bool = True, delete_from_board: bool = False) -> CleanupResult:
         """Delete the images that the last submission made; see the base class."""
-        return CleanupResult.of(
-            super().cleanup_outputs(delete_images=delete_images, delete_from_board=delete_from_board)
-        )
+        removal = super().cleanup_outputs(delete_images=delete_images, delete_from_board=delete_from_board)
+        return copied(CleanupResult, removal)
 
     def cleanup_queue_items(self) -> CleanupResult:
         """Remove the items of the last submission from the queue."""
-        return CleanupResult.of(super().cleanup_queue_items())
+        return copied(CleanupResult, super().cleanup_queue_items())
 
     def _check_queue(self, queue_id: str | None) -> None:
         own = self._core().queue.queue_id
         if queue_id not in (None, own):
             raise ValueError(f"this client uses the queue {own!r}: make one with InvokeAIClient(queue_id={queue_id!r})")
-
-
-def _readable(item: QueueItem) -> SessionQueueItem:
-    return SessionQueueItem.of(item.raw)

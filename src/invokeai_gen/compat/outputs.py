@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from invokeai_gen.core.results import ConditioningOutput, LatentsOutput
 from invokeai_gen.handle import HandleOutputs, NamedOutputs
@@ -17,6 +17,8 @@ from invokeai_gen.server.removal import Removal
 
 if TYPE_CHECKING:
     from invokeai_gen.core.plan import PlannedOutput
+
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +85,12 @@ class WorkflowOutput(HandleOutputs):
     @property
     def latents(self) -> list[InkLatentsOutput]:  # type: ignore[override]
         """Latents that any node returned, each once."""
-        return [_copied(InkLatentsOutput, latents) for latents in super().latents]
+        return [copied(InkLatentsOutput, latents) for latents in super().latents]
 
     @property
     def conditioning(self) -> list[InkConditioningOutput]:  # type: ignore[override]
         """Conditioning that any node returned, each once."""
-        return [_copied(InkConditioningOutput, conditioning) for conditioning in super().conditioning]
+        return [copied(InkConditioningOutput, conditioning) for conditioning in super().conditioning]
 
     def _described(self, outputs: NamedOutputs) -> NamedOutputs:
         planned = self._plan.outputs if self._plan is not None else ()
@@ -102,13 +104,14 @@ def described(value: Any, name: str, planned: Iterable[PlannedOutput]) -> Any:
     if isinstance(value, ImageOutput):
         node = next((output for output in planned if name in (output.name, output.node_id)), None)
         more = {"input_index": node.board_input, "node_type": node.node_type} if node is not None else {}
-        return _copied(InkImageOutput, value, stage_name=name, **more)
+        return copied(InkImageOutput, value, stage_name=name, **more)
     if isinstance(value, LatentsOutput):
-        return _copied(InkLatentsOutput, value)
-    return _copied(InkConditioningOutput, value) if isinstance(value, ConditioningOutput) else value
+        return copied(InkLatentsOutput, value)
+    return copied(InkConditioningOutput, value) if isinstance(value, ConditioningOutput) else value
 
 
-def _copied(kind: Any, value: Any, **more: Any) -> Any:
+def copied(kind: type[R], value: Any, **more: Any) -> R:
+    """Return a record as an instance of a subclass of its class, which may have more attributes."""
     return kind(**{item.name: getattr(value, item.name) for item in fields(value)}, **more)
 
 
@@ -117,13 +120,10 @@ class EnqueueBatchResult(Job[WorkflowOutput]):
 
     @property
     def enqueued(self) -> int:
-        """Number of queue items."""
+        """Number of queue items; `requested`, how many were asked for, is the same."""
         return len(self.item_ids)
 
-    @property
-    def requested(self) -> int:
-        """Number of queue items asked for, which is the same."""
-        return len(self.item_ids)
+    requested = enqueued
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,20 +142,12 @@ class SessionQueueItem(QueueItem):
 class CleanupResult(Removal):
     """What a clean-up deleted and what it did not."""
 
-    @classmethod
-    def of(cls, removal: Removal) -> Self:
-        """Return the same as a `Removal`, with further names."""
-        return cls(deleted=removal.deleted, failed=removal.failed, kept=removal.kept)
-
     @property
     def deleted_count(self) -> int:
-        """Number of deleted things."""
+        """Number of deleted things; `pruned_count` is the same."""
         return len(self.deleted)
 
-    @property
-    def pruned_count(self) -> int:
-        """Number of deleted queue items, for a clean-up of the queue."""
-        return len(self.deleted)
+    pruned_count = deleted_count
 
     @property
     def failed_deletions(self) -> Mapping[str, str]:
