@@ -186,6 +186,12 @@ A_COLOR = 'a colour: "#ff8000", a CSS name, (255, 128, 0), (255, 128, 0, 255) or
             f"Width (width): item 1: got {{'r': '{{x}}'}}, should be {A_COLOR}",
         ),
         (a_field(), "value", DEEP, "Width (width) is [[...]], but cannot be used: it is nested too deeply"),
+        (
+            a_field("ColorField", value=COLOR),
+            "value",
+            {"lora": DEEP, "weight": 1},
+            "Width (width) is {'lora': [[...]], 'weight': 1}, but cannot be used: it is nested too deeply",
+        ),
         (a_field("ColorField", value=COLOR), "r", "x", "Width (width), r is 'x', but should be a valid integer"),
         (
             a_field("LoRAField", value={"lora": MODEL, "weight": 1}),

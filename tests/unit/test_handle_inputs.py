@@ -104,6 +104,11 @@ def test_what_is_no_workflow_is_reported_with_its_file(tmp_path: Path) -> None:
             WorkflowDefinition.from_file(tmp_path / name)
     with pytest.raises(WorkflowError, match="not JSON data"):
         WorkflowDefinition.from_dict({"nodes": {1, 2}})
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    with pytest.raises(WorkflowError, match="not JSON data: it is nested too deeply"):
+        WorkflowDefinition.from_dict({"nodes": deep})
 
 
 def test_a_file_of_the_first_version_may_lack_nodes_as_in_the_gui() -> None:

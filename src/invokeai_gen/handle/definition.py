@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from invokeai_gen import js_reading
+from invokeai_gen.core.problems import reason_of
 from invokeai_gen.workflow import WorkflowError, WorkflowFile, check_is_workflow, read_workflow_file
 
 
@@ -66,8 +67,8 @@ class WorkflowDefinition:
         try:
             text = json.dumps(data, ensure_ascii=True, allow_nan=False)
             copied = js_reading.loads(text)
-        except (TypeError, ValueError) as error:
-            raise WorkflowError(f"not JSON data: {error}") from error
+        except (TypeError, ValueError, RecursionError) as error:
+            raise WorkflowError(f"not JSON data: {reason_of(error)}") from error
         source = source or f"{_text(copied, 'name') or 'workflow'}.json"
         return cls(WorkflowFile(source, copied, hashlib.sha256(text.encode()).hexdigest()))
 

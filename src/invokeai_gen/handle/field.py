@@ -120,13 +120,10 @@ class IvkField(BaseModel, Generic[T]):
         """Set several attributes at once, or none of them."""
         try:
             made = type(self).model_validate({**self.__dict__, **changes}, context=self._planned)
-        except ValidationError as error:
+        except (ValidationError, RecursionError) as error:
             if self.choices and "value" in changes:
                 self._check(unwrapped(changes["value"]))  # its message lists them; pydantic's names only the type
-            raise self._refusal(changes, error) from None
-        except RecursionError as error:
-            reason = f"Input cannot be used: {problems.reason_of(error)}"
-            raise self._refusal(changes.get("value", changes), ValueError(reason)) from None
+            raise self._refusal(changes.get("value", changes), error) from None
         self._check(made.to_value())
         vars(self).update(made.__dict__)
         self.__pydantic_fields_set__.update(changes)
@@ -136,7 +133,7 @@ class IvkField(BaseModel, Generic[T]):
         if self._planned is not None:
             check_value(self._planned, value)
 
-    def _refusal(self, value: Any, error: ValueError) -> ParamsError:
+    def _refusal(self, value: Any, error: ValueError | RecursionError) -> ParamsError:
         """Return the error for a value of this field, with the label of its input and each wrong attribute."""
         item = self._planned or _named(type(self).__name__)
         parts: dict[str, list[InitErrorDetails]] = {}
@@ -157,9 +154,10 @@ def _named(name: str) -> Input:
     return Input(0, node="", field="", label="", name=name)
 
 
-def details_of(error: ValueError, value: Any, *place: int) -> list[InitErrorDetails]:
+def details_of(error: Exception, value: Any, *place: int) -> list[InitErrorDetails]:
     """Return the problems that pydantic or a check of a field found with a value, or with the item at a place in it."""
-    found: list[Any] = [{"loc": (), "input": value, "msg": str(error)}]
+    message = str(error) if isinstance(error, ValueError) else f"Input cannot be used: {problems.reason_of(error)}"
+    found: list[Any] = [{"loc": (), "input": value, "msg": message}]
     if isinstance(error, ValidationError):
         found = list(error.errors(include_url=False, include_context=False))
     return [

@@ -16,10 +16,12 @@ from invokeai_gen.handle.handle import WorkflowHandle
 from invokeai_gen.handle.runs import DownloadOptions
 from invokeai_gen.schema import Schema, shipped_schema
 from invokeai_gen.schema.openapi import with_version
+from invokeai_gen.server.client import core_of
 from invokeai_gen.server.errors import ConnectionFailedError
+from invokeai_gen.server.facades import facade
 from invokeai_gen.server.removal import Removal
 from invokeai_gen.server.saving import write_bytes
-from invokeai_gen.server.workflows import SavedWorkflow, WorkflowCategory
+from invokeai_gen.server.workflows import AsyncWorkflows, SavedWorkflow
 
 if TYPE_CHECKING:
     from invokeai_gen.server.blocking import ServerClient
@@ -40,6 +42,7 @@ class WorkflowRepository:
 
     def __init__(self, client: ServerClient) -> None:
         self._client = client
+        self._core = core_of(client).workflows
         self._schema: Schema | None = None
 
     def schema(self, *, fresh: bool = False) -> Schema:
@@ -80,23 +83,13 @@ class WorkflowRepository:
         """Open a workflow of the library, to be run on this server. Raise `NotFoundError`."""
         return self.create_workflow_handle(self.download(workflow_id))
 
-    def list(
-        self, *, category: WorkflowCategory | None = None, search: str | None = None
-    ) -> builtins.list[SavedWorkflow]:
-        """Return the workflows in the server's library, by name, without their contents."""
-        return self._client.workflows.list(category=category, search=search)
-
-    def get(self, workflow_id: str) -> SavedWorkflow:
-        """Return a workflow of the library with its contents. Raise `NotFoundError`."""
-        return self._client.workflows.get(workflow_id)
+    list = facade(AsyncWorkflows.list)
+    get = facade(AsyncWorkflows.get)
+    delete = facade(AsyncWorkflows.delete)
 
     def create(self, definition: WorkflowDefinition) -> SavedWorkflow:
         """Save a workflow in the library as a new one."""
         return self._client.workflows.create(definition.to_dict())
-
-    def delete(self, workflow_id: str) -> None:
-        """Delete a workflow from the library. InvokeAI keeps its own workflows; that is not an error."""
-        self._client.workflows.delete(workflow_id)
 
     def upload(self, path: str | os.PathLike[str]) -> SavedWorkflow:
         """Save the workflow in a file in the library as a new one. Raise `WorkflowError` for an unreadable file."""

@@ -33,7 +33,7 @@ class IvkStructuredField(IvkField):
     def value(self, value: Any) -> None:
         try:
             made = self.from_value(unwrapped(value))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise self._refusal(value, error) from None
         self.assign(made)
 
