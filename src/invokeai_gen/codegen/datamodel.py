@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from invokeai_gen.codegen.literals import printable_source
@@ -79,56 +79,37 @@ def _check_declarations(text: str) -> set[str]:
 
     Raise `ValueError` for anything but imports, aliases and bare classes: a server's schema is foreign text too.
     """
+    tree = ast.parse(text)
+    _check(tree)
     names: set[str] = set()
-    pending = list(ast.parse(text).body)
-    while pending:
-        statement = pending.pop()
+    for statement in tree.body:
         match statement:
-            case ast.ImportFrom(module="typing" | "typing_extensions" | "__future__"):
-                types: list[ast.expr] = []
-            case ast.Expr(value=ast.Constant(value=str())) | ast.Pass():
-                types = []
-            case ast.AnnAssign(target=ast.Name(name), annotation=annotation, value=None):
-                types = [annotation]
-            case ast.AnnAssign(target=ast.Name(name), annotation=ast.Name(id="TypeAlias"), value=ast.expr() as value):
+            case ast.ClassDef(name) | ast.AnnAssign(target=ast.Name(name)) | ast.Assign(targets=[ast.Name(name)]):
                 names.add(name)
-                types = [value]
-            case ast.ClassDef(name, decorator_list=[], bases=[ast.Name()], keywords=[], body=members):
-                names.add(name)
-                pending += members
-                types = []
-            case ast.Assign(
-                targets=[ast.Name(name)],
-                value=ast.Call(
-                    func=ast.Name(id="TypedDict"), args=[ast.Constant(), ast.Dict(values=types)], keywords=[]
-                ),
-            ):
-                names.add(name)
-            case _:
-                raise _unexpected(statement)
-        for expression in types:
-            _check_type(expression)
     return names
 
 
-def _unexpected(node: ast.AST) -> ValueError:
-    return ValueError(f"the value types have more than declarations: {ast.unparse(node)}")
-
-
-def _check_type(expression: ast.expr) -> None:
-    """Raise `ValueError` unless a type is names put together. A text may only be a value of a `Literal`."""
-    match expression:
-        case ast.Name() | ast.Constant(value=None) | ast.Subscript(value=ast.Name(id="Literal")):
-            parts = []
-        case ast.Subscript(value=ast.Name(), slice=ast.Tuple(elts=parts)):
+def _check(node: ast.AST) -> None:
+    """Raise `ValueError` unless a piece of source only puts names together. A text may only be a value of a `Literal`."""
+    parts: Iterable[ast.AST] = ()
+    match node:
+        case ast.ImportFrom(module="typing" | "typing_extensions" | "__future__"):
             pass
-        case ast.Subscript(value=ast.Name(), slice=part):
-            parts = [part]
+        case ast.Expr(value=ast.Constant(value=str())) | ast.Subscript(value=ast.Name(id="Literal")):
+            pass
+        case ast.Constant(value=None) | ast.Name() | ast.Pass():
+            pass
+        case ast.Constant(value=str(name)) if name.isidentifier():
+            pass
+        case ast.Module(body=parts) | ast.ClassDef(decorator_list=[], bases=[ast.Name()], keywords=[], body=parts):
+            pass
+        case ast.Call(func=ast.Name(id="TypedDict"), args=[ast.Constant(), ast.Dict(values=parts)], keywords=[]):
+            pass
+        case ast.AnnAssign() | ast.Assign() | ast.Subscript(value=ast.Name()) | ast.Tuple():
+            parts = (part for part in ast.iter_child_nodes(node) if not isinstance(part, ast.expr_context))
         case ast.BinOp(left=left, op=ast.BitOr(), right=right):
             parts = [left, right]
-        case ast.Constant(value=str(name)) if name.isidentifier():
-            parts = []
         case _:
-            raise _unexpected(expression)
+            raise ValueError(f"the value types have more than declarations: {ast.unparse(node)}")
     for part in parts:
-        _check_type(part)
+        _check(part)
