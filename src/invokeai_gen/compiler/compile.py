@@ -35,7 +35,7 @@ from invokeai_gen.workflow.document import (
     InvocationNode,
     Node,
 )
-from invokeai_gen.workflow.edge_index import EdgeIndex
+from invokeai_gen.workflow.edges import EdgeIndex
 from invokeai_gen.workflow.values import parse_value
 
 
@@ -75,7 +75,7 @@ def compile_workflow(file: WorkflowFile, schema: Schema, *, validate: bool = Tru
 
 def plan_of(workflow: LoadedWorkflow, schema: Schema, file: WorkflowFile) -> WorkflowPlan:
     """Return the plan of a loaded workflow, even if the GUI would not invoke it."""
-    index = EdgeIndex.of(workflow.node_by_id(), workflow.edges)
+    index = EdgeIndex(workflow.node_by_id(), workflow.edges)
     nodes = [node for node in workflow.invocations() if node.template is not None]
     templates = {node.type: node.template for node in nodes if node.template is not None}
     edges = tuple(dict.fromkeys(_edges(workflow, index)))
@@ -168,7 +168,7 @@ def _batch(node: InvocationNode, index: EdgeIndex) -> PlanBatch:
     handle = "image" if node.type == "image_batch" else "value"
     targets = [
         (edge.target, edge.target_handle)
-        for edge in index.out_of(node.id)
+        for edge in index.by_source.get(node.id, ())
         if edge.source_handle == handle and edge.target_handle is not None
     ]
     feeding = index.feeding(node.id, field_name)

@@ -14,7 +14,7 @@ from invokeai_gen.limits import NUMBER_LIMITS
 from invokeai_gen.schema import InputTemplate
 from invokeai_gen.schema.templates import BATCH_FIELDS
 from invokeai_gen.workflow.document import FormElement, InvocationNode, LoadedWorkflow
-from invokeai_gen.workflow.edge_index import EdgeIndex
+from invokeai_gen.workflow.edges import EdgeIndex
 
 
 def planned_inputs(workflow: LoadedWorkflow, edges: EdgeIndex) -> Iterator[PlannedInput]:

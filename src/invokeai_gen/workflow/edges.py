@@ -1,15 +1,126 @@
-"""The edges of a file that the GUI keeps. They are checked in file order, each against those already kept."""
+"""The edges of a workflow: the paths along them, and which of a file the GUI keeps.
+
+They are checked in file order, each against those already kept.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from invokeai_gen.schema import FieldType, InputTemplate
 from invokeai_gen.workflow.document import ConnectorNode, Edge, InvocationNode, LoadedWorkflow, Node, NotesNode
-from invokeai_gen.workflow.edge_index import CONNECTOR_IN, CONNECTOR_OUT, EdgeIndex
 
+_CONNECTOR_IN: Final = "in"
+_CONNECTOR_OUT: Final = "out"
 _IF_INPUTS: Final = ("true_input", "false_input")
+
+
+class EdgeIndex:
+    """Edges by either end, in the order in which they were kept, and the paths along them."""
+
+    def __init__(self, nodes: Mapping[str, Node], edges: Iterable[Edge] = ()) -> None:
+        self.nodes = nodes
+        self.edges: list[Edge] = []
+        self.by_target: dict[str, list[Edge]] = {}
+        self.by_source: dict[str, list[Edge]] = {}
+        self.is_cyclic = False
+        """Whether connectors form a loop, which the GUI does not prevent. From then on it takes every edge for one that
+        closes a cycle, since it looks for cycles in the whole graph."""
+        self._upstream: dict[str, str] = {}
+        """A shortcut up the chain for each connector. It stays valid because edges are only added."""
+        for edge in edges:
+            self.add(edge)
+
+    def add(self, edge: Edge) -> None:
+        """Add an edge that is kept."""
+        ends = (self.nodes.get(edge.source), self.nodes.get(edge.target))
+        # The GUI does not search for cycles before it keeps an edge of a connector.
+        if not self.is_cyclic and (not edge.is_default or any(isinstance(node, ConnectorNode) for node in ends)):
+            self.is_cyclic = self.leads_to(edge.target, edge.source)
+        self.edges.append(edge)
+        self.by_target.setdefault(edge.target, []).append(edge)
+        self.by_source.setdefault(edge.source, []).append(edge)
+
+    def into(self, node_id: str, handle: str) -> Edge | None:
+        """Return the first edge into an input."""
+        return next((edge for edge in self.by_target.get(node_id, ()) if edge.target_handle == handle), None)
+
+    def origin(self, edge: Edge) -> tuple[InvocationNode, str] | None:
+        """Return the node and field that an edge between fields comes from, behind any connectors."""
+        end: tuple[str, str] | None = (edge.source, edge.source_handle or "")
+        if isinstance(self.nodes.get(edge.source), ConnectorNode):
+            end = self.connector_source(edge.source)
+        source = self.nodes.get(end[0]) if end is not None else None
+        return (source, end[1]) if end is not None and isinstance(source, InvocationNode) else None
+
+    def feeding(self, node_id: str, handle: str) -> InvocationNode | None:
+        """Return the node that feeds an input, behind any connectors."""
+        edge = self.into(node_id, handle)
+        origin = self.origin(edge) if edge is not None else None
+        return origin[0] if origin is not None else None
+
+    def connector_source(self, connector_id: str) -> tuple[str, str] | None:
+        """Return the node and field at the start of a chain of connectors; `None` if nothing feeds the chain."""
+        seen: set[str] = set()
+        node_id = connector_id
+        while node_id not in seen:
+            seen.add(node_id)
+            if (further := self._upstream.get(node_id)) is not None:
+                node_id = further
+                continue
+            edge = self.into(node_id, _CONNECTOR_IN)
+            source = self.nodes.get(edge.source) if edge is not None else None
+            if edge is not None and edge.source_handle is not None and isinstance(source, ConnectorNode):
+                node_id = source.id
+                continue
+            self._upstream.update(dict.fromkeys(seen - {node_id}, node_id))
+            if edge is None or edge.source_handle is None or not isinstance(source, InvocationNode):
+                return None
+            return source.id, edge.source_handle
+        return None
+
+    def connector_targets(self, connector_id: str, within: set[Edge] | None = None) -> list[Edge]:
+        """Return the edges by which a chain of connectors ends at other nodes; `within` collects all edges of the chain."""
+        found: list[Edge] = []
+        seen = {connector_id}
+        stack = [iter(self.by_source.get(connector_id, ()))]
+        while stack:
+            edge = next(stack[-1], None)
+            if edge is None:
+                stack.pop()
+            elif edge.source_handle == _CONNECTOR_OUT and edge.target_handle is not None:
+                if within is not None:
+                    within.add(edge)
+                if not isinstance(self.nodes.get(edge.target), ConnectorNode):
+                    found.append(edge)
+                elif edge.target not in seen:
+                    seen.add(edge.target)
+                    stack.append(iter(self.by_source.get(edge.target, ())))
+        return found
+
+    def leads_to(self, start: str, goal: str) -> bool:
+        """Return whether a path leads from `start` to `goal`.
+
+        Searched from both ends in turn: the shorter side decides, so that long chains stay cheap in any order of edges.
+        """
+        ahead, behind = {start}, {goal}
+        forward, backward = [start], [goal]
+        while forward and backward:
+            for edge in self.by_source.get(forward.pop(), ()):
+                if edge.target in behind:
+                    return True
+                if edge.target not in ahead:
+                    ahead.add(edge.target)
+                    forward.append(edge.target)
+            for edge in self.by_target.get(backward.pop(), ()):
+                if edge.source in ahead:
+                    return True
+                if edge.source not in behind:
+                    behind.add(edge.source)
+                    backward.append(edge.source)
+        return False
 
 
 class DroppedEdgeError(Exception):
@@ -42,7 +153,7 @@ def _described(edge: Edge) -> str:
     return f"{edge.source}.{edge.source_handle} -> {edge.target}.{edge.target_handle}"
 
 
-def _check_ends(edge: Edge, nodes: dict[str, Node]) -> None:
+def _check_ends(edge: Edge, nodes: Mapping[str, Node]) -> None:
     """Raise `DroppedEdgeError` unless both ends name a node and field that exist."""
     source, target = nodes.get(edge.source), nodes.get(edge.target)
     if source is None:
@@ -77,8 +188,9 @@ class _Check:
         if edge.source == edge.target:
             raise DroppedEdgeError("a node cannot be connected to itself")
         source_handle, target_handle = edge.source_handle or "", edge.target_handle or ""
-        if any(edge.source == other.source and source_handle == other.source_handle
-               for other in self.index.into(edge.target, target_handle)):  # fmt: skip
+        connection = (edge.source, edge.source_handle, edge.target_handle)
+        kept = self.index.by_target.get(edge.target, ())
+        if any(connection == (other.source, other.source_handle, other.target_handle) for other in kept):
             raise DroppedEdgeError("the connection exists already")
         source = self._source(edge.source, source_handle)
         target = self.index.nodes[edge.target]
@@ -101,7 +213,7 @@ class _Check:
         """Return the real source of an edge; `None` for a connector that nothing feeds yet."""
         node = self.index.nodes.get(node_id)
         if isinstance(node, ConnectorNode):
-            if handle != CONNECTOR_OUT:
+            if handle != _CONNECTOR_OUT:
                 raise DroppedEdgeError(f"a connector has no output {handle}")
             real = self.index.connector_source(node.id)
             return self._source(*real) if real is not None else None
@@ -110,9 +222,9 @@ class _Check:
         return _Source(node, handle, _output_type(node, handle))
 
     def _check_connector(self, edge: Edge, target: ConnectorNode, has_source: bool) -> None:
-        if edge.target_handle != CONNECTOR_IN:
+        if edge.target_handle != _CONNECTOR_IN:
             raise DroppedEdgeError(f"a connector has no input {edge.target_handle}")
-        if next(self.index.into(target.id, CONNECTOR_IN), None) is not None:
+        if self.index.into(target.id, _CONNECTOR_IN) is not None:
             raise DroppedEdgeError("an input may only have one connection")
         if not has_source:
             return
@@ -121,7 +233,7 @@ class _Check:
         if not ends:
             return
         others = (item for item in self.index.edges if item not in within)
-        rest = _Check(EdgeIndex.of(self.index.nodes, others))
+        rest = _Check(EdgeIndex(self.index.nodes, others))
         for end in ends:
             rest.check(replace(edge, target=end.target, target_handle=end.target_handle))
 
@@ -130,7 +242,7 @@ class _Check:
         self._check_collect(target, handle, source)
         if target.type == "if" and handle in _IF_INPUTS:
             self._check_if_inputs(target, handle, source.kind)
-        if template.type.name != "CollectionItemField" and next(self.index.into(target.id, handle), None) is not None:
+        if template.type.name != "CollectionItemField" and self.index.into(target.id, handle) is not None:
             raise DroppedEdgeError("an input may only have one connection")
         source_types = [source.kind]
         if source.node.type == "if" and source.handle == "value":
@@ -162,7 +274,7 @@ class _Check:
         seen: set[str] = set()
         while node.id not in seen:
             seen.add(node.id)
-            edge = next(self.index.into(node.id, "item"), None) or next(self.index.into(node.id, "collection"), None)
+            edge = self.index.into(node.id, "item") or self.index.into(node.id, "collection")
             source = self.index.nodes.get(edge.source) if edge is not None else None
             if edge is None or not isinstance(source, InvocationNode):
                 return None
@@ -176,7 +288,7 @@ class _Check:
     def _check_if_inputs(self, target: InvocationNode, handle: str, source_type: FieldType) -> None:
         """Raise `DroppedEdgeError` if the two branches of an `if` node have different types."""
         sibling = _IF_INPUTS[1 - _IF_INPUTS.index(handle)]
-        edge = next(self.index.into(target.id, sibling), None)
+        edge = self.index.into(target.id, sibling)
         if edge is None:
             return
         other = self._source(edge.source, edge.source_handle or "")
