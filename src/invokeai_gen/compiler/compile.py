@@ -160,17 +160,14 @@ def _edges(workflow: LoadedWorkflow, index: EdgeIndex) -> Iterator[PlanEdge]:
         if edge.is_default and isinstance(target, InvocationNode) and target.is_executable:
             origin = index.origin(edge)
             if origin is not None and origin[0].is_executable:
-                yield PlanEdge(origin[0].id, origin[1], edge.target, edge.target_handle or "")
+                yield PlanEdge(origin[0].id, origin[1], edge.target, edge.target_handle)
 
 
 def _batch(node: InvocationNode, index: EdgeIndex) -> PlanBatch:
     field_name = BATCH_FIELDS[node.type]
     handle = "image" if node.type == "image_batch" else "value"
-    targets = [
-        (edge.target, edge.target_handle)
-        for edge in index.by_source.get(node.id, ())
-        if edge.source_handle == handle and edge.target_handle is not None
-    ]
+    edges = index.by_source.get(node.id, ())
+    targets = [(edge.target, edge.target_handle) for edge in edges if edge.source_handle == handle]
     feeding = index.feeding(node.id, field_name)
     generator = feeding.id if feeding is not None else None
     limits = tuple(_target_limits(index.nodes.get(target), name) for target, name in targets)

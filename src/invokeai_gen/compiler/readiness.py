@@ -76,7 +76,7 @@ def reasons_of(
     `items` are the lists of the batch nodes, by node id; `None` if only a server knows them, so that the sizes of
     batches cannot be checked.
     """
-    connected: set[tuple[str, str | None]] = {(edge.target, edge.target_handle) for edge in workflow.edges}
+    connected = {(edge.target, edge.target_handle) for edge in workflow.edges}
     connected |= workflow.fed_by_unknown  # the missing node is the reason, not that its targets are now empty
     reasons = [*_newer_server_reason(workflow, schema), *_batch_reasons(workflow, plan, values, items)]
     nodes = workflow.node_by_id()
@@ -100,7 +100,7 @@ def _newer_server_reason(workflow: LoadedWorkflow, schema: Schema) -> Iterator[R
         yield Reason(problem=f"needs InvokeAI {newest(releases.values())} or newer{server}: {', '.join(releases)}")
 
 
-def _node_reasons(node: InvocationNode, values: Values, connected: set[tuple[str, str | None]]) -> Iterator[Reason]:
+def _node_reasons(node: InvocationNode, values: Values, connected: set[tuple[str, str]]) -> Iterator[Reason]:
     template = node.template
     if template is None:
         if node.type not in RELEASE_OF:

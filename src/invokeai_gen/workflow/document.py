@@ -158,14 +158,14 @@ class Edge:
     id: str
     source: str
     target: str
-    source_handle: str | None = None
-    target_handle: str | None = None
+    source_handle: str = ""
+    target_handle: str = ""
     hidden: bool | None = None
 
     @property
     def is_default(self) -> bool:
         """Whether it connects two fields."""
-        return self.source_handle is not None
+        return self.source_handle != ""
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON data, in the order in which the GUI writes it."""

@@ -49,7 +49,7 @@ class EdgeIndex:
 
     def origin(self, edge: Edge) -> tuple[InvocationNode, str] | None:
         """Return the node and field that an edge between fields comes from, behind any connectors."""
-        end: tuple[str, str] | None = (edge.source, edge.source_handle or "")
+        end: tuple[str, str] | None = (edge.source, edge.source_handle)
         if isinstance(self.nodes.get(edge.source), ConnectorNode):
             end = self.connector_source(edge.source)
         source = self.nodes.get(end[0]) if end is not None else None
@@ -72,11 +72,11 @@ class EdgeIndex:
                 continue
             edge = self.into(node_id, _CONNECTOR_IN)
             source = self.nodes.get(edge.source) if edge is not None else None
-            if edge is not None and edge.source_handle is not None and isinstance(source, ConnectorNode):
+            if edge is not None and isinstance(source, ConnectorNode):
                 node_id = source.id
                 continue
             self._upstream.update(dict.fromkeys(seen - {node_id}, node_id))
-            if edge is None or edge.source_handle is None or not isinstance(source, InvocationNode):
+            if edge is None or not isinstance(source, InvocationNode):
                 return None
             return source.id, edge.source_handle
         return None
@@ -90,7 +90,7 @@ class EdgeIndex:
             edge = next(stack[-1], None)
             if edge is None:
                 stack.pop()
-            elif edge.source_handle == _CONNECTOR_OUT and edge.target_handle is not None:
+            elif edge.source_handle == _CONNECTOR_OUT:
                 if within is not None:
                     within.add(edge)
                 if not isinstance(self.nodes.get(edge.target), ConnectorNode):
@@ -141,7 +141,7 @@ def validated_edges(workflow: LoadedWorkflow, warnings: list[str]) -> list[Edge]
             warnings.append(f"deleted invalid edge {_described(edge)}: {problem}")
             source = nodes.get(edge.source)
             if isinstance(source, InvocationNode) and source.template is None:
-                workflow.fed_by_unknown.add((edge.target, edge.target_handle or ""))
+                workflow.fed_by_unknown.add((edge.target, edge.target_handle))
         else:
             index.add(edge)
     return index.edges
@@ -187,19 +187,18 @@ class _Check:
         """Raise `DroppedEdgeError` if the GUI would drop the edge."""
         if edge.source == edge.target:
             raise DroppedEdgeError("a node cannot be connected to itself")
-        source_handle, target_handle = edge.source_handle or "", edge.target_handle or ""
         connection = (edge.source, edge.source_handle, edge.target_handle)
         kept = self.index.by_target.get(edge.target, ())
         if any(connection == (other.source, other.source_handle, other.target_handle) for other in kept):
             raise DroppedEdgeError("the connection exists already")
-        source = self._source(edge.source, source_handle)
+        source = self._source(edge.source, edge.source_handle)
         target = self.index.nodes[edge.target]
         if isinstance(target, NotesNode):
             raise DroppedEdgeError("a note cannot be connected")
         if isinstance(target, ConnectorNode):
             self._check_connector(edge, target, source is not None)
             return
-        template = _input_template(target, target_handle)
+        template = _input_template(target, edge.target_handle)
         if template.connection == "direct":
             raise DroppedEdgeError("the input takes no connection")
         if source is None:
@@ -256,7 +255,7 @@ class _Check:
             if (end.target, end.target_handle) == (edge.target, edge.target_handle):
                 continue
             node = self.index.nodes.get(end.target)
-            other = node.input_template(end.target_handle or "") if isinstance(node, InvocationNode) else None
+            other = node.input_template(end.target_handle) if isinstance(node, InvocationNode) else None
             if other is None or not _are_compatible(other.type, template.type):
                 raise DroppedEdgeError("the targets of a connector must be of one type")
 
@@ -291,25 +290,25 @@ class _Check:
         edge = self.index.into(target.id, sibling)
         if edge is None:
             return
-        other = self._source(edge.source, edge.source_handle or "")
+        other = self._source(edge.source, edge.source_handle)
         if other is None or not _are_compatible(source_type, other.kind):
             raise DroppedEdgeError("both inputs of an if node must be of one type")
 
     def _if_input_types(self, node: InvocationNode) -> list[FieldType]:
         edges = [edge for edge in self.index.by_target.get(node.id, ()) if edge.target_handle in _IF_INPUTS]
-        sources = [self._source(edge.source, edge.source_handle or "") for edge in edges]
+        sources = [self._source(edge.source, edge.source_handle) for edge in edges]
         return [source.kind for source in sources if source is not None]
 
 
-def _output_type(node: InvocationNode, handle: str | None) -> FieldType:
-    kind = node.template.outputs.get(handle or "") if node.template is not None else None
+def _output_type(node: InvocationNode, handle: str) -> FieldType:
+    kind = node.template.outputs.get(handle) if node.template is not None else None
     if kind is None:
         raise DroppedEdgeError(f"source node {node.id} has no output {handle}")
     return kind
 
 
-def _input_template(node: InvocationNode, handle: str | None) -> InputTemplate:
-    template = node.input_template(handle or "")
+def _input_template(node: InvocationNode, handle: str) -> InputTemplate:
+    template = node.input_template(handle)
     if template is None:
         raise DroppedEdgeError(f"target node {node.id} has no input {handle}")
     return template

@@ -11,8 +11,6 @@ from invokeai_gen.schema import FieldType
 from invokeai_gen.workflow.document import Form, FormElement, InvocationNode, LoadedWorkflow
 from invokeai_gen.workflow.json_object import JsonObject, WorkflowError, wrong
 
-_NUMBER_COMPONENTS = ("number-input", "slider", "number-input-and-slider")
-
 
 def parse_form(data: Any) -> Form:
     """Return the form of a file. A malformed form counts as empty, as in the GUI.
@@ -117,38 +115,25 @@ def _parse_element(item: JsonObject) -> FormElement:
 
 
 def _parse_settings(data: JsonObject) -> dict[str, Any]:
-    settings = _number_settings(data) or _string_settings(data)
-    if settings is None:
-        raise wrong(data.path, "the settings of a number or string field", data.data)
-    return settings
+    """Return the settings of a field: those of a number if they can be, else those of a text."""
 
+    def with_defaults(defaults: dict[str, Any], *others: str) -> dict[str, Any]:
+        return {**defaults, **{key: data.data[key] for key in (*defaults, *others) if key in data.data}}
 
-def _number_settings(data: JsonObject) -> dict[str, Any] | None:
-    kind = data.data.get("type", "float-field-config")
-    shuffle, component = data.data.get("showShuffle", False), data.data.get("component", "number-input")
-    limits: dict[str, Any] = {key: data.data[key] for key in ("min", "max") if key in data.data}
-    if kind not in ("float-field-config", "integer-field-config") or not isinstance(shuffle, bool):
-        return None
-    if component not in _NUMBER_COMPONENTS or not all(map(is_number, limits.values())):
-        return None
-    return {"type": kind, "showShuffle": shuffle, "component": component, **limits}
-
-
-def _string_settings(data: JsonObject) -> dict[str, Any] | None:
-    kind = data.data.get("type", "string-field-config")
-    component = data.data.get("component", "input")
-    if kind != "string-field-config":
-        return None
-    if component in ("input", "textarea"):
-        return {"type": kind, "component": component}
-    options = data.data.get("options")
-    if component != "dropdown" or not isinstance(options, list):
-        return None
-    if not all(isinstance(item, dict) and isinstance(item.get("label"), str) and isinstance(item.get("value"), str)
-               for item in options):  # fmt: skip
-        return None
-    return {
-        "type": kind,
-        "component": component,
-        "options": [{"label": item["label"], "value": item["value"]} for item in options],
-    }
+    number = with_defaults(
+        {"type": "float-field-config", "showShuffle": False, "component": "number-input"}, "min", "max"
+    )
+    if (
+        number["type"] in ("float-field-config", "integer-field-config")
+        and isinstance(number["showShuffle"], bool)
+        and number["component"] in ("number-input", "slider", "number-input-and-slider")
+        and all(is_number(number[key]) for key in ("min", "max") if key in number)
+    ):
+        return number
+    text = with_defaults({"type": "string-field-config", "component": "input"})
+    if text["type"] == "string-field-config" and text["component"] in ("input", "textarea"):
+        return text
+    if text["type"] == "string-field-config" and text["component"] == "dropdown":
+        options = data.records("options")
+        return {**text, "options": [{"label": item.text("label"), "value": item.text("value")} for item in options]}
+    raise wrong(data.path, "the settings of a number or string field", data.data)

@@ -24,7 +24,7 @@ def update_nodes(workflow: LoadedWorkflow, warnings: list[str]) -> None:
     """
     connected: dict[str, set[str]] = {}
     for edge in workflow.edges:
-        connected.setdefault(edge.target, set()).add(edge.target_handle or "")
+        connected.setdefault(edge.target, set()).add(edge.target_handle)
     for node in workflow.invocations():
         template = node.template
         if template is None:
