@@ -27,6 +27,12 @@ STATEFUL_TYPES: Final = frozenset((
 ))  # fmt: skip
 """Types with an input component in the GUI. A field of any other type can only be connected."""
 
+_IN_WORDS: Final[Mapping[Cardinality, str]] = {
+    "SINGLE": "",
+    "COLLECTION": "list of ",
+    "SINGLE_OR_COLLECTION": "one or a list of ",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class FieldType:
@@ -50,8 +56,7 @@ class FieldType:
         return self.cardinality == "SINGLE"
 
     def __str__(self) -> str:
-        suffix = {"SINGLE": "", "COLLECTION": " collection", "SINGLE_OR_COLLECTION": " or collection"}
-        return self.name + suffix[self.cardinality]
+        return _IN_WORDS[self.cardinality] + self.name
 
 
 def field_type(schema: Mapping[str, Any]) -> FieldType | None:

@@ -160,20 +160,15 @@ def with_version(document: Any, version: Callable[[], str], *, source: str) -> d
     return {**js_json.normalized(document), "info": {**js_json.normalized(info), VERSION_KEY: version()}}
 
 
-def load_schema(path: Path) -> Schema:
-    """Read an openapi.json from disk. Raises `SchemaError`, which names the file."""
+def load_schema(path: Path, *, source: str = "") -> Schema:
+    """Read an openapi.json from disk; `source` is its name in messages if it is not the path. Raises `SchemaError`."""
+    source = source or str(path)
     try:
         if path.stat().st_size > MAX_SCHEMA_BYTES:
-            raise SchemaError(f"{path}: larger than {MAX_SCHEMA_BYTES // 2**20} MiB, not an openapi.json")
-        return parse_schema(path.read_bytes(), source=str(path))
+            raise SchemaError(f"{source}: larger than {MAX_SCHEMA_BYTES // 2**20} MiB, not an openapi.json")
+        document = js_reading.loads_unordered(path.read_bytes())
     except OSError as error:
-        raise SchemaError(f"{path}: {error.strerror or error}") from error
-
-
-def parse_schema(text: bytes | str, *, source: str) -> Schema:
-    """Read an openapi.json from text; `source` is its name in messages. Raises `SchemaError`."""
-    try:
-        document = js_reading.loads_unordered(text)
+        raise SchemaError(f"{source}: {error.strerror or error}") from error
     except ValueError as error:
         raise SchemaError(f"{source}: not JSON: {error}") from error
     return Schema(document, source=source)
@@ -181,4 +176,4 @@ def parse_schema(text: bytes | str, *, source: str) -> Schema:
 
 def shipped_schema() -> Schema:
     """Return the snapshot that comes with the package."""
-    return parse_schema(openapi_path().read_bytes(), source="the schema that ships with invokeai-gen")
+    return load_schema(openapi_path(), source="the schema that ships with invokeai-gen")

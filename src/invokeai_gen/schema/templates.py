@@ -74,7 +74,7 @@ class InputTemplate:
     def summary(self) -> dict[str, Any]:
         """Return what decides whether the field takes a value, as plan files record it."""
         facts = {
-            "type": _in_words(self.type),
+            "type": str(self.type),
             "required": self.required,
             "choices": list(self.choices),
             "base": list(self.models.base),
@@ -105,15 +105,8 @@ class NodeTemplate:
         return {
             "version": self.version,
             "inputs": {name: item.summary() for name, item in self.inputs.items()},
-            "outputs": {name: _in_words(kind) for name, kind in self.outputs.items()},
+            "outputs": {name: str(kind) for name, kind in self.outputs.items()},
         }
-
-
-_IN_WORDS: Final = {"SINGLE": "", "COLLECTION": "list of ", "SINGLE_OR_COLLECTION": "one or a list of "}
-
-
-def _in_words(kind: FieldType) -> str:
-    return _IN_WORDS[kind.cardinality] + kind.name
 
 
 def build_template(name: str, schemas: Mapping[str, Any]) -> NodeTemplate | None:
