@@ -11,7 +11,7 @@ import pytest
 from invokeai_gen.cli.terminal import json_text
 from invokeai_gen.codegen import datamodel
 from invokeai_gen.codegen.datamodel import ValueTypesError
-from invokeai_gen.codegen.literals import docstring
+from invokeai_gen.codegen.source import docstring
 from invokeai_gen.compiler.inputs import constraints_of
 from invokeai_gen.core.field_values import default_of
 from invokeai_gen.js_json import UNSET

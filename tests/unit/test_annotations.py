@@ -12,8 +12,8 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import SchemaValidator
 
 from invokeai_gen.codegen.annotations import Names, default, names_in, type_text
-from invokeai_gen.codegen.literals import Source
 from invokeai_gen.codegen.names import PythonIdentifier
+from invokeai_gen.codegen.source import Source
 from invokeai_gen.core import field_values, values
 from invokeai_gen.core.checks import Limits
 from invokeai_gen.core.field_values import (

@@ -18,8 +18,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from invokeai_gen.codegen import module
-from invokeai_gen.codegen.literals import Source, docstring, literal
 from invokeai_gen.codegen.names import PythonIdentifier, assign_names
+from invokeai_gen.codegen.source import Source, docstring, literal
 from invokeai_gen.core.plan import Constraints, PlanBatch, WorkflowPlan
 from invokeai_gen.js_json import UNSET
 from invokeai_gen.limits import ModelLimits

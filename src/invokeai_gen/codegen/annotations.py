@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any, Final, TypeAlias
 
-from invokeai_gen.codegen.literals import Source, call, literal
 from invokeai_gen.codegen.names import PythonIdentifier
+from invokeai_gen.codegen.source import Source, call, literal
 from invokeai_gen.core import field_values
 from invokeai_gen.core.checks import Instance
 from invokeai_gen.core.field_values import Choice, Limited, ListOf, OneOf, Plain, Shape, Structure

@@ -9,8 +9,8 @@ from typing import Any, Literal, TypeAlias
 
 from invokeai_gen.codegen.annotations import type_text
 from invokeai_gen.codegen.docs import short_default
-from invokeai_gen.codegen.literals import literal
 from invokeai_gen.codegen.name_memory import Planned, key_of, results_of, same_items
+from invokeai_gen.codegen.source import literal
 from invokeai_gen.core import field_values
 from invokeai_gen.core.field_values import NONE, Choice, Limited, ListOf, OneOf, Plain, Shape, allowed_values, parts_of
 from invokeai_gen.core.plan import PlannedInput, PlannedOutput, WorkflowPlan

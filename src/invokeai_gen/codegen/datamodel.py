@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from invokeai_gen.codegen.literals import printable_source
+from invokeai_gen.codegen.source import printable_source
 from invokeai_gen.errors import InvokeAIGenError
 
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from invokeai_gen.codegen.annotations import Names, type_text, value_text
-from invokeai_gen.codegen.literals import literal
 from invokeai_gen.codegen.name_memory import results_of
+from invokeai_gen.codegen.source import literal
 from invokeai_gen.core import field_values
 from invokeai_gen.core.field_values import Choice, Limited, ListOf, OneOf, Shape, allowed_values, parts_of
 from invokeai_gen.core.plan import PlannedInput, PlannedOutput, WorkflowPlan

@@ -9,10 +9,9 @@ from typing import Final
 
 from invokeai_gen.codegen import docs
 from invokeai_gen.codegen.annotations import Names, declaration, names_in, plain_type
-from invokeai_gen.codegen.layout import WIDTH, import_line, laid_out
-from invokeai_gen.codegen.literals import Source, docstring, literal
 from invokeai_gen.codegen.name_memory import results_of
 from invokeai_gen.codegen.names import PythonIdentifier
+from invokeai_gen.codegen.source import WIDTH, Source, docstring, import_line, laid_out, literal
 from invokeai_gen.core.plan import PlannedInput, PlannedOutput, WorkflowPlan
 from invokeai_gen.public_names import HOME_OF
 from invokeai_gen.shipped_files import templates_folder

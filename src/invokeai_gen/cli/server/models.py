@@ -17,8 +17,8 @@ from invokeai_gen.cli.terminal import echo_done
 from invokeai_gen.errors import InvokeAIGenError
 
 if TYPE_CHECKING:
-    from invokeai_gen.codegen.literals import Source
     from invokeai_gen.codegen.names import PythonIdentifier
+    from invokeai_gen.codegen.source import Source
     from invokeai_gen.server.boards import Board
     from invokeai_gen.server.models import Model
 
@@ -60,8 +60,8 @@ def command(output: Path, force: bool, server: str | None) -> None:
 def module_text(models: Sequence[Model], boards: Sequence[Board], version: str) -> str:
     """Return the text of the module, which does not depend on the order of models and boards."""
     from invokeai_gen.codegen.generated_files import stamped
-    from invokeai_gen.codegen.literals import docstring, literal
     from invokeai_gen.codegen.module import formatted
+    from invokeai_gen.codegen.source import docstring, literal
 
     body: list[str] = []
     exports: list[str] = []
@@ -87,7 +87,7 @@ def module_text(models: Sequence[Model], boards: Sequence[Board], version: str) 
 
 
 def _constant(name: PythonIdentifier, kind: str, fields: dict[str, Source], about: str) -> list[str]:
-    from invokeai_gen.codegen.literals import docstring
+    from invokeai_gen.codegen.source import docstring
 
     arguments = ", ".join(f"{key}={value}" for key, value in fields.items())
     return [f"    {name}: Final = {kind}({arguments})", f"    {docstring(about, 4)}"]
