@@ -86,6 +86,8 @@ def _check_declarations(text: str) -> set[str]:
         match statement:
             case ast.ClassDef(name) | ast.AnnAssign(target=ast.Name(name)) | ast.Assign(targets=[ast.Name(name)]):
                 names.add(name)
+            case _:
+                pass
     return names
 
 
