@@ -139,12 +139,6 @@ def test_most_of_them_are_refused(call: str, lie: str) -> None:
         CALLS[call](client_of(LIES[lie]))
 
 
-def test_a_list_that_claims_to_go_on_for_ever_ends() -> None:
-    page = {"items": [{"workflow_id": "w", "name": "n"}], "pages": 10**9}
-    assert [found.workflow_id for found in client_of(json.dumps(page).encode()).workflows.list()] == ["w"]
-    assert client_of(json.dumps({**page, "items": []}).encode()).workflows.list() == []
-
-
 def test_readers_say_where_an_answer_differs() -> None:
     read = answers.at("items", answers.list_of(answers.at("name", answers.text)))
     assert read({"items": [{"name": "a"}]}) == ["a"]

@@ -47,7 +47,6 @@ CHUNK: Final = 1 << 16
 
 PAGE: Final = 100
 """Entries fetched with one request."""
-MAX_PAGES: Final = 10_000
 DEFAULT_CAPACITY: Final = 10_000
 """InvokeAI's own limit for items in a queue."""
 MODELS_MAX_AGE: Final = 30.0

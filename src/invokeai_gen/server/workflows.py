@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
-from invokeai_gen.server import constants
 from invokeai_gen.server.answers import at, ignored, integer, list_of, mapping, text
 from invokeai_gen.server.errors import NotFoundError, ServerFaultError
 from invokeai_gen.server.facades import AsyncPart, Facade, facade
@@ -56,8 +55,7 @@ class AsyncWorkflows(AsyncPart):
 
         `tags` selects workflows that have one of them.
         """
-        params: dict[str, Any] = {
-            "per_page": constants.PAGE,
+        params = {
             "order_by": "name",
             "direction": "ASC",
             "categories": category,
@@ -66,14 +64,7 @@ class AsyncWorkflows(AsyncPart):
             "has_been_opened": has_been_opened,
             "is_public": is_public,
         }
-        found: dict[str, SavedWorkflow] = {}
-        for page in range(constants.MAX_PAGES):
-            items, pages = await self._transport.get(f"{_ROOT}/", {**params, "page": page}, read=_page)
-            new = {item.workflow_id: item for item in items if item.workflow_id not in found}
-            found |= new
-            if not new or page + 1 >= pages:  # whatever number of pages the server claims to have
-                break
-        return [*found.values()]
+        return await self._transport.get(f"{_ROOT}/", params, read=at("items", list_of(SavedWorkflow.of)))
 
     async def get(self, workflow_id: str) -> SavedWorkflow:
         """Return the workflow of that id, its contents in `workflow`. Raises `NotFoundError`."""
@@ -156,10 +147,6 @@ class Workflows(Facade[AsyncWorkflows]):
     delete_thumbnail = facade(AsyncWorkflows.delete_thumbnail)
     mark_opened = facade(AsyncWorkflows.mark_opened)
     set_public = facade(AsyncWorkflows.set_public)
-
-
-def _page(data: Any) -> tuple[builtins.list[SavedWorkflow], int]:
-    return at("items", list_of(SavedWorkflow.of))(data), at("pages", integer)(data)
 
 
 def _counts(data: Any) -> dict[str, int]:
