@@ -223,6 +223,7 @@ def test_no_password_of_an_account_is_among_the_variables_of_a_traceback() -> No
         lambda: client.accounts.update_me(current_password=PASSWORD, new_password=PASSWORD),
         lambda: client.accounts.login("me@example.com", PASSWORD),
         lambda: client.models.install("https://site.example/model", access_token=PASSWORD),
+        lambda: client.accounts.login("me@example.com", PASSWORD, name="unknown"),  # type: ignore[call-arg]
     ]
     for call in calls:
         assert not shown_in(crash(call))

@@ -108,14 +108,14 @@ class Accounts(Facade[AsyncAccounts]):
     """The accounts of one server. On a server without accounts most methods raise `ForbiddenError`."""
 
     are_enabled = facade(AsyncAccounts.are_enabled)
-    login = facade(AsyncAccounts.login, hidden=("password",))
+    login = facade(AsyncAccounts.login)
     logout = facade(AsyncAccounts.logout)
     me = facade(AsyncAccounts.me)
-    update_me = facade(AsyncAccounts.update_me, hidden=("current_password", "new_password"))
+    update_me = facade(AsyncAccounts.update_me)
     list = facade(AsyncAccounts.list)
     get = facade(AsyncAccounts.get)
-    create = facade(AsyncAccounts.create, hidden=("password",))
-    update = facade(AsyncAccounts.update, hidden=("password",))
+    create = facade(AsyncAccounts.create)
+    update = facade(AsyncAccounts.update)
     delete = facade(AsyncAccounts.delete)
 
 

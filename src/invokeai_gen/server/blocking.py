@@ -75,7 +75,7 @@ class ServerClient(ClientFacade):
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    login = facade(AsyncInvokeAIClient.login, hidden=("password",))
+    login = facade(AsyncInvokeAIClient.login)
     version = facade(AsyncInvokeAIClient.version)
     openapi = facade(AsyncInvokeAIClient.openapi)
     ask = facade(AsyncInvokeAIClient.ask)

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import socketio  # type: ignore[import-untyped]
+from socketio.exceptions import SocketIOError  # type: ignore[import-untyped]
 
 from invokeai_gen.server import constants
 from invokeai_gen.server.errors import ConnectionFailedError
@@ -21,6 +22,9 @@ from invokeai_gen.server.http import Transport
 
 _SILENT: Final = logging.Logger("invokeai_gen.socketio", logging.CRITICAL + 1)  # noqa: LOG001 - no set-up may find it
 """For libraries that would log what they send: no logging set-up makes it print anything."""
+
+FAULTS: Final = (SocketIOError, aiohttp.ClientError, OSError)
+"""What is raised if no connection can be made."""
 
 
 @asynccontextmanager
@@ -30,7 +34,7 @@ async def event_connection(
     """Connect, enter one of the server's rooms, and yield its events as name and data, until the connection ends.
 
     `room` is `queue` or `bulk_download`, and `key` the id of the one to enter. No event of what is requested after this
-    is missed. Raises an error of the libraries below if no connection can be made.
+    is missed. Raises one of `FAULTS` if no connection can be made.
     """
     received: asyncio.Queue[tuple[str, Any] | None] = asyncio.Queue()
 

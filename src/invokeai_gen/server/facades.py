@@ -32,34 +32,18 @@ class Facade(Generic[C]):
         self._core = core
 
 
-def facade(
-    method: Callable[Concatenate[S, P], Coroutine[Any, Any, T]], *, hidden: tuple[str, ...] = ()
-) -> Callable[Concatenate[Any, P], T]:
-    """Return the blocking twin of a method of `_core`, for a class that keeps its asynchronous counterpart there.
-
-    `hidden` names parameters whose values do not show among the variables of a traceback.
-    """
+def facade(method: Callable[Concatenate[S, P], Coroutine[Any, Any, T]]) -> Callable[Concatenate[Any, P], T]:
+    """Return the blocking twin of a method of `_core`, for a class that keeps its asynchronous counterpart there."""
 
     @wraps(method)
     def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return run(method(self._core, *args, **kwargs))
+        try:
+            coro = method(self._core, *args, **kwargs)
+        finally:
+            del args, kwargs  # a traceback that prints variables would show passwords
+        return run(coro)
 
-    return _hiding(call, method, hidden) if hidden else call
-
-
-def _hiding(call: Any, method: Any, hidden: tuple[str, ...]) -> Any:
-    names = method.__code__.co_varnames[1:]
-
-    @wraps(method)
-    def hiding(self: Any, /, *args: Any, **kwargs: Any) -> Any:
-        from invokeai_gen.server.credentials import Secret
-
-        kwargs |= zip(names, args, strict=False)
-        args = ()
-        kwargs |= {name: Secret(kwargs[name]) for name in hidden if isinstance(kwargs.get(name), str)}
-        return call(self, **kwargs)
-
-    return hiding
+    return call
 
 
 def iterating(

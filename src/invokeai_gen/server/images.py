@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import builtins
 import json
 import os
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -13,9 +14,13 @@ from typing import Any, Literal
 from invokeai_gen.loading import load
 from invokeai_gen.server import constants
 from invokeai_gen.server.answers import at, ignored, integer, list_of, mapping, optional, text
+from invokeai_gen.server.errors import ConnectionFailedError, RequestTimeoutError, ServerError
 from invokeai_gen.server.facades import Facade, facade, iterating
+from invokeai_gen.server.http import segment
 from invokeai_gen.server.media import FileContent, MediaCategory, StoredMedia, as_names, file_target
 from invokeai_gen.server.records import ServerRecord
+from invokeai_gen.server.transfers import download
+from invokeai_gen.texts import plain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,11 +170,25 @@ class AsyncImages(StoredMedia[Image]):
         cannot (an unknown board or image), and `ConnectionFailedError` if the server's events, which say when the file is
         complete, do not arrive (a proxy without websockets, for example).
         """
-        asked, path = {"image_names": [*names] or None, "board_id": board_id}, file_target(target)
-        size: int = await (await load("invokeai_gen.server.bulk_download")).download_zip(
-            self._transport, path, asked, timeout
-        )
-        return size
+        path, asked = file_target(target), {"image_names": [*names] or None, "board_id": board_id}
+        connections = await load("invokeai_gen.server.event_connection")
+        try:
+            async with connections.event_connection(self._transport, "bulk_download", "default") as events:
+                made: str = await self._transport.send(
+                    "POST", f"{self._root}download", json=asked, read=at("bulk_download_item_name", text)
+                )
+                # As the GUI does: asked before, the server sends as much of the file as it has, and then deletes it.
+                try:
+                    async with asyncio.timeout(timeout):
+                        await _until_complete(made, events)
+                except TimeoutError:
+                    raise RequestTimeoutError(f"the server did not make the ZIP file within {timeout:g} s") from None
+        except connections.FAULTS as error:
+            raise ConnectionFailedError(
+                "the server's events, which say when the ZIP file is complete, cannot be received "
+                f"({type(error).__name__}); download the images one by one"
+            ) from error
+        return await download(self._transport, f"{self._root}download/{segment(made)}", path)
 
     async def workflow(self, name: str) -> dict[str, Any] | None:
         """Return the workflow embedded in the image, or `None`. Raises `NotFoundError`."""
@@ -220,6 +239,17 @@ class AsyncImages(StoredMedia[Image]):
             return None if found is None else mapping(json.loads(found))
 
         return await self._transport.get(self._path(name, "/workflow"), read=read)
+
+
+async def _until_complete(zip_name: str, events: AsyncIterator[tuple[str, Any]]) -> None:
+    """Wait until a ZIP file is complete. Raise `ServerError` if it cannot be made, or if the connection is lost."""
+    async for event, data in events:
+        if isinstance(data, dict) and data.get("bulk_download_item_name") == zip_name:
+            if event == "bulk_download_complete":
+                return
+            if event == "bulk_download_error":
+                raise ServerError(f"the server could not make the ZIP file: {plain(data.get('error'))}")
+    raise ConnectionFailedError("the connection was lost while the server made the ZIP file")
 
 
 class Images(Facade[AsyncImages]):

@@ -233,7 +233,7 @@ class Models(Facade[AsyncModels]):
     missing = facade(AsyncModels.missing)
     scan = facade(AsyncModels.scan)
     hugging_face_files = facade(AsyncModels.hugging_face_files)
-    install = facade(AsyncModels.install, hidden=("access_token",))
+    install = facade(AsyncModels.install)
     installs = facade(AsyncModels.installs)
     get_install = facade(AsyncModels.get_install)
     wait_for_install = facade(AsyncModels.wait_for_install)
