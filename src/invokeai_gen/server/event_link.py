@@ -141,7 +141,7 @@ def needs_events(watches: Sequence[StatusWatch]) -> bool:
 
     They always are if a batch cannot do without, and if so many run that asking for each of them costs more.
     """
-    running = [(each.next_item, each.left, each.pace) for each in watches if each.pace is not None and each.left]
+    running = [(next(iter(each.left)), len(each.left), each.pace) for each in watches if each.pace and each.left]
     if not 1 <= len(running) <= constants.MAX_POLLED_BATCHES:
         return True
     _, left, pace = min(running, key=lambda each: each[0])

@@ -235,12 +235,12 @@ class Follower:
         try:
             unfinished = 0
             # By now the last run had ended. The item itself, larger than the counts, would say so with one request.
-            if not self._is_brief or watch.left > 1 or watch.looks > 1:
+            if not self._is_brief or len(watch.left) > 1 or watch.looks > 1:
                 unfinished = (await self._queue.batch_counts(watch.batch_id)).unfinished
-            if unfinished < watch.left:
+            if unfinished < len(watch.left):
                 await asyncio.sleep(constants.EVENT_TIMEOUT if self.is_connected else 0)
-                if watch.left == 1:
-                    watch.catch_up(await self._queue.get(watch.next_item))
+                if len(watch.left) == 1:
+                    watch.catch_up(await self._queue.get(next(iter(watch.left))))
                 else:
                     queues = await load("invokeai_gen.server.queue")
                     await queues.find_ended(self._queue, watch, unfinished)
@@ -251,7 +251,7 @@ class Follower:
             watch.fail(
                 JobDeletedError(
                     "the item is no longer in the queue: it was deleted, pruned, or the queue was cleared",
-                    item_id=next(iter(watch.unfinished()), None),
+                    item_id=next(iter(watch.left), None),
                 )
             )
         except (ConnectionFailedError, ServerFaultError) as error:

@@ -223,9 +223,9 @@ async def find_ended(queue: RunQueue, watch: StatusWatch, unfinished: int) -> No
 
     These ended without an event that reported it. Raises `NotFoundError` if one is no longer in the queue.
     """
-    left = watch.unfinished()
+    left = [*watch.left]
     size = min(len(left) - unfinished + 1, constants.PAGE)  # those that have ended, and the one that runs
-    while left and watch.left > unfinished:
+    while left and len(watch.left) > unfinished:
         asked, left, size = left[:size], left[size:], constants.PAGE
         found = await AsyncQueue(queue.transport, queue.queue_id).items(asked, with_sessions=watch.keeps_events)
         for item in found:

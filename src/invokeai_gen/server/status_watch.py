@@ -49,9 +49,10 @@ class StatusWatch:
         self.missed_events = False
         """Whether events may have been lost: the connection was, or there was none at the beginning."""
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._left: dict[int, None] = {}
-        """The items that have not ended, in order."""
-        self._is_closed = False
+        self.left: dict[int, None] = {}
+        """The items that are not known to have ended, in order."""
+        self.is_open = True
+        """Whether anything may still happen to it."""
         self._began = time.monotonic()
         self._sending = 0.0
         """Seconds that the enqueue took."""
@@ -60,7 +61,7 @@ class StatusWatch:
         """Set which items the batch has."""
         self.item_ids, self._ids = item_ids, frozenset(item_ids)
         self._sending = time.monotonic() - self._began
-        self._left = {item_id: None for item_id in item_ids if not is_final(self.statuses.get(item_id, "pending"))}
+        self.left = {item_id: None for item_id in item_ids if not is_final(self.statuses.get(item_id, "pending"))}
         self._settle()
 
     def handle(self, name: str, data: Mapping[str, Any]) -> None:
@@ -93,35 +94,16 @@ class StatusWatch:
 
     def close(self) -> None:
         """Ignore everything from now on."""
-        self._is_closed = True
-
-    @property
-    def is_open(self) -> bool:
-        """Whether anything may still happen to it."""
-        return not self._is_closed
+        self.is_open = False
 
     @property
     def has_gap(self) -> bool:
         """Whether lost events are to be read from the items when these have ended."""
         return self.missed_events and self.keeps_events and self.item_ids is not None
 
-    @property
-    def left(self) -> int:
-        """How many items are not known to have ended."""
-        return len(self._left)
-
-    @property
-    def next_item(self) -> int:
-        """The first item that is not known to have ended. Only if `left` is not 0."""
-        return next(iter(self._left))
-
-    def unfinished(self) -> list[int]:
-        """Return the items that are not known to have ended, in order."""
-        return [*self._left]
-
     def _is_foreign(self, item_id: int) -> bool:
         """Whether an item is not to be followed: it is another one of the batch, or the watch is closed."""
-        return self._is_closed or bool(self._ids and item_id not in self._ids)
+        return not self.is_open or bool(self._ids and item_id not in self._ids)
 
     def _note(self, item_id: int, status: str) -> bool:
         """Note the status of an item; return whether that is news."""
@@ -130,12 +112,12 @@ class StatusWatch:
             return False
         self.statuses[item_id] = status
         if is_final(status):
-            self._left.pop(item_id, None)
+            self.left.pop(item_id, None)
         return True
 
     def _settle(self) -> None:
         """End the watch if all items have ended."""
-        if not (self.done.done() or self.item_ids is None or self._left):
+        if not (self.done.done() or self.item_ids is None or self.left):
             self.done.set_result(None)
             self._end()
 

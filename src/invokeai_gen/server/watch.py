@@ -49,7 +49,7 @@ class Watch(StatusWatch):
         queue: asyncio.Queue[JobEvent | None] = asyncio.Queue()
         for event in self._history:
             queue.put_nowait(event)
-        if self._is_closed:
+        if not self.is_open:
             queue.put_nowait(None)
         self._queues.add(queue)
         return queue
@@ -113,7 +113,7 @@ class Watch(StatusWatch):
 
     def close(self) -> None:
         """End all subscriptions; further events are ignored."""
-        if not self._is_closed:
+        if self.is_open:
             super().close()
             for queue in self._queues:
                 queue.put_nowait(None)
