@@ -20,7 +20,7 @@ import pytest
 from generated import sunset_poster as wf
 from invokeai_gen import AsyncInvokeAIClient, InvokeAIClient, WorkflowDefinition, WorkflowHandle
 from invokeai_gen.schema import shipped_schema
-from invokeai_gen.server import background, constants, media, saving
+from invokeai_gen.server import background, constants, media, transfers
 from invokeai_gen.server.answers import ignored
 from invokeai_gen.server.background import bridge, in_thread
 from invokeai_gen.server.concurrency import gather_limited
@@ -271,17 +271,17 @@ def test_a_file_whose_reader_is_cancelled_is_closed_as_soon_as_it_is_open(
 def test_saving_that_is_cancelled_leaves_no_file_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.png").write_bytes(b"another content")
     is_writing, may_write = threading.Event(), threading.Event()
-    write = saving.write_bytes
+    write = transfers.write_bytes
 
     def held_up(target: Path, data: bytes) -> None:
         is_writing.set()
         may_write.wait(GUARD)
         write(target, data)
 
-    monkeypatch.setattr(saving, "write_bytes", held_up)
+    monkeypatch.setattr(transfers, "write_bytes", held_up)
 
     async def main() -> None:
-        task = asyncio.create_task(saving.save_bytes(tmp_path / "a.png", b"a"))
+        task = asyncio.create_task(transfers.save_bytes(tmp_path / "a.png", b"a"))
         await asyncio.to_thread(is_writing.wait, GUARD)
         task.cancel()
         for _ in range(10):

@@ -20,7 +20,7 @@ from invokeai_gen.server.client import core_of
 from invokeai_gen.server.errors import ConnectionFailedError
 from invokeai_gen.server.facades import facade
 from invokeai_gen.server.removal import Removal
-from invokeai_gen.server.saving import write_bytes
+from invokeai_gen.server.transfers import write_bytes
 from invokeai_gen.server.workflows import AsyncWorkflows, SavedWorkflow
 
 if TYPE_CHECKING:

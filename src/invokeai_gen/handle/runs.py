@@ -29,8 +29,8 @@ from invokeai_gen.server.facades import blocking
 from invokeai_gen.server.records import QueueItem
 from invokeai_gen.server.removal import Removal
 from invokeai_gen.server.run_errors import NotCompletedError, SeveralItemsError
-from invokeai_gen.server.saving import save_file
 from invokeai_gen.server.status_watch import is_final
+from invokeai_gen.server.transfers import save_file
 from invokeai_gen.sweeps.options import SweepOptions
 from invokeai_gen.sweeps.workflow import Workflow
 

@@ -20,7 +20,7 @@ from invokeai_gen.server.errors import DecodeError
 from invokeai_gen.server.facades import blocking
 from invokeai_gen.server.other_loops import unbroken
 from invokeai_gen.server.run_errors import NotCompletedError
-from invokeai_gen.server.saving import save_bytes, save_file, write_bytes
+from invokeai_gen.server.transfers import save_bytes, save_file, write_bytes
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage

@@ -17,9 +17,9 @@ from invokeai_gen.server.answers import at, ignored, integer, list_of, mapping, 
 from invokeai_gen.server.errors import ConnectionFailedError, RequestTimeoutError, ServerError
 from invokeai_gen.server.facades import Facade, facade, iterating
 from invokeai_gen.server.http import segment
-from invokeai_gen.server.media import FileContent, MediaCategory, StoredMedia, as_names, file_target
+from invokeai_gen.server.media import FileContent, MediaCategory, StoredMedia, as_names
 from invokeai_gen.server.records import ServerRecord
-from invokeai_gen.server.transfers import download
+from invokeai_gen.server.transfers import download, file_target
 from invokeai_gen.texts import plain
 
 

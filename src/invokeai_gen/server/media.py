@@ -21,7 +21,7 @@ from invokeai_gen.server.idempotency import send_once
 from invokeai_gen.server.records import ServerRecord
 from invokeai_gen.server.removal import Removal, delete_once
 from invokeai_gen.server.run_errors import UploadUncertainError
-from invokeai_gen.server.transfers import download, read_file, upload
+from invokeai_gen.server.transfers import download, file_target, read_file, upload
 
 M = TypeVar("M", bound=ServerRecord)
 MediaCategory: TypeAlias = Literal["general", "user", "mask", "control", "other"]
@@ -179,11 +179,3 @@ async def opened(data: FileContent, name: str | None, default_name: str) -> Asyn
         raise
     with file:
         yield file, name or path.name
-
-
-def file_target(target: str | os.PathLike[str]) -> Path:
-    """Return the path of a file to save. Raises `IsADirectoryError` for a folder."""
-    path = Path(target)
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder: name a file in it")
-    return path

@@ -1,10 +1,22 @@
-"""Files to and from a server: uploads, downloads, and checks that what arrives is a complete file."""
+"""Files to and from a server: uploads, downloads, checks that what arrives is a complete file, and saving.
+
+There is one policy for a file that already exists, for single images and whole sweeps:
+
+* A file with the same content is left as it is, so the same results can be saved again.
+* Any other file is never replaced: `FileExistsError`, and nothing is lost.
+* `overwrite=True` replaces it.
+
+A pattern, such as `"{item_id}-{output}"`, gives the results of several runs names of their own.
+"""
 
 from __future__ import annotations
 
+import filecmp
 import io
+import os
 import sys
-from collections.abc import AsyncGenerator, AsyncIterable, Coroutine, Iterable, Mapping
+import uuid
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Coroutine, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Final, TypeVar
@@ -16,6 +28,7 @@ from invokeai_gen.server.background import bridge, in_thread
 from invokeai_gen.server.constants import MAX_FILE_IN_MEMORY
 from invokeai_gen.server.errors import NotInvokeAIError
 from invokeai_gen.server.http import ApiRequest, Transport, import_httpx_alone
+from invokeai_gen.server.other_loops import unbroken
 from invokeai_gen.server.response import BodyError, Response, collected
 from invokeai_gen.texts import shortened
 
@@ -159,3 +172,49 @@ def _is_cut_mp4(file: BinaryIO, size: int) -> bool:
             return True
         place += length
     return place > size
+
+
+def file_target(target: str | os.PathLike[str]) -> Path:
+    """Return the path of a file to save. Raises `IsADirectoryError` for a folder."""
+    path = Path(target)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder: name a file in it")
+    return path
+
+
+async def save_file(target: Path, write: Callable[[Path], Awaitable[object]], *, overwrite: bool = False) -> Path:
+    """Have `write` make the file `target`, and its folders, and return it.
+
+    Raises `FileExistsError` if another file has that name, and `IsADirectoryError` if a folder has.
+    """
+    await in_thread(target.parent.mkdir, parents=True, exist_ok=True)
+    await in_thread(file_target, target)
+    if overwrite or not await in_thread(target.exists):
+        await write(target)
+        return target
+    copy = target.with_name(f".{uuid.uuid4().hex}.part{target.suffix}")
+    try:
+        await write(copy)
+        if not await in_thread(filecmp.cmp, copy, target, False):
+            raise FileExistsError(
+                f"{target} already exists, and its content is different: choose another name, folder or pattern, "
+                "or pass overwrite=True"
+            )
+    finally:
+        await in_thread(copy.unlink, missing_ok=True)
+    return target
+
+
+async def save_bytes(target: Path, data: bytes, *, overwrite: bool = False) -> Path:
+    """Save bytes as a file; see `save_file`."""
+
+    async def write(path: Path) -> None:
+        await unbroken(in_thread(write_bytes, path, data))
+
+    return await save_file(target, write, overwrite=overwrite)
+
+
+def write_bytes(target: Path, data: bytes) -> None:
+    """Write a file that appears under its name only when it is complete."""
+    with replacing(target) as file:
+        file.write(data)
