@@ -13,7 +13,7 @@ import pytest
 from invokeai_gen import AsyncInvokeAIClient, InvokeAIClient
 from invokeai_gen.server import constants
 from invokeai_gen.server.accounts import Account
-from invokeai_gen.server.errors import NotFoundError
+from invokeai_gen.server.errors import InvalidUrlError, JobTimeoutError, NotFoundError
 from invokeai_gen.server.events import InvocationComplete, JobEvent, StatusChanged, events_so_far
 from invokeai_gen.server.facades import iterate
 from invokeai_gen.server.images import Image
@@ -182,3 +182,25 @@ def test_a_board_handle_is_about_the_images_on_no_board_unless_an_id_is_given() 
     boards = AsyncInvokeAIClient("http://server").boards
     assert boards.handle().is_uncategorized
     assert not boards.handle("a").is_uncategorized
+
+
+def test_waiting_for_an_idle_queue_for_no_time_looks_once() -> None:
+    counts = iter([{"queue": {"pending": 1}}, {"queue": {}}])
+    queue = client_of(lambda _request: httpx.Response(200, json=next(counts))).queue
+    with pytest.raises(JobTimeoutError, match="still has 1 unfinished items after 0 s"):
+        queue.wait_until_idle(0)
+
+
+def test_a_path_to_ask_for_cannot_name_another_host() -> None:
+    hosts: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        hosts.append(request.url.host)
+        return httpx.Response(200, json={})
+
+    client = client_of(answer)
+    for path in ("@elsewhere.example/api", ".elsewhere.example/api", "api/v1/app/version"):
+        with pytest.raises(InvalidUrlError, match="begins with '/'"):
+            client.ask("GET", path)
+    assert client.ask("GET", "/api/v1/app/version") == {}
+    assert hosts == ["server"]

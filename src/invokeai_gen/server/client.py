@@ -17,6 +17,7 @@ from invokeai_gen.server.answers import anything, mapping
 from invokeai_gen.server.background import bridge
 from invokeai_gen.server.constants import DEFAULT_URL, EXIT_TIMEOUT
 from invokeai_gen.server.credentials import Secret, environment_token
+from invokeai_gen.server.errors import InvalidUrlError
 from invokeai_gen.server.http import Transport, TransportOptions, import_httpx_alone
 
 if TYPE_CHECKING:
@@ -158,9 +159,11 @@ class AsyncInvokeAIClient(_Portable):
     async def ask(self, method: str, path: str, *, params: dict[str, Any] | None = None, json: Any = None) -> Any:
         """Send any other request to the server's API, and return the JSON of its answer.
 
-        `path` starts with `/api/`. Raises the errors of every request: `StatusError`, `ConnectionFailedError`,
-        `NotInvokeAIError`.
+        `path` starts with `/api/`. Raises `InvalidUrlError` for one that might name another host, and the errors of
+        every request: `StatusError`, `ConnectionFailedError`, `NotInvokeAIError`.
         """
+        if not path.startswith("/"):
+            raise InvalidUrlError(f"{path!r} is not a path on a server, which begins with '/'")
         return await self._transport.send(method, path, params=params, json=json, read=anything)
 
     def _part(self, name: str) -> object:

@@ -148,7 +148,7 @@ class AsyncQueue(RunQueue):
     async def wait_until_idle(self, timeout: float | None = None) -> None:
         """Wait until no item runs or waits, of any account. Raises `JobTimeoutError` after `timeout` seconds."""
         clock = asyncio.get_running_loop().time
-        end, pause = clock() + (timeout or math.inf), constants.FIRST_POLL
+        end, pause = clock() + (math.inf if timeout is None else timeout), constants.FIRST_POLL
         while left := (await self.counts()).unfinished:
             if clock() >= end:
                 raise JobTimeoutError(f"the queue still has {left} unfinished items after {timeout:g} s")
