@@ -35,8 +35,9 @@ def parse_settings(value: Mapping[str, Any]) -> dict[str, Any] | None:
         is_kind = value.get("type", kind) == kind
         if is_kind and all(check(value[name]) for name, (check, _) in fields.items() if name in value):
             filled = {name: value.get(name, default) for name, (_, default) in fields.items()}
-            return {"type": kind, **{name: item for name, item in filled.items() if item is not UNSET}}
-    return _image_settings(value)
+            found = {"type": kind, **{name: item for name, item in filled.items() if item is not UNSET}}
+            return found | {"board_id": trim(found["board_id"])} if "board_id" in found else found
+    return None
 
 
 def default_settings(field_type: str) -> dict[str, Any]:
@@ -62,17 +63,12 @@ def _is_count(value: Any) -> bool:
     return is_integer(value) and value >= 1
 
 
-def _image_settings(value: Mapping[str, Any]) -> dict[str, Any] | None:
-    kind = IMAGE_GENERATOR
-    if value.get("type", kind) != kind or value.get("category", "images") not in ("images", "assets"):
-        return None
-    settings = {"type": kind}
-    if "board_id" in value:
-        board = value["board_id"]
-        if not isinstance(board, str) or not trim(board):
-            return None
-        settings["board_id"] = trim(board)
-    return {**settings, "category": value.get("category", "images")}
+def _is_filled(value: Any) -> bool:
+    return isinstance(value, str) and trim(value) != ""
+
+
+def _is_category(value: Any) -> bool:
+    return value in ("images", "assets")
 
 
 _FLOAT_COUNT: Final = {"count": (is_integer, 10), "values": (_is_numbers, UNSET)}
@@ -117,5 +113,6 @@ _KINDS: Final[Mapping[str, Mapping[str, tuple[Check, Any | Unset]]]] = {
         "count": (_is_count, 10),
         "seed": (_is_optional_integer, UNSET),
     },
+    IMAGE_GENERATOR: {"board_id": (_is_filled, UNSET), "category": (_is_category, "images")},
 }
-"""The fields of each kind, but for that of images: the check of a value, and the default of a missing one."""
+"""The fields of each kind: the check of a value, and the default of a missing one."""

@@ -239,7 +239,7 @@ def _is_docstring(statement: ast.stmt) -> bool:
 
 def check_round_trip(plan: WorkflowPlan, text: str, types_text: str) -> None:
     """The module gives back what the plan says, and so does the plan from its file."""
-    assert WorkflowPlan.from_dict(json.loads(plan.to_json())) == plan
+    assert WorkflowPlan.from_json(plan.to_json()) == plan
     params = loaded(text, types_text).Params
     inputs = params.inputs()
     assert [item.index for item in inputs] == [item.index for item in plan.inputs]
@@ -350,8 +350,8 @@ def check_shown(plan: WorkflowPlan) -> None:
             assert_plain(line)
 
 
-_EMPTY: Final = WorkflowPlan.from_dict(
-    {"format": 1, "info": {"name": ""}, "nodes": [], "edges": [], "batches": [], "inputs": [], "outputs": []}
+_EMPTY: Final = WorkflowPlan.from_json(
+    '{"format": 1, "info": {"name": ""}, "nodes": [], "edges": [], "batches": [], "inputs": [], "outputs": []}'
 )
 
 

@@ -28,6 +28,7 @@ from invokeai_gen.core.json_values import guess_value
 from invokeai_gen.core.json_writing import to_json
 from invokeai_gen.core.plan import Constraints, PlannedInput
 from invokeai_gen.core.problems import ParamsError, range_text
+from invokeai_gen.core.short_texts import short_text
 from invokeai_gen.core.text_values import value_of_json
 from invokeai_gen.core.values import BoardRef, BoundingBox, Color, ImageRef, LoRA, ModelRef, VideoRef
 from invokeai_gen.js_json import UNSET
@@ -212,6 +213,12 @@ def test_default_there_and_back(field_type: str, data: Any, value: Any, text: st
 def test_an_object_that_only_looks_like_a_value_of_ours_stays_one(data: dict[str, object]) -> None:
     planned = an_input(field_type="AnyField", value=UNSET, required=True)
     assert value_of_json(planned, data) == guess_value(data) == data
+
+
+def test_a_tuple_of_numbers_that_is_no_colour_is_a_list() -> None:
+    assert to_json((300, 1, 2)) == [300, 1, 2]
+    assert short_text((300, 1, 2)) == "300,1,2"
+    assert to_json((255, 0, 0)) == {"r": 255, "g": 0, "b": 0, "a": 255}
 
 
 def test_default_lists_are_made_anew() -> None:

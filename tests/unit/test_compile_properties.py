@@ -92,7 +92,7 @@ def test_loading_what_was_loaded_changes_nothing(path: Path) -> None:
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_a_plan_survives_being_written(path: Path) -> None:
     plan = compiled(example(path).data)
-    assert WorkflowPlan.from_dict(plan.to_dict()) == plan
+    assert WorkflowPlan.from_json(plan.to_json()) == plan
 
 
 @given(st.sampled_from(EXAMPLES), st.randoms(use_true_random=False))

@@ -231,7 +231,7 @@ def test_a_node_that_was_deleted_and_added_again_has_its_names() -> None:
 def test_a_node_that_comes_back_has_the_name_it_had() -> None:
     without = assign_names(a_plan(PROMPT, TWIN), earlier=TWINS)
     assert [item.name for item in without.retired] == ["width"]
-    assert WorkflowPlan.from_dict(without.to_dict()) == without
+    assert WorkflowPlan.from_json(without.to_json()) == without
     back = assign_names(a_plan(WIDTH, PROMPT, TWIN), earlier=without)
     assert back.inputs == TWINS.inputs
     assert back.retired == ()

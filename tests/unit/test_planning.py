@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -112,7 +111,7 @@ def test_a_batch_knows_what_the_fields_it_feeds_accept(schema: Schema) -> None:
     assert batch.targets == (("n", "width"), ("s", "value"))
     width, text = batch.target_limits
     assert (width.field_type, width.constraints.multiple_of, text.field_type) == ("IntegerField", 8, "StringField")
-    assert WorkflowPlan.from_dict(json.loads(plan.to_json())) == plan
+    assert WorkflowPlan.from_json(plan.to_json()) == plan
     check_items(plan, {}, {"b": [64, 128]})
     with pytest.raises(ParamsError, match=r"item 1 is 7, but what goes into 'Create Latent Noise' \(width\) should be"):
         check_items(plan, {}, {"b": [64, 7]})

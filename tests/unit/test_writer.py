@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -83,7 +82,7 @@ def test_a_package_has_a_module_and_a_plan_for_each_workflow(out: Path) -> None:
         ("my_owl.py", "new", "My Owl.json"),
         ("fox.py", "new", "fox.json"),
     ]
-    assert WorkflowPlan.from_dict(json.loads((out / "fox.json").read_text("utf-8"))).inputs[1].name == "width"
+    assert WorkflowPlan.from_json((out / "fox.json").read_bytes()).inputs[1].name == "width"
     assert b"from ._types import SchedulerName" in (out / "fox.py").read_bytes()
 
 
@@ -390,7 +389,7 @@ def test_a_label_that_is_no_text_does_not_stop_the_plan_from_being_written(out: 
     plan = a_plan(an_input("lone \ud800 surrogate"))
     made(out, {"odd.json": plan})
     assert is_fresh(made(out, {"odd.json": plan}))
-    again = WorkflowPlan.from_dict(json.loads((out / "odd.json").read_bytes()))
+    again = WorkflowPlan.from_json((out / "odd.json").read_bytes())
     assert again.inputs[0].label == "lone \ud800 surrogate"
 
 

@@ -58,9 +58,9 @@ class Limits(ValueLimits):
         return f"Limits({', '.join(f'{name}={value!r}' for name, value in self.items())})"
 
     def __iter__(self) -> Iterator[object]:
-        from invokeai_gen.core.rare_checks import annotated_limit
+        from invokeai_gen.core.rare_checks import annotated_limits
 
-        return (annotated_limit(name, value) for name, value in self.items())
+        return annotated_limits(self)
 
 
 _LIMITS_OF: Final[Mapping[object, frozenset[str]]] = {

@@ -1,13 +1,12 @@
 """Objects that are known by their attributes alone, for type checkers: what inputs accept, and what a server reports.
 
-At run time only `HasInputs` is used; the checks of `values` look for the attributes.
+At run time the checks of `values` look for the attributes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from io import BytesIO
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 
 class PillowImage(Protocol):
@@ -117,11 +116,3 @@ class ModelRecord(Protocol):
     def format(self) -> str | None:
         """Format of its files, such as `diffusers`."""
         ...
-
-
-class HasInputs(Protocol):
-    """A class of parameters, as far as `params_json` and `json_schema` need to know it: a `WorkflowParams`."""
-
-    __inputs__: ClassVar[Mapping[str, Any]]
-    """An `Input` for each name."""
-    __plan__: ClassVar[Any]

@@ -11,17 +11,16 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol, get_origin
+from typing import Any, ClassVar, Final, Protocol
 
 from pydantic_core import ValidationError
 
 from invokeai_gen import js_reading
 from invokeai_gen.core import checks, problems
-from invokeai_gen.core.duck_types import HasInputs
-from invokeai_gen.core.json_values import read_value
+from invokeai_gen.core.json_values import accepted_kind, read_value
 from invokeai_gen.core.plan import JsonValue
 from invokeai_gen.core.problems import Problem
-from invokeai_gen.core.values import Accepted, ImageRef, Input
+from invokeai_gen.core.values import ImageRef, Input
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.js_json import UNSET, Unset
 from invokeai_gen.png_texts import GRAPH_KEY, WORKFLOW_KEY, PngError, png_texts
@@ -46,6 +45,12 @@ class ReadsImages(Protocol):
     def images(self) -> Any:
         """Has a method `read(name)` that returns the file."""
         ...
+
+
+class HasInputs(Protocol):
+    """A class of parameters, as far as this module needs it: a `WorkflowParams`."""
+
+    __inputs__: ClassVar[Mapping[str, Input]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +200,7 @@ class _Source:
 def _checked(item: Input, hint: Any, source: _Source) -> Any:
     """Return the value of an input. Raises `ValueError` with the reason if it does not accept the value in the image."""
     data = source.value(item.node, item.field)
-    if _is_board(hint):
+    if accepted_kind(hint) == "board":
         data = _board(data, source.stored(item.node, item.field))
     if data is UNSET:
         data = None
@@ -206,12 +211,6 @@ def _checked(item: Input, hint: Any, source: _Source) -> Any:
             raise ValueError("the image has no value for it") from None
         reason = problems.invalid(item, error).reason
         raise ValueError(f"the image has {shown(data)}, but it {reason}") from None
-
-
-def _is_board(hint: Any) -> bool:
-    return get_origin(hint) is not None and any(
-        isinstance(part, Accepted) and part.kind == "board" for part in getattr(hint, "__metadata__", ())
-    )
 
 
 def _board(ran: JsonValue | Unset, stored: JsonValue | Unset) -> JsonValue:

@@ -6,17 +6,16 @@ A rule that JSON Schema has no words for is left to the check itself: that a bou
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import MISSING, fields
+from dataclasses import MISSING
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Union, cast, get_args, get_origin
 
 from invokeai_gen.core.checks import Limits
 from invokeai_gen.core.css_colors import CSS_COLORS
-from invokeai_gen.core.duck_types import HasInputs
 from invokeai_gen.core.field_values import default_of, input_of, model_limits, runtime_type, shape_of
-from invokeai_gen.core.json_values import BASE64, IDENTITY_KEYS, AllowedFiles
+from invokeai_gen.core.json_values import BASE64, IDENTITY_KEYS, AllowedFiles, accepted_kind
 from invokeai_gen.core.json_writing import to_json
-from invokeai_gen.core.values import MODEL_KEYS, Accepted, BoundingBox, Input, LoRA
+from invokeai_gen.core.values import MODEL_KEYS, BoundingBox, Input, LoRA
 from invokeai_gen.js_json import UNSET
 from invokeai_gen.limits import KEYWORDS
 from invokeai_gen.texts import MAX_PLAIN, plain
@@ -37,37 +36,20 @@ _TEXT: Final[JsonSchema] = {"type": "string", "pattern": r"\S"}
 _CHANNEL: Final[JsonSchema] = {"type": "integer", "minimum": 0, "maximum": 255}
 
 
-def params_schema(
-    params: type[HasInputs], plan: WorkflowPlan | None, *, allow_files: AllowedFiles = True
+def plan_schema(plan: WorkflowPlan, *, allow_files: AllowedFiles = True) -> JsonSchema:
+    """Return the schema of the `Params` of a plan, without making that class."""
+    settable = [planned for planned in plan.inputs if planned.fed_by is None]
+    declared = [(input_of(planned), runtime_type(shape_of(planned)), default_of(planned)) for planned in settable]
+    return inputs_schema(declared, plan, "Params", allow_files)
+
+
+def inputs_schema(
+    declared: Iterable[tuple[Input, Any, Any]], plan: WorkflowPlan | None, title: str, allow_files: AllowedFiles
 ) -> JsonSchema:
-    """Return the schema of an object with the values of all inputs by Python name.
+    """Return the schema of an object with the values of inputs by Python name, from their types and defaults.
 
     `plan` adds the name of the workflow and the descriptions of its fields. For `allow_files` see `read_value`.
     """
-    declared = []
-    for spec in fields(cast("Any", params)):
-        default = spec.default_factory() if callable(spec.default_factory) else spec.default
-        declared.append(
-            (
-                params.__inputs__[spec.name],
-                params.__annotations__[spec.name],
-                UNSET if default is MISSING else default,
-            )
-        )
-    return _schema_of(declared, plan, params.__name__, allow_files)
-
-
-def plan_schema(plan: WorkflowPlan, *, allow_files: AllowedFiles = True) -> JsonSchema:
-    """Return what `params_schema` returns for the class of a plan, without making that class."""
-    settable = [planned for planned in plan.inputs if planned.fed_by is None]
-    declared = [(input_of(planned), runtime_type(shape_of(planned)), default_of(planned)) for planned in settable]
-    return _schema_of(declared, plan, "Params", allow_files)
-
-
-def _schema_of(
-    declared: Iterable[tuple[Input, Any, Any]], plan: WorkflowPlan | None, title: str, allow_files: AllowedFiles
-) -> JsonSchema:
-    """Return the schema for inputs with their types and defaults."""
     planned = {item.binding: item for item in plan.inputs} if plan is not None else {}
     properties: dict[str, JsonSchema] = {}
     required: list[str] = []
@@ -78,7 +60,7 @@ def _schema_of(
         if any(notes):
             described["description"] = " ".join(filter(None, reversed(notes)))
         properties[item.name] = {**described, **schema}
-        if default is UNSET:
+        if default is UNSET or default is MISSING:
             required.append(item.name)
         else:
             properties[item.name]["default"] = to_json(default, embed=True)
@@ -127,7 +109,7 @@ def value_schema(hint: Any, item: Input | None = None, *, allow_files: AllowedFi
     """Return the schema of one value of an input with this type hint; `item` limits which models it takes."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Annotated:
-        return _annotated(hint.__origin__, hint.__metadata__, item, allow_files)
+        return _annotated(hint, item, allow_files)
     if origin is Union or origin is UnionType:
         return {"anyOf": [value_schema(member, item, allow_files=allow_files) for member in arguments]}
     if origin is Literal:
@@ -139,19 +121,18 @@ def value_schema(hint: Any, item: Input | None = None, *, allow_files: AllowedFi
     return {"type": "object"} if origin is dict else _structure(hint)
 
 
-def _annotated(inner: Any, metadata: tuple[Any, ...], item: Input | None, allow_files: AllowedFiles) -> JsonSchema:
+def _annotated(hint: Any, item: Input | None, allow_files: AllowedFiles) -> JsonSchema:
     """Return the schema of a type with limits, or of what an `Accepted` takes, which overrides the type before it."""
-    item = next((one for one in metadata if isinstance(one, Input)), item)
-    accepted = next((one for one in metadata if isinstance(one, Accepted)), None)
-    if accepted is not None:
-        if accepted.kind in ("image", "video"):
-            return _media(accepted.kind, allow_files)
-        return _model(item) if accepted.kind == "model" else {**(_BOARD if accepted.kind == "board" else _COLOR)}
-    schema = value_schema(inner, item, allow_files=allow_files)
-    for limits in metadata:
+    item = next((one for one in hint.__metadata__ if isinstance(one, Input)), item)
+    if kind := accepted_kind(hint):
+        if kind in ("image", "video"):
+            return _media(kind, allow_files)
+        return _model(item) if kind == "model" else {**(_BOARD if kind == "board" else _COLOR)}
+    schema = value_schema(hint.__origin__, item, allow_files=allow_files)
+    for limits in hint.__metadata__:
         if isinstance(limits, Limits):
             for name, limit in limits.items():
-                is_size = get_origin(inner) is list
+                is_size = get_origin(hint.__origin__) is list
                 keyword = _KEYWORD_OF[name.replace("length", "items") if is_size else name]
                 schema[keyword] = int(limit) if float(limit).is_integer() else limit
     return schema

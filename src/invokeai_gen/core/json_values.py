@@ -73,12 +73,10 @@ def read_value(hint: Any, data: JsonValue, *, allow_files: AllowedFiles = True) 
     """
     origin = get_origin(hint)
     if origin is Annotated:
-        accepted = next((item for item in hint.__metadata__ if isinstance(item, Accepted)), None)
-        if accepted is None:
+        kind = accepted_kind(hint)
+        if not kind:
             return read_value(hint.__origin__, data, allow_files=allow_files)
-        if accepted.kind in ("image", "video"):
-            return _media(accepted.kind, data, allow_files)
-        return _READERS[accepted.kind](data)
+        return _media(kind, data, allow_files) if kind in ("image", "video") else _READERS[kind](data)
     if origin is Union or origin is UnionType:
         return _union(get_args(hint), data, allow_files)
     if origin is list and isinstance(data, list):
@@ -87,6 +85,11 @@ def read_value(hint: Any, data: JsonValue, *, allow_files: AllowedFiles = True) 
         return _whole(data)
     reader = _READERS.get(hint) if isinstance(hint, type) or hint is Any else None
     return data if reader is None else reader(data)
+
+
+def accepted_kind(hint: Any) -> str:
+    """Return which row of the table above an annotated type has: `Accepted.kind`; empty for any other type."""
+    return next((item.kind for item in getattr(hint, "__metadata__", ()) if isinstance(item, Accepted)), "")
 
 
 def guess_value(data: JsonValue) -> Any:

@@ -16,7 +16,6 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, Val
 
 from invokeai_gen import js_reading
 from invokeai_gen.core import problems
-from invokeai_gen.core.duck_types import HasInputs
 from invokeai_gen.core.json_values import AllowedFiles, read_value
 from invokeai_gen.core.json_writing import is_sendable, to_json
 from invokeai_gen.core.problems import ParamsError, Problem
@@ -33,10 +32,11 @@ MAX_REPR: Final = 500
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 
-class ParamsJson(HasInputs):
+class ParamsJson:
     """What `WorkflowParams` can do besides holding values: JSON in and out, images in, pydantic and notebooks."""
 
     __inputs__: ClassVar[Mapping[str, Input]]
+    __plan__: ClassVar[Any]
 
     def __repr__(self) -> str:
         """Return the values as Python writes them, with the middle of long ones cut out."""
@@ -171,9 +171,17 @@ def _plan(params: type[ParamsJson]) -> WorkflowPlan | None:
 
 def _schema(params: type[ParamsJson], *, allow_files: AllowedFiles = True) -> dict[str, JsonValue]:
     """Return the JSON Schema as it stands inside another one."""
-    from invokeai_gen.core.json_schema import params_schema
+    from invokeai_gen.core.json_schema import inputs_schema
 
-    return params_schema(params, _plan(params), allow_files=allow_files)
+    declared = [
+        (
+            params.__inputs__[spec.name],
+            params.__annotations__[spec.name],
+            spec.default_factory() if callable(spec.default_factory) else spec.default,
+        )
+        for spec in fields(cast("Any", params))
+    ]
+    return inputs_schema(declared, _plan(params), params.__name__, allow_files)
 
 
 def read_input(params: type[ParamsJson], name: str, data: JsonValue, *, allow_files: AllowedFiles = True) -> Any:

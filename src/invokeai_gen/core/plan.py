@@ -324,33 +324,26 @@ class WorkflowPlan:
             raise NotAPlanError(f"not JSON: {error}") from error
         if not isinstance(data, dict) or not {"format", "info", "nodes", "inputs"} <= data.keys():
             raise NotAPlanError("not the plan of a generated module")
+        if data["format"] != PLAN_FORMAT:
+            found = str(data["format"])[:20]
+            raise PlanFormatError(f"a damaged plan, or one of another version: generate it again (format {found})")
         try:
-            return cls.from_dict(data)
-        except PlanFormatError:
-            raise
+            return cls(
+                info=WorkflowInfo(**data["info"]),
+                nodes=tuple(
+                    PlanNode(**_with(node, fields=tuple(PlanField(**item) for item in node.get("fields", ()))))
+                    for node in data["nodes"]
+                ),
+                edges=tuple(PlanEdge(**edge) for edge in data["edges"]),
+                batches=tuple(_decode_batch(batch) for batch in data["batches"]),
+                workflow=data.get("workflow"),
+                inputs=tuple(_decode_input(item) for item in data["inputs"]),
+                outputs=tuple(PlannedOutput(**_with(item, "sections")) for item in data["outputs"]),
+                retired=tuple(RetiredName(**item) for item in data.get("retired", ())),
+                node_types=data.get("node_types", {}),
+            )
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
             raise PlanFormatError(f"a damaged plan: generate it again ({error!r})") from error
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, JsonValue]) -> Self:
-        """Return the plan that `to_dict` wrote. Raises `PlanFormatError` for a plan of another format."""
-        if data.get("format") != PLAN_FORMAT:
-            found = str(data.get("format"))[:20]
-            raise PlanFormatError(f"a damaged plan, or one of another version: generate it again (format {found})")
-        return cls(
-            info=WorkflowInfo(**data["info"]),
-            nodes=tuple(
-                PlanNode(**_with(node, fields=tuple(PlanField(**item) for item in node.get("fields", ()))))
-                for node in data["nodes"]
-            ),
-            edges=tuple(PlanEdge(**edge) for edge in data["edges"]),
-            batches=tuple(_decode_batch(batch) for batch in data["batches"]),
-            workflow=data.get("workflow"),
-            inputs=tuple(_decode_input(item) for item in data["inputs"]),
-            outputs=tuple(PlannedOutput(**_with(item, "sections")) for item in data["outputs"]),
-            retired=tuple(RetiredName(**item) for item in data.get("retired", ())),
-            node_types=data.get("node_types", {}),
-        )
 
 
 def _with(data: Mapping[str, JsonValue], *tuples: str, **decoded: Any) -> dict[str, Any]:

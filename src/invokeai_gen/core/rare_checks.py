@@ -5,29 +5,23 @@ Our limits for libraries that know annotated-types are here, too.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from types import GenericAlias
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from pydantic_core import CoreConfig, CoreSchema, PydanticKnownError, SchemaValidator, core_schema
 
-_ANNOTATED: Final = {
-    "ge": "Ge",
-    "gt": "Gt",
-    "le": "Le",
-    "lt": "Lt",
-    "multiple_of": "MultipleOf",
-    "min_length": "MinLen",
-    "max_length": "MaxLen",
-}
-"""The classes of annotated-types."""
+from invokeai_gen.limits import ValueLimits
 
 
-def annotated_limit(name: str, value: float) -> object:
-    """Return one of our `Limits` as annotated-types has it."""
-    import annotated_types
+def annotated_limits(limits: ValueLimits) -> Iterator[object]:
+    """Yield limits as annotated-types has them."""
+    from annotated_types import Interval, Len, MultipleOf
 
-    limit: object = getattr(annotated_types, _ANNOTATED[name])(value)
-    return limit
+    yield from Interval(ge=limits.ge, gt=limits.gt, le=limits.le, lt=limits.lt)
+    if limits.multiple_of is not None:
+        yield MultipleOf(limits.multiple_of)
+    yield from Len(limits.min_length or 0, limits.max_length)
 
 
 def choice_schema(options: tuple[Any, ...]) -> CoreSchema:

@@ -62,19 +62,11 @@ def short_text(value: object) -> str:
         case Mapping():
             return ",".join(f"{key}={short_text(item)}" for key, item in value.items())
         case tuple() if is_channels(value):
-            return _channels(value)
+            return _hex(as_color(value))
         case list() | tuple() | set() | frozenset():
             return ",".join(short_text(item) for item in value)
         case _:
             return str(value)
-
-
-def _channels(value: tuple[int, ...]) -> str:
-    """Return a tuple of channels as a colour, unless a number in it is too large for one."""
-    try:
-        return _hex(as_color(value))
-    except ValueError:
-        return ",".join(str(number) for number in value)
 
 
 def _hex(color: Color) -> str:

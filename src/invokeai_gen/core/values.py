@@ -142,21 +142,19 @@ def as_color(value: object) -> Color:
     if isinstance(value, (tuple, list)) and len(value) in (3, 4):
         return Color(*value)
     if isinstance(value, str):
-        digits = value[1:] if re.fullmatch(_HEX_COLOR, value) else _css_color(value)
+        from invokeai_gen.core.css_colors import CSS_COLORS
+
+        digits = value[1:] if re.fullmatch(_HEX_COLOR, value) else CSS_COLORS.get(value.lower())
         if digits:
             return Color(*bytes.fromhex(digits if len(digits) > 4 else "".join(digit * 2 for digit in digits)))
     raise ValueError('Input should be a colour: "#ff8000", a CSS name, (255, 128, 0), (255, 128, 0, 255) or a Color')
 
 
 def is_channels(value: object) -> bool:
-    """Return whether a value is a tuple of as many integers as a colour has channels."""
-    return isinstance(value, tuple) and len(value) in (3, 4) and all(type(channel) is int for channel in value)
-
-
-def _css_color(name: str) -> str | None:
-    from invokeai_gen.core.css_colors import CSS_COLORS
-
-    return CSS_COLORS.get(name.lower())
+    """Return whether a value is a tuple of the channels of a colour."""
+    if not isinstance(value, tuple) or len(value) not in (3, 4):
+        return False
+    return all(type(channel) is int and 0 <= channel <= 255 for channel in value)
 
 
 def _color(value: Any) -> Any:
