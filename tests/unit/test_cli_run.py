@@ -289,6 +289,13 @@ def test_a_value_and_a_list_for_one_input_exclude_each_other(cli: Cli, seeded: s
         answer = cli("run", seeded, "--product", "seed=1,2", *value)
         assert (answer.code, len(answer.errors)) == (1, 1)
         assert "seed also has a list of values in --product: keep one" in answer.err
+
+
+def test_a_list_replaces_a_value_from_a_file_whatever_else_is_set(cli: Cli, seeded: str) -> None:
+    save(Path("params.json"), {"seed": 9})
+    lists = ["--params", "params.json", "--product", "seed=1,2", "--dry-run"]
+    for others in ([], ["--set", "width=64"]):
+        assert sent_items(cli("run", seeded, *lists, *others)) == [[[1, 2]]]
     save(Path("params.json"), {"seed": 9})
     assert cli("run", seeded, "--product", "seed=1,2", "--params", "params.json", "--dry-run").code == 0
 

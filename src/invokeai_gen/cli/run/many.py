@@ -13,8 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from invokeai_gen.cli.run.command_line import CommandLine
-from invokeai_gen.cli.run.folder import check_for_many, folder_of
-from invokeai_gen.cli.run.report import SweepReport, clean_up, exit_interrupted, print_tracebacks
+from invokeai_gen.cli.run.results import (
+    SweepReport,
+    check_for_many,
+    clean_up,
+    exit_interrupted,
+    folder_of,
+    print_tracebacks,
+)
 from invokeai_gen.cli.run.values import RunValues, explained_errors
 from invokeai_gen.cli.servers import make_client, open_client
 from invokeai_gen.cli.terminal import echo, echo_json, lines_of, one_line, print_messages

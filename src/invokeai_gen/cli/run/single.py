@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from invokeai_gen.cli.run.command_line import CommandLine
-from invokeai_gen.cli.run.folder import check_for_one, folder_of
-from invokeai_gen.cli.run.report import exit_interrupted, print_removal
+from invokeai_gen.cli.run.results import check_for_one, exit_interrupted, folder_of, print_removal
 from invokeai_gen.cli.run.values import RunValues, explained_errors
 from invokeai_gen.cli.servers import open_client
 from invokeai_gen.cli.terminal import echo, echo_json

@@ -1,6 +1,7 @@
 """The values of a call of `run`: the workflow with its base values, and the lists and rows of many runs.
 
-Everything that is wrong with them is printed at once, before anything is sent.
+Everything that is wrong with them is printed at once, before anything is sent. What is missing is asked for in a
+terminal, with the choices, or the server's models that fit.
 """
 
 from __future__ import annotations
@@ -13,23 +14,30 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from invokeai_gen.cli.assignments import random_value, read_assignments
-from invokeai_gen.cli.explain import is_required
+import click
+
+from invokeai_gen.cli.assignments import Assignment, random_value, read_assignments, read_value
+from invokeai_gen.cli.explain import allowed_values, default_of_input, is_required, kind_of, text_of
 from invokeai_gen.cli.run.axes import Axes, read_axes
 from invokeai_gen.cli.run.command_line import CommandLine
-from invokeai_gen.cli.run.questions import ask, can_ask, fitting_models
-from invokeai_gen.cli.run.report import print_tracebacks
-from invokeai_gen.cli.terminal import lines_of, print_messages
+from invokeai_gen.cli.run.results import print_tracebacks
+from invokeai_gen.cli.servers import open_client
+from invokeai_gen.cli.terminal import echo, few, lines_of, one_line, print_messages
+from invokeai_gen.core import matching
+from invokeai_gen.core.field_values import model_limits
 from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.plan import PlannedInput
 from invokeai_gen.core.problems import ParamsError, Problem, missing
 from invokeai_gen.runtime.outputs import WorkflowOutputs
+from invokeai_gen.server.errors import ServerError
 from invokeai_gen.server.run_errors import JobFailedError, ValueResolutionError
 from invokeai_gen.sweeps.dynamic_workflow import workflow_of
 from invokeai_gen.sweeps.space import Space, space_of
 from invokeai_gen.sweeps.workflow import Workflow
 
 _STDIN: Final = Path("-")
+_MAX_MODELS: Final = 10
+"""Models that fit an input and are named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +109,12 @@ class ValueReader:
     def read(self) -> RunValues:
         """Return the values; if some are wrong, print all mistakes and exit. Ask for missing ones in a terminal."""
         line = self._line
-        values, drawn = self._assigned()
+        assigned = self._assigned()
+        values = {item.planned.name: item.value for item in assigned}
         axes = read_axes(line, values)
         self._mistakes += axes.mistakes
-        self._refuse_doubles(values, axes)
-        runs, zipped = self._vary(drawn, axes)
+        self._refuse_doubles(assigned, axes)
+        runs, zipped = self._vary(assigned, axes)
         for name, found in {**zipped, **axes.product}.items():
             values[name] = found[0] if isinstance(found, list) else found.prompt
         if not self._mistakes:
@@ -144,8 +153,8 @@ class ValueReader:
                 named = [replace(each, message=each.message.replace(str(path), "stdin")) for each in error.problems]
                 raise ParamsError(named) from None
 
-    def _assigned(self) -> tuple[dict[str, Any], list[PlannedInput]]:
-        """Return the values of options and files by Python name, and the inputs whose value was drawn at random."""
+    def _assigned(self) -> list[Assignment]:
+        """Return the values of options and files, without those that are wrong."""
         own = [f"{name}={text}" for name, (_, text) in self._line.texts.items()]
         assigned, unassigned = read_assignments(self._line.plan, [*self._line.assignments, *own], self._line.params)
         self._mistakes += [(str(source or "--set"), Problem("", problem)) for source, problem in unassigned]
@@ -153,21 +162,21 @@ class ValueReader:
             if item.problem:
                 place = str(item.source or self._line.option_of(item.planned.name))
                 self._mistakes.append((place, Problem(item.planned.name, item.problem)))
-        values = {item.planned.name: item.value for item in assigned if not item.problem}
-        return values, [item.planned for item in assigned if item.is_random]
+        return [item for item in assigned if not item.problem]
 
-    def _refuse_doubles(self, values: Mapping[str, Any], axes: Axes) -> None:
+    def _refuse_doubles(self, assigned: Sequence[Assignment], axes: Axes) -> None:
         """Note the inputs that have both a single value on the command line and a list of values."""
-        line = self._line
-        for name, option in axes.options.items():
-            if name in values and option != "--replace" and (name in line.texts or line.assignments):
+        for item in assigned:
+            name = item.planned.name
+            option = axes.options.get(name, "--replace")  # which needs a value to replace words in
+            if option != "--replace" and item.source is None:
                 problem = Problem(name, f"{name} also has a list of values in {option}: keep one")
-                self._mistakes.append((line.option_of(name), problem))
+                self._mistakes.append((self._line.option_of(name), problem))
 
-    def _vary(self, drawn: Sequence[PlannedInput], axes: Axes) -> tuple[int, dict[str, list[Any]]]:
+    def _vary(self, assigned: Sequence[Assignment], axes: Axes) -> tuple[int, dict[str, list[Any]]]:
         """Return how often to run everything, and the lists that advance together: `random` draws anew for each run."""
         runs = self._line.runs
-        varied = [planned for planned in drawn if planned.name not in axes.product]
+        varied = [item.planned for item in assigned if item.is_random and item.planned.name not in axes.product]
         if not varied or runs == 1:
             return runs, axes.zipped
         return 1, {**axes.zipped, **{item.name: [random_value(item) for _ in range(runs)] for item in varied}}
@@ -175,20 +184,18 @@ class ValueReader:
     def _asked(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return the values that the user was asked for: with --interactive all, else those that are required."""
         line = self._line
-        if line.csv is not None or line.jsonl is not None or not can_ask(line):
+        has_person = sys.stdin.isatty() and sys.stderr.isatty() and not (line.quiet or line.as_json or line.dry_run)
+        if line.csv is not None or line.jsonl is not None or not (line.interactive or has_person):
             return {}
         left = [planned for planned in self._settable if planned.name not in values]
-        return ask([planned for planned in left if line.interactive or is_required(planned)], line.server)
+        return _ask([planned for planned in left if line.interactive or is_required(planned)], line.server)
 
     def _print_fitting_models(self, values: Mapping[str, Any]) -> None:
         """Print which of the server's models fit each missing model."""
         names = {problem.name for _, problem in self._mistakes} - values.keys()
-        models = [planned for planned in self._settable if planned.field_type == "ModelIdentifierField"]
-        if not (left := [planned for planned in models if planned.name in names]):
-            return
-        found = fitting_models(left, self._line.server)
-        for planned in left:
-            print_messages("hint", [found.described(planned)], source=self._line.inputs.spelling_of(planned.name))
+        left = [planned for planned in self._settable if planned.name in names]
+        for name, (_, about) in _fitting_models(left, self._line.server).items():
+            print_messages("hint", [about], source=self._line.inputs.spelling_of(name))
 
     def _hint_at_seeds(self, varying: set[str]) -> None:
         """Print a hint if all runs have the same seed, so that they give the same image."""
@@ -207,3 +214,68 @@ def _print_mistakes(line: CommandLine, mistakes: Sequence[tuple[str, Problem]]) 
         if index is not None and not getattr(problem, "row", 0):
             where.append(f"(input {index})" if place else f"input {index}")
         print_messages("error", [problem.message], source=" ".join(where))
+
+
+# -- questions to the user ---------------------------------------------------------------------------------------------
+
+
+def _fitting_models(inputs: Sequence[PlannedInput], server: str | None) -> dict[str, tuple[list[str], str]]:
+    """Ask the server which of its models fit each input for a model: their names, best first, and a sentence about them."""
+    inputs = [planned for planned in inputs if planned.field_type == "ModelIdentifierField"]
+    if not inputs:
+        return {}
+    try:
+        with open_client(server) as client:
+            models, url = client.models.list(), client.url
+    except ServerError as error:
+        return {planned.name: ([], f"the models that fit are not known: {error}") for planned in inputs}
+    found: dict[str, tuple[list[str], str]] = {}
+    for planned in inputs:
+        names = [model.name for model in matching.fitting_models(models, model_limits(planned))]
+        if names:
+            about = f"{url} has {few([*map(repr, names)], _MAX_MODELS)}"
+        else:
+            wanted = "; ".join(allowed_values(planned)) or "any model"
+            about = f"{url} has no model that fits ({wanted}): install one in InvokeAI's model manager"
+        found[planned.name] = names, about
+    return found
+
+
+def _ask(inputs: Sequence[PlannedInput], server: str | None) -> dict[str, Any]:
+    """Ask for each input until the answer is valid; return the values by Python name.
+
+    An empty answer keeps the default. Questions are printed on stderr.
+    """
+    known = _fitting_models(inputs, server)
+    values: dict[str, Any] = {}
+    for planned in inputs:
+        models, about = known.get(planned.name, ([], ""))
+        choices: Sequence[str] = planned.choices or models
+        while True:
+            text = _answer(planned, choices, about)
+            if not text and not is_required(planned):
+                break
+            try:
+                if text.isdecimal() and 0 < int(text) <= len(choices) and text not in choices:
+                    text = text_of(choices[int(text) - 1])
+                values[planned.name] = read_value(planned, text)
+                break
+            except ParamsError as error:
+                print_messages("error", [problem.message for problem in error.problems])
+    return values
+
+
+def _answer(planned: PlannedInput, choices: Sequence[str], about: str) -> str:
+    """Print the question about an input and return the answer without blanks around it."""
+    label = planned.label or planned.name
+    facts = [kind_of(planned), *([] if choices else allowed_values(planned))]
+    echo(one_line(f"{label}: {', '.join(facts)}"), err=True)
+    for number, choice in enumerate(choices, start=1):
+        echo(one_line(f"  {number:>2}  {choice}"), err=True)
+    if about and not choices:
+        echo(one_line(f"  {about}"), err=True)
+    echo(one_line(f"[{default_of_input(planned).removeprefix('default ')}] "), err=True, nl=False)
+    text = sys.stdin.readline()
+    if not text:
+        raise click.Abort
+    return text.strip()
