@@ -57,6 +57,13 @@ def test_a_file_is_no_image_of_the_server(cli: Cli, schema: Schema) -> None:
     assert "is the file 'x.png', and payload uploads nothing" in answer.errors[0]
 
 
+@pytest.mark.parametrize("text", ["soft\u00adhyphen", "next\u0085line", "\U0001f3f4\U000e0067\U000e007f"])
+def test_the_request_is_json_whatever_a_terminal_cannot_show(cli: Cli, schema: Schema, text: str) -> None:
+    save(Path("text.json"), Builder(schema).node("s", "string").field("s.value").data())
+    answer = cli("payload", "text.json", "--set", f"value={text}")
+    assert (_nodes(answer.out)["s"]["value"], text in answer.out) == (text, False)
+
+
 def test_set_without_a_value_is_wrong_usage(cli: Cli) -> None:
     answer = cli("payload", "adder.json", "--set", "foo")
     assert (answer.code, answer.out) == (2, "")

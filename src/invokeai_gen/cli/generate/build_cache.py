@@ -20,7 +20,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from invokeai_gen.atomic_files import replacing
-from invokeai_gen.cli.generate.generation import Generation, WorkflowSource
+from invokeai_gen.cli.generate.generation import Generation
 from invokeai_gen.codegen.generated_files import digest, read_text
 from invokeai_gen.codegen.report import Report
 from invokeai_gen.shipped_files import openapi_path, templates_folder
@@ -60,22 +60,22 @@ class BuildCache:
 
     def reports(self) -> tuple[Report, ...] | None:
         """Return the reports of the last generation if this one would change nothing."""
-        is_known = len(self.keys) == len({str(source.path) for source in self.generation.sources})
+        is_known = len(self.keys) == len(self.generation.sources)
         if not is_known or self.note["keys"] != self.keys or self.note["options"] != _options(self.generation):
             return None
         return tuple(map(_report, self.note["reports"])) if self.note["outputs"] == self._outputs() else None
 
-    def compiled_before(self, source: WorkflowSource) -> Compiled | None:
+    def compiled_before(self, name: PurePath, path: Path) -> Compiled | None:
         """Return the cached result for a workflow file; `None` if it has to be compiled, or its plan on disk has changed."""
-        key = self.keys.get(str(source.path))
-        if key is None or self.note["keys"].get(str(source.path)) != key:
+        key = self.keys.get(str(path))
+        if key is None or self.note["keys"].get(str(path)) != key:
             return None
-        problem = self.outcomes.get((str(source.path), False), {"errors": (), "warnings": ()})
+        problem = self.outcomes.get((str(path), False), {"errors": (), "warnings": ()})
         plan = None
-        if (module := self.outcomes.get((str(source.name), True))) is not None:
-            name = str(PurePath(module["file"]).with_suffix(".json"))
-            plan = read_text(self.generation.output / name)
-            if plan is None or digest(plan) != self.note["outputs"].get(name):
+        if (module := self.outcomes.get((str(name), True))) is not None:
+            file = str(PurePath(module["file"]).with_suffix(".json"))
+            plan = read_text(self.generation.output / file)
+            if plan is None or digest(plan) != self.note["outputs"].get(file):
                 return None
         return (plan, tuple(problem["errors"]), tuple(problem["warnings"])) if plan or problem["errors"] else None
 
@@ -156,9 +156,9 @@ def _schema_key(generation: Generation, generator: str | None) -> str | None:
 
 def _keys(generation: Generation, schema_key: str | None) -> dict[str, str]:
     return {
-        str(source.path): _digest(schema_key, str(source.name), content)
-        for source in (generation.sources if schema_key is not None else ())
-        if (content := _content(source.path)) is not None
+        str(path): _digest(schema_key, str(name), content)
+        for name, path in (generation.sources.items() if schema_key is not None else ())
+        if (content := _content(path)) is not None
     }
 
 

@@ -18,7 +18,6 @@ from invokeai_gen.codegen.report import Report
 
 if TYPE_CHECKING:
     from invokeai_gen.cli.generate.build_cache import BuildCache, Compiled
-    from invokeai_gen.cli.generate.generation import WorkflowSource
     from invokeai_gen.core.plan import WorkflowPlan
     from invokeai_gen.schema import Schema
 
@@ -112,26 +111,26 @@ def _compile_all(
     """
     plans: dict[PurePath, WorkflowPlan | str] = {}
     reports = []
-    for source in generation.sources:
-        advance(source.path.name)
-        before = cache.compiled_before(source) if cache is not None else None
-        plan, errors, warnings = before or _compiled(source, schema)
+    for name, path in generation.sources.items():
+        advance(path.name)
+        before = cache.compiled_before(name, path) if cache is not None else None
+        plan, errors, warnings = before or _compiled(path, schema)
         if plan is not None:
-            plans[source.name] = plan
+            plans[name] = plan
         if errors:
-            reports.append(Report(source=str(source.path), status="failed", errors=errors))
+            reports.append(Report(source=str(path), status="failed", errors=errors))
         elif warnings:
-            reports.append(Report(source=str(source.path), status="unchanged", warnings=warnings))
+            reports.append(Report(source=str(path), status="unchanged", warnings=warnings))
     return plans, reports
 
 
-def _compiled(source: WorkflowSource, schema: Schema) -> Compiled:
+def _compiled(path: Path, schema: Schema) -> Compiled:
     """Return the result of compiling a workflow file now."""
     from invokeai_gen.compiler import NotReadyError, compile_workflow
     from invokeai_gen.workflow import WorkflowError, read_workflow_file
 
     try:
-        compiled = compile_workflow(read_workflow_file(source.path), schema)
+        compiled = compile_workflow(read_workflow_file(path), schema)
     except (WorkflowError, NotReadyError) as error:
         return None, tuple(lines_of(error)), ()
     return compiled.plan, (), compiled.warnings

@@ -6,7 +6,7 @@ import glob
 import keyword
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
@@ -39,21 +39,13 @@ def generation_options(function: F) -> F:
     return click.argument("workflows", type=click.Path(path_type=Path), nargs=-1)(function)
 
 
-@dataclass(frozen=True, slots=True)
-class WorkflowSource:
-    """A workflow file: its name for the user, and its path."""
-
-    name: PurePath
-    """As on the command line, or relative to the pyproject.toml: module names are made from this, so that they do not
-    depend on the current folder."""
-    path: Path
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
     """What was asked for."""
 
-    sources: tuple[WorkflowSource, ...]
+    sources: Mapping[PurePath, Path]
+    """The workflow files by name: as on the command line, or relative to the pyproject.toml. Names of modules are made
+    from these, so that they do not depend on the current folder."""
     output: Path
     openapi: Path | None
     """The openapi.json to use; `None` for that of `server`, or the one that ships."""
@@ -84,7 +76,7 @@ class Generation:
         """
         settings = find_settings()
         return cls(
-            sources=tuple(find_sources(workflows, settings)),
+            sources=find_sources(workflows, settings),
             output=output if output is not None else settings.output_path,
             openapi=schema_path(openapi, server, settings),
             server=server,
@@ -109,20 +101,20 @@ class Generation:
         return [f"{self.output}: {problem}; choose another for `from FOLDER import …`"]
 
 
-def find_sources(workflows: tuple[Path, ...], settings: Settings) -> list[WorkflowSource]:
+def find_sources(workflows: tuple[Path, ...], settings: Settings) -> dict[PurePath, Path]:
     """Return the files and folders of the command line, else those of pyproject.toml. Raise if there is neither."""
     if workflows:
-        return [WorkflowSource(path, path) for path in _files(workflows, Path(), "")]
+        return {path: path for path in _files(workflows, Path(), "")}
     where = "" if settings.source is None else str(settings.path(settings.source))
     if not settings.workflows:
         hint = f" ({where} names none)" if where else ""
         raise click.UsageError(f"missing WORKFLOWS: name files or folders, or run `invokeai-gen init` first{hint}")
     found = _files(map(Path, settings.workflows), settings.root, f" (from {where})")
-    return [WorkflowSource(PurePath(os.path.relpath(path, settings.root)), settings.path(path)) for path in found]
+    return {PurePath(os.path.relpath(path, settings.root)): settings.path(path) for path in found}
 
 
 def _files(patterns: Iterable[Path], root: Path, where: str) -> list[Path]:
-    """Return the files below `root` that are named or match, and every `*.json` of such folders, each once.
+    """Return the files below `root` that are named or match, and every `*.json` of such folders.
 
     Shells expand patterns themselves, except those of Windows.
     """
@@ -144,4 +136,4 @@ def _files(patterns: Iterable[Path], root: Path, where: str) -> list[Path]:
         below = next((text for text in searched if (root / text).is_dir() and any((root / text).rglob("*.json"))), None)
         hint = f"; subfolders have some: {str(Path(below) / '**' / '*.json')!r}" if below is not None else ""
         raise InvokeAIGenError(f"{', '.join(searched)}: no workflow files (*.json) there{where}{hint}")
-    return list(dict.fromkeys(found))
+    return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -74,11 +73,10 @@ def watch(prepare: Callable[[], Generation], wait: Callable[[], None]) -> None:
 
 
 def _snapshot(generation: Generation) -> Snapshot:
-    paths = [str(source.path) for source in generation.sources]
-    paths += [str(path) for path in (generation.openapi, generation.settings.source) if path is not None]
     found = {}
-    for path in paths:
+    for path in (*generation.sources.values(), generation.openapi, generation.settings.source):
         with contextlib.suppress(OSError):
-            status = os.stat(path)
-            found[path] = (status.st_ino, status.st_size, status.st_mtime_ns)
+            if path is not None:
+                status = path.stat()
+                found[str(path)] = (status.st_ino, status.st_size, status.st_mtime_ns)
     return found

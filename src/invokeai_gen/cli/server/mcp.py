@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ import click
 from invokeai_gen.cli.named_workflow import names_in
 from invokeai_gen.cli.options import server_option
 from invokeai_gen.cli.settings import find_settings
-from invokeai_gen.cli.terminal import echo, print_messages
+from invokeai_gen.cli.terminal import echo, echo_json, print_messages
 from invokeai_gen.errors import InvokeAIGenError, MissingExtraError
 from invokeai_gen.loading import missing
 
@@ -66,7 +65,7 @@ def command(
     if print_config is not None:
         entry = _client_entry(sys.argv[1:], url, token)
         servers = "servers" if print_config == "vscode" else "mcpServers"
-        echo(json.dumps({servers: {"invokeai": entry}}, indent=2))
+        echo_json({servers: {"invokeai": entry}})
         return
     if not workflows:
         raise click.UsageError("name at least one workflow: a file, a module, a folder, or a name in the library")

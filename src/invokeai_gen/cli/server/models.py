@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -95,21 +94,18 @@ def _constant(name: PythonIdentifier, kind: str, fields: dict[str, Source], abou
 
 def _by_type(models: Sequence[Model]) -> Iterable[tuple[PythonIdentifier, list[Model]]]:
     """Yield the models of each type with the name of their class."""
-    from invokeai_gen.codegen.names import PythonIdentifier, identifier, words_of
+    from invokeai_gen.codegen.names import PythonIdentifier, identifier, pascal, words_of
 
     groups: dict[str, list[Model]] = {}
     for model in sorted(models, key=lambda item: (item.type, item.name, item.base, item.hash, item.key)):
         groups.setdefault(model.type, []).append(model)
     used = set(_TAKEN)
     for kind, group in groups.items():
-        words = identifier(words_of(kind), fallback="models")
-        # In other scripts, a capital may be several characters, or join with what follows it.
-        name = "".join(word[:1].upper() + word[1:] if word.isascii() else word for word in words.split("_"))
-        name = unicodedata.normalize("NFKC", name) or "Models"
+        name = identifier(pascal(words_of(kind)), fallback="Models")
         while name in used:
-            name += "_"
+            name = PythonIdentifier(f"{name}_")
         used.add(name)
-        yield PythonIdentifier(name), group
+        yield name, group
 
 
 def _names(labels: Sequence[tuple[str, tuple[str, ...]]], fallback: str) -> list[PythonIdentifier]:

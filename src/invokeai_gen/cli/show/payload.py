@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from invokeai_gen.cli.completion import complete_workflows
 from invokeai_gen.cli.named_workflow import find_workflow
 from invokeai_gen.cli.options import schema_options, value_options
 from invokeai_gen.cli.servers import open_client
-from invokeai_gen.cli.terminal import echo, fail, print_messages
+from invokeai_gen.cli.terminal import echo_json, fail, print_messages
 
 
 @click.command("payload")
@@ -72,4 +71,4 @@ def command(
         print_messages("error", [problem], source=str(source or found.shown))
     if unassigned or made.request is None:
         sys.exit(1)
-    echo(json.dumps(made.request, ensure_ascii=False, indent=2))
+    echo_json(made.request)
