@@ -43,7 +43,7 @@ def test_only_one_module_of_the_command_writes_to_the_terminal() -> None:
 
 
 def test_no_text_can_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    terminal.echo(EVIL, terminal.Colored(EVIL, "red"))
+    terminal.echo(EVIL, label=EVIL, color="red")
     terminal.echo_json({EVIL: EVIL})
     terminal.print_messages("error", [EVIL], source=EVIL)
     terminal.print_crash(ValueError(EVIL))

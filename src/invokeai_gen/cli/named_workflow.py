@@ -154,17 +154,15 @@ def plan_of_module(path: Path) -> WorkflowPlan | None:
     """
     from invokeai_gen.core.plan import NotAPlanError, PlanFormatError, WorkflowPlan
 
-    is_module = path.suffix == ".py"
-    file = path.with_suffix(".json") if is_module else path
-    try:
-        return WorkflowPlan.from_json(read_bytes(file))
-    except (InvokeAIGenError, PlanFormatError) as error:
-        if is_module:
-            from invokeai_gen.runtime.workflow import read_plan
+    if path.suffix == ".py":
+        from invokeai_gen.runtime.workflow import read_plan
 
-            return read_plan(file)  # raises an error that says what to do
-        if isinstance(error, NotAPlanError):
-            return None
+        return read_plan(path.with_suffix(".json"))
+    try:
+        return WorkflowPlan.from_json(read_bytes(path))
+    except NotAPlanError:
+        return None
+    except PlanFormatError as error:
         raise InvokeAIGenError(f"{path}: {error}") from error
 
 

@@ -8,7 +8,6 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Literal, NoReturn
 
 import click
@@ -19,34 +18,23 @@ _MAX_LINE: Final = 500
 """Characters of an error or warning before it is cut."""
 QUIET: Final = "--quiet"
 """The option, and where the context of a call keeps whether it was given."""
-_COLORS: Final = {"error": "red", "warning": "yellow", "hint": "cyan"}
+COLORS: Final = {"error": "red", "warning": "yellow", "hint": "cyan"}
 
 
-@dataclass(frozen=True, slots=True)
-class Colored:
-    """A part of a line with a colour of its own."""
-
-    text: str
-    color: str
-
-
-def echo(*parts: str | Colored, err: bool = False, nl: bool = True) -> None:
-    """Print a text, with control characters and bidi controls escaped; only line feeds and tabs stay as they are.
+def echo(text: str, *, label: str = "", color: str = "", err: bool = False, nl: bool = True) -> None:
+    """Print a text, perhaps after a coloured label. Control and bidi characters are escaped, but for line feeds and tabs.
 
     This is the only place of the command that writes to stdout and stderr, `rich` and the help texts apart, which use
     `printable` on every text that is not ours.
     """
-    text = "".join(
-        click.style(printable_lines(part.text), fg=part.color) if isinstance(part, Colored) else printable_lines(part)
-        for part in parts
-    )
-    click.echo(text, err=err, nl=nl, color=wants_color())
+    prefix = click.style(printable_lines(label), fg=color) if label else ""
+    click.echo(prefix + printable_lines(text), err=err, nl=nl, color=wants_color())
 
 
-def echo_done(*parts: str | Colored) -> None:
+def echo_done(text: str) -> None:
     """Print what a command has done, unless it is to be quiet."""
     if not is_quiet():
-        echo(*parts)
+        echo(text)
 
 
 def is_quiet() -> bool:
@@ -91,6 +79,11 @@ def few(items: Sequence[str], most: int) -> str:
     return ", ".join(items[:most]) + more
 
 
+def counted(number: int, noun: str) -> str:
+    """Return `1 run` or `3 runs`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def fail(error: Exception | str, *, source: str = "", exit_code: int = 1) -> NoReturn:
     """Print an error, one line for each reason, and exit."""
     print_messages("error", lines_of(error), source=source)
@@ -111,8 +104,8 @@ def lines_of(error: Exception | str) -> list[str]:
 def print_messages(kind: Literal["error", "warning", "hint"], lines: Iterable[str], *, source: str = "") -> None:
     """Print lines on stderr, each after its kind and what it is about; with --quiet only errors."""
     for line in lines if kind == "error" or not is_quiet() else ():
-        prefix = Colored(f"{kind}: ", _COLORS[kind])
-        echo(prefix, one_line(f"{source}: " if source else "") + one_line(line), err=True)
+        text = one_line(f"{source}: " if source else "") + one_line(line)
+        echo(text, label=f"{kind}: ", color=COLORS[kind], err=True)
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ import click
 
 from invokeai_gen.cli.generate.generate import generate, print_problems
 from invokeai_gen.cli.generate.generation import Generation, generation_options
-from invokeai_gen.cli.terminal import echo, echo_done, echo_json, fail, one_line
+from invokeai_gen.cli.terminal import counted, echo, echo_done, echo_json, fail, one_line
 from invokeai_gen.codegen.report import REASONS
 from invokeai_gen.errors import InvokeAIGenError
 
@@ -51,8 +51,8 @@ def command(as_json: bool, **asked: Any) -> None:
             for change in report.changes:
                 echo_done(one_line(f"       {change}"))
     elif not has_errors:
-        count = sum(report.is_module for report in reports)
-        echo_done(one_line(f"{count} module{'s' * (count != 1)} in {generation.output}, all fresh"))
+        count = counted(sum(report.is_module for report in reports), "module")
+        echo_done(one_line(f"{count} in {generation.output}, all fresh"))
     if os.environ.get("CI") and not as_json:
         for report in reports:
             for problem in report.errors:

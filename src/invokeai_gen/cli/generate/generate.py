@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from invokeai_gen.cli.generate.generation import Generation, generation_options
-from invokeai_gen.cli.terminal import echo_done, echo_json, lines_of, one_line, print_messages, progress
+from invokeai_gen.cli.terminal import counted, echo_done, echo_json, lines_of, one_line, print_messages, progress
 from invokeai_gen.codegen.report import Report
 
 if TYPE_CHECKING:
@@ -154,9 +154,9 @@ def print_reports(
             for line in _lines(report, generation.output, verbose=verbose, alone=is_fresh):
                 echo_done(one_line(line))
         written = sum(not report.is_fresh for report in modules)
-        many = "s" * (len(modules) != 1)
         unchanged = len(modules) - written
-        echo_done(f"{len(modules)} module{many} in {generation.output}, {written} written, {unchanged} unchanged")
+        count = counted(len(modules), "module")
+        echo_done(f"{count} in {generation.output}, {written} written, {unchanged} unchanged")
 
 
 def _lines(report: Report, output: Path, *, verbose: bool, alone: bool) -> Iterator[str]:

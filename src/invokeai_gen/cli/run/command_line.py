@@ -59,8 +59,8 @@ class CommandLine:
     """The workflow and the options of one call of `run`."""
 
     inputs: InputOptions
-    texts: Mapping[str, tuple[str, str]]
-    """The option that each input was given with and its text, by Python name."""
+    texts: Mapping[str, str]
+    """The text of each input that was given with an option of its own, by Python name."""
     given: Mapping[str, str]
     """The attributes below that the user gave an option for, with the option: `{"zipped": "--zip"}`."""
     assignments: tuple[str, ...]
@@ -199,9 +199,11 @@ class CommandLine:
             if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
         }
         inputs: InputOptions = context.meta[INPUTS]
+        texts = {name: context.params[str(option.name)] for name, option in inputs.options.items()}
+        texts = {name: text for name, text in texts.items() if text is not None}
         names = {attribute.name for attribute in fields(cls)}
         others = {name: value for name, value in context.params.items() if name in names}
-        return cls(inputs=inputs, texts=inputs.given(context.params), given=given, **others)
+        return cls(inputs=inputs, texts=texts, given=given, **others)
 
     @property
     def workflow(self) -> NamedWorkflow:
@@ -230,12 +232,12 @@ class CommandLine:
 
     def option_of(self, name: str) -> str:
         """Return the option that gave the input of that Python name a value."""
-        return self.texts[name][0] if name in self.texts else "--set"
+        return self.inputs.spelling_of(name) if name in self.texts else "--set"
 
     def check(self, context: click.Context) -> None:
         """Raise `UsageError` for options that exclude each other."""
         recorded = [option for name, option in self.given.items() if name in _RECORDED]
-        recorded += [option for option, _ in self.texts.values()]
+        recorded += map(self.inputs.spelling_of, self.texts)
         problem = ""
         if self.csv and self.jsonl:
             problem = "--csv and --jsonl exclude each other"
@@ -323,11 +325,6 @@ class InputOptions:
     def spelling_of(self, name: str) -> str:
         """Return how the input of that Python name is set: `--output-width`, or `--set output=`."""
         return self.options[name].opts[0] if name in self.options else f"--set {name}="
-
-    def given(self, values: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
-        """Return the option that each input was given with and its text, by Python name."""
-        texts = {name: values.get(str(option.name)) for name, option in self.options.items()}
-        return {name: (self.spelling_of(name), text) for name, text in texts.items() if text is not None}
 
 
 def spellings_of(planned: PlannedInput) -> list[str]:

@@ -23,7 +23,7 @@ from invokeai_gen.cli.run.results import (
 )
 from invokeai_gen.cli.run.values import RunValues, explained_errors
 from invokeai_gen.cli.servers import make_client, open_client
-from invokeai_gen.cli.terminal import echo, echo_json, lines_of, one_line, print_messages
+from invokeai_gen.cli.terminal import counted, echo, echo_json, lines_of, one_line, print_messages
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.server import background
 from invokeai_gen.server.client import core_of
@@ -84,13 +84,13 @@ class ManyRuns:
         with explained_errors(self._line):
             space = values.space()
             layout, enqueues, request = self._dry_run(values, space)
-        counts = f"{_counted(len(layout), 'item')} in {_counted(enqueues, 'enqueue')}"
+        counts = f"{counted(len(layout), 'item')} in {counted(enqueues, 'enqueue')}"
         title = self._line.plan.info.name or self._line.workflow.stem
         echo(f"{one_line(title)}: {counts}; nothing was sent", err=True)
         labels = {planned.name: planned.label for planned in self._line.plan.inputs}
         for axis in space.axes:
             names = ", ".join(f"{labels[name] or name} ({name})" for name in axis.names)
-            echo(f"varies: {one_line(names)}: {_counted(len(axis.rows), 'value')}", err=True)
+            echo(f"varies: {one_line(names)}: {counted(len(axis.rows), 'value')}", err=True)
         echo_json(request)
 
     def _expanded(self, values: RunValues) -> RunValues:
@@ -215,7 +215,3 @@ def canceling(sweep: Sweep[Any, Any], seconds: float | None, stops_at_failure: b
     finally:
         is_over.set()
         watcher.join()
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -13,7 +13,7 @@ from invokeai_gen.cli.named_workflow import find_plans, find_workflow
 from invokeai_gen.cli.options import server_option
 from invokeai_gen.cli.servers import fetch_openapi, open_client
 from invokeai_gen.cli.settings import find_settings
-from invokeai_gen.cli.terminal import Colored, echo, echo_done, echo_json, is_quiet, lines_of, one_line
+from invokeai_gen.cli.terminal import COLORS, echo, echo_done, echo_json, is_quiet, lines_of, one_line
 from invokeai_gen.errors import InvokeAIGenError
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def _print(name: str, findings: list[Finding]) -> None:
         if not errors:
             return
         findings = errors
-    echo(Colored("cannot", "red") if errors else Colored("ok    ", "green"), f" {one_line(name)}")
+    label, color = ("cannot ", "red") if errors else ("ok     ", "green")
+    echo(one_line(name), label=label, color=color)
     for item in findings:
-        kind = Colored(item.kind, "red" if item.kind == "error" else "yellow")
-        echo("  ", kind, ": ", one_line(f"{item.where}: {item.problem}"))
+        echo(one_line(f"{item.where}: {item.problem}"), label=f"  {item.kind}: ", color=COLORS[item.kind])
