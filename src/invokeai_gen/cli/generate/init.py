@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import tomllib
@@ -81,9 +82,12 @@ def with_table(text: str, table: Mapping[str, Any]) -> str:
     if start == len(kept) and head.strip():
         head += newline
     result = head + ours + tail
-    if not _says_the_same(text, result, table):
-        raise SettingsError(f"{_FILE}: [tool.{TABLE}] cannot be replaced in this file; change it by hand")
-    return result
+    # Editing line by line is safe only if nothing else has changed, read as TOML.
+    with contextlib.suppress(tomllib.TOMLDecodeError):
+        old = tomllib.loads(text)
+        if tomllib.loads(result) == {**old, "tool": {**old.get("tool", {}), TABLE: table}}:
+            return result
+    raise SettingsError(f"{_FILE}: [tool.{TABLE}] cannot be replaced in this file; change it by hand")
 
 
 def _span(lines: list[str]) -> tuple[int, int]:
@@ -97,15 +101,6 @@ def _span(lines: list[str]) -> tuple[int, int]:
                 end -= 1
             return start, end
     return len(lines), len(lines)
-
-
-def _says_the_same(before: str, after: str, table: Mapping[str, Any]) -> bool:
-    """Return whether only our table changed, read as TOML. That makes editing line by line safe."""
-    try:
-        old, new = tomllib.loads(before), tomllib.loads(after)
-    except tomllib.TOMLDecodeError:
-        return False
-    return new == {**old, "tool": {**old.get("tool", {}), TABLE: table}}
 
 
 def _toml(value: Any) -> str:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import csv
-import functools
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Final
@@ -57,14 +56,14 @@ def read_axes(line: CommandLine, base: Mapping[str, Any]) -> Axes:
     If the lines of a prompt file have options, its lists advance together; `base` has the values of other lines.
     """
     axes = Axes({}, {}, {}, [], {})
-    options: list[tuple[str, Iterable[str], Callable[[PlannedInput, str], Any], dict[str, Any]]] = [
-        ("--each", line.each, values_of_files, axes.product),
-        ("--product", line.product, values_of_text, axes.product),
-        ("--dynamic", line.dynamic, functools.partial(prompts_of_text, line.max_prompts), axes.product),
-        ("--zip", line.zipped, values_of_text, axes.zipped),
-        ("--replace", line.replaced, words_of_text, axes.replaced),
-    ]
-    for option, given, read, found in options:
+    options = {
+        "--each": line.each,
+        "--product": line.product,
+        "--dynamic": line.dynamic,
+        "--zip": line.zipped,
+        "--replace": line.replaced,
+    }
+    for option, given in options.items():
         for text in given:
             name, _, values = text.partition("=")
             planned = None
@@ -74,13 +73,22 @@ def read_axes(line: CommandLine, base: Mapping[str, Any]) -> Axes:
                 if before is not None and not option == before == "--replace":
                     raise _error(planned, f"has several lists of values, {before} and {option}: keep one")
                 axes.options[planned.name] = option
-                if option == "--replace":  # perhaps several words of one text
-                    axes.replaced.setdefault(planned.name, {}).update(words_of_text(planned, values))
-                elif option == "--each" and _is_text(planned):
-                    lists = prompt_lists(line.plan, planned, os.path.expanduser(values), base)
-                    (axes.zipped if len(lists) > 1 else found).update(lists)
-                else:
-                    found[planned.name] = read(planned, values)
+                match option:
+                    case "--replace":  # perhaps several words of one text
+                        axes.replaced.setdefault(planned.name, {}).update(words_of_text(planned, values))
+                    case "--dynamic" if not _is_text(planned):
+                        raise _error(planned, "takes no --dynamic, which is for texts: use --product")
+                    case "--dynamic":
+                        axes.product[planned.name] = DynamicPrompts(values, line.max_prompts)
+                    case "--each" if _is_text(planned):
+                        lists = prompt_lists(line.plan, planned, os.path.expanduser(values), base)
+                        (axes.zipped if len(lists) > 1 else axes.product).update(lists)
+                    case "--each":
+                        axes.product[planned.name] = values_of_files(planned, values)
+                    case "--zip":
+                        axes.zipped[planned.name] = values_of_text(planned, values)
+                    case _:
+                        axes.product[planned.name] = values_of_text(planned, values)
             except ParamsError as error:
                 mistakes = [*error.problems[:_MAX_SHOWN]]
                 if more := len(error.problems) - len(mistakes):
@@ -123,13 +131,6 @@ def words_of_text(planned: PlannedInput, text: str) -> dict[str, list[str]]:
     if found is None or not all(others) or not others:
         raise _error(planned, f"has {shown(text)} to replace: write WORD:OTHER,OTHER, such as fox:owl,cat")
     return {found["plain"].strip() if found["quoted"] is None else found["quoted"].replace('""', '"'): others}
-
-
-def prompts_of_text(max_prompts: int, planned: PlannedInput, text: str) -> DynamicPrompts:
-    """Return the dynamic prompts that the server is to expand. Raise `ParamsError` if the input takes no text."""
-    if not _is_text(planned):
-        raise _error(planned, "takes no --dynamic, which is for texts: use --product")
-    return DynamicPrompts(text, max_prompts)
 
 
 def _is_text(planned: PlannedInput) -> bool:
