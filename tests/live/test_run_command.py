@@ -395,6 +395,16 @@ def test_a_failure_cancels_the_others_where_that_is_wanted(cli: Cli, ratio: Path
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupt_while_results_are_saved_says_where_they_are(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("invokeai_gen.cli.run.single._save_outputs", interrupt)
+    answer = cli("run", POSTER, *SMALL, "-o", "out")
+    assert (answer.code, answer.out) == (130, "")
+    assert answer.errors == ["interrupted: the run is completed; what is not in out is on the server"]
+
+
 def test_an_interrupt_cancels_what_is_queued_and_tells_how_to_go_on(
     sent: signal.Signals, cli: Cli, client: InvokeAIClient, tmp_path: Path, server_url: str
 ) -> None:

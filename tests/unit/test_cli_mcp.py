@@ -25,6 +25,24 @@ def test_a_client_gets_settings_that_start_this_command(
         assert json.loads(cli(*arguments).out) == {servers: {"invokeai": {**command, "args": paths}}}
 
 
+@pytest.mark.parametrize("joined", [False, True])
+def test_the_folders_of_the_settings_do_not_depend_on_where_the_client_starts_it(
+    cli: Cli, joined: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("photos").mkdir()
+
+    def words(*pairs: tuple[str, object]) -> list[str]:
+        return (
+            [f"{name}={value}" for name, value in pairs] if joined else [str(word) for pair in pairs for word in pair]
+        )
+
+    arguments = ["mcp", *words(("--allow-dir", "photos"), ("--save", "made later")), "--print-config", "claude"]
+    monkeypatch.setattr(sys, "argv", ["invokeai-gen", *arguments])
+    here = Path.cwd()
+    paths = words(("--allow-dir", here / "photos"), ("--save", here / "made later"))
+    assert json.loads(cli(*arguments).out)["mcpServers"]["invokeai"]["args"] == ["mcp", *paths]
+
+
 @pytest.mark.parametrize("token", ["TOKEN", "secret"])
 def test_with_http_a_client_gets_the_address_and_the_header(cli: Cli, token: str) -> None:
     given = [] if token == "TOKEN" else ["--token", token]

@@ -168,8 +168,8 @@ def plan_of_module(path: Path) -> WorkflowPlan | None:
 
 def _from_library(name: str, openapi: Path | None, server: str | None) -> tuple[WorkflowFile, Schema]:
     """Return a workflow of the server's library by its name or id. Raise `InvokeAIGenError` if it is not found."""
-    from invokeai_gen.cli.servers import fetch_openapi, open_client
-    from invokeai_gen.schema import Schema, load_schema
+    from invokeai_gen.cli.servers import fetch_schema, open_client
+    from invokeai_gen.schema import load_schema
     from invokeai_gen.server.errors import ServerError
     from invokeai_gen.workflow.load import parse_workflow_file
 
@@ -177,7 +177,7 @@ def _from_library(name: str, openapi: Path | None, server: str | None) -> tuple[
     try:
         with open_client(server) as client:
             saved = client.workflows.get(find_saved(name, client.workflows.list()).workflow_id)
-            schema = Schema(fetch_openapi(client), source=client.url) if openapi is None else load_schema(openapi)
+            schema = fetch_schema(client) if openapi is None else load_schema(openapi)
     except LibraryError as error:
         raise InvokeAIGenError(f"{nowhere}, and {error}") from error
     except ServerError as error:

@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from invokeai_gen.cli.settings import Settings, find_settings
 from invokeai_gen.cli.terminal import logged_warnings, print_messages
@@ -84,7 +84,7 @@ def schema_path(openapi: Path | None, server: str | None, settings: Settings) ->
 
 def open_schema(openapi: Path | None, server: str | None) -> Schema:
     """Return the node types that the options ask for. Raise `SchemaError` and the client's errors."""
-    from invokeai_gen.schema import Schema, load_schema, shipped_schema
+    from invokeai_gen.schema import load_schema, shipped_schema
 
     path = schema_path(openapi, server, find_settings())
     if path is not None:
@@ -92,11 +92,12 @@ def open_schema(openapi: Path | None, server: str | None) -> Schema:
     if server is None:
         return shipped_schema()
     with open_client(server) as client:
-        return Schema(fetch_openapi(client), source=client.url)
+        return fetch_schema(client)
 
 
-def fetch_openapi(client: InvokeAIClient) -> dict[str, Any]:
-    """Return a running server's openapi.json with its real version in it. Raise `SchemaError` for something else's."""
+def fetch_schema(client: InvokeAIClient) -> Schema:
+    """Return a running server's node types, with its real version. Raise `SchemaError` for something else's openapi.json."""
+    from invokeai_gen.schema import Schema
     from invokeai_gen.schema.openapi import with_version
 
-    return with_version(client.openapi(), client.version, source=client.url)
+    return Schema(with_version(client.openapi(), client.version, source=client.url), source=client.url)

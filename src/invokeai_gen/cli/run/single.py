@@ -41,9 +41,12 @@ def run_once(line: CommandLine, values: RunValues) -> None:
         try:
             params = values.workflow.params_type()
             outputs = values.workflow.run(params, client=client, timeout=line.timeout, **cast(RunOptions, options))
-            saved: dict[str, list[Path]] = {} if line.no_save else _save_outputs(outputs, folder, line)
         except KeyboardInterrupt:
             exit_interrupted(["interrupted: the run is canceled and nothing was saved"])
+        try:
+            saved: dict[str, list[Path]] = {} if line.no_save else _save_outputs(outputs, folder, line)
+        except KeyboardInterrupt:
+            exit_interrupted([f"interrupted: the run is completed; what is not in {folder} is on the server"])
         if "outputs" in targets:
             print_removal(outputs.cleanup_outputs())
     _print_outputs(outputs, saved, line)

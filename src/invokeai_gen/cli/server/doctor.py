@@ -11,7 +11,7 @@ import click
 from invokeai_gen.cli.completion import complete_workflows
 from invokeai_gen.cli.named_workflow import find_plans, find_workflow
 from invokeai_gen.cli.options import server_option
-from invokeai_gen.cli.servers import fetch_openapi, open_client
+from invokeai_gen.cli.servers import fetch_schema, open_client
 from invokeai_gen.cli.settings import find_settings
 from invokeai_gen.cli.terminal import COLORS, echo, echo_done, echo_json, is_quiet, lines_of, one_line
 from invokeai_gen.errors import InvokeAIGenError
@@ -46,7 +46,6 @@ def command(workflows: tuple[str, ...], server: str | None, as_json: bool) -> No
       1  it cannot, or does not answer
     """
     from invokeai_gen.cli.server.diagnosis import Finding, diagnose, missing_assets
-    from invokeai_gen.schema import Schema
     from invokeai_gen.server import background
     from invokeai_gen.server.client import core_of
 
@@ -57,8 +56,7 @@ def command(workflows: tuple[str, ...], server: str | None, as_json: bool) -> No
     for name in workflows or [str(output)]:
         plans |= find_plans(name)
     with open_client(server) as client:
-        schema = Schema(fetch_openapi(client), source=client.url)
-        models, url = client.models.list(), client.url
+        schema, models, url = fetch_schema(client), client.models.list(), client.url
         found: dict[str, list[Finding]] = {}
         for name, known in plans.items():
             try:

@@ -63,7 +63,7 @@ def command(
     """
     url = None if port is None else f"http://{host}:{port}/mcp"
     if print_config is not None:
-        entry = _client_entry(sys.argv[1:], url, token)
+        entry = _client_entry(sys.argv[1:], url, token, call_settings["save"])
         servers = "servers" if print_config == "vscode" else "mcpServers"
         echo_json({servers: {"invokeai": entry}})
         return
@@ -137,12 +137,17 @@ def _plans(names: Sequence[str], server: str | None) -> list[tuple[str, Workflow
     return plans
 
 
-def _client_entry(arguments: Sequence[str], url: str | None, token: str | None) -> dict[str, Any]:
+def _client_entry(arguments: Sequence[str], url: str | None, token: str | None, save: Path | None) -> dict[str, Any]:
     """Return the settings of an MCP client for this very command, or for what serves HTTP at `url`."""
     if url is not None:
         return {"type": "http", "url": url, "headers": {"Authorization": f"Bearer {token or 'TOKEN'}"}}
     place = next(place for place, item in enumerate(arguments) if item.startswith("--print-config"))
     kept = [*arguments[:place], *arguments[place + (1 if "=" in arguments[place] else 2) :]]
-    # Clients start commands in a folder of their own.
-    paths = [str(Path(item).absolute()) if Path(item).exists() else item for item in kept]
-    return {"type": "stdio", "command": "invokeai-gen", "args": paths}
+
+    def absolute(item: str) -> str:
+        """Return the argument for a client, which starts commands in a folder of its own."""
+        option, equals, path = item.partition("=") if item.startswith("--") else ("", "", item)
+        is_path = Path(path).exists() or Path(path) == save
+        return f"{option}{equals}{Path(path).absolute()}" if is_path and path else item
+
+    return {"type": "stdio", "command": "invokeai-gen", "args": [absolute(item) for item in kept]}

@@ -8,7 +8,7 @@ import click
 
 from invokeai_gen.cli.files import save_text
 from invokeai_gen.cli.options import server_option
-from invokeai_gen.cli.servers import fetch_openapi, open_client
+from invokeai_gen.cli.servers import fetch_schema, open_client
 from invokeai_gen.cli.settings import find_settings
 from invokeai_gen.cli.terminal import echo_done
 from invokeai_gen.errors import InvokeAIGenError
@@ -35,7 +35,7 @@ def command(server: str | None, output: Path | None, force: bool) -> None:
     """
     import json
 
-    from invokeai_gen.schema import Schema, SchemaError, load_schema
+    from invokeai_gen.schema import SchemaError, load_schema
 
     output = output or find_settings().openapi_path or Path("openapi.json")
     if not force and output.exists():
@@ -44,7 +44,6 @@ def command(server: str | None, output: Path | None, force: bool) -> None:
         except SchemaError as error:
             raise InvokeAIGenError(f"{output}: not an openapi.json; --force overwrites it") from error
     with open_client(server) as client:
-        document = fetch_openapi(client)
-        schema = Schema(document, source=client.url)
-    save_text(output, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+        schema = fetch_schema(client)
+    save_text(output, json.dumps(schema.document, indent=1, ensure_ascii=False) + "\n")
     echo_done(f"{output}: InvokeAI {schema.version}, {len(list(schema.node_types))} node types")
