@@ -221,6 +221,16 @@ def test_events_are_lines_of_json(cli: Cli) -> None:
     assert result["outputs"] == {"sum": 42}
 
 
+def test_an_interrupt_while_results_are_saved_says_where_they_are(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("invokeai_gen.cli.run.single._save_outputs", interrupt)
+    answer = cli("run", POSTER, *SMALL, "-o", "out")
+    assert (answer.code, answer.out) == (130, "")
+    assert answer.errors == ["interrupted: the run is completed; what is not in out is on the server"]
+
+
 def test_saved_results_can_be_deleted_from_the_server(cli: Cli, client: InvokeAIClient) -> None:
     options = (*SMALL, "--seed", "random", "-o", "out", "--json", "--cleanup", "outputs")
     answer = cli("run", POSTER, *options)
@@ -395,16 +405,6 @@ def test_a_failure_cancels_the_others_where_that_is_wanted(cli: Cli, ratio: Path
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_an_interrupt_while_results_are_saved_says_where_they_are(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("invokeai_gen.cli.run.single._save_outputs", interrupt)
-    answer = cli("run", POSTER, *SMALL, "-o", "out")
-    assert (answer.code, answer.out) == (130, "")
-    assert answer.errors == ["interrupted: the run is completed; what is not in out is on the server"]
-
-
 def test_an_interrupt_cancels_what_is_queued_and_tells_how_to_go_on(
     sent: signal.Signals, cli: Cli, client: InvokeAIClient, tmp_path: Path, server_url: str
 ) -> None:
