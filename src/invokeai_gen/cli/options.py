@@ -57,6 +57,12 @@ def server_option(function: F) -> F:
     )(function)
 
 
+def output_option(text: str, *, default: Path | None = None, is_folder: bool = False) -> Callable[[F], F]:
+    """Add `-o` and `--output` to a command: a file to write, or a folder to write into."""
+    path = click.Path(path_type=Path, file_okay=not is_folder, dir_okay=is_folder)
+    return click.option("-o", "--output", type=path, default=default, help=text)
+
+
 def value_options(function: F) -> F:
     """Add `--set` and `--params` to a command."""
     path = click.Path(path_type=Path)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from invokeai_gen.cli.options import F, schema_options
+from invokeai_gen.cli.options import F, output_option, schema_options
 from invokeai_gen.cli.servers import open_schema, schema_path
 from invokeai_gen.cli.settings import Settings, find_settings
 from invokeai_gen.errors import InvokeAIGenError
@@ -30,12 +30,10 @@ def generation_options(function: F) -> F:
         default=None,
         help="Keep the Python name of inputs and outputs even if their label changes.",
     )(function)
-    function = click.option(
-        "-o",
-        "--output",
-        type=click.Path(path_type=Path, file_okay=False),
-        help="Folder of the package, imported as `from FOLDER import NAME`. Default: that of pyproject.toml, else generated.",
-    )(function)
+    text = (
+        "Folder of the package, imported as `from FOLDER import NAME`. Default: that of pyproject.toml, else generated."
+    )
+    function = output_option(text, is_folder=True)(function)
     return click.argument("workflows", type=click.Path(path_type=Path), nargs=-1)(function)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from invokeai_gen.cli.files import read_bytes, save_text
-from invokeai_gen.cli.options import server_option
+from invokeai_gen.cli.options import output_option, server_option
 from invokeai_gen.cli.servers import open_client
 from invokeai_gen.cli.terminal import echo_done
 from invokeai_gen.errors import InvokeAIGenError
@@ -26,13 +26,7 @@ _TAKEN: Final = frozenset({"BoardRef", "Boards", "Final", "ModelRef", "None", "T
 
 
 @click.command("models")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default=Path("server_models.py"),
-    help="File to write.",
-)
+@output_option("File to write.", default=Path("server_models.py"))
 @click.option("--force", is_flag=True, help="Overwrite the file even if invokeai-gen did not write it.")
 @server_option
 def command(output: Path, force: bool, server: str | None) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from invokeai_gen.cli.files import save_text
-from invokeai_gen.cli.options import server_option
+from invokeai_gen.cli.options import output_option, server_option
 from invokeai_gen.cli.servers import fetch_schema, open_client
 from invokeai_gen.cli.settings import find_settings
 from invokeai_gen.cli.terminal import echo_done
@@ -16,12 +16,7 @@ from invokeai_gen.errors import InvokeAIGenError
 
 @click.command("pull")
 @server_option
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="File to write. Default: `openapi` of pyproject.toml, else openapi.json.",
-)
+@output_option("File to write. Default: `openapi` of pyproject.toml, else openapi.json.")
 @click.option("--force", is_flag=True, help="Overwrite the file even if it is something else.")
 def command(server: str | None, output: Path | None, force: bool) -> None:
     """Save a running server's openapi.json, with the server's version in it, for use with --openapi.

@@ -14,7 +14,7 @@ from invokeai_gen.cli.completion import complete_library
 from invokeai_gen.cli.files import read_bytes, save_text
 from invokeai_gen.cli.help import CommandGroup, SuggestingChoice
 from invokeai_gen.cli.named_workflow import LibraryError, file_names, find_saved
-from invokeai_gen.cli.options import server_option
+from invokeai_gen.cli.options import output_option, server_option
 from invokeai_gen.cli.servers import open_client
 from invokeai_gen.cli.terminal import echo, echo_done, echo_json, one_line, print_messages
 from invokeai_gen.errors import InvokeAIGenError
@@ -65,10 +65,7 @@ def list_(category: Literal["user", "default"] | None, search: str | None, as_js
 @click.argument("names", metavar="[NAME|ID]...", nargs=-1, shell_complete=complete_library)
 @click.option("--all", "everything", is_flag=True, help="All workflows.")
 @_category
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path, file_okay=False), default=Path("workflows"),
-    help="Folder to write to.",
-)  # fmt: skip
+@output_option("Folder to write to.", default=Path("workflows"), is_folder=True)
 @click.option("--force", is_flag=True, help="Overwrite existing files that differ.")
 @server_option
 def pull(
