@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, TypeVar, Unpack
 
@@ -16,11 +16,11 @@ from invokeai_gen.runtime.options import CleanupTarget, cleanup_targets
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.runtime.running_job import RunningJob
 from invokeai_gen.server import background, constants
-from invokeai_gen.server.background import bridge
+from invokeai_gen.server.background import P, T, bridge
 from invokeai_gen.server.client import AsyncInvokeAIClient, core_of
 from invokeai_gen.server.deadline import Deadline
 from invokeai_gen.server.errors import JobError, JobTimeoutError, NotFoundError, ServerError
-from invokeai_gen.server.events import Callbacks, InvocationComplete, JobEvent, call_back, events_so_far
+from invokeai_gen.server.events import Callbacks, InvocationComplete, JobEvent, call_back
 from invokeai_gen.server.records import QueueItem, Timings
 from invokeai_gen.server.removal import Removal
 from invokeai_gen.server.run_errors import SeveralItemsError
@@ -89,7 +89,7 @@ class AsyncJob(RunningJob[O_co]):
         batch_id = (await core.queue.get(item_id)).batch_id
         watch = await core.follow(batch_id, labels)
         # Once more, because of events between that answer and the first one received.
-        await bridge(_replay(watch, await core.queue.get(item_id), labels))
+        await bridge(_called(watch.replay, await core.queue.get(item_id)))
         return AsyncJob(core, (item_id,), watch, plan=plan, outputs=outputs)
 
     @property
@@ -206,7 +206,7 @@ class AsyncJob(RunningJob[O_co]):
         the server, only changes of the status come.
         """
         watch = await self._followed()
-        queue = await bridge(_subscribe(watch))
+        queue = await bridge(_called(watch.subscribe))
         try:
             while (event := await bridge(queue.get())) is not None:
                 yield event
@@ -218,11 +218,10 @@ class AsyncJob(RunningJob[O_co]):
         known = self._watch
         if isinstance(known, Watch) and known.process_id == os.getpid():
             return known
-        history = known.history if isinstance(known, Watch) else []
         self._watch = watch = await self.client.follow(
             self.batch_id, self.plan.node_labels if self.plan is not None else {}
         )
-        await bridge(_take_over(watch, history, self.item_ids))
+        await bridge(_called(watch.take_over, known, self.item_ids))
         return watch
 
     async def _until_done(self, callbacks: Callbacks, *, cancel_on_error: bool) -> None:
@@ -385,18 +384,6 @@ def overall_status(statuses: Iterable[str]) -> str:
     return next((status for status in (*_STATUS_ORDER[:3], *unknown, *_STATUS_ORDER[3:]) if status in found), "pending")
 
 
-async def _replay(watch: Watch, item: QueueItem, labels: Mapping[str, str]) -> None:
-    """Give a watch what has happened to an item so far, as if it had been there from the start."""
-    watch.replay(item.item_id, events_so_far(item, labels))
-    watch.expect((item.item_id,))
-
-
-async def _take_over(watch: Watch, history: Iterable[JobEvent], item_ids: tuple[int, ...]) -> None:
-    """Give a watch what the one before it knew."""
-    for event in history:
-        watch.add(event)
-    watch.expect(item_ids)
-
-
-async def _subscribe(watch: Watch) -> asyncio.Queue[JobEvent | None]:
-    return watch.subscribe()
+async def _called(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call a function on the loop that awaits it."""
+    return call(*args, **kwargs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from invokeai_gen.server import constants
@@ -39,11 +39,6 @@ class Watch(StatusWatch):
         """The nodes that were reported, and how: an event that was read from an item may still arrive."""
         self._queues: set[asyncio.Queue[JobEvent | None]] = set()
 
-    @property
-    def history(self) -> list[JobEvent]:
-        """All events so far, except outdated progress."""
-        return [*self._history]
-
     def subscribe(self) -> asyncio.Queue[JobEvent | None]:
         """Return a queue of all events from the first on, except outdated progress; `None` ends it."""
         queue: asyncio.Queue[JobEvent | None] = asyncio.Queue()
@@ -77,13 +72,21 @@ class Watch(StatusWatch):
         for event in events_so_far(item, self.labels):
             self.add(event)
 
-    def replay(self, item_id: int, events: Iterable[JobEvent]) -> None:
-        """Put what happened to an item before this watch began in front of what was received since."""
+    def replay(self, item: QueueItem) -> None:
+        """Follow this item only, and put what happened to it before this watch began in front of what came since."""
         received, self._history = self._history, []
         self.statuses.clear()
         self._seen.clear()
-        for event in [*events, *(event for event in received if event.item_id == item_id)]:
+        for event in [*events_so_far(item, self.labels), *received]:
+            if event.item_id == item.item_id:
+                self.add(event)
+        self.expect((item.item_id,))
+
+    def take_over(self, before: StatusWatch, item_ids: tuple[int, ...]) -> None:
+        """Go on with the items of a watch that began before this one, with what it knew of their events."""
+        for event in before._history if isinstance(before, Watch) else ():
             self.add(event)
+        self.expect(item_ids)
 
     def add(self, event: JobEvent) -> None:
         """Take in an event, sent by the server or found by polling."""
