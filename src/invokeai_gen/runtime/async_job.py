@@ -7,14 +7,14 @@ import contextlib
 import os
 from collections.abc import AsyncGenerator, Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, Unpack
 
 from invokeai_gen.core.results import node_result, results_by_node
 from invokeai_gen.runtime.cleanup import Preparations, remove_boards, remove_outputs
 from invokeai_gen.runtime.decoding import decode
 from invokeai_gen.runtime.options import CleanupTarget, cleanup_targets
 from invokeai_gen.runtime.outputs import WorkflowOutputs
-from invokeai_gen.runtime.running_job import RunningJob
+from invokeai_gen.runtime.runner import O_co, RunningJob
 from invokeai_gen.server import background, constants
 from invokeai_gen.server.background import P, T, bridge
 from invokeai_gen.server.client import AsyncInvokeAIClient, core_of
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
     A = TypeVarWithDefault("A", bound=WorkflowOutputs, default=WorkflowOutputs)
 
-O_co = TypeVar("O_co", bound=WorkflowOutputs, covariant=True)
 _STATUS_ORDER: Final = ("in_progress", "waiting", "pending", "failed", "canceled", "completed")
 _kept: Final[set[AsyncJob[Any]]] = set()
 """Jobs with a callback that is still to be called: nobody else may refer to them."""

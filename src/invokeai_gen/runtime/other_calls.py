@@ -44,13 +44,14 @@ class OtherCalls(Generic[P, O]):
 
     def submit(self, params: P, *, client: ServerClient | None = None, **options: Unpack[SubmitOptions]) -> Job[O]:
         """Put the workflow into the queue and return a job without waiting. Raise what `run` raises before it waits."""
-        return Job(background.run(self.load().submit(params, client, options), undo=_take_back))
+        self.load()
+        return Job(background.run(self.asubmit(params, client=client, **options), undo=_take_back))
 
     async def asubmit(
         self, params: P, *, client: AnyClient | None = None, **options: Unpack[SubmitOptions]
     ) -> AsyncJob[O]:
         """Async version of `submit`."""
-        return await (await self.aload()).submit(params, client, options)
+        return AsyncJob.of(await (await self.aload()).start(params, client, options))
 
     def request(
         self, params: P, client: ServerClient | None = None, **options: Unpack[SubmitOptions]

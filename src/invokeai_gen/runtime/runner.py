@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import importlib
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Final, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 
 from invokeai_gen.core.json_writing import plain_values
 from invokeai_gen.core.params import WorkflowParams
@@ -16,26 +16,27 @@ from invokeai_gen.core.plan import JsonValue, WorkflowPlan
 from invokeai_gen.core.request import CALL_SAVED_WORKFLOW, build_request
 from invokeai_gen.core.terminal import wants_progress
 from invokeai_gen.loading import load
+from invokeai_gen.runtime import decoding as decoding  # for the outputs: an event loop must not wait for its import
 from invokeai_gen.runtime.outputs import WorkflowOutputs
-from invokeai_gen.runtime.running_job import RunningJob
 from invokeai_gen.server import constants
-from invokeai_gen.server.background import in_thread, loop
+from invokeai_gen.server.background import bridge, in_thread, loop
 from invokeai_gen.server.client import AsyncInvokeAIClient, ClientFacade, core_of
 from invokeai_gen.server.deadline import Deadline
-from invokeai_gen.server.errors import StatusError
+from invokeai_gen.server.errors import JobDeletedError, NotFoundError, StatusError
 from invokeai_gen.server.run_queue import batch_size
-from invokeai_gen.server.status_watch import StatusWatch
+from invokeai_gen.server.status_watch import StatusWatch, is_final
 
 if TYPE_CHECKING:
     from invokeai_gen.core.batch import Values
-    from invokeai_gen.runtime.async_job import AsyncJob
     from invokeai_gen.runtime.cleanup import Preparations
     from invokeai_gen.runtime.options import CleanupTarget, RunOptions, SubmitOptions
     from invokeai_gen.server.events import Callbacks
-    from invokeai_gen.server.records import Enqueued
+    from invokeai_gen.server.records import Enqueued, QueueItem
 
 P = TypeVar("P", bound=WorkflowParams)
 O = TypeVar("O", bound=WorkflowOutputs)
+O_co = TypeVar("O_co", bound=WorkflowOutputs, covariant=True)
+T = TypeVar("T")
 AnyClient: TypeAlias = AsyncInvokeAIClient | ClientFacade
 _FULL_JOB: Final = "invokeai_gen.runtime.async_job"
 _OTHER_LOOPS: Final = "invokeai_gen.server.other_loops"
@@ -105,12 +106,6 @@ class Runner(Generic[P, O]):
             for output in outputs:
                 output.cleanup = removal
         return outputs
-
-    async def submit(self, params: P, client: AnyClient | None, options: SubmitOptions) -> AsyncJob[O]:
-        """Put the workflow into the queue, and return its job."""
-        await load(_FULL_JOB)  # before anything is sent, as in `run_all`
-        job: AsyncJob[O] = await (await self.start(params, client, options))._full()
-        return job
 
     async def start(
         self,
@@ -200,6 +195,112 @@ class Runner(Generic[P, O]):
         )
 
 
+class RunningJob(Generic[O_co]):
+    """One submitted workflow: waited for and read. `AsyncJob` can do more."""
+
+    def __init__(
+        self,
+        client: AsyncInvokeAIClient,
+        item_ids: Iterable[int],
+        watch: StatusWatch,
+        *,
+        plan: WorkflowPlan | None = None,
+        outputs: type[O_co],
+        params: WorkflowParams | None = None,
+        preparations: Preparations | None = None,
+    ) -> None:
+        self.client = client
+        """The client that it was submitted with."""
+        self.batch_id = watch.batch_id
+        """Id of the batch, chosen by this client."""
+        self.item_ids = tuple(item_ids)
+        """Ids of the queue items, in the order in which they run."""
+        self.plan = plan
+        """The plan of the workflow; `None` for a job that was resumed without it."""
+        self.params = params
+        """The values that it was submitted with; `None` for a job that was resumed."""
+        self._watch = watch
+        self._outputs = outputs
+        self._preparations = preparations
+        self._items: dict[int, QueueItem] = {}
+
+    async def _full(self) -> Any:
+        """Return the same job as an `AsyncJob`, with everything that a job can do."""
+        return (await load(_FULL_JOB)).AsyncJob.of(self)
+
+    async def wait_until(
+        self,
+        deadline: Deadline,
+        callbacks: Callbacks,
+        *,
+        cancel_on_timeout: bool = False,
+        cancel_on_interrupt: bool = False,
+    ) -> None:
+        """Wait until every item has ended. See `AsyncJob.wait`."""
+        clock = deadline.clock()
+        try:
+            async with clock:
+                await self._until_done(callbacks, cancel_on_error=cancel_on_interrupt)
+        except TimeoutError:
+            if not clock.expired():  # a callback's own
+                raise
+            raise await self._surely(lambda job: job._timeout_error(deadline, cancel=cancel_on_timeout)) from None
+        except asyncio.CancelledError:
+            if cancel_on_interrupt:
+                await self._surely(lambda job: job._cancel_quietly())
+            raise
+
+    async def _surely(self, step: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
+        """Take a step of the full job to its end, even if the caller is cancelled meanwhile."""
+        from invokeai_gen.server.other_loops import unbroken
+
+        async def taken() -> T:
+            return await step(await self._full())
+
+        return await unbroken(taken())
+
+    async def _until_done(self, _callbacks: Callbacks, *, cancel_on_error: bool) -> None:
+        """Wait until every item has ended."""
+        await bridge(_finished(self._watch))
+
+    async def read_outputs(self) -> list[O_co]:
+        """Return the outputs of every item. Raises the error of the first one that did not complete."""
+        return [await self._outputs_of(item_id) for item_id in self.item_ids]
+
+    async def close(self) -> None:
+        """Stop following the job. The server goes on with it."""
+        await self.client.forget(self._watch)
+
+    async def _item(self, item_id: int) -> QueueItem:
+        """Return an item as it is now. One that has ended is fetched once."""
+        if item_id not in self._items:
+            item = self._watch.ended.pop(item_id, None) or await self.client.run_queue.get(item_id)
+            if not is_final(item.status):
+                return item
+            self._items[item_id] = item
+        return self._items[item_id]
+
+    async def _final_item(self, item_id: int) -> QueueItem:
+        if item_id not in self._items:
+            await self._until_done({}, cancel_on_error=False)
+        try:
+            return await self._item(item_id)
+        except NotFoundError:
+            raise JobDeletedError(f"queue item {item_id} is no longer in the queue", item_id=item_id) from None
+
+    async def _outputs_of(self, item_id: int) -> O_co:
+        item = await self._final_item(item_id)
+        await self._raise_for(item)
+        uploads = self._preparations.uploads if self._preparations is not None else None
+        return self._outputs(self.plan, item, self.client, uploads, self.params)
+
+    async def _raise_for(self, item: QueueItem) -> None:
+        """Raise why an item has no outputs, if it has none."""
+        if item.status != "completed" or item.is_redacted:
+            failures = await load("invokeai_gen.runtime.failures")
+            raise failures.error_of(item, self.plan)
+
+
 async def enqueue(
     plan: WorkflowPlan,
     request: Mapping[str, JsonValue],
@@ -235,3 +336,7 @@ async def enqueue(
 async def _take_back(client: AsyncInvokeAIClient, sending: asyncio.Task[Enqueued], batch_id: str) -> None:
     queues = await load("invokeai_gen.server.queue")
     await queues.take_back(client.run_queue, sending, batch_id)
+
+
+async def _finished(watch: StatusWatch) -> None:
+    await asyncio.shield(watch.done)
