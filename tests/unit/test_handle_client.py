@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import re
 import subprocess
 import sys
@@ -14,9 +16,10 @@ import pytest
 import invokeai_gen
 from invokeai_gen import InvokeAIClient, compat, server
 from invokeai_gen import handle as handles
-from invokeai_gen.handle import SnapshotWarning, WorkflowDefinition
+from invokeai_gen.handle import SnapshotWarning, WorkflowDefinition, WorkflowHandle
 from invokeai_gen.schema import Schema, SchemaError, shipped_schema
 from invokeai_gen.server.errors import InvalidUrlError
+from invokeai_gen.server.events import StatusChanged
 from invokeai_gen.testing import FakeInvokeAI
 
 SUNSET = Path(__file__).parents[2] / "data" / "workflows" / "sunset_poster.json"
@@ -132,3 +135,30 @@ def test_files_of_several_handles_in_one_folder_replace_no_others(invokeai: Fake
     save(overwrite=True)
     assert poster.read_bytes() != before
     assert [*(tmp_path / "000").iterdir()] == []
+
+
+def test_callbacks_are_called_to_the_end_after_another_submission(invokeai: FakeInvokeAI) -> None:
+    seen: list[tuple[int, str]] = []
+
+    async def main() -> int:
+        opened = WorkflowHandle(WorkflowDefinition.from_file(SUNSET), shipped_schema(), invokeai.client)
+        began, ended = asyncio.Event(), asyncio.Event()
+
+        def note(event: StatusChanged) -> None:
+            seen.append((event.item_id, event.status))
+            began.set()
+            if event.status == "canceled":
+                ended.set()
+
+        invokeai.hangs()
+        first = (await opened.submit(on_status=note)).item_id
+        async with asyncio.timeout(60):
+            await began.wait()
+            await opened.submit()
+            gc.collect()
+            await invokeai.async_client.queue.cancel(first)
+            await ended.wait()
+        return first
+
+    first = asyncio.run(main())
+    assert seen == [(first, "in_progress"), (first, "canceled")]

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from invokeai_gen.sweeps.sweep import Sweep
 
 POLL_INTERVAL: Final = 0.5
+_calling: Final[set[asyncio.Task[str]]] = set()
+"""What calls the callbacks of submissions, also after the next one: asyncio would drop a task that nobody refers to."""
 
 
 class FollowedSubmitOptions(SubmitOptions, Callbacks, total=False):
@@ -129,6 +131,8 @@ class WorkflowRuns(ABC):
         self._job, self._following = job, None
         if any(callbacks.values()) and subscribe_events:
             self._following = asyncio.create_task(job.wait(**callbacks))
+            _calling.add(self._following)
+            self._following.add_done_callback(_calling.discard)
         return job
 
     def request(
