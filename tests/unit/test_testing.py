@@ -16,7 +16,8 @@ import pytest
 from generated import color_study_batch, sd15_image_to_image, sd15_text_to_image
 from generated import sunset_poster as wf
 from invokeai_gen.core.values import BoardRef
-from invokeai_gen.server.errors import JobTimeoutError
+from invokeai_gen.runtime import async_job
+from invokeai_gen.server.errors import JobCanceledError, JobTimeoutError
 from invokeai_gen.server.events import InvocationProgress, StatusChanged
 from invokeai_gen.server.run_errors import JobFailedError, ModelResolutionError, SeveralItemsError, ValueResolutionError
 from invokeai_gen.testing import FakeInvokeAI
@@ -122,6 +123,17 @@ def test_a_callback_that_has_no_next_item_ends_the_run(is_awaited: bool, invokea
             asyncio.run(plans.picture().arun(plans.PictureParams(width=8), on_status=report))
         else:
             plans.picture().run(plans.PictureParams(width=8), on_status=report)
+
+
+def test_a_job_that_was_closed_is_followed_again_when_it_is_waited_for(invokeai: FakeInvokeAI) -> None:
+    invokeai.hangs()
+    job = plans.picture().submit(plans.PictureParams(width=8))
+    job.add_done_callback(print)
+    job.close()
+    assert job._core not in async_job._kept
+    invokeai.client.queue.cancel(job.item_id)
+    with pytest.raises(JobCanceledError):
+        job.outputs(timeout=30)
 
 
 def test_what_runs_cannot_be_pickled_and_says_what_to_pass_on(invokeai: FakeInvokeAI) -> None:

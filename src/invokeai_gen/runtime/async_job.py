@@ -213,9 +213,9 @@ class AsyncJob(RunningJob[O_co]):
             background.loop().call_soon_threadsafe(watch.unsubscribe, queue)
 
     async def _followed(self) -> Watch:
-        """Return the watch of this job; a forked process has a watch of its own."""
+        """Return the watch of this job: a new one in a forked process, and after `close`."""
         known = self._watch
-        if isinstance(known, Watch) and known.process_id == os.getpid():
+        if isinstance(known, Watch) and known.process_id == os.getpid() and (known.is_open or known.done.done()):
             return known
         self._watch = watch = await self.client.follow(
             self.batch_id, self.plan.node_labels if self.plan is not None else {}
@@ -233,7 +233,7 @@ class AsyncJob(RunningJob[O_co]):
     def add_done_callback(self, callback: Callable[[Self], object]) -> None:
         """Call a function with this job as soon as every item has ended, or the job cannot be followed any more.
 
-        It is called on the event loop that is running now. What it raises is logged.
+        It is called on the event loop that is running now, and not after `close`. What it raises is logged.
         """
         loop = asyncio.get_running_loop()
         self._when_done(lambda: loop.call_soon_threadsafe(callback, self))
@@ -354,6 +354,11 @@ class AsyncJob(RunningJob[O_co]):
                 except ServerError as error:
                     removal += Removal(failed={name: str(error)})
         return removal
+
+    async def close(self) -> None:
+        """Stop following the job. The server goes on with it."""
+        _kept.discard(self)
+        await super().close()
 
     async def __aenter__(self) -> Self:
         return self

@@ -110,7 +110,7 @@ class Job(Generic[O_co]):
     def add_done_callback(self, callback: Callable[[Self], object]) -> None:
         """Call a function with this job, in a thread, as soon as every item has ended or cannot be followed any more.
 
-        What it raises is logged.
+        It is not called after `close`. What it raises is logged.
         """
         self._core._when_done(lambda: background.loop().run_in_executor(None, callback, self))
 
