@@ -133,9 +133,9 @@ def test_a_list_of_a_batch_node_is_no_batch_data() -> None:
 
 
 def items_of(layout: Layout, blocks: list[Block]) -> list[tuple[int, dict[tuple[str, str], Any]]]:
-    """What a server makes of these blocks: for each item its cell's number, and all values in its graph."""
+    """What a server makes of these blocks: for each item its number, and all values in its graph."""
     columns = columns_of(layout.space)
-    found = []
+    found: list[tuple[int, dict[tuple[str, str], Any]]] = []
     for block in blocks:
         data, runs = layout.batch(block, columns)
         values = graph_values(layout.space, layout.groups[block.group].selection, {}, columns)
@@ -149,8 +149,7 @@ def items_of(layout: Layout, blocks: list[Block]) -> list[tuple[int, dict[tuple[
             for _ in range(runs)
             for places in itertools.product(*(range(len(entry[0]["items"])) for entry in data))
         ]
-        assert len(items) == len(block.cells)
-        found += [(layout.index(cell), item) for cell, item in zip(block.cells, items, strict=True)]
+        found += zip(block.items, items, strict=True)
     return found
 
 
@@ -175,7 +174,7 @@ def test_every_point_becomes_one_item_with_its_own_values(
     groups = [Group(selection, own) for selection in selections(made, columns, batchable)]
     layout = Layout(PLAN, made, groups, batchable, runs)
     blocks = layout.blocks(limit)
-    assert all(len(block.cells) <= limit for block in blocks)
+    assert all(len(block.items) <= limit for block in blocks)
     items = items_of(layout, blocks)
     assert sorted(index for index, _ in items) == list(range(len(layout)))
     bindings = {planned.name: planned.binding for planned in PLAN.inputs}
@@ -194,7 +193,7 @@ def test_as_few_enqueues_as_there_are_graphs() -> None:
     groups = [Group(selection, []) for selection in selections(made, columns, batchable)]
     layout = Layout(PLAN, made, groups, batchable)
     blocks = layout.blocks(10_000)
-    assert [len(block.cells) for block in blocks] == [200, 100]
+    assert [len(block.items) for block in blocks] == [200, 100]
     data, runs = layout.batch(blocks[0], columns)
     assert (len(data), len(data[0][0]["items"]), runs) == (1, 100, 1)
 
@@ -206,10 +205,10 @@ def test_an_item_alone_has_its_own_place_in_each_batch() -> None:
     assert Group((), []).own_data([Cell(0, 0)]) == []
 
 
-def test_a_split_leaves_every_cell_in_order() -> None:
-    cells = tuple(Cell(0, point) for point in range(10))
-    first, rest = Block(0, cells, is_whole=True).split(random.Random(1).randrange(1, 9))
-    assert first.cells + rest.cells == cells
+def test_a_split_leaves_every_item_in_order() -> None:
+    items = tuple(range(10))
+    first, rest = Block(0, items, is_whole=True).split(random.Random(1).randrange(1, 9))
+    assert first.items + rest.items == items
     assert not first.is_whole
     assert first.batch_id != rest.batch_id
 

@@ -12,7 +12,7 @@ import math
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from invokeai_gen.core.batch import Binding
 from invokeai_gen.core.called_workflows import with_called
@@ -37,9 +37,8 @@ _BATCH_TYPES: Final = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Cell:
-    """One queue item of a sweep."""
+class Cell(NamedTuple):
+    """Where one queue item of a sweep stands."""
 
     run: int
     point: int
@@ -96,15 +95,15 @@ class Block:
     """The items that are sent with one enqueue."""
 
     group: int
-    cells: tuple[Cell, ...]
-    """In the order in which the server makes items of them."""
+    items: tuple[int, ...]
+    """Their numbers, in the order in which the server makes queue items of them."""
     is_whole: bool = False
-    """All cells of the group, so that the server multiplies them itself."""
+    """All items of the group, so that the server multiplies them itself."""
     batch_id: str = field(default_factory=lambda: str(uuid.uuid4()))
 
     def split(self, size: int) -> tuple[Block, Block]:
-        """Return the first `size` cells, which keep the id, and the rest as another block."""
-        return Block(self.group, self.cells[:size], batch_id=self.batch_id), Block(self.group, self.cells[size:])
+        """Return the first `size` items, which keep the id, and the rest as another block."""
+        return Block(self.group, self.items[:size], batch_id=self.batch_id), Block(self.group, self.items[size:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,49 +159,50 @@ class Layout:
             for point, size in enumerate(sizes)
             for combination in range(size)
         ]
-        """Every cell, by its number."""
+        """Where each item stands, by its number."""
 
     def __len__(self) -> int:
         """Return the number of items."""
         return len(self.cells)
 
-    def index(self, cell: Cell) -> int:
-        """Return the number of a cell."""
-        return cell.run * self._stride + self._first[cell.point] + cell.combination
-
-    def group_of(self, cell: Cell) -> int:
-        """Return the number of a cell's group."""
-        return self._group_of[cell.point]
+    def group_of(self, index: int) -> int:
+        """Return the number of an item's group."""
+        return self._group_of[self.cells[index].point]
 
     def params(self, index: int) -> Any:
         """Return the `Params` of an item; a batch of the workflow holds only the item's own value."""
-        return params_of_item(self.plan, *self._values(self.cells[index]))
+        return params_of_item(self.plan, *self._values(index))
 
     def values(self, index: int) -> dict[str, Any]:
         """Return the values of an item by name, for file names, tables and captions."""
-        return values_of_item(self.plan, *self._values(self.cells[index]))
+        return values_of_item(self.plan, *self._values(index))
 
-    def _values(self, cell: Cell) -> tuple[Any, dict[Binding, JsonValue], dict[Binding, tuple[int, int]]]:
-        group = self.groups[self.group_of(cell)]
+    def _values(self, index: int) -> tuple[Any, dict[Binding, JsonValue], dict[Binding, tuple[int, int]]]:
+        cell, group = self.cells[index], self.groups[self.group_of(index)]
         return self.space.params(cell.point), group.own_item(cell), group.own_places(cell)
 
-    def group_cells(self, group: Group) -> Iterator[Cell]:
-        """Yield the cells of a group in the order in which a server runs its batch."""
+    def whole(self, number: int) -> Block:
+        """Return all items of a group, in the order in which a server runs its batch."""
+        group = self.groups[number]
         points = [self.space.point_of(rows) for rows in itertools.product(*group.selection)]
-        for run in range(self._runs):
-            for point in points:
-                for combination in range(group.combinations):
-                    yield Cell(run, point, combination)
+        items = tuple(
+            run * self._stride + self._first[point] + combination
+            for run in range(self._runs)
+            for point in points
+            for combination in range(group.combinations)
+        )
+        return Block(number, items, is_whole=True)
 
     def blocks(self, limit: int) -> list[Block]:
-        """Return all cells in blocks of at most `limit`."""
+        """Return all items in blocks of at most `limit`."""
         blocks: list[Block] = []
-        for number, group in enumerate(self.groups):
-            cells = tuple(self.group_cells(group))
-            if len(cells) <= limit:
-                blocks.append(Block(number, cells, is_whole=True))
+        for number in range(len(self.groups)):
+            block = self.whole(number)
+            if len(block.items) <= limit:
+                blocks.append(block)
             else:
-                blocks += [Block(number, cells[start : start + limit]) for start in range(0, len(cells), limit)]
+                starts = range(0, len(block.items), limit)
+                blocks += [Block(number, block.items[start : start + limit]) for start in starts]
         return blocks
 
     def batch(self, block: Block, columns: Columns) -> tuple[Data, int]:
@@ -211,10 +211,11 @@ class Layout:
         if block.is_whole:
             data = [self._lists(place, rows, columns) for place, rows in enumerate(group.selection)]
             return [*filter(None, data), *group.own], self._runs
-        rows_of = [space.rows_of(cell.point) for cell in block.cells]
+        cells = [self.cells[index] for index in block.items]
+        rows_of = [space.rows_of(cell.point) for cell in cells]
         lists = [self._lists(place, [rows[place] for rows in rows_of], columns) for place in range(len(space.axes))]
-        together = [*itertools.chain(*lists), *group.own_data(block.cells)]
-        return ([together], 1) if together else ([], len(block.cells))
+        together = [*itertools.chain(*lists), *group.own_data(cells)]
+        return ([together], 1) if together else ([], len(cells))
 
     def _lists(self, axis: int, rows: Sequence[int], columns: Columns) -> list[dict[str, JsonValue]]:
         """Return the list of each batchable input of an axis, with its values in these rows."""
@@ -243,7 +244,7 @@ class Layout:
         cell = self.cells[index]
         lists = [self._lists(place, [row], columns) for place, row in enumerate(self.space.rows_of(cell.point))]
         varying = {binding_of(column): column["items"][0] for column in itertools.chain(*lists)}
-        own = self.groups[self.group_of(cell)].own_item(cell)
+        own = self.groups[self.group_of(index)].own_item(cell)
         return [
             {"node_path": node, "field_name": name, "value": value} for (node, name), value in (varying | own).items()
         ]

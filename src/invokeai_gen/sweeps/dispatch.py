@@ -29,7 +29,7 @@ from invokeai_gen.server.other_loops import unbroken
 from invokeai_gen.server.pacing import Pace
 from invokeai_gen.server.records import QueueItem
 from invokeai_gen.server.status_errors import RejectedError
-from invokeai_gen.sweeps.batching import Block, Cell, Layout, ResolvedValues
+from invokeai_gen.sweeps.batching import Block, Layout, ResolvedValues
 from invokeai_gen.sweeps.event_results import EventResults
 from invokeai_gen.sweeps.journal import Journal
 from invokeai_gen.sweeps.layout import resolve_values
@@ -105,7 +105,7 @@ class Dispatcher(SweepState):
     @property
     def unsent(self) -> int:
         """How many items wait for room in the queue."""
-        return sum(len(block.cells) for block in self._waiting) if self.is_sending else 0
+        return sum(len(block.items) for block in self._waiting) if self.is_sending else 0
 
     @property
     def may_have_sent(self) -> bool:
@@ -150,13 +150,13 @@ class Dispatcher(SweepState):
 
     async def _send_next(self, block: Block) -> None:
         if block.batch_id in self._doubtful:  # before it is split: the whole block was sent
-            patience = len(block.cells) * ENQUEUE_OVERHEAD
+            patience = len(block.items) * ENQUEUE_OVERHEAD
             if found := await self._client.queue.find_batch(block.batch_id, patience=patience):
                 await self._take_sent(block, found, await self._watch(block.batch_id))
                 return
             self._doubtful.discard(block.batch_id)
-        room = await self._wait_for_room(len(block.cells))
-        if room < len(block.cells):
+        room = await self._wait_for_room(len(block.items))
+        if room < len(block.items):
             await unbroken(self._split(block, room))
             return
         request = self.layout.request(block, await self._values())
@@ -185,7 +185,7 @@ class Dispatcher(SweepState):
         """Note the queue items of a block; send later what the queue did not accept."""
         if self._room is not None:
             self._room -= len(item_ids)
-        if len(item_ids) < len(block.cells):
+        if len(item_ids) < len(block.items):
             self._room = 0
             if not item_ids:
                 self._doubtful.discard(block.batch_id)
@@ -237,7 +237,7 @@ class Dispatcher(SweepState):
 
     def _note_sent(self, block: Block, item_ids: Sequence[int]) -> None:
         """Note that the items of a block are in the queue, perhaps once more."""
-        for index, item_id in zip(self._indexes(block), item_ids, strict=False):
+        for index, item_id in zip(block.items, item_ids, strict=False):
             self.tally.send(index, item_id)
             self._index_of[item_id] = index
 
@@ -310,7 +310,7 @@ class Dispatcher(SweepState):
     async def resume(self, past: ReplayedState) -> None:
         """Continue from what an earlier process noted."""
         self._doubtful.update(past.sending)
-        sent = Counter(index for block in past.blocks for index in self._indexes(block))
+        sent = Counter(index for block in past.blocks for index in block.items)
         self._attempts = {index: count - 1 for index, count in sent.items() if count > 1}
         for block in past.blocks:
             self._note_sent(block, past.sent.get(block.batch_id, ()))
@@ -318,7 +318,7 @@ class Dispatcher(SweepState):
             await self._client.queue.cancel_batches(late)
         await self._follow_again(past.sent)
         for block in past.blocks:
-            for index in self._indexes(block) if block.batch_id in past.withdrawn else ():
+            for index in block.items if block.batch_id in past.withdrawn else ():
                 self.tally.withdraw(index)
         ended = past.withdrawn.union(past.sent)
         blocks = [block for block in past.blocks if block.batch_id not in ended]
@@ -339,30 +339,26 @@ class Dispatcher(SweepState):
             if self._journal is not None and (lost or self._waiting):
                 await in_thread(self._journal.take)
             await unbroken(self._renew(lost))
-            count = sum(len(block.cells) for block in self._waiting) + len(self._to_retry)
+            count = sum(len(block.items) for block in self._waiting) + len(self._to_retry)
         await self.send()
         return count
 
     async def _renew(self, indexes: Sequence[int]) -> None:
         """Let these items wait to be sent once more, after noting it."""
-        cells: dict[int, list[Cell]] = {}
+        groups: dict[int, list[int]] = {}
         for index in indexes:
-            cell = self.layout.cells[index]
-            cells.setdefault(self.layout.group_of(cell), []).append(cell)
-        blocks = [Block(group, tuple(members)) for group, members in cells.items()]
+            groups.setdefault(self.layout.group_of(index), []).append(index)
+        blocks = [Block(group, tuple(members)) for group, members in groups.items()]
         for block in blocks:
-            await self._noted(block=encode_block(block))
+            await self._noted(block=encode_block(self.layout, block))
         for block in blocks:
             self._reset(block)
         renewed = {*indexes}
         self._to_retry = [index for index in self._to_retry if index not in renewed]
         self._waiting.extend(blocks)
 
-    def _indexes(self, block: Block) -> list[int]:
-        return [self.layout.index(cell) for cell in block.cells]
-
     def _reset(self, block: Block) -> None:
-        for index in self._indexes(block):
+        for index in block.items:
             self.tally.reset(index)
 
     @override
@@ -370,7 +366,7 @@ class Dispatcher(SweepState):
         self._is_canceled = True
         await self._stop_sending()
         await self._noted(withdrawn=[block.batch_id for block in self._waiting])
-        for index in [*self._to_retry, *(index for block in self._waiting for index in self._indexes(block))]:
+        for index in [*self._to_retry, *(index for block in self._waiting for index in block.items)]:
             self.tally.withdraw(index)
         self._waiting.clear()
         self._to_retry.clear()

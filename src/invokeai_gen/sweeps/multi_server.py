@@ -307,7 +307,7 @@ class MultiServer(SweepState):
         cell = self.layout.cells[index]
         earlier = self._earlier.get(index)
         may_be_sent = earlier is not None and earlier.server == url
-        group = self.layout.groups[self.layout.group_of(cell)]
+        group = self.layout.groups[self.layout.group_of(index)]
         batch_id = earlier.batch_id if earlier is not None and may_be_sent else str(uuid.uuid4())
         self._running[url], self._earlier[index] = index, ServerAttempt(batch_id, url)
         return ServerItem(

@@ -151,13 +151,13 @@ def encode_layout(layout: Layout, blocks: Sequence[Block]) -> dict[str, JsonValu
     return {
         "groups": [{"rows": group.selection, "own": group.own} for group in layout.groups],
         "batchable": sorted(layout.batchable),
-        "blocks": [encode_block(block) for block in blocks],
+        "blocks": [encode_block(layout, block) for block in blocks],
     }
 
 
-def encode_block(block: Block) -> dict[str, JsonValue]:
+def encode_block(layout: Layout, block: Block) -> dict[str, JsonValue]:
     """Return a block as JSON."""
-    cells = None if block.is_whole else [[cell.run, cell.point, cell.combination] for cell in block.cells]
+    cells = None if block.is_whole else [[*layout.cells[index]] for index in block.items]
     return {"id": block.batch_id, "group": block.group, "cells": cells}
 
 
@@ -192,20 +192,19 @@ def _own_data(data: Any) -> Any:
 
 def replay(layout: Layout, stored: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> ReplayedState:
     """Return the progress that the entries of a file describe. Raise `DAMAGE` for impossible entries."""
-    whole = [{*layout.group_cells(group)} for group in layout.groups]
+    index_of = {cell: index for index, cell in enumerate(layout.cells)}
 
     def block(entry: Mapping[str, Any]) -> Block:
         group, cells, batch_id = _integer(entry["group"]), entry["cells"], _text(entry["id"])
         if cells is None:
-            ordered = tuple(layout.group_cells(layout.groups[group]))
-            return Block(group, ordered, is_whole=True, batch_id=batch_id)
-        found = tuple(Cell(*map(_integer, cell)) for cell in cells)
-        if not found or not whole[group].issuperset(found):
-            raise ValueError("a block has items that the sweep does not have")
-        return Block(group, found, batch_id=batch_id)
+            return replace(layout.whole(group), batch_id=batch_id)
+        items = tuple(index_of[Cell(*map(_integer, cell))] for cell in cells)
+        if {*map(layout.group_of, items)} != {group}:
+            raise ValueError("a block has items that its group does not have")
+        return Block(group, items, batch_id=batch_id)
 
     first = [block(entry) for entry in stored["blocks"]]
-    if sorted(cell for one in first for cell in one.cells) != sorted(layout.cells):
+    if sorted(index for one in first for index in one.items) != [*range(len(layout))]:
         raise ValueError("its blocks are not the items of the sweep")
     blocks = {one.batch_id: one for one in first}
     sent: dict[str, list[int]] = {}
@@ -213,7 +212,7 @@ def replay(layout: Layout, stored: Mapping[str, Any], entries: Sequence[Mapping[
     withdrawn: set[str] = set()
     for entry in entries:
         if "split" in entry:
-            if not 0 < _integer(entry["size"]) < len(blocks[entry["split"]].cells):
+            if not 0 < _integer(entry["size"]) < len(blocks[entry["split"]].items):
                 raise ValueError("a block is split into nothing")
             head, rest = blocks[entry["split"]].split(entry["size"])
             blocks |= {head.batch_id: head, _text(entry["rest"]): replace(rest, batch_id=entry["rest"])}
@@ -223,7 +222,7 @@ def replay(layout: Layout, stored: Mapping[str, Any], entries: Sequence[Mapping[
             sending.add(blocks[entry["sending"]].batch_id)
         elif "sent" in entry:
             items = [_integer(item) for item in entry["items"]]
-            if len(items) != len(blocks[entry["sent"]].cells):
+            if len(items) != len(blocks[entry["sent"]].items):
                 raise ValueError("a batch has another number of queue items than items")
             sent[entry["sent"]] = items
         elif "withdrawn" in entry:
