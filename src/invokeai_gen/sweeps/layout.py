@@ -103,26 +103,18 @@ async def lay_out(
     return Layout(plan, space, groups, names, options.get("runs", 1), prepend=options.get("prepend", False))
 
 
-async def lay_out_singly(
-    plan: WorkflowPlan, space: Space[Any], client: AsyncInvokeAIClient, options: SubmitOptions
-) -> Layout:
-    """Return the layout of items that are sent one by one: grouped by the values of the workflow's own batch nodes.
-
-    Raise `ParamsError` for too many items.
-    """
-    executable = {node.id for node in plan.nodes if node.is_executable}
-    apart = frozenset(name for name, (node_id, _) in space.bindings.items() if node_id in executable)
-    groups: list[Group] = []
-    for selection in selections(space, space.columns(), apart):
-        values = space.params(space.point_of(rows[0] for rows in selection)).values()
-        # Each server has other names for uploaded images; they are put into the data of an item when it is sent.
-        batches = {
-            planned.binding: placeholder(planned, values[planned.binding])
-            for planned in plan.inputs
-            if planned.binding in values and planned.node_id not in executable
-        }
-        groups.append(Group(selection, await own_batches(plan, batches, client.ask)))
-    return Layout(plan, space, groups, runs=options.get("runs", 1))
+def unresolved_values(plan: WorkflowPlan, space: Space[Any], options: SubmitOptions) -> ResolvedValues:
+    """Return all values with placeholders for names of models and boards, and for files, without asking a server."""
+    inputs = {planned.binding: planned for planned in plan.inputs}
+    base, columns = space.params(0).values(), space.columns()
+    return ResolvedValues(
+        base={binding: placeholder(inputs[binding], value) for binding, value in base.items()},
+        columns={
+            name: [placeholder(inputs[binding], value) for value in columns[name]]
+            for name, binding in space.bindings.items()
+        },
+        auto_board_id=board_placeholder(options.get("auto_board")),
+    )
 
 
 async def dry_run(
@@ -135,19 +127,7 @@ async def dry_run(
     `ParamsError` for values that cannot be sent.
     """
     check_options(options, SweepOptions.__annotations__)
-    inputs = {planned.name: planned for planned in plan.inputs}
-    first = space.params(0)
-    resolved = ResolvedValues(
-        base={
-            planned.binding: placeholder(planned, getattr(first, name))
-            for name, planned in inputs.items()
-            if planned.fed_by is None and name not in space.names
-        },
-        columns={
-            name: [placeholder(inputs[name], value) for value in values] for name, values in space.columns().items()
-        },
-        auto_board_id=board_placeholder(options.get("auto_board")),
-    )
+    resolved = unresolved_values(plan, space, options)
     layout = await lay_out(plan, space, client, options, resolved)
     blocks = layout.blocks(DEFAULT_CAPACITY)
     return layout, len(blocks), layout.request(blocks[0], resolved)

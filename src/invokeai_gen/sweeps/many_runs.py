@@ -32,7 +32,7 @@ from invokeai_gen.sweeps.dispatch import Dispatcher
 from invokeai_gen.sweeps.dynamic_prompts import expand
 from invokeai_gen.sweeps.files.tables import read_csv, read_jsonl
 from invokeai_gen.sweeps.journal import Journal, entries_of
-from invokeai_gen.sweeps.layout import lay_out, lay_out_singly, resolve_values
+from invokeai_gen.sweeps.layout import lay_out, resolve_values, unresolved_values
 from invokeai_gen.sweeps.multi_server import MultiServer
 from invokeai_gen.sweeps.options import CollectOptions, SweepOptions, TableOptions
 from invokeai_gen.sweeps.space import Space, space_of
@@ -275,7 +275,9 @@ async def _start_on_several(
             raise MissingExtraError("several servers need", "dask", "servers")
         if layout is None:
             asked = servers[0] if servers else shared_client()
-            layout = await lay_out_singly(workflow.plan, space, asked, options)
+            # Each server has other names for uploaded images; they are put into the data of an item when it is sent.
+            resolved = unresolved_values(workflow.plan, space, options)
+            layout = await lay_out(workflow.plan, space, asked, options, resolved)
             if journal is not None:
                 await in_thread(journal.note, layout=sweep_file.encode_layout(layout, ()))
         dask = None if servers else options.get("servers")
