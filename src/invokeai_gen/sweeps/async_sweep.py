@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
@@ -21,7 +21,9 @@ from invokeai_gen.server.errors import JobCanceledError, JobDeletedError, JobTim
 from invokeai_gen.server.other_loops import unbroken
 from invokeai_gen.server.records import QueueItem
 from invokeai_gen.server.removal import Removal
-from invokeai_gen.sweeps.files.saving import ManifestFormat, Saver, save_image, saved_indexes, sheet_of
+from invokeai_gen.sweeps.files.contact_sheet import save_image, sheet_of
+from invokeai_gen.sweeps.files.gallery import write_gallery
+from invokeai_gen.sweeps.files.saving import ManifestFormat, Saver, saved_indexes
 from invokeai_gen.sweeps.results import SweepCounts, SweepResult
 from invokeai_gen.sweeps.state import BaseSweep, SweepState, named_client
 
@@ -172,9 +174,8 @@ class AsyncSweep(BaseSweep[P, O]):
         `columns` defaults to one for each row of the last axis. `font` is a font file for text that Pillow's own font
         lacks. Failed items show the reason. With `path` the sheet is saved too. Raise `ContactSheetError`.
         """
-        sheet = await sheet_of(
-            self._layout, await self._all_results(), output=output, columns=columns, size=size, font=font
-        )
+        results = await self._all_results()
+        sheet = await sheet_of(self._layout, results, output=output, columns=columns, size=size, font=font)
         if path is not None:
             await in_thread(save_image, sheet, Path(path))
         return sheet
@@ -186,13 +187,11 @@ class AsyncSweep(BaseSweep[P, O]):
         the values of each run, failures with their reason, sortable by value. Thumbnails are part of the file; each
         links to the image that `download` has saved in the same folder. `path` may be a folder.
         """
-        from invokeai_gen.sweeps.files.gallery import write_gallery
-
         return await bridge(write_gallery(self._layout, await self._all_results(), Path(path)))
 
     async def cancel(self) -> SweepCounts:
         """Send nothing more, cancel what has not ended, and return how many items have each status."""
-        await bridge(self._cancel())
+        await bridge(self._state.cancel_and_wait())
         return self.counts
 
     async def retry(self, *, deleted: bool = False, unless_saved_in: str | os.PathLike[str] | None = None) -> int:
@@ -219,47 +218,47 @@ class AsyncSweep(BaseSweep[P, O]):
 
     async def cleanup_inputs(self) -> Removal:
         """Delete the images and videos that were uploaded for the sweep. Items that have not ended will fail."""
-        removal = Removal()
-        for client in self.clients:
-            removal += await self._state.preparations[client.url].uploads.remove(client)
-        return removal
+        made = self._state.preparations
+        return sum([await made[client.url].uploads.remove(client) for client in self.clients], Removal())
 
     async def cleanup_outputs(
         self, *, delete_images: bool = True, delete_from_board: bool = False, check_other_items: bool = True
     ) -> Removal:
         """Delete the images and videos that the items made; see `WorkflowOutputs.cleanup_outputs` for what is kept."""
-        removal = Removal()
-        for client, indexes in self._by_client():
-            removal += await remove_outputs(
+        removals = [
+            await remove_outputs(
                 client,
-                (await bridge(self._state.items(indexes))).values(),
+                await self._items_on(client),
                 delete_images=delete_images,
                 delete_from_board=delete_from_board,
                 check_other_items=check_other_items,
             )
-        return removal
+            for client in self.clients
+        ]
+        return sum(removals, Removal())
 
     async def cleanup_boards(self) -> Removal:
         """Delete the boards that `create_boards` made for the sweep, unless they hold images of others."""
-        removal = Removal()
-        for client, indexes in self._by_client():
-            made = self._state.preparations[client.url]
-            if made.boards:
-                removal += await remove_boards(client, made, (await bridge(self._state.items(indexes))).values())
-        return removal
+        made = self._state.preparations
+        removals = [
+            await remove_boards(client, made[client.url], await self._items_on(client))
+            for client in self.clients
+            if made[client.url].boards
+        ]
+        return sum(removals, Removal())
 
     async def cleanup_queue_items(self) -> Removal:
         """Remove the items from the queue, canceling those that have not ended. Their images stay."""
-        removal = Removal()
-        for client, indexes in self._by_client():
-            ids = [self._tally.item_ids[index] for index in indexes]
-            removal += await client.queue.delete([item_id for item_id in ids if item_id is not None])
-        return removal
+        ids: dict[AsyncInvokeAIClient, list[int]] = {client: [] for client in self.clients}
+        for index, item_id in enumerate(self._tally.item_ids):
+            if item_id is not None:
+                ids[self._state.client_of(index)].append(item_id)
+        return sum([await client.queue.delete(theirs) for client, theirs in ids.items()], Removal())
 
-    def _by_client(self) -> Iterator[tuple[AsyncInvokeAIClient, list[int]]]:
-        """Yield each server with its items."""
-        for client in self.clients:
-            yield client, [index for index in range(self.total) if self._state.client_of(index) is client]
+    async def _items_on(self, client: AsyncInvokeAIClient) -> Collection[QueueItem]:
+        """Return the queue items that a server has."""
+        indexes = [index for index in range(self.total) if self._state.client_of(index) is client]
+        return (await bridge(self._state.items(indexes))).values()
 
     async def close(self) -> None:
         """Stop sending and following. The server runs what it has; `retry` continues."""
@@ -274,13 +273,6 @@ class AsyncSweep(BaseSweep[P, O]):
         await self.close()
 
     # -- on the background loop ----------------------------------------------------------------------------------------
-
-    async def _cancel(self) -> None:
-        await self._state.cancel()
-        with contextlib.suppress(TimeoutError):  # the servers confirm it; a node may take longer
-            async with asyncio.timeout(constants.CANCEL_TIMEOUT):
-                while not self._tally.all_ended:
-                    await self._state.wait_for_change()
 
     async def _all_ended(self, timeout: float | None) -> None:
         """Wait until all items have ended. Raise `JobTimeoutError`."""

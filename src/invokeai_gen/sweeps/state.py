@@ -129,13 +129,19 @@ class SweepState:
         """Send nothing more, and cancel what is in the queue and has not ended."""
         raise NotImplementedError
 
-    async def cancel_quietly(self) -> None:
-        """Cancel, and wait until the servers have confirmed it, for `CANCEL_TIMEOUT` seconds at most."""
-        with contextlib.suppress(ServerError, TimeoutError):
+    async def cancel_and_wait(self) -> None:
+        """Cancel, and wait until the servers have confirmed it: `CANCEL_TIMEOUT` seconds at most, as a node may take long."""
+        await self.cancel()
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(constants.CANCEL_TIMEOUT):
-                await self.cancel()
                 while not self.tally.all_ended and self.failure is None:
                     await self.wait_for_change()
+
+    async def cancel_quietly(self) -> None:
+        """Cancel and wait, for `CANCEL_TIMEOUT` seconds altogether, whether or not the servers can be reached."""
+        with contextlib.suppress(ServerError, TimeoutError):
+            async with asyncio.timeout(constants.CANCEL_TIMEOUT):
+                await self.cancel_and_wait()
 
     async def add_server(self, client: AsyncInvokeAIClient) -> None:
         """Let a server take items. Raise `TypeError` unless the sweep is one over several servers."""

@@ -8,15 +8,27 @@ import os
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from invokeai_gen.atomic_files import replacing
+from invokeai_gen.core.pictures import DEFAULT_QUALITY, FORMATS
+from invokeai_gen.core.short_texts import short_text
 from invokeai_gen.errors import InvokeAIGenError, MissingExtraError
+from invokeai_gen.runtime.media import ImageOutput
+from invokeai_gen.server.background import in_thread
+from invokeai_gen.server.concurrency import gather_limited
+from invokeai_gen.sweeps.batching import Layout
+from invokeai_gen.sweeps.files.saving import THUMBNAILS_AT_ONCE, media_of
+from invokeai_gen.sweeps.results import SweepResult
 from invokeai_gen.texts import printable
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
 
 _SIZES: Final = range(16, 2049)
+_THUMBNAIL: Final = 256
+"""Pixels on the longer side of a server's thumbnail."""
 MAX_PIXELS: Final = 80_000_000
 """Pixels of a sheet: slightly below the size at which Pillow warns when it opens an image."""
 _FORMATS: Final = ("PNG", "JPEG", "WEBP")
@@ -121,3 +133,48 @@ def _scaled(cell: Tile, size: int) -> PILImage | str:
     ground = PIL.Image.new("RGBA", image.size, "white")
     ground.alpha_composite(image)
     return ground.convert("RGB")
+
+
+async def sheet_of(
+    layout: Layout,
+    results: Sequence[SweepResult[Any, Any]],
+    *,
+    output: str | None,
+    columns: int | None,
+    size: int,
+    font: str | os.PathLike[str] | None,
+) -> PILImage:
+    """Return a contact sheet of these results, by default with the rows of the last axis side by side."""
+    plan, space = layout.plan, layout.space
+    known = [one.name for one in plan.outputs if one.role != "debug" and one.item_type.name == "ImageOutput"]
+    if output is not None and output not in known:
+        raise ContactSheetError(f"unknown output {output!r}; the image outputs are: {', '.join(known)}")
+
+    async def load(result: SweepResult[Any, Any]) -> bytes | None:
+        found = (handle for name, _, handle, _ in media_of(result) if output in (None, name))
+        image = next((handle for handle in found if isinstance(handle, ImageOutput)), None)
+        if image is None:
+            return None
+        return await (image.stored.thumbnail(image.name) if size <= _THUMBNAIL else image.abytes())
+
+    loaded = await gather_limited(load, results, at_once=THUMBNAILS_AT_ONCE)
+    labels = {planned.name: planned.label or planned.name for planned in plan.inputs}
+    cells = []
+    for result, data in zip(results, loaded, strict=True):
+        caption = [f"{labels[name]}: {short_text(result.values[name])}" for name in space.names]
+        if len(results) > len(space):
+            caption.append(f"#{result.index}")
+        problem = str(result.error or (data if isinstance(data, Exception) else ""))
+        cells.append(Tile(data if isinstance(data, bytes) else None, caption, problem))
+    if columns is None and len(space.axes) > 1 and len(results) == len(space):
+        columns = len(space.axes[-1].rows)
+    return await in_thread(contact_sheet, cells, columns=columns, size=size, title=plan.info.name, font=font)
+
+
+def save_image(image: PILImage, target: Path) -> None:
+    """Save a Pillow image without transparency in the format that the name says, else as PNG, creating its folders."""
+    if target.is_dir() or not target.name:
+        raise IsADirectoryError(f"{target} is a folder: name a file in it, such as sheet.png")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(target) as file:
+        image.save(file, FORMATS.get(target.suffix.lower(), "png"), quality=DEFAULT_QUALITY)

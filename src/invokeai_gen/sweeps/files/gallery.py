@@ -15,8 +15,9 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from invokeai_gen.atomic_files import replacing
+from invokeai_gen.core.pictures import data_url
 from invokeai_gen.core.short_texts import short_text
-from invokeai_gen.runtime.media import ImageOutput, VideoOutput
+from invokeai_gen.runtime.media import VideoOutput
 from invokeai_gen.server.background import in_thread
 from invokeai_gen.server.concurrency import gather_limited
 from invokeai_gen.server.errors import ServerError
@@ -30,7 +31,6 @@ from invokeai_gen.sweeps.space import Space
 MAX_EMBEDDED: Final = 2000
 """Thumbnails that one gallery embeds; with more images it shows the saved files themselves, if any."""
 _MAX_TEXT: Final = 2000
-_SIGNATURES: Final = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpeg", b"RIFF": "webp"}
 Key = int | float | str
 
 
@@ -199,21 +199,10 @@ async def _medium(name: str, handle: Media, link: str, *, is_embedded: bool) -> 
     problem = ""
     if is_embedded or not link:
         try:
-            return Medium(name, await _thumbnail(handle), link)
-        except (ServerError, ValueError) as error:  # its server may be away, and the image deleted
+            return Medium(name, data_url(await handle.stored.thumbnail(handle.name)), link)
+        except ServerError as error:  # its server may be away, and the image deleted
             problem = str(error)
     return Medium(name, link, link, "" if link else problem)
-
-
-async def _thumbnail(image: ImageOutput) -> str:
-    """Return the thumbnail of an image as a `data:` URL. Raise `ValueError` if it has none."""
-    if image.client is None:
-        raise ValueError(f"image {image.name} is on no known server")
-    data = await image.client.images.thumbnail(image.name)
-    kind = next((kind for start, kind in _SIGNATURES.items() if data.startswith(start)), None)
-    if kind is None:
-        raise ValueError(f"the thumbnail of {image.name} is not an image")
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
 def _files_beside(folder: Path) -> dict[str, str]:

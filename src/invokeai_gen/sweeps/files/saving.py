@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
-from invokeai_gen.atomic_files import remove_leftovers, replacing
+from invokeai_gen.atomic_files import remove_leftovers
 from invokeai_gen.core.file_pattern import FilePattern, unique
-from invokeai_gen.core.pictures import DEFAULT_QUALITY, FORMATS
+from invokeai_gen.core.pictures import FORMATS
 from invokeai_gen.core.plan import WorkflowPlan
 from invokeai_gen.core.short_texts import short_text
 from invokeai_gen.runtime.media import ImageOutput, VideoOutput
@@ -26,9 +25,6 @@ from invokeai_gen.sweeps.batching import Layout
 from invokeai_gen.sweeps.files.manifest import OF_INPUT, read_manifest, rows_in, write_manifest
 from invokeai_gen.sweeps.results import DELETED, SweepResult
 
-if TYPE_CHECKING:
-    from PIL.Image import Image as PILImage
-
 ManifestFormat: TypeAlias = Literal["csv", "jsonl"]
 Media: TypeAlias = ImageOutput | VideoOutput
 
@@ -38,8 +34,6 @@ OWN_NAMES: Final = ("index", "run", "item_id", "output", "number")
 _CONVERTED: Final = (".png", *FORMATS)
 _MANIFEST_EVERY: Final = 100
 """New rows after which the manifest is written again; later, a tenth of the rows it has."""
-_THUMBNAIL: Final = 256
-"""Pixels on the longer side of a server's thumbnail."""
 THUMBNAILS_AT_ONCE: Final = 8
 
 
@@ -240,50 +234,3 @@ def _manifest_value(value: Any) -> Any:
     if all(item is None or isinstance(item, (bool, int, float, str)) for item in items):
         return value
     return value.as_posix() if isinstance(value, Path) else short_text(value)
-
-
-async def sheet_of(
-    layout: Layout,
-    results: Sequence[SweepResult[Any, Any]],
-    *,
-    output: str | None,
-    columns: int | None,
-    size: int,
-    font: str | os.PathLike[str] | None,
-) -> PILImage:
-    """Return a contact sheet of these results, by default with the rows of the last axis side by side."""
-    from invokeai_gen.sweeps.files import contact_sheet as sheets
-
-    plan, space = layout.plan, layout.space
-    known = [one.name for one in plan.outputs if one.role != "debug" and one.item_type.name == "ImageOutput"]
-    if output is not None and output not in known:
-        raise sheets.ContactSheetError(f"unknown output {output!r}; the image outputs are: {', '.join(known)}")
-
-    async def load(result: SweepResult[Any, Any]) -> bytes | None:
-        found = (handle for name, _, handle, _ in media_of(result) if output in (None, name))
-        image = next((handle for handle in found if isinstance(handle, ImageOutput)), None)
-        if image is None or image.client is None:
-            return None
-        return await (image.client.images.thumbnail(image.name) if size <= _THUMBNAIL else image.abytes())
-
-    loaded = await gather_limited(load, results, at_once=THUMBNAILS_AT_ONCE)
-    labels = {planned.name: planned.label or planned.name for planned in plan.inputs}
-    cells = []
-    for result, data in zip(results, loaded, strict=True):
-        caption = [f"{labels[name]}: {short_text(result.values[name])}" for name in space.names]
-        if len(results) > len(space):
-            caption.append(f"#{result.index}")
-        problem = str(result.error or (data if isinstance(data, Exception) else ""))
-        cells.append(sheets.Tile(data if isinstance(data, bytes) else None, caption, problem))
-    if columns is None and len(space.axes) > 1 and len(results) == len(space):
-        columns = len(space.axes[-1].rows)
-    return await in_thread(sheets.contact_sheet, cells, columns=columns, size=size, title=plan.info.name, font=font)
-
-
-def save_image(image: PILImage, target: Path) -> None:
-    """Save a Pillow image without transparency in the format that the name says, else as PNG, creating its folders."""
-    if target.is_dir() or not target.name:
-        raise IsADirectoryError(f"{target} is a folder: name a file in it, such as sheet.png")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(target) as file:
-        image.save(file, FORMATS.get(target.suffix.lower(), "png"), quality=DEFAULT_QUALITY)
