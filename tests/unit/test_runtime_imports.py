@@ -39,4 +39,4 @@ def test_help_of_an_async_method_that_is_not_loaded_shows_its_signature_and_docs
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert "async aresume_sweep(file: " in shown
-    assert "Like `resume_sweep`" in shown
+    assert "Resume a sweep that was started with `file=`" in shown

@@ -11,9 +11,9 @@ import asyncio
 import importlib.util
 import os
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack, cast
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Unpack, cast
 
 from invokeai_gen.core.problems import ParamsError, Problem
 from invokeai_gen.errors import MissingExtraError
@@ -42,24 +42,25 @@ from invokeai_gen.texts import shown
 
 if TYPE_CHECKING:
     from invokeai_gen.runtime.workflow import AnyClient
-    from invokeai_gen.server.blocking import ServerClient
 
     StrPath = str | os.PathLike[str]
 
+Q = ParamSpec("Q")
 
-class ManyRuns(RunnableWorkflow[P, O]):
-    """A workflow that runs many times from one call."""
 
-    def sweep(
+class AsyncManyRuns(RunnableWorkflow[P, O]):
+    """A workflow that runs many times from one call, awaited; `ManyRuns` has the blocking twins."""
+
+    async def asweep(
         self,
         base: P | None = None,
         *,
         product: Mapping[str, object] | None = None,
         zip: Mapping[str, object] | None = None,
         rows: Iterable[P] | None = None,
-        client: ServerClient | None = None,
+        client: AnyClient | None = None,
         **options: Unpack[SweepOptions],
-    ) -> Sweep[P, O]:
+    ) -> AsyncSweep[P, O]:
         """Submit many runs with as few requests as possible, and return a sweep to follow, without waiting for results.
 
         `product` has a list of values for each input: every combination is run, the last input changing fastest. The
@@ -74,20 +75,6 @@ class ManyRuns(RunnableWorkflow[P, O]):
         stored with each image has the values of the first one: the values of each run are in its result, and in the
         manifest of `Sweep.download`. Raise `ParamsError`, and whatever `submit` raises.
         """
-        starting = self.asweep(base, product=product, zip=zip, rows=rows, client=client, **options)
-        return Sweep(background.run(starting, undo=lambda sweep: sweep.__aexit__()))
-
-    async def asweep(
-        self,
-        base: P | None = None,
-        *,
-        product: Mapping[str, object] | None = None,
-        zip: Mapping[str, object] | None = None,
-        rows: Iterable[P] | None = None,
-        client: AnyClient | None = None,
-        **options: Unpack[SweepOptions],
-    ) -> AsyncSweep[P, O]:
-        """Like `sweep`, to be awaited."""
         await self.aload()
         core = core_of(client)
         space = space_of(
@@ -100,43 +87,21 @@ class ManyRuns(RunnableWorkflow[P, O]):
         )
         return await start(self, space, core, options)
 
-    def sweep_csv(
-        self,
-        path: StrPath,
-        base: P | None = None,
-        *,
-        client: ServerClient | None = None,
-        **options: Unpack[TableOptions],
-    ) -> Sweep[P, O]:
-        """Submit a run for each row of a CSV file, whose columns are Python names or labels of inputs; like `sweep`.
+    async def asweep_csv(
+        self, path: StrPath, base: P | None = None, *, client: AnyClient | None = None, **options: Unpack[TableOptions]
+    ) -> AsyncSweep[P, O]:
+        """Submit a run for each row of a CSV file, whose columns are Python names or labels of inputs; like `asweep`.
 
         An empty cell, and an input without a column, keeps its value in `base`. Paths of images are relative to the
         file. `product` multiplies the rows. The manifest of a sweep is such a file, too: each of its runs is run again
         with its values. Raise `TableError` with every cell that does not fit, by row and column.
         """
-        return self.sweep(rows=self.read_csv(path, base), client=client, **options)
-
-    def sweep_jsonl(
-        self,
-        path: StrPath,
-        base: P | None = None,
-        *,
-        client: ServerClient | None = None,
-        **options: Unpack[TableOptions],
-    ) -> Sweep[P, O]:
-        """Submit a run for each line of a file, a JSON object of values by Python name or label; like `sweep_csv`."""
-        return self.sweep(rows=self.read_jsonl(path, base), client=client, **options)
-
-    async def asweep_csv(
-        self, path: StrPath, base: P | None = None, *, client: AnyClient | None = None, **options: Unpack[TableOptions]
-    ) -> AsyncSweep[P, O]:
-        """Like `sweep_csv`, to be awaited."""
         return await self.asweep(rows=await in_thread(self.read_csv, path, base), client=client, **options)
 
     async def asweep_jsonl(
         self, path: StrPath, base: P | None = None, *, client: AnyClient | None = None, **options: Unpack[TableOptions]
     ) -> AsyncSweep[P, O]:
-        """Like `sweep_jsonl`, to be awaited."""
+        """Submit a run for each line of a file, a JSON object of values by Python name or label; like `asweep_csv`."""
         return await self.asweep(rows=await in_thread(self.read_jsonl, path, base), client=client, **options)
 
     def read_csv(self, path: StrPath, base: P | None = None, *, ignore_extra: bool = False) -> list[P]:
@@ -147,27 +112,42 @@ class ManyRuns(RunnableWorkflow[P, O]):
         """Return the lines of a file of JSON objects; see `sweep_jsonl`. `ignore_extra` skips names of no input."""
         return read_jsonl(Path(path), self.plan, self.params_type, base, ignore_extra=ignore_extra)
 
-    def resume_sweep(
-        self, file: StrPath, *, client: ServerClient | None = None, **options: Unpack[CollectOptions]
-    ) -> Sweep[P, O]:
+    async def aresume_sweep(
+        self, file: StrPath, *, client: AnyClient | None = None, **options: Unpack[CollectOptions]
+    ) -> AsyncSweep[P, O]:
         """Resume a sweep that was started with `file=`, perhaps by a process that has died since.
 
         What was sent is not sent again; what was not is sent now; what failed or was canceled waits for `retry`. A sweep
         over several servers continues on these, or on those of `servers=`. Raise `SweepFileError` for a file that is
         damaged or of another workflow or server, and whatever `sweep` raises.
         """
-        resuming = self.aresume_sweep(file, client=client, **options)
-        return Sweep(background.run(resuming, undo=lambda sweep: sweep.close()))
-
-    async def aresume_sweep(
-        self, file: StrPath, *, client: AnyClient | None = None, **options: Unpack[CollectOptions]
-    ) -> AsyncSweep[P, O]:
-        """Like `resume_sweep`, to be awaited."""
         await self.aload()
         check_options(options, CollectOptions.__annotations__)
         reading = in_thread(_read, self, Path(file), core_of(client), options)
         _, go_on = await unbroken(reading, undo=lambda read: read[0].close())
         return await bridge(go_on(), undo=AsyncSweep.close)
+
+
+def _blocking(
+    method: Callable[Concatenate[Any, Q], Coroutine[Any, Any, AsyncSweep[P, O]]],
+    undo: Callable[[AsyncSweep[P, O]], Coroutine[Any, Any, None]] = AsyncSweep.__aexit__,
+) -> Callable[Concatenate[Any, Q], Sweep[P, O]]:
+    """Return the blocking twin of a method that starts a sweep; `undo` ends one that an interrupt leaves without owner."""
+
+    @wraps(method)
+    def call(self: Any, /, *args: Q.args, **kwargs: Q.kwargs) -> Sweep[P, O]:
+        return Sweep(background.run(method(self, *args, **kwargs), undo=undo))
+
+    return call
+
+
+class ManyRuns(AsyncManyRuns[P, O]):
+    """A workflow that runs many times from one call."""
+
+    sweep = _blocking(AsyncManyRuns[P, O].asweep)
+    sweep_csv = _blocking(AsyncManyRuns[P, O].asweep_csv)
+    sweep_jsonl = _blocking(AsyncManyRuns[P, O].asweep_jsonl)
+    resume_sweep = _blocking(AsyncManyRuns[P, O].aresume_sweep, undo=AsyncSweep.close)
 
 
 async def start(
