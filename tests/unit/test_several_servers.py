@@ -313,6 +313,24 @@ def test_nothing_is_sent_any_more_after_it_was_closed_or_canceled(servers: Calla
     on_the_loop(run())
 
 
+def test_what_was_canceled_runs_when_it_is_tried_again(servers: Callable[..., Any]) -> None:
+    async def run() -> None:
+        client = QuickClient("one")
+        client.quick.holds = True
+        sweep = await start(servers(client), 3)
+        await client.quick.is_used.wait()
+        canceling = asyncio.create_task(sweep.cancel())
+        await asyncio.sleep(0)
+        client.quick.holds = False
+        client.finish(1, status="canceled")
+        assert (await canceling).canceled == 3
+        assert await sweep.retry() == 3
+        assert await sweep.wait() == SweepCounts(total=3, completed=3)
+        await sweep.close()
+
+    on_the_loop(run())
+
+
 def test_what_breaks_the_cluster_is_raised_where_the_sweep_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     async def run() -> None:
         client = QuickClient("one")

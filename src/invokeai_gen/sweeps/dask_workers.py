@@ -9,8 +9,10 @@ import asyncio
 import contextlib
 import importlib
 import logging
+import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
@@ -97,10 +99,17 @@ class Outcome:
         return self.is_gone or not isinstance(self.error, RejectedError)
 
 
-sweeps: WeakValueDictionary[str, SweepState] = WeakValueDictionary()
-"""The sweeps of this process by their key, for items that run in it; a worker of a cluster has none."""
+_sweeps: WeakValueDictionary[str, SweepState] = WeakValueDictionary()
+"""The sweeps of this process by their keys, for items that run in it; a worker of a cluster has none."""
 _stopped: set[str] = set()
 """Keys of sweeps that were canceled."""
+
+
+def new_key(sweep: SweepState) -> str:
+    """Return a key for what a sweep sends from now on: a worker starts no more items of a key that was stopped."""
+    key = str(uuid.uuid4())
+    _sweeps[key] = sweep
+    return key
 
 
 def hold(plan: WorkflowPlan) -> WorkflowPlan:
@@ -135,16 +144,11 @@ async def stop(key: str, batch_ids: list[str], client: AsyncInvokeAIClient) -> N
     await client.queue.cancel_batches(batch_ids)
 
 
-def resume(key: str) -> None:
-    """Let items of a sweep start again in this process."""
-    _stopped.discard(key)
-
-
 async def run(item: ServerItem, plan: WorkflowPlan, url: str) -> Outcome:
     """Run an item on a server: prepare it, enqueue it, and follow it to its end."""
     if item.key in _stopped:
         return Outcome()
-    sweep, client = sweeps.get(item.key), _client(item.key, url)
+    sweep, client = _sweeps.get(item.key), _client(item.key, url)
     if sweep is not None:
         return await _run(item, plan, client, sweep.preparations[url], sweep)
     made = Preparations(Uploads(known={**item.uploads}))
@@ -217,7 +221,7 @@ def _own_data(item: ServerItem, plan: WorkflowPlan, values: Values) -> Data:
 
 
 def _client(key: str, url: str) -> AsyncInvokeAIClient:
-    sweep = sweeps.get(key)
+    sweep = _sweeps.get(key)
     return shared_client(url) if sweep is None else sweep.clients[url]
 
 
@@ -298,7 +302,8 @@ class Cluster:
         loop = asyncio.get_running_loop()
         ended = self._ended[url] = asyncio.Event()
         try:
-            future = await in_thread(self._submit, item, self._addresses[url])
+            submit = partial(self._dask.submit, run_on_worker, item, self._plan, pure=False, retries=0)
+            future = await in_thread(submit, workers=[self._addresses[url]])
             future.add_done_callback(lambda _: loop.call_soon_threadsafe(ended.set))
             await ended.wait()
             if not future.done():  # the machine of the worker is gone
@@ -310,6 +315,3 @@ class Cluster:
         finally:
             del self._ended[url]
         return outcome
-
-    def _submit(self, item: ServerItem, address: str) -> Any:
-        return self._dask.submit(run_on_worker, item, self._plan, workers=[address], pure=False, retries=0)

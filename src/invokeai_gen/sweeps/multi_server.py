@@ -66,7 +66,7 @@ class MultiServer(SweepState):
         """Servers that take items now."""
         self._submit_options = submit_options(options)
         self._dask = dask
-        self._key = str(uuid.uuid4())
+        self._key = dask_workers.new_key(self)
         self._items: dict[int, bytes] = {}
         """Items that have ended, fetched at once: their server may be gone later. As compressed JSON, which is a tenth."""
         self._refused: dict[int, dict[str, Exception]] = {}
@@ -84,7 +84,6 @@ class MultiServer(SweepState):
         self._is_stopped = False
         self._task: asyncio.Task[None] | None = None
         """Runs the items."""
-        dask_workers.sweeps[self._key] = self
         for client in clients:
             self._know(client)
 
@@ -124,7 +123,7 @@ class MultiServer(SweepState):
         self._left += indexes
         if self._left and not self._is_running:
             self.failure, self._is_stopped = None, False
-            dask_workers.resume(self._key)
+            self._key = dask_workers.new_key(self)
             self._task = asyncio.create_task(self._run())
 
     async def resume(self) -> None:
@@ -199,9 +198,7 @@ class MultiServer(SweepState):
             self.tally.withdraw(index)
         # What may be in a queue is looked up there by the next process.
         await self._noted(withdrawn=[index for index in withdrawn if index not in self._earlier])
-        canceling = [
-            dask_workers.stop(self._key, batches.get(url, []), self.clients[url]) for url in batches or self.clients
-        ]
+        canceling = [dask_workers.stop(self._key, ids, self.clients[url]) for url, ids in batches.items()]
         answers = await asyncio.gather(*canceling, return_exceptions=True)  # each, even if one server is away
         if self._dask is not None and batches:
             ids = [batch_id for several in batches.values() for batch_id in several]
