@@ -103,7 +103,6 @@ from invokeai_gen.server.status_errors import TooManyRequestsError as TooManyReq
 from invokeai_gen.server.status_errors import UnauthorizedError as UnauthorizedError
 from invokeai_gen.server.status_errors import UnsupportedByServerError as UnsupportedByServerError
 from invokeai_gen.server.status_errors import UnsupportedMediaError as UnsupportedMediaError
-from invokeai_gen.sweeps.async_sweep import AsyncSweep as AsyncSweep
 from invokeai_gen.sweeps.dynamic_prompts import DynamicPrompts as DynamicPrompts
 from invokeai_gen.sweeps.files.contact_sheet import ContactSheetError as ContactSheetError
 from invokeai_gen.sweeps.files.manifest import ManifestError as ManifestError
@@ -116,6 +115,7 @@ from invokeai_gen.sweeps.results import NoServerError as NoServerError
 from invokeai_gen.sweeps.results import SweepCounts as SweepCounts
 from invokeai_gen.sweeps.results import SweepResult as SweepResult
 from invokeai_gen.sweeps.state import SweepClosedError as SweepClosedError
+from invokeai_gen.sweeps.sweep import AsyncSweep as AsyncSweep
 from invokeai_gen.sweeps.sweep import Sweep as Sweep
 from invokeai_gen.sweeps.workflow import Workflow as Workflow
 from invokeai_gen.version import __version__ as __version__

@@ -83,9 +83,7 @@ def test_failures_show_their_reason_and_values() -> None:
 
 
 def test_only_a_gallery_loads_jinja() -> None:
-    code = (
-        "import sys, invokeai_gen.sweeps.async_sweep, invokeai_gen.sweeps.files.gallery; print('jinja2' in sys.modules)"
-    )
+    code = "import sys, invokeai_gen.sweeps.sweep, invokeai_gen.sweeps.files.gallery; print('jinja2' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
 

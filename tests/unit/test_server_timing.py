@@ -20,7 +20,7 @@ from invokeai_gen.server.event_link import EventLink
 from invokeai_gen.server.follow import Follower
 from invokeai_gen.server.http import Transport
 from invokeai_gen.server.queue import AsyncQueue
-from invokeai_gen.sweeps.async_sweep import MAX_DEBOUNCE
+from invokeai_gen.sweeps.sweep import MAX_DEBOUNCE
 from tests import plans
 from tests.unit import memory_queue
 from tests.unit.memory_queue import FakeClient, counted, settle

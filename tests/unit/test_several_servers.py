@@ -25,9 +25,9 @@ from invokeai_gen.server.records import Enqueued, QueueItem
 from invokeai_gen.server.status_errors import RejectedError
 from invokeai_gen.server.watch import Watch
 from invokeai_gen.sweeps import dask_workers, multi_server
-from invokeai_gen.sweeps.async_sweep import AsyncSweep
 from invokeai_gen.sweeps.journal import Journal, SweepFileError
 from invokeai_gen.sweeps.results import SweepCounts
+from invokeai_gen.sweeps.sweep import AsyncSweep
 from tests import plans
 from tests.unit.memory_queue import GUARD, FakeClient, FakeQueue
 

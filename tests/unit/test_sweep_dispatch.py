@@ -17,14 +17,15 @@ from invokeai_gen.core.problems import ParamsError
 from invokeai_gen.server import background
 from invokeai_gen.server.errors import ConnectionFailedError, NotFoundError
 from invokeai_gen.server.run_errors import EnqueueUncertainError, JobFailedError, ValueResolutionError
-from invokeai_gen.sweeps import async_sweep, dask_workers, dispatch
-from invokeai_gen.sweeps.async_sweep import AsyncSweep
+from invokeai_gen.sweeps import dask_workers, dispatch
+from invokeai_gen.sweeps import sweep as sweeps
 from invokeai_gen.sweeps.batching import Group, Layout
 from invokeai_gen.sweeps.journal import Journal, SweepFileError
 from invokeai_gen.sweeps.multi_server import MultiServer
 from invokeai_gen.sweeps.results import SweepCounts
 from invokeai_gen.sweeps.space import space_of
 from invokeai_gen.sweeps.state import SweepClosedError
+from invokeai_gen.sweeps.sweep import AsyncSweep
 from tests import plans
 from tests.unit.memory_queue import GUARD, FakeClient, counted, settle, to_thread
 
@@ -513,7 +514,7 @@ async def test_a_cancel_by_somebody_else_is_not_undone(_file: Path) -> None:
 
 def test_an_interrupt_that_comes_together_with_a_result_cancels_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in a notebook, whose loop notices an interrupt only when something else wakes it."""
-    monkeypatch.setattr(async_sweep, "FIRST_DEBOUNCE", 0.0)
+    monkeypatch.setattr(sweeps, "FIRST_DEBOUNCE", 0.0)
 
     async def main() -> None:
         client = FakeClient()

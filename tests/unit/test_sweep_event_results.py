@@ -9,9 +9,8 @@ import pytest
 from invokeai_gen.core.results import results_by_node
 from invokeai_gen.server.events import InvocationComplete, StatusChanged
 from invokeai_gen.server.records import QueueItem
-from invokeai_gen.sweeps import event_results
-from invokeai_gen.sweeps.event_results import EventResults
-from invokeai_gen.sweeps.results import slim
+from invokeai_gen.sweeps import results
+from invokeai_gen.sweeps.results import EventResults, slim
 from tests import plans
 
 NODES = ("blank", "blur", "save")
@@ -75,7 +74,7 @@ def test_what_runs_several_times_has_to_be_asked_for() -> None:
 
 
 def test_only_so_many_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(event_results, "KEPT", 3)
+    monkeypatch.setattr(results, "KEPT", 3)
     known = EventResults(plans.picture().plan)
     for item_id in range(5):
         for node in NODES:

@@ -37,8 +37,7 @@ from invokeai_gen.sweeps.workflow import Workflow
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
 
-    from invokeai_gen.sweeps.async_sweep import AsyncSweep
-    from invokeai_gen.sweeps.sweep import Sweep
+    from invokeai_gen.sweeps.sweep import AsyncSweep, Sweep
 
 POLL_INTERVAL: Final = 0.5
 _calling: Final[set[asyncio.Task[str]]] = set()

@@ -30,11 +30,10 @@ from invokeai_gen.server.pacing import Pace
 from invokeai_gen.server.records import QueueItem
 from invokeai_gen.server.status_errors import RejectedError
 from invokeai_gen.sweeps.batching import Block, Layout, ResolvedValues
-from invokeai_gen.sweeps.event_results import EventResults
 from invokeai_gen.sweeps.journal import Journal
 from invokeai_gen.sweeps.layout import resolve_values
 from invokeai_gen.sweeps.options import SweepOptions
-from invokeai_gen.sweeps.results import DELETED
+from invokeai_gen.sweeps.results import DELETED, EventResults
 from invokeai_gen.sweeps.state import SweepState
 from invokeai_gen.sweeps.sweep_file import ReplayedState, encode_block
 

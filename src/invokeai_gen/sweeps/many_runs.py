@@ -26,7 +26,6 @@ from invokeai_gen.server.client import AsyncInvokeAIClient, core_of, shared_clie
 from invokeai_gen.server.constants import DEFAULT_CAPACITY
 from invokeai_gen.server.other_loops import unbroken
 from invokeai_gen.sweeps import sweep_file
-from invokeai_gen.sweeps.async_sweep import AsyncSweep
 from invokeai_gen.sweeps.batching import Layout
 from invokeai_gen.sweeps.dispatch import Dispatcher
 from invokeai_gen.sweeps.dynamic_prompts import expand
@@ -37,7 +36,7 @@ from invokeai_gen.sweeps.multi_server import MultiServer
 from invokeai_gen.sweeps.options import CollectOptions, SweepOptions, TableOptions
 from invokeai_gen.sweeps.space import Space, space_of
 from invokeai_gen.sweeps.state import named_client
-from invokeai_gen.sweeps.sweep import Sweep
+from invokeai_gen.sweeps.sweep import AsyncSweep, Sweep
 from invokeai_gen.texts import shown
 
 if TYPE_CHECKING:

@@ -349,7 +349,7 @@ class MultiServer(SweepState):
         else:
             reasons = "; ".join(f"{one}: {error}" for one, error in self._refused.get(index, {}).items())
             self.errors[index] = NoServerError(f"no server can run item {index} of the sweep: {reasons}")
-            self.tally.fail(index)
+            self.tally.update(index, None, "failed")
         self._settle()
 
     def _note_error(self, item: ServerItem, url: str, outcome: Outcome, error: Exception) -> None:

@@ -1,4 +1,4 @@
-"""The result of each item of a sweep, and how many items have each status."""
+"""The results of a sweep: of each item, how many items have each status, and what is kept of finished queue items."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Final, Generic
 
+from invokeai_gen.core.plan import WorkflowPlan
+from invokeai_gen.core.request import CALL_SAVED_WORKFLOW
 from invokeai_gen.runtime.workflow import O, P
 from invokeai_gen.server.errors import JobCanceledError, JobDeletedError, JobError
+from invokeai_gen.server.events import InvocationComplete, StatusChanged
 from invokeai_gen.server.records import QueueItem
 from invokeai_gen.server.status_watch import is_final
 
@@ -19,6 +22,11 @@ UNSENT: Final = "unsent"
 
 _READ: Final = frozenset({"results", "prepared_source_mapping", "prepared_iteration_paths", "executed_history"})
 """What outputs read of a session that was completed."""
+
+KEPT: Final = 1000
+"""Items made of events that are kept; older ones have to be fetched."""
+_SEVERAL_TIMES: Final = frozenset({"iterate", CALL_SAVED_WORKFLOW})
+"""Types of nodes that make others run several times; events do not have the order of these runs."""
 
 
 class NoServerError(JobError):
@@ -127,7 +135,7 @@ class Tally:
         self._set(index, "pending")
         self.item_ids[index] = item_id
 
-    def update(self, index: int, item_id: int, status: str) -> None:
+    def update(self, index: int, item_id: int | None, status: str) -> None:
         """Note the new status of an item, unless it is about an earlier attempt."""
         if self.item_ids[index] == item_id and not self.has_ended(index):
             self._set(index, status)
@@ -136,11 +144,6 @@ class Tally:
         """Note that an item that has ended is no longer in the queue. It does not end a second time."""
         if self.item_ids[index] == item_id and self.has_ended(index):
             self.statuses[index] = DELETED
-
-    def fail(self, index: int) -> None:
-        """Note that an item cannot be sent to any server."""
-        self.item_ids[index] = None
-        self._set(index, "failed")
 
     def reset(self, index: int) -> None:
         """Note that an item is to be sent again."""
@@ -190,3 +193,47 @@ def slim(item: QueueItem) -> QueueItem:
     read = _READ | {"execution_graph"} if is_iterated and not item.session.get("prepared_iteration_paths") else _READ
     session = {key: value for key, value in item.session.items() if key in read}
     return QueueItem.of({**{key: value for key, value in item.raw.items() if key != "workflow"}, "session": session})
+
+
+class EventResults:
+    """Builds finished items from the events of their nodes, so that most items need not be fetched.
+
+    A server takes about as long to return a finished item with its session as a small workflow takes to run.
+    """
+
+    def __init__(self, plan: WorkflowPlan) -> None:
+        self._nodes = frozenset(node.id for node in plan.nodes if node.is_executable)
+        self._is_ordered = not any(node.type in _SEVERAL_TIMES for node in plan.nodes)
+        self._results: dict[int, dict[str, InvocationComplete]] = {}
+        """The results of the nodes of items that have not ended."""
+        self._items: dict[int, QueueItem] = {}
+
+    def __contains__(self, item_id: object) -> bool:
+        return item_id in self._items
+
+    def add(self, event: InvocationComplete) -> None:
+        """Handle the result of a node."""
+        if self._is_ordered:
+            self._results.setdefault(event.item_id, {})[event.prepared_id] = event
+
+    def end(self, event: StatusChanged) -> None:
+        """Handle an item's final status; if any node event was missed, the item has to be fetched instead."""
+        results = self._results.pop(event.item_id, {})
+        if (
+            event.status != "completed"
+            or not event.raw
+            or frozenset(event.node_id for event in results.values()) != self._nodes
+        ):
+            return
+        session: Mapping[str, Any] = {
+            "results": {prepared: event.result for prepared, event in results.items()},
+            "prepared_source_mapping": {prepared: event.node_id for prepared, event in results.items()},
+            "executed_history": [event.node_id for event in results.values()],
+        }
+        self._items[event.item_id] = QueueItem.of({**event.raw, "session": session})
+        if len(self._items) > KEPT:
+            del self._items[next(iter(self._items))]
+
+    def take(self, item_id: int) -> QueueItem | None:
+        """Return an item whose events were complete, and forget it; `None` if it has to be fetched."""
+        return self._items.pop(item_id, None)
