@@ -20,7 +20,7 @@ from invokeai_gen.core.plan import JsonValue, PlannedInput, WorkflowPlan
 from invokeai_gen.core.problems import ParamsError, Problem
 from invokeai_gen.core.request import build_request
 from invokeai_gen.core.run_values import params_of_item, values_of_item
-from invokeai_gen.js_json import UNSET, Unset
+from invokeai_gen.js_json import Unset
 from invokeai_gen.sweeps.space import MAX_ITEMS, Space, digits_of
 
 Columns: TypeAlias = Mapping[str, Sequence[JsonValue | Unset]]
@@ -220,9 +220,10 @@ class Layout:
     def _lists(self, axis: int, rows: Sequence[int], columns: Columns) -> list[dict[str, JsonValue]]:
         """Return the list of each batchable input of an axis, with its values in these rows."""
         return [
-            _list(self.space.bindings[name], [columns[name][row] for row in rows])
+            {"node_path": node, "field_name": field_name, "items": [columns[name][row] for row in rows]}
             for name in self.space.axes[axis].names
             if name in self.batchable
+            for node, field_name in [self.space.bindings[name]]
         ]
 
     def request(self, block: Block, resolved: ResolvedValues) -> dict[str, JsonValue]:
@@ -294,12 +295,6 @@ def graph_values(
     for axis, rows in zip(space.axes, selection, strict=True):
         values |= {space.bindings[name]: columns[name][rows[0]] for name in axis.names}
     return values
-
-
-def _list(binding: Binding, items: list[JsonValue | Unset]) -> dict[str, JsonValue]:
-    node, name = binding
-    assert UNSET not in items, "an empty value cannot be batch data"
-    return {"node_path": node, "field_name": name, "items": items}
 
 
 def binding_of(column: Mapping[str, JsonValue]) -> Binding:

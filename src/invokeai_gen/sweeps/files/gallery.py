@@ -84,18 +84,17 @@ async def write_gallery(layout: Layout, results: Sequence[SweepResult[Any, Any]]
     path = await in_thread(_target, path)
     files = await in_thread(_files_beside, path.parent)
     is_embedded = sum(1 for result in results for _ in media_of(result)) <= MAX_EMBEDDED
-
-    async def load(result: SweepResult[Any, Any]) -> list[Medium]:
-        media = [(name, handle, files.get(handle.name, "")) for name, _, handle, _ in media_of(result)]
-        return [await _medium(*one, is_embedded=is_embedded) for one in media]
-
-    media = await gather_limited(load, results, at_once=THUMBNAILS_AT_ONCE)
     labels = {planned.name: planned.label or planned.name for planned in plan.inputs}
-    cards = []
-    for result, found in zip(results, media, strict=True):
-        if isinstance(found, BaseException):
-            raise found
-        cards.append(_card(result, found, space, labels))
+
+    async def made(result: SweepResult[Any, Any]) -> Card:
+        media = [(name, handle, files.get(handle.name, "")) for name, _, handle, _ in media_of(result)]
+        return _card(result, [await _medium(*one, is_embedded=is_embedded) for one in media], space, labels)
+
+    cards: list[Card] = []
+    for card in await gather_limited(made, results, at_once=THUMBNAILS_AT_ONCE):
+        if isinstance(card, Exception):
+            raise card
+        cards.append(card)
     axes = [
         [
             ", ".join(f"{labels[name]}: {_text(value)}" for name, value in zip(axis.names, row, strict=True))
