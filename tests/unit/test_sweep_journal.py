@@ -116,7 +116,7 @@ def test_items_are_counted_once_however_often_they_are_sent() -> None:
     tally.update(0, 10, "failed")
     tally.update(1, 11, "completed")
     assert tally.all_ended
-    tally.reset(0)
+    tally.reset([0])
     assert not tally.all_ended
     tally.send(0, 12)
     tally.update(0, 10, "failed")
@@ -128,14 +128,14 @@ def test_items_are_counted_once_however_often_they_are_sent() -> None:
 
 def test_what_has_ended_does_not_change_any_more() -> None:
     tally = Tally(1)
-    tally.withdraw(0)
+    tally.withdraw([0])
     tally.update(0, 1, "completed")
     assert (tally.statuses, tally.all_ended) == (["canceled"], True)
 
 
 def test_what_is_sent_after_all_has_not_ended() -> None:
     tally = Tally(1)
-    tally.withdraw(0)
+    tally.withdraw([0])
     tally.send(0, 1)
     assert (tally.all_ended, tally.ended_at) == (False, {})
     assert tally.lost(deleted=True) == []

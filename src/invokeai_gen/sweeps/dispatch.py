@@ -297,7 +297,7 @@ class Dispatcher(SweepState):
         if index is None or self.tally.item_ids[index] != item_id or self.tally.has_ended(index):
             return
         if not self._is_canceled and self._should_retry(index, status, was_interrupted):
-            self.tally.reset(index)
+            self.tally.reset([index])
             self._to_retry.append(index)
             self._start_sending()
         else:
@@ -317,12 +317,12 @@ class Dispatcher(SweepState):
             await self._client.queue.cancel_batches(late)
         await self._follow_again(past.sent)
         for block in past.blocks:
-            for index in block.items if block.batch_id in past.withdrawn else ():
-                self.tally.withdraw(index)
+            if block.batch_id in past.withdrawn:
+                self.tally.withdraw(block.items)
         ended = past.withdrawn.union(past.sent)
         blocks = [block for block in past.blocks if block.batch_id not in ended]
         for block in blocks:  # even if an earlier attempt has ended
-            self._reset(block)
+            self.tally.reset(block.items)
         await self.send(blocks)
 
     @override
@@ -350,23 +350,17 @@ class Dispatcher(SweepState):
         blocks = [Block(group, tuple(members)) for group, members in groups.items()]
         for block in blocks:
             await self._noted(block=encode_block(self.layout, block))
-        for block in blocks:
-            self._reset(block)
+        self.tally.reset(indexes)
         renewed = {*indexes}
         self._to_retry = [index for index in self._to_retry if index not in renewed]
         self._waiting.extend(blocks)
-
-    def _reset(self, block: Block) -> None:
-        for index in block.items:
-            self.tally.reset(index)
 
     @override
     async def cancel(self) -> None:
         self._is_canceled = True
         await self._stop_sending()
         await self._noted(withdrawn=[block.batch_id for block in self._waiting])
-        for index in [*self._to_retry, *(index for block in self._waiting for index in block.items)]:
-            self.tally.withdraw(index)
+        self.tally.withdraw([*self._to_retry, *(index for block in self._waiting for index in block.items)])
         self._waiting.clear()
         self._to_retry.clear()
         if batches := [*self._followed, *self._unfollowed, *self._doubtful]:

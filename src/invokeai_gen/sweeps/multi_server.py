@@ -133,7 +133,7 @@ class MultiServer(SweepState):
             if not attempt.status:
                 self._earlier[index] = attempt
             elif attempt.item_id is None:
-                self.tally.withdraw(index)
+                self.tally.withdraw([index])
             else:
                 self._url_of[index] = self.known_url(attempt.server)
                 self.tally.send(index, attempt.item_id)
@@ -176,8 +176,8 @@ class MultiServer(SweepState):
             await self._join()
             self._left.clear()
         lost = [*choose()]
+        self.tally.reset(lost)
         for index in lost:
-            self.tally.reset(index)
             self.errors.pop(index, None)
         self._refused.clear()
         self._out.clear()
@@ -194,8 +194,7 @@ class MultiServer(SweepState):
             if not self.tally.has_ended(index):
                 batches.setdefault(self.known_url(attempt.server), []).append(attempt.batch_id)
         withdrawn = [index for index in self._not_ended() if index not in self._running.values()]
-        for index in withdrawn:
-            self.tally.withdraw(index)
+        self.tally.withdraw(withdrawn)
         # What may be in a queue is looked up there by the next process.
         await self._noted(withdrawn=[index for index in withdrawn if index not in self._earlier])
         canceling = [dask_workers.stop(self._key, ids, self.clients[url]) for url, ids in batches.items()]
@@ -293,12 +292,6 @@ class MultiServer(SweepState):
             or (self._dask is None and earlier.server not in self._serving)
         )
 
-    async def _run_item(self, cluster: Cluster, item: ServerItem, url: str) -> None:
-        await self._noted(sending=item.batch_id, index=item.index, server=url)
-        outcome = await cluster.run(item, url)
-        del self._running[url]
-        await self._take(item, url, outcome)
-
     def hand_out(self, index: int, url: str) -> ServerItem:
         """Return an item that a server is to run now."""
         cell = self.layout.cells[index]
@@ -319,16 +312,19 @@ class MultiServer(SweepState):
             uploads={} if self._dask is None else {**self.preparations[url].uploads.known},
         )
 
-    async def _take(self, item: ServerItem, url: str, outcome: Outcome) -> None:
-        """Handle the outcome of an item on a server; it may be run again, on this server or another."""
+    async def _run_item(self, cluster: Cluster, item: ServerItem, url: str) -> None:
+        """Run an item on a server; depending on how that ends, it is to be run again, on this server or another."""
         index = item.index
+        await self._noted(sending=item.batch_id, index=index, server=url)
+        outcome = await cluster.run(item, url)
+        del self._running[url]
         for (kind, digest), name in outcome.uploads.items():
             await self.preparations[url].uploads.add(kind, digest, name)
         self.preparations[url].boards += outcome.boards
         if outcome.error is not None and not self._is_stopped:
             self._note_error(item, url, outcome, outcome.error)
         elif outcome.item_id is None:
-            self.tally.withdraw(index)
+            self.tally.withdraw([index])
             return
         elif not self._is_stopped and self._should_retry(index, outcome.status, outcome.was_interrupted):
             await self._noted(ended=item.batch_id, status=outcome.status)
@@ -343,7 +339,7 @@ class MultiServer(SweepState):
             self._settle()
             return
         self._earlier.pop(index, None)
-        self.tally.reset(index)
+        self.tally.reset([index])
         if not self._serving or any(self._may_run(index, one) for one in self._serving):
             self._left.insert(0, index)
         else:

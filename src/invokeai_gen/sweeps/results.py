@@ -145,15 +145,16 @@ class Tally:
         if self.item_ids[index] == item_id and self.has_ended(index):
             self.statuses[index] = DELETED
 
-    def reset(self, index: int) -> None:
-        """Note that an item is to be sent again."""
-        self._set(index, UNSENT)
-        self.item_ids[index] = None
+    def reset(self, indexes: Iterable[int]) -> None:
+        """Note that items are to be sent again."""
+        for index in indexes:
+            self._set(index, UNSENT)
+            self.item_ids[index] = None
 
-    def withdraw(self, index: int) -> None:
-        """Note that an item will not be sent, unless it has been."""
-        if self.statuses[index] == UNSENT:
-            self._set(index, "canceled")
+    def withdraw(self, indexes: Iterable[int]) -> None:
+        """Note that items will not be sent, except for those that have been."""
+        for index in indexes:
+            self.update(index, None, "canceled")
 
     def lost(self, *, deleted: bool) -> list[int]:
         """Return the items that ended without being completed; `deleted` adds those that are no longer in the queue."""

@@ -142,7 +142,7 @@ class AsyncSweep(BaseSweep[P, O]):
             include_metadata=include_metadata,
             include_debug=include_debug,
         )
-        await saver.begin()
+        await in_thread(saver.begin)
         failed: dict[int, SweepResult[P, O]] = {}
         try:
             async for page in self._pages():

@@ -62,17 +62,14 @@ class Saver:
         self._failed: dict[str, str] = {}
         self._taken: set[str] = set()
 
-    async def begin(self) -> None:
-        """Create the folder, and read the manifest of an earlier call. Raise `FileClashError` for equal names."""
-        await in_thread(self._begin)
-
     def check(self) -> None:
         """Raise `FileClashError` if two items would be saved under one name."""
         if "item_id" not in self._pattern.fields:
             cells, values = self.layout.cells, self.layout.values
             unique(self._format(index, cell.run, values(index)) for index, cell in enumerate(cells))
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
+        """Create the folder, and read the manifest of an earlier call. Raise `FileClashError` for equal names."""
         self.check()
         self.folder.mkdir(parents=True, exist_ok=True)
         remove_leftovers(self.folder)
