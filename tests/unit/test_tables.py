@@ -105,6 +105,17 @@ def test_the_manifest_of_a_sweep_is_a_table_of_its_runs(name: str) -> None:
     assert messages == [f"{place} 'seconds' (Seconds): \"x\" should be a valid integer"]
 
 
+@pytest.mark.parametrize("name", ["manifest.csv", "manifest.jsonl"])
+@pytest.mark.parametrize("changed", [{"run": None}, {"index": [0]}, {"index": ""}])
+def test_a_row_of_a_manifest_that_belongs_to_no_run_is_reported(name: str, changed: dict[str, Any]) -> None:
+    plan = a_plan(an_input("Width", name="width"))
+    row = {**dict.fromkeys(OWN_COLUMNS, ""), "index": 0, "run": 0, "width": 8}
+    write_manifest(name, [row, row | changed])
+    read = read_csv if name.endswith(".csv") else read_jsonl
+    (message,) = refused(lambda: read(name, plan, params_type(plan)))
+    assert message.startswith(f"{name} cannot be read: row {3 if read is read_csv else 2} does not say which run")
+
+
 def test_labels_of_any_language() -> None:
     (row,) = read_csv(written("墨色,宽度\n#ff0000,100\n"), ink_wash.WORKFLOW.plan, ink_wash.Params)
     assert (row.墨色, row.宽度) == ("#ff0000", 100)

@@ -62,14 +62,18 @@ def is_of_sweep(columns: Iterable[str]) -> bool:
 def runs_among(rows: Iterable[tuple[int, Mapping[str, Any]]]) -> list[tuple[int, dict[str, Any]]]:
     """Return the values of each run in the manifest of a sweep, with the number of its last row.
 
-    A run has a row for each of its files. What it has no value for is left out.
+    A run has a row for each of its files. What it has no value for is left out. Raise `ManifestError` for a row that
+    belongs to no run.
     """
-    runs: dict[tuple[Any, Any], tuple[int, dict[str, Any]]] = {}
+    runs: dict[tuple[int, int], tuple[int, dict[str, Any]]] = {}
     for number, row in rows:
+        index, run = row.get("index"), row.get("run")
+        if not isinstance(index, int) or not isinstance(run, int):
+            raise ManifestError(f"row {number} does not say which run it belongs to, as the others of a manifest do")
         own = {*takewhile(OWN_COLUMNS.__contains__, row)}
         values = {name.removesuffix(OF_INPUT): value for name, value in row.items() if name not in own}
         given = {name: value for name, value in values.items() if value is not None}
-        runs[row["index"], row["run"]] = number, given
+        runs[index, run] = number, given
     return [*runs.values()]
 
 

@@ -72,10 +72,7 @@ def read_csv(
     header = [name.strip() for name in header]
     if is_of_sweep(header):
         rows.delimiter = None  # its cells are JSON, and separated by commas
-        try:
-            return rows.of_objects(enumerate(rows_of_csv(text), start=2))
-        except ManifestError as error:
-            raise TableError.of_file(path, f"cannot be read: {error}") from None
+        return rows.of_objects(enumerate(rows_of_csv(text), start=2))
     if header and header[0].startswith("# "):  # as numpy writes its header
         header[0] = header[0].removeprefix("# ")
     named = {place: name for place, name in enumerate(header) if name}
@@ -195,11 +192,14 @@ class _Rows(Generic[P]):
 
     def of_objects(self, objects: Iterator[tuple[int, Mapping[str, Any]]]) -> list[P]:
         """Return the `Params` of JSON objects, each with its number in the file. Raise what `finish` raises."""
-        first = [*itertools.islice(objects, 1)]
-        found: Iterable[tuple[int, Mapping[str, Any]]] = itertools.chain(first, objects)
-        if first and is_of_sweep(first[0][1]):
-            found = runs_among(found)
-            self.ignore_extra, self._neighbourhood = True, Neighbourhood("")
+        try:
+            first = [*itertools.islice(objects, 1)]
+            found: Iterable[tuple[int, Mapping[str, Any]]] = itertools.chain(first, objects)
+            if first and is_of_sweep(first[0][1]):
+                found = runs_among(found)
+                self.ignore_extra, self._neighbourhood = True, Neighbourhood("")
+        except ManifestError as error:
+            raise TableError.of_file(self.path, f"cannot be read: {error}") from None
         for number, data in found:
             entries, is_complete = self.entries(number, data.items())
             self.add(number, entries, is_complete=is_complete)
