@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 from typing import Final
 
 MAX_SHOWN: Final = 80
@@ -33,6 +34,12 @@ def plain(text: object, limit: int = MAX_PLAIN) -> str:
     if not line.isprintable():
         line = "".join(char if char.isprintable() else " " for char in line)
     return shortened(collapsed(line), limit, tail=0)
+
+
+def first_of(lines: Sequence[str], most: int) -> list[str]:
+    """Return the lines; of more than `most` the first ones, and how many are left out."""
+    left_out = len(lines) - most
+    return [*lines[:most], f"and {left_out} more"] if left_out > 0 else [*lines]
 
 
 def collapsed(text: str) -> str:

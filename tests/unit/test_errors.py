@@ -77,6 +77,8 @@ def test_a_long_list_of_candidates_says_how_many_there_are(number: int, shown: s
 
 def test_a_clean_up_counts_what_is_left_of_all() -> None:
     assert str(run_errors.CleanupError(["a", "b", "c"], {"d": "gone"})).startswith("1 of 4 were not deleted:")
+    many = run_errors.CleanupError([], {f"{number}.png": "gone" for number in range(1000)})
+    assert str(many).splitlines()[-2:] == ["- 19.png: gone", "- and 980 more"]
 
 
 def test_the_notes_of_a_copy_are_its_own() -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from invokeai_gen.errors import InvokeAIGenError
-from invokeai_gen.texts import shown
+from invokeai_gen.texts import first_of, shown
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails, ValidationError
@@ -206,8 +206,7 @@ def _invalid(item: NamedInput, details: Sequence[ErrorDetails], skip: int) -> Pr
         if sentence not in allowed:
             allowed.append(sentence)
     if all(sentence.startswith("item ") for sentence in allowed):
-        more = len(allowed) - _MAX_LISTED
-        wanted = "; ".join([*allowed[:_MAX_LISTED], *([f"and {more} more"] if more > 0 else [])])
+        wanted = "; ".join(first_of(allowed, _MAX_LISTED))
         return about(item, f": {wanted}", wanted)
     first, *others = allowed
     wanted = " or ".join([first, *(sentence.removeprefix("should be ") for sentence in others)])

@@ -126,24 +126,20 @@ class EventLink:
         self._is_loss_reported |= is_waited_for
 
     def weigh(self, watches: Sequence[StatusWatch]) -> bool:
-        """Open or close the connection, as the batches need it; return whether it was closed."""
-        is_needed = needs_events([each for each in watches if each.is_open])
+        """Open or close the connection, by the pace of the batch that is running; return whether it was closed.
+
+        Events are always needed if a batch cannot do without, and if so many run that asking for each costs more.
+        """
+        followed = [each for each in watches if each.is_open]
+        running = [(next(iter(each.left)), len(each.left), each.pace) for each in followed if each.pace and each.left]
+        is_needed = True
+        if 1 <= len(running) <= constants.MAX_POLLED_BATCHES:
+            _, left, pace = min(running, key=lambda each: each[0])
+            pace.note(left)
+            is_needed = not pace.needs_no_events or any(each.pace is None for each in followed)
         if is_needed and self.state == "off":
             self.open()
         elif not is_needed and self.state != "off":
             self.close()
             return True
         return False
-
-
-def needs_events(watches: Sequence[StatusWatch]) -> bool:
-    """Return whether events pay off, by the pace of the batch that is running.
-
-    They always are if a batch cannot do without, and if so many run that asking for each of them costs more.
-    """
-    running = [(next(iter(each.left)), len(each.left), each.pace) for each in watches if each.pace and each.left]
-    if not 1 <= len(running) <= constants.MAX_POLLED_BATCHES:
-        return True
-    _, left, pace = min(running, key=lambda each: each[0])
-    pace.note(left)
-    return not pace.needs_no_events or any(each.pace is None for each in watches)

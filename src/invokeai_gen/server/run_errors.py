@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from invokeai_gen.server.constants import MAX_PROBLEMS
 from invokeai_gen.server.errors import ConnectionFailedError, JobError, ServerError
+from invokeai_gen.texts import first_of
 
 
 class ValueResolutionError(ServerError, ValueError):
@@ -38,9 +39,7 @@ class ValueResolutionError(ServerError, ValueError):
         found = {id(each): each for error in errors for each in (error, *error.others)}
         found.pop(id(self), None)  # two inputs can have the same wrong value, which is looked up once
         lines = list(dict.fromkeys(each.own_message for each in [errors[0], *found.values()]))
-        if len(lines) > MAX_PROBLEMS:
-            lines = [*lines[:MAX_PROBLEMS], f"… and {len(lines) - MAX_PROBLEMS} more"]
-        self.others, self.args = tuple(found.values()), ("\n".join(lines),)
+        self.others, self.args = tuple(found.values()), ("\n".join(first_of(lines, MAX_PROBLEMS)),)
         return self
 
 
@@ -172,11 +171,7 @@ class DownloadError(ServerError):
     def __init__(self, saved: Sequence[Any], failed: Mapping[str, str]) -> None:
         self.saved = tuple(saved)
         self.failed = dict(failed)
-        lines = [f"- {name}: {reason}" for name, reason in self.failed.items()]
-        if len(lines) > MAX_PROBLEMS:
-            lines[MAX_PROBLEMS:] = [f"- and {len(lines) - MAX_PROBLEMS} more"]
-        whole = len(self.saved) + len(self.failed)
-        super().__init__("\n".join([f"{len(self.failed)} of {whole} outputs were not saved:", *lines]))
+        super().__init__(_partly(self.failed, len(self.saved), "outputs were not saved"))
 
 
 class CleanupError(ServerError):
@@ -185,5 +180,9 @@ class CleanupError(ServerError):
     def __init__(self, deleted: Sequence[str], left: Mapping[str, str]) -> None:
         self.deleted = tuple(deleted)
         self.left = dict(left)
-        lines = "\n".join(f"- {name}: {reason}" for name, reason in self.left.items())
-        super().__init__(f"{len(self.left)} of {len(self.left) + len(self.deleted)} were not deleted:\n{lines}")
+        super().__init__(_partly(self.left, len(self.deleted), "were not deleted"))
+
+
+def _partly(failed: Mapping[str, str], done: int, what: str) -> str:
+    lines = first_of([f"{name}: {reason}" for name, reason in failed.items()], MAX_PROBLEMS)
+    return "\n- ".join([f"{len(failed)} of {len(failed) + done} {what}:", *lines])

@@ -9,7 +9,7 @@ from typing import Any, Final
 from invokeai_gen.server.constants import MAX_DETAIL, MAX_ERROR_ANSWER, MAX_PROBLEMS
 from invokeai_gen.server.errors import NotFoundError, ServerFaultError, StatusError
 from invokeai_gen.server.response import Response, collected
-from invokeai_gen.texts import shortened
+from invokeai_gen.texts import first_of, shortened
 
 
 class UnauthorizedError(StatusError):
@@ -27,9 +27,7 @@ class RejectedError(StatusError):
         self, method: str, path: str, status: int, detail: Any = None, *, problems: Sequence[str] = ()
     ) -> None:
         self.problems = tuple(problems)
-        lines = [f"- {line}" for line in self.problems[:MAX_PROBLEMS]]
-        if len(self.problems) > MAX_PROBLEMS:
-            lines.append(f"- … and {len(self.problems) - MAX_PROBLEMS} more")
+        lines = [f"- {line}" for line in first_of(self.problems, MAX_PROBLEMS)]
         super().__init__(method, path, status, detail, "\n".join(lines))
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from invokeai_gen.core.problems import ParamsError, Problem
+from invokeai_gen.texts import first_of
 
 MAX_SHOWN: Final = 20
 """How many problems the text of a `TableError` lists."""
@@ -40,10 +41,9 @@ class TableError(ParamsError):
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__(problems)
-        more = len(problems) - MAX_SHOWN
-        if more > 0:
-            shown = [problem.message for problem in self.problems[:MAX_SHOWN]]
-            self.args = ("\n  ".join([f"{len(problems)} problems:", *shown, f"and {more} more"]),)
+        if len(problems) > MAX_SHOWN:
+            shown = first_of([problem.message for problem in self.problems], MAX_SHOWN)
+            self.args = ("\n  ".join([f"{len(problems)} problems:", *shown]),)
 
     @classmethod
     def of_file(cls, path: str | os.PathLike[str], problem: str) -> TableError:
