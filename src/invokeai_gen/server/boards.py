@@ -130,14 +130,11 @@ class AsyncBoardHandle(_OneBoard):
         """Return the board as it is now. Raises `NotFoundError`."""
         return await self._boards.get(self.board_id)
 
-    async def list(
+    def list(
         self, *, category: MediaCategory | None = None, is_intermediate: bool | None = False
     ) -> AsyncGenerator[Image, None]:
         """Yield the images on the board, newest first, starred ones before the others."""
-        async for image in self._images.list(
-            board_id=self.board_id, category=category, is_intermediate=is_intermediate
-        ):
-            yield image
+        return self._images.list(board_id=self.board_id, category=category, is_intermediate=is_intermediate)
 
     async def image_names(self) -> builtins.list[str]:
         """Return the names of the images on the board, intermediate ones included."""

@@ -6,7 +6,7 @@ import asyncio
 import builtins
 import json
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -51,7 +51,7 @@ class AsyncImages(StoredMedia[Image]):
     _format = "png"
     _record = Image
 
-    async def list(
+    def list(
         self,
         *,
         board_id: str | None = None,
@@ -65,15 +65,13 @@ class AsyncImages(StoredMedia[Image]):
         `board_id` may be `"none"` for images on no board; `search` looks in the metadata. Images may be deleted while
         the list is read: which ones it has is known at the beginning.
         """
-        names = await self.names(
+        return self._records(
             board_id=board_id,
             category=category,
             is_intermediate=is_intermediate,
             search=search,
             starred_first=starred_first,
         )
-        async for image in self._records(names):
-            yield image
 
     async def names(
         self,
@@ -95,11 +93,9 @@ class AsyncImages(StoredMedia[Image]):
         }
         return await self._names(filters, only_starred=only_starred)
 
-    async def starred(self, *, board_id: str | None = None) -> AsyncGenerator[Image, None]:
+    def starred(self, *, board_id: str | None = None) -> AsyncGenerator[Image, None]:
         """Yield the starred images, newest first."""
-        names = await self.names(board_id=board_id, only_starred=True)
-        async for image in self._records(names):
-            yield image
+        return self._records(board_id=board_id, only_starred=True)
 
     async def latest(
         self, count: int = 1, *, board_id: str | None = None, category: MediaCategory | None = "general"
@@ -214,15 +210,16 @@ class AsyncImages(StoredMedia[Image]):
         """Delete the intermediate images of the whole server that nothing refers to any more; return how many."""
         return await self._transport.send("DELETE", "/api/v1/images/intermediates", read=integer)
 
-    async def _records(self, names: Sequence[str]) -> AsyncGenerator[Image, None]:
-        """Yield the images of these names in their order, fetched page by page; those deleted meanwhile are left out.
+    async def _records(self, **filters: Any) -> AsyncGenerator[Image, None]:
+        """Yield the images of `names` in their order, fetched page by page; those deleted meanwhile are left out.
 
         The names are known before the first image is yielded, so deleting or adding images on the way skips none, which
         paging by offset does.
         """
+        names = await self.names(**filters)
         for start in range(0, len(names), constants.PAGE):
             page = names[start : start + constants.PAGE]
-            body = {"image_names": [*page]}
+            body = {"image_names": page}
             found = await self._transport.send(
                 "POST", f"{self._root}images_by_names", json=body, repeatable=True, read=list_of(Image.of)
             )
