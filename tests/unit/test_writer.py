@@ -243,6 +243,17 @@ def test_names_can_be_kept_when_only_a_label_changed(out: Path) -> None:
     assert b'label="Breadth"' in (out / "fox.py").read_bytes()
 
 
+def test_a_package_that_git_checked_out_on_windows_is_fresh(out: Path) -> None:
+    made(out, {"fox.json": fox()})
+    for name, data in contents(out).items():
+        (out / name).write_bytes(data.replace(b"\n", b"\r\n"))
+    checked_out = contents(out)
+    assert is_fresh(made(out, {"fox.json": fox()}, check=True))
+    assert is_fresh(made(out, {"fox.json": fox()}))
+    assert contents(out) == checked_out
+    assert generated_files.is_generated((out / "fox.py").read_bytes().decode())
+
+
 def test_an_edited_module_is_written_again(out: Path) -> None:
     made(out, {"fox.json": fox()})
     good = (out / "fox.py").read_bytes()
