@@ -40,7 +40,6 @@ def render(plan: WorkflowPlan, names: Names, *, module: PythonIdentifier, packag
         _documented(text, docs.input_doc(item, names), 4) for text, item in zip(declarations, plan.inputs, strict=True)
     ]
     values = [_values(item, names) for item in settable]
-    indexed = [_indexed(item, names) for item in settable]
     results = results_of(plan)
     outputs = [_output(item, plan) for item in results]
     used = set[str]().union(*map(names_in, declarations))
@@ -55,7 +54,7 @@ def render(plan: WorkflowPlan, names: Names, *, module: PythonIdentifier, packag
         exports=laid_out(Source(f"__all__ = {literal(sorted(exports, key=_import_order))}")),
         params_doc=docstring(docs.params_doc(plan), 4),
         inputs=_attributes(inputs),
-        indexed=_overloads(indexed),
+        indexed=_overloads(settable, names),
         outputs_doc=docstring(docs.outputs_doc(plan), 4),
         outputs=_attributes(outputs),
         image=_image_property(plan),
@@ -119,18 +118,15 @@ def _documented(declaration: Source, doc: str, indent: int) -> Source:
     return Source(f"{laid_out(declaration, indent)}\n{' ' * indent}{docstring(doc, indent)}")
 
 
-def _indexed(planned: PlannedInput, names: Names) -> Source:
-    """Return what `params[3]` is, for a type checker that knows the 3."""
-    result = plain_type(planned, names)
-    head = f"def __getitem__(self, index: Literal[{planned.index}]) -> "
-    return laid_out(Source(f"{head}{result}: ..."), 8)
-
-
-def _overloads(indexed: Sequence[Source]) -> Source:
-    """Return what type checkers see of `params[…]`, if there is something to index."""
-    if not indexed:
+def _overloads(settable: Sequence[PlannedInput], names: Names) -> Source:
+    """Return what `params[3]` is, for type checkers that know the 3; nothing if there is nothing to index."""
+    if not settable:
         return Source()
-    overloads = "".join(f"        @overload\n{line}\n" for line in indexed)
+    indexed = [
+        Source(f"def __getitem__(self, index: Literal[{item.index}]) -> {plain_type(item, names)}: ...")
+        for item in settable
+    ]
+    overloads = "".join(f"        @overload\n{laid_out(line, 8)}\n" for line in indexed)
     return Source(f"\n    if TYPE_CHECKING:\n\n{overloads}        @overload\n{_ANY_INDEX}{_ANY_INDEX}")
 
 

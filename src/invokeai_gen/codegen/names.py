@@ -275,27 +275,23 @@ def _distinct(
 ) -> list[PythonIdentifier]:
     """Return a name for each subject, no two the same and none of `avoid` for a subject without a name."""
 
-    def name_of(subject: _Subject) -> PythonIdentifier:
-        return subject.name or identifier(subject.words(fallback), fallback=fallback, reserved=reserved)
+    def made(subject: _Subject) -> PythonIdentifier:
+        return identifier(subject.words(fallback), fallback=fallback, reserved=reserved)
 
     # The plain label of an input with a longer name is not free either: readers would confuse the two.
-    labels = {
-        identifier(subject.words(fallback), fallback=fallback, reserved=reserved)
-        for subject in subjects
-        if subject.name
-    }
-    blocked = {*avoid} | labels
+    blocked = {*avoid, *(made(subject) for subject in subjects if subject.name)}
     while True:
+        names = [subject.name or made(subject) for subject in subjects]
         groups: dict[str, list[_Subject]] = {}
-        for subject in subjects:
-            groups.setdefault(name_of(subject), []).append(subject)
+        for name, subject in zip(names, subjects, strict=True):
+            groups.setdefault(name, []).append(subject)
         clashes = [
             [subject for subject in group if subject.name is None and (len(group) > 1 or name != subject.formerly)]
             for name, group in groups.items()
             if len(group) > 1 or name in blocked
         ]
         if not any(clashes):
-            return [name_of(subject) for subject in subjects]
+            return names
         for group in filter(None, clashes):
             _distinguish(group)
 

@@ -71,7 +71,8 @@ def docstring(text: str, indent: int = 0) -> Source:
     """
     text = escape_surrogates(text)
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    escaped = [_escaped(line.rstrip()) for line in lines]
+    plain = (re.sub(r'"(?="|$)', r'\\"', line.rstrip().replace("\\", "\\\\")) for line in lines)
+    escaped = [printable_source(line) for line in plain]
     while len(escaped) > 1 and not escaped[-1]:
         escaped.pop()
     body = textwrap.indent("\n".join(escaped), " " * indent).strip(" ")
@@ -87,11 +88,6 @@ def printable_source(text: str) -> str:
         char if char.isprintable() or char == "\n" else char.encode("unicode_escape", "surrogatepass").decode("ascii")
         for char in text
     )
-
-
-def _escaped(line: str) -> str:
-    """Return one line of a triple-quoted string."""
-    return printable_source(re.sub(r'"(?="|$)', r'\\"', line.replace("\\", "\\\\")))
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,9 @@ def generate(
             existing = _existing(out, read, known)
             modules = _named(plans, {} if rename else existing, existing, keep_renamed=keep_renamed)
             vanished = sorted(existing.keys() - {item.name for item in modules})
-            others = [] if prune else [_left(name, existing[name]) for name in vanished]
+            left = {} if prune else {PythonIdentifier(name): existing[name] for name in vanished}
+            # They are made again, because the types that modules share can get other names.
+            others = [_Module(name, _with_names(file, file), previous=file) for name, file in left.items()]
             texts = _texts([*modules, *others], out, schemas, read, known)
             present = {name: read(name) for name in texts}
             removed = [f"{name}{suffix}" for name in vanished for suffix in (".py", ".json")] if prune else []
@@ -195,11 +197,6 @@ def _with_names(file: PlanFile, earlier: PlanFile | None, keep_renamed: bool = F
         return file
     named = assign_names(file.plan, earlier=earlier.plan if earlier else None, keep_renamed=keep_renamed)
     return file if named is file.plan else PlanFile(named)
-
-
-def _left(name: str, file: PlanFile) -> _Module:
-    """Return a module that stays. It is made again, because the types that modules share can get other names."""
-    return _Module(PythonIdentifier(name), _with_names(file, file), previous=file)
 
 
 def _texts(modules: list[_Module], out: Path, schemas: Mapping[str, Any], read: Read, known: Known) -> dict[str, str]:

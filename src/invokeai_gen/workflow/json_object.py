@@ -59,11 +59,9 @@ class JsonObject:
         """Return a member that is an object."""
         return JsonObject.of(self.data.get(key), self.at(key))
 
-    def records(self, key: str, *, optional: bool = False) -> Iterator[JsonObject]:
+    def records(self, key: str) -> Iterator[JsonObject]:
         """Yield the objects in a list."""
         items = self.data.get(key)
-        if items is None and optional and key not in self.data:
-            return
         if not isinstance(items, list):
             raise wrong(self.at(key), "a list", items)
         path = self.at(key)

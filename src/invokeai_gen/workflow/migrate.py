@@ -80,7 +80,7 @@ def _from_v1(data: JsonObject, schema: Schema) -> JsonObject:
             "outputs": {name: _field_from_v1(item) for name, item in body.members("outputs")},
         }
 
-    nodes = _nodes(data.records("nodes", optional=True), converted)
+    nodes = _nodes(data.records("nodes") if "nodes" in data.data else (), converted)
     return JsonObject(
         {
             **{key: data.text(key, "") for key in TEXTS},
@@ -110,9 +110,7 @@ def _field_from_v1(item: JsonObject) -> dict[str, Any]:
         raise WorkflowError(f"{item.at('type')}: unknown field type {old!r}")
     if "value" in item.data and not _suits_v1(old, name, item.data["value"]):
         raise wrong(item.at("value"), f"a value for a field of type {old}", item.data["value"])
-    is_collection = old == "Collection" or (old in _MANY_V1 and old.endswith("Collection"))
-    kind = {"name": name, "isCollection": is_collection, "isCollectionOrScalar": old.endswith("Polymorphic")}
-    return {**item.data, "type": kind}
+    return {**item.data, "type": {"name": name}}
 
 
 def _suits_v1(old: str, name: str, value: Any) -> bool:
