@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Literal, TypeAlias
 
-from invokeai_gen.codegen.annotations import type_text
-from invokeai_gen.codegen.docs import short_default
+from invokeai_gen.codegen.docs import short_default, short_type
 from invokeai_gen.codegen.name_memory import Planned, key_of, results_of, same_items
 from invokeai_gen.codegen.source import literal
 from invokeai_gen.core import field_values
-from invokeai_gen.core.field_values import NONE, Choice, Limited, ListOf, OneOf, Plain, Shape, allowed_values, parts_of
+from invokeai_gen.core.field_values import Choice, Limited, allowed_values, parts_of
 from invokeai_gen.core.plan import PlannedInput, PlannedOutput, WorkflowPlan
 from invokeai_gen.js_json import UNSET
 from invokeai_gen.texts import collapsed
@@ -142,24 +141,8 @@ def _kind(item: PlannedInput) -> str:
     if item.fed_by is not None:
         return f"fed by {literal(item.fed_by)}"
     models = [text for text in allowed_values(item) if text.startswith("A model of")]
-    text = _skeleton(field_values.shape_of(item))
+    text = short_type(field_values.shape_of(item), {}, choice="a choice")
     return models[0].removeprefix("A ") if models and text == "ModelInput" else text
-
-
-def _skeleton(shape: Shape) -> str:
-    match shape:
-        case Choice():
-            return "a choice"
-        case Limited(inner):
-            return _skeleton(inner)
-        case ListOf(inner):
-            return f"list[{_skeleton(inner)}]"
-        case OneOf(members):
-            return " or ".join("nothing" if member == NONE else _skeleton(member) for member in members)
-        case Plain(name):
-            return name
-        case _:
-            return type_text(shape, {})
 
 
 def _choices(item: PlannedInput) -> dict[str, None]:

@@ -188,15 +188,17 @@ def _range(planned: PlannedInput) -> str:
     return range_text(numbers[0]) if numbers else ""
 
 
-def short_type(shape: Shape, names: Names) -> str:
-    """Return a shape without its limits, with long choices counted instead of listed."""
+def short_type(shape: Shape, names: Names, *, choice: str = "") -> str:
+    """Return a shape without its limits, with long choices counted instead of listed, or called `choice`."""
     match shape:
         case Limited(inner):
-            return short_type(inner, names)
+            return short_type(inner, names, choice=choice)
         case ListOf(item):
-            return f"list[{short_type(item, names)}]"
+            return f"list[{short_type(item, names, choice=choice)}]"
         case OneOf(members):
-            return " | ".join(short_type(member, names) for member in members)
+            return " | ".join(short_type(member, names, choice=choice) for member in members)
+        case Choice() if choice:
+            return choice
         case Choice(options) if shape not in names and len(options) > 3:
             return f"one of {len(options)}"
         case _:
