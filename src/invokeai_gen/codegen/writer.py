@@ -22,7 +22,7 @@ from invokeai_gen.codegen.generated_files import (
     stamped,
     version_of,
 )
-from invokeai_gen.codegen.name_memory import Key, items_of, key_of
+from invokeai_gen.codegen.name_memory import items_of, key_of
 from invokeai_gen.codegen.names import PythonIdentifier, assign_names, module_names, words_of
 from invokeai_gen.codegen.plan_file import Known, Outline, PlanFile
 from invokeai_gen.codegen.report import Reason, Report
@@ -280,13 +280,9 @@ def _reason(item: _Module, before: str) -> Reason:
         return "workflow"
     if old.info != new.info:
         return "schema"
-    before_names, names = _names(old), _names(new)
+    before_names, names = ({key_of(item): item.name for item in items_of(plan)} for plan in (old, new))
     is_renamed = any(before_names[key] != names[key] for key in before_names.keys() & names.keys())
     return "names" if is_renamed else "generator"
-
-
-def _names(plan: WorkflowPlan) -> dict[Key, str]:
-    return {key_of(item): item.name for item in items_of(plan)}
 
 
 def _shared_reports(

@@ -6,7 +6,7 @@ from typing import Any
 
 from invokeai_gen.generator_settings import IMAGE_GENERATOR, parse_settings
 from invokeai_gen.js_json import UNSET, Unset
-from invokeai_gen.js_reading import is_number, trim
+from invokeai_gen.js_reading import is_integer, is_number, trim
 from invokeai_gen.schema import Schema
 
 
@@ -62,24 +62,14 @@ def parse_named(value: Any, key: str) -> dict[str, str] | None:
 def _model(value: Any, schema: Schema) -> dict[str, Any] | None:
     if not isinstance(value, dict):
         return None
-    for key in ("key", "hash", "name"):
-        if not isinstance(value.get(key), str) or not value[key]:
-            return None
-    if not _is_one_of(value.get("base"), schema.enum("BaseModelType")) or not _is_one_of(
-        value.get("type"), schema.enum("ModelType")
-    ):
+    if not all(isinstance(value.get(key), str) and value[key] for key in ("key", "hash", "name")):
         return None
-    kept = {key: value[key] for key in ("key", "hash", "name", "base", "type")}
-    if "submodel_type" not in value:
-        return kept
-    submodel = value["submodel_type"]
-    is_known = submodel is None or _is_one_of(submodel, schema.enum("SubModelType"))
-    return kept | {"submodel_type": submodel} if is_known else None
-
-
-def _is_one_of(value: Any, words: frozenset[str]) -> bool:
-    """Return whether a value is one of some words; a list or an object cannot even be looked up."""
-    return isinstance(value, str) and value in words
+    for key, enum in (("base", "BaseModelType"), ("type", "ModelType"), ("submodel_type", "SubModelType")):
+        word = value.get(key)
+        is_empty = key == "submodel_type" and word is None
+        if not is_empty and not (isinstance(word, str) and word in schema.enum(enum)):
+            return None
+    return {key: value[key] for key in ("key", "hash", "name", "base", "type", "submodel_type") if key in value}
 
 
 def _lora(value: Any, schema: Schema) -> dict[str, Any] | None:
@@ -93,7 +83,5 @@ def parse_color(value: Any) -> dict[str, int] | None:
     """Return a colour with four channels from 0 to 255; `None` for anything else."""
     if not isinstance(value, dict):
         return None
-    channels = {key: value.get(key) for key in "rgba"}
-    if all(isinstance(item, int) and is_number(item) and 0 <= item <= 255 for item in channels.values()):
-        return {key: int(item) for key, item in channels.items() if item is not None}
-    return None
+    channels: dict[str, Any] = {key: value.get(key) for key in "rgba"}
+    return channels if all(is_integer(channel) and 0 <= channel <= 255 for channel in channels.values()) else None
