@@ -167,6 +167,10 @@ class Edge:
         """Whether it connects two fields."""
         return self.source_handle != ""
 
+    def __str__(self) -> str:
+        handles = (f".{self.source_handle}", f".{self.target_handle}") if self.is_default else ("", "")
+        return f"{self.source}{handles[0]} -> {self.target}{handles[1]}"
+
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON data, in the order in which the GUI writes it."""
         data: dict[str, Any] = {"id": self.id, "source": self.source, "target": self.target}

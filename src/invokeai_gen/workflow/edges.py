@@ -6,7 +6,7 @@ They are checked in file order, each against those already kept.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 from invokeai_gen.schema import FieldType, InputTemplate
@@ -129,44 +129,18 @@ class DroppedEdgeError(Exception):
 
 def validated_edges(workflow: LoadedWorkflow, warnings: list[str]) -> list[Edge]:
     """Return the edges that the GUI keeps, and add a warning for each that it deletes."""
-    nodes = workflow.node_by_id()
-    index = EdgeIndex(nodes)
-    check = _Check(index)
+    kept = _KeptEdges(workflow.node_by_id())
     for edge in workflow.edges:
         try:
-            _check_ends(edge, nodes)
-            if edge.is_default:
-                check.check(edge)
+            kept.check(edge)
         except DroppedEdgeError as problem:
-            warnings.append(f"deleted invalid edge {_described(edge)}: {problem}")
-            source = nodes.get(edge.source)
+            warnings.append(f"deleted invalid edge {edge}: {problem}")
+            source = kept.nodes.get(edge.source)
             if isinstance(source, InvocationNode) and source.template is None:
                 workflow.fed_by_unknown.add((edge.target, edge.target_handle))
         else:
-            index.add(edge)
-    return index.edges
-
-
-def _described(edge: Edge) -> str:
-    if not edge.is_default:
-        return f"{edge.source} -> {edge.target}"
-    return f"{edge.source}.{edge.source_handle} -> {edge.target}.{edge.target_handle}"
-
-
-def _check_ends(edge: Edge, nodes: Mapping[str, Node]) -> None:
-    """Raise `DroppedEdgeError` unless both ends name a node and field that exist."""
-    source, target = nodes.get(edge.source), nodes.get(edge.target)
-    if source is None:
-        raise DroppedEdgeError(f"source node {edge.source} does not exist")
-    if target is None:
-        raise DroppedEdgeError(f"target node {edge.target} does not exist")
-    for node in (source, target):
-        if isinstance(node, InvocationNode) and node.template is None:
-            raise DroppedEdgeError(f"node {node.id} is of unknown type {node.type}")
-    if edge.is_default and isinstance(source, InvocationNode):
-        _output_type(source, edge.source_handle)
-    if edge.is_default and isinstance(target, InvocationNode):
-        _input_template(target, edge.target_handle)
+            kept.add(edge)
+    return kept.edges
 
 
 class _Source(NamedTuple):
@@ -177,22 +151,22 @@ class _Source(NamedTuple):
     kind: FieldType
 
 
-@dataclass(frozen=True, slots=True)
-class _Check:
-    """Checks an edge against those already kept."""
-
-    index: EdgeIndex
+class _KeptEdges(EdgeIndex):
+    """The edges kept so far, against which the next one is checked."""
 
     def check(self, edge: Edge) -> None:
         """Raise `DroppedEdgeError` if the GUI would drop the edge."""
+        self._check_ends(edge)
+        if not edge.is_default:
+            return
         if edge.source == edge.target:
             raise DroppedEdgeError("a node cannot be connected to itself")
         connection = (edge.source, edge.source_handle, edge.target_handle)
-        kept = self.index.by_target.get(edge.target, ())
+        kept = self.by_target.get(edge.target, ())
         if any(connection == (other.source, other.source_handle, other.target_handle) for other in kept):
             raise DroppedEdgeError("the connection exists already")
         source = self._source(edge.source, edge.source_handle)
-        target = self.index.nodes[edge.target]
+        target = self.nodes[edge.target]
         if isinstance(target, NotesNode):
             raise DroppedEdgeError("a note cannot be connected")
         if isinstance(target, ConnectorNode):
@@ -205,16 +179,31 @@ class _Check:
             self._check_dangling(edge, template)
             return
         self._check_types(target, template, source)
-        if self.index.is_cyclic or self.index.leads_to(edge.target, edge.source):
+        if self.is_cyclic or self.leads_to(edge.target, edge.source):
             raise DroppedEdgeError("the connection would create a cycle")
+
+    def _check_ends(self, edge: Edge) -> None:
+        """Raise `DroppedEdgeError` unless both ends name a node and field that exist."""
+        source, target = self.nodes.get(edge.source), self.nodes.get(edge.target)
+        if source is None:
+            raise DroppedEdgeError(f"source node {edge.source} does not exist")
+        if target is None:
+            raise DroppedEdgeError(f"target node {edge.target} does not exist")
+        for node in (source, target):
+            if isinstance(node, InvocationNode) and node.template is None:
+                raise DroppedEdgeError(f"node {node.id} is of unknown type {node.type}")
+        if edge.is_default and isinstance(source, InvocationNode):
+            _output_type(source, edge.source_handle)
+        if edge.is_default and isinstance(target, InvocationNode):
+            _input_template(target, edge.target_handle)
 
     def _source(self, node_id: str, handle: str) -> _Source | None:
         """Return the real source of an edge; `None` for a connector that nothing feeds yet."""
-        node = self.index.nodes.get(node_id)
+        node = self.nodes.get(node_id)
         if isinstance(node, ConnectorNode):
             if handle != _CONNECTOR_OUT:
                 raise DroppedEdgeError(f"a connector has no output {handle}")
-            real = self.index.connector_source(node.id)
+            real = self.connector_source(node.id)
             return self._source(*real) if real is not None else None
         if not isinstance(node, InvocationNode):
             raise DroppedEdgeError("a note cannot be connected")
@@ -223,16 +212,16 @@ class _Check:
     def _check_connector(self, edge: Edge, target: ConnectorNode, has_source: bool) -> None:
         if edge.target_handle != _CONNECTOR_IN:
             raise DroppedEdgeError(f"a connector has no input {edge.target_handle}")
-        if self.index.into(target.id, _CONNECTOR_IN) is not None:
+        if self.into(target.id, _CONNECTOR_IN) is not None:
             raise DroppedEdgeError("an input may only have one connection")
         if not has_source:
             return
         within: set[Edge] = set()
-        ends = self.index.connector_targets(target.id, within)
+        ends = self.connector_targets(target.id, within)
         if not ends:
             return
-        others = (item for item in self.index.edges if item not in within)
-        rest = _Check(EdgeIndex(self.index.nodes, others))
+        others = (item for item in self.edges if item not in within)
+        rest = _KeptEdges(self.nodes, others)
         for end in ends:
             rest.check(replace(edge, target=end.target, target_handle=end.target_handle))
 
@@ -241,7 +230,7 @@ class _Check:
         self._check_collect(target, handle, source)
         if target.type == "if" and handle in _IF_INPUTS:
             self._check_if_inputs(target, handle, source.kind)
-        if template.type.name != "CollectionItemField" and self.index.into(target.id, handle) is not None:
+        if template.type.name != "CollectionItemField" and self.into(target.id, handle) is not None:
             raise DroppedEdgeError("an input may only have one connection")
         source_types = [source.kind]
         if source.node.type == "if" and source.handle == "value":
@@ -251,10 +240,10 @@ class _Check:
 
     def _check_dangling(self, edge: Edge, template: InputTemplate) -> None:
         """Raise `DroppedEdgeError` if the targets of a connector that nothing feeds yet have different types."""
-        for end in self.index.connector_targets(edge.source):
+        for end in self.connector_targets(edge.source):
             if (end.target, end.target_handle) == (edge.target, edge.target_handle):
                 continue
-            node = self.index.nodes.get(end.target)
+            node = self.nodes.get(end.target)
             other = node.input_template(end.target_handle) if isinstance(node, InvocationNode) else None
             if other is None or not _are_compatible(other.type, template.type):
                 raise DroppedEdgeError("the targets of a connector must be of one type")
@@ -273,8 +262,8 @@ class _Check:
         seen: set[str] = set()
         while node.id not in seen:
             seen.add(node.id)
-            edge = self.index.into(node.id, "item") or self.index.into(node.id, "collection")
-            source = self.index.nodes.get(edge.source) if edge is not None else None
+            edge = self.into(node.id, "item") or self.into(node.id, "collection")
+            source = self.nodes.get(edge.source) if edge is not None else None
             if edge is None or not isinstance(source, InvocationNode):
                 return None
             ends = (edge.target_handle, source.type, edge.source_handle)
@@ -287,7 +276,7 @@ class _Check:
     def _check_if_inputs(self, target: InvocationNode, handle: str, source_type: FieldType) -> None:
         """Raise `DroppedEdgeError` if the two branches of an `if` node have different types."""
         sibling = _IF_INPUTS[1 - _IF_INPUTS.index(handle)]
-        edge = self.index.into(target.id, sibling)
+        edge = self.into(target.id, sibling)
         if edge is None:
             return
         other = self._source(edge.source, edge.source_handle)
@@ -295,7 +284,7 @@ class _Check:
             raise DroppedEdgeError("both inputs of an if node must be of one type")
 
     def _if_input_types(self, node: InvocationNode) -> list[FieldType]:
-        edges = [edge for edge in self.index.by_target.get(node.id, ()) if edge.target_handle in _IF_INPUTS]
+        edges = [edge for edge in self.by_target.get(node.id, ()) if edge.target_handle in _IF_INPUTS]
         sources = [self._source(edge.source, edge.source_handle) for edge in edges]
         return [source.kind for source in sources if source is not None]
 
