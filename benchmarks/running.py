@@ -29,14 +29,20 @@ def latency(setup: Setup) -> Iterator[Contest]:
     """Yield how late it is known that a run has ended, one after the other and many at once."""
     folder, url = _material(setup), setup.server.url
     peer = setup.python_with(PEER)
-    for task, count, title in (
-        ("latency", setup.many(20), "know that a run has ended"),
-        ("waits", setup.many(200), f"know it, {setup.many(200)} at once"),
-        ("runs", setup.many(100), f"{setup.many(100)} runs, one after the other"),
+    for task, count, title, material in (
+        ("latency", setup.many(20), "know that a run has ended", folder),
+        ("waits", setup.many(200), f"know it, {setup.many(200)} at once", folder),
+        ("runs", setup.many(100), f"{setup.many(100)} short runs, one after the other", folder),
+        (
+            "runs",
+            setup.many(50),
+            f"{setup.many(50)} runs of a second, one after the other",
+            _material(setup, long=True),
+        ),
     ):
         yield Contest(
             title,
-            _contenders(setup, task, count, url, folder, peer=None if task == "runs" else peer),
+            _contenders(setup, task, count, url, material, peer=None if task == "runs" else peer),
             {
                 (PEER_NAME, "lateness"): None,
                 (PEER_NAME, "requests"): None,
@@ -134,17 +140,20 @@ def _contenders(
     return {**contenders, RAW: partial(run, "raw", ours)}
 
 
-def _material(setup: Setup, *, with_images: bool = False) -> Path:
-    """Return a folder with what the contenders need: a workflow as each wants it, the request of a sweep, images."""
+def _material(setup: Setup, *, with_images: bool = False, long: bool = False) -> Path:
+    """Return a folder with what the contenders need: a workflow as each wants it, the request of a sweep, images.
+
+    `long` is for a workflow that takes a second in place of half of one, with a server that answers meanwhile.
+    """
     from invokeai_gen.compiler import compile_workflow
     from invokeai_gen.core.request import build_request
     from invokeai_gen.schema import shipped_schema
     from invokeai_gen.workflow import read_workflow_file
 
-    folder = setup.work / "running"
+    folder = setup.work / ("long" if long else "running")
     (folder / "saved").mkdir(parents=True, exist_ok=True)
     (folder / "images").mkdir(exist_ok=True)
-    (folder / "workflow.json").write_text(json.dumps(_workflow()), encoding="utf-8")
+    (folder / "workflow.json").write_text(json.dumps(_workflow(long)), encoding="utf-8")
     plan = compile_workflow(read_workflow_file(folder / "workflow.json"), shipped_schema()).plan
     (folder / "plan.json").write_text(plan.to_json(), encoding="utf-8")
     (folder / "request.json").write_text(json.dumps(build_request(plan, {})), encoding="utf-8")
@@ -187,31 +196,48 @@ def _put(url: str) -> None:
         answer.read()
 
 
-def _workflow() -> dict[str, Any]:
-    """A small image, made anew each time."""
+def _workflow(long: bool) -> dict[str, Any]:
+    """A small image, made anew each time, or a large one that is blurred as well."""
     color = {"r": 255, "g": 128, "b": 0, "a": 255}
-    inputs = {"width": 64, "height": 64, "mode": "RGB", "color": color}
-    data = {
-        "id": "blank",
-        "type": "blank_image",
-        "version": "1.2.2",
-        "nodePack": "invokeai",
-        "label": "",
-        "notes": "",
-        "inputs": {
-            name: {"name": name, "label": "", "description": "", "value": value} for name, value in inputs.items()
-        },
-        "isOpen": True,
-        "isIntermediate": False,
-        "useCache": False,
-    }
+    side = 2000 if long else 64
+    nodes = [_node("blank", "blank_image", {"width": side, "height": side, "mode": "RGB", "color": color})]
+    edges = []
+    if long:
+        nodes.append(_node("blur", "img_blur", {"radius": 30, "blur_type": "gaussian"}))
+        edges.append(
+            {
+                "id": "edge",
+                "type": "default",
+                "source": "blank",
+                "sourceHandle": "image",
+                "target": "blur",
+                "targetHandle": "image",
+            }
+        )
     root = {"id": "root", "type": "container", "data": {"layout": "column", "children": []}}
     return {
         **dict.fromkeys(("author", "description", "version", "contact", "tags", "notes"), ""),
         "name": "benchmark",
-        "nodes": [{"id": "blank", "type": "invocation", "data": data, "position": {"x": 0, "y": 0}}],
-        "edges": [],
+        "nodes": nodes,
+        "edges": edges,
         "form": {"elements": {"root": root}, "rootElementId": "root"},
         "exposedFields": [],
         "meta": {"version": "3.0.0", "category": "user"},
     }
+
+
+def _node(node_id: str, node_type: str, values: dict[str, Any]) -> dict[str, Any]:
+    inputs = {name: {"name": name, "label": "", "description": "", "value": value} for name, value in values.items()}
+    data = {
+        "id": node_id,
+        "type": node_type,
+        "version": "1.2.2",
+        "nodePack": "invokeai",
+        "label": "",
+        "notes": "",
+        "inputs": inputs,
+        "isOpen": True,
+        "isIntermediate": False,
+        "useCache": False,
+    }
+    return {"id": node_id, "type": "invocation", "data": data, "position": {"x": 0, "y": 0}}

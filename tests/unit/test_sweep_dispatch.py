@@ -279,9 +279,11 @@ async def test_what_was_deleted_again_is_uploaded_again_by_whoever_goes_on(file:
     await sweep.close()
     entries = file.read_bytes().splitlines(keepends=True)
     file.write_bytes(b"".join(entry for entry in entries if b'"sweep"' in entry or b'"uploaded"' in entry))
+    uploaded = {*client.fake_images.names}
     two.unlink()
     with pytest.raises(ValueResolutionError):
         await plans.resize().aresume_sweep(file, client=client)
+    assert client.fake_images.names == uploaded
     two.write_bytes(b"2")
     again = await plans.resize().aresume_sweep(file, client=client, errors="collect")
     assert sent_images(client) == client.fake_images.names
