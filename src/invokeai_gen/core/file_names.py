@@ -10,7 +10,8 @@ MAX_NAME_BYTES: Final = 200
 """Bytes of a name in UTF-8. Systems allow 255; the rest is for suffixes that callers and tools add."""
 
 _UNSAFE: Final = re.compile(r'[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff<>:"/\\|?*]')
-_EDGES: Final = ". \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
+EDGES: Final = ". \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
+"""Dots and spaces, which no name may begin or end with."""
 _SUFFIX: Final = re.compile(r"\.[0-9A-Za-z_-]{1,16}\Z")
 
 
@@ -30,7 +31,7 @@ def safe_name(text: str, *, limit: int = MAX_NAME_BYTES) -> str:
     It has at most `limit` bytes in UTF-8, is cut before a suffix such as `.png` and never within a character, has no
     dots or spaces at its ends, and is not one of the device names that Windows reserves.
     """
-    name = _cut_name(safe_text(text).strip(_EDGES), limit) or "output"
+    name = _cut_name(safe_text(text).strip(EDGES), limit) or "output"
     return _cut_name(f"_{name}", limit) if is_reserved(name) else name
 
 
@@ -51,12 +52,7 @@ def cut(text: str, limit: int) -> str:
     end = len(kept)
     while end and _is_combining(text[end]):
         end -= 1
-    return kept[: end or len(kept)].rstrip(_EDGES)
-
-
-def edges_off(text: str) -> str:
-    """Return the text without dots and spaces at its ends."""
-    return text.strip(_EDGES)
+    return kept[: end or len(kept)].rstrip(EDGES)
 
 
 def _cut_name(name: str, limit: int) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import PurePath, PurePosixPath
 from typing import Final, TypeAlias, TypeVar
 
-from invokeai_gen.core.file_names import MAX_NAME_BYTES, cut, edges_off, safe_name, safe_text
+from invokeai_gen.core.file_names import EDGES, MAX_NAME_BYTES, cut, safe_name, safe_text
 from invokeai_gen.core.short_texts import short_text
 from invokeai_gen.errors import InvokeAIGenError
 from invokeai_gen.texts import shown
@@ -70,7 +70,7 @@ class _Field:
                 f"{self}: the value {shown(value)} is written as {kind}, which cannot have the format {self.spec!r} "
                 f"({error}); for whole numbers use one such as 04d, for others .2f, for texts .40"
             ) from None
-        return formatted if is_number else edges_off(formatted)
+        return formatted if is_number else formatted.strip(EDGES)
 
 
 _Component: TypeAlias = Sequence[str | _Field]
@@ -221,7 +221,7 @@ def _stem_and_suffix(component: _Component) -> tuple[_Component, str]:
     if not isinstance(last, str) or "." not in last:
         return component, ""
     stem, _, suffix = last.rpartition(".")
-    suffix = edges_off(safe_text(suffix))
+    suffix = safe_text(suffix).strip(EDGES)
     return [*others, stem], (f".{suffix}" if suffix else "")
 
 

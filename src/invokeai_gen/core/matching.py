@@ -71,14 +71,14 @@ def match_model(wanted: ModelRef | str, limits: ModelLimits, models: Sequence[M]
     if len(found) == 1 or (found and len({model.hash for model in found}) == 1):
         if not fits(found[0], limits):
             raise NoMatchError(
-                f"{found[0]} does not fit this field, which takes {_takes(limits)}.", _offered(shown, fitting)
+                f"{found[0]} does not fit this field, which takes {_takes(limits)}.", _closest_first(shown, fitting)
             )
         return found[0]
     if found:
         raise NoMatchError(f"several models match {shown}; use a key.", [
             f"{model} with key {model.key!r}" for model in found
         ])  # fmt: skip
-    raise NoMatchError(f"no model {shown} that fits this field ({_takes(limits)}).", _offered(shown, fitting))
+    raise NoMatchError(f"no model {shown} that fits this field ({_takes(limits)}).", _closest_first(shown, fitting))
 
 
 def fitting_models(models: Iterable[M], limits: ModelLimits) -> list[M]:
@@ -120,11 +120,8 @@ def _takes(limits: ModelLimits) -> str:
     return " ".join(parts or ["any"]) + " models"
 
 
-def _offered(wanted: str, models: Sequence[ModelRecord]) -> list[str]:
-    return _closest_first(wanted, [str(model) for model in models])
-
-
-def _closest_first(wanted: str, names: Sequence[str]) -> list[str]:
-    """Return the names without repeats, those most like `wanted` first."""
+def _closest_first(wanted: str, candidates: Iterable[object]) -> list[str]:
+    """Return the candidates as texts without repeats, those most like `wanted` first."""
+    names = map(str, candidates)
     ratio = {name: difflib.SequenceMatcher(None, wanted.casefold(), name.casefold()).ratio() for name in names}
     return sorted(ratio, key=lambda name: (-ratio[name], name))

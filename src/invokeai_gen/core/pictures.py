@@ -53,34 +53,28 @@ _MIME_TYPES: Final = (
     (b"\x1aE\xdf\xa3", "video/webm"),
 )
 
+_WANTED: Final = {
+    "image": "Input should be an image: a path, bytes, an open file, a Pillow image, an array, or an ImageRef or name on "
+    "the server",
+    "video": "Input should be a video: a path, bytes, an open file, or a VideoRef or name on the server",
+}
+
 
 def is_picture(value: object) -> TypeGuard[PillowImage]:
     """Return whether a value is an image of Pillow, by its attributes: Pillow need not be installed."""
     return all(hasattr(value, name) for name in ("mode", "size", "save"))
 
 
-def as_image(value: Any) -> Any:
-    """Return an image in memory as bytes or a Pillow image. Raises `ValueError` for anything else."""
-    if is_picture(value):
+def in_memory(kind: Literal["image", "video"], value: Any) -> Any:
+    """Return an image in memory as bytes or a Pillow image, a video as bytes. Raises `ValueError` for anything else."""
+    if kind == "image" and is_picture(value):
         if value.mode == "F":  # of floats, whose black and white points are unknown
             raise ValueError("Input should be an image with a range: scale mode F to 0–255 and convert it to L or RGB")
         return value
-    content = _in_memory(value)
+    content = None if kind == "video" and hasattr(value, "__array_interface__") else _content(value)
     if content is None:
-        raise ValueError(
-            "Input should be an image: a path, bytes, an open file, a Pillow image, an array, or an ImageRef or name on "
-            "the server"
-        )
+        raise ValueError(_WANTED[kind])
     return content
-
-
-def as_video(value: Any) -> bytes:
-    """Return a video in memory as bytes. Raises `ValueError` for anything else."""
-    content = None if hasattr(value, "__array_interface__") else _in_memory(value)
-    if content is None:
-        raise ValueError("Input should be a video: a path, bytes, an open file, or a VideoRef or name on the server")
-    found: bytes = content
-    return found
 
 
 def data_url(content: Any) -> str:
@@ -92,7 +86,7 @@ def data_url(content: Any) -> str:
     return f"data:{mime_type};base64,{binascii.b2a_base64(data, newline=False).decode()}"
 
 
-def _in_memory(value: Any) -> Any:
+def _content(value: Any) -> Any:
     """Return the content of an open file or a buffer as bytes, an array as a Pillow image; `None` for anything else.
 
     An open file is read from its beginning, regardless of its position. Raises `ValueError` for a file in text mode, and for an
@@ -106,7 +100,7 @@ def _in_memory(value: Any) -> Any:
     elif isinstance(value, BytesIO):
         content = value.getvalue()
     elif callable(getattr(value, "read", None)):
-        content = _content(value)
+        content = _read(value)
     if content == b"":
         raise ValueError("Input should not be empty: the file has no bytes")
     return content
@@ -120,7 +114,7 @@ def png_bytes(image: Any) -> bytes:
     return buffer.getvalue()
 
 
-def _content(file: Any) -> bytes:
+def _read(file: Any) -> bytes:
     if callable(getattr(file, "seekable", None)) and file.seekable():
         file.seek(0)
     content = file.read()

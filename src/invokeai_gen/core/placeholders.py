@@ -53,7 +53,9 @@ def _noted(kind: AssetKind, value: Any) -> JsonValue:
         return {"board_id": board_placeholder(value)}
     if kind == "model":
         return {"key": f"<model {value}>", "name": value}
-    return {f"{kind}_name": f"<upload of {_file_name(value)}>" if _is_file(value) else value}
+    if not _is_file(value):
+        return {f"{kind}_name": value}
+    return {f"{kind}_name": f"<upload of {value if isinstance(value, (str, Path)) else 'an image in memory'}>"}
 
 
 def _is_file(value: Any) -> bool:
@@ -61,7 +63,3 @@ def _is_file(value: Any) -> bool:
     if value is None or isinstance(value, (ImageRef, VideoRef, Mapping)):
         return False
     return not isinstance(value, str) or os.path.isfile(value)
-
-
-def _file_name(value: Any) -> str:
-    return os.fspath(value) if isinstance(value, (str, Path)) else "an image in memory"

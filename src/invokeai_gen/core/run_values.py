@@ -16,7 +16,6 @@ from invokeai_gen.core.problems import ParamsError
 P = TypeVar("P", bound=WorkflowParams)
 
 _SEQUENCE: Final = {"IntegerGeneratorField": "integer", "FloatGeneratorField": "float"}
-_NO_PLACES: Final[Mapping[Binding, tuple[int, int]]] = {}
 
 
 def batch_values(field_values: Iterable[Mapping[str, JsonValue]] | None) -> dict[Binding, JsonValue]:
@@ -28,7 +27,7 @@ def values_of_item(
     plan: WorkflowPlan,
     params: WorkflowParams | None,
     given: Mapping[Binding, JsonValue],
-    places: Mapping[Binding, tuple[int, int]] = _NO_PLACES,
+    places: Mapping[Binding, tuple[int, int]] = {},
 ) -> dict[str, Any]:
     """Return the values that one item was run with, by Python name.
 
@@ -52,7 +51,7 @@ def params_of_item(
     plan: WorkflowPlan,
     params: P,
     given: Mapping[Binding, JsonValue],
-    places: Mapping[Binding, tuple[int, int]] = _NO_PLACES,
+    places: Mapping[Binding, tuple[int, int]] = {},
 ) -> P:
     """Return the parameters that run one item alone: each batch list and generator has only the value that it got.
 

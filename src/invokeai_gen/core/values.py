@@ -168,9 +168,9 @@ def _media(kind: Literal["image", "video"], reference: type, value: Any) -> Any:
         return value
     if (known := _known(value, reference, "name", f"{kind}_name")) is not None:
         return known
-    from invokeai_gen.core import pictures
+    from invokeai_gen.core.pictures import in_memory
 
-    return pictures.as_image(value) if kind == "image" else pictures.as_video(value)
+    return in_memory(kind, value)
 
 
 def _board(value: Any) -> Any:
