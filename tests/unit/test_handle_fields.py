@@ -190,7 +190,7 @@ A_COLOR = 'a colour: "#ff8000", a CSS name, (255, 128, 0), (255, 128, 0, 255) or
             a_field("ColorField", value=COLOR),
             "value",
             {"lora": DEEP, "weight": 1},
-            "Width (width) is {'lora': [[...]], 'weight': 1}, but cannot be used: it is nested too deeply",
+            f"Width (width) is {{'lora': [[...]], 'weight': 1}}, but should be {A_COLOR}",
         ),
         (a_field("ColorField", value=COLOR), "r", "x", "Width (width), r is 'x', but should be a valid integer"),
         (
@@ -202,6 +202,7 @@ A_COLOR = 'a colour: "#ff8000", a CSS name, (255, 128, 0), (255, 128, 0, 255) or
         (IvkIntegerField(), "value", "wide", "IvkIntegerField is 'wide', but should be a valid integer"),
     ],
 )
+@pytest.mark.usefixtures("no_collection")
 def test_a_refusal_is_one_sentence_with_label_value_and_what_is_allowed(
     field: Any, attribute: str, wrong: object, told: str
 ) -> None:
@@ -303,6 +304,8 @@ def test_a_color_is_set_by_channel_by_all_of_them_and_as_text() -> None:
     assert (color.to_json_dict(), color.to_hex()) == ({"r": 255, "g": 128, "b": 0, "a": 192}, "#ff8000c0")
     with pytest.raises(ParamsError, match="channel r of a colour is 256"):
         color.r = 256
+    with pytest.raises(ParamsError, match="channel r of a colour is 256"):
+        color.value = {"r": 256, "g": 0, "b": 0}
     with pytest.raises(ParamsError, match=r"^Width \(width\) is 'orangish', but should be a colour: \"#ff8000\""):
         color.set_hex("orangish")
     assert color.value == Color(255, 128, 0, 192)

@@ -97,6 +97,7 @@ def test_a_definition_is_a_copy_that_nobody_can_change(schema: Schema) -> None:
     assert WorkflowHandle(definition, schema).get_input_value(0).value == 64
 
 
+@pytest.mark.usefixtures("no_collection")
 def test_what_is_no_workflow_is_reported_with_its_file(tmp_path: Path) -> None:
     (tmp_path / "broken.json").write_text("{", encoding="utf-8")
     for name, problem in (("broken.json", "not JSON"), ("absent.json", "No such file")):

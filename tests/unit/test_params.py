@@ -394,10 +394,12 @@ def test_images_in_memory_have_no_json() -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), 10**400, object(), {"a": [float("inf")]}, DEEP])
+@pytest.mark.usefixtures("no_collection")
 def test_what_json_cannot_hold_is_refused_by_label(value: object) -> None:
     assert refused(AnyParams(thing=value).to_dict).startswith("Thing (thing): ")
 
 
+@pytest.mark.usefixtures("no_collection")
 def test_data_that_contains_itself_is_refused_by_label() -> None:
     assert refused(lambda: AnyParams.from_dict({"thing": DEEP})).endswith("cannot be used: it is nested too deeply")
     with pytest.raises(ValidationError, match="it is nested too deeply"):

@@ -166,6 +166,7 @@ def test_what_a_value_refers_to_is_known_by_its_type_where_a_field_takes_anythin
     ],
     ids=["nan", "inf", "huge", "object", "deep"],
 )
+@pytest.mark.usefixtures("no_collection")
 def test_what_json_cannot_hold_is_refused_with_the_label(value: object, reason: str) -> None:
     anything = an_input("Anything", name="anything", field_type="AnyField")
     with pytest.raises(ParamsError, match=r"^Anything \(anything\) is .*, which cannot be used: ") as caught:

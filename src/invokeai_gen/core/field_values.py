@@ -17,7 +17,7 @@ from pydantic_core import CoreConfig, SchemaValidator, ValidationError
 
 from invokeai_gen.core import checks, problems
 from invokeai_gen.core.checks import Limits
-from invokeai_gen.core.file_values import file_value, may_be_none
+from invokeai_gen.core.json_writing import file_value, may_be_none
 from invokeai_gen.core.plan import FieldLimits, PlannedInput
 from invokeai_gen.core.problems import ParamsError
 from invokeai_gen.core.values import (

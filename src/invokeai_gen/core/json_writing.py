@@ -1,7 +1,8 @@
-"""The walk from a value to JSON: what the request holds for a run, a dry run or a printed request, and what a file stores.
+"""What the request holds for a value, in a run, a dry run or a printed request, what a file stores, and the way back.
 
 What only a server can say (the key of a model, the id of a board, the name of an uploaded image) comes from a look-up,
-which is live for a run and a placeholder otherwise. `json_values` reads what is stored.
+which is live for a run and a placeholder otherwise. `file_value` returns the value in a workflow file as a person would
+write it; JSON in the forms that people write is read by `json_values`.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ _REFERENCES: Final[Mapping[type, AssetKind]] = {
     BoardRef: "board",
     ModelRef: "model",
 }
+_EMPTIED: Final = frozenset({"ImageField", "VideoField", "ModelIdentifierField", "BoundingBoxField", "LoRAField"})
+"""Types that the GUI can empty again after a value was chosen."""
 _LEGACY_MODEL_SUFFIX: Final = "ModelField"
 """Older custom nodes name the type of their model fields `VAEModelField`, `LoRAModelField` …"""
 
@@ -80,12 +83,6 @@ def to_json(value: Any, field_type: str = "", *, embed: bool = False) -> JsonVal
     from invokeai_gen.texts import shown
 
     raise TypeError(f"{shown(value)} cannot be written as JSON")
-
-
-def model_from_json(data: Mapping[str, Any]) -> ModelRef:
-    """Return the model in a workflow file or a server's answer, where absent and `null` are the same."""
-    known = {key: data.get(key) or "" for key in MODEL_KEYS}
-    return ModelRef(**known, submodel_type=data.get("submodel_type"))
 
 
 def request_value(planned: PlannedInput, value: Any, look_up: LookUp) -> JsonValue | Unset:
@@ -163,3 +160,56 @@ def asset_kind(planned: PlannedInput, value: Any) -> AssetKind | None:
     if planned.field_type.endswith(_LEGACY_MODEL_SUFFIX):
         return "model"
     return ASSET_KINDS.get(planned.field_type)
+
+
+def may_be_none(planned: PlannedInput) -> bool:
+    """Return whether the input accepts `None`, which leaves the field out of the request."""
+    if planned.required or planned.field_type == "BoardField":
+        return False
+    return planned.value is UNSET or (planned.field_type in _EMPTIED and planned.cardinality == "SINGLE")
+
+
+def file_value(planned: PlannedInput) -> Any | Unset:
+    """Return the value of an input in the workflow file, not yet checked; `UNSET` if it has none or none that is usable.
+
+    `None` is the value of an input that may stay empty.
+    """
+    if planned.value is UNSET or planned.value is None:
+        if planned.field_type == "BoardField" and planned.cardinality == "SINGLE":
+            return "auto"
+        return None if may_be_none(planned) else UNSET
+    try:
+        return _from_json(planned.field_type, planned.value)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return UNSET
+
+
+def _from_json(field_type: str, data: JsonValue) -> Any:
+    """Return a value in a plan as the Python value that a person would write. Raises if it has another form."""
+    if isinstance(data, list):
+        return [_from_json(field_type, item) for item in data]
+    match field_type:
+        case "ImageField":
+            return ImageRef(data["image_name"])
+        case "VideoField":
+            return VideoRef(data["video_name"])
+        case "BoardField":
+            return BoardRef(data["board_id"]) if isinstance(data, dict) else data
+        case "ModelIdentifierField":
+            return model_from_json(data)
+        case "ColorField":
+            return Color(data["r"], data["g"], data["b"], data.get("a", 255))
+        case "BoundingBoxField":
+            return BoundingBox(**data)
+        case "LoRAField":
+            return LoRA(model_from_json(data["lora"]), data["weight"])
+        case "FloatField" if isinstance(data, int) and not isinstance(data, bool):
+            return float(data)
+        case _:
+            return data
+
+
+def model_from_json(data: Mapping[str, Any]) -> ModelRef:
+    """Return the model in a workflow file or a server's answer, where absent and `null` are the same."""
+    known = {key: data.get(key) or "" for key in MODEL_KEYS}
+    return ModelRef(**known, submodel_type=data.get("submodel_type"))

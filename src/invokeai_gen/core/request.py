@@ -7,8 +7,7 @@ import uuid
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from invokeai_gen.core.file_values import file_value
-from invokeai_gen.core.json_writing import to_json
+from invokeai_gen.core.json_writing import file_value, to_json
 from invokeai_gen.core.plan import JsonValue, PlannedInput, PlanNode, WorkflowPlan
 from invokeai_gen.js_json import UNSET, Unset, in_key_order, normalized
 

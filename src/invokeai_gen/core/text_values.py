@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 from invokeai_gen import js_json, js_reading
 from invokeai_gen.core import problems
 from invokeai_gen.core.field_values import runtime_type, shape_of
-from invokeai_gen.core.file_values import may_be_none
 from invokeai_gen.core.json_values import read_value
+from invokeai_gen.core.json_writing import may_be_none
 from invokeai_gen.core.problems import ParamsError, Problem
 from invokeai_gen.core.short_texts import box_of_text, lora_of_text, loras_of_text
 from invokeai_gen.js_json import UNSET, Unset

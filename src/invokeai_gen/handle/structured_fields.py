@@ -7,11 +7,11 @@ from typing import Any, ClassVar, Final, Self
 
 from pydantic import ConfigDict, Field, PrivateAttr
 
-from invokeai_gen.core.json_values import guess_value
+from invokeai_gen.core.json_values import read_value
 from invokeai_gen.core.json_writing import to_json
 from invokeai_gen.core.plan import JsonValue
 from invokeai_gen.core.short_texts import short_text
-from invokeai_gen.core.values import MODEL_KEYS, BoundingBox, Color, LoRA, ModelRef, as_color
+from invokeai_gen.core.values import MODEL_KEYS, BoundingBox, Color, ColorInput, LoRA, ModelRef, as_color
 from invokeai_gen.handle.field import IvkField, register_field, unwrapped
 from invokeai_gen.handle.value_fields import Integer, Number
 
@@ -163,7 +163,7 @@ class IvkColorField(IvkStructuredField):
         """Return the field for a colour in any of its forms. Raise `ValueError`."""
         if value is None:
             return cls.empty()
-        color = as_color(guess_value(value) if isinstance(value, Mapping) else value)
+        color = as_color(read_value(ColorInput, value))
         return cls(r=color.r, g=color.g, b=color.b, a=color.a)
 
     def to_value(self) -> Any:
