@@ -230,6 +230,8 @@ def test_a_path_that_leads_to_no_file_is_reported_before_anything_is_sent(cli: C
         ["--no-save", "-o", "out"],
         ["--resume", "x", "--first", "1"],
         ["--resume", "x", "--csv", "a.csv"],
+        ["--events", "--runs", "2"],
+        ["--events", "--resume", "x"],
         ["--errors", "ignore"],
         ["--timeout", "0"],
     ],

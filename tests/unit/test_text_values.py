@@ -180,7 +180,7 @@ def test_choices_may_be_numbers() -> None:
 
 def test_the_command_line_reads_by_the_same_rule() -> None:
     plan = a_plan(FLAG, an_input("Image", name="image", field_type="ImageField", value=UNSET, index=1))
-    assigned, unknown = read_assignments(plan, ["Flag=YES", "1=null"], None)
+    assigned, unknown = read_assignments(plan, [("Flag", "YES"), ("1", "null")], None)
     assert [(item.planned.name, item.value, item.problem) for item in assigned] == [("flag", True, ""), ("image", None, "")]  # fmt: skip
     assert not unknown
 

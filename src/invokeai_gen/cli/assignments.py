@@ -36,7 +36,7 @@ class Assignment:
 
 
 def read_assignments(
-    plan: WorkflowPlan, assignments: Iterable[str], params: Path | None, *, needs_files: bool = True
+    plan: WorkflowPlan, assignments: Iterable[tuple[str, str]], params: Path | None, *, needs_files: bool = True
 ) -> tuple[list[Assignment], list[tuple[Path | None, str]]]:
     """Return the last value of each input that has one, and what is wrong with other names, each with its file.
 
@@ -44,8 +44,7 @@ def read_assignments(
     """
     found: dict[tuple[str, str], Assignment] = {}
     unknown: list[tuple[Path | None, str]] = []
-    options = ((name.strip(), value, None) for name, _, value in (text.partition("=") for text in assignments))
-    for name, value, source in [*_from_file(params), *options]:
+    for name, value, source in [*_from_file(params), *((name, text, None) for name, text in assignments)]:
         try:
             planned = find_input(plan, name)
         except ParamsError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 import click
 
@@ -12,20 +12,24 @@ from invokeai_gen.cli.completion import complete_assignment
 
 F = TypeVar("F", bound=Callable[..., object])
 T = TypeVar("T")
+NamedTexts: TypeAlias = tuple[tuple[str, str], ...]
+"""The values of an option that takes `NAME=…`: each name with the text after the `=`."""
 
 
-def _named_values(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+def _named_texts(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> NamedTexts:
     """Return what an option that takes `NAME=VALUE` was given. Raise `BadParameter` if a `=` is missing."""
-    for text in given:
-        if "=" not in text:
+    found = []
+    for name, equals, text in (each.partition("=") for each in given):
+        if not equals:
             what = param.metavar or "NAME=VALUE"
-            raise click.BadParameter(f"{text!r} has no '='; write {param.opts[0]} {what}", ctx, param)
-    return given
+            raise click.BadParameter(f"{name!r} has no '='; write {param.opts[0]} {what}", ctx, param)
+        found.append((name.strip(), text))
+    return tuple(found)
 
 
 NAMED: Final[Mapping[str, Any]] = {
     "multiple": True,
-    "callback": _named_values,
+    "callback": _named_texts,
     "shell_complete": complete_assignment,
 }
 """The settings of an option that takes `NAME=…` any number of times."""

@@ -64,11 +64,10 @@ def read_axes(line: CommandLine, base: Mapping[str, Any]) -> Axes:
         "--replace": line.replaced,
     }
     for option, given in options.items():
-        for text in given:
-            name, _, values = text.partition("=")
+        for name, values in given:
             planned = None
             try:
-                planned = find_input(line.plan, name.strip())
+                planned = find_input(line.plan, name)
                 before = axes.options.get(planned.name)
                 if before is not None and not option == before == "--replace":
                     raise _error(planned, f"has several lists of values, {before} and {option}: keep one")

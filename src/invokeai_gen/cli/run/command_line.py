@@ -15,7 +15,7 @@ from click.shell_completion import CompletionItem
 from invokeai_gen.cli.completion import complete_board, values_of
 from invokeai_gen.cli.explain import allowed_values, default_of_input, metavar_of
 from invokeai_gen.cli.help import SuggestingChoice
-from invokeai_gen.cli.options import NAMED, F
+from invokeai_gen.cli.options import NAMED, F, NamedTexts
 from invokeai_gen.cli.terminal import keep_quiet, one_line
 
 if TYPE_CHECKING:
@@ -63,35 +63,35 @@ class CommandLine:
     """The text of each input that was given with an option of its own, by Python name."""
     given: Mapping[str, str]
     """The attributes below that the user gave an option for, with the option: `{"zipped": "--zip"}`."""
-    assignments: tuple[str, ...]
+    assignments: NamedTexts
     params: Path | None
     interactive: bool = _flag("-i", "--interactive", help="Ask for each input, with its choices and default.")
     runs: int = _option("--runs", type=click.IntRange(min=1), default=1, metavar="N", help="Number of runs.")
-    product: tuple[str, ...] = _option(
+    product: NamedTexts = _option(
         "--product",
         metavar="NAME=VALUES",
         help="A run for each value: 1,2,3 or 1..100 or 0..1..0.25 (a step) or 'a,\"b, with a comma\"' or a JSON list. "
         "Repeated, also with --each: every combination, the last one changing fastest.",
         **NAMED,
     )
-    zipped: tuple[str, ...] = _option(
+    zipped: NamedTexts = _option(
         "--zip", metavar="NAME=VALUES", help="Like --product, but the lists of all --zip advance together.", **NAMED
     )
-    each: tuple[str, ...] = _option(
+    each: NamedTexts = _option(
         "--each",
         metavar="NAME=FILES",
         help="A run for each image of a folder or quoted pattern such as 'photos/*.png'; for a text input, for each line "
         "of a file, which may have options of its own: a fox in the snow --width 768.",
         **NAMED,
     )
-    replaced: tuple[str, ...] = _option(
+    replaced: NamedTexts = _option(
         "--replace",
         metavar="NAME=WORD:OTHERS",
         help="A run for each other word in place of WORD in a text, such as 'prompt=fox:owl,cat'. Repeated: every "
         "combination.",
         **NAMED,
     )
-    dynamic: tuple[str, ...] = _option(
+    dynamic: NamedTexts = _option(
         "--dynamic",
         metavar="NAME=PROMPT",
         help="A run for each prompt that the server makes of a text such as 'prompt=a {red|blue} fox'.",
@@ -247,6 +247,8 @@ class CommandLine:
             problem = f"--no-save and {saving[0]} exclude each other"
         elif self.no_save and "outputs" in self.cleanup:
             problem = "--no-save and --cleanup outputs exclude each other: nothing would be left"
+        elif self.events and (self.resume or self.is_sweep or self.plan.batches):
+            problem = "--events is for a single run, and this would be many"
         elif self.resume and recorded:
             problem = f"--resume continues as its file says: leave out {', '.join(recorded)}"
         if problem:

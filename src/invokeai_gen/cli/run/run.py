@@ -140,12 +140,10 @@ def command(ctx: click.Context, /, **given: Any) -> None:
 @contextlib.contextmanager
 def _terminated_like_interrupted() -> Iterator[None]:
     """Treat SIGTERM and SIGHUP (a closed terminal) like Ctrl-C, so that queued runs are canceled."""
-    numbers = [
-        number for name in ("SIGTERM", "SIGHUP") if (number := getattr(signal, name, None))
-    ]  # Windows: no SIGHUP
-    before = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
+    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]  # Windows has no SIGHUP
+    before = {name: signal.signal(getattr(signal, name), signal.default_int_handler) for name in names}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler)

@@ -155,8 +155,8 @@ class ValueReader:
 
     def _assigned(self) -> list[Assignment]:
         """Return the values of options and files, without those that are wrong."""
-        own = [f"{name}={text}" for name, text in self._line.texts.items()]
-        assigned, unassigned = read_assignments(self._line.plan, [*self._line.assignments, *own], self._line.params)
+        given = (*self._line.assignments, *self._line.texts.items())
+        assigned, unassigned = read_assignments(self._line.plan, given, self._line.params)
         self._mistakes += [(str(source or "--set"), Problem("", problem)) for source, problem in unassigned]
         for item in assigned:
             if item.problem:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -25,20 +25,8 @@ from invokeai_gen.server.client import AsyncInvokeAIClient
 from invokeai_gen.server.errors import NotFoundError
 from invokeai_gen.server.run_errors import ValueResolutionError
 
-_Problem: TypeAlias = tuple[Path | None, str]
+Problem: TypeAlias = tuple[Path | None, str]
 """What is wrong, and the file of `--params` that has it; `None` for the workflow and the command line."""
-
-
-@dataclass(frozen=True, slots=True)
-class GuiRequest:
-    """What the GUI would send."""
-
-    request: dict[str, JsonValue] | None
-    """`None` if there are problems."""
-    problems: Sequence[_Problem]
-    """Everything that keeps the GUI from sending it."""
-    warnings: Sequence[str]
-    """What the GUI would leave empty, because this server lacks it."""
 
 
 async def gui_request(
@@ -49,11 +37,13 @@ async def gui_request(
     runs: int,
     auto_board: str | None,
     validate: bool,
-) -> GuiRequest:
-    """Return the request for a workflow that was compiled now, with these values in its form.
+) -> tuple[dict[str, JsonValue] | None, list[Problem], list[str]]:
+    """Return the request for a workflow that was compiled now, with these values in its form; problems; and warnings.
 
-    What only a server knows is asked of `client`; without one it is a problem. `validate=False` returns a request that
-    the GUI would refuse, too. Raise `ValueResolutionError` and `ParamsError` for a called workflow that cannot be used.
+    If there are problems, which keep the GUI from sending it, the request is `None`. The warnings say what the GUI would
+    leave empty because this server lacks it. What only a server knows is asked of `client`; without one it is a problem.
+    `validate=False` returns a request that the GUI would refuse, too. Raise `ValueResolutionError` and `ParamsError` for
+    a called workflow that cannot be used.
     """
     assert found.compiled is not None and found.schema is not None
     values, refused = await _json_values(found.plan, assigned, client)
@@ -63,7 +53,7 @@ async def gui_request(
         plan, values, warnings = await _as_loaded(plan, values, client)
     answers, unanswered = await _answers(plan, values, client)
     # A request cannot be made without these answers, so they come before what the GUI would refuse.
-    problems: list[_Problem] = [(None, str(reason)) for reason in unanswered]
+    problems: list[Problem] = [(None, str(reason)) for reason in unanswered]
     items = None
     if not unanswered:
         try:
@@ -79,9 +69,9 @@ async def gui_request(
             if binding not in reported:
                 problems.append((sources.get(binding), str(reason)))
     if problems:
-        return GuiRequest(None, problems, warnings)
+        return None, problems, warnings
     data = batch_data(plan, values, items or {})
-    return GuiRequest(build_request(plan, values, runs=runs, auto_board_id=auto_board, data=data), (), warnings)
+    return build_request(plan, values, runs=runs, auto_board_id=auto_board, data=data), [], warnings
 
 
 async def _json_values(

@@ -10,7 +10,7 @@ import click
 
 from invokeai_gen.cli.completion import complete_workflows
 from invokeai_gen.cli.named_workflow import find_workflow
-from invokeai_gen.cli.options import schema_options, value_options
+from invokeai_gen.cli.options import NamedTexts, schema_options, value_options
 from invokeai_gen.cli.servers import open_client
 from invokeai_gen.cli.terminal import echo_json, fail, print_messages
 
@@ -24,7 +24,7 @@ from invokeai_gen.cli.terminal import echo_json, fail, print_messages
 @schema_options
 def command(
     workflow: str,
-    assignments: tuple[str, ...],
+    assignments: NamedTexts,
     params: Path | None,
     runs: int,
     auto_board: str | None,
@@ -63,12 +63,12 @@ def command(
         core = core_of(client) if client is not None else None
         asked = gui_request(found, assigned, core, runs=runs, auto_board=auto_board, validate=not no_validate)
         try:
-            made = background.run(asked)
+            request, problems, warnings = background.run(asked)
         except (ValueResolutionError, ParamsError) as error:
             fail(error, source=found.shown)
-    print_messages("warning", made.warnings, source=found.shown)
-    for source, problem in (*unassigned, *made.problems):
+    print_messages("warning", warnings, source=found.shown)
+    for source, problem in (*unassigned, *problems):
         print_messages("error", [problem], source=str(source or found.shown))
-    if unassigned or made.request is None:
+    if unassigned or problems:
         sys.exit(1)
-    echo_json(made.request)
+    echo_json(request)

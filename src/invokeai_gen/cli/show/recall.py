@@ -14,7 +14,7 @@ import click
 from invokeai_gen.cli.completion import complete_workflows
 from invokeai_gen.cli.explain import text_of
 from invokeai_gen.cli.named_workflow import NamedWorkflow, find_workflow
-from invokeai_gen.cli.options import NAMED, server_option
+from invokeai_gen.cli.options import NAMED, NamedTexts, server_option
 from invokeai_gen.cli.servers import open_client
 from invokeai_gen.cli.terminal import echo, echo_json, one_line, print_messages
 from invokeai_gen.core.file_names import safe_name
@@ -40,7 +40,7 @@ def command(
     ctx: click.Context,
     image: str,
     workflow: str | None,
-    assignments: tuple[str, ...],
+    assignments: NamedTexts,
     as_json: bool,
     run_again: bool,
     server: str | None,
@@ -101,7 +101,7 @@ def _downloaded(image: str, folder: Path, server: str | None) -> Path:
     return target
 
 
-def _values(found: NamedWorkflow, path: Path, assignments: tuple[str, ...]) -> dict[str, Any]:
+def _values(found: NamedWorkflow, path: Path, assignments: NamedTexts) -> dict[str, Any]:
     """Return the values by Python name, with those of the command line; exit if any of those is wrong."""
     from invokeai_gen.cli.assignments import read_assignments
     from invokeai_gen.core.image_values import recall
