@@ -174,6 +174,8 @@ def _lines(report: Report, output: Path, *, verbose: bool, alone: bool) -> Itera
             yield f"removed   {path}"
         case "left":
             yield f"kept      {path}  (its workflow is gone; --prune removes it)"
+        case _:
+            return
 
 
 def print_problems(reports: Iterable[Report]) -> None:
