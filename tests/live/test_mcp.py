@@ -104,6 +104,9 @@ def test_an_agent_lists_calls_and_reads(server_url: str, tmp_path: Path) -> None
             resource = (await agent.read_resource(link.uri)).contents[0]
             assert isinstance(resource, BlobResourceContents)
             assert Image.open(io.BytesIO(base64.b64decode(resource.blob))).size == (256, 256)
+            for board in ({}, {"board": "none"}):
+                listed = await agent.call_tool("list_images", board)
+                assert str(link.uri) in [image["uri"] for image in listed.structured_content["images"]]
             manifest = (saved / "manifest.jsonl").read_text(encoding="utf-8").splitlines()
             assert all((saved / file).is_file() for file in json.loads(manifest[0])["files"])
             assert "not-to-be-seen" not in str((tools, result, manifest))

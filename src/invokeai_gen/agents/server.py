@@ -173,11 +173,12 @@ class AgentServer:
         return {"models": rows[:MAX_LISTED], "total": len(rows)}
 
     async def list_images(self, board: str | None = None) -> dict[str, Any]:
-        """List the newest images of a board (by name or id) or of all, as links to read or to give to a workflow."""
+        """List the newest images of a board (by name or id, or "none") or of all, as links to read or give to a workflow."""
         from invokeai_gen.runtime.matching import find_board
 
-        board_id = find_board("board", board, await self._client.boards.list()).board_id if board else None
-        names = await self._client.images.names(board_id=board_id, is_intermediate=False, starred_first=False)
+        if board and board != "none":
+            board = find_board("board", board, await self._client.boards.list()).board_id
+        names = await self._client.images.names(board_id=board or None, is_intermediate=False, starred_first=False)
         shown = [plain(name) for name in names[:MAX_LISTED]]
         return {
             "images": [{"image_name": name, "uri": IMAGES.expand({"name": name})} for name in shown],
