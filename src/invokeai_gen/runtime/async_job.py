@@ -360,6 +360,12 @@ class AsyncJob(RunningJob[O_co]):
         _kept.discard(self)
         await super().close()
 
+    async def _take_back(self) -> None:
+        """Cancel a job that nobody has, because an interrupt came together with it; delete what was uploaded for it."""
+        async with self:
+            pass
+        await self.clean_up(("boards", "inputs"), timeout=constants.CLEANUP_TIMEOUT)
+
     async def __aenter__(self) -> Self:
         return self
 

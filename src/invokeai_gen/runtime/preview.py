@@ -18,7 +18,7 @@ from invokeai_gen.server.client import core_of
 async def preview(
     runner: Runner[Any, Any], params: WorkflowParams, server: AnyClient | None, options: SubmitOptions
 ) -> dict[str, JsonValue]:
-    """Return the request for these values; see `OtherCalls.request`."""
+    """Return the request for these values; see `RunnableWorkflow.request`."""
     await runner.check(params, options)
     plan, given = runner.plan, params.values()
     inputs = {planned.binding: planned for planned in plan.inputs}

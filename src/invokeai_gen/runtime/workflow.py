@@ -6,37 +6,37 @@ Importing a generated module imports this one, so everything that only a run nee
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar, Unpack
 
 from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.errors import InvokeAIGenError
-from invokeai_gen.loading import later
+from invokeai_gen.loading import load
 from invokeai_gen.runtime.outputs import WorkflowOutputs
 from invokeai_gen.server import background
 from invokeai_gen.server.background import in_thread
 
 if TYPE_CHECKING:
-    from invokeai_gen.core.plan import WorkflowPlan
-    from invokeai_gen.runtime.options import RunOptions
-    from invokeai_gen.runtime.other_calls import OtherCalls
+    from invokeai_gen.core.plan import JsonValue, WorkflowPlan
+    from invokeai_gen.runtime.async_job import AsyncJob
+    from invokeai_gen.runtime.job import Job
+    from invokeai_gen.runtime.options import RunOptions, SubmitOptions
     from invokeai_gen.runtime.runner import Runner
     from invokeai_gen.server.blocking import ServerClient
     from invokeai_gen.server.client import AsyncInvokeAIClient
 
     AnyClient = AsyncInvokeAIClient | ServerClient
-else:
-    OtherCalls = Generic
+
 P = TypeVar("P", bound=WorkflowParams)
 O = TypeVar("O", bound=WorkflowOutputs)
+_FULL_JOB: Final = "invokeai_gen.runtime.async_job"
 
 
 class PlanFileError(InvokeAIGenError):
     """The plan file of a generated module is missing, or this version cannot execute it."""
 
 
-@later("invokeai_gen.runtime.other_calls", "OtherCalls", "run_all arun_all submit asubmit request resume aresume")
-class RunnableWorkflow(OtherCalls[P, O]):
-    """One workflow with its plan, its class of parameters and its class of outputs: what a single run needs."""
+class RunnableWorkflow(Generic[P, O]):
+    """One workflow with its plan, its class of parameters and its class of outputs, to be run and submitted."""
 
     def __init__(self, plan: WorkflowPlan | Path, *, params: type[P], outputs: type[O]) -> None:
         self._plan = plan
@@ -93,6 +93,66 @@ class RunnableWorkflow(OtherCalls[P, O]):
     ) -> O:
         """Async version of `run`."""
         return await (await self.aload()).run(params, client, timeout, options)
+
+    def run_all(
+        self,
+        params: P,
+        *,
+        client: ServerClient | None = None,
+        timeout: float | None = None,
+        **options: Unpack[RunOptions],
+    ) -> list[O]:
+        """Like `run`, for batch nodes and several runs: return the outputs of every queue item, in order."""
+        return background.run(self.load().run_all(params, client, timeout, options))
+
+    async def arun_all(
+        self, params: P, *, client: AnyClient | None = None, timeout: float | None = None, **options: Unpack[RunOptions]
+    ) -> list[O]:
+        """Async version of `run_all`."""
+        return await (await self.aload()).run_all(params, client, timeout, options)
+
+    def submit(self, params: P, *, client: ServerClient | None = None, **options: Unpack[SubmitOptions]) -> Job[O]:
+        """Put the workflow into the queue and return a job without waiting. Raise what `run` raises before it waits."""
+        from invokeai_gen.runtime.job import Job
+
+        submitting = self.asubmit(params, client=client, **options)
+        return Job(background.run(submitting, undo=lambda job: job._take_back()))
+
+    async def asubmit(
+        self, params: P, *, client: AnyClient | None = None, **options: Unpack[SubmitOptions]
+    ) -> AsyncJob[O]:
+        """Async version of `submit`."""
+        runner, jobs = await self.aload(), await load(_FULL_JOB)  # before anything is sent
+        job: AsyncJob[O] = jobs.AsyncJob.of(await runner.start(params, client, options))
+        return job
+
+    def request(
+        self, params: P, client: ServerClient | None = None, **options: Unpack[SubmitOptions]
+    ) -> dict[str, JsonValue]:
+        """Return the JSON body that `submit` would POST to `/api/v1/queue/{queue_id}/enqueue_batch`, without sending it.
+
+        Nothing is uploaded or created: a file stands in it as `<upload of in.png>`, and a board that `create_boards`
+        would create as `<board Cats>`. With a `client`, models and boards are looked up on that server, and it is asked
+        for the lists of generator nodes. Without one they have placeholders, too, such as `<model dreamshaper>`.
+
+        Raises `ParamsError` for values that cannot be sent; with a `client`, also `ValueResolutionError`.
+        """
+        from invokeai_gen.runtime.preview import preview
+
+        return background.run(preview(self.load(), params, client, options))
+
+    def resume(self, item_id: int, *, client: ServerClient | None = None) -> Job[O]:
+        """Return the job of a queue item of this workflow that was submitted before, perhaps by another process."""
+        from invokeai_gen.runtime.job import Job
+
+        runner = self.load()
+        return Job.resume(client, item_id, plan=runner.plan, outputs=runner.outputs)
+
+    async def aresume(self, item_id: int, *, client: AnyClient | None = None) -> AsyncJob[O]:
+        """Async version of `resume`."""
+        runner, jobs = await self.aload(), await load(_FULL_JOB)
+        job: AsyncJob[O] = await jobs.AsyncJob.resume(client, item_id, plan=runner.plan, outputs=runner.outputs)
+        return job
 
     def load(self) -> Runner[P, O]:
         """Read the plan file and import everything that a run needs. Takes time only on the first call."""
