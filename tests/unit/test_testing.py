@@ -9,7 +9,9 @@ import io
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import httpx
 import PIL.Image
 import pytest
 
@@ -54,6 +56,21 @@ def test_a_run_that_hangs_is_cancelled_at_its_timeout(invokeai: FakeInvokeAI) ->
     invokeai.hangs()
     with pytest.raises(JobTimeoutError, match="it is canceled now"):
         wf.run(wf.Params(), timeout=3.0)
+
+
+def test_a_run_that_is_cancelled_at_its_very_end_stays_cancelled(invokeai: FakeInvokeAI) -> None:
+    server, canceling = invokeai._server, []
+
+    def cancel(name: str, data: dict[str, Any]) -> None:
+        if name == "invocation_complete" and data["invocation_source_id"] == "save":
+            request = httpx.Request("PUT", "http://invokeai.test")
+            canceling.append(asyncio.ensure_future(server._cancel(request, str(data["item_id"]))))
+
+    server.listeners.add(cancel)
+    job = plans.picture().submit(plans.PictureParams(width=8))
+    job.wait(60)
+    assert invokeai.client.queue.get(job.item_id).status == "canceled"
+    assert len(canceling) == 1
 
 
 def test_progress_and_every_item_of_a_batch(invokeai: FakeInvokeAI) -> None:

@@ -279,7 +279,8 @@ class FakeServer(httpx.AsyncBaseTransport):
                 session["results"][prepared] = result
                 session["executed_history"].append(node_id)
                 await self._emit("invocation_complete", {**event, "result": result})
-        await self._status(item, "completed")
+        if item["status"] not in _FINAL:
+            await self._status(item, "completed")
 
     async def _fail(
         self, item: dict[str, JsonValue], event: dict[str, JsonValue], prepared: str, kind: str, message: str
