@@ -73,6 +73,16 @@ async def test_a_full_queue_is_asked_for_room_only_when_there_may_be_some(_file:
 
 
 @scenario
+async def test_a_sweep_with_a_client_of_its_own_does_not_look_for_the_shared_one(_file: Path) -> None:
+    client = FakeClient()
+    sweep = await start(client)
+    client.finish()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("INVOKEAI_URL", "not an address")
+        assert [result.status for result in await sweep.results()] == ["completed", "completed"]
+
+
+@scenario
 async def test_a_queue_that_takes_less_than_it_says_is_not_flooded(_file: Path) -> None:
     client = FakeClient(limit=2)
     client.fake.told_limit = 10_000
@@ -392,6 +402,17 @@ async def test_cancel_reaches_every_server_that_is_there(_file: Path) -> None:
     assert (away.fake.status, here.fake.status) == ({1: "pending"}, {1: "canceled"})
     for task in running:
         task.cancel()
+
+
+@scenario
+async def test_a_server_that_went_away_twice_comes_back_once(_file: Path) -> None:
+    client = FakeClient()
+    shared = multi_server(client)
+    shared._abandoned[client.url] = ["a batch"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("invokeai_gen.sweeps.multi_server.RETURN_POLL", 0.0)
+        await asyncio.gather(shared._take_back(client.url), shared._take_back(client.url))
+    assert shared._abandoned == {}
 
 
 @scenario

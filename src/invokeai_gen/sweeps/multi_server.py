@@ -370,6 +370,6 @@ class MultiServer(SweepState):
             await asyncio.sleep(RETURN_POLL)
             with contextlib.suppress(ServerError):
                 await self.clients[url].queue.cancel_batches(self._abandoned[url])
-                del self._abandoned[url]
+                self._abandoned.pop(url, None)
         if self._out.pop(url, None) is not None:
             log.warning("%s is back, and takes items of the sweep again", url)

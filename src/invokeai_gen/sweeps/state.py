@@ -72,8 +72,8 @@ class SweepState:
             raise self.failure
 
     def client_of(self, index: int) -> AsyncInvokeAIClient:
-        """Return the client of the server that has the item; one of them for an item that none has."""
-        return self.clients.get(self._url_of.get(index, "")) or next(iter(self.clients.values()), shared_client())
+        """Return the client of the server that an item is, or was, in the queue of."""
+        return self.clients[self._url_of.get(index) or next(iter(self.clients))]
 
     def note_sent(self, index: int, url: str, item_id: int) -> None:
         """Note that an item is in the queue of one of several servers."""

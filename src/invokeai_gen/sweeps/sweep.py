@@ -313,7 +313,7 @@ class AsyncSweep(BaseSweep[P, O]):
         return [self._result(index, items.get(index)) for index in indexes]
 
     def _result(self, index: int, item: QueueItem | None) -> SweepResult[P, O]:
-        cell, client = self._layout.cells[index], self._state.client_of(index)
+        cell = self._layout.cells[index]
         item_id = self._tally.item_ids[index] if item is None else item.item_id
         outputs = None
         if (error := self._state.errors.get(index)) is None:
@@ -322,6 +322,7 @@ class AsyncSweep(BaseSweep[P, O]):
             elif item is None:
                 error = JobDeletedError(f"queue item {item_id} is no longer in the queue", item_id=item_id)
             elif (error := error_of(item, self.plan)) is None:
+                client = self._state.client_of(index)
                 outputs = self._outputs(self.plan, item, client, self._state.preparations[client.url].uploads)
         return SweepResult(
             index,
