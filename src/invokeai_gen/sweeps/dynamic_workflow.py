@@ -46,10 +46,8 @@ def params_type(plan: WorkflowPlan, defaults: Mapping[str, Any] = MappingProxyTy
             annotations[planned.name] = Annotated[kind, input_of(planned)]
             if planned.name in defaults:
                 fixed[planned.name] = field(default_factory=partial(copy, defaults[planned.name]))
-    fixed |= {
-        "__annotations__": annotations,
-        "__doc__": "The inputs of the workflow.",
-    }  # dataclass would make a long one
+    # Without a docstring, dataclass would make a long one.
+    fixed |= {"__annotations__": annotations, "__doc__": "The inputs of the workflow."}
     made: type[WorkflowParams] = type("Params", (WorkflowParams,), fixed)
     made.__plan__ = lambda: plan
     return params(made)

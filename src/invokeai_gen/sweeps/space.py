@@ -120,7 +120,9 @@ def space_of(
         raise ParamsError([Problem("zip", f"the lists of zip differ in length: {lengths}")])
     if columns:
         axes.append(Axis(tuple(columns), tuple(zip(*columns.values(), strict=True))))
-    replaced = {name: _replaced(params_type, base, name, words) for name, words in (replacements or {}).items()}
+    replaced = {
+        name: _replaced(params_type, base, name, words) for name, words in _named(replacements, "replace").items()
+    }
     for columns in _columns(params_type, product, "product"), _columns(params_type, replaced, "replace"):
         axes += [Axis((name,), tuple((value,) for value in values)) for name, values in columns.items()]
     space = Space(params_type, base, axes)
@@ -133,15 +135,20 @@ def space_of(
     return space
 
 
+def _named(given: Mapping[str, T] | None, argument: str) -> Mapping[str, T]:
+    """Return an argument that has something for inputs by name. Raise `ParamsError` for anything else."""
+    if given is not None and not isinstance(given, Mapping):
+        raise ParamsError([Problem(argument, f"{argument} is {shown(given)}, but should be {{name: values}}")])
+    return given or {}
+
+
 def _columns(
     params_type: type[WorkflowParams], given: Mapping[str, object] | None, argument: str
 ) -> dict[str, list[Any]]:
     """Return the values of each input named in `product`, `zip` or `replace`, converted to the input's type."""
-    if given is not None and not isinstance(given, Mapping):
-        raise ParamsError([Problem(argument, f"{argument} is {shown(given)}, but should be {{name: values}}")])
     found: dict[str, list[Any]] = {}
     wrong: list[Problem] = []
-    for name, values in (given or {}).items():
+    for name, values in _named(given, argument).items():
         try:
             found[name] = _checked(params_type, name, values, argument)
         except ParamsError as error:
@@ -198,7 +205,9 @@ def _replaced(params_type: type[P], base: P | None, name: str, words: Mapping[st
     """
     item = _input(params_type, name, "replace")
     text = getattr(params_type() if base is None else base, name)
-    if not isinstance(words, Mapping) or not all(isinstance(new, (list, tuple)) for new in words.values()):
+    if not isinstance(words, Mapping) or not all(
+        isinstance(word, str) and isinstance(new, (list, tuple)) for word, new in words.items()
+    ):
         raise _unusable(item, f"replace takes {{word: [other words]}}, not {shown(words)}")
     missing = [word for word in words if not isinstance(text, str) or not word or word not in text]
     if missing or not isinstance(text, str):
