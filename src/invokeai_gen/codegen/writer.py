@@ -76,7 +76,7 @@ def generate(
             modules = _named(plans, {} if rename else existing, existing, keep_renamed=keep_renamed)
             vanished = sorted(existing.keys() - {item.name for item in modules})
             left = {} if prune else {PythonIdentifier(name): existing[name] for name in vanished}
-            # They are made again, because the types that modules share can get other names.
+            # Those are made again, because the types that modules share can get other names.
             others = [_Module(name, _with_names(file, file), previous=file) for name, file in left.items()]
             texts = _texts([*modules, *others], out, schemas, read, known)
             present = {name: read(name) for name in texts}

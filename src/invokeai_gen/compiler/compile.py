@@ -30,6 +30,7 @@ from invokeai_gen.schema import FieldType, NodeTemplate, Schema
 from invokeai_gen.schema.templates import BATCH_FIELDS
 from invokeai_gen.workflow import LoadedWorkflow, WorkflowFile, load_workflow
 from invokeai_gen.workflow.document import (
+    CALL_SAVED_WORKFLOW,
     NODES_WITH_EXTRA_INPUTS,
     SAVED_WORKFLOW_INPUT,
     InvocationNode,
@@ -130,7 +131,7 @@ def _node(node: InvocationNode, connected: set[tuple[str, str]]) -> PlanNode:
 def _fields(node: InvocationNode, connected: set[tuple[str, str]]) -> Iterator[PlanField]:
     for name, instance in node.inputs.items():
         template = node.input_template(name)
-        is_called_input = node.type == "call_saved_workflow" and name.startswith(SAVED_WORKFLOW_INPUT)
+        is_called_input = node.type == CALL_SAVED_WORKFLOW and name.startswith(SAVED_WORKFLOW_INPUT)
         if template is None and not node.takes_extra_inputs and not is_called_input:
             continue
         is_connected = (node.id, name) in connected

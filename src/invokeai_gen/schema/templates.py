@@ -77,10 +77,7 @@ class InputTemplate:
             "type": str(self.type),
             "required": self.required,
             "choices": list(self.choices),
-            "base": list(self.models.base),
-            "type of model": list(self.models.type),
-            "variant": list(self.models.variant),
-            "format": list(self.models.format),
+            **{"type of model" if kind == "type" else kind: list(names) for kind, names in self.models.items()},
             **self.exact_limits,
         }
         return {key: value for key, value in facts.items() if value not in ([], False)}
@@ -153,11 +150,9 @@ def _input_template(
         return None
     if BATCH_FIELDS.get(node_type) == name:
         kind = replace(kind, batch=True)
-    choices = _choices(schema)
+    choices = _choices(schema) or (_enum_of(schema, schemas) if kind.name != "EnumField" else ())
     if kind.name == "EnumField" and not choices:
         return None
-    if kind.name != "EnumField":
-        choices = choices or _enum_of(schema, schemas)
     labels = schema.get("ui_choice_labels") or {}
     return InputTemplate(
         name=name,
