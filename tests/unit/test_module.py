@@ -17,7 +17,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from invokeai_gen.codegen import module
+from invokeai_gen.codegen import docs, module
 from invokeai_gen.codegen.names import PythonIdentifier, assign_names
 from invokeai_gen.codegen.source import Source, docstring, literal
 from invokeai_gen.core.plan import Constraints, PlanBatch, WorkflowPlan
@@ -274,3 +274,9 @@ def test_the_text_does_not_depend_on_hash_seed_or_folder(tmp_path: Path) -> None
         done = subprocess.run([sys.executable, "-c", script], cwd=folder, env=env, capture_output=True, check=True)
         texts.add(done.stdout)
     assert texts == {module.render(sample_plan(), {}, module=NAME).encode()}
+
+
+def test_the_example_gives_a_required_number_a_value_that_its_field_takes() -> None:
+    width = an_input("Width", value=UNSET, required=True, constraints=Constraints(gt=0, multiple_of=8))
+    text = docs.example(assign_names(a_plan(width)), module="fox", package="generated")
+    assert "out = wf.run(wf.Params(width=8))" in text

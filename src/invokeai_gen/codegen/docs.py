@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Sequence
 from typing import Any, Final
@@ -150,7 +151,8 @@ def _placeholder(planned: PlannedInput) -> str:
     }
     if planned.field_type in {"IntegerField", "FloatField"}:
         low = limits.get("ge", limits.get("gt", 0) + (1 if "gt" in limits else 0))
-        return repr(low)
+        step = limits.get("multiple_of")
+        return repr(low if step is None else math.ceil(low / step) * step)
     return values.get(planned.field_type, "...")
 
 
