@@ -168,7 +168,7 @@ def test_a_vanished_workflow_keeps_its_module_until_asked(cli: Cli) -> None:
     save(Path("flows/other.json"), adder())
     _generate(cli)
     Path("flows/other.json").unlink()
-    kept = "kept      out/other.py  (its workflow is gone; --prune removes it)"
+    kept = "kept      out/other.py  (made from none of these workflows; --prune removes it)"
     assert kept in _generate(cli).lines
     assert kept in _generate(cli).lines
     assert "removed   out/other.py" in _generate(cli, "--prune").lines

@@ -98,6 +98,7 @@ def test_a_bug_is_reported_without_control_characters(cli: Cli, monkeypatch: pyt
         (b"\n<!DOCTYPE html><html>", "an HTML page"),
         (b'{"last_node_id": 1, "links": [], "nodes": []}', "a ComfyUI workflow"),
         (b'{"3": {"class_type": "KSampler", "inputs": {}}}', "a ComfyUI prompt in API format"),
+        (b'{"format": 1, "info": {}, "nodes": [], "node_types": {}}', "the plan of a generated module"),
         (b'{"id": "x", "nodes": {}, "edges": []}', "a graph in API format"),
         (b'{"prepend": false, "batch": {}}', "a graph in API format"),
         (b'{"openapi": "3.1.0", "paths": {}}', "the openapi.json of a server"),

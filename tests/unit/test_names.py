@@ -391,6 +391,16 @@ def test_two_files_never_keep_the_same_module() -> None:
     assert assign_modules({second: old, first: old}, {"portrait": old}) == made
 
 
+def test_a_copy_of_an_edited_file_does_not_take_over_its_module() -> None:
+    plan = a_plan(source="my_portrait.json")
+    before = replace(plan, info=replace(plan.info, sha256="before"))
+    edited = replace(plan, info=replace(plan.info, sha256="after"))
+    copy = replace(plan, info=replace(plan.info, sha256="before", source="My Portrait.json"))
+    files = {PurePosixPath("a/My Portrait.json"): copy, PurePosixPath("a/my_portrait.json"): edited}
+    made = assign_modules({path: Outline.of(each) for path, each in files.items()}, {"my_portrait": Outline.of(before)})
+    assert made[PurePosixPath("a/my_portrait.json")] == "my_portrait"
+
+
 def test_files_whose_names_differ_in_nothing_a_name_can_hold_are_not_numbered_by_place() -> None:
     one, two, more = (PurePosixPath(f"x{mark}y.json") for mark in ("!", "?", "&"))
     made = module_names([one, two])

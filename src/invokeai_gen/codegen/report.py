@@ -22,7 +22,7 @@ REASONS: Final[dict[Reason, str]] = {
     "edited": "it was edited or damaged",
     "missing": "it is missing",
     "shared": "the modules that share it changed",
-    "gone": "its workflow is gone",
+    "gone": "it was made from none of these workflows",
 }
 
 

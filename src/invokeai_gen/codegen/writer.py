@@ -159,8 +159,8 @@ def assign_modules(
 ) -> dict[PurePath, PythonIdentifier]:
     """Return a module name for each workflow file. A file whose module exists already keeps that name.
 
-    A plan does not record folders, so files with the same name are distinguished by their contents: the same bytes, then a name
-    with the file's own folders in it, then the nodes that both have.
+    A plan records the name of its file, but no folders. So files with the same name are distinguished by their contents: the
+    same bytes, then a name with the file's own folders in it, then the nodes that both have.
     """
     by_stem: dict[str, list[str]] = {}
     for name, old in existing.items():
@@ -180,7 +180,7 @@ def assign_modules(
     return module_names(plans, kept=kept)
 
 
-def _likeness(path: PurePath, plan: Outline, name: str, old: Outline) -> tuple[int, int, int] | None:
+def _likeness(path: PurePath, plan: Outline, name: str, old: Outline) -> tuple[int, int, int, int] | None:
     """Return how well a module fits a file; `None` if its name has the folders of another file."""
     base = words_of(path.stem)
     folders = {words_of(part) for part in path.parts[:-1]} - {""}
@@ -188,7 +188,8 @@ def _likeness(path: PurePath, plan: Outline, name: str, old: Outline) -> tuple[i
     if not has_own_folder and name.rstrip("_") != base and name not in module_names([path]).values():
         return None
     same_bytes = bool(plan.sha256) and plan.sha256 == old.sha256
-    return int(same_bytes), int(has_own_folder), len({*plan.nodes} & {*old.nodes})
+    # A copy under another name does not take over the module of a file that was edited since.
+    return int(path.name == old.source), int(same_bytes), int(has_own_folder), len({*plan.nodes} & {*old.nodes})
 
 
 def _with_names(file: PlanFile, earlier: PlanFile | None, keep_renamed: bool = False) -> PlanFile:
@@ -276,7 +277,7 @@ def _reason(item: _Module, before: str) -> Reason:
     if version_of(before) != __version__:
         return "version"
     old, new = item.previous.plan, item.file.plan
-    if old.info.sha256 != new.info.sha256:
+    if (old.info.source, old.info.sha256) != (new.info.source, new.info.sha256):
         return "workflow"
     if old.info != new.info:
         return "schema"

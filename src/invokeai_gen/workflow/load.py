@@ -142,6 +142,8 @@ def _kind_of_object(data: dict[str, Any]) -> str:
         return f"a ComfyUI prompt in API format, not an InvokeAI workflow: build it anew, and {_EXPORT}"
     if "batch" in data or "graph" in data or (isinstance(nodes, dict) and "edges" in data):
         return f"a graph in API format, which has no form, not a workflow: {_EXPORT}"
+    if isinstance(data.get("info"), dict) and "node_types" in data:
+        return "the plan of a generated module, not a workflow: use the file that the module was made from"
     if "generation_mode" in data or "positive_prompt" in data:
         return f"the metadata of an image, not a workflow: {_EXPORT}"
     return ""

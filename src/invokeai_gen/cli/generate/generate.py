@@ -173,7 +173,7 @@ def _lines(report: Report, output: Path, *, verbose: bool, alone: bool) -> Itera
         case "removed":
             yield f"removed   {path}"
         case "left":
-            yield f"kept      {path}  (its workflow is gone; --prune removes it)"
+            yield f"kept      {path}  (made from none of these workflows; --prune removes it)"
         case _:
             return
 
