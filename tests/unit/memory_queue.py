@@ -7,6 +7,7 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+from weakref import WeakValueDictionary
 
 from invokeai_gen import AsyncInvokeAIClient
 from invokeai_gen.server.boards import Board
@@ -138,11 +139,12 @@ class FakeClient(AsyncInvokeAIClient):
         vars(self).update(
             queue=self.fake, run_queue=self.fake, boards=self.fake_boards, images=self.fake_images, videos=FakeImages()
         )
-        self.watches: dict[str, Watch] = {}
+        self.watches: WeakValueDictionary[str, Watch] = WeakValueDictionary()
+        """Held weakly, as by a real client."""
 
     async def follow(self, batch_id: str, labels: Mapping[str, str], *, keeps_events: bool = True) -> Watch:
-        self.watches[batch_id] = Watch(batch_id, labels, keeps_events=keeps_events)
-        return self.watches[batch_id]
+        watch = self.watches[batch_id] = Watch(batch_id, labels, keeps_events=keeps_events)
+        return watch
 
     async def forget(self, watch: StatusWatch) -> None:
         watch.close()
@@ -153,7 +155,8 @@ class FakeClient(AsyncInvokeAIClient):
             for item_id in members:
                 if item_id in item_ids or (not item_ids and self.fake.status[item_id] == "pending"):
                     self.fake.status[item_id] = status
-                    self.watches[batch_id].add(StatusChanged(item_id=item_id, batch_id=batch_id, status=status))
+                    if (watch := self.watches.get(batch_id)) is not None:
+                        watch.add(StatusChanged(item_id=item_id, batch_id=batch_id, status=status))
 
 
 in_threads = 0

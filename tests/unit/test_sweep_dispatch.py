@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import gc
 import json
 import threading
 from collections.abc import Callable, Coroutine, Iterable
@@ -54,6 +55,17 @@ async def start(client: FakeClient, count: int = 2, **options: Any) -> Sweep:
 
 async def start_two(client: FakeClient, **options: Any) -> Sweep:
     return await plans.picture().asweep(product=COLORS, client=client, errors="collect", **options)
+
+
+@scenario
+async def test_a_sweep_that_nobody_keeps_is_followed_and_retried(_file: Path) -> None:
+    client = FakeClient()
+    await start(client, 1, retries=1)
+    await settle()
+    gc.collect()
+    client.finish(1, status="failed")
+    await settle()
+    assert [*client.fake.status.values()] == ["failed", "pending"]
 
 
 @scenario
