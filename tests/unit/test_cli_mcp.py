@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from invokeai_gen.cli.server import mcp
 from tests.cli import Cli
 
 
@@ -20,7 +21,9 @@ def test_a_client_gets_settings_that_start_this_command(
     for option in (["--print-config", client], [f"--print-config={client}"]):
         arguments = ["mcp", *option, "flow.json", "Name in the library"]
         monkeypatch.setattr(sys, "argv", ["invokeai-gen", *arguments])
-        command = {"type": "stdio", "command": "invokeai-gen"}
+        monkeypatch.setattr(mcp, "which", lambda name: f"/venv/bin/{name}")
+        monkeypatch.setenv("INVOKEAI_URL", "http://gpu:9090")
+        command = {"type": "stdio", "command": "/venv/bin/invokeai-gen", "env": {"INVOKEAI_URL": "http://gpu:9090"}}
         paths = ["mcp", str(Path("flow.json").absolute()), "Name in the library"]
         assert json.loads(cli(*arguments).out) == {servers: {"invokeai": {**command, "args": paths}}}
 
@@ -36,11 +39,11 @@ def test_the_folders_of_the_settings_do_not_depend_on_where_the_client_starts_it
             [f"{name}={value}" for name, value in pairs] if joined else [str(word) for pair in pairs for word in pair]
         )
 
-    arguments = ["mcp", *words(("--allow-dir", "photos"), ("--save", "made later")), "--print-config", "claude"]
+    arguments = ["mcp", *words(("--allow-dir", "photos"), ("--save", "made later")), "--print-config", "claude", "flow.json"]
     monkeypatch.setattr(sys, "argv", ["invokeai-gen", *arguments])
     here = Path.cwd()
     paths = words(("--allow-dir", here / "photos"), ("--save", here / "made later"))
-    assert json.loads(cli(*arguments).out)["mcpServers"]["invokeai"]["args"] == ["mcp", *paths]
+    assert json.loads(cli(*arguments).out)["mcpServers"]["invokeai"]["args"] == ["mcp", *paths, "flow.json"]
 
 
 @pytest.mark.parametrize("token", ["TOKEN", "secret"])

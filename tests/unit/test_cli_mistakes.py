@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -16,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from invokeai_gen import InvokeAIGenError
+from invokeai_gen.cli import cli as commands
 from invokeai_gen.errors import MissingExtraError
 from invokeai_gen.shipped_files import openapi_path
 from tests import plans
@@ -130,6 +132,15 @@ def stranger() -> Iterator[str]:
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
         thread.join()
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def make(**_options: object) -> None:
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", "Z:/out")
+
+    monkeypatch.setattr(commands, "main", make)
+    answer = cli("run", "adder.json")
+    assert (answer.code, answer.errors) == (1, ["error: Z:/out: No such file or directory"])
 
 
 @pytest.mark.parametrize("command", ["pull", "models", "workflows list", "generate adder.json"])

@@ -109,7 +109,7 @@ CALLS: dict[str, Callable[[InvokeAIClient], Any]] = {
 REQUEST = "(GET|POST|PUT|PATCH|DELETE) /"
 
 
-pytestmark = pytest.mark.usefixtures("no_pauses")
+pytestmark = pytest.mark.usefixtures("no_pauses", "no_collection")
 
 
 def client_of(content: bytes, status: int = 200) -> InvokeAIClient:
@@ -379,6 +379,14 @@ def test_a_wrong_prefix_shows_the_address_and_a_hint(status: int) -> None:
     with pytest.raises(StatusError, match="Is http://server:9090 the address of an InvokeAI server") as caught:
         client_of(json.dumps({"detail": detail}).encode(), status).boards.create("b")
     assert "POST /api/v1/boards/" in str(caught.value)
+
+
+def test_the_page_of_another_web_server_is_not_printed() -> None:
+    page = b"<!DOCTYPE HTML>\n<html><head><title>Error response</title></head></html>"
+    with pytest.raises(NotFoundError) as caught:
+        client_of(page, 404).boards.create("b")
+    assert "status 404: an HTML page. Is http://server:9090 the address of an InvokeAI server?" in str(caught.value)
+    assert "<" not in str(caught.value)
 
 
 def test_a_thing_that_is_not_there_gets_no_hint_about_the_address() -> None:

@@ -134,7 +134,9 @@ def test_a_gallery_links_the_files_beside_it_and_no_other(invokeai: FakeInvokeAI
 
 def test_a_gallery_sorts_numbers_by_their_size_and_the_rest_as_text(invokeai: FakeInvokeAI, tmp_path: Path) -> None:
     sweep = plans.picture().sweep(product={"width": [8, 16], "color": ["#ff0000"]})
-    page = sweep.gallery(tmp_path / "gallery.html").read_text(encoding="utf-8")
+    file = sweep.gallery(tmp_path / "pages")
+    assert file == tmp_path / "pages" / "gallery.html"
+    page = file.read_text(encoding="utf-8")
     keys = [json.loads(html.unescape(found)) for found in re.findall(r'data-keys="(.*?)"', page)]
     assert [[key for key in each if key in (8, 16)] for each in keys] == [[8], [16]]
     assert all(isinstance(each[keys[0].index(8)], int) for each in keys)

@@ -7,7 +7,7 @@ import copy
 import gc
 import io
 import pickle
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,21 @@ def test_results_follow_one_another_and_the_last_one_repeats(invokeai: FakeInvok
     invokeai.returns(poster=(16, 16))
     assert [wf.run(wf.Params(seed=seed)).poster.size for seed in range(3)] == [(8, 8), (16, 16), (16, 16)]
     assert [run.params.seed for run in invokeai.runs if isinstance(run.params, wf.Params)] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        (lambda fake: fake.returns(postre=(8, 8)), "no output 'postre'; it has .*poster"),
+        (lambda fake: fake.fails("out of memory", node="Postre"), "no node 'Postre'; it has .*Poster"),
+    ],
+)
+def test_a_script_with_a_misspelt_name_fails_the_run(
+    invokeai: FakeInvokeAI, script: Callable[[FakeInvokeAI], None], reason: str
+) -> None:
+    script(invokeai)
+    with pytest.raises(JobFailedError, match=reason):
+        wf.run(wf.Params())
 
 
 def test_a_failure_is_the_error_of_a_real_run(invokeai: FakeInvokeAI) -> None:

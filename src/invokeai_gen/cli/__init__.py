@@ -107,6 +107,8 @@ def main(args: Sequence[str] | None = None) -> Any:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as error:  # noqa: BLE001 - a bug: even its traceback may hold text that steers a terminal
+        if isinstance(error, OSError) and error.filename is not None:  # such as a folder on a drive that is missing
+            terminal.fail(error.strerror or error, source=str(error.filename))
         terminal.print_crash(error)
         sys.exit(70)
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 from invokeai_gen.server.constants import MAX_DETAIL, MAX_ERROR_ANSWER, MAX_PROBLEMS
 from invokeai_gen.server.errors import NotFoundError, ServerFaultError, StatusError
 from invokeai_gen.server.response import Response, collected
-from invokeai_gen.texts import first_of, shortened
+from invokeai_gen.texts import collapsed, first_of, shortened
 
 
 class UnauthorizedError(StatusError):
@@ -55,6 +55,9 @@ class TooManyRequestsError(StatusError):
     """429: the server, or a proxy in front of it, does not take more requests for a while."""
 
 
+_PAGE: Final = "an HTML page"
+"""Detail of an answer that is one, as web servers and proxies send them."""
+
 _KIND_OF_STATUS: Final[Mapping[int, type[StatusError]]] = {
     400: BadRequestError,
     401: UnauthorizedError,
@@ -76,7 +79,7 @@ def status_error(method: str, path: str, status: int, detail: Any, *, url: str =
         hint = "Pass token=…, set INVOKEAI_TOKEN, or call login(email, password)."
     elif status >= 500:
         hint = "The server's own log has the reason."
-    elif status == 405 or (status == 404 and detail == "Not Found"):  # FastAPI's words for a path it does not know
+    elif status == 405 or (status == 404 and detail in (_PAGE, "Not Found")):  # FastAPI's words for a path it does not know
         hint = (
             f"Is {url or 'this'} the address of an InvokeAI server? Check the path in it; "
             "if it is right, that server's version lacks this function."
@@ -115,7 +118,8 @@ async def error_of(response: Response) -> StatusError:
     try:
         detail = json.loads(body)
     except (ValueError, RecursionError):
-        detail = shortened(body.decode(errors="replace").strip(), MAX_DETAIL, tail=0)
+        text = collapsed(body.decode(errors="replace"))
+        detail = _PAGE if text.startswith("<") else shortened(text, MAX_DETAIL, tail=0)
     if isinstance(detail, dict):
         detail = detail.get("detail", detail)
     error = status_error(response.method, response.path, response.raw.status_code, detail, url=response.url)

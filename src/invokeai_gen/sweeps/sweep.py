@@ -186,7 +186,8 @@ class AsyncSweep(BaseSweep[P, O]):
 
         The file opens from disk in any browser: thumbnails in a grid by axis (a page for each value of further axes),
         the values of each run, failures with their reason, sortable by value. Thumbnails are part of the file; each
-        links to the image that `download` has saved in the same folder. `path` may be a folder.
+        links to the image that `download` has saved in the same folder. `path` may be a folder, as any path without a
+        suffix is.
         """
         return await bridge(write_gallery(self._layout, await self._all_results(), Path(path)))
 

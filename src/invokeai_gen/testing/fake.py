@@ -88,7 +88,8 @@ class FakeInvokeAI:
 
         An image is a Pillow image, bytes, a path, or its size, such as `(64, 64)`; a number or text is itself; any other
         result is a dict of its fields. Behind an `iterate` node, give a list. Outputs that are not named return grey
-        images, zeros and empty texts. Each node reports `progress`, from 0 to 1, while it works.
+        images, zeros and empty texts; the run fails if it has no output of a name. Each node reports `progress`, from 0
+        to 1, while it works.
         """
         self._server.outcomes.append(ScriptedRun(outputs, progress=progress))
 

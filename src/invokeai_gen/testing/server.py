@@ -236,9 +236,10 @@ class FakeServer(httpx.AsyncBaseTransport):
         for item_id in item_ids:
             item = self._items.get(item_id)
             if item is not None and item["status"] == "pending":
-                outcome = self.outcomes.popleft() if self.outcomes else self.default
+                plan = self._plans[item_id]
+                outcome = _checked(self.outcomes.popleft(), plan) if self.outcomes else self.default
                 self.default = outcome if not self.outcomes else self.default
-                await self._run(item, outcome, self._plans[item_id])
+                await self._run(item, outcome, plan)
 
     async def _run(self, item: dict[str, JsonValue], outcome: ScriptedRun, plan: WorkflowPlan | None) -> None:
         item["started_at"] = _now()
@@ -301,6 +302,19 @@ class FakeServer(httpx.AsyncBaseTransport):
         for listener in [*self.listeners]:
             listener(name, data)
         await asyncio.sleep(0)
+
+
+def _checked(outcome: ScriptedRun, plan: WorkflowPlan | None) -> ScriptedRun:
+    """Return the script of a run, or one that fails if it names an output or a node that the workflow does not have."""
+    if plan is None:
+        return outcome
+    names = [output.name or output.node_id for output in plan.outputs]
+    labels = [node.label or node.id for node in plan.nodes]
+    node = outcome.error[2] if outcome.error is not None else None
+    wrong = [f"output {name!r}; it has {', '.join(names) or 'none'}" for name in outcome.outputs if name not in names]
+    if node is not None and node not in labels and node not in {each.id for each in plan.nodes}:
+        wrong.append(f"node {node!r}; it has {', '.join(labels)}")
+    return ScriptedRun(error=("ScriptError", f"the workflow has no {wrong[0]}", None)) if wrong else outcome
 
 
 def _combinations(batch: Mapping[str, JsonValue]) -> Iterator[list[dict[str, JsonValue]]]:

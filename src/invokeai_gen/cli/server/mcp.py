@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from shutil import which
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -62,13 +63,13 @@ def command(
       invokeai-gen mcp workflows --print-config claude
     """
     url = None if port is None else f"http://{host}:{port}/mcp"
+    if not workflows:
+        raise click.UsageError("name at least one workflow: a file, a module, a folder, or a name in the library")
     if print_config is not None:
         entry = _client_entry(sys.argv[1:], url, token, call_settings["save"])
         servers = "servers" if print_config == "vscode" else "mcpServers"
         echo_json({servers: {"invokeai": entry}})
         return
-    if not workflows:
-        raise click.UsageError("name at least one workflow: a file, a module, a folder, or a name in the library")
     if find_spec("mcp") is None or find_spec("PIL") is None:
         raise MissingExtraError("`invokeai-gen mcp` needs", "mcp and Pillow", "mcp")
     from invokeai_gen.agents import quick_import
@@ -150,4 +151,11 @@ def _client_entry(arguments: Sequence[str], url: str | None, token: str | None, 
         is_path = Path(path).exists() or Path(path) == save
         return f"{option}{equals}{Path(path).absolute()}" if is_path and path else item
 
-    return {"type": "stdio", "command": "invokeai-gen", "args": [absolute(item) for item in kept]}
+    # Clients on a desktop have neither the PATH of a virtual environment nor the variables of a shell.
+    address = os.environ.get("INVOKEAI_URL")
+    return {
+        "type": "stdio",
+        "command": which("invokeai-gen") or "invokeai-gen",
+        "args": [absolute(item) for item in kept],
+        **({"env": {"INVOKEAI_URL": address}} if address else {}),
+    }

@@ -110,7 +110,7 @@ async def write_gallery(layout: Layout, results: Sequence[SweepResult[Any, Any]]
 
 
 def _target(path: Path) -> Path:
-    target = path / "gallery.html" if path.is_dir() else path
+    target = path / "gallery.html" if path.is_dir() or not path.suffix else path
     target.parent.mkdir(parents=True, exist_ok=True)
     return target
 
