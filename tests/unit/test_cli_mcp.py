@@ -39,7 +39,13 @@ def test_the_folders_of_the_settings_do_not_depend_on_where_the_client_starts_it
             [f"{name}={value}" for name, value in pairs] if joined else [str(word) for pair in pairs for word in pair]
         )
 
-    arguments = ["mcp", *words(("--allow-dir", "photos"), ("--save", "made later")), "--print-config", "claude", "flow.json"]
+    arguments = [
+        "mcp",
+        *words(("--allow-dir", "photos"), ("--save", "made later")),
+        "--print-config",
+        "claude",
+        "flow.json",
+    ]
     monkeypatch.setattr(sys, "argv", ["invokeai-gen", *arguments])
     here = Path.cwd()
     paths = words(("--allow-dir", here / "photos"), ("--save", here / "made later"))

@@ -79,7 +79,9 @@ def status_error(method: str, path: str, status: int, detail: Any, *, url: str =
         hint = "Pass token=…, set INVOKEAI_TOKEN, or call login(email, password)."
     elif status >= 500:
         hint = "The server's own log has the reason."
-    elif status == 405 or (status == 404 and detail in (_PAGE, "Not Found")):  # FastAPI's words for a path it does not know
+    elif status == 405 or (
+        status == 404 and detail in (_PAGE, "Not Found")
+    ):  # FastAPI's words for a path it does not know
         hint = (
             f"Is {url or 'this'} the address of an InvokeAI server? Check the path in it; "
             "if it is right, that server's version lacks this function."
