@@ -285,6 +285,36 @@ async def test_a_file_is_kept_where_the_server_is_away_when_it_is_resumed(file: 
     await again.close()
 
 
+@scenario
+async def test_items_of_a_server_that_counts_from_one_again_are_gone(file: Path) -> None:
+    sweep = await start(FakeClient(), 2, file=file)
+    await sweep.close()
+    client = FakeClient()
+    client.fake.batches["of somebody else"] = [next(client.fake.ids)]
+    client.fake.status[1] = "completed"
+    again = await plans.picture().aresume_sweep(file, client=client, errors="collect")
+    assert [failure.status for failure in await again.failures()] == ["deleted", "deleted"]
+    assert await again.retry(deleted=True) == 2
+    client.finish()
+    assert await again.wait() == SweepCounts(total=2, completed=2)
+
+
+@scenario
+async def test_an_id_that_a_server_gives_twice_belongs_to_the_later_item(file: Path) -> None:
+    sweep = await start(FakeClient(limit=1), 2, file=file)
+    await sweep.close()
+    client = FakeClient()
+    for _ in range(2):  # the first time, the second item gets the id of the first
+        again = await plans.picture().aresume_sweep(file, client=client, errors="collect")
+        await settle()
+        assert again.counts == SweepCounts(total=2, pending=1, other=1)
+        await again.close()
+    last = await plans.picture().aresume_sweep(file, client=client, errors="collect")
+    client.finish()
+    assert await last.wait() == SweepCounts(total=2, completed=1, other=1)
+    assert [result.status for result in await last.results()] == ["deleted", "completed"]
+
+
 def sent_images(client: FakeClient) -> set[str]:
     """The images that the last enqueue names."""
     (((column,),),) = (client.fake.sent[-1]["data"],)

@@ -239,6 +239,9 @@ class Dispatcher(SweepState):
     def _note_sent(self, block: Block, item_ids: Sequence[int]) -> None:
         """Note that the items of a block are in the queue, perhaps once more."""
         for index, item_id in zip(block.items, item_ids, strict=False):
+            if (earlier := self._index_of.get(item_id)) is not None:  # the server counts from 1 again
+                self._take_status(item_id, DELETED, was_interrupted=False)
+                self.tally.delete(earlier, item_id)
             self.tally.send(index, item_id)
             self._index_of[item_id] = index
 
@@ -253,17 +256,19 @@ class Dispatcher(SweepState):
             item_id for ids in batches.values() for item_id in ids if not self.tally.has_ended(self._index_of[item_id])
         ]
         try:
-            found = {item.item_id: item for item in await self._client.queue.items(open_ids, with_sessions=False)}
+            items = await self._client.queue.items(open_ids, with_sessions=False)
         except BaseException:
             for watch in watches.values():
                 await self._client.forget(watch)
             raise
+        # A server whose database was lost counts from 1 again: the id of an item may be that of another one now.
+        found = {item.item_id: item for item in items if item.batch_id in batches}
         for item_id in open_ids:
             if item_id not in found:
                 self._take_status(item_id, DELETED, was_interrupted=False)
         for batch_id, ids in batches.items():
             watch = watches[batch_id]
-            left = tuple(item_id for item_id in ids if item_id in found)
+            left = tuple(item_id for item_id in ids if item_id in found and found[item_id].batch_id == batch_id)
             self._unfollowed.pop(batch_id, None)
             self._follow(watch)
             for item_id in left:

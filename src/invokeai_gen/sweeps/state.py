@@ -24,7 +24,7 @@ from invokeai_gen.server.records import QueueItem
 from invokeai_gen.sweeps.batching import Layout
 from invokeai_gen.sweeps.journal import Journal
 from invokeai_gen.sweeps.options import SweepOptions
-from invokeai_gen.sweeps.results import SweepCounts, Tally, slim
+from invokeai_gen.sweeps.results import DELETED, SweepCounts, Tally, slim
 
 INTERRUPTION_RETRIES: Final = 1
 """How often an item is sent again that was canceled while its server could not be reached, as by a restart."""
@@ -89,7 +89,7 @@ class SweepState:
             item_id = self.tally.item_ids[index]
             if (known := self._known_item(index)) is not None:
                 found[index] = known
-            elif item_id is not None:
+            elif item_id is not None and self.tally.statuses[index] != DELETED:
                 wanted.setdefault(self.client_of(index), {})[item_id] = index
         for client, numbers in wanted.items():
             found |= await self._fetch(client, numbers)

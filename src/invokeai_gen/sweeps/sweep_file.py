@@ -227,9 +227,6 @@ def replay(layout: Layout, stored: Mapping[str, Any], entries: Sequence[Mapping[
             sent[entry["sent"]] = items
         elif "withdrawn" in entry:
             withdrawn.update(blocks[batch_id].batch_id for batch_id in entry["withdrawn"])
-    ids = [item for items in sent.values() for item in items]
-    if len({*ids}) < len(ids):
-        raise ValueError("a queue item belongs to two items")
     return ReplayedState([*blocks.values()], sent, frozenset(sending.difference(sent)), frozenset(withdrawn))
 
 
