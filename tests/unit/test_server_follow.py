@@ -373,7 +373,7 @@ async def test_a_run_that_should_have_ended_as_the_last_one_did_is_asked_for_its
     assert seen == [
         *("1 b", "1 b", "1 i"),
         "2 i",
-        *("3 i", "3 b", "3 b", "3 b", "3 i"),  # it took longer
+        *("3 i", "3 i", "3 b", "3 b", "3 i"),  # it took longer
         "4 i",
     ]
 
@@ -432,7 +432,7 @@ async def test_events_come_back_for_a_run_that_takes_longer_than_the_last_one() 
     async with asyncio.timeout(60):
         while follower._link.state == "off":
             await asyncio.sleep(0)
-    assert seen.count("2 b") == constants.MAX_SHORT_POLLS - 1
+    assert seen.count("2 b") == constants.MAX_SHORT_POLLS - 2
     await follower.close()
 
 
@@ -446,8 +446,7 @@ def test_a_time_that_cannot_be_read_only_costs_requests() -> None:
 
     begin = "2026-01-01 00:00:00.000"
     known = asyncio.run(lasted(created_at=begin, completed_at="2026-01-01 00:00:00.500"))
-    assert known is not None
-    assert known >= 0.5
+    assert known == 0.5
     unknown: tuple[dict[str, object], ...] = (
         {},
         {"created_at": None, "completed_at": begin},

@@ -54,9 +54,9 @@ MODELS_MAX_AGE: Final = 30.0
 
 # -- following jobs ----------------------------------------------------------------------------------------------------
 
-SHORT_POLL: Final = 0.03
+SHORT_POLL: Final = 0.02
 """Time between polls of runs that may end before an event connection would pay off."""
-MAX_SHORT_POLLS: Final = 8
+MAX_SHORT_POLLS: Final = 12
 """How often a client asks for such runs before it opens the connection; counted anew once all of them have ended. To
 load what a connection takes costs as much CPU as a hundred polls."""
 BRIEF_RUN: Final = 1.0
@@ -67,7 +67,7 @@ MAX_POLL: Final = 1.0
 SAFETY_POLL: Final = 10.0
 """Time between polls while events arrive, in case one got lost."""
 POLL_COST: Final = 0.02
-"""Added to the pause for each followed batch, so that many of them do not flood the server."""
+"""Added to the pause for each further batch that is followed, so that many of them do not flood the server."""
 BATCH_POLL: Final = 2.0
 """Time between polls of large batches of fast items, whose events would cost the server more."""
 MAX_POLLED_BATCHES: Final = 4

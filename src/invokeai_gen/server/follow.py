@@ -203,7 +203,7 @@ class Follower:
             rest = constants.BATCH_POLL
         elif self._link is None or self._is_brief:
             rest = constants.SHORT_POLL
-        return rest + constants.POLL_COST * self._waiting
+        return rest + constants.POLL_COST * max(0, self._waiting - 1)
 
     async def _keep_asking(self) -> None:
         while True:
@@ -234,8 +234,8 @@ class Follower:
         watch.looks += 1
         try:
             unfinished = 0
-            # By now the last run had ended. The item itself, larger than the counts, would say so with one request.
-            if not self._is_brief or len(watch.left) > 1 or watch.looks > 1:
+            # By about now the last run had ended. The item itself, larger than the counts, would say so with one request.
+            if not self._is_brief or len(watch.left) > 1 or watch.looks > 2:
                 unfinished = (await self._queue.batch_counts(watch.batch_id)).unfinished
             if unfinished < len(watch.left):
                 await asyncio.sleep(constants.EVENT_TIMEOUT if self.is_connected else 0)

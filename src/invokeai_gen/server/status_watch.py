@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -42,8 +41,8 @@ class StatusWatch:
         self.looks = 0
         """How often the server was asked about it."""
         self.lasted: float | None = None
-        """Seconds from the beginning of this watch to the end of its only item, by the clock of the server; `None` until
-        that has completed."""
+        """Seconds from the enqueue to the end of its only item, by the clock of the server; `None` until that has
+        completed."""
         self.was_interrupted = False
         """Whether the server could not be reached for a while, so that it may have been started again."""
         self.missed_events = False
@@ -53,14 +52,10 @@ class StatusWatch:
         """The items that are not known to have ended, in order."""
         self.is_open = True
         """Whether anything may still happen to it."""
-        self._began = time.monotonic()
-        self._sending = 0.0
-        """Seconds that the enqueue took."""
 
     def expect(self, item_ids: tuple[int, ...]) -> None:
         """Set which items the batch has."""
         self.item_ids, self._ids = item_ids, frozenset(item_ids)
-        self._sending = time.monotonic() - self._began
         self.left = {item_id: None for item_id in item_ids if not is_final(self.statuses.get(item_id, "pending"))}
         self._settle()
 
@@ -76,7 +71,7 @@ class StatusWatch:
             if status == "completed":
                 created, completed = (parse_time(data.get(key)) for key in ("created_at", "completed_at"))
                 if created is not None and completed is not None:
-                    self.lasted = self._sending + (completed - created).total_seconds()
+                    self.lasted = (completed - created).total_seconds()
             self._settle()
 
     def catch_up(self, item: QueueItem) -> None:
