@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     from invokeai_gen.sweeps.sweep import AsyncSweep, Sweep
 
 POLL_INTERVAL: Final = 0.5
-_calling: Final[set[asyncio.Task[str]]] = set()
-"""What calls the callbacks of submissions, also after the next one: asyncio would drop a task that nobody refers to."""
 
 
 class FollowedSubmitOptions(SubmitOptions, Callbacks, total=False):
@@ -129,9 +127,7 @@ class WorkflowRuns(ABC):
         job = await self._workflow.asubmit(params, client=self.client, **others)
         self._job, self._following = job, None
         if any(callbacks.values()) and subscribe_events:
-            self._following = asyncio.create_task(job.wait(**callbacks))
-            _calling.add(self._following)
-            self._following.add_done_callback(_calling.discard)
+            self._following = background.start(job.wait(**callbacks))  # goes on after the next submission, too
         return job
 
     def request(

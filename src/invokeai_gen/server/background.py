@@ -30,6 +30,7 @@ _lock = allocate_lock()
 _loop: asyncio.AbstractEventLoop | None = None
 _inherited: list[object] = []
 """What belongs to the parent of a forked process, kept so that nothing in it is closed here."""
+_tasks: set[asyncio.Task[Any]] = set()
 
 
 def loop() -> asyncio.AbstractEventLoop:
@@ -166,6 +167,16 @@ async def bridge(coro: Coroutine[Any, Any, T], undo: Undo[T] | None = None) -> T
         raise
     found: T = await other_loops.bridged(_Call(coro), undo)
     return found
+
+
+def start(coro: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    """Start a task on the running loop that goes on even if nothing refers to it: loops only hold tasks weakly."""
+    import asyncio
+
+    task = asyncio.create_task(coro)
+    _tasks.add(task)
+    task.add_done_callback(_tasks.discard)
+    return task
 
 
 async def in_thread(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:

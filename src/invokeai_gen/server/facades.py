@@ -91,7 +91,7 @@ def _close_soon(generator: AsyncGenerator[T, None], owner: int) -> None:
     """
     running = background._loop
     if running is not None and not sys.is_finalizing() and owner == os.getpid():
-        running.call_soon_threadsafe(lambda: running.create_task(_closed(generator)))
+        running.call_soon_threadsafe(lambda: background.start(_closed(generator)))
 
 
 async def _closed(generator: AsyncGenerator[T, None]) -> None:

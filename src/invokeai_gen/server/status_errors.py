@@ -57,6 +57,8 @@ class TooManyRequestsError(StatusError):
 
 _PAGE: Final = "an HTML page"
 """Detail of an answer that is one, as web servers and proxies send them."""
+_UNKNOWN_PATH: Final = (_PAGE, "Not Found")
+"""Details of a 404 for a path that the server does not know; the second are FastAPI's words."""
 
 _KIND_OF_STATUS: Final[Mapping[int, type[StatusError]]] = {
     400: BadRequestError,
@@ -79,9 +81,7 @@ def status_error(method: str, path: str, status: int, detail: Any, *, url: str =
         hint = "Pass token=…, set INVOKEAI_TOKEN, or call login(email, password)."
     elif status >= 500:
         hint = "The server's own log has the reason."
-    elif status == 405 or (
-        status == 404 and detail in (_PAGE, "Not Found")
-    ):  # FastAPI's words for a path it does not know
+    elif status == 405 or (status == 404 and detail in _UNKNOWN_PATH):
         hint = (
             f"Is {url or 'this'} the address of an InvokeAI server? Check the path in it; "
             "if it is right, that server's version lacks this function."

@@ -11,9 +11,9 @@ import atexit
 import contextlib
 import logging
 from collections import Counter, deque
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from weakref import WeakSet
 
 from typing_extensions import override
@@ -47,8 +47,6 @@ ENQUEUE_OVERHEAD: Final = 0.002
 
 log = logging.getLogger("invokeai_gen")
 _dispatchers: WeakSet[Dispatcher] = WeakSet()
-_tasks: set[asyncio.Task[None]] = set()
-"""What sends and follows sweeps. Event loops hold tasks weakly, but a sweep that nothing refers to goes on, too."""
 
 
 class Dispatcher(SweepState):
@@ -135,7 +133,7 @@ class Dispatcher(SweepState):
     def _start_sending(self) -> None:
         if not self.is_sending:
             self._is_canceled = False
-            self._feeder = _started(self._feed())
+            self._feeder = background.start(self._feed())
 
     async def _feed(self) -> None:
         try:
@@ -247,7 +245,7 @@ class Dispatcher(SweepState):
 
     def _follow(self, watch: Watch) -> None:
         """Follow a batch that has been sent to its end."""
-        self._followed[watch.batch_id] = watch, _started(self._listen(watch))
+        self._followed[watch.batch_id] = watch, background.start(self._listen(watch))
 
     async def _follow_again(self, batches: Mapping[str, Sequence[int]]) -> None:
         """Follow batches that were sent before. The server is asked for the status of their items, a page at a time."""
@@ -389,13 +387,6 @@ class Dispatcher(SweepState):
         if self._feeder is not None:
             self._feeder.cancel()
             await asyncio.gather(self._feeder, return_exceptions=True)
-
-
-def _started(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-    task = asyncio.create_task(work)
-    _tasks.add(task)
-    task.add_done_callback(_tasks.discard)
-    return task
 
 
 @atexit.register

@@ -22,6 +22,7 @@ from invokeai_gen.core.params import WorkflowParams
 from invokeai_gen.core.plan import JsonValue, WorkflowPlan
 from invokeai_gen.core.results import objects_with
 from invokeai_gen.core.run_values import batch_values, params_of_item
+from invokeai_gen.server import background
 from invokeai_gen.sweeps.space import Space
 from invokeai_gen.testing.outcomes import Run, ScriptedRun, image_file, png_size, results_of
 
@@ -78,7 +79,6 @@ class FakeServer(httpx.AsyncBaseTransport):
         self._items: dict[int, dict[str, JsonValue]] = {}
         self._plans: dict[int, WorkflowPlan | None] = {}
         self._ids = itertools.count(1)
-        self._working: set[asyncio.Task[None]] = set()
 
     # -- requests ------------------------------------------------------------------------------------------------------
 
@@ -118,9 +118,7 @@ class FakeServer(httpx.AsyncBaseTransport):
             params = current.params_of(graph, values) if current is not None else None
             self.runs.append(Run(params, item_id, content, graph))
             ids.append(item_id)
-        task = asyncio.ensure_future(self._execute(ids))
-        self._working.add(task)
-        task.add_done_callback(self._working.discard)
+        background.start(self._execute(ids))
         return {"enqueued": len(ids), "requested": len(ids), "item_ids": ids[::-1], "batch": batch, "priority": 0}
 
     async def _item(self, _request: httpx.Request, item_id: str) -> JsonValue:
